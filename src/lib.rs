@@ -1,0 +1,4 @@
+//! Records what each LLM agent is doing, live, from a layer in its HTTP client.
+
+pub mod status;
+pub mod usage;
