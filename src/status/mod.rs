@@ -1,7 +1,19 @@
 //! The document that is stored for a workflow, and the pure rules by which it changes.
+//!
+//! [`WorkflowStatus`] is the document and [`Item`] the same in the table's terms. Nothing
+//! here knows a clock, a network or a lock.
 
+mod document;
 mod error;
+mod item;
+pub mod schema;
+mod time;
 mod tokens;
 
+pub(crate) use document::Activities;
+pub use document::{AgentState, AgentStatus, OverallStatus, WorkflowStatus};
 pub use error::{CallError, ErrorMessage, Outcome};
+pub use item::{Change, Expected, Item, Value};
+pub use time::{ParseTimestampError, Timestamp};
+pub(crate) use tokens::TokenDelta;
 pub use tokens::TokenUsage;

@@ -45,31 +45,127 @@ impl TokenUsage {
     /// would overflow stays at the largest number.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
-        self.zip(other, |a, b| match (a, b) {
-            (Some(a), Some(b)) => Some(a.saturating_add(b)),
-            (known, None) | (None, known) => known,
-        })
+        let mut figures = self.figures();
+        for (figure, other) in figures.iter_mut().zip(other.figures()) {
+            *figure = match (*figure, other) {
+                (Some(a), Some(b)) => Some(a.saturating_add(b)),
+                (known, None) | (None, known) => known,
+            };
+        }
+        Self::from_figures(figures)
     }
 
-    /// Combines two usages figure by figure.
-    pub(crate) fn zip(
-        &self,
-        other: &Self,
-        combine: impl Fn(Option<u64>, Option<u64>) -> Option<u64>,
-    ) -> Self {
-        Self {
-            input_tokens: combine(self.input_tokens, other.input_tokens),
-            output_tokens: combine(self.output_tokens, other.output_tokens),
-            total_tokens: combine(self.total_tokens, other.total_tokens),
-            cache_read_input_tokens: combine(
-                self.cache_read_input_tokens,
-                other.cache_read_input_tokens,
-            ),
-            cache_write_input_tokens: combine(
-                self.cache_write_input_tokens,
-                other.cache_write_input_tokens,
-            ),
-            reasoning_tokens: combine(self.reasoning_tokens, other.reasoning_tokens),
+    /// What has to be added to `earlier` to reach this usage.
+    pub(crate) fn since(&self, earlier: &Self) -> TokenDelta {
+        let mut delta = TokenDelta::default();
+        for (delta, (now, before)) in
+            delta.0.iter_mut().zip(self.figures().into_iter().zip(earlier.figures()))
+        {
+            *delta = match (now, before) {
+                (None, None) => None,
+                // A figure that is gone again takes back what it gave.
+                (now, before) => Some(signed(now).saturating_sub(signed(before))),
+            };
         }
+        delta
+    }
+
+    /// This usage with a difference added.
+    pub(crate) fn plus_delta(&self, delta: &TokenDelta) -> Self {
+        let mut figures = self.figures();
+        for (figure, delta) in figures.iter_mut().zip(delta.0) {
+            if let Some(delta) = delta {
+                *figure = Some(figure.unwrap_or(0).saturating_add_signed(delta));
+            }
+        }
+        Self::from_figures(figures)
+    }
+
+    fn figures(&self) -> [Option<u64>; 6] {
+        [
+            self.input_tokens,
+            self.output_tokens,
+            self.total_tokens,
+            self.cache_read_input_tokens,
+            self.cache_write_input_tokens,
+            self.reasoning_tokens,
+        ]
+    }
+
+    fn from_figures(figures: [Option<u64>; 6]) -> Self {
+        let [input, output, total, cache_read, cache_write, reasoning] = figures;
+        Self {
+            input_tokens: input,
+            output_tokens: output,
+            total_tokens: total,
+            cache_read_input_tokens: cache_read,
+            cache_write_input_tokens: cache_write,
+            reasoning_tokens: reasoning,
+        }
+    }
+}
+
+fn signed(figure: Option<u64>) -> i64 {
+    i64::try_from(figure.unwrap_or(0)).unwrap_or(i64::MAX)
+}
+
+/// A difference between two usages. A figure can go down: some streams correct
+/// themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TokenDelta([Option<i64>; 6]);
+
+impl TokenDelta {
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        let mut sum = *self;
+        for (sum, other) in sum.0.iter_mut().zip(other.0) {
+            *sum = match (*sum, other) {
+                (Some(a), Some(b)) => Some(a.saturating_add(b)),
+                (known, None) | (None, known) => known,
+            };
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_is_not_zero() {
+        let unknown = TokenUsage::default();
+        assert!(unknown.plus(&unknown).is_unknown());
+        let zero = TokenUsage::new(0, 0);
+        assert_eq!(unknown.plus(&zero), zero);
+        assert!(!zero.is_unknown());
+    }
+
+    #[test]
+    fn a_sum_stays_at_the_largest_number() {
+        let most = TokenUsage::new(u64::MAX, u64::MAX);
+        assert_eq!(most.plus(&TokenUsage::new(1, 1)), most);
+    }
+
+    #[test]
+    fn a_difference_leads_from_one_usage_to_the_other() {
+        let before =
+            TokenUsage { input_tokens: Some(9), output_tokens: Some(4), ..Default::default() };
+        let after =
+            TokenUsage { input_tokens: Some(7), total_tokens: Some(7), ..Default::default() };
+        let reached = before.plus_delta(&after.since(&before));
+        assert_eq!(reached.input_tokens, Some(7));
+        assert_eq!(
+            reached.output_tokens,
+            Some(0),
+            "a figure that was shown does not become unknown"
+        );
+        assert_eq!(reached.total_tokens, Some(7));
+        assert_eq!(reached.reasoning_tokens, None);
+        assert!(after.since(&after).plus(&TokenDelta::default()) != TokenDelta::default());
+        assert!(TokenUsage::default().since(&TokenUsage::default()).is_empty());
     }
 }

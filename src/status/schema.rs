@@ -1,0 +1,240 @@
+//! The names and types by which the document is stored: a contract with its readers.
+//!
+//! Attributes may be added. None may be renamed or change its type.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::{
+    AgentState, AgentStatus, CallError, Change, ErrorMessage, Item, OverallStatus, Timestamp,
+    TokenUsage, Value, WorkflowStatus,
+};
+
+/// The session id, and the table's key unless the table says otherwise.
+pub const SESSION_ID: &str = "sessionId";
+/// When the item may be deleted, in seconds since 1970, under this name unless the
+/// table's time-to-live says otherwise.
+pub const EXPIRES_AT: &str = "expiresAt";
+/// How many times the item was written.
+pub const REVISION: &str = "revision";
+
+const CORRELATION_ID: &str = "correlationId";
+const OVERALL_STATUS: &str = "overallStatus";
+const TOTAL_TOKEN_USAGE: &str = "totalTokenUsage";
+const CREATED_AT: &str = "createdAt";
+const LAST_UPDATED: &str = "lastUpdated";
+const ERROR: &str = "error";
+const WRITERS: &str = "writers";
+
+const STATUS: &str = "status";
+const ACTIVITY: &str = "activity";
+const STARTED_AT: &str = "startedAt";
+const COMPLETED_AT: &str = "completedAt";
+const DURATION: &str = "duration";
+const TOKEN_USAGE: &str = "tokenUsage";
+const ERROR_TYPE: &str = "errorType";
+const CALLS: &str = "calls";
+
+/// The item's own attributes: no agent and no attribute of a caller may take these names.
+pub(crate) const RESERVED: [&str; 10] = [
+    SESSION_ID,
+    EXPIRES_AT,
+    REVISION,
+    CORRELATION_ID,
+    OVERALL_STATUS,
+    TOTAL_TOKEN_USAGE,
+    CREATED_AT,
+    LAST_UPDATED,
+    ERROR,
+    WRITERS,
+];
+
+/// How long after its creation an item expires.
+const TIME_TO_LIVE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// The class of an error that was stored without one.
+const UNCLASSIFIED: &str = "agent";
+
+impl WorkflowStatus {
+    /// The document as attributes. The session id is not among them: a store knows
+    /// under which name its table keeps it.
+    #[must_use]
+    pub fn to_item(&self) -> Item {
+        let mut item = Item::new();
+        for (name, value) in &self.attributes {
+            item.set(name, value.clone());
+        }
+        for (name, agent) in &self.agents {
+            item.set(&**name, agent.to_item());
+        }
+        if let Some(id) = &self.correlation_id {
+            item.set(CORRELATION_ID, id.as_str());
+        }
+        if let Some(error) = &self.error {
+            item.set(ERROR, error.as_str());
+        }
+        item.set(OVERALL_STATUS, self.overall_status.as_str());
+        item.set(TOTAL_TOKEN_USAGE, self.total_token_usage().to_item());
+        item.set(CREATED_AT, self.created_at.to_string());
+        item.set(LAST_UPDATED, self.last_updated.to_string());
+        let expires_at = self.created_at.plus(TIME_TO_LIVE).as_secs();
+        item.set(EXPIRES_AT, u64::try_from(expires_at).unwrap_or(0));
+        item.set(REVISION, self.revision);
+        let writers = self.writers.iter().map(|(id, seq)| (id.clone(), Value::Integer(*seq)));
+        item.set(WRITERS, writers.collect::<Item>());
+        item
+    }
+
+    /// Reads a document from the attributes of an item.
+    ///
+    /// Nothing in an item makes this fail, whoever wrote it: what is missing or has
+    /// another type is taken as absent. A map at the top with a `status` is an agent;
+    /// any other text or number that is not the item's own is one of the caller's
+    /// attributes.
+    #[must_use]
+    pub fn from_item(session_id: &str, item: &Item) -> Self {
+        let time = |name| item.get(name).and_then(Value::as_text)?.parse::<Timestamp>().ok();
+        let created_at = time(CREATED_AT).or(time(LAST_UPDATED));
+        let created_at = created_at.unwrap_or(Timestamp::from_millis(0));
+        let mut status = Self::new(session_id.into(), created_at);
+        status.last_updated = time(LAST_UPDATED).unwrap_or(created_at);
+        for (name, value) in item.iter() {
+            match (name, value) {
+                (CORRELATION_ID, Value::Text(id)) => status.correlation_id = Some(id.clone()),
+                (ERROR, Value::Text(text)) => status.error = Some(ErrorMessage::new(text)),
+                (OVERALL_STATUS, Value::Text(text)) => {
+                    status.overall_status = overall_status(text);
+                }
+                (REVISION, number) => status.revision = number.as_integer().unwrap_or(0),
+                (WRITERS, Value::Map(writers)) => {
+                    status.writers = writers
+                        .iter()
+                        .filter_map(|(id, seq)| Some((id.to_owned(), seq.as_integer()?)))
+                        .collect();
+                }
+                (name, _) if RESERVED.contains(&name) => {}
+                (name, Value::Map(map)) => {
+                    if let Some(agent) = AgentStatus::from_item(map) {
+                        status.agents.push((name.into(), agent));
+                    }
+                }
+                (name, value) => {
+                    status.attributes.insert(name.to_owned(), value.clone());
+                }
+            }
+        }
+        status
+    }
+
+    /// The write that makes the item of `before` (`None`: there is no item) the item of
+    /// `self`, or `None` if the two differ in nothing but the record of the writing.
+    pub(crate) fn change_from(&self, before: Option<&Self>) -> Option<Change> {
+        let bookkeeping = |name: &str| matches!(name, REVISION | WRITERS);
+        let before = before.map(Self::to_item);
+        let mut set = self.to_item();
+        let mut remove = Vec::new();
+        if let Some(before) = &before {
+            remove.extend(
+                before.iter().map(|(name, _)| name.to_owned()).filter(|n| set.get(n).is_none()),
+            );
+            let differs =
+                |name: &str, value: &Value| bookkeeping(name) || before.get(name) != Some(value);
+            set = set.into_iter().filter(|(name, value)| differs(name, value)).collect();
+            if remove.is_empty() && set.iter().all(|(name, _)| bookkeeping(name)) {
+                return None;
+            }
+        }
+        Some(Change { session_id: self.session_id.to_string(), set, remove })
+    }
+}
+
+impl AgentStatus {
+    fn to_item(&self) -> Item {
+        let mut item = Item::new();
+        item.set(STATUS, self.state.as_str());
+        item.set(ACTIVITY, &*self.activity);
+        let mut time = |name, time: Option<Timestamp>| {
+            if let Some(time) = time {
+                item.set(name, time.to_string());
+            }
+        };
+        time(STARTED_AT, self.started_at);
+        time(COMPLETED_AT, self.completed_at);
+        time(LAST_UPDATED, self.last_updated);
+        if let Some(duration) = self.duration() {
+            item.set(DURATION, Value::Decimal(duration.as_secs_f64()));
+        }
+        if let Some(usage) = &self.token_usage {
+            item.set(TOKEN_USAGE, usage.to_item());
+        }
+        if let Some(error) = &self.error {
+            item.set(ERROR, error.message.as_str());
+            item.set(ERROR_TYPE, &*error.class);
+        }
+        if self.calls > 0 {
+            item.set(CALLS, self.calls);
+        }
+        item
+    }
+
+    fn from_item(item: &Item) -> Option<Self> {
+        let text = |name| item.get(name).and_then(Value::as_text);
+        let time = |name| text(name)?.parse::<Timestamp>().ok();
+        let mut agent = Self::pending(text(ACTIVITY).unwrap_or_default().into());
+        agent.state = agent_state(text(STATUS)?)?;
+        agent.started_at = time(STARTED_AT);
+        agent.completed_at = time(COMPLETED_AT);
+        agent.last_updated = time(LAST_UPDATED).or(agent.completed_at).or(agent.started_at);
+        agent.token_usage =
+            item.get(TOKEN_USAGE).and_then(Value::as_map).and_then(TokenUsage::from_item);
+        if let Some(message) = text(ERROR)
+            && agent.state == AgentState::Error
+        {
+            let class = text(ERROR_TYPE).unwrap_or(UNCLASSIFIED).to_owned();
+            agent.error = Some(CallError::new(Cow::Owned(class), message));
+        }
+        agent.calls = item.get(CALLS).and_then(Value::as_integer).unwrap_or(0);
+        Some(agent)
+    }
+}
+
+impl TokenUsage {
+    fn to_item(self) -> Item {
+        let named = [
+            ("inputTokens", self.input_tokens),
+            ("outputTokens", self.output_tokens),
+            ("totalTokens", self.total_tokens),
+            ("cacheReadInputTokens", self.cache_read_input_tokens),
+            ("cacheWriteInputTokens", self.cache_write_input_tokens),
+            ("reasoningTokens", self.reasoning_tokens),
+        ];
+        let known = named
+            .into_iter()
+            .filter_map(|(name, figure)| Some((name.to_owned(), Value::Integer(figure?))));
+        known.collect()
+    }
+
+    fn from_item(item: &Item) -> Option<Self> {
+        let figure = |name| item.get(name).and_then(Value::as_integer);
+        let usage = Self {
+            input_tokens: figure("inputTokens"),
+            output_tokens: figure("outputTokens"),
+            total_tokens: figure("totalTokens"),
+            cache_read_input_tokens: figure("cacheReadInputTokens"),
+            cache_write_input_tokens: figure("cacheWriteInputTokens"),
+            reasoning_tokens: figure("reasoningTokens"),
+        };
+        (!usage.is_unknown()).then_some(usage)
+    }
+}
+
+fn overall_status(text: &str) -> OverallStatus {
+    use OverallStatus::{Completed, Failed, Initializing, Processing};
+    let known = [Initializing, Processing, Completed, Failed];
+    known.into_iter().find(|status| status.as_str() == text).unwrap_or(Processing)
+}
+
+fn agent_state(text: &str) -> Option<AgentState> {
+    use AgentState::{Error, InProgress, Pending, Success};
+    [Pending, InProgress, Success, Error].into_iter().find(|state| state.as_str() == text)
+}

@@ -1,0 +1,133 @@
+//! [`Timestamp`]: a moment as the table stores it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A moment in UTC, to the millisecond.
+///
+/// Shown as RFC 3339 with three decimals and one `Z`: `2025-12-24T10:00:05.123Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The earliest moment RFC 3339 can write, in milliseconds before 1970.
+    const MIN_MILLIS: i64 = -62_167_219_200_000;
+    /// The end of the year 9999 as far as every offset can write it: jiff's own limit.
+    const MAX_MILLIS: i64 = 253_402_207_200_000;
+
+    /// A moment given in milliseconds since 1970-01-01T00:00:00Z; beyond the years
+    /// 0 to 9999 the nearest moment inside them.
+    #[must_use]
+    pub fn from_millis(millis: i64) -> Self {
+        Self(millis.clamp(Self::MIN_MILLIS, Self::MAX_MILLIS))
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970-01-01T00:00:00Z, rounded down.
+    #[must_use]
+    pub fn as_secs(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// The time since an earlier moment; zero if that moment is not earlier.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// The moment that much later.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.0.saturating_add(millis))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let millis = match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+            Err(before) => {
+                i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |millis| -millis)
+            }
+        };
+        Self::from_millis(millis)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The range of `from_millis` lies within jiff's, so the default is never taken.
+        let moment = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
+        write!(f, "{moment:.3}")
+    }
+}
+
+/// The text is not a moment in RFC 3339.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a time in RFC 3339, such as 2025-12-24T10:00:05.123Z")]
+pub struct ParseTimestampError {
+    text: String,
+}
+
+impl FromStr for Timestamp {
+    type Err = ParseTimestampError;
+
+    /// Reads RFC 3339 with any offset. `+00:00Z`, which some writers of this schema
+    /// produce by appending a `Z` to a time that has its offset already, is read as UTC.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let well_formed = text.strip_suffix("+00:00Z").map(|local| format!("{local}Z"));
+        well_formed
+            .as_deref()
+            .unwrap_or(text)
+            .parse::<jiff::Timestamp>()
+            .map(|moment| Self::from_millis(moment.as_millisecond()))
+            .map_err(|_| ParseTimestampError { text: text.chars().take(64).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_milliseconds_and_one_z() {
+        assert_eq!(
+            Timestamp::from_millis(1_766_570_405_123).to_string(),
+            "2025-12-24T10:00:05.123Z"
+        );
+        assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn reads_offsets_and_the_doubled_suffix() {
+        let expected = Timestamp::from_millis(1_766_570_405_123);
+        for text in [
+            "2025-12-24T10:00:05.123Z",
+            "2025-12-24T10:00:05.123456+00:00Z",
+            "2025-12-24T11:00:05.123+01:00",
+        ] {
+            assert_eq!(text.parse::<Timestamp>(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_what_it_cannot_read() {
+        let error = "yesterday".parse::<Timestamp>().unwrap_err();
+        assert!(error.to_string().contains("`yesterday`"), "{error}");
+    }
+
+    #[test]
+    fn is_held_within_what_can_be_written() {
+        for millis in [i64::MIN, i64::MAX] {
+            let moment = Timestamp::from_millis(millis);
+            assert_eq!(moment.to_string().parse(), Ok(moment));
+        }
+    }
+}
