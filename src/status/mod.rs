@@ -6,6 +6,7 @@
 mod document;
 mod error;
 mod item;
+mod ledger;
 pub mod schema;
 mod time;
 mod tokens;
@@ -14,6 +15,7 @@ pub(crate) use document::Activities;
 pub use document::{AgentState, AgentStatus, OverallStatus, WorkflowStatus};
 pub use error::{CallError, ErrorMessage, Outcome};
 pub use item::{Change, Expected, Item, Value};
+pub(crate) use ledger::{Ledger, Proposal};
 pub use time::{ParseTimestampError, Timestamp};
 pub(crate) use tokens::TokenDelta;
 pub use tokens::TokenUsage;

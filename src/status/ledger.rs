@@ -1,0 +1,566 @@
+//! [`Ledger`]: one session as this process knows it, and what of it the table still lacks.
+//!
+//! A change is made here first and written later. Three things are kept apart:
+//!
+//! - `view`, the document with everything this process knows;
+//! - `stored`, the document the table is known to hold;
+//! - the calls and tokens the table has not acknowledged yet, tagged with the first write
+//!   that carried them.
+//!
+//! A write replaces `stored` by `view` if the item still has `stored`'s revision. If it has
+//! not, somebody wrote in between, or an earlier write of ours was applied though its
+//! answer was lost. The item tells which: `writers` holds the number of our last write it
+//! has seen. What it has not seen is added to it, and the sum is the new view. So no token
+//! is lost and none is counted twice, whatever was lost on the way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{
+    Activities, AgentState, AgentStatus, CallError, Change, ErrorMessage, Expected, Item, Outcome,
+    OverallStatus, Timestamp, TokenDelta, TokenUsage, Value, WorkflowStatus,
+};
+
+/// How many writers an item remembers; the longest silent are forgotten first.
+const WRITERS_KEPT: usize = 32;
+
+/// One session as this process knows it.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    view: WorkflowStatus,
+    /// What is not for the table, in the order of `view.agents`.
+    live: Vec<Live>,
+    stored: Option<WorkflowStatus>,
+    /// Not part of any write yet, in the order of `view.agents`.
+    pending: Vec<Tally>,
+    /// Part of writes that were not acknowledged.
+    attempted: Vec<Attempt>,
+    new_run: NewRun,
+    last_seq: u64,
+    version: u64,
+    saved_version: u64,
+}
+
+/// The calls of one agent that this process has in flight.
+#[derive(Debug)]
+struct Live {
+    activities: Arc<Activities>,
+    in_flight: u32,
+    /// When the calls in flight began.
+    started_at: Option<Timestamp>,
+    /// The first failure among the calls that overlap.
+    failed: Option<CallError>,
+}
+
+impl Live {
+    fn idle(activities: Arc<Activities>) -> Self {
+        Self { activities, in_flight: 0, started_at: None, failed: None }
+    }
+}
+
+/// What one agent adds to the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    calls: u64,
+    tokens: TokenDelta,
+}
+
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.tokens = self.tokens.plus(&other.tokens);
+    }
+}
+
+#[derive(Debug)]
+struct Attempt {
+    seq: u64,
+    tallies: Vec<Tally>,
+}
+
+/// Whether the item in the table is of an earlier run and to be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NewRun {
+    /// The item in the table, if any, is of this run.
+    No,
+    /// Nothing of the new run was written yet.
+    Unwritten,
+    /// This was the first write of the new run; it may have been applied.
+    Since(u64),
+}
+
+/// One write, from its making to its answer.
+#[derive(Debug)]
+pub(crate) struct Proposal {
+    pub(crate) change: Change,
+    pub(crate) expected: Expected,
+    next: WorkflowStatus,
+    seq: u64,
+    version: u64,
+}
+
+impl Proposal {
+    /// The version of the ledger that this write saves.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+impl Ledger {
+    pub(crate) fn new(session_id: Arc<str>, now: Timestamp) -> Self {
+        Self {
+            view: WorkflowStatus::new(session_id, now),
+            live: Vec::new(),
+            stored: None,
+            pending: Vec::new(),
+            attempted: Vec::new(),
+            new_run: NewRun::No,
+            last_seq: 0,
+            version: 1,
+            saved_version: 0,
+        }
+    }
+
+    /// The document with everything this process knows.
+    pub(crate) fn view(&self) -> &WorkflowStatus {
+        &self.view
+    }
+
+    /// Counts the changes.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether the table lacks something.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.version != self.saved_version
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.view.overall_status.is_finished()
+    }
+
+    /// Whether a call is in flight.
+    pub(crate) fn has_calls_in_flight(&self) -> bool {
+        self.live.iter().any(|live| live.in_flight > 0)
+    }
+
+    /// The place of an agent; an unknown one is added as pending.
+    pub(crate) fn slot(&mut self, name: &Arc<str>, activities: &Arc<Activities>) -> usize {
+        let known = self
+            .view
+            .agents
+            .iter()
+            // The same text is nearly always the same allocation.
+            .position(|(known, _)| Arc::ptr_eq(known, name) || known == name);
+        match known {
+            Some(slot) => {
+                // An agent first seen in the table has no texts of its own.
+                if !Arc::ptr_eq(&self.live[slot].activities, activities) {
+                    self.live[slot].activities = Arc::clone(activities);
+                }
+                slot
+            }
+            None => {
+                let pending = AgentStatus::pending(Arc::clone(&activities.pending));
+                self.add_agent(Arc::clone(name), pending, Arc::clone(activities))
+            }
+        }
+    }
+
+    fn add_agent(
+        &mut self,
+        name: Arc<str>,
+        agent: AgentStatus,
+        activities: Arc<Activities>,
+    ) -> usize {
+        self.view.agents.push((name, agent));
+        self.live.push(Live::idle(activities));
+        self.pending.push(Tally::default());
+        self.version += 1;
+        self.view.agents.len() - 1
+    }
+
+    /// Sets what the workflow is known by.
+    pub(crate) fn describe(
+        &mut self,
+        correlation_id: Option<String>,
+        attributes: BTreeMap<String, Value>,
+        now: Timestamp,
+    ) {
+        if correlation_id.is_some() {
+            self.view.correlation_id = correlation_id;
+        }
+        self.view.attributes.extend(attributes);
+        self.changed(now);
+    }
+
+    /// Begins the workflow anew: the item of an earlier run is replaced by the next write.
+    pub(crate) fn begin_new_run(&mut self, now: Timestamp) {
+        let agents = std::mem::take(&mut self.view.agents);
+        self.view = WorkflowStatus::new(Arc::clone(&self.view.session_id), now);
+        for ((name, _), live) in agents.into_iter().zip(&mut self.live) {
+            *live = Live::idle(Arc::clone(&live.activities));
+            let pending = AgentStatus::pending(Arc::clone(&live.activities.pending));
+            self.view.agents.push((name, pending));
+        }
+        self.pending.fill(Tally::default());
+        self.attempted.clear();
+        self.new_run = NewRun::Unwritten;
+        self.version += 1;
+    }
+
+    /// A call of an agent starts. Whether there is something new to write.
+    pub(crate) fn started(&mut self, slot: usize, now: Timestamp) -> bool {
+        let live = &mut self.live[slot];
+        live.in_flight += 1;
+        if live.in_flight == 1 {
+            live.failed = None;
+            live.started_at = Some(now);
+        }
+        // A finished workflow is not reopened; what comes of the call is told at its end.
+        if self.is_finished() || self.view.agents[slot].1.state == AgentState::InProgress {
+            return false;
+        }
+        self.show_in_progress(slot, None, now);
+        self.changed(now);
+        true
+    }
+
+    fn show_in_progress(&mut self, slot: usize, activity: Option<Arc<str>>, now: Timestamp) {
+        let agent = &mut self.view.agents[slot].1;
+        agent.started_at.get_or_insert(now);
+        agent.completed_at = None;
+        agent.error = None;
+        agent.state = AgentState::InProgress;
+        agent.activity =
+            activity.unwrap_or_else(|| Arc::clone(&self.live[slot].activities.in_progress));
+        agent.last_updated = agent.last_updated.max(Some(now));
+        if self.view.overall_status == OverallStatus::Initializing {
+            self.view.overall_status = OverallStatus::Processing;
+        }
+    }
+
+    fn show_ended(
+        &mut self,
+        slot: usize,
+        activity: Option<Arc<str>>,
+        error: Option<CallError>,
+        now: Timestamp,
+    ) {
+        let live = &self.live[slot];
+        let (state, text) = match &error {
+            None => (AgentState::Success, &live.activities.success),
+            Some(_) => (AgentState::Error, &live.activities.error),
+        };
+        let agent = &mut self.view.agents[slot].1;
+        let started_at = *agent.started_at.get_or_insert(live.started_at.unwrap_or(now));
+        agent.state = state;
+        agent.activity = activity.unwrap_or_else(|| Arc::clone(text));
+        // Two clocks may have told the two times.
+        agent.completed_at = Some(now.max(started_at));
+        agent.error = error;
+        agent.last_updated = agent.last_updated.max(Some(now));
+    }
+
+    /// A call that is in flight has used tokens.
+    pub(crate) fn progressed(&mut self, slot: usize, tokens: TokenDelta, now: Timestamp) {
+        self.add_tally(slot, Tally { calls: 0, tokens });
+        self.view.agents[slot].1.last_updated =
+            self.view.agents[slot].1.last_updated.max(Some(now));
+        self.changed(now);
+    }
+
+    /// A call ended, and has used these tokens since they were last told.
+    pub(crate) fn ended(
+        &mut self,
+        slot: usize,
+        outcome: Outcome,
+        tokens: TokenDelta,
+        now: Timestamp,
+    ) {
+        self.add_tally(slot, Tally { calls: 1, tokens });
+        let live = &mut self.live[slot];
+        live.in_flight = live.in_flight.saturating_sub(1);
+        if let Outcome::Error(error) = outcome {
+            live.failed.get_or_insert(error);
+        }
+        if live.in_flight == 0 {
+            let failed = live.failed.take();
+            self.show_ended(slot, None, failed, now);
+        }
+        self.changed(now);
+    }
+
+    /// Sets the state of an agent whose calls pass through no layer.
+    pub(crate) fn report(
+        &mut self,
+        slot: usize,
+        state: AgentState,
+        activity: Option<Arc<str>>,
+        usage: Option<TokenUsage>,
+        error: Option<CallError>,
+        now: Timestamp,
+    ) {
+        let tokens = usage.unwrap_or_default().since(&TokenUsage::default());
+        let ends = matches!(state, AgentState::Success | AgentState::Error);
+        self.add_tally(slot, Tally { calls: u64::from(ends), tokens });
+        match state {
+            AgentState::Pending | AgentState::InProgress if self.is_finished() => {}
+            AgentState::Pending => {
+                let text =
+                    activity.unwrap_or_else(|| Arc::clone(&self.live[slot].activities.pending));
+                let agent = &mut self.view.agents[slot].1;
+                let token_usage = agent.token_usage;
+                let calls = agent.calls;
+                *agent = AgentStatus { token_usage, calls, ..AgentStatus::pending(text) };
+                agent.last_updated = Some(now);
+            }
+            AgentState::InProgress => self.show_in_progress(slot, activity, now),
+            AgentState::Success => self.show_ended(slot, activity, None, now),
+            AgentState::Error => {
+                let error = error.unwrap_or_else(|| CallError::new("agent", "the agent failed"));
+                self.show_ended(slot, activity, Some(error), now);
+            }
+        }
+        self.changed(now);
+    }
+
+    fn add_tally(&mut self, slot: usize, tally: Tally) {
+        self.pending[slot].add(&tally);
+        let agent = &mut self.view.agents[slot].1;
+        agent.calls += tally.calls;
+        add_tokens(&mut agent.token_usage, &tally.tokens);
+    }
+
+    /// The workflow ends: `Err` says why it failed. The first end counts; whether this
+    /// was it.
+    pub(crate) fn finish(&mut self, result: Result<(), ErrorMessage>, now: Timestamp) -> bool {
+        if self.is_finished() {
+            return false;
+        }
+        self.view.overall_status = match &result {
+            Ok(()) => OverallStatus::Completed,
+            Err(_) => OverallStatus::Failed,
+        };
+        self.view.error = result.err();
+        self.end_agents_in_progress(now);
+        self.changed(now);
+        true
+    }
+
+    fn end_agents_in_progress(&mut self, now: Timestamp) {
+        for slot in 0..self.view.agents.len() {
+            if self.view.agents[slot].1.state == AgentState::InProgress {
+                let error = CallError::new(
+                    "workflow_ended",
+                    "the workflow ended while this agent was in progress",
+                );
+                self.show_ended(slot, None, Some(error), now);
+            }
+        }
+    }
+
+    /// Says that the workflow and its running agents are alive. Whether there is
+    /// something new to write.
+    pub(crate) fn heartbeat(&mut self, now: Timestamp) -> bool {
+        if self.is_finished() {
+            return false;
+        }
+        for ((_, agent), live) in self.view.agents.iter_mut().zip(&self.live) {
+            if live.in_flight > 0 {
+                agent.last_updated = agent.last_updated.max(Some(now));
+            }
+        }
+        self.changed(now);
+        true
+    }
+
+    fn changed(&mut self, now: Timestamp) {
+        self.view.last_updated = self.view.last_updated.max(now);
+        self.version += 1;
+    }
+
+    /// The write that brings the table up to date, if it lacks anything.
+    ///
+    /// Each proposal is answered by one of [`applied`](Self::applied),
+    /// [`conflicted`](Self::conflicted) and [`failed`](Self::failed) before the next.
+    pub(crate) fn propose(&mut self, writer: &str, now: Timestamp) -> Option<Proposal> {
+        if !self.is_dirty() {
+            return None;
+        }
+        // Writes are numbered by the clock, so that the number of a writer's last write
+        // also tells how long it has been silent.
+        let seq = u64::try_from(now.as_millis()).unwrap_or(0).max(self.last_seq + 1);
+        let mut next = self.view.clone();
+        let stored = self.stored.as_ref();
+        next.revision = stored.map_or(0, |stored| stored.revision) + 1;
+        next.writers = stored.map_or_else(BTreeMap::new, |stored| stored.writers.clone());
+        next.writers.insert(writer.to_owned(), seq);
+        while next.writers.len() > WRITERS_KEPT {
+            let oldest = next.writers.iter().min_by_key(|(_, seq)| **seq);
+            let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
+            next.writers.remove(&oldest);
+        }
+        let Some(change) = next.change_from(stored) else {
+            self.saved_version = self.version;
+            return None;
+        };
+        let expected = match stored.map(|stored| stored.revision) {
+            None => Expected::Absent,
+            Some(0) => Expected::Unrevised,
+            Some(revision) => Expected::Revision(revision),
+        };
+        self.last_seq = seq;
+        if self.new_run == NewRun::Unwritten {
+            self.new_run = NewRun::Since(seq);
+        }
+        if self.pending.iter().any(|tally| *tally != Tally::default()) {
+            let none = vec![Tally::default(); self.pending.len()];
+            let tallies = std::mem::replace(&mut self.pending, none);
+            self.attempted.push(Attempt { seq, tallies });
+        }
+        Some(Proposal { change, expected, next, seq, version: self.version })
+    }
+
+    /// The write was applied.
+    pub(crate) fn applied(&mut self, proposal: Proposal) {
+        self.attempted.clear();
+        // A new run may have begun while the write was under way.
+        if self.new_run != NewRun::Unwritten {
+            self.new_run = NewRun::No;
+        }
+        self.stored = Some(proposal.next);
+        self.saved_version = proposal.version;
+    }
+
+    /// The write failed.
+    pub(crate) fn failed(&mut self, proposal: &Proposal, may_have_been_applied: bool) {
+        if may_have_been_applied {
+            return;
+        }
+        // Nobody has seen this write, so what it carried belongs to the next one.
+        if let Some(attempt) = self.attempted.pop_if(|attempt| attempt.seq == proposal.seq) {
+            for (pending, tally) in self.pending.iter_mut().zip(&attempt.tallies) {
+                pending.add(tally);
+            }
+        }
+        if self.new_run == NewRun::Since(proposal.seq) {
+            self.new_run = NewRun::Unwritten;
+        }
+    }
+
+    /// The item was not what the write expected; this is what it is.
+    pub(crate) fn conflicted(&mut self, found: Option<&Item>, writer: &str, now: Timestamp) {
+        let Some(found) = found else {
+            // The item was deleted. All that is known is written again.
+            self.stored = None;
+            return;
+        };
+        let found = WorkflowStatus::from_item(&self.view.session_id, found);
+        let last_seen = found.writers.get(writer).copied().unwrap_or(0);
+        match self.new_run {
+            NewRun::Since(first) if last_seen >= first => self.new_run = NewRun::No,
+            NewRun::No => {}
+            // An item of the run before: all of it goes.
+            NewRun::Unwritten | NewRun::Since(_) => {
+                self.stored = Some(found);
+                return;
+            }
+        }
+        self.attempted.retain(|attempt| attempt.seq > last_seen);
+        self.merge(&found, now);
+        self.stored = Some(found);
+        self.version += 1;
+    }
+
+    /// Makes the view the sum of what was found in the table and what it lacks.
+    fn merge(&mut self, found: &WorkflowStatus, now: Timestamp) {
+        let base = self.stored.take();
+        let view = &mut self.view;
+
+        // What this process has not changed itself is as found.
+        if base.as_ref().is_some_and(|base| base.correlation_id == view.correlation_id)
+            || view.correlation_id.is_none()
+        {
+            view.correlation_id.clone_from(&found.correlation_id);
+        }
+        for (name, value) in &found.attributes {
+            let unchanged =
+                base.as_ref().is_some_and(|b| b.attributes.get(name) == view.attributes.get(name));
+            if unchanged || !view.attributes.contains_key(name) {
+                view.attributes.insert(name.clone(), value.clone());
+            }
+        }
+        // An item written by other means may not say when it was created.
+        if found.created_at.as_millis() > 0 {
+            view.created_at = view.created_at.min(found.created_at);
+        }
+        view.last_updated = view.last_updated.max(found.last_updated);
+        // Never backwards, and the first end counts.
+        let both_started =
+            [found.overall_status, view.overall_status].contains(&OverallStatus::Processing);
+        if found.overall_status.is_finished() {
+            view.overall_status = found.overall_status;
+            view.error.clone_from(&found.error);
+        } else if both_started && !view.overall_status.is_finished() {
+            view.overall_status = OverallStatus::Processing;
+        }
+
+        for (name, agent) in &found.agents {
+            let slot = view.agents.iter().position(|(known, _)| known == name);
+            match slot {
+                Some(slot) => merge_agent(&mut view.agents[slot].1, agent),
+                None => {
+                    view.agents.push((Arc::clone(name), agent.clone()));
+                    self.live.push(Live::idle(Arc::default()));
+                    self.pending.push(Tally::default());
+                }
+            }
+        }
+        // Calls and tokens are what was found and what is not acknowledged.
+        for (slot, (name, agent)) in view.agents.iter_mut().enumerate() {
+            let found = found.agents.iter().find(|(known, _)| known == name);
+            agent.calls = found.map_or(0, |(_, found)| found.calls);
+            agent.token_usage = found.and_then(|(_, found)| found.token_usage);
+            let lacking = self.attempted.iter().filter_map(|attempt| attempt.tallies.get(slot));
+            for tally in lacking.chain([&self.pending[slot]]) {
+                agent.calls += tally.calls;
+                add_tokens(&mut agent.token_usage, &tally.tokens);
+            }
+        }
+        if self.is_finished() {
+            self.end_agents_in_progress(now);
+        } else {
+            // While any call is in flight here, its agent is in progress.
+            for slot in 0..self.live.len() {
+                if self.live[slot].in_flight > 0
+                    && self.view.agents[slot].1.state != AgentState::InProgress
+                {
+                    self.show_in_progress(slot, None, now);
+                }
+            }
+        }
+    }
+}
+
+/// An agent's state is the later one's; it started when the first call did.
+fn merge_agent(mine: &mut AgentStatus, found: &AgentStatus) {
+    let started_at = match (mine.started_at, found.started_at) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (known, None) | (None, known) => known,
+    };
+    if found.last_updated > mine.last_updated {
+        *mine = found.clone();
+    }
+    mine.started_at = started_at;
+}
+
+fn add_tokens(usage: &mut Option<TokenUsage>, delta: &TokenDelta) {
+    if !delta.is_empty() {
+        *usage = Some(usage.unwrap_or_default().plus_delta(delta));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,411 @@
+//! Promises of the document, each as a story between ledgers and one item.
+
+use super::*;
+
+/// A table of one item, which answers as a store does.
+#[derive(Default)]
+struct Table {
+    item: Option<Item>,
+    writes: usize,
+}
+
+impl Table {
+    fn write(&mut self, proposal: &Proposal) -> Result<(), Option<Item>> {
+        let revision =
+            self.item.as_ref().map(|item| item.get("revision").and_then(Value::as_integer));
+        let expected = match proposal.expected {
+            Expected::Absent => None,
+            Expected::Unrevised => Some(None),
+            Expected::Revision(revision) => Some(Some(revision)),
+        };
+        if revision != expected {
+            return Err(self.item.clone());
+        }
+        proposal.change.apply(self.item.get_or_insert_default());
+        self.writes += 1;
+        Ok(())
+    }
+
+    fn status(&self) -> WorkflowStatus {
+        WorkflowStatus::from_item("s", self.item.as_ref().unwrap())
+    }
+}
+
+struct Process {
+    ledger: Ledger,
+    writer: &'static str,
+}
+
+impl Process {
+    fn new(writer: &'static str, now: i64) -> Self {
+        Self { ledger: Ledger::new("s".into(), at(now)), writer }
+    }
+
+    fn slot(&mut self, agent: &str) -> usize {
+        self.ledger.slot(&agent.into(), &Arc::default())
+    }
+
+    fn start(&mut self, agent: &str, now: i64) {
+        let slot = self.slot(agent);
+        self.ledger.started(slot, at(now));
+    }
+
+    fn end(&mut self, agent: &str, outcome: Outcome, tokens: u64, now: i64) {
+        let slot = self.slot(agent);
+        let used = TokenUsage::new(tokens, 0).since(&TokenUsage::default());
+        self.ledger.ended(slot, outcome, used, at(now));
+    }
+
+    /// Writes until there is nothing left to write.
+    fn save(&mut self, table: &mut Table, now: i64) {
+        for _ in 0..10 {
+            let Some(proposal) = self.ledger.propose(self.writer, at(now)) else { return };
+            match table.write(&proposal) {
+                Ok(()) => self.ledger.applied(proposal),
+                Err(found) => self.ledger.conflicted(found.as_ref(), self.writer, at(now)),
+            }
+        }
+        panic!("it never settles");
+    }
+
+    /// A write whose answer is lost; whether it is applied is the table's affair.
+    fn save_and_lose_the_answer(&mut self, table: &mut Table, applied: bool, now: i64) {
+        let proposal = self.ledger.propose(self.writer, at(now)).unwrap();
+        if applied {
+            table.write(&proposal).unwrap();
+        }
+        self.ledger.failed(&proposal, true);
+    }
+}
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(1_766_570_400_000 + millis)
+}
+
+fn failure(text: &str) -> Outcome {
+    Outcome::Error(CallError::new("http_500", text))
+}
+
+fn input(status: &WorkflowStatus, agent: &str) -> u64 {
+    status.agent(agent).unwrap().token_usage.unwrap().input_tokens.unwrap()
+}
+
+#[test]
+fn a_call_leaves_its_times_its_tokens_and_its_outcome() {
+    let (mut table, mut process) = (Table::default(), Process::new("w", 0));
+    process.start("a", 10);
+    process.save(&mut table, 11);
+    let running = table.status();
+    assert_eq!(running.overall_status, OverallStatus::Processing);
+    let agent = running.agent("a").unwrap();
+    assert_eq!(agent.state, AgentState::InProgress);
+    assert_eq!((agent.started_at, agent.completed_at), (Some(at(10)), None));
+    assert_eq!(agent.token_usage, None);
+
+    process.end("a", Outcome::Success, 7, 5_133);
+    process.save(&mut table, 5_134);
+    let ended = table.status();
+    let agent = ended.agent("a").unwrap();
+    assert_eq!(agent.state, AgentState::Success);
+    assert_eq!((agent.started_at, agent.completed_at), (Some(at(10)), Some(at(5_133))));
+    assert_eq!(agent.duration().unwrap().as_millis(), 5_123);
+    assert_eq!(ended.total_token_usage(), TokenUsage::new(7, 0));
+    let item = table.item.unwrap();
+    let duration = item.get("a").unwrap().as_map().unwrap().get("duration").unwrap();
+    assert_eq!(*duration, Value::Decimal(5.123));
+    assert_eq!(item.get("expiresAt").unwrap().as_integer(), Some(1_766_570_400 + 90 * 86_400));
+}
+
+#[test]
+fn a_retry_that_succeeds_ends_in_success_and_both_were_paid_for() {
+    let mut process = Process::new("w", 0);
+    process.start("a", 0);
+    process.end("a", failure("no"), 5, 10);
+    assert_eq!(process.ledger.view().agent("a").unwrap().state, AgentState::Error);
+    process.start("a", 20);
+    let agent = process.ledger.view().agent("a").unwrap();
+    assert_eq!((agent.state, &agent.error), (AgentState::InProgress, &None));
+    assert_eq!((agent.started_at, agent.completed_at), (Some(at(0)), None));
+    process.end("a", Outcome::Success, 6, 30);
+    let agent = process.ledger.view().agent("a").unwrap();
+    assert_eq!((agent.state, agent.calls), (AgentState::Success, 2));
+    assert_eq!((agent.started_at, agent.completed_at), (Some(at(0)), Some(at(30))));
+    assert_eq!(input(process.ledger.view(), "a"), 11);
+}
+
+#[test]
+fn overlapping_calls_end_in_error_if_any_failed() {
+    let mut process = Process::new("w", 0);
+    process.start("a", 0);
+    process.start("a", 1);
+    process.end("a", failure("first"), 1, 2);
+    let agent = process.ledger.view().agent("a").unwrap();
+    assert_eq!((agent.state, &agent.error), (AgentState::InProgress, &None));
+    process.end("a", Outcome::Success, 1, 3);
+    let agent = process.ledger.view().agent("a").unwrap();
+    assert_eq!(agent.state, AgentState::Error);
+    assert_eq!(agent.error.as_ref().unwrap().message.as_str(), "first");
+    assert_eq!((agent.calls, agent.completed_at), (2, Some(at(3))));
+}
+
+#[test]
+fn a_finished_workflow_is_not_reopened_and_has_no_agent_in_progress() {
+    let (mut table, mut process) = (Table::default(), Process::new("w", 0));
+    process.start("a", 0);
+    assert!(process.ledger.finish(Ok(()), at(5)));
+    process.save(&mut table, 5);
+    let agent = process.ledger.view().agent("a").unwrap();
+    assert_eq!(agent.state, AgentState::Error);
+    assert_eq!(agent.error.as_ref().unwrap().class, "workflow_ended");
+
+    process.end("a", Outcome::Success, 9, 10);
+    process.start("b", 11);
+    assert_eq!(process.ledger.view().agent("b").unwrap().state, AgentState::Pending);
+    process.end("b", Outcome::Success, 1, 12);
+    assert!(!process.ledger.finish(Err(ErrorMessage::new("late")), at(13)));
+    assert!(!process.ledger.heartbeat(at(14)));
+    process.save(&mut table, 15);
+    let status = table.status();
+    assert_eq!(status.overall_status, OverallStatus::Completed);
+    assert_eq!(status.error, None);
+    assert_eq!(status.agent("a").unwrap().state, AgentState::Success);
+    let b = status.agent("b").unwrap();
+    assert_eq!(
+        (b.state, b.started_at, b.completed_at),
+        (AgentState::Success, Some(at(11)), Some(at(12)))
+    );
+    assert_eq!(status.total_token_usage(), TokenUsage::new(10, 0));
+}
+
+#[test]
+fn two_processes_on_one_agent_count_every_token_once() {
+    let mut table = Table::default();
+    let (mut one, mut two) = (Process::new("one", 0), Process::new("two", 0));
+    one.start("a", 0);
+    one.save(&mut table, 1);
+    two.start("a", 2);
+    two.end("a", Outcome::Success, 10, 3);
+    two.save(&mut table, 4);
+    one.end("a", Outcome::Success, 100, 5);
+    one.start("b", 6);
+    one.save(&mut table, 6);
+    two.start("c", 7);
+    two.end("c", failure("no"), 1_000, 8);
+    two.save(&mut table, 9);
+    one.end("b", Outcome::Success, 10_000, 10);
+    one.save(&mut table, 10);
+    let status = table.status();
+    assert_eq!(input(&status, "a"), 110);
+    assert_eq!(status.total_token_usage(), TokenUsage::new(11_110, 0));
+    assert_eq!(status.agent("a").unwrap().started_at, Some(at(0)));
+    assert_eq!(status.agent("a").unwrap().calls, 2);
+    assert_eq!(status.agent("c").unwrap().state, AgentState::Error);
+    assert_eq!(status.writers.len(), 2);
+}
+
+#[test]
+fn a_lost_answer_is_told_by_the_item() {
+    for applied in [true, false] {
+        let mut table = Table::default();
+        let (mut one, mut two) = (Process::new("one", 0), Process::new("two", 0));
+        one.start("a", 0);
+        one.end("a", Outcome::Success, 1, 1);
+        one.save_and_lose_the_answer(&mut table, applied, 1);
+        // Somebody else succeeds before the next try, and a further call ends.
+        two.start("a", 2);
+        two.end("a", Outcome::Success, 10, 2);
+        two.save(&mut table, 2);
+        one.start("a", 3);
+        one.end("a", Outcome::Success, 100, 3);
+        one.save(&mut table, 3);
+        assert_eq!(input(&table.status(), "a"), 111, "applied: {applied}");
+        assert_eq!(table.status().agent("a").unwrap().calls, 3);
+    }
+}
+
+#[test]
+fn several_lost_answers_in_a_row_are_told_apart() {
+    // Which of three tries was applied; none for 3.
+    for applied in 0..=3 {
+        let mut table = Table::default();
+        let mut process = Process::new("w", 0);
+        process.start("a", 0);
+        process.save(&mut table, 0);
+        for attempt in 0..3 {
+            process.start("a", attempt);
+            process.end(
+                "a",
+                Outcome::Success,
+                10_u64.pow(u32::try_from(attempt).unwrap()),
+                attempt,
+            );
+            process.save_and_lose_the_answer(&mut table, attempt == applied, attempt);
+            if attempt == applied {
+                break;
+            }
+        }
+        process.save(&mut table, 9);
+        let expected = [1, 11, 111, 111][usize::try_from(applied).unwrap()];
+        assert_eq!(input(&table.status(), "a"), expected, "applied: {applied}");
+    }
+}
+
+#[test]
+fn a_write_that_surely_failed_is_carried_by_the_next() {
+    let (mut table, mut process) = (Table::default(), Process::new("w", 0));
+    process.start("a", 0);
+    process.end("a", Outcome::Success, 5, 1);
+    let proposal = process.ledger.propose("w", at(1)).unwrap();
+    process.ledger.failed(&proposal, false);
+    let mut other = Process::new("x", 0);
+    other.start("a", 0);
+    other.end("a", Outcome::Success, 50, 1);
+    other.save(&mut table, 1);
+    process.save(&mut table, 2);
+    assert_eq!(input(&table.status(), "a"), 55);
+}
+
+#[test]
+fn a_restart_resumes_and_a_new_run_replaces() {
+    let mut table = Table::default();
+    let mut first = Process::new("first", 0);
+    first.ledger.describe(None, [("documentId".into(), "d".into())].into(), at(0));
+    first.start("a", 0);
+    first.end("a", Outcome::Success, 5, 1);
+    first.start("b", 2);
+    first.save(&mut table, 2);
+    drop(first);
+
+    let mut second = Process::new("second", 100);
+    second.slot("a");
+    second.start("b", 101);
+    second.end("b", Outcome::Success, 7, 102);
+    second.ledger.finish(Ok(()), at(103));
+    second.save(&mut table, 103);
+    let status = table.status();
+    assert_eq!(status.overall_status, OverallStatus::Completed);
+    assert_eq!(status.created_at, at(0));
+    assert_eq!(status.agent("a").unwrap().state, AgentState::Success);
+    assert_eq!(status.agent("b").unwrap().started_at, Some(at(2)));
+    assert_eq!(status.total_token_usage(), TokenUsage::new(12, 0));
+    assert!(status.attributes.contains_key("documentId"));
+
+    let mut third = Process::new("third", 200);
+    third.start("c", 201);
+    third.save(&mut table, 202);
+    assert_eq!(table.status().overall_status, OverallStatus::Completed, "finished stays finished");
+
+    let mut fourth = Process::new("fourth", 300);
+    fourth.ledger.begin_new_run(at(300));
+    fourth.start("a", 301);
+    fourth.save(&mut table, 302);
+    let status = table.status();
+    assert_eq!(status.overall_status, OverallStatus::Processing);
+    assert_eq!(status.created_at, at(300));
+    assert_eq!(status.total_token_usage(), TokenUsage::new(0, 0));
+    assert!(status.agent("b").is_none() && status.attributes.is_empty());
+}
+
+#[test]
+fn a_lost_first_write_of_a_new_run_is_not_undone_by_the_next() {
+    let mut table = Table::default();
+    let mut old = Process::new("old", 0);
+    old.start("a", 0);
+    old.end("a", Outcome::Success, 5, 1);
+    old.save(&mut table, 1);
+    let mut new = Process::new("new", 10);
+    new.ledger.begin_new_run(at(10));
+    // The first try meets the old item, the second is applied and its answer lost.
+    let proposal = new.ledger.propose("new", at(11)).unwrap();
+    let found = table.write(&proposal).unwrap_err();
+    new.ledger.conflicted(found.as_ref(), "new", at(11));
+    new.save_and_lose_the_answer(&mut table, true, 12);
+    let mut other = Process::new("other", 20);
+    other.start("a", 20);
+    other.end("a", Outcome::Success, 70, 21);
+    other.save(&mut table, 21);
+    new.start("b", 22);
+    new.save(&mut table, 22);
+    assert_eq!(input(&table.status(), "a"), 70);
+    assert_eq!(table.status().agent("b").unwrap().state, AgentState::InProgress);
+}
+
+#[test]
+fn a_deleted_item_is_written_again() {
+    let (mut table, mut process) = (Table::default(), Process::new("w", 0));
+    process.start("a", 0);
+    process.save(&mut table, 0);
+    table.item = None;
+    process.end("a", Outcome::Success, 5, 1);
+    process.save(&mut table, 1);
+    assert_eq!(input(&table.status(), "a"), 5);
+    assert_eq!(table.status().created_at, at(0));
+}
+
+#[test]
+fn a_call_in_flight_here_keeps_its_agent_in_progress() {
+    let mut table = Table::default();
+    let (mut one, mut two) = (Process::new("one", 0), Process::new("two", 0));
+    one.start("a", 0);
+    two.start("a", 1);
+    two.end("a", Outcome::Success, 1, 2);
+    two.save(&mut table, 2);
+    one.save(&mut table, 3);
+    assert_eq!(table.status().agent("a").unwrap().state, AgentState::InProgress);
+    one.end("a", Outcome::Success, 1, 4);
+    one.save(&mut table, 4);
+    assert_eq!(table.status().agent("a").unwrap().state, AgentState::Success);
+    assert_eq!(table.status().agent("a").unwrap().completed_at, Some(at(4)));
+}
+
+#[test]
+fn what_is_known_to_be_stored_is_not_written_again() {
+    let (mut table, mut process) = (Table::default(), Process::new("w", 0));
+    process.start("a", 0);
+    process.save(&mut table, 0);
+    process.end("a", Outcome::Success, 5, 1);
+    let proposal = process.ledger.propose("w", at(1)).unwrap();
+    let names: Vec<_> = proposal.change.set.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["a", "lastUpdated", "revision", "totalTokenUsage", "writers"]);
+    table.write(&proposal).unwrap();
+    process.ledger.failed(&proposal, true);
+    // The answer was lost; the item says that nothing is missing.
+    process.save(&mut table, 2);
+    assert_eq!(table.writes, 2);
+    assert!(!process.ledger.is_dirty());
+}
+
+#[test]
+fn an_item_of_other_means_is_taken_up() {
+    let mut map = Item::new();
+    map.set("status", "success");
+    map.set("startedAt", "2025-12-24T10:00:00+00:00Z");
+    let mut item = Item::new();
+    item.set("overallStatus", "processing");
+    item.set("pdfAdapter", map);
+    item.set("documentId", "d");
+    let mut table = Table { item: Some(item), writes: 0 };
+    let mut process = Process::new("w", 50);
+    process.start("b", 50);
+    process.save(&mut table, 50);
+    let status = table.status();
+    assert_eq!(status.agent("pdfAdapter").unwrap().state, AgentState::Success);
+    assert_eq!(status.agent("pdfAdapter").unwrap().started_at, Some(at(0)));
+    assert_eq!((status.revision, status.created_at), (1, at(50)));
+}
+
+#[test]
+fn an_item_remembers_the_writers_that_wrote_last() {
+    let mut table = Table::default();
+    for n in 0..WRITERS_KEPT + 5 {
+        let mut process = Process::new(Box::leak(format!("w{n}").into_boxed_str()), 0);
+        let now = i64::try_from(n).unwrap();
+        process.start("a", now);
+        process.end("a", Outcome::Success, 1, now);
+        process.save(&mut table, now);
+    }
+    let status = table.status();
+    assert_eq!(status.writers.len(), WRITERS_KEPT);
+    assert!(!status.writers.contains_key("w4") && status.writers.contains_key("w5"));
+    assert_eq!(input(&status, "a"), u64::try_from(WRITERS_KEPT + 5).unwrap());
+}
