@@ -30,6 +30,16 @@ impl CallError {
     pub fn new(class: impl Into<Cow<'static, str>>, message: impl fmt::Display) -> Self {
         Self { class: class.into(), message: ErrorMessage::new(message) }
     }
+
+    /// A failure of the transport. All that is known of it is what it says.
+    pub(crate) fn transport(error: &dyn fmt::Display) -> Self {
+        let message = ErrorMessage::new(error);
+        let text = message.as_str().to_ascii_lowercase();
+        let is_timeout = ["timed out", "timeout", "time out", "deadline has elapsed"]
+            .iter()
+            .any(|words| text.contains(words));
+        Self { class: if is_timeout { "timeout" } else { "transport" }.into(), message }
+    }
 }
 
 impl fmt::Display for CallError {

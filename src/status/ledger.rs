@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    Activities, AgentState, AgentStatus, CallError, Change, ErrorMessage, Expected, Item, Outcome,
-    OverallStatus, Timestamp, TokenDelta, TokenUsage, Value, WorkflowStatus,
+    Activities, AgentReport, AgentState, AgentStatus, CallError, Change, ErrorMessage, Expected,
+    Item, Outcome, OverallStatus, Timestamp, TokenDelta, TokenUsage, Value, WorkflowStatus,
 };
 
 /// How many writers an item remembers; the longest silent are forgotten first.
@@ -99,13 +99,6 @@ pub(crate) struct Proposal {
     version: u64,
 }
 
-impl Proposal {
-    /// The version of the ledger that this write saves.
-    pub(crate) fn version(&self) -> u64 {
-        self.version
-    }
-}
-
 impl Ledger {
     pub(crate) fn new(session_id: Arc<str>, now: Timestamp) -> Self {
         Self {
@@ -124,6 +117,11 @@ impl Ledger {
     /// The document with everything this process knows.
     pub(crate) fn view(&self) -> &WorkflowStatus {
         &self.view
+    }
+
+    /// Whether the table has, or had, everything up to this version.
+    pub(crate) fn is_saved(&self, version: u64) -> bool {
+        self.saved_version >= version
     }
 
     /// Counts the changes.
@@ -293,16 +291,9 @@ impl Ledger {
     }
 
     /// Sets the state of an agent whose calls pass through no layer.
-    pub(crate) fn report(
-        &mut self,
-        slot: usize,
-        state: AgentState,
-        activity: Option<Arc<str>>,
-        usage: Option<TokenUsage>,
-        error: Option<CallError>,
-        now: Timestamp,
-    ) {
-        let tokens = usage.unwrap_or_default().since(&TokenUsage::default());
+    pub(crate) fn report(&mut self, slot: usize, report: AgentReport, now: Timestamp) {
+        let AgentReport { state, activity, token_usage, error } = report;
+        let tokens = token_usage.unwrap_or_default().since(&TokenUsage::default());
         let ends = matches!(state, AgentState::Success | AgentState::Error);
         self.add_tally(slot, Tally { calls: u64::from(ends), tokens });
         match state {

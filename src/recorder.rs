@@ -1,0 +1,649 @@
+//! The recorder: the one task that writes what the tracker knows into the store.
+//!
+//! ```text
+//!   tracker ── dirty list ──▶ due (gather, back off) ──▶ write, one a session ──▶ store
+//!                                  ▲                          │
+//!                                  └── changed meanwhile, ────┘
+//!                                      conflict, failure
+//! ```
+//!
+//! A session on its way through this loop is in exactly one place: the dirty list, the
+//! queue of what is due, or a write. So there is never more than one write of a session in
+//! flight, and while it is, any number of changes becomes one more.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::FutureExt as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use crate::agent::{Agent, InvalidName};
+use crate::status::{ErrorMessage, Proposal};
+use crate::store::{StatusStore, StoreError, StoreErrorKind, Written};
+use crate::tracker::{Clock, Hub, Limits, Order, Session, StatusTracker, Unsaved};
+
+/// How many writes may be in flight at once, over all sessions.
+const MAX_WRITES: usize = 64;
+/// The first failure of a session waits up to this long, each further one up to twice
+/// as long as the one before.
+const BACKOFF_BASE: Duration = Duration::from_millis(50);
+/// No failure waits longer. It is also how soon writing resumes after an outage.
+const BACKOFF_CAP: Duration = Duration::from_secs(5);
+/// How soon a write that failed for good is tried again: somebody may have granted the
+/// access, or created the table.
+const PERMANENT_BACKOFF: Duration = Duration::from_secs(60);
+/// How often in a row the item may turn out to be another before the session backs off.
+const CONFLICTS_AT_ONCE: u32 = 3;
+/// How long an unfinished session that nobody uses stays in memory.
+const IDLE: Duration = Duration::from_secs(600);
+
+impl StatusTracker {
+    /// A tracker that saves to this store.
+    pub fn builder<S: StatusStore>(store: S) -> StatusTrackerBuilder<S> {
+        StatusTrackerBuilder {
+            store,
+            agents: Vec::new(),
+            settings: Settings {
+                gather: Duration::from_millis(5),
+                heartbeat: Duration::from_secs(30),
+            },
+            limits: Limits { max_sessions: 100_000, clock: Clock::System },
+        }
+    }
+
+    /// Waits until everything known at the time of the call is saved.
+    ///
+    /// What is unsaved is tried once, now, whatever it waited for. This suits hosts that
+    /// stop the process between requests.
+    ///
+    /// # Errors
+    ///
+    /// If a write failed: which sessions are not saved, and why. They stay with the
+    /// recorder, which goes on trying.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the saving to go on.
+    pub async fn flush(&self) -> Result<(), UnsavedError> {
+        let (reply, answer) = oneshot::channel();
+        self.hub().order(Order::Flush(reply));
+        self.answered(answer.await.ok())
+    }
+
+    /// Saves everything and ends the recorder.
+    ///
+    /// What fails is tried again, with backoff, until the deadline. Changes made after
+    /// this has returned are not saved; the first of them is logged.
+    ///
+    /// # Errors
+    ///
+    /// Which sessions could not be saved, and why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the recorder to end by itself.
+    pub async fn shutdown(&self, deadline: Duration) -> Result<(), UnsavedError> {
+        let (reply, answer) = oneshot::channel();
+        self.hub().order(Order::Shutdown { deadline: Instant::now() + deadline, reply });
+        self.answered(answer.await.ok())
+    }
+
+    fn answered(&self, unsaved: Option<Vec<Unsaved>>) -> Result<(), UnsavedError> {
+        // Without an answer there is no recorder (any more): nothing will be saved.
+        let unsaved = unsaved.unwrap_or_else(|| {
+            let sessions = self.hub().all_sessions();
+            let dirty = sessions.iter().filter(|session| session.lock().ledger.is_dirty());
+            dirty.map(|s| Unsaved { session_id: s.id.clone(), error: None }).collect()
+        });
+        if unsaved.is_empty() { Ok(()) } else { Err(UnsavedError { unsaved }) }
+    }
+}
+
+/// Some sessions' newest states are not in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnsavedError {
+    /// The sessions; at least one.
+    pub unsaved: Vec<Unsaved>,
+}
+
+impl fmt::Display for UnsavedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMED: usize = 5;
+        write!(f, "{} sessions could not be saved: ", self.unsaved.len())?;
+        for (n, unsaved) in self.unsaved.iter().take(NAMED).enumerate() {
+            write!(f, "{}{}", if n == 0 { "" } else { ", " }, unsaved.session_id)?;
+        }
+        if self.unsaved.len() > NAMED {
+            f.write_str(", …")?;
+        }
+        match self.unsaved.iter().find_map(|unsaved| unsaved.error.as_ref()) {
+            Some(error) => write!(f, " ({error})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for UnsavedError {}
+
+/// Settings of a [`StatusTracker`].
+#[derive(Clone)]
+#[must_use = "a tracker does nothing until it is started"]
+pub struct StatusTrackerBuilder<S> {
+    store: S,
+    agents: Vec<Agent>,
+    settings: Settings,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    gather: Duration,
+    heartbeat: Duration,
+}
+
+impl<S> fmt::Debug for StatusTrackerBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusTrackerBuilder")
+            .field("agents", &self.agents)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: StatusStore> StatusTrackerBuilder<S> {
+    /// Declares an agent, so that a workflow shows it as pending from its start, with
+    /// its own texts.
+    pub fn agent(mut self, agent: Agent) -> Self {
+        self.agents.push(agent);
+        self
+    }
+
+    /// How long a change waits for neighbours that travel in the same write: 5 ms unless
+    /// set. Zero writes at once.
+    pub fn gather(mut self, time: Duration) -> Self {
+        self.settings.gather = time;
+        self
+    }
+
+    /// How often the item of a workflow that is open, or has a call in flight, is
+    /// renewed when nothing else changes: 30 s unless set. Readers take a workflow that
+    /// misses three of these for stalled.
+    pub fn heartbeat(mut self, every: Duration) -> Self {
+        self.settings.heartbeat = every.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How many sessions may be live or unsaved at once: 100,000 unless set. Calls for
+    /// sessions beyond it pass untracked; they are counted, and the first is logged.
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.limits.max_sessions = sessions;
+        self
+    }
+
+    /// Where the time of day comes from; the system's clock unless set.
+    pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.limits.clock = Clock::Given(Arc::new(now));
+        self
+    }
+
+    /// Starts the recorder on the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If an agent's name cannot be used, or if there is no runtime.
+    pub fn start(self) -> Result<StatusTracker, StartError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let (tracker, recorder) = self.build()?;
+        runtime.spawn(recorder);
+        Ok(tracker)
+    }
+
+    /// Gives the tracker and its recorder, a future that the caller runs to its end.
+    ///
+    /// # Errors
+    ///
+    /// If an agent's name cannot be used.
+    pub fn build(self) -> Result<(StatusTracker, Recorder), StartError> {
+        let store = Arc::new(self.store);
+        let reserves = {
+            let store = Arc::clone(&store);
+            move |name: &str| store.reserves(name)
+        };
+        let hub = Arc::new(Hub::new(self.limits, Box::new(reserves)));
+        for agent in self.agents {
+            hub.declare(agent)?;
+        }
+        let tracker = StatusTracker::new(Arc::clone(&hub));
+        let worker = Worker {
+            closing: Closing(hub),
+            store,
+            settings: self.settings,
+            due: BinaryHeap::new(),
+            failing: HashMap::new(),
+            limit: MAX_WRITES,
+            resume_at: None,
+            waiters: Vec::new(),
+            epoch: 0,
+            ending: None,
+            next_sweep: None,
+        };
+        Ok((tracker, Recorder(Box::pin(worker.run()))))
+    }
+}
+
+/// A tracker could not be started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An agent's name cannot be used.
+    #[error("an agent cannot be declared: {0}")]
+    Agent(#[from] InvalidName),
+    /// There is no tokio runtime.
+    #[error(
+        "the recorder needs a tokio runtime: call `start` from within one, or run the future \
+         that `build` gives"
+    )]
+    NoRuntime,
+}
+
+/// The task that saves what a tracker knows. It ends with
+/// [`StatusTracker::shutdown`], or when the last tracker is gone.
+#[must_use = "nothing is saved unless this future is run"]
+pub struct Recorder(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Future for Recorder {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Recorder")
+    }
+}
+
+/// Says that nothing is saved any more, however the recorder ends.
+struct Closing(Arc<Hub>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+struct Worker<S> {
+    closing: Closing,
+    store: Arc<S>,
+    settings: Settings,
+    /// Sessions to write, the first due on top.
+    due: BinaryHeap<Reverse<Due>>,
+    /// The sessions whose last write failed.
+    failing: HashMap<usize, Failing>,
+    /// How many writes may be in flight: halved by each failure of the store, and one
+    /// more with each success, so that a store that comes back is not met by all at once.
+    limit: usize,
+    /// The store asked all to slow down until then.
+    resume_at: Option<Instant>,
+    waiters: Vec<Waiter>,
+    /// Counts the flushes, so that a write tells which of them it came after.
+    epoch: u64,
+    ending: Option<Ending>,
+    next_sweep: Option<Instant>,
+}
+
+/// A session waiting to be written.
+struct Due {
+    at: Instant,
+    session: Arc<Session>,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.at.cmp(&other.at)
+    }
+}
+
+#[derive(Default)]
+struct Failing {
+    failures: u32,
+    conflicts: u32,
+    permanent: bool,
+    error: Option<ErrorMessage>,
+}
+
+/// Somebody who waits until these sessions are saved up to these versions.
+struct Waiter {
+    epoch: u64,
+    waiting_for: HashMap<usize, (Arc<Session>, u64)>,
+    failed: Vec<Unsaved>,
+    /// Where to answer; without one the recorder ends instead.
+    reply: Option<oneshot::Sender<Vec<Unsaved>>>,
+}
+
+/// The recorder is to end: when all is saved, or at the deadline.
+struct Ending {
+    deadline: Instant,
+    reply: oneshot::Sender<Vec<Unsaved>>,
+}
+
+/// A write that has ended.
+struct Done {
+    session: Arc<Session>,
+    proposal: Proposal,
+    result: Result<Written, StoreError>,
+    epoch: u64,
+}
+
+/// Tells sessions apart. One that is in the recorder's hands cannot be freed, and so its
+/// address cannot come again.
+fn key(session: &Arc<Session>) -> usize {
+    Arc::as_ptr(session).addr()
+}
+
+impl<S: StatusStore> Worker<S> {
+    fn hub(&self) -> &Arc<Hub> {
+        &self.closing.0
+    }
+
+    async fn run(mut self) {
+        let mut writes = FuturesUnordered::new();
+        loop {
+            let now = Instant::now();
+            self.take_news(now);
+            while writes.len() < self.limit
+                && let Some(session) = self.next_due(now)
+            {
+                writes.extend(self.begin(session));
+            }
+            if self.is_over(now, writes.is_empty()) {
+                break;
+            }
+            let wake_at = self.wake_at(writes.len() < self.limit);
+            let hub = Arc::clone(self.hub());
+            tokio::select! {
+                Some(done) = writes.next() => self.end(done),
+                () = hub.wake.notified() => {}
+                () = sleep_until(wake_at.unwrap_or(now)), if wake_at.is_some() => self.sweep(),
+            }
+        }
+        // A write that is still under way may yet be applied; its session counts as unsaved.
+        drop(writes);
+        if let Some(ending) = self.ending.take() {
+            // Whoever asked may have stopped waiting.
+            let _ = ending.reply.send(self.unsaved());
+        }
+    }
+
+    /// Takes up the sessions that became dirty, and the orders.
+    fn take_news(&mut self, now: Instant) {
+        // In this order: what changed before an order was given is on the list by now.
+        let orders = self.hub().take_orders();
+        let gather = if self.ending.is_some() { Duration::ZERO } else { self.settings.gather };
+        for session in self.hub().take_dirty() {
+            self.due.push(Reverse(Due { at: now + gather, session }));
+        }
+        for order in orders {
+            let reply = match order {
+                Order::Flush(reply) => Some(reply),
+                Order::Shutdown { deadline, reply } => {
+                    self.hurry(now);
+                    self.ending = Some(Ending { deadline, reply });
+                    continue;
+                }
+                Order::LastTry => None,
+            };
+            self.hurry(now);
+            let dirty = self.hub().all_sessions().into_iter().filter_map(|session| {
+                let (version, is_dirty) = {
+                    let ledger = &session.lock().ledger;
+                    (ledger.version(), ledger.is_dirty())
+                };
+                is_dirty.then(|| (key(&session), (session, version)))
+            });
+            let waiting_for = dirty.collect();
+            self.epoch += 1;
+            self.waiters.push(Waiter { epoch: self.epoch, waiting_for, failed: vec![], reply });
+        }
+        if self.next_sweep.is_none() && self.hub().has_sessions() {
+            self.next_sweep = Some(now + self.settings.heartbeat / 2);
+        }
+    }
+
+    /// Makes everything due now.
+    fn hurry(&mut self, now: Instant) {
+        let due = std::mem::take(&mut self.due);
+        self.due = due.into_iter().map(|Reverse(due)| Reverse(Due { at: now, ..due })).collect();
+        self.resume_at = None;
+    }
+
+    fn next_due(&mut self, now: Instant) -> Option<Arc<Session>> {
+        if self.resume_at.is_some_and(|at| at > now) {
+            return None;
+        }
+        let first = self.due.peek_mut().filter(|first| first.0.at <= now)?;
+        Some(std::collections::binary_heap::PeekMut::pop(first).0.session)
+    }
+
+    /// When there is something to do without anybody saying so.
+    fn wake_at(&self, may_write: bool) -> Option<Instant> {
+        let due =
+            self.due.peek().filter(|_| may_write).map(|Reverse(due)| {
+                self.resume_at.map_or(due.at, |resume_at| due.at.max(resume_at))
+            });
+        let deadline = self.ending.as_ref().map(|ending| ending.deadline);
+        [due, deadline, self.next_sweep].into_iter().flatten().min()
+    }
+
+    /// Begins the write of a session, if there is something to write.
+    fn begin(&mut self, session: Arc<Session>) -> Option<impl Future<Output = Done> + use<S>> {
+        let now = self.hub().now();
+        let proposal = {
+            let mut state = session.lock();
+            let proposal = state.ledger.propose(&self.hub().writer, now);
+            // Whoever changes it now puts it on the list again.
+            state.queued = proposal.is_some();
+            proposal
+        };
+        let Some(proposal) = proposal else {
+            self.settle(&session, None);
+            return None;
+        };
+        let store = Arc::clone(&self.store);
+        let epoch = self.epoch;
+        Some(async move {
+            let write =
+                AssertUnwindSafe(async { store.write(&proposal.change, proposal.expected).await });
+            let result = write.catch_unwind().await.unwrap_or_else(|_| {
+                let error = StoreError::new(StoreErrorKind::Unavailable, "the store panicked");
+                Err(error.ambiguous())
+            });
+            Done { session, proposal, result, epoch }
+        })
+    }
+
+    /// Draws the consequences of a write that has ended.
+    fn end(&mut self, done: Done) {
+        let Done { session, proposal, result, epoch } = done;
+        let now = self.hub().now();
+        let failing = self.failing.entry(key(&session)).or_default();
+        let mut state = session.lock();
+        let mut delay = self.settings.gather;
+        let mut failed = None;
+        match result {
+            Ok(Written::Applied) => {
+                state.ledger.applied(proposal);
+                if failing.failures > 0 {
+                    tracing::info!(session_id = %session.id, "status is saved again");
+                }
+                *failing = Failing::default();
+                self.limit = MAX_WRITES.min(self.limit + 1);
+            }
+            Ok(Written::Conflict(found)) => {
+                state.ledger.conflicted(found.as_ref(), &self.closing.0.writer, now);
+                failing.conflicts += 1;
+                delay = match failing.conflicts.checked_sub(CONFLICTS_AT_ONCE) {
+                    None | Some(0) => Duration::ZERO,
+                    Some(more) => jittered(more),
+                };
+            }
+            Err(error) => {
+                state.ledger.failed(&proposal, error.may_have_been_applied());
+                delay = failing.note(&session, &error);
+                if error.is_retryable() {
+                    self.limit = (self.limit / 2).max(1);
+                }
+                if error.kind() == StoreErrorKind::Throttled {
+                    self.resume_at = Some(Instant::now() + delay);
+                }
+                failed.clone_from(&failing.error);
+            }
+        }
+        let is_dirty = state.ledger.is_dirty();
+        state.queued = is_dirty;
+        drop(state);
+        if is_dirty {
+            // A flush that came while this was under way has its own try to come.
+            let is_awaited = failed.is_some()
+                && self.waiters.iter().any(|waiter| {
+                    waiter.epoch > epoch && waiter.waiting_for.contains_key(&key(&session))
+                });
+            if is_awaited || !self.waiters.is_empty() && failed.is_none() {
+                delay = Duration::ZERO;
+            }
+            let at = Instant::now() + delay;
+            self.due.push(Reverse(Due { at, session: Arc::clone(&session) }));
+        }
+        self.settle(&session, failed.map(|error| (error, epoch)));
+    }
+
+    /// Tells those who wait what became of a session, and lets go of it if it is over.
+    fn settle(&mut self, session: &Arc<Session>, failed: Option<(ErrorMessage, u64)>) {
+        let key = key(session);
+        for waiter in &mut self.waiters {
+            let Some((_, version)) = waiter.waiting_for.get(&key) else { continue };
+            if session.lock().ledger.is_saved(*version) {
+                waiter.waiting_for.remove(&key);
+            } else if let Some((error, epoch)) = &failed
+                && *epoch >= waiter.epoch
+            {
+                waiter.waiting_for.remove(&key);
+                let (session_id, error) = (session.id.clone(), Some(error.clone()));
+                waiter.failed.push(Unsaved { session_id, error });
+            }
+        }
+        if !session.lock().ledger.is_dirty() {
+            self.failing.remove(&key);
+            self.hub().release(session, IDLE);
+        }
+    }
+
+    /// Answers those who waited; whether the recorder is to end.
+    fn is_over(&mut self, now: Instant, no_writes: bool) -> bool {
+        let mut last_try_done = false;
+        self.waiters.retain_mut(|waiter| {
+            if !waiter.waiting_for.is_empty() {
+                return true;
+            }
+            match waiter.reply.take() {
+                // Whoever asked may have stopped waiting.
+                Some(reply) => drop(reply.send(std::mem::take(&mut waiter.failed))),
+                None => {
+                    last_try_done = true;
+                    if !waiter.failed.is_empty() {
+                        let error = UnsavedError { unsaved: std::mem::take(&mut waiter.failed) };
+                        tracing::error!(%error, "the last tracker is gone");
+                    }
+                }
+            }
+            false
+        });
+        let ended = self.ending.as_ref().is_some_and(|ending| {
+            // What failed for good is not waited for.
+            let is_lost = |Reverse(due): &Reverse<Due>| {
+                self.failing.get(&key(&due.session)).is_some_and(|failing| failing.permanent)
+            };
+            now >= ending.deadline || no_writes && self.due.iter().all(is_lost)
+        });
+        last_try_done || ended
+    }
+
+    /// Renews what is alive and lets go of what is over, now and then.
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        if self.next_sweep.is_none_or(|at| at > now) {
+            return;
+        }
+        // Twice as often as the heartbeat, so that none is later than it should be.
+        let half = self.settings.heartbeat / 2;
+        for session in self.hub().all_sessions() {
+            self.hub().heartbeat(&session, half);
+            self.hub().release(&session, IDLE);
+        }
+        self.next_sweep = self.hub().has_sessions().then(|| now + half);
+    }
+
+    fn unsaved(&self) -> Vec<Unsaved> {
+        let sessions = self.hub().all_sessions();
+        let dirty = sessions.iter().filter(|session| session.lock().ledger.is_dirty());
+        dirty
+            .map(|session| Unsaved {
+                session_id: session.id.clone(),
+                error: self.failing.get(&key(session)).and_then(|failing| failing.error.clone()),
+            })
+            .collect()
+    }
+}
+
+impl Failing {
+    /// Notes a failure, says it if it is news, and tells how long to wait.
+    fn note(&mut self, session: &Session, error: &StoreError) -> Duration {
+        let is_news = self.failures == 0 || self.permanent != !error.is_retryable();
+        self.failures += 1;
+        self.permanent = !error.is_retryable();
+        let message = ErrorMessage::new(error);
+        let (session_id, failures) = (&session.id, self.failures);
+        if !is_news {
+            tracing::debug!(%session_id, failures, error = %message, "status still not saved");
+        } else if self.permanent {
+            tracing::error!(%session_id, error = %message, "status cannot be saved");
+        } else {
+            tracing::warn!(%session_id, error = %message, "status not saved; trying again");
+        }
+        self.error = Some(message);
+        if self.permanent { PERMANENT_BACKOFF } else { jittered(self.failures) }
+    }
+}
+
+/// Exponential backoff with full jitter: anything up to a bound that doubles.
+fn jittered(failures: u32) -> Duration {
+    let bound = BACKOFF_BASE.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    bound.min(BACKOFF_CAP).mul_f64(fastrand::f64())
+}

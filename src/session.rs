@@ -1,0 +1,243 @@
+//! [`SessionId`], and the ways in which a request tells its session: an extension, the
+//! surrounding scope, a header or a closure.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use http::{Extensions, HeaderMap, HeaderName, Method, Uri};
+
+/// The name of one run of an orchestrator, and the key of its item in the table.
+///
+/// As an extension of a request it says for which session the call is made:
+///
+/// ```
+/// # use tower_agent_status::SessionId;
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(SessionId::new("session-corr_abc123")?);
+/// # Ok::<(), tower_agent_status::InvalidSessionId>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(Arc<str>);
+
+impl SessionId {
+    /// The longest id, in bytes of UTF-8: what DynamoDB allows a partition key.
+    pub const MAX_BYTES: usize = 2048;
+
+    /// Checks an id.
+    ///
+    /// # Errors
+    ///
+    /// If it is empty, longer than [`MAX_BYTES`](Self::MAX_BYTES), or has a control
+    /// character in it.
+    pub fn new(id: impl AsRef<str>) -> Result<Self, InvalidSessionId> {
+        let id = id.as_ref();
+        if id.is_empty() {
+            Err(InvalidSessionId::Empty)
+        } else if id.len() > Self::MAX_BYTES {
+            let start = id.chars().take(32).collect();
+            Err(InvalidSessionId::TooLong { start, bytes: id.len() })
+        } else if id.chars().any(char::is_control) {
+            Err(InvalidSessionId::ControlCharacter(id.chars().take(64).collect()))
+        } else {
+            Ok(Self(id.into()))
+        }
+    }
+
+    /// The session of the surrounding [`Workflow::run`](crate::Workflow::run) or
+    /// [`Workflow::scope`](crate::Workflow::scope).
+    ///
+    /// A task started with `tokio::spawn` does not inherit it: give it the scope with
+    /// [`in_scope`](Self::in_scope).
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        SCOPE.try_with(Self::clone).ok()
+    }
+
+    /// Makes this the session of every call that `future` makes.
+    ///
+    /// ```
+    /// # use tower_agent_status::SessionId;
+    /// # async fn work() {}
+    /// # async fn example() {
+    /// if let Some(session) = SessionId::current() {
+    ///     tokio::spawn(session.in_scope(work()));
+    /// }
+    /// # }
+    /// ```
+    pub fn in_scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        SCOPE.scope(self.clone(), future)
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<str> {
+        &self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl AsRef<str> for SessionId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for SessionId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A session id that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidSessionId {
+    /// The id is empty.
+    #[error("the session id is empty; it is the key of the table and needs 1 to {max} bytes", max = SessionId::MAX_BYTES)]
+    Empty,
+    /// The id is too long for a key.
+    #[error("the session id `{start}…` has {bytes} bytes; a key of the table has at most {max}", max = SessionId::MAX_BYTES)]
+    TooLong {
+        /// How the id begins.
+        start: String,
+        /// How long it is, in bytes.
+        bytes: usize,
+    },
+    /// The id has a control character in it.
+    #[error("the session id {0:?} has a control character; take it out")]
+    ControlCharacter(String),
+}
+
+tokio::task_local! {
+    static SCOPE: SessionId;
+}
+
+/// A request without its body, for closures that tell its session.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    /// The request's method.
+    pub method: &'a Method,
+    /// The request's URI.
+    pub uri: &'a Uri,
+    /// The request's headers.
+    pub headers: &'a HeaderMap,
+    /// The request's extensions.
+    pub extensions: &'a Extensions,
+}
+
+impl<'a> RequestHead<'a> {
+    /// The head of a request.
+    pub fn new<B>(request: &'a http::Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+}
+
+type FromHead = dyn Fn(RequestHead<'_>) -> Option<String> + Send + Sync;
+
+/// Where a layer looks when neither the request's extensions nor a scope name a session.
+#[derive(Clone, Default)]
+pub(crate) struct SessionSource(Option<Arc<FromHead>>);
+
+impl SessionSource {
+    pub(crate) fn from_fn(
+        from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(from)))
+    }
+
+    pub(crate) fn from_header(
+        name: HeaderName,
+        to_session_id: impl Fn(&str) -> String + Send + Sync + 'static,
+    ) -> Self {
+        Self::from_fn(move |head| Some(to_session_id(head.headers.get(&name)?.to_str().ok()?)))
+    }
+
+    /// The session of a request; `Ok(None)` if nothing names one.
+    pub(crate) fn resolve(
+        &self,
+        head: RequestHead<'_>,
+    ) -> Result<Option<SessionId>, InvalidSessionId> {
+        if let Some(session) = head.extensions.get::<SessionId>() {
+            return Ok(Some(session.clone()));
+        }
+        if let Some(session) = SessionId::current() {
+            return Ok(Some(session));
+        }
+        self.0.as_ref().and_then(|from| from(head)).map(SessionId::new).transpose()
+    }
+}
+
+impl fmt::Debug for SessionSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "SessionSource(set)" } else { "SessionSource(none)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_are_no_keys_are_refused() {
+        assert_eq!(SessionId::new(""), Err(InvalidSessionId::Empty));
+        assert!(SessionId::new("x".repeat(2048)).is_ok());
+        let error = SessionId::new("é".repeat(1025)).unwrap_err();
+        assert!(matches!(error, InvalidSessionId::TooLong { bytes: 2050, .. }));
+        assert!(error.to_string().contains("2048"), "{error}");
+        assert!(matches!(SessionId::new("a\u{0}"), Err(InvalidSessionId::ControlCharacter(_))));
+    }
+
+    #[tokio::test]
+    async fn the_request_wins_over_the_scope_and_the_scope_over_the_header() {
+        let source = SessionSource::from_header(HeaderName::from_static("x-id"), |id| {
+            format!("session-{id}")
+        });
+        let id = |id: &str| SessionId::new(id).unwrap();
+        let mut request = http::Request::builder().header("x-id", "h").body(()).unwrap();
+        let resolve = |request: &http::Request<()>| {
+            source.resolve(RequestHead::new(request)).unwrap().map(|id| id.to_string())
+        };
+        assert_eq!(resolve(&request).unwrap(), "session-h");
+        let scoped = id("scope").in_scope(async { resolve(&request) }).await;
+        assert_eq!(scoped.unwrap(), "scope");
+        request.extensions_mut().insert(id("extension"));
+        let both = id("scope").in_scope(async { resolve(&request) }).await;
+        assert_eq!(both.unwrap(), "extension");
+        assert_eq!(resolve(&http::Request::new(())), None);
+    }
+
+    #[tokio::test]
+    async fn a_spawned_task_needs_the_scope_given() {
+        let session = SessionId::new("s").unwrap();
+        session
+            .in_scope(async {
+                let bare = tokio::spawn(async { SessionId::current() });
+                assert_eq!(bare.await.unwrap(), None);
+                let session = SessionId::current().unwrap();
+                let given = tokio::spawn(session.in_scope(async { SessionId::current() }));
+                assert_eq!(given.await.unwrap(), Some(session));
+            })
+            .await;
+    }
+}

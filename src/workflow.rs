@@ -1,0 +1,325 @@
+//! [`Workflow`]: the handle of one run of an orchestrator.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::agent::InvalidName;
+use crate::session::{InvalidSessionId, SessionId};
+use crate::status::{AgentReport, ErrorMessage, Value, WorkflowStatus};
+use crate::tracker::{StatusTracker, Tracked};
+
+impl StatusTracker {
+    /// A workflow of this session id, not started yet.
+    ///
+    /// ```no_run
+    /// # async fn example(tracker: tower_agent_status::StatusTracker) -> Result<(), std::io::Error> {
+    /// # async fn process() -> Result<(), std::io::Error> { Ok(()) }
+    /// tracker
+    ///     .workflow("session-corr_abc123")
+    ///     .correlation_id("corr_abc123")
+    ///     .attribute("documentId", "FAB_26933659")
+    ///     .run(process())
+    ///     .await
+    /// # }
+    /// ```
+    pub fn workflow(&self, session_id: impl Into<String>) -> WorkflowBuilder {
+        WorkflowBuilder {
+            tracker: self.clone(),
+            session_id: session_id.into(),
+            correlation_id: None,
+            attributes: BTreeMap::new(),
+            new_run: false,
+        }
+    }
+
+    /// Starts a workflow without a handle to it, for callers that keep only its id. It
+    /// stays open until [`finalize_status`](Self::finalize_status).
+    ///
+    /// # Errors
+    ///
+    /// If the session id or an attribute cannot be used, or there is no room for one more
+    /// session. Saving is the recorder's, and its failures are not told here.
+    pub fn initialize_status<N: Into<String>, V: Into<Value>>(
+        &self,
+        session_id: impl Into<String>,
+        correlation_id: Option<&str>,
+        attributes: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), WorkflowError> {
+        let mut workflow = self.workflow(session_id);
+        workflow.correlation_id = correlation_id.map(str::to_owned);
+        for (name, value) in attributes {
+            workflow = workflow.attribute(name, value);
+        }
+        workflow.open()?;
+        Ok(())
+    }
+
+    /// Sets the state of an agent whose calls pass through no layer.
+    ///
+    /// # Errors
+    ///
+    /// If the session id or the agent's name cannot be used, or there is no room for one
+    /// more session.
+    pub fn update_agent_status(
+        &self,
+        session_id: impl AsRef<str>,
+        agent: &str,
+        report: AgentReport,
+    ) -> Result<(), WorkflowError> {
+        let session = self.tracked(&SessionId::new(session_id)?)?;
+        session.report(&*self.hub().agent(agent)?, report);
+        Ok(())
+    }
+
+    /// Finishes a workflow: `Ok` completes it, `Err` says why it failed. A workflow that
+    /// is finished already stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// If the session id cannot be used, or there is no room for one more session.
+    pub fn finalize_status<E: fmt::Display>(
+        &self,
+        session_id: impl AsRef<str>,
+        result: Result<(), E>,
+    ) -> Result<(), WorkflowError> {
+        let session = self.tracked(&SessionId::new(session_id)?)?;
+        session.finish(result.map_err(ErrorMessage::new));
+        Ok(())
+    }
+
+    fn tracked(&self, session: &SessionId) -> Result<Tracked, WorkflowError> {
+        self.hub().session(session).ok_or(WorkflowError::Full)
+    }
+}
+
+/// A workflow that is about to start.
+#[derive(Clone, Debug)]
+#[must_use = "a workflow does nothing until it is started or run"]
+pub struct WorkflowBuilder {
+    tracker: StatusTracker,
+    session_id: String,
+    correlation_id: Option<String>,
+    attributes: BTreeMap<String, Value>,
+    new_run: bool,
+}
+
+impl WorkflowBuilder {
+    /// The longest text of an attribute, in bytes of UTF-8.
+    pub const MAX_TEXT_BYTES: usize = 4096;
+
+    /// What the workflow is known by elsewhere.
+    pub fn correlation_id(mut self, id: impl Into<String>) -> Self {
+        self.correlation_id = Some(id.into());
+        self
+    }
+
+    /// A further attribute of the item, such as `documentId`.
+    pub fn attribute(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.attributes.insert(name.into(), value.into());
+        self
+    }
+
+    /// Begins anew: an item of that session is replaced. Without this it is resumed, and
+    /// one that is finished stays finished.
+    pub fn new_run(mut self) -> Self {
+        self.new_run = true;
+        self
+    }
+
+    /// Starts the workflow.
+    ///
+    /// # Errors
+    ///
+    /// If the session id or an attribute cannot be used, or there is no room for one more
+    /// session.
+    pub fn start(self) -> Result<Workflow, WorkflowError> {
+        let tracker = self.tracker.clone();
+        let session = self.open()?;
+        let open = Open { session, detached: AtomicBool::new(false), _tracker: tracker };
+        Ok(Workflow { open: Arc::new(open) })
+    }
+
+    fn open(self) -> Result<Tracked, WorkflowError> {
+        let session_id = SessionId::new(&self.session_id)?;
+        for (name, value) in &self.attributes {
+            self.tracker.hub().check_attribute(name)?;
+            check_text(name, value.as_text())?;
+        }
+        check_text("correlationId", self.correlation_id.as_deref())?;
+        let session = self.tracker.tracked(&session_id)?;
+        session.open(self.correlation_id, self.attributes, self.new_run);
+        Ok(session)
+    }
+
+    /// Starts the workflow, runs the future in its [scope](Workflow::scope), and finishes
+    /// it by the result: `Ok` completes it, `Err` fails it, and so does a future that
+    /// panics or is dropped before its end.
+    ///
+    /// If the workflow cannot be [started](Self::start) the future runs all the same,
+    /// untracked, and a warning is logged.
+    pub async fn run<F, T, E>(self, future: F) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: fmt::Display,
+    {
+        match self.start() {
+            Ok(workflow) => workflow.run(future).await,
+            Err(error) => {
+                tracing::warn!(%error, "workflow not tracked");
+                future.await
+            }
+        }
+    }
+}
+
+fn check_text(name: &str, text: Option<&str>) -> Result<(), WorkflowError> {
+    match text {
+        Some(text) if text.len() > WorkflowBuilder::MAX_TEXT_BYTES => {
+            Err(WorkflowError::TextTooLong { name: name.to_owned(), bytes: text.len() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A workflow, or a change to one, that cannot be recorded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkflowError {
+    /// The session id cannot be used.
+    #[error(transparent)]
+    SessionId(#[from] InvalidSessionId),
+    /// The name of an attribute or an agent cannot be used.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// The text of an attribute is too long for an item.
+    #[error(
+        "the text of `{name}` has {bytes} bytes; at most {max} are kept in an item",
+        max = WorkflowBuilder::MAX_TEXT_BYTES
+    )]
+    TextTooLong {
+        /// The attribute.
+        name: String,
+        /// How long the text is, in bytes.
+        bytes: usize,
+    },
+    /// As many sessions as are allowed are live or unsaved.
+    #[error(
+        "no room for one more session; finish some, see why they are not saved, or raise \
+         `StatusTrackerBuilder::max_sessions`"
+    )]
+    Full,
+}
+
+/// The handle of one run of an orchestrator.
+///
+/// A clone is the same workflow. When the last clone is dropped before the workflow was
+/// finished, it fails; [`detach`](Self::detach) leaves it open instead.
+#[derive(Clone)]
+pub struct Workflow {
+    open: Arc<Open>,
+}
+
+/// What the clones of a workflow share; it closes the workflow when the last is gone.
+struct Open {
+    session: Tracked,
+    detached: AtomicBool,
+    /// Keeps the recorder at work as long as there is something to record.
+    _tracker: StatusTracker,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if !*self.detached.get_mut() {
+            self.session.finish(Err(ErrorMessage::new(untimely_end())));
+        }
+        self.session.close();
+    }
+}
+
+/// Why a workflow ended that was not finished.
+fn untimely_end() -> &'static str {
+    if std::thread::panicking() {
+        "the workflow panicked"
+    } else {
+        "the workflow was dropped before its end"
+    }
+}
+
+impl Workflow {
+    /// The session's id: give it to a request as an extension, or to a spawned task with
+    /// [`SessionId::in_scope`].
+    #[must_use]
+    pub fn session_id(&self) -> &SessionId {
+        self.open.session.id()
+    }
+
+    /// The newest state, whether saved yet or not.
+    #[must_use]
+    pub fn status(&self) -> WorkflowStatus {
+        self.open.session.status()
+    }
+
+    /// Makes this the session of every call that `future` makes.
+    ///
+    /// The scope goes with the future through `join!`, `select!` and `FuturesUnordered`,
+    /// and not into a task started with `tokio::spawn`: wrap such a task's future in a
+    /// scope of its own.
+    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        self.session_id().in_scope(future)
+    }
+
+    /// Runs the future in the workflow's [scope](Self::scope) and finishes the workflow by
+    /// the result: `Ok` completes it, `Err` fails it, and so does a future that panics or
+    /// is dropped before its end.
+    pub async fn run<F, T, E>(self, future: F) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: fmt::Display,
+    {
+        let unfinished = Unfinished(self);
+        // Declared after the guard, the future is dropped before it: its calls end as
+        // what they are before the workflow ends.
+        let result = unfinished.0.scope(future).await;
+        match &result {
+            Ok(_) => unfinished.0.complete(),
+            Err(error) => unfinished.0.fail(error),
+        }
+        result
+    }
+
+    /// Finishes the workflow: it ended well. A workflow that is finished already stays as
+    /// it is. Agents that are still in progress end with an error that says so.
+    pub fn complete(&self) {
+        self.open.session.finish(Ok(()));
+    }
+
+    /// Finishes the workflow: it failed. A workflow that is finished already stays as it
+    /// is. Agents that are still in progress end with an error that says so.
+    pub fn fail(&self, error: impl fmt::Display) {
+        self.open.session.finish(Err(ErrorMessage::new(error)));
+    }
+
+    /// Lets go of the workflow and leaves it open, to be finished by another process or
+    /// by [`StatusTracker::finalize_status`]. Once its clones are gone, only its calls in
+    /// flight keep it from being taken for stalled.
+    pub fn detach(self) {
+        self.open.detached.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Fails the workflow of a `run` that does not come to its end, whoever holds clones.
+struct Unfinished(Workflow);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.0.fail(untimely_end());
+    }
+}
+
+impl fmt::Debug for Workflow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workflow").field("session_id", self.session_id()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,261 @@
+//! The recorder under paused time: how often it writes, what it does about failures, and
+//! that nobody waits for it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use http::{Request, Response};
+use tokio::time::{Instant, sleep};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_agent_status::status::{
+    AgentState, Change, Expected, Item, OverallStatus, TokenUsage, WorkflowStatus,
+};
+use tower_agent_status::store::{MemoryStore, StatusStore, StoreError, StoreErrorKind, Written};
+use tower_agent_status::{Agent, StatusLayer, StatusTracker, StatusTrackerBuilder};
+
+/// A clock that goes with tokio's paused time.
+fn paused_clock() -> impl Fn() -> SystemTime + Send + Sync + 'static {
+    let begin = Instant::now();
+    move || SystemTime::UNIX_EPOCH + Duration::from_secs(1_766_570_400) + begin.elapsed()
+}
+
+fn builder<S: StatusStore>(store: S) -> StatusTrackerBuilder<S> {
+    StatusTracker::builder(store).clock(paused_clock())
+}
+
+const AGENTS: [&str; 4] = ["pdfAdapter", "tradeExtraction", "tradeMatching", "exceptionManagement"];
+
+/// An agent that takes that long for an answer with usage in it.
+fn agent(
+    tracker: &StatusTracker,
+    name: &str,
+    takes: Duration,
+) -> impl Service<
+    Request<()>,
+    Response = Response<impl http_body::Body<Data = bytes::Bytes, Error = Infallible>>,
+    Error = Infallible,
+    Future: Send,
+> + Clone {
+    StatusLayer::new(tracker, name).layer(service_fn(move |_: Request<()>| async move {
+        if !takes.is_zero() {
+            sleep(takes).await;
+        }
+        let body = r#"{"success": true, "token_usage": {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110}}"#;
+        Ok::<_, Infallible>(
+            Response::builder()
+                .header("content-type", "application/json")
+                .body(body.to_owned())
+                .unwrap(),
+        )
+    }))
+}
+
+/// Calls the agents in turn and reads each answer to its end.
+async fn four_agents(tracker: &StatusTracker, takes: Duration) -> Result<(), Infallible> {
+    for name in AGENTS {
+        let response = agent(tracker, name, takes).oneshot(Request::new(())).await?;
+        http_body_util::BodyExt::collect(response.into_body()).await?;
+    }
+    Ok(())
+}
+
+async fn run_four(tracker: &StatusTracker, session: &str, takes: Duration) {
+    tracker.workflow(session).run(four_agents(tracker, takes)).await.unwrap();
+}
+
+/// A store that takes its time, fails as it is told, and counts.
+#[derive(Clone)]
+struct Slow {
+    inner: MemoryStore,
+    takes: Duration,
+    begun: Arc<AtomicUsize>,
+    failures: Arc<AtomicUsize>,
+    kind: StoreErrorKind,
+}
+
+impl Slow {
+    fn new(takes: Duration) -> Self {
+        Self {
+            inner: MemoryStore::new(),
+            takes,
+            begun: Arc::default(),
+            failures: Arc::default(),
+            kind: StoreErrorKind::Unavailable,
+        }
+    }
+
+    fn failing(failures: usize, kind: StoreErrorKind) -> Self {
+        Self { failures: Arc::new(failures.into()), kind, ..Self::new(Duration::from_millis(1)) }
+    }
+}
+
+impl StatusStore for Slow {
+    async fn load(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
+        self.inner.load(session_id).await
+    }
+
+    async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        sleep(self.takes).await;
+        let fails =
+            self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        if fails.is_ok() {
+            return Err(StoreError::new(self.kind, "told to fail"));
+        }
+        self.inner.write(change, expected).await
+    }
+}
+
+fn assert_four_succeeded(status: &WorkflowStatus) {
+    assert_eq!(status.overall_status, OverallStatus::Completed);
+    for name in AGENTS {
+        let agent = status.agent(name).unwrap();
+        assert_eq!(agent.state, AgentState::Success, "{name}");
+        assert_eq!(agent.token_usage, Some(TokenUsage::new(100, 10)), "{name}");
+    }
+    assert_eq!(status.total_token_usage(), TokenUsage::new(400, 40));
+}
+
+#[tokio::test(start_paused = true)]
+async fn four_agents_are_five_writes() {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).start().unwrap();
+    run_four(&tracker, "s", Duration::from_secs(2)).await;
+    tracker.shutdown(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(store.history().len(), 5);
+    assert_four_succeeded(&store.status("s").unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_store_delays_nothing_and_gets_one_write_more() {
+    let store = Slow::new(Duration::from_secs(5));
+    let tracker = builder(store.clone()).start().unwrap();
+    let begin = Instant::now();
+    run_four(&tracker, "s", Duration::from_millis(200)).await;
+    // Paused time moves only where somebody waits for it: the agents' 200 ms.
+    assert_eq!(begin.elapsed(), Duration::from_millis(800));
+    assert!(store.inner.history().is_empty(), "the first write is still under way");
+    tracker.shutdown(Duration::from_secs(60)).await.unwrap();
+    assert_eq!(store.begun.load(Ordering::SeqCst), 2);
+    assert_four_succeeded(&store.inner.status("s").unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_is_given_up_at_the_deadline_and_named() {
+    let store = Slow::new(Duration::from_secs(3600));
+    let tracker = builder(store).start().unwrap();
+    run_four(&tracker, "s", Duration::ZERO).await;
+    let begin = Instant::now();
+    let error = tracker.shutdown(Duration::from_secs(5)).await.unwrap_err();
+    assert_eq!(begin.elapsed(), Duration::from_secs(5));
+    assert_eq!(error.unsaved.len(), 1);
+    assert_eq!(error.unsaved[0].session_id.as_str(), "s");
+    assert!(error.to_string().contains('s'));
+    // Whoever asks after the end is told as well.
+    assert_eq!(tracker.flush().await.unwrap_err().unsaved.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_tried_again_until_saved() {
+    for kind in [StoreErrorKind::Unavailable, StoreErrorKind::Throttled] {
+        let store = Slow::failing(20, kind);
+        let tracker = builder(store.clone()).start().unwrap();
+        run_four(&tracker, "s", Duration::from_millis(10)).await;
+        while store.inner.history().is_empty() {
+            sleep(Duration::from_millis(100)).await;
+        }
+        tracker.shutdown(Duration::from_secs(60)).await.unwrap();
+        assert_four_succeeded(&store.inner.status("s").unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_tries_once_and_says_what_failed() {
+    let store = Slow::failing(1_000, StoreErrorKind::Unavailable);
+    let tracker = builder(store.clone()).start().unwrap();
+    run_four(&tracker, "s", Duration::ZERO).await;
+    let error = tracker.flush().await.unwrap_err();
+    assert_eq!(error.unsaved[0].error.as_ref().unwrap().as_str(), "told to fail");
+    store.failures.store(0, Ordering::SeqCst);
+    tracker.flush().await.unwrap();
+    assert_four_succeeded(&store.inner.status("s").unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_for_good_does_not_hold_up_the_end() {
+    let store = Slow::failing(1_000, StoreErrorKind::Permanent);
+    let tracker = builder(store.clone()).start().unwrap();
+    run_four(&tracker, "s", Duration::ZERO).await;
+    let begin = Instant::now();
+    let error = tracker.shutdown(Duration::from_secs(60)).await.unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(1));
+    assert_eq!(error.unsaved[0].error.as_ref().unwrap().as_str(), "told to fail");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_tracker_to_go_has_everything_saved() {
+    let store = MemoryStore::new();
+    let (tracker, recorder) = builder(store.clone()).build().unwrap();
+    let recorder = tokio::spawn(recorder);
+    run_four(&tracker, "s", Duration::ZERO).await;
+    drop(tracker);
+    recorder.await.unwrap();
+    assert_four_succeeded(&store.status("s").unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_workflow_is_renewed_and_a_finished_one_leaves_memory() {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).agent(Agent::new("a")).start().unwrap();
+    let workflow = tracker.workflow("s").start().unwrap();
+    tracker.flush().await.unwrap();
+    let mut last = store.status("s").unwrap().last_updated;
+    for _ in 0..5 {
+        sleep(Duration::from_secs(31)).await;
+        let renewed = store.status("s").unwrap().last_updated;
+        assert!(renewed > last);
+        last = renewed;
+    }
+    workflow.complete();
+    drop(workflow);
+    tracker.flush().await.unwrap();
+    assert!(tracker.status("s").is_none());
+    let writes = store.history().len();
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(store.history().len(), writes, "a finished workflow has no heartbeat");
+    assert_eq!(store.status("s").unwrap().agent("a").unwrap().state, AgentState::Pending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_trackers_on_one_session_do_not_lose_each_other() {
+    let store = MemoryStore::new();
+    let (one, two) =
+        (builder(store.clone()).start().unwrap(), builder(store.clone()).start().unwrap());
+    let (a, b) = (one.workflow("s").start().unwrap(), two.workflow("s").start().unwrap());
+    let ten = Duration::from_millis(10);
+    let (x, y) = tokio::join!(a.scope(four_agents(&one, ten)), b.scope(four_agents(&two, ten)),);
+    (x.unwrap(), y.unwrap());
+    a.complete();
+    one.shutdown(Duration::from_secs(5)).await.unwrap();
+    two.shutdown(Duration::from_secs(5)).await.unwrap();
+    let status = store.status("s").unwrap();
+    assert_eq!(status.total_token_usage(), TokenUsage::new(800, 80));
+    assert_eq!(status.overall_status, OverallStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_limit_calls_pass_untracked() {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).max_sessions(1).start().unwrap();
+    let first = tracker.workflow("first").start().unwrap();
+    assert!(tracker.workflow("second").start().is_err());
+    run_four(&tracker, "third", Duration::ZERO).await;
+    drop(first);
+    tracker.flush().await.unwrap();
+    run_four(&tracker, "fourth", Duration::ZERO).await;
+    tracker.shutdown(Duration::from_secs(1)).await.unwrap();
+    assert!(store.status("third").is_none());
+    assert_four_succeeded(&store.status("fourth").unwrap());
+}
