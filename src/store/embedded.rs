@@ -10,7 +10,7 @@ use std::path::Path;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{Config, Region, StalledStreamProtectionConfig};
+use aws_sdk_dynamodb::config::{Config, IdentityCache, Region, StalledStreamProtectionConfig};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
 };
@@ -19,6 +19,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use dynoxide::actions::create_table::CreateTableRequest;
+use dynoxide::actions::describe_table::DescribeTableRequest;
 use dynoxide::actions::update_time_to_live::{TimeToLiveSpecification, UpdateTimeToLiveRequest};
 use dynoxide::types::{AttributeDefinition, KeySchemaElement, KeyType, ScalarAttributeType};
 use dynoxide::{Database, DynoxideError};
@@ -62,7 +63,7 @@ impl DynamoDbStore {
         // that a few processes share: a commit waits for the log, not for the disk.
         database.disable_bulk_loading().map_err(|error| cannot(&error))?;
         create_table(&database).map_err(|error| cannot(&error))?;
-        Ok(Self::new(client(Engine { database, blocks: true }), TABLE))
+        Ok(Self::with_known_table(client(Engine { database, blocks: true }), TABLE))
     }
 
     /// A store in memory, gone with its last clone.
@@ -74,7 +75,7 @@ impl DynamoDbStore {
         let cannot = |error| SetupError::new(format!("cannot start the embedded store: {error}"));
         let database = Database::memory().map_err(cannot)?;
         create_table(&database).map_err(cannot)?;
-        Ok(Self::new(client(Engine { database, blocks: false }), TABLE))
+        Ok(Self::with_known_table(client(Engine { database, blocks: false }), TABLE))
     }
 
     /// A client of an engine in memory that has no table yet: for tests that make tables
@@ -93,12 +94,11 @@ impl DynamoDbStore {
 /// Made here and not by the store's own `create_table`, so that opening a store is
 /// nothing to wait for.
 fn create_table(database: &Database) -> Result<(), DynoxideError> {
+    let key =
+        KeySchemaElement { attribute_name: schema::SESSION_ID.to_owned(), key_type: KeyType::HASH };
     let created = database.create_table(CreateTableRequest {
         table_name: TABLE.to_owned(),
-        key_schema: vec![KeySchemaElement {
-            attribute_name: schema::SESSION_ID.to_owned(),
-            key_type: KeyType::HASH,
-        }],
+        key_schema: vec![key.clone()],
         attribute_definitions: vec![AttributeDefinition {
             attribute_name: schema::SESSION_ID.to_owned(),
             attribute_type: ScalarAttributeType::S,
@@ -108,7 +108,18 @@ fn create_table(database: &Database) -> Result<(), DynoxideError> {
     });
     match created {
         // From an earlier run, or another process.
-        Err(DynoxideError::ResourceInUseException(_)) => return Ok(()),
+        Err(DynoxideError::ResourceInUseException(_)) => {
+            let table = DescribeTableRequest { table_name: TABLE.to_owned() };
+            let keys = database.describe_table(table)?.table.key_schema;
+            let is_ours = |found: &KeySchemaElement| {
+                found.attribute_name == key.attribute_name && found.key_type == key.key_type
+            };
+            if !matches!(&*keys, [found] if is_ours(found)) {
+                let text = format!("its table `{TABLE}` has another key than `sessionId`");
+                return Err(DynoxideError::ValidationException(text));
+            }
+            return Ok(());
+        }
         created => created?,
     };
     database.update_time_to_live(UpdateTimeToLiveRequest {
@@ -128,6 +139,8 @@ fn client(engine: Engine) -> Client {
         .http_client(http_client_fn(move |_, _| connector.clone()))
         // Nobody is on the other side: no request is signed, none is lost on the way.
         .allow_no_auth()
+        // Waits for credentials with a timer, which not every runtime has.
+        .identity_cache(IdentityCache::no_cache())
         .region(Region::from_static("embedded"))
         .endpoint_url("http://embedded")
         .retry_config(RetryConfig::disabled())

@@ -4,5 +4,10 @@
 //! and in a file, and against the endpoint that `STATUS_TEST_ENDPOINT` names.
 
 mod contract;
+mod discovery;
+mod embedded;
 mod endpoint;
+mod faults;
 mod files;
+mod script;
+mod warnings;

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::config::interceptors::{
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 
-use super::error::never_connected;
+use super::error::{is_refusal, never_connected};
 
 /// Counts the attempts of one request that were sent and not answered.
 ///
@@ -51,7 +51,7 @@ impl Intercept for Attempts {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Hooked {
-        let is_refused = context.response().is_some_and(|r| is_answer(r.status().as_u16()))
+        let is_refused = context.response().is_some_and(|r| is_refusal(r.status().as_u16()))
             && matches!(context.output_or_error(), Some(Err(error)) if error.is_operation_error());
         let was_not_sent = match context.output_or_error() {
             Some(Err(error)) => error.as_connector_error().is_some_and(|e| never_connected(e)),
@@ -64,10 +64,4 @@ impl Intercept for Attempts {
         }
         Ok(())
     }
-}
-
-/// Whether a refusal with this status says that nothing was done. From 500 on the service
-/// does not know itself; 408 is a proxy that did not wait for it.
-fn is_answer(status: u16) -> bool {
-    status < 500 && status != 408
 }

@@ -182,12 +182,20 @@ fn meaning_of(code: &str, said: &str, status: Option<u16>) -> Meaning {
         | "ReplicatedWriteConflictException"
         | "LimitExceededException" => Meaning::Unavailable,
         _ if status == Some(429) => Meaning::Throttled,
-        _ if status.is_none_or(|status| status >= 500) => Meaning::Unavailable,
+        // Trouble of the service, or an answer that is none: a page of some proxy, or a
+        // success whose body broke off.
+        _ if !status.is_some_and(is_refusal) => Meaning::Unavailable,
         "ValidationException" if said.contains("tem size") => Meaning::TooLarge,
         "ValidationException" if said.contains("does not match the schema") => Meaning::WrongKey,
         "ValidationException" if said.contains("Missing the key") => Meaning::WrongKey,
         _ => Meaning::Refused,
     }
+}
+
+/// Whether an answer of this status says that the request was looked at and nothing was
+/// done. 408 is a proxy that did not wait for the service.
+pub(super) fn is_refusal(status: u16) -> bool {
+    (400..500).contains(&status) && status != 408
 }
 
 /// Whether trying again is of no use until somebody changes the settings.

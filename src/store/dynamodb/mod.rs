@@ -161,6 +161,14 @@ impl DynamoDbStore {
         }))
     }
 
+    /// A store whose table is known to have the document's own names.
+    #[cfg(feature = "embedded")]
+    pub(super) fn with_known_table(client: Client, table: &str) -> Self {
+        let store = Self::new(client, table);
+        store.0.found.get_or_init(Names::default);
+        store
+    }
+
     /// The partition key to go by where the table may not be asked, and to
     /// [create](Self::create_table) a table with; `sessionId` if not set.
     #[must_use]
