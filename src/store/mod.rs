@@ -1,5 +1,9 @@
 //! Where the documents are kept: the trait between the recorder and a table.
 
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod memory;
 
 use std::fmt;
@@ -7,6 +11,8 @@ use std::future::Future;
 
 use crate::status::{Change, Expected, Item};
 
+#[cfg(feature = "dynamodb")]
+pub use dynamodb::{DynamoDbStore, SetupError};
 pub use memory::MemoryStore;
 
 /// Saves documents. The recorder's side of a store.
@@ -84,6 +90,15 @@ pub trait StatusReader: Send + Sync + 'static {
     ///
     /// If the item may still be there.
     fn delete(&self, session_id: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+impl Change {
+    /// A change to the item of a session, for tests of a store: otherwise it is the
+    /// recorder that makes them.
+    #[must_use]
+    pub fn new(session_id: impl Into<String>, set: Item, remove: Vec<String>) -> Self {
+        Self { session_id: session_id.into(), set, remove }
+    }
 }
 
 /// What became of a write.

@@ -1,0 +1,123 @@
+//! [`Value`] and the SDK's `AttributeValue`, each as the other.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::table::Names;
+use crate::status::{Item, Value, schema};
+
+/// A value as DynamoDB takes it; `None` for a number it has no notation for.
+pub(super) fn to_attribute(value: &Value) -> Option<AttributeValue> {
+    Some(match value {
+        Value::Text(text) => AttributeValue::S(text.clone()),
+        Value::Integer(number) => AttributeValue::N(number.to_string()),
+        Value::Decimal(number) => AttributeValue::N(decimal(*number)?),
+        Value::Map(map) => AttributeValue::M(
+            map.iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), to_attribute(value)?)))
+                .collect(),
+        ),
+    })
+}
+
+/// The shortest text that reads back as the same number: `5.123`, not
+/// `5.1230000000000002`.
+fn decimal(number: f64) -> Option<String> {
+    // What DynamoDB's numbers can hold.
+    const LARGEST: f64 = 9.999_999_999_999_999e125;
+    const SMALLEST: f64 = 1e-130;
+    let size = number.abs();
+    if !number.is_finite() || size > LARGEST {
+        None
+    } else if size < SMALLEST {
+        // Zero has a sign in a float and none in a table.
+        Some("0".to_owned())
+    } else if (1e-7..1e21).contains(&size) {
+        Some(number.to_string())
+    } else {
+        Some(format!("{number:e}"))
+    }
+}
+
+/// A value as the document knows it; `None` for the kinds it does not use (booleans,
+/// lists, sets, binary, null), which only other writers put into a table.
+fn from_attribute(attribute: AttributeValue) -> Option<Value> {
+    match attribute {
+        AttributeValue::S(text) => Some(Value::Text(text)),
+        AttributeValue::N(number) => match number.parse() {
+            Ok(whole) => Some(Value::Integer(whole)),
+            Err(_) => number.parse().ok().filter(|n: &f64| n.is_finite()).map(Value::Decimal),
+        },
+        AttributeValue::M(map) => Some(Value::Map(
+            map.into_iter()
+                .filter_map(|(name, attribute)| Some((name, from_attribute(attribute)?)))
+                .collect(),
+        )),
+        _ => None,
+    }
+}
+
+/// An item as the document knows it, with the session id and the expiry under the
+/// document's names whatever the table calls them.
+pub(super) fn to_item(mut attributes: HashMap<String, AttributeValue>, names: &Names) -> Item {
+    for (theirs, ours) in [(&names.key, schema::SESSION_ID), (&names.expiry, schema::EXPIRES_AT)] {
+        if theirs != ours
+            && let Some(value) = attributes.remove(theirs)
+        {
+            attributes.insert(ours.to_owned(), value);
+        }
+    }
+    attributes
+        .into_iter()
+        .filter_map(|(name, attribute)| Some((name, from_attribute(attribute)?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_exact_and_short() {
+        let table = [
+            (5.123, Some("5.123")),
+            (17.0, Some("17")),
+            (0.001, Some("0.001")),
+            (-0.0, Some("0")),
+            (0.1 + 0.2, Some("0.30000000000000004")),
+            (-2.5, Some("-2.5")),
+            (1e21, Some("1e21")),
+            (1.5e-9, Some("1.5e-9")),
+            (1e-200, Some("0")),
+            (1e126, None),
+            (f64::NAN, None),
+            (f64::INFINITY, None),
+            (f64::NEG_INFINITY, None),
+        ];
+        for (number, expected) in table {
+            assert_eq!(decimal(number).as_deref(), expected, "{number:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_not_numbers_leave_their_map() {
+        let map: Item =
+            [("a".to_owned(), Value::Decimal(f64::NAN)), ("b".to_owned(), Value::Integer(1))]
+                .into_iter()
+                .collect();
+        let Some(AttributeValue::M(map)) = to_attribute(&Value::Map(map)) else { panic!() };
+        assert_eq!(map, HashMap::from([("b".to_owned(), AttributeValue::N("1".into()))]));
+    }
+
+    #[test]
+    fn what_others_wrote_is_read_as_far_as_it_can_be() {
+        let read = |attribute| from_attribute(attribute);
+        assert_eq!(read(AttributeValue::N("3".into())), Some(Value::Integer(3)));
+        assert_eq!(read(AttributeValue::N("-3".into())), Some(Value::Decimal(-3.0)));
+        assert_eq!(read(AttributeValue::N("1E+3".into())), Some(Value::Decimal(1000.0)));
+        assert_eq!(read(AttributeValue::N("inf".into())), None);
+        assert_eq!(read(AttributeValue::Bool(true)), None);
+        assert_eq!(read(AttributeValue::L(Vec::new())), None);
+    }
+}

@@ -1,0 +1,385 @@
+//! [`DynamoDbStore`]: documents in a DynamoDB table.
+
+mod attempts;
+mod convert;
+mod error;
+mod expression;
+mod read;
+mod settings;
+mod table;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use self::attempts::Attempts;
+use self::error::{Fault, Request};
+use self::expression::{Reserved, Update};
+use self::settings::Settings;
+use self::table::{Names, Unknown};
+use super::{StatusStore, StoreError, StoreErrorKind, Written};
+use crate::status::{Change, Expected, Item, schema};
+
+pub use self::error::SetupError;
+#[cfg(feature = "embedded")]
+pub(super) use self::settings::behavior;
+
+/// The longest value DynamoDB takes for a partition key, in bytes.
+const MAX_KEY_BYTES: usize = 2048;
+
+/// Documents in a DynamoDB table, one item for each session.
+///
+/// ```no_run
+/// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_agent_status::store::DynamoDbStore;
+///
+/// let store = DynamoDbStore::from_env().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A clone is the same store.
+///
+/// # The table
+///
+/// The table needs a partition key of type S (string) and no sort key. What that key is
+/// called, and which attribute holds the expiry, the store finds out by asking the table
+/// (`DescribeTable` and `DescribeTimeToLive`) when it is opened:
+///
+/// - Where the key is not called `sessionId`, each item holds the id as `sessionId` too.
+/// - The expiry is written under the table's own time-to-live attribute only; under
+///   `expiresAt` if the table has none.
+/// - An item that is read has `sessionId` and `expiresAt`, whatever the table calls them.
+///
+/// A definite answer that the table cannot be used is a [`SetupError`]. A table that cannot
+/// be reached is not: it is a warning, and the table is asked again before the first
+/// request. A role that may not ask goes by [`partition_key`](Self::partition_key) and
+/// [`ttl_attribute`](Self::ttl_attribute), with a warning.
+///
+/// # Permissions
+///
+/// Recording takes `dynamodb:UpdateItem` and `dynamodb:GetItem`, reading takes
+/// `dynamodb:GetItem`, `dynamodb:BatchGetItem` and `dynamodb:Scan`, deleting takes
+/// `dynamodb:DeleteItem`; `dynamodb:DescribeTable` and `dynamodb:DescribeTimeToLive` are
+/// of use to all of them.
+///
+/// # Writing
+///
+/// A change is one conditional `UpdateItem`: it is applied as a whole, and only if the
+/// item is as expected. A change that is too large for one request (an item of 400 KB, or
+/// some 400 attributes at once) is a permanent error.
+#[derive(Clone)]
+pub struct DynamoDbStore(Arc<Shared>);
+
+struct Shared {
+    client: Client,
+    table: String,
+    /// What to go by where the table does not tell.
+    settings: Names,
+    found: OnceLock<Names>,
+    /// The last time the table did not tell. Held while it is asked, so that it is asked
+    /// by one at a time and the others take the answer.
+    last_unknown: Mutex<Option<(Instant, Unknown)>>,
+    has_warned: AtomicBool,
+}
+
+impl DynamoDbStore {
+    /// How long a table that gave no usable answer is left alone: `DescribeTable` has a
+    /// low limit per account, and a recorder may have thousands of sessions to write.
+    const PAUSE: Duration = Duration::from_secs(1);
+
+    /// A store by a client and the name of its table, which is asked before the first
+    /// request, or at once by [`discover`](Self::discover).
+    ///
+    /// The client is used as it is, with its own retries and time limits. One made by the
+    /// SDK's defaults has no limit for the time of a request: set one.
+    #[must_use]
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self::with(client, table.into(), Names::default())
+    }
+
+    /// A store by the settings of the environment, whose table was asked.
+    ///
+    /// | variable | meaning |
+    /// | --- | --- |
+    /// | `STATUS_TABLE_NAME` | The table's name or ARN. Required. |
+    /// | `STATUS_TABLE_KEY` | The partition key, where the role may not ask the table: `sessionId` |
+    /// | `STATUS_TABLE_TTL` | The time-to-live attribute, where the table has none or may not be asked: `expiresAt` |
+    /// | `AWS_REGION`, `AWS_DEFAULT_REGION` | The region. Required, here or in the profile; on EC2 that of the instance. |
+    /// | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | Credentials. Any value will do for an emulator. |
+    /// | `AWS_PROFILE`, `AWS_CONFIG_FILE`, `AWS_SHARED_CREDENTIALS_FILE` | The profile to take region, credentials and endpoint from, and where profiles are |
+    /// | `AWS_WEB_IDENTITY_TOKEN_FILE`, `AWS_ROLE_ARN`, `AWS_ROLE_SESSION_NAME` | Credentials by a web identity, as on EKS |
+    /// | `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, `AWS_CONTAINER_CREDENTIALS_FULL_URI`, `AWS_CONTAINER_AUTHORIZATION_TOKEN`, `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE` | Credentials of an ECS task or an EKS pod; set by the platform |
+    /// | `AWS_EC2_METADATA_DISABLED` | `true`: do not ask the instance for region and credentials |
+    /// | `AWS_ENDPOINT_URL_DYNAMODB`, else `AWS_ENDPOINT_URL` | Another endpoint, such as `http://localhost:8000` |
+    /// | `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` | `true`: do not use those two |
+    /// | `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT` | `true`: the region's FIPS or IPv6 endpoint |
+    ///
+    /// Retries and time limits are the store's own, as is its allowance of retries, which
+    /// it does not share with other clients of the process: a write that is not answered
+    /// is given up after 10 s at most, to be tried again by the recorder.
+    ///
+    /// # Errors
+    ///
+    /// If a setting is missing or cannot be what it is meant to be, or there are no
+    /// credentials, or the table is missing or cannot hold sessions. That the table could
+    /// not be asked is a warning.
+    pub async fn from_env() -> Result<Self, SetupError> {
+        let store = Self::from_env_unasked().await?;
+        store.discover().await?;
+        Ok(store)
+    }
+
+    /// As [`from_env`](Self::from_env), without asking the table: for a table that is yet
+    /// to be [created](Self::create_table).
+    ///
+    /// # Errors
+    ///
+    /// If a setting is missing or cannot be what it is meant to be.
+    pub async fn from_env_unasked() -> Result<Self, SetupError> {
+        let settings = Settings::read(|name| std::env::var(name))?;
+        Ok(Self::with(settings::client().await?, settings.table, settings.names))
+    }
+
+    fn with(client: Client, table: String, settings: Names) -> Self {
+        Self(Arc::new(Shared {
+            client,
+            table,
+            settings,
+            found: OnceLock::new(),
+            last_unknown: Mutex::new(None),
+            has_warned: AtomicBool::new(false),
+        }))
+    }
+
+    /// A store whose table is known to have the document's own names.
+    #[cfg(feature = "embedded")]
+    pub(super) fn with_known_table(client: Client, table: &str) -> Self {
+        let store = Self::new(client, table);
+        store.0.found.get_or_init(Names::default);
+        store
+    }
+
+    /// The partition key to go by where the table may not be asked, and to
+    /// [create](Self::create_table) a table with; `sessionId` if not set.
+    #[must_use]
+    pub fn partition_key(self, name: impl Into<String>) -> Self {
+        let Shared { client, table, settings, .. } = &*self.0;
+        let settings = Names { key: name.into(), ..settings.clone() };
+        Self::with(client.clone(), table.clone(), settings)
+    }
+
+    /// The attribute for the expiry to go by where the table has no time-to-live or may
+    /// not be asked, and to [create](Self::create_table) a table with; `expiresAt` if not
+    /// set.
+    #[must_use]
+    pub fn ttl_attribute(self, name: impl Into<String>) -> Self {
+        let Shared { client, table, settings, .. } = &*self.0;
+        let settings = Names { expiry: name.into(), ..settings.clone() };
+        Self::with(client.clone(), table.clone(), settings)
+    }
+
+    /// Asks the table for its key and its time-to-live, unless it is known. It takes five
+    /// seconds at most.
+    ///
+    /// A table that cannot be reached, or is throttled, is a warning: it is asked again
+    /// before the first request.
+    ///
+    /// # Errors
+    ///
+    /// If the table cannot be used: it is missing, or its key does not fit, or there are
+    /// no credentials.
+    pub async fn discover(&self) -> Result<(), SetupError> {
+        match self.ask().await {
+            Ok(_) | Err(Unknown::Unanswered(..)) => Ok(()),
+            Err(Unknown::Unusable(error)) => Err(error),
+        }
+    }
+
+    /// Creates the table, on demand, with its time-to-live, and waits until it can be
+    /// used, a minute at most.
+    ///
+    /// A table that is there already is left as it is, its time-to-live too. An endpoint
+    /// that knows no time-to-live gets a table without.
+    ///
+    /// # Errors
+    ///
+    /// If the table was not created, or is there and cannot hold sessions.
+    pub async fn create_table(&self) -> Result<(), SetupError> {
+        let Shared { client, table, settings, .. } = &*self.0;
+        settings.check()?;
+        table::create(client, table, settings).await?;
+        // What was known before, that it is missing, is true no more.
+        *self.0.last_unknown.lock().await = None;
+        self.discover().await
+    }
+
+    /// The name of the table.
+    #[must_use]
+    pub fn table(&self) -> &str {
+        &self.0.table
+    }
+
+    /// The client this store sends its requests by.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    async fn ask(&self) -> Result<&Names, Unknown> {
+        let Shared { client, table, settings, found, last_unknown, has_warned } = &*self.0;
+        if let Some(names) = found.get() {
+            return Ok(names);
+        }
+        let since = Instant::now();
+        let mut last_unknown = last_unknown.lock().await;
+        if let Some(names) = found.get() {
+            return Ok(names);
+        }
+        if let Some((at, unknown)) = &*last_unknown
+            && *at + Self::PAUSE > since
+        {
+            return Err(unknown.clone());
+        }
+        let unknown = match settings.check() {
+            Ok(()) => match table::discover(client, table, settings).await {
+                Ok(names) => return Ok(found.get_or_init(|| names)),
+                Err(unknown) => unknown,
+            },
+            Err(error) => Unknown::Unusable(error),
+        };
+        if let Unknown::Unanswered(_, why) = &unknown
+            && !has_warned.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(table, "{why}; it will be asked again before the first request");
+        }
+        *last_unknown = Some((Instant::now(), unknown.clone()));
+        Err(unknown)
+    }
+
+    async fn names(&self) -> Result<&Names, StoreError> {
+        self.ask().await.map_err(|unknown| match unknown {
+            Unknown::Unusable(error) => StoreError::new(StoreErrorKind::Permanent, error),
+            Unknown::Unanswered(kind, why) => StoreError::new(kind, why),
+        })
+    }
+
+    fn request<'a>(
+        &'a self,
+        doing: &'static str,
+        action: &'static str,
+        names: &'a Names,
+    ) -> Request<'a> {
+        Request { doing, action, table: &self.0.table, key: &names.key }
+    }
+}
+
+impl fmt::Debug for DynamoDbStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shared { table, settings, found, .. } = &*self.0;
+        f.debug_struct("DynamoDbStore")
+            .field("table", table)
+            .field("names", found.get().unwrap_or(settings))
+            .field("is_discovered", &found.get().is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl StatusStore for DynamoDbStore {
+    async fn load(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
+        self.read_item(session_id).await
+    }
+
+    async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
+        let id = &change.session_id;
+        if !is_key(id) {
+            let bytes = id.len();
+            return Err(StoreError::new(
+                StoreErrorKind::Permanent,
+                format!("a session id has 1 to {MAX_KEY_BYTES} bytes, and this one has {bytes}"),
+            ));
+        }
+        let names = self.names().await?;
+        let Shared { client, table, .. } = &*self.0;
+        let Update { update, condition, names: aliases, values } =
+            Update::new(change, expected, names).map_err(|Reserved(name)| {
+                let text = format!(
+                    "cannot write attribute `{name}` to DynamoDB table `{table}`, which keeps its \
+                     key or its expiry there: use another name"
+                );
+                StoreError::new(StoreErrorKind::Permanent, text)
+            })?;
+        let attempts = Attempts::default();
+        let sent = client
+            .update_item()
+            .table_name(table)
+            .key(&names.key, AttributeValue::S(id.clone()))
+            .set_update_expression(update)
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(aliases))
+            .set_expression_attribute_values((!values.is_empty()).then_some(values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .customize()
+            .interceptor(attempts.clone())
+            .send()
+            .await;
+        let error = match sent.map_err(refused_condition) {
+            Ok(_) => return Ok(Written::Applied),
+            Err(Ok(Some(item))) => {
+                return Ok(Written::Conflict(Some(convert::to_item(item, names))));
+            }
+            // No item: there is none, or the endpoint does not send it along.
+            Err(Ok(None)) => match self.read_item(id).await {
+                Ok(item) => return Ok(Written::Conflict(item)),
+                Err(error) => error,
+            },
+            Err(Err(error)) => Fault::of(&error).into_store_error(self.request(
+                "write to",
+                "dynamodb:UpdateItem",
+                names,
+            )),
+        };
+        Err(if attempts.may_have_been_applied() { error.ambiguous() } else { error })
+    }
+
+    fn reserves(&self, attribute: &str) -> bool {
+        let Shared { settings, found, .. } = &*self.0;
+        found.get().unwrap_or(settings).reserves(attribute)
+    }
+}
+
+type Attributes = std::collections::HashMap<String, AttributeValue>;
+type UpdateError = SdkError<UpdateItemError, HttpResponse>;
+
+/// The item that did not meet the condition, if that is what the error says.
+fn refused_condition(error: UpdateError) -> Result<Option<Attributes>, UpdateError> {
+    match error {
+        SdkError::ServiceError(refusal)
+            if refusal.err().is_conditional_check_failed_exception() =>
+        {
+            match refusal.into_err() {
+                UpdateItemError::ConditionalCheckFailedException(refused) => Ok(refused.item),
+                _ => Ok(None),
+            }
+        }
+        error => Err(error),
+    }
+}
+
+fn is_key(session_id: &str) -> bool {
+    (1..=MAX_KEY_BYTES).contains(&session_id.len())
+}
+
+/// The session an item is of.
+fn session_id(item: &Item) -> Option<&str> {
+    item.get(schema::SESSION_ID)?.as_text()
+}

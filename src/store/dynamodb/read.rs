@@ -1,0 +1,198 @@
+//! Reading documents: the requests behind [`StatusReader`].
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue};
+use tokio::time::sleep;
+
+use super::error::Fault;
+use super::table::Names;
+use super::{DynamoDbStore, convert, is_key, session_id};
+use crate::status::{Item, WorkflowStatus};
+use crate::store::{StatusReader, StoreError, StoreErrorKind};
+
+/// How many items one `BatchGetItem` may ask for.
+const BATCH: usize = 100;
+
+/// How many times in a row a batch may come back with nothing but keys that were not
+/// looked up, which is how DynamoDB throttles a batch.
+const MAX_EMPTY_BATCHES: u32 = 5;
+
+/// How many pages, of 1 MB at most, a scan for the newest items reads.
+const MAX_PAGES: usize = 64;
+
+impl DynamoDbStore {
+    /// One item, as all writes before have left it.
+    pub(super) async fn read_item(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
+        if !is_key(session_id) {
+            return Ok(None);
+        }
+        let names = self.names().await?;
+        let answer = self
+            .client()
+            .get_item()
+            .table_name(self.table())
+            .key(&names.key, AttributeValue::S(session_id.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| {
+                let request = self.request("read from", "dynamodb:GetItem", names);
+                Fault::of(&error).into_store_error(request)
+            })?;
+        Ok(answer.item.map(|attributes| convert::to_item(attributes, names)))
+    }
+
+    /// Adds the items of up to [`BATCH`] sessions to those found.
+    async fn read_batch(
+        &self,
+        ids: &[&str],
+        names: &Names,
+        found: &mut HashMap<String, Item>,
+    ) -> Result<(), StoreError> {
+        let key_of =
+            |id: &&str| HashMap::from([(names.key.clone(), AttributeValue::S((*id).to_owned()))]);
+        let mut keys: Vec<_> = ids.iter().map(key_of).collect();
+        let mut empty_batches = 0;
+        while !keys.is_empty() {
+            let asked = keys.len();
+            let wanted = KeysAndAttributes::builder()
+                .set_keys(Some(keys))
+                .build()
+                .map_err(|error| StoreError::new(StoreErrorKind::Permanent, error))?;
+            let answer = self
+                .client()
+                .batch_get_item()
+                .request_items(self.table(), wanted)
+                .send()
+                .await
+                .map_err(|error| {
+                    let request = self.request("read from", "dynamodb:BatchGetItem", names);
+                    Fault::of(&error).into_store_error(request)
+                })?;
+            // One table was asked, so all of the answer is its own, whether it is
+            // called there by its name or its ARN.
+            for attributes in answer.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+                let item = convert::to_item(attributes, names);
+                if let Some(id) = session_id(&item) {
+                    found.insert(id.to_owned(), item);
+                }
+            }
+            keys = answer
+                .unprocessed_keys
+                .into_iter()
+                .flatten()
+                .flat_map(|(_, keys)| keys.keys)
+                .collect();
+            if keys.len() < asked {
+                empty_batches = 0;
+                continue;
+            }
+            empty_batches += 1;
+            if empty_batches == MAX_EMPTY_BATCHES {
+                let table = self.table();
+                return Err(StoreError::new(
+                    StoreErrorKind::Throttled,
+                    format!("cannot read from DynamoDB table `{table}`: it is throttled"),
+                ));
+            }
+            sleep(Duration::from_millis(50) * 2_u32.pow(empty_batches)).await;
+        }
+        Ok(())
+    }
+}
+
+/// [`get`](StatusReader::get) sees every write that was answered before it;
+/// [`get_many`](StatusReader::get_many) and [`recent`](StatusReader::recent) cost half as
+/// much and may miss those of the last second.
+///
+/// [`recent`](StatusReader::recent) scans the table, since nothing else tells which items
+/// are new: up to 64 pages of 1 MB, which are some 30,000 items of usual size. Of a larger
+/// table it gives the newest among those.
+impl StatusReader for DynamoDbStore {
+    async fn get(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
+        self.read_item(session_id).await
+    }
+
+    async fn get_many(&self, session_ids: &[String]) -> Result<Vec<Option<Item>>, StoreError> {
+        // A batch may name each key once, and none that cannot be a key.
+        let mut seen = HashSet::new();
+        let ids: Vec<&str> = session_ids
+            .iter()
+            .map(String::as_str)
+            .filter(|id| is_key(id) && seen.insert(*id))
+            .collect();
+        if ids.is_empty() {
+            return Ok(vec![None; session_ids.len()]);
+        }
+        let names = self.names().await?;
+        let mut found = HashMap::with_capacity(ids.len());
+        for batch in ids.chunks(BATCH) {
+            self.read_batch(batch, names, &mut found).await?;
+        }
+        Ok(session_ids.iter().map(|id| found.get(id).cloned()).collect())
+    }
+
+    async fn recent(&self, limit: usize) -> Result<Vec<(String, Item)>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let names = self.names().await?;
+        let mut newest = BTreeMap::new();
+        let mut start = None;
+        for page in 1.. {
+            let answer = self
+                .client()
+                .scan()
+                .table_name(self.table())
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| {
+                    let request = self.request("read from", "dynamodb:Scan", names);
+                    Fault::of(&error).into_store_error(request)
+                })?;
+            for attributes in answer.items.into_iter().flatten() {
+                let item = convert::to_item(attributes, names);
+                let Some(id) = session_id(&item) else { continue };
+                let created_at = WorkflowStatus::from_item(id, &item).created_at;
+                newest.insert((Reverse(created_at), id.to_owned()), item);
+                if newest.len() > limit {
+                    newest.pop_last();
+                }
+            }
+            start = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                break;
+            }
+            if page == MAX_PAGES {
+                let table = self.table();
+                tracing::debug!(table, "the newest items are those of the first {MAX_PAGES} MB");
+                break;
+            }
+        }
+        Ok(newest.into_iter().map(|((_, id), item)| (id, item)).collect())
+    }
+
+    async fn delete(&self, session_id: &str) -> Result<bool, StoreError> {
+        if !is_key(session_id) {
+            return Ok(false);
+        }
+        let names = self.names().await?;
+        let answer = self
+            .client()
+            .delete_item()
+            .table_name(self.table())
+            .key(&names.key, AttributeValue::S(session_id.to_owned()))
+            .return_values(ReturnValue::AllOld)
+            .send()
+            .await
+            .map_err(|error| {
+                let request = self.request("delete from", "dynamodb:DeleteItem", names);
+                Fault::of(&error).into_store_error(request)
+            })?;
+        Ok(answer.attributes.is_some_and(|attributes| !attributes.is_empty()))
+    }
+}

@@ -1,0 +1,224 @@
+//! The settings a store takes from the environment, and the client made with them.
+
+use std::env::VarError;
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryPartition;
+use tokio::time::timeout;
+
+use super::error::SetupError;
+use super::table::Names;
+use crate::status::schema;
+
+pub(super) const TABLE_NAME: &str = "STATUS_TABLE_NAME";
+const TABLE_KEY: &str = "STATUS_TABLE_KEY";
+const TABLE_TTL: &str = "STATUS_TABLE_TTL";
+/// The second only where the first is not set.
+const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"];
+
+/// The settings that are this crate's own.
+#[derive(Debug, PartialEq)]
+pub(super) struct Settings {
+    pub(super) table: String,
+    pub(super) names: Names,
+}
+
+impl Settings {
+    /// Reads the settings by a function like [`std::env::var`].
+    pub(super) fn read(var: impl Fn(&str) -> Result<String, VarError>) -> Result<Self, SetupError> {
+        // A variable set to nothing is one that is not set, as for the AWS variables.
+        let read = |name: &str| match var(name) {
+            Ok(value) => Ok(Some(value.trim().to_owned()).filter(|value| !value.is_empty())),
+            Err(VarError::NotPresent) => Ok(None),
+            Err(VarError::NotUnicode(_)) => {
+                Err(SetupError::new(format!("{name} is not valid Unicode: set it anew")))
+            }
+        };
+        let table = read(TABLE_NAME)?.ok_or_else(|| {
+            SetupError::new(format!(
+                "{TABLE_NAME} is not set: set it to the name of the DynamoDB table that holds the \
+                 status items"
+            ))
+        })?;
+        check_table_name(&table)
+            .map_err(|why| SetupError::new(format!("{TABLE_NAME} is `{table}`: {why}")))?;
+        let names = Names {
+            key: read(TABLE_KEY)?.unwrap_or_else(|| schema::SESSION_ID.to_owned()),
+            expiry: read(TABLE_TTL)?.unwrap_or_else(|| schema::EXPIRES_AT.to_owned()),
+        };
+        names.check()?;
+        for name in ENDPOINTS {
+            if let Some(url) = read(name)? {
+                check_endpoint(&url)
+                    .map_err(|why| SetupError::new(format!("{name} is `{url}`: {why}")))?;
+            }
+        }
+        Ok(Self { table, names })
+    }
+}
+
+impl Names {
+    /// Whether these can be the names of a table's key and expiry.
+    pub(super) fn check(&self) -> Result<(), SetupError> {
+        let given = [("partition key", TABLE_KEY, &self.key), ("expiry", TABLE_TTL, &self.expiry)];
+        for ((what, variable, name), own) in
+            given.into_iter().zip([schema::SESSION_ID, schema::EXPIRES_AT])
+        {
+            // The limit for the names of keys; other attributes may have longer ones.
+            let why = if name.is_empty() || name.len() > 255 {
+                "the name of an attribute has 1 to 255 bytes"
+            } else if name != own && schema::RESERVED.contains(&name.as_str()) {
+                "that attribute holds something else in a status item"
+            } else {
+                continue;
+            };
+            return Err(SetupError::new(format!(
+                "`{name}` cannot be the table's {what} ({variable}): {why}"
+            )));
+        }
+        if self.key == self.expiry {
+            let name = &self.key;
+            return Err(SetupError::new(format!(
+                "`{name}` cannot be both the table's partition key ({TABLE_KEY}) and its expiry \
+                 ({TABLE_TTL})"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// DynamoDB's own rule, told before a request is made of it.
+fn check_table_name(name: &str) -> Result<(), &'static str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.starts_with("arn:") {
+        return Ok(());
+    }
+    if (3..=255).contains(&name.len()) && name.chars().all(is_plain) {
+        return Ok(());
+    }
+    Err("a table's name has 3 to 255 letters, digits, `_`, `-` and `.`")
+}
+
+fn check_endpoint(url: &str) -> Result<(), &'static str> {
+    let parsed = url.parse::<http::Uri>().ok();
+    let is_http = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https"));
+    match parsed {
+        Some(uri) if is_http(&uri) && uri.host().is_some_and(|host| !host.is_empty()) => Ok(()),
+        _ => Err("an endpoint is a URL such as http://localhost:8000"),
+    }
+}
+
+/// A client by the usual AWS settings, with times that suit a recorder.
+pub(super) async fn client() -> Result<Client, SetupError> {
+    // Where no region is set, the instance's metadata service is asked for it, which
+    // outside of EC2 answers nothing.
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let loading = aws_config::defaults(behavior()).load();
+    let config = timeout(PATIENCE, loading).await.ok();
+    let Some(config) = config.filter(|config| config.region().is_some()) else {
+        return Err(SetupError::new(
+            "no AWS region is set: set AWS_REGION, such as AWS_REGION=eu-west-1, or `region` in \
+             the profile that AWS_PROFILE names",
+        ));
+    };
+    let config = aws_sdk_dynamodb::config::Builder::from(&config)
+        .retry_config(retries())
+        .timeout_config(timeouts())
+        // The SDK stops retrying when too many requests to a service have failed, and
+        // counts all clients of the process together. Status writes must not use up
+        // what the application's own requests to DynamoDB have left.
+        .retry_partition(RetryPartition::new("tower-agent-status"))
+        .build();
+    Ok(Client::from_conf(config))
+}
+
+/// Pinned, so that an update of the SDK does not change what is relied on here.
+pub(in crate::store) fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
+fn retries() -> RetryConfig {
+    // The recorder has a backoff of its own for long outages, over all sessions. Retries
+    // here are for the odd failed request, which an immediate second try gets over: so
+    // few of them, and soon. The SDK's own first pause, up to 1 s, suits slower services.
+    // Not the adaptive mode: one throttled request can hold up a new client for seconds.
+    RetryConfig::standard()
+        .with_max_attempts(3)
+        .with_initial_backoff(Duration::from_millis(50))
+        .with_max_backoff(Duration::from_secs(1))
+}
+
+fn timeouts() -> TimeoutConfig {
+    // DynamoDB answers in milliseconds; without these limits a lost packet would hold a
+    // session's writes for ever. The longest wait for one write, retries included, is the
+    // operation's; after it the recorder takes over.
+    TimeoutConfig::builder()
+        // Time for one lost SYN, which is sent again after a second.
+        .connect_timeout(Duration::from_millis(1_500))
+        .read_timeout(Duration::from_secs(3))
+        // Connecting and reading, with something to spare for TLS.
+        .operation_attempt_timeout(Duration::from_secs(5))
+        .operation_timeout(Duration::from_secs(10))
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    fn read(vars: &[(&str, &str)]) -> Result<Settings, String> {
+        let var = |name: &str| {
+            let found = vars.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned()).ok_or(VarError::NotPresent)
+        };
+        Settings::read(var).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn only_the_table_has_to_be_named() {
+        let settings = read(&[(TABLE_NAME, "status"), (TABLE_KEY, "")]).unwrap();
+        assert_eq!(settings, Settings { table: "status".into(), names: Names::default() });
+        let vars = [(TABLE_NAME, "status"), (TABLE_KEY, "processing_id"), (TABLE_TTL, "ttl")];
+        let names = Names { key: "processing_id".into(), expiry: "ttl".into() };
+        assert_eq!(read(&vars).unwrap().names, names);
+        assert!(read(&[(TABLE_NAME, "arn:aws:dynamodb:eu-west-1:1:table/status")]).is_ok());
+    }
+
+    #[test]
+    fn each_error_names_the_variable_and_the_remedy() {
+        let status = (TABLE_NAME, "status");
+        let table: [(&[(&str, &str)], &[&str]); 10] = [
+            (&[], &["STATUS_TABLE_NAME is not set", "set it to the name"]),
+            (&[(TABLE_NAME, " ")], &["STATUS_TABLE_NAME is not set"]),
+            (&[(TABLE_NAME, "ab")], &["STATUS_TABLE_NAME is `ab`", "3 to 255"]),
+            (&[(TABLE_NAME, "my table")], &["STATUS_TABLE_NAME is `my table`", "letters"]),
+            (&[status, (TABLE_KEY, "createdAt")], &["`createdAt`", "STATUS_TABLE_KEY"]),
+            (&[status, (TABLE_TTL, "sessionId")], &["`sessionId`", "STATUS_TABLE_TTL"]),
+            (&[status, (TABLE_KEY, "k"), (TABLE_TTL, "k")], &["both", "`k`"]),
+            (
+                &[status, ("AWS_ENDPOINT_URL", "localhost:8000")],
+                &["AWS_ENDPOINT_URL is", "http://"],
+            ),
+            (
+                &[status, ("AWS_ENDPOINT_URL_DYNAMODB", "ftp://x")],
+                &["AWS_ENDPOINT_URL_DYNAMODB is"],
+            ),
+            (&[status, ("AWS_ENDPOINT_URL", "http://")], &["AWS_ENDPOINT_URL is"]),
+        ];
+        for (vars, expected) in table {
+            let error = read(vars).unwrap_err();
+            for part in expected {
+                assert!(error.contains(part), "{vars:?}: {error}");
+            }
+        }
+        let garbled = |_: &str| Err(VarError::NotUnicode(OsString::new()));
+        let error = Settings::read(garbled).unwrap_err().to_string();
+        assert!(error.contains("STATUS_TABLE_NAME is not valid Unicode"), "{error}");
+    }
+}

@@ -1,0 +1,413 @@
+//! The contract of a store, once for all stores.
+
+use std::future::Future;
+
+use tower_agent_status::status::{Change, Expected, Item, Value, WorkflowStatus, schema};
+use tower_agent_status::store::{
+    DynamoDbStore, MemoryStore, StatusReader, StatusStore, StoreErrorKind, Written,
+};
+
+use crate::endpoint::Endpoint;
+use crate::files::TempFile;
+
+/// Both sides of a store.
+pub(crate) trait Store: StatusStore + StatusReader {}
+impl<S: StatusStore + StatusReader> Store for S {}
+
+macro_rules! contract {
+    ($($case:ident)+) => {
+        mod memory {
+            use super::*;
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(&MemoryStore::new()).await;
+            })+
+        }
+
+        mod embedded_in_memory {
+            use super::*;
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(&DynamoDbStore::embedded_in_memory().unwrap()).await;
+            })+
+        }
+
+        mod embedded_in_a_file {
+            use super::*;
+            $(#[tokio::test]
+            async fn $case() {
+                let file = TempFile::new(concat!("contract-", stringify!($case)));
+                super::$case(&DynamoDbStore::embedded(file.path()).unwrap()).await;
+            })+
+        }
+
+        /// A table with names of its own for the key and the expiry, of which a user of the
+        /// store must notice nothing.
+        mod other_names {
+            use super::*;
+            $(#[tokio::test]
+            async fn $case() {
+                let client = DynamoDbStore::embedded_client().unwrap();
+                let store = DynamoDbStore::new(client, "other-names")
+                    .partition_key("processing_id")
+                    .ttl_attribute("ttl");
+                store.create_table().await.unwrap();
+                super::$case(&DynamoDbStore::new(store.client().clone(), "other-names")).await;
+            })+
+        }
+
+        mod endpoint {
+            use super::*;
+            $(#[tokio::test]
+            async fn $case() {
+                let Some(endpoint) = Endpoint::from_env(stringify!($case)).await else { return };
+                super::$case(endpoint.store()).await;
+                endpoint.close().await;
+            })+
+        }
+    };
+}
+
+contract! {
+    an_item_is_created_once
+    a_change_needs_the_revision_it_expects
+    an_item_without_revision_is_changed_once
+    attributes_are_set_and_removed
+    a_refused_change_changes_nothing
+    a_document_survives
+    any_attribute_may_be_named_as_a_reserved_word
+    numbers_are_exact
+    texts_are_exact
+    many_are_read_in_the_order_asked_for
+    the_newest_come_first
+    what_is_deleted_is_gone
+    of_two_writers_one_wins
+    what_cannot_be_a_session_is_none
+}
+
+fn item(attributes: impl IntoIterator<Item = (&'static str, Value)>) -> Item {
+    attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn map(attributes: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    Value::Map(item(attributes))
+}
+
+fn text(text: &str) -> Value {
+    Value::from(text)
+}
+
+pub(crate) fn change(id: &str, revision: u64, set: Item) -> Change {
+    let mut set = set;
+    set.set(schema::REVISION, revision);
+    Change::new(id, set, Vec::new())
+}
+
+/// What the recorder's first write of a session looks like, in short.
+pub(crate) fn first(id: &str) -> Change {
+    let attributes = [
+        ("overallStatus", text("processing")),
+        ("createdAt", text("2025-12-24T10:00:00.000Z")),
+        (schema::EXPIRES_AT, Value::Integer(1_774_346_400)),
+    ];
+    change(id, 1, item(attributes))
+}
+
+/// The item that a change leaves where there was none.
+fn created(change: &Change) -> Item {
+    let mut item = Item::new();
+    item.set(schema::SESSION_ID, change.session_id.as_str());
+    change.apply(&mut item);
+    item
+}
+
+async fn stored(store: &impl Store, id: &str) -> Item {
+    store.load(id).await.unwrap().unwrap_or_else(|| panic!("there is no item `{id}`"))
+}
+
+async fn an_item_is_created_once(store: &impl Store) {
+    assert_eq!(store.load("s").await.unwrap(), None);
+    let change = first("s");
+    assert_eq!(store.write(&change, Expected::Absent).await.unwrap(), Written::Applied);
+    let item = created(&change);
+    assert_eq!(stored(store, "s").await, item);
+    let again = store.write(&self::change("s", 1, Item::new()), Expected::Absent).await.unwrap();
+    assert_eq!(again, Written::Conflict(Some(item.clone())));
+    assert_eq!(stored(store, "s").await, item);
+}
+
+async fn a_change_needs_the_revision_it_expects(store: &impl Store) {
+    let missing = store.write(&change("s", 2, Item::new()), Expected::Revision(1)).await.unwrap();
+    assert_eq!(missing, Written::Conflict(None));
+    assert_eq!(store.load("s").await.unwrap(), None);
+
+    store.write(&first("s"), Expected::Absent).await.unwrap();
+    let second = change("s", 2, item([("overallStatus", text("completed"))]));
+    let written = store.write(&second, Expected::Revision(1)).await.unwrap();
+    assert_eq!(written, Written::Applied);
+    let mut expected = created(&first("s"));
+    second.apply(&mut expected);
+    assert_eq!(stored(store, "s").await, expected);
+
+    let stale = change("s", 2, item([("overallStatus", text("processing"))]));
+    let written = store.write(&stale, Expected::Revision(1)).await.unwrap();
+    assert_eq!(written, Written::Conflict(Some(expected)));
+}
+
+async fn an_item_without_revision_is_changed_once(store: &impl Store) {
+    let missing = store.write(&first("s"), Expected::Unrevised).await.unwrap();
+    assert_eq!(missing, Written::Conflict(None));
+
+    // As one that was written by other means: a change that sets no revision.
+    let other = Change::new("s", item([("overallStatus", text("processing"))]), Vec::new());
+    store.write(&other, Expected::Absent).await.unwrap();
+    let seen = stored(store, "s").await;
+    assert_eq!(seen.get(schema::REVISION), None);
+
+    let revised = change("s", 1, Item::new());
+    let wrong = store.write(&revised, Expected::Revision(0)).await.unwrap();
+    assert_eq!(wrong, Written::Conflict(Some(seen.clone())));
+    let written = store.write(&revised, Expected::Unrevised).await.unwrap();
+    assert_eq!(written, Written::Applied);
+    let written = store.write(&revised, Expected::Unrevised).await.unwrap();
+    let mut now = seen;
+    revised.apply(&mut now);
+    assert_eq!(written, Written::Conflict(Some(now)));
+}
+
+async fn attributes_are_set_and_removed(store: &impl Store) {
+    let agent = map([("status", text("error")), ("error", text("HTTP 500"))]);
+    let with_error = [("pdfAdapter", agent), ("error", text("failed")), ("kept", text("kept"))];
+    store.write(&change("s", 1, item(with_error)), Expected::Absent).await.unwrap();
+
+    // A whole map takes the place of the one before: nothing of that is left in it.
+    let agent = map([("status", text("success"))]);
+    let mut second = change("s", 2, item([("pdfAdapter", agent.clone())]));
+    second.remove = vec!["error".into(), "never there".into(), "error".into()];
+    let written = store.write(&second, Expected::Revision(1)).await.unwrap();
+    assert_eq!(written, Written::Applied);
+
+    let mut expected = item([("pdfAdapter", agent), ("kept", text("kept"))]);
+    expected.set(schema::SESSION_ID, "s");
+    expected.set(schema::REVISION, 2);
+    assert_eq!(stored(store, "s").await, expected);
+
+    // An attribute that is both set and removed is removed.
+    let mut third = change("s", 3, item([("kept", text("again"))]));
+    third.remove = vec!["kept".into()];
+    store.write(&third, Expected::Revision(2)).await.unwrap();
+    assert_eq!(stored(store, "s").await.get("kept"), None);
+}
+
+async fn a_refused_change_changes_nothing(store: &impl Store) {
+    store.write(&first("s"), Expected::Absent).await.unwrap();
+    let before = stored(store, "s").await;
+    let mut refused = change("s", 9, item([("overallStatus", text("failed"))]));
+    refused.remove = vec!["createdAt".into()];
+    for expected in [Expected::Absent, Expected::Revision(8), Expected::Unrevised] {
+        let written = store.write(&refused, expected).await.unwrap();
+        assert_eq!(written, Written::Conflict(Some(before.clone())), "{expected:?}");
+        assert_eq!(stored(store, "s").await, before, "{expected:?}");
+    }
+}
+
+async fn a_document_survives(store: &impl Store) {
+    let usage = |tokens: u64| {
+        map([
+            ("inputTokens", Value::Integer(tokens)),
+            ("outputTokens", Value::Integer(500)),
+            ("totalTokens", Value::Integer(tokens + 500)),
+        ])
+    };
+    let pdf_adapter = map([
+        ("status", text("success")),
+        ("activity", text("Text extraction complete")),
+        ("startedAt", text("2025-12-24T10:00:00.000Z")),
+        ("completedAt", text("2025-12-24T10:00:05.123Z")),
+        ("duration", Value::Decimal(5.123)),
+        ("tokenUsage", usage(1500)),
+        ("calls", Value::Integer(2)),
+        ("lastUpdated", text("2025-12-24T10:00:05.123Z")),
+    ]);
+    let matching = map([
+        ("status", text("error")),
+        ("activity", text("Matching failed")),
+        ("startedAt", text("2025-12-24T10:00:06.000Z")),
+        ("completedAt", text("2025-12-24T10:00:07.000Z")),
+        ("duration", Value::Decimal(1.0)),
+        ("error", text("HTTP 500: \"internal\" – ünïcode")),
+        ("errorType", text("http_500")),
+        ("calls", Value::Integer(1)),
+        ("lastUpdated", text("2025-12-24T10:00:07.000Z")),
+    ]);
+    let source = item([
+        ("correlationId", text("corr_abc123")),
+        ("documentId", text("FAB_26933659")),
+        ("pages", Value::Integer(17)),
+        ("score", Value::Decimal(0.25)),
+        ("overallStatus", text("failed")),
+        ("error", text("matching failed")),
+        ("createdAt", text("2025-12-24T10:00:00.000Z")),
+        ("lastUpdated", text("2025-12-24T10:00:07.000Z")),
+        (schema::REVISION, Value::Integer(1)),
+        ("writers", map([("3f9c", Value::Integer(1))])),
+        ("pdfAdapter", pdf_adapter),
+        ("tradeMatching", matching),
+    ]);
+    let document = WorkflowStatus::from_item("session-corr_abc123", &source);
+    assert_eq!(document.agents().count(), 2);
+    let change = Change::new("session-corr_abc123", document.to_item(), Vec::new());
+    store.write(&change, Expected::Absent).await.unwrap();
+
+    let item = stored(store, "session-corr_abc123").await;
+    assert_eq!(WorkflowStatus::from_item("session-corr_abc123", &item), document);
+    assert_eq!(item.get(schema::SESSION_ID), Some(&text("session-corr_abc123")));
+    assert!(item.get(schema::EXPIRES_AT).and_then(Value::as_integer).is_some());
+    let mut without_id = item;
+    without_id.remove(schema::SESSION_ID);
+    // A table does not tell a whole number that was a float from one that was not.
+    let json = |item: &Item| serde_json::to_string(item).unwrap().replace(".0,", ",");
+    assert_eq!(json(&without_id), json(&document.to_item()));
+}
+
+async fn any_attribute_may_be_named_as_a_reserved_word(store: &impl Store) {
+    // Reserved words of DynamoDB's expressions, and characters that mean something there.
+    let names =
+        ["agent", "status", "set", "remove", "size", "#k", ":r", "a.b", "a[0]", "a b", "é", "0"];
+    let agent = map([("status", text("success")), ("if_not_exists(x)", text("x"))]);
+    let attributes: Item = names.iter().map(|name| ((*name).to_owned(), agent.clone())).collect();
+    store.write(&change("s", 1, attributes), Expected::Absent).await.unwrap();
+    let item = stored(store, "s").await;
+    for name in names {
+        assert_eq!(item.get(name), Some(&agent), "{name}");
+    }
+    let mut second = change("s", 2, Item::new());
+    second.remove = names.map(str::to_owned).into();
+    store.write(&second, Expected::Revision(1)).await.unwrap();
+    assert_eq!(stored(store, "s").await.len(), 2, "the session id and the revision");
+}
+
+async fn numbers_are_exact(store: &impl Store) {
+    let numbers = [
+        ("zero", Value::Integer(0)),
+        ("largest", Value::Integer(u64::MAX)),
+        ("duration", Value::Decimal(5.123)),
+        ("sum", Value::Decimal(0.1 + 0.2)),
+        ("small", Value::Decimal(1e-12)),
+        ("large", Value::Decimal(1.5e300 / 1e200)),
+        ("below zero", Value::Decimal(-2.5)),
+    ];
+    let map = map(numbers.clone());
+    store.write(&change("s", 1, item([("map", map)])), Expected::Absent).await.unwrap();
+    let stored = stored(store, "s").await;
+    let read = stored.get("map").and_then(Value::as_map).unwrap();
+    for (name, number) in numbers {
+        assert_eq!(read.get(name), Some(&number), "{name}");
+    }
+}
+
+async fn texts_are_exact(store: &impl Store) {
+    let texts = ["", " ", "\"\\\n\t\u{0}\u{7f}", "é€𝄞", "#k = :r", &"x".repeat(10_000)];
+    let map: Item = texts.iter().enumerate().map(|(i, s)| (format!("text{i}"), text(s))).collect();
+    // The id is as free as a text.
+    let id = "session/é \"#:🜚";
+    store.write(&change(id, 1, map.clone()), Expected::Absent).await.unwrap();
+    let stored = stored(store, id).await;
+    assert_eq!(stored.get(schema::SESSION_ID), Some(&text(id)));
+    for (name, value) in map.iter() {
+        assert_eq!(stored.get(name), Some(value), "{name}");
+    }
+}
+
+async fn many_are_read_in_the_order_asked_for(store: &impl Store) {
+    // More than one batch of 100, and of items large enough that an answer, of 16 MB at
+    // most, is not the limit.
+    let ids: Vec<String> = (0..205).map(|number| format!("s{number:03}")).collect();
+    for id in ids.iter().step_by(2) {
+        store.write(&first(id), Expected::Absent).await.unwrap();
+    }
+    let mut asked: Vec<String> = ids.iter().rev().cloned().collect();
+    asked.push("s000".into());
+    asked.push(String::new());
+    asked.push("x".repeat(3000));
+    let found = store.get_many(&asked).await.unwrap();
+    assert_eq!(found.len(), asked.len());
+    for (id, found) in asked.iter().zip(found) {
+        let is_there = id.len() == 4 && id[1..].parse::<u32>().unwrap() % 2 == 0;
+        assert_eq!(found, is_there.then(|| created(&first(id))), "{id}");
+    }
+    assert_eq!(store.get_many(&[]).await.unwrap(), []);
+}
+
+async fn the_newest_come_first(store: &impl Store) {
+    assert_eq!(store.recent(10).await.unwrap(), []);
+    let times = [
+        ("old", "2025-12-24T10:00:00.000Z"),
+        ("newest", "2025-12-24T12:00:00.000Z"),
+        // The same moment as the next, as another writer wrote it.
+        ("b", "2025-12-24T12:00:00.000+01:00"),
+        ("a", "2025-12-24T11:00:00.000Z"),
+    ];
+    for (id, time) in times {
+        let change = change(id, 1, item([("createdAt", text(time))]));
+        store.write(&change, Expected::Absent).await.unwrap();
+    }
+    store.write(&change("undated", 1, Item::new()), Expected::Absent).await.unwrap();
+    let recent = store.recent(10).await.unwrap();
+    let ids: Vec<_> = recent.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["newest", "a", "b", "old", "undated"]);
+    let (id, item) = &recent[0];
+    assert_eq!(item.get(schema::SESSION_ID), Some(&text(id)));
+    let recent = store.recent(2).await.unwrap();
+    let ids: Vec<_> = recent.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["newest", "a"]);
+    assert_eq!(store.recent(0).await.unwrap(), []);
+}
+
+async fn what_is_deleted_is_gone(store: &impl Store) {
+    store.write(&first("s"), Expected::Absent).await.unwrap();
+    assert!(store.delete("s").await.unwrap());
+    assert!(!store.delete("s").await.unwrap());
+    assert_eq!(store.get("s").await.unwrap(), None);
+    let written = store.write(&first("s"), Expected::Absent).await.unwrap();
+    assert_eq!(written, Written::Applied);
+}
+
+async fn of_two_writers_one_wins(store: &impl Store) {
+    async fn race(a: impl Future<Output = Written>, b: impl Future<Output = Written>) {
+        let outcomes = tokio::join!(a, b);
+        let is_applied = |written: &Written| *written == Written::Applied;
+        assert!(is_applied(&outcomes.0) != is_applied(&outcomes.1), "{outcomes:?}");
+    }
+    let write =
+        |change: Change, expected| async move { store.write(&change, expected).await.unwrap() };
+    race(write(first("s"), Expected::Absent), write(first("s"), Expected::Absent)).await;
+    for revision in 1..10 {
+        let next = change("s", revision + 1, Item::new());
+        let expected = Expected::Revision(revision);
+        race(write(next.clone(), expected), write(next, expected)).await;
+    }
+}
+
+async fn what_cannot_be_a_session_is_none(store: &impl Store) {
+    for id in [String::new(), "x".repeat(2049)] {
+        assert_eq!(store.get(&id).await.unwrap(), None);
+        assert_eq!(store.load(&id).await.unwrap(), None);
+        assert!(!store.delete(&id).await.unwrap());
+    }
+    let longest = "x".repeat(2048);
+    store.write(&first(&longest), Expected::Absent).await.unwrap();
+    assert!(store.get(&longest).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_session_id_that_cannot_be_a_key_is_said_to_be_one() {
+    let store = DynamoDbStore::embedded_in_memory().unwrap();
+    for id in [String::new(), "x".repeat(2049)] {
+        let error = store.write(&first(&id), Expected::Absent).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Permanent);
+        assert!(!error.may_have_been_applied());
+        let text = error.to_string();
+        assert!(text.contains("1 to 2048 bytes") && text.contains(&id.len().to_string()), "{text}");
+    }
+}

@@ -1,0 +1,72 @@
+//! The embedded store's own: files.
+
+use std::path::Path;
+
+use tower_agent_status::status::{Expected, Item};
+use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, Written};
+
+use crate::contract::{change, first};
+use crate::files::TempFile;
+
+#[tokio::test]
+async fn a_file_keeps_what_was_written() {
+    let file = TempFile::new("keeps");
+    let store = DynamoDbStore::embedded(file.path()).unwrap();
+    store.write(&first("s"), Expected::Absent).await.unwrap();
+    let item = store.load("s").await.unwrap();
+    drop(store);
+    let store = DynamoDbStore::embedded(file.path()).unwrap();
+    assert_eq!(store.load("s").await.unwrap(), item);
+}
+
+#[tokio::test]
+async fn two_stores_on_one_file_see_each_other() {
+    let file = TempFile::new("shared");
+    let one = DynamoDbStore::embedded(file.path()).unwrap();
+    let other = DynamoDbStore::embedded(file.path()).unwrap();
+    one.write(&first("s"), Expected::Absent).await.unwrap();
+    let next = change("s", 2, Item::new());
+    let written = other.write(&next, Expected::Revision(1)).await.unwrap();
+    assert_eq!(written, Written::Applied);
+    assert_eq!(one.get("s").await.unwrap(), other.get("s").await.unwrap());
+}
+
+#[test]
+fn a_store_is_opened_outside_of_a_runtime() {
+    let file = TempFile::new("outside");
+    let stores = [
+        DynamoDbStore::embedded(file.path()).unwrap(),
+        DynamoDbStore::embedded_in_memory().unwrap(),
+    ];
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for store in stores {
+        let written = runtime.block_on(store.write(&first("s"), Expected::Absent));
+        assert_eq!(written.unwrap(), Written::Applied);
+    }
+}
+
+#[test]
+fn a_path_that_is_no_store_is_named_with_the_reason() {
+    let text_file = TempFile::new("text");
+    std::fs::write(text_file.path(), "not a database, but long enough to be one".repeat(50))
+        .unwrap();
+    let paths = [
+        Path::new(""),
+        Path::new("/no/such/directory/status.db"),
+        Path::new(env!("CARGO_TARGET_TMPDIR")),
+        text_file.path(),
+    ];
+    for path in paths {
+        let error = DynamoDbStore::embedded(path).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{}`", path.display())), "{error}");
+        assert!(error.contains("give the path of a file"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_operation_the_engine_is_not_asked_for_is_refused() {
+    let client = DynamoDbStore::embedded_client().unwrap();
+    let error = client.describe_limits().send().await.unwrap_err();
+    let error = aws_sdk_dynamodb::error::DisplayErrorContext(error).to_string();
+    assert!(error.contains("DescribeLimits"), "{error}");
+}

@@ -1,0 +1,239 @@
+//! What becomes of a write whose request fails, in every way a request can.
+
+use std::time::Duration;
+
+use tower_agent_status::status::{Expected, Item, Value, schema};
+use tower_agent_status::store::{
+    DynamoDbStore, StatusReader, StatusStore, StoreError, StoreErrorKind, Written,
+};
+
+use crate::contract::{change, first};
+use crate::script::{Script, Step};
+
+const TABLE: &str = "status";
+
+/// A store with a table, whose requests are attempted that many times.
+async fn store(attempts: u32) -> (DynamoDbStore, Script) {
+    let script = Script::default();
+    let store = DynamoDbStore::new(script.client(attempts), TABLE);
+    store.create_table().await.unwrap();
+    script.log();
+    (store, script)
+}
+
+async fn failed(steps: impl IntoIterator<Item = Step>, attempts: u32) -> StoreError {
+    let (store, script) = store(attempts).await;
+    script.next("UpdateItem", steps);
+    store.write(&first("s"), Expected::Absent).await.unwrap_err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_fault_has_a_kind_and_says_whether_the_write_may_have_been_applied() {
+    use StoreErrorKind::{Permanent, Throttled, Unavailable};
+    let refuse = |status, code| Step::Refuse(status, code, "told so".to_owned());
+    let table = [
+        (Step::refuse("ThrottlingException"), Throttled, false),
+        (Step::refuse("ProvisionedThroughputExceededException"), Throttled, false),
+        (Step::refuse("RequestLimitExceeded"), Throttled, false),
+        (Step::Answer(429, "slow down"), Throttled, false),
+        (Step::refuse("TransactionConflictException"), Unavailable, false),
+        (Step::refuse("ExpiredTokenException"), Unavailable, false),
+        (Step::refuse("UnrecognizedClientException"), Unavailable, false),
+        (refuse(500, "InternalServerError"), Unavailable, true),
+        (refuse(503, "ServiceUnavailable"), Unavailable, true),
+        (Step::Answer(502, "<html>bad gateway</html>"), Unavailable, true),
+        (Step::Answer(200, "{\"truncated\":"), Unavailable, true),
+        (Step::ConnectionRefused, Unavailable, false),
+        (Step::Reset, Unavailable, true),
+        (Step::TimeOut, Unavailable, true),
+        (Step::Hang, Unavailable, true),
+        (Step::refuse("AccessDeniedException"), Permanent, false),
+        (Step::refuse("ResourceNotFoundException"), Permanent, false),
+        (Step::refuse("ItemCollectionSizeLimitExceededException"), Permanent, false),
+        (Step::refuse("ValidationException"), Permanent, false),
+        (Step::Answer(400, "what?"), Permanent, false),
+    ];
+    for (step, kind, is_ambiguous) in table {
+        let error = failed([step.clone()], 1).await;
+        assert_eq!(error.kind(), kind, "{step:?}: {error}");
+        assert_eq!(error.may_have_been_applied(), is_ambiguous, "{step:?}: {error}");
+        let text = error.to_string();
+        assert!(text.contains("`status`") && text.len() < 800, "{step:?}: {text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_attempt_does_not_speak_for_those_before() {
+    let throttled = || Step::refuse("ThrottlingException");
+    let table = [
+        (vec![Step::Reset, throttled(), throttled()], true),
+        (vec![Step::Hang, throttled(), throttled()], true),
+        (vec![throttled(), Step::TimeOut, Step::ConnectionRefused], true),
+        (vec![throttled(), throttled(), throttled()], false),
+        (vec![throttled(), Step::ConnectionRefused, throttled()], false),
+    ];
+    for (steps, is_ambiguous) in table {
+        let error = failed(steps.clone(), 3).await;
+        assert_eq!(error.may_have_been_applied(), is_ambiguous, "{steps:?}: {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_passes_is_not_seen() {
+    let (store, script) = store(3).await;
+    script.next("UpdateItem", [Step::Reset, Step::refuse("ThrottlingException")]);
+    let written = store.write(&first("s"), Expected::Absent).await.unwrap();
+    assert_eq!(written, Written::Applied);
+    assert_eq!(script.log(), ["UpdateItem", "UpdateItem", "UpdateItem"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_applied_and_lost_comes_back_as_a_conflict_with_itself() {
+    let lost = [Step::Reset, Step::Hang, Step::TimeOut, Step::Answer(500, "")];
+    for lost in lost {
+        let (store, script) = store(2).await;
+        store.write(&first("s"), Expected::Absent).await.unwrap();
+        script.next("UpdateItem", [lost.clone().apply_then()]);
+        let second = change("s", 2, Item::new());
+        let written = store.write(&second, Expected::Revision(1)).await.unwrap();
+        let Written::Conflict(Some(item)) = written else { panic!("{lost:?}: {written:?}") };
+        assert_eq!(item.get(schema::REVISION), Some(&Value::Integer(2)), "{lost:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_applied_and_lost_for_good_is_not_known_to_have_failed() {
+    let (store, script) = store(1).await;
+    script.next("UpdateItem", [Step::Reset.apply_then()]);
+    let error = store.write(&first("s"), Expected::Absent).await.unwrap_err();
+    assert!(error.may_have_been_applied() && error.is_retryable());
+    assert!(store.load("s").await.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_item_in_the_answer_it_is_read() {
+    let (store, script) = store(1).await;
+    store.write(&first("s"), Expected::Absent).await.unwrap();
+    let item = store.load("s").await.unwrap();
+    script.always("UpdateItem", Step::WithoutItem);
+    script.log();
+    for expected in [Expected::Absent, Expected::Revision(7), Expected::Unrevised] {
+        let written = store.write(&first("s"), expected).await.unwrap();
+        assert_eq!(written, Written::Conflict(item.clone()), "{expected:?}");
+        assert_eq!(script.log(), ["UpdateItem", "GetItem"]);
+    }
+    let missing = store.write(&first("none"), Expected::Revision(7)).await.unwrap();
+    assert_eq!(missing, Written::Conflict(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_whose_item_cannot_be_read_is_an_error() {
+    let (store, script) = store(2).await;
+    store.write(&first("s"), Expected::Absent).await.unwrap();
+    script.next("UpdateItem", [Step::WithoutItem]);
+    script.always("GetItem", Step::refuse("ThrottlingException"));
+    let error = store.write(&first("s"), Expected::Absent).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Throttled);
+    assert!(!error.may_have_been_applied(), "the condition was refused");
+
+    // The first attempt was applied; it is the second that was refused.
+    script.next("UpdateItem", [Step::Reset.apply_then(), Step::WithoutItem]);
+    let second = change("s", 2, Item::new());
+    let error = store.write(&second, Expected::Revision(1)).await.unwrap_err();
+    assert!(error.may_have_been_applied());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_answer_is_waited_for_without_end() {
+    let (store, script) = store(1).await;
+    script.always("UpdateItem", Step::Hang);
+    let begun = tokio::time::Instant::now();
+    store.write(&first("s"), Expected::Absent).await.unwrap_err();
+    assert!(begun.elapsed() <= Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn permanent_errors_name_the_remedy() {
+    let table = [
+        (Step::refuse("AccessDeniedException"), "allow `dynamodb:UpdateItem`"),
+        (Step::refuse("ResourceNotFoundException"), "create the table"),
+    ];
+    for (step, remedy) in table {
+        let text = failed([step], 1).await.to_string();
+        assert!(text.contains("`status`") && text.contains(remedy), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_item_that_is_too_large_is_a_permanent_error() {
+    let (store, _) = store(1).await;
+    let mut set = first("s").set;
+    set.set("notes", "x".repeat(410_000));
+    let error = store.write(&change("s", 1, set), Expected::Absent).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Permanent);
+    assert!(!error.may_have_been_applied());
+    let text = error.to_string();
+    assert!(text.contains("400 KB") && text.len() < 800, "{text}");
+    assert_eq!(store.load("s").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_the_service_says_is_shortened() {
+    let echo = "request: ".to_owned() + &"{\"secret\":1}".repeat(10_000);
+    let error = failed([Step::Refuse(400, "ValidationException", echo)], 1).await;
+    assert!(error.to_string().len() < 800, "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_a_batch_leaves_are_asked_for_again() {
+    const NONE: &str = r#"{"Responses":{},"UnprocessedKeys":{"status":{"Keys":[{"sessionId":{"S":"a"}},{"sessionId":{"S":"b"}}]}}}"#;
+    const HALF: &str = r#"{"Responses":{"status":[{"sessionId":{"S":"a"}}]},"UnprocessedKeys":{"status":{"Keys":[{"sessionId":{"S":"b"}}]}}}"#;
+    let (store, script) = store(1).await;
+    for id in ["a", "b"] {
+        store.write(&first(id), Expected::Absent).await.unwrap();
+    }
+    let ids = ["a".to_owned(), "b".to_owned()];
+    script.next("BatchGetItem", [Step::Answer(200, NONE), Step::Answer(200, HALF)]);
+    script.log();
+    let found = store.get_many(&ids).await.unwrap();
+    assert!(found.iter().all(Option::is_some), "{found:?}");
+    assert_eq!(script.log().len(), 3);
+
+    script.always("BatchGetItem", Step::Answer(200, NONE));
+    let error = store.get_many(&ids).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Throttled);
+    assert_eq!(script.log().len(), 5);
+}
+
+#[tokio::test]
+async fn pages_of_a_scan_are_followed() {
+    // Three items of 400 KB are two pages.
+    let (store, script) = store(1).await;
+    for id in ["a", "b", "c", "d"] {
+        let mut set = first(id).set;
+        set.set("notes", "x".repeat(390_000));
+        store.write(&change(id, 1, set), Expected::Absent).await.unwrap();
+    }
+    script.log();
+    assert_eq!(store.recent(10).await.unwrap().len(), 4);
+    assert!(script.count("Scan") >= 2);
+}
+
+#[tokio::test]
+async fn readers_say_what_they_may_not() {
+    let (store, script) = store(1).await;
+    for operation in ["GetItem", "BatchGetItem", "Scan", "DeleteItem"] {
+        script.always(operation, Step::refuse("AccessDeniedException"));
+    }
+    let errors = [
+        store.get("s").await.unwrap_err(),
+        store.get_many(&["s".to_owned()]).await.unwrap_err(),
+        store.recent(1).await.unwrap_err(),
+        store.delete("s").await.unwrap_err(),
+    ];
+    let actions = ["GetItem", "BatchGetItem", "Scan", "DeleteItem"];
+    for (error, action) in errors.into_iter().zip(actions) {
+        assert_eq!(error.kind(), StoreErrorKind::Permanent);
+        assert!(error.to_string().contains(&format!("`dynamodb:{action}`")), "{error}");
+    }
+}

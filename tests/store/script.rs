@@ -1,0 +1,210 @@
+//! A connector that fails as told, and otherwise passes requests on to an engine.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{HttpClient, RuntimeComponents, SharedHttpClient};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use tower_agent_status::store::DynamoDbStore;
+
+/// What becomes of one request.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// It is executed.
+    Pass,
+    /// The service refuses it: status, error code, message.
+    Refuse(u16, &'static str, String),
+    /// It is answered with this status and body.
+    Answer(u16, &'static str),
+    /// The connection is refused.
+    ConnectionRefused,
+    /// The connection breaks off.
+    Reset,
+    /// The connection's own time is up.
+    TimeOut,
+    /// There is no answer, ever.
+    Hang,
+    /// It is executed, and the answer is lost in this way.
+    ApplyThen(Box<Step>),
+    /// It is executed, and a refused condition is answered without the item.
+    WithoutItem,
+}
+
+impl Step {
+    pub(crate) fn refuse(code: &'static str) -> Self {
+        Self::Refuse(400, code, "told so by the script".to_owned())
+    }
+
+    pub(crate) fn apply_then(self) -> Self {
+        Self::ApplyThen(Box::new(self))
+    }
+}
+
+/// The steps to come for each operation, and the operations that were asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Script {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    steps: Vec<(&'static str, VecDeque<Step>)>,
+    always: Vec<(&'static str, Step)>,
+    log: Vec<String>,
+}
+
+impl Script {
+    /// The next requests for an operation go like this; those after them pass.
+    pub(crate) fn next(&self, operation: &'static str, steps: impl IntoIterator<Item = Step>) {
+        self.state.lock().unwrap().steps.push((operation, steps.into_iter().collect()));
+    }
+
+    /// Every request for an operation goes like this.
+    pub(crate) fn always(&self, operation: &'static str, step: Step) {
+        self.state.lock().unwrap().always.push((operation, step));
+    }
+
+    /// From now on all requests pass.
+    pub(crate) fn heal(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.steps.clear();
+        state.always.clear();
+    }
+
+    /// The operations asked for since the last time, each attempt on its own.
+    pub(crate) fn log(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().log)
+    }
+
+    pub(crate) fn count(&self, operation: &str) -> usize {
+        self.state.lock().unwrap().log.iter().filter(|logged| *logged == operation).count()
+    }
+
+    fn step(&self, operation: &str) -> Step {
+        let mut state = self.state.lock().unwrap();
+        state.log.push(operation.to_owned());
+        let next = state
+            .steps
+            .iter_mut()
+            .filter(|(told, _)| *told == operation)
+            .find_map(|(_, steps)| steps.pop_front());
+        let always = state.always.iter().find(|(told, _)| *told == operation);
+        next.or_else(|| always.map(|(_, step)| step.clone())).unwrap_or(Step::Pass)
+    }
+
+    /// A client whose requests go by this script, and by default are tried once.
+    pub(crate) fn client(&self, attempts: u32) -> Client {
+        self.in_front_of(&DynamoDbStore::embedded_client().unwrap(), attempts)
+    }
+
+    pub(crate) fn in_front_of(&self, client: &Client, attempts: u32) -> Client {
+        let inner = client.config().http_client().unwrap();
+        let retries = RetryConfig::standard()
+            .with_max_attempts(attempts)
+            .with_initial_backoff(Duration::from_millis(10));
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(Duration::from_secs(3))
+            .operation_timeout(Duration::from_secs(10));
+        // Each client has retries of its own to use up.
+        static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let partition =
+            aws_sdk_dynamodb::config::retry::RetryPartition::new(format!("test-{number}"));
+        let config = client
+            .config()
+            .to_builder()
+            .http_client(Scripted { script: self.clone(), inner })
+            .retry_config(retries)
+            .retry_partition(partition)
+            .timeout_config(timeouts.build());
+        Client::from_conf(config.build())
+    }
+}
+
+#[derive(Debug)]
+struct Scripted {
+    script: Script,
+    inner: SharedHttpClient,
+}
+
+impl HttpClient for Scripted {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let inner = self.inner.http_connector(settings, components);
+        SharedHttpConnector::new(Connector { script: self.script.clone(), inner })
+    }
+}
+
+struct Connector {
+    script: Script,
+    inner: SharedHttpConnector,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let step = self.script.step(target.rsplit('.').next().unwrap_or_default());
+        let inner = self.inner.clone();
+        HttpConnectorFuture::new(perform(step, inner, request))
+    }
+}
+
+type Answer = Result<HttpResponse, ConnectorError>;
+
+async fn perform(step: Step, inner: SharedHttpConnector, request: HttpRequest) -> Answer {
+    let io = |kind: io::ErrorKind| Err(ConnectorError::io(io::Error::from(kind).into()));
+    match step {
+        Step::Pass => inner.call(request).await,
+        Step::Refuse(status, code, message) => {
+            let error = serde_json::json!({
+                "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),
+                "message": message,
+            });
+            answer(status, error.to_string())
+        }
+        Step::Answer(status, body) => answer(status, body.to_owned()),
+        Step::ConnectionRefused => io(io::ErrorKind::ConnectionRefused),
+        Step::Reset => io(io::ErrorKind::ConnectionReset),
+        Step::TimeOut => {
+            Err(ConnectorError::timeout(io::Error::from(io::ErrorKind::TimedOut).into()))
+        }
+        Step::Hang => std::future::pending().await,
+        Step::ApplyThen(lost) => {
+            inner.call(request).await?;
+            let nothing = HttpRequest::new(SdkBody::empty());
+            Box::pin(perform(*lost, inner, nothing)).await
+        }
+        Step::WithoutItem => {
+            let response = inner.call(request).await?;
+            let status = response.status().as_u16();
+            let body = response.body().bytes().unwrap_or_default();
+            let mut body: serde_json::Value = serde_json::from_slice(body).unwrap();
+            body.as_object_mut().unwrap().remove("Item");
+            answer(status, body.to_string())
+        }
+    }
+}
+
+fn answer(status: u16, body: String) -> Answer {
+    Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body)))
+}
