@@ -1,4 +1,142 @@
 //! Records what each LLM agent is doing, live, from a layer in its HTTP client.
+//!
+//! A service calls several agents in turn, each over HTTP, each for seconds or minutes,
+//! and people ask: what is it doing now, did it fail, what did it cost? This crate answers
+//! from where the calls pass. Every call marks its agent in progress, then success or
+//! error, with the tokens it used, in a DynamoDB table that a portal can show; the code
+//! that makes the calls does not change, and never waits.
+//!
+//! ```text
+//!    orchestrator code (unchanged)
+//!         │ request                         ▲ response, byte for byte
+//!  ┌──────▼─────────────────────────────────┴──────┐
+//!  │ StatusLayer   one call = one guard            │
+//!  │   call started ── head ── body chunks ── end  │──────────────┐ never waits
+//!  └──────┬─────────────────────────────────▲──────┘              ▼
+//!         ▼ hyper, or any tower client      │             StatusTracker   newest state of each session
+//!       agent (any LLM API) ────────────────┘                     │ dirty sessions
+//!                                                                 ▼
+//!                                                         Recorder        one task: gather, write, retry
+//!                                                                 │
+//!                                                                 ▼
+//!                                                         StatusStore     DynamoDB, embedded, memory
+//! ```
+//!
+//! # Quick start
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_agent_status::{Agent, StatusLayer, StatusTracker, store::MemoryStore};
+//!
+//! # #[derive(Clone)] struct Client;
+//! # impl tower::Service<http::Request<String>> for Client {
+//! #     type Response = http::Response<String>;
+//! #     type Error = std::convert::Infallible;
+//! #     type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+//! #     fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> { Ok(()).into() }
+//! #     fn call(&mut self, _: http::Request<String>) -> Self::Future { std::future::ready(Ok(http::Response::new(String::new()))) }
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let hyper_client = Client;
+//! // `DynamoDbStore::from_env().await?` saves to a table.
+//! let store = MemoryStore::new();
+//! let tracker = StatusTracker::builder(store.clone())
+//!     .agent(Agent::new("pdfAdapter").in_progress("Extracting text from PDF document"))
+//!     .agent(Agent::new("tradeExtraction"))
+//!     .start()?;
+//!
+//! // One layer in each agent's client.
+//! let pdf_adapter = tower::ServiceBuilder::new()
+//!     .layer(StatusLayer::new(&tracker, "pdfAdapter"))
+//!     .service(hyper_client);
+//!
+//! // One workflow around each run of the orchestrator.
+//! tracker
+//!     .workflow("session-corr_abc123")
+//!     .correlation_id("corr_abc123")
+//!     .run(async {
+//!         use tower::ServiceExt;
+//!         pdf_adapter.oneshot(http::Request::new(String::new())).await?;
+//!         Ok::<_, std::convert::Infallible>(())
+//!     })
+//!     .await?;
+//!
+//! tracker.shutdown(Duration::from_secs(5)).await?;
+//! assert!(store.status("session-corr_abc123").is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What happens to a call
+//!
+//! Nothing that the caller could see. The layer awaits nothing but the inner service; it
+//! changes no byte, frame, trailer, size hint or error; and no failure of the table
+//! reaches the caller. It marks the request with an extension, so that of several layers
+//! of one tracker in one stack the outermost owns the call, and looks at the body's bytes
+//! as they pass.
+//!
+//! # When a call is success, error or cancelled
+//!
+//! | how the call ends | agent | `errorType` |
+//! | --- | --- | --- |
+//! | the body is read to its end, or up to the stream's own end marker (`[DONE]`, `message_stop`) | success | |
+//! | the body's announced length is read, and the body dropped | success | |
+//! | status 4xx or 5xx, whether the body is read or not | error | `http_404`, `http_500`, … |
+//! | an error reported inside a 200, in the body or the stream | error | `agent` |
+//! | a stream of a known format ends without its end marker | error | `incomplete` |
+//! | the transport fails, before the head or in the body | error | `transport`, or `timeout` if it says so |
+//! | the response future or the body is dropped before the end | error | `cancelled` |
+//! | the inner service panics | error | `panic` |
+//! | the workflow ends while the call is in flight | error | `workflow_ended` |
+//!
+//! Whatever the end, the tokens seen by then count. While any call of an agent is in
+//! flight the agent is in progress; when the last one ends it is an error if any of those
+//! that overlapped failed. A later call starts afresh, so a retry that succeeds ends in
+//! success. Tokens add up over all calls: failed attempts were paid for too.
+//!
+//! # Which session a call is for
+//!
+//! The first that answers: a [`SessionId`] among the request's extensions; the
+//! surrounding [`Workflow::run`] or [`Workflow::scope`]; the header or the closure that the
+//! layer was given ([`StatusLayer::session_header`], [`StatusLayer::session_from`]). If
+//! none does, the call passes untouched.
+//!
+//! A scope belongs to the task. It goes through `join!` and `select!`, and not into
+//! `tokio::spawn`; [`SessionId::in_scope`] takes it there. A `tower::buffer::Buffer` runs
+//! what is inside it on a task of its own: put the layer outside, or an extension on the
+//! request.
+//!
+//! # Order of layers
+//!
+//! - Inside a retry layer every attempt is a call; outside of it, only the last answer is
+//!   seen. Inside is the better place: it counts the tokens of every attempt.
+//! - Outside a time-out layer a call that takes too long ends as `timeout`; inside of it,
+//!   as `cancelled`.
+//! - Inside a decompression layer the body is still compressed; the feature
+//!   `decompression` reads it all the same.
+//!
+//! # What is stored
+//!
+//! One item for each session; [`status::schema`] names its attributes. Error messages are
+//! at most 500 bytes and pass one redaction ([`status::ErrorMessage`]); nothing else of a
+//! request or a response is stored. A four-agent workflow is five writes, since the end of
+//! one agent and the start of the next travel together.
+//!
+//! What is not saved yet is tried again until it is, in memory bounded by the number of
+//! live and unsaved sessions. [`StatusTracker::flush`] and [`StatusTracker::shutdown`] say
+//! what could not be saved.
+//!
+//! # Crate features
+//!
+//! | feature | default | what it adds |
+//! | --- | --- | --- |
+//! | `dynamodb` | yes | [`store::DynamoDbStore`], through the AWS SDK |
+//! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies |
+//! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file |
+//!
+//! Without default features no AWS crate, no SQLite and no decoder is compiled.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod agent;
 mod body;
@@ -23,3 +161,7 @@ pub use service::Status;
 pub use session::{InvalidSessionId, RequestHead, SessionId};
 pub use tracker::{StatusTracker, Unsaved};
 pub use workflow::{Workflow, WorkflowBuilder, WorkflowError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

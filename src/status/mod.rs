@@ -7,6 +7,7 @@ mod document;
 mod error;
 mod item;
 mod ledger;
+mod redact;
 mod report;
 pub mod schema;
 mod time;

@@ -1,4 +1,4 @@
-//! The recorder: the one task that writes what the tracker knows into the store.
+//! The one task that writes what the tracker knows into the store.
 //!
 //! ```text
 //!   tracker ── dirty list ──▶ due (gather, back off) ──▶ write, one a session ──▶ store
@@ -13,21 +13,19 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::future::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use crate::agent::{Agent, InvalidName};
+use super::{Settings, UnsavedError};
 use crate::status::{ErrorMessage, Proposal};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, Written};
-use crate::tracker::{Clock, Hub, Limits, Order, Session, StatusTracker, Unsaved};
+use crate::tracker::{Hub, Order, Session, Unsaved};
 
 /// How many writes may be in flight at once, over all sessions.
 const MAX_WRITES: usize = 64;
@@ -44,238 +42,6 @@ const CONFLICTS_AT_ONCE: u32 = 3;
 /// How long an unfinished session that nobody uses stays in memory.
 const IDLE: Duration = Duration::from_secs(600);
 
-impl StatusTracker {
-    /// A tracker that saves to this store.
-    pub fn builder<S: StatusStore>(store: S) -> StatusTrackerBuilder<S> {
-        StatusTrackerBuilder {
-            store,
-            agents: Vec::new(),
-            settings: Settings {
-                gather: Duration::from_millis(5),
-                heartbeat: Duration::from_secs(30),
-            },
-            limits: Limits { max_sessions: 100_000, clock: Clock::System },
-        }
-    }
-
-    /// Waits until everything known at the time of the call is saved.
-    ///
-    /// What is unsaved is tried once, now, whatever it waited for. This suits hosts that
-    /// stop the process between requests.
-    ///
-    /// # Errors
-    ///
-    /// If a write failed: which sessions are not saved, and why. They stay with the
-    /// recorder, which goes on trying.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves the saving to go on.
-    pub async fn flush(&self) -> Result<(), UnsavedError> {
-        let (reply, answer) = oneshot::channel();
-        self.hub().order(Order::Flush(reply));
-        self.answered(answer.await.ok())
-    }
-
-    /// Saves everything and ends the recorder.
-    ///
-    /// What fails is tried again, with backoff, until the deadline. Changes made after
-    /// this has returned are not saved; the first of them is logged.
-    ///
-    /// # Errors
-    ///
-    /// Which sessions could not be saved, and why.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves the recorder to end by itself.
-    pub async fn shutdown(&self, deadline: Duration) -> Result<(), UnsavedError> {
-        let (reply, answer) = oneshot::channel();
-        self.hub().order(Order::Shutdown { deadline: Instant::now() + deadline, reply });
-        self.answered(answer.await.ok())
-    }
-
-    fn answered(&self, unsaved: Option<Vec<Unsaved>>) -> Result<(), UnsavedError> {
-        // Without an answer there is no recorder (any more): nothing will be saved.
-        let unsaved = unsaved.unwrap_or_else(|| {
-            let sessions = self.hub().all_sessions();
-            let dirty = sessions.iter().filter(|session| session.lock().ledger.is_dirty());
-            dirty.map(|s| Unsaved { session_id: s.id.clone(), error: None }).collect()
-        });
-        if unsaved.is_empty() { Ok(()) } else { Err(UnsavedError { unsaved }) }
-    }
-}
-
-/// Some sessions' newest states are not in the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UnsavedError {
-    /// The sessions; at least one.
-    pub unsaved: Vec<Unsaved>,
-}
-
-impl fmt::Display for UnsavedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMED: usize = 5;
-        write!(f, "{} sessions could not be saved: ", self.unsaved.len())?;
-        for (n, unsaved) in self.unsaved.iter().take(NAMED).enumerate() {
-            write!(f, "{}{}", if n == 0 { "" } else { ", " }, unsaved.session_id)?;
-        }
-        if self.unsaved.len() > NAMED {
-            f.write_str(", …")?;
-        }
-        match self.unsaved.iter().find_map(|unsaved| unsaved.error.as_ref()) {
-            Some(error) => write!(f, " ({error})"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for UnsavedError {}
-
-/// Settings of a [`StatusTracker`].
-#[derive(Clone)]
-#[must_use = "a tracker does nothing until it is started"]
-pub struct StatusTrackerBuilder<S> {
-    store: S,
-    agents: Vec<Agent>,
-    settings: Settings,
-    limits: Limits,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Settings {
-    gather: Duration,
-    heartbeat: Duration,
-}
-
-impl<S> fmt::Debug for StatusTrackerBuilder<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StatusTrackerBuilder")
-            .field("agents", &self.agents)
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<S: StatusStore> StatusTrackerBuilder<S> {
-    /// Declares an agent, so that a workflow shows it as pending from its start, with
-    /// its own texts.
-    pub fn agent(mut self, agent: Agent) -> Self {
-        self.agents.push(agent);
-        self
-    }
-
-    /// How long a change waits for neighbours that travel in the same write: 5 ms unless
-    /// set. Zero writes at once.
-    pub fn gather(mut self, time: Duration) -> Self {
-        self.settings.gather = time;
-        self
-    }
-
-    /// How often the item of a workflow that is open, or has a call in flight, is
-    /// renewed when nothing else changes: 30 s unless set. Readers take a workflow that
-    /// misses three of these for stalled.
-    pub fn heartbeat(mut self, every: Duration) -> Self {
-        self.settings.heartbeat = every.max(Duration::from_millis(1));
-        self
-    }
-
-    /// How many sessions may be live or unsaved at once: 100,000 unless set. Calls for
-    /// sessions beyond it pass untracked; they are counted, and the first is logged.
-    pub fn max_sessions(mut self, sessions: usize) -> Self {
-        self.limits.max_sessions = sessions;
-        self
-    }
-
-    /// Where the time of day comes from; the system's clock unless set.
-    pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.limits.clock = Clock::Given(Arc::new(now));
-        self
-    }
-
-    /// Starts the recorder on the current tokio runtime.
-    ///
-    /// # Errors
-    ///
-    /// If an agent's name cannot be used, or if there is no runtime.
-    pub fn start(self) -> Result<StatusTracker, StartError> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        let (tracker, recorder) = self.build()?;
-        runtime.spawn(recorder);
-        Ok(tracker)
-    }
-
-    /// Gives the tracker and its recorder, a future that the caller runs to its end.
-    ///
-    /// # Errors
-    ///
-    /// If an agent's name cannot be used.
-    pub fn build(self) -> Result<(StatusTracker, Recorder), StartError> {
-        let store = Arc::new(self.store);
-        let reserves = {
-            let store = Arc::clone(&store);
-            move |name: &str| store.reserves(name)
-        };
-        let hub = Arc::new(Hub::new(self.limits, Box::new(reserves)));
-        for agent in self.agents {
-            hub.declare(agent)?;
-        }
-        let tracker = StatusTracker::new(Arc::clone(&hub));
-        let worker = Worker {
-            closing: Closing(hub),
-            store,
-            settings: self.settings,
-            due: BinaryHeap::new(),
-            failing: HashMap::new(),
-            limit: MAX_WRITES,
-            resume_at: None,
-            waiters: Vec::new(),
-            epoch: 0,
-            ending: None,
-            next_sweep: None,
-        };
-        Ok((tracker, Recorder(Box::pin(worker.run()))))
-    }
-}
-
-/// A tracker could not be started.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// An agent's name cannot be used.
-    #[error("an agent cannot be declared: {0}")]
-    Agent(#[from] InvalidName),
-    /// There is no tokio runtime.
-    #[error(
-        "the recorder needs a tokio runtime: call `start` from within one, or run the future \
-         that `build` gives"
-    )]
-    NoRuntime,
-}
-
-/// The task that saves what a tracker knows. It ends with
-/// [`StatusTracker::shutdown`], or when the last tracker is gone.
-#[must_use = "nothing is saved unless this future is run"]
-pub struct Recorder(Pin<Box<dyn Future<Output = ()> + Send>>);
-
-impl Future for Recorder {
-    type Output = ();
-
-    fn poll(
-        mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
-        self.0.as_mut().poll(cx)
-    }
-}
-
-impl fmt::Debug for Recorder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Recorder")
-    }
-}
-
 /// Says that nothing is saved any more, however the recorder ends.
 struct Closing(Arc<Hub>);
 
@@ -285,7 +51,7 @@ impl Drop for Closing {
     }
 }
 
-struct Worker<S> {
+pub(super) struct Worker<S> {
     closing: Closing,
     store: Arc<S>,
     settings: Settings,
@@ -369,11 +135,27 @@ fn key(session: &Arc<Session>) -> usize {
 }
 
 impl<S: StatusStore> Worker<S> {
+    pub(super) fn new(hub: Arc<Hub>, store: Arc<S>, settings: Settings) -> Self {
+        Self {
+            closing: Closing(hub),
+            store,
+            settings,
+            due: BinaryHeap::new(),
+            failing: HashMap::new(),
+            limit: MAX_WRITES,
+            resume_at: None,
+            waiters: Vec::new(),
+            epoch: 0,
+            ending: None,
+            next_sweep: None,
+        }
+    }
+
     fn hub(&self) -> &Arc<Hub> {
         &self.closing.0
     }
 
-    async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         let mut writes = FuturesUnordered::new();
         loop {
             let now = Instant::now();
@@ -541,18 +323,18 @@ impl<S: StatusStore> Worker<S> {
             let at = Instant::now() + delay;
             self.due.push(Reverse(Due { at, session: Arc::clone(&session) }));
         }
-        self.settle(&session, failed.map(|error| (error, epoch)));
+        self.settle(&session, failed.as_ref().map(|error| (error, epoch)));
     }
 
     /// Tells those who wait what became of a session, and lets go of it if it is over.
-    fn settle(&mut self, session: &Arc<Session>, failed: Option<(ErrorMessage, u64)>) {
+    fn settle(&mut self, session: &Arc<Session>, failed: Option<(&ErrorMessage, u64)>) {
         let key = key(session);
         for waiter in &mut self.waiters {
             let Some((_, version)) = waiter.waiting_for.get(&key) else { continue };
             if session.lock().ledger.is_saved(*version) {
                 waiter.waiting_for.remove(&key);
-            } else if let Some((error, epoch)) = &failed
-                && *epoch >= waiter.epoch
+            } else if let Some((error, epoch)) = failed
+                && epoch >= waiter.epoch
             {
                 waiter.waiting_for.remove(&key);
                 let (session_id, error) = (session.id.clone(), Some(error.clone()));
@@ -625,7 +407,7 @@ impl<S: StatusStore> Worker<S> {
 impl Failing {
     /// Notes a failure, says it if it is news, and tells how long to wait.
     fn note(&mut self, session: &Session, error: &StoreError) -> Duration {
-        let is_news = self.failures == 0 || self.permanent != !error.is_retryable();
+        let is_news = self.failures == 0 || self.permanent == error.is_retryable();
         self.failures += 1;
         self.permanent = !error.is_retryable();
         let message = ErrorMessage::new(error);

@@ -1,0 +1,236 @@
+//! The recorder: saves what the tracker knows. This is its face: start, flush, shutdown.
+
+mod worker;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::agent::{Agent, InvalidName};
+use crate::store::StatusStore;
+use crate::tracker::{Clock, Hub, Limits, Order, StatusTracker, Unsaved};
+use worker::Worker;
+
+impl StatusTracker {
+    /// A tracker that saves to this store.
+    pub fn builder<S: StatusStore>(store: S) -> StatusTrackerBuilder<S> {
+        StatusTrackerBuilder {
+            store,
+            agents: Vec::new(),
+            settings: Settings {
+                gather: Duration::from_millis(5),
+                heartbeat: Duration::from_secs(30),
+            },
+            limits: Limits { max_sessions: 100_000, clock: Clock::System },
+        }
+    }
+
+    /// Waits until everything known at the time of the call is saved.
+    ///
+    /// What is unsaved is tried once, now, whatever it waited for. This suits hosts that
+    /// stop the process between requests.
+    ///
+    /// # Errors
+    ///
+    /// If a write failed: which sessions are not saved, and why. They stay with the
+    /// recorder, which goes on trying.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the saving to go on.
+    pub async fn flush(&self) -> Result<(), UnsavedError> {
+        let (reply, answer) = oneshot::channel();
+        self.hub().order(Order::Flush(reply));
+        self.answered(answer.await.ok())
+    }
+
+    /// Saves everything and ends the recorder.
+    ///
+    /// What fails is tried again, with backoff, until the deadline. Changes made after
+    /// this has returned are not saved; the first of them is logged.
+    ///
+    /// # Errors
+    ///
+    /// Which sessions could not be saved, and why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the recorder to end by itself.
+    pub async fn shutdown(&self, deadline: Duration) -> Result<(), UnsavedError> {
+        let (reply, answer) = oneshot::channel();
+        self.hub().order(Order::Shutdown { deadline: Instant::now() + deadline, reply });
+        self.answered(answer.await.ok())
+    }
+
+    fn answered(&self, unsaved: Option<Vec<Unsaved>>) -> Result<(), UnsavedError> {
+        // Without an answer there is no recorder (any more): nothing will be saved.
+        let unsaved = unsaved.unwrap_or_else(|| {
+            let sessions = self.hub().all_sessions();
+            let dirty = sessions.iter().filter(|session| session.lock().ledger.is_dirty());
+            dirty.map(|s| Unsaved { session_id: s.id.clone(), error: None }).collect()
+        });
+        if unsaved.is_empty() { Ok(()) } else { Err(UnsavedError { unsaved }) }
+    }
+}
+
+/// Some sessions' newest states are not in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnsavedError {
+    /// The sessions; at least one.
+    pub unsaved: Vec<Unsaved>,
+}
+
+impl fmt::Display for UnsavedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMED: usize = 5;
+        write!(f, "{} sessions could not be saved: ", self.unsaved.len())?;
+        for (n, unsaved) in self.unsaved.iter().take(NAMED).enumerate() {
+            write!(f, "{}{}", if n == 0 { "" } else { ", " }, unsaved.session_id)?;
+        }
+        if self.unsaved.len() > NAMED {
+            f.write_str(", …")?;
+        }
+        match self.unsaved.iter().find_map(|unsaved| unsaved.error.as_ref()) {
+            Some(error) => write!(f, " ({error})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for UnsavedError {}
+
+/// Settings of a [`StatusTracker`].
+#[derive(Clone)]
+#[must_use = "a tracker does nothing until it is started"]
+pub struct StatusTrackerBuilder<S> {
+    store: S,
+    agents: Vec<Agent>,
+    settings: Settings,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    gather: Duration,
+    heartbeat: Duration,
+}
+
+impl<S> fmt::Debug for StatusTrackerBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusTrackerBuilder")
+            .field("agents", &self.agents)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: StatusStore> StatusTrackerBuilder<S> {
+    /// Declares an agent, so that a workflow shows it as pending from its start, with
+    /// its own texts.
+    pub fn agent(mut self, agent: Agent) -> Self {
+        self.agents.push(agent);
+        self
+    }
+
+    /// How long a change waits for neighbours that travel in the same write: 5 ms unless
+    /// set. Zero writes at once.
+    pub fn gather(mut self, time: Duration) -> Self {
+        self.settings.gather = time;
+        self
+    }
+
+    /// How often the item of a workflow that is open, or has a call in flight, is
+    /// renewed when nothing else changes: 30 s unless set. Readers take a workflow that
+    /// misses three of these for stalled.
+    pub fn heartbeat(mut self, every: Duration) -> Self {
+        self.settings.heartbeat = every.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How many sessions may be live or unsaved at once: 100,000 unless set. Calls for
+    /// sessions beyond it pass untracked; they are counted, and the first is logged.
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.limits.max_sessions = sessions;
+        self
+    }
+
+    /// Where the time of day comes from; the system's clock unless set.
+    pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.limits.clock = Clock::Given(Arc::new(now));
+        self
+    }
+
+    /// Starts the recorder on the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If an agent's name cannot be used, or if there is no runtime.
+    pub fn start(self) -> Result<StatusTracker, StartError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let (tracker, recorder) = self.build()?;
+        runtime.spawn(recorder);
+        Ok(tracker)
+    }
+
+    /// Gives the tracker and its recorder, a future that the caller runs to its end.
+    ///
+    /// # Errors
+    ///
+    /// If an agent's name cannot be used.
+    pub fn build(self) -> Result<(StatusTracker, Recorder), StartError> {
+        let store = Arc::new(self.store);
+        let reserves = {
+            let store = Arc::clone(&store);
+            move |name: &str| store.reserves(name)
+        };
+        let hub = Arc::new(Hub::new(self.limits, Box::new(reserves)));
+        for agent in self.agents {
+            hub.declare(agent)?;
+        }
+        let tracker = StatusTracker::new(Arc::clone(&hub));
+        let worker = Worker::new(hub, store, self.settings);
+        Ok((tracker, Recorder(Box::pin(worker.run()))))
+    }
+}
+
+/// A tracker could not be started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An agent's name cannot be used.
+    #[error("an agent cannot be declared: {0}")]
+    Agent(#[from] InvalidName),
+    /// There is no tokio runtime.
+    #[error(
+        "the recorder needs a tokio runtime: call `start` from within one, or run the future \
+         that `build` gives"
+    )]
+    NoRuntime,
+}
+
+/// The task that saves what a tracker knows. It ends with
+/// [`StatusTracker::shutdown`], or when the last tracker is gone.
+#[must_use = "nothing is saved unless this future is run"]
+pub struct Recorder(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Future for Recorder {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Recorder")
+    }
+}
