@@ -1,23 +1,78 @@
 //! Response bytes in; token usage, an error reported inside the answer, and the end marker out.
+//!
+//! A [`UsageReader`] is made from a response's [`Head`] and fed the body as it passes, in
+//! pieces cut anywhere. It keeps no part of the body but a name or a number that is cut,
+//! and what an error says. It knows formats by what an answer *is*, not by who sent it:
+//! the content type, how the bytes are framed, and which keys lie on which path. All of
+//! that is one table of data, `formats.rs`.
+//!
+//! ```
+//! use tower_agent_status::usage::{End, Head, PathHint, Progress, UsageReader};
+//!
+//! let header = |name: &str| (name == "content-type").then_some("text/event-stream");
+//! let path = PathHint::new("/v1/chat/completions");
+//! let mut reader = UsageReader::new(&Head { status: 200, path, header: &header });
+//! reader.feed(b"data: {\"choices\":[],\"usage\":{\"prompt_to");
+//! reader.feed(b"kens\":9,\"completion_tokens\":3}}\n\n");
+//! assert_eq!(reader.usage().and_then(|usage| usage.total_tokens), Some(12));
+//! assert_eq!(reader.feed(b"data: [DONE]\n\n"), Progress::Ended);
+//! assert!(reader.finish(End::Dropped).complete);
+//! ```
 
+mod blocks;
+mod crc;
+mod decode;
+mod errors;
+mod figures;
+mod findings;
+mod formats;
+mod framing;
+mod outcome;
+mod trie;
+mod walker;
+
+use std::fmt;
+
+use self::decode::Encoding;
+use self::figures::Figures;
+use self::findings::Findings;
+use self::formats::{Field, Op, PATHS, PathMatch, PathSays};
+use self::framing::{Framing, Label};
 use crate::status::{Outcome, TokenUsage};
 
-/// What the path of a request rules out: answers of token-counting endpoints
-/// look like usage and are not.
+/// What the path of a request says of its answer.
+///
+/// A few answers look like usage and are not: those of endpoints that count tokens. The
+/// path rules them out, and tells apart a few others that look alike. It never chooses a
+/// provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PathHint(());
+pub struct PathHint(u8);
 
 impl PathHint {
     /// Looks at a request's path (the query may be on it or not).
     #[must_use]
-    pub fn new(_path: &str) -> Self {
-        Self(())
+    pub fn new(path: &str) -> Self {
+        let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        let mut hint = Self::default();
+        for (pattern, says) in PATHS {
+            let applies = match pattern {
+                PathMatch::Ends(end) => path.ends_with(end),
+                PathMatch::Contains(part) => path.contains(part),
+            };
+            if applies {
+                hint.0 |= 1 << *says as u8;
+            }
+        }
+        hint
+    }
+
+    fn says(self, says: PathSays) -> bool {
+        self.0 & 1 << says as u8 != 0
     }
 }
 
 /// What is known of a response before its body.
 #[derive(Clone, Copy)]
-#[expect(missing_debug_implementations, reason = "skeleton")]
 pub struct Head<'a> {
     /// The status code.
     pub status: u16,
@@ -27,7 +82,16 @@ pub struct Head<'a> {
     pub header: &'a dyn Fn(&str) -> Option<&'a str>,
 }
 
-/// Whether the body may still say something of interest.
+impl fmt::Debug for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head")
+            .field("status", &self.status)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the answer goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// Nothing that ends the answer was seen yet.
@@ -38,14 +102,23 @@ pub enum Progress {
 
 /// How the transport of a body ended.
 #[derive(Clone, Copy)]
-#[expect(missing_debug_implementations, reason = "skeleton")]
 pub enum End<'a> {
     /// All of it was read.
     Complete,
     /// The transport failed.
-    Failed(&'a dyn std::fmt::Display),
+    Failed(&'a dyn fmt::Display),
     /// Nobody read on.
     Dropped,
+}
+
+impl fmt::Debug for End<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete => f.write_str("Complete"),
+            Self::Failed(failure) => write!(f, "Failed({failure})"),
+            Self::Dropped => f.write_str("Dropped"),
+        }
+    }
 }
 
 /// Everything a response said.
@@ -58,28 +131,137 @@ pub struct Reading {
     pub usage: Option<TokenUsage>,
     /// The format that was recognised.
     pub format: Option<&'static str>,
-    /// Whether the answer came to its own end.
+    /// Whether the answer came to its own end: an end marker, or a whole document.
     pub complete: bool,
+    /// The provider's own code of the failure the answer reported.
+    pub error_code: Option<Box<str>>,
 }
 
-/// stub
-#[derive(Debug)]
-pub struct UsageReader;
+/// Reads usage, failures and the end out of one response's body as it passes.
+///
+/// Its size is fixed. It allocates for compressed bodies, AWS event streams and texts of
+/// errors, and never in proportion to a body. No input makes it panic, and its work is
+/// linear in the bytes it is fed.
+pub struct UsageReader {
+    status: u16,
+    path: PathHint,
+    encoding: Encoding,
+    framing: Framing,
+    findings: Findings,
+    /// Usage that the headers report.
+    headers: Option<Box<Figures>>,
+}
+
 impl UsageReader {
-    /// stub
-    pub fn new(_: &Head<'_>) -> Self {
-        Self
+    /// A reader for the body that belongs to this head.
+    #[must_use]
+    pub fn new(head: &Head<'_>) -> Self {
+        let mut headers = None;
+        for (name, field, kin) in formats::HEADERS {
+            if let Some(value) = (head.header)(name).and_then(|text| text.trim().parse().ok()) {
+                headers.get_or_insert_with(Box::<Figures>::default).take(
+                    *field,
+                    Op::Set,
+                    *kin,
+                    value,
+                );
+            }
+        }
+        let label = Label::new((head.header)("content-type"));
+        Self {
+            status: head.status,
+            path: head.path,
+            encoding: Encoding::new((head.header)("content-encoding")),
+            framing: Framing::new(label, head.path),
+            findings: Findings::new(head.status >= 400),
+            headers,
+        }
     }
-    /// stub
-    pub fn feed(&mut self, _: &[u8]) -> Progress {
-        Progress::More
+
+    /// Reads the next piece of the body, of any size.
+    ///
+    /// [`Progress::Ended`] means that the call is over and can be finished there and then.
+    pub fn feed(&mut self, piece: &[u8]) -> Progress {
+        let (framing, findings) = (&mut self.framing, &mut self.findings);
+        match &mut self.encoding {
+            Encoding::Plain => framing.feed(piece, findings),
+            #[cfg(feature = "decompression")]
+            Encoding::Compressed(decoder) => decoder.decode(piece, |decoded| {
+                framing.feed(decoded, findings);
+                true
+            }),
+            Encoding::Unknown => {}
+        }
+        if self.settled().ended { Progress::Ended } else { Progress::More }
     }
-    /// stub
+
+    /// The tokens reported so far.
+    #[must_use]
     pub fn usage(&self) -> Option<TokenUsage> {
-        None
+        if self.path.says(PathSays::NoUsage) {
+            return None;
+        }
+        let figures = self.settled().figures();
+        let Some(headers) = &self.headers else { return figures.normalised() };
+        // Headers fill in what the body leaves out.
+        if figures.normalised().is_none() {
+            return headers.normalised();
+        }
+        let mut filled = *figures;
+        for field in [Field::Input, Field::Output] {
+            if let (None, Some(value)) = (figures.get(field), headers.get(field)) {
+                filled.take(field, Op::Set, formats::Kin::Beside, value);
+            }
+        }
+        filled.normalised()
     }
-    /// stub
-    pub fn finish(&mut self, _: End<'_>) -> Reading {
-        Reading { outcome: Outcome::Success, usage: None, format: None, complete: true }
+
+    /// Judges the call, after the last piece.
+    pub fn finish(&mut self, end: End<'_>) -> Reading {
+        self.framing.finish(&mut self.findings);
+        let findings = &self.findings;
+        let complete = findings.ended || findings.finished || self.framing.is_whole();
+        let cut =
+            !self.is_blind() && (self.framing.is_cut(findings) || findings.awaits_end && !complete);
+        let known = outcome::Known {
+            status: self.status,
+            fault: findings.fault(),
+            complete,
+            ended: findings.ended,
+            cut,
+        };
+        Reading {
+            outcome: outcome::judge(&known, end),
+            usage: self.usage(),
+            format: findings.format(),
+            complete: complete && !cut,
+            error_code: findings.fault().and_then(|fault| fault.code.clone()),
+        }
+    }
+
+    /// What was told for certain.
+    fn settled(&self) -> &Findings {
+        self.framing.settled(&self.findings)
+    }
+
+    /// Whether the body could not be decoded, so that nothing follows from what is missing.
+    fn is_blind(&self) -> bool {
+        match &self.encoding {
+            Encoding::Plain => false,
+            #[cfg(feature = "decompression")]
+            Encoding::Compressed(decoder) => decoder.is_broken(),
+            Encoding::Unknown => true,
+        }
+    }
+}
+
+impl fmt::Debug for UsageReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UsageReader")
+            .field("status", &self.status)
+            .field("usage", &self.usage())
+            .field("format", &self.settled().format())
+            .field("ended", &self.settled().ended)
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,324 @@
+//! Skipping what is of no interest, 64 bytes at a time.
+
+use wide::u8x16;
+
+/// How many bytes are looked at together.
+pub(super) const BLOCK: usize = 64;
+
+/// One block, loaded.
+struct Block([u8x16; 4]);
+
+impl Block {
+    #[inline]
+    fn load(bytes: &[u8; BLOCK]) -> Self {
+        let (quarters, _) = bytes.as_chunks::<16>();
+        match quarters {
+            [a, b, c, d] => Self([u8x16::new(*a), u8x16::new(*b), u8x16::new(*c), u8x16::new(*d)]),
+            _ => Self([u8x16::splat(0); 4]),
+        }
+    }
+
+    /// Bit `n` is set where byte `n` is this one.
+    #[inline]
+    fn is(&self, byte: u8) -> u64 {
+        let byte = u8x16::splat(byte);
+        mask(self.0.map(|quarter| quarter.simd_eq(byte)))
+    }
+
+    /// Whether any byte is this one.
+    #[inline]
+    fn has(&self, byte: u8) -> bool {
+        let byte = u8x16::splat(byte);
+        any(self.0.map(|quarter| quarter.simd_eq(byte)))
+    }
+
+    /// The same with `[` and `{` alike, and `]` and `}`.
+    #[inline]
+    fn folded(&self) -> Self {
+        let fold = u8x16::splat(0x20);
+        Self(self.0.map(|quarter| quarter | fold))
+    }
+
+    /// Whether any byte is a quote, a backslash or a bracket (or a bar, which does no harm).
+    #[inline]
+    fn has_structure(&self) -> bool {
+        let quote = u8x16::splat(b'"');
+        let fold = u8x16::splat(0x20);
+        let open = u8x16::splat(b'{');
+        let two = u8x16::splat(2);
+        // `{`, `|` and `}` follow one another, and folding sends `[`, `\` and `]` there.
+        any(self.0.map(|quarter| {
+            let above = (quarter | fold) - open;
+            above.simd_eq(above.min(two)) | quarter.simd_eq(quote)
+        }))
+    }
+}
+
+#[inline]
+fn mask(quarters: [u8x16; 4]) -> u64 {
+    let [a, b, c, d] = quarters.map(|quarter| u64::from(quarter.to_bitmask()));
+    a | b << 16 | c << 32 | d << 48
+}
+
+#[inline]
+fn any(quarters: [u8x16; 4]) -> bool {
+    let [a, b, c, d] = quarters;
+    ((a | b) | (c | d)).to_bitmask() != 0
+}
+
+/// Bit `n` of the result is the exclusive or of bits `0..=n`.
+#[inline]
+fn prefix_xor(mut bits: u64) -> u64 {
+    bits ^= bits << 1;
+    bits ^= bits << 2;
+    bits ^= bits << 4;
+    bits ^= bits << 8;
+    bits ^= bits << 16;
+    bits ^= bits << 32;
+    bits
+}
+
+/// Which bytes a backslash escapes. `carry` is 1 if the first byte is escaped from before.
+#[inline]
+fn escaped(backslashes: u64, carry: u64) -> u64 {
+    const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+    if backslashes & (backslashes << 1 | carry) == 0 {
+        // No run of two or more, the common case.
+        return backslashes << 1 | carry;
+    }
+    let starts = backslashes & !carry;
+    let runs = ((starts << 1) | ODD).wrapping_sub(starts) ^ ODD;
+    runs ^ (backslashes | carry)
+}
+
+/// Finds the quote that ends a string.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct StringEnd {
+    /// The next byte is escaped.
+    escape: bool,
+}
+
+impl StringEnd {
+    /// The index of the closing quote, or nothing if it is not in these bytes.
+    #[inline]
+    pub(super) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
+        // Most strings are short.
+        if let Some(first) = bytes.first_chunk::<16>()
+            && !self.escape
+        {
+            let first = u8x16::new(*first);
+            let quotes = first.simd_eq(u8x16::splat(b'"')).to_bitmask();
+            let backslashes = first.simd_eq(u8x16::splat(b'\\')).to_bitmask();
+            if quotes != 0
+                && (backslashes == 0 || backslashes.trailing_zeros() > quotes.trailing_zeros())
+            {
+                return Some(quotes.trailing_zeros() as usize);
+            }
+        }
+        self.find_long(bytes)
+    }
+
+    fn find_long(&mut self, bytes: &[u8]) -> Option<usize> {
+        let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+        for (i, block) in blocks.iter().enumerate() {
+            if let Some(at) = self.block(block, BLOCK) {
+                return Some(i * BLOCK + at);
+            }
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        let mut block = [b' '; BLOCK];
+        block[..rest.len()].copy_from_slice(rest);
+        self.block(&block, rest.len()).map(|at| blocks.len() * BLOCK + at)
+    }
+
+    /// The same in one block, of which the first `len` bytes are real.
+    #[inline]
+    fn block(&mut self, bytes: &[u8; BLOCK], len: usize) -> Option<usize> {
+        let block = Block::load(bytes);
+        if len == BLOCK && !block.has(b'"') && bytes[BLOCK - 1] != b'\\' {
+            self.escape = false;
+            return None;
+        }
+        let quotes = block.is(b'"');
+        let backslashes = block.is(b'\\');
+        let escaped = escaped(backslashes, u64::from(self.escape));
+        let ends = quotes & !escaped;
+        if ends != 0 {
+            self.escape = false;
+            return Some(ends.trailing_zeros() as usize);
+        }
+        self.escape = escapes_next(backslashes, escaped, len);
+        None
+    }
+}
+
+/// Whether the last of `len` bytes is a backslash that escapes the byte after it.
+#[inline]
+fn escapes_next(backslashes: u64, escaped: u64, len: usize) -> bool {
+    (backslashes & !escaped) >> (len - 1) & 1 != 0
+}
+
+/// Finds the end of an object or array, without looking at what is in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ContainerEnd {
+    /// How many brackets are open.
+    depth: u32,
+    escape: bool,
+    in_string: bool,
+}
+
+impl ContainerEnd {
+    /// Begins right after an opening bracket.
+    pub(super) fn opened() -> Self {
+        Self { depth: 1, escape: false, in_string: false }
+    }
+
+    /// The index after the bracket that closes it, or nothing if that is not in these bytes.
+    pub(super) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
+        let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+        for (i, block) in blocks.iter().enumerate() {
+            if let Some(at) = self.block(block, BLOCK) {
+                return Some(i * BLOCK + at);
+            }
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        let mut block = [b' '; BLOCK];
+        block[..rest.len()].copy_from_slice(rest);
+        self.block(&block, rest.len()).map(|at| blocks.len() * BLOCK + at)
+    }
+
+    #[inline]
+    fn block(&mut self, bytes: &[u8; BLOCK], len: usize) -> Option<usize> {
+        let block = Block::load(bytes);
+        // Two cheap ways past: the middle of a long string, and of a long list of numbers.
+        if self.in_string {
+            if len == BLOCK && !block.has(b'"') && bytes[BLOCK - 1] != b'\\' {
+                self.escape = false;
+                return None;
+            }
+        } else if !block.has_structure() {
+            self.escape = false;
+            return None;
+        }
+
+        let backslashes = block.is(b'\\');
+        let escaped = escaped(backslashes, u64::from(self.escape));
+        let quotes = block.is(b'"') & !escaped;
+        let before = if self.in_string { u64::MAX } else { 0 };
+        let strings = prefix_xor(quotes) ^ before;
+        self.in_string = strings >> (BLOCK - 1) != 0;
+        self.escape = escapes_next(backslashes, escaped, len);
+
+        let folded = block.folded();
+        let opens = folded.is(b'{') & !strings;
+        let closes = folded.is(b'}') & !strings;
+        let closing = closes.count_ones();
+        if self.depth > closing {
+            self.depth = (self.depth - closing).saturating_add(opens.count_ones());
+            return None;
+        }
+        self.close_in(opens, closes)
+    }
+
+    /// The exact place, in the block where the depth may come down to nothing.
+    #[cold]
+    fn close_in(&mut self, opens: u64, closes: u64) -> Option<usize> {
+        let mut left = opens | closes;
+        while left != 0 {
+            let at = left.trailing_zeros();
+            left &= left - 1;
+            if opens >> at & 1 != 0 {
+                self.depth = self.depth.saturating_add(1);
+            } else {
+                self.depth -= 1;
+                if self.depth == 0 {
+                    return Some(at as usize + 1);
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn container_end(bytes: &[u8]) -> Option<usize> {
+        let (mut depth, mut string, mut escape) = (1_u32, false, false);
+        for (i, byte) in bytes.iter().enumerate() {
+            // An escape matters to quotes and backslashes only, in strings and in what is no JSON.
+            let escaped = std::mem::take(&mut escape);
+            if *byte == b'\\' {
+                escape = !escaped;
+            } else if *byte == b'"' {
+                string ^= !escaped;
+            } else if !string {
+                match byte {
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => depth -= 1,
+                    _ => {}
+                }
+                if depth == 0 {
+                    return Some(i + 1);
+                }
+            }
+        }
+        None
+    }
+
+    fn string_end(bytes: &[u8]) -> Option<usize> {
+        let mut escape = false;
+        for (i, byte) in bytes.iter().enumerate() {
+            match byte {
+                _ if escape => escape = false,
+                b'\\' => escape = true,
+                b'"' => return Some(i),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn in_pieces<T>(
+        bytes: &[u8],
+        cuts: &[usize],
+        state: &mut T,
+        find: impl Fn(&mut T, &[u8]) -> Option<usize>,
+    ) -> Option<usize> {
+        let mut from = 0;
+        for cut in cuts.iter().copied().chain([bytes.len()]) {
+            let to = cut.clamp(from, bytes.len());
+            if let Some(at) = find(state, &bytes[from..to]) {
+                return Some(from + at);
+            }
+            from = to;
+        }
+        None
+    }
+
+    proptest! {
+        #[test]
+        fn skips_as_a_slow_reader_does(
+            picks in prop::collection::vec(0_usize..24, 0..400),
+            mut cuts in prop::collection::vec(0_usize..400, 0..4),
+        ) {
+            let alphabet = br#""\{}[]x"\{"\\\  aaaaaaaa"#;
+            let bytes: Vec<u8> = picks.iter().map(|pick| alphabet[*pick]).collect();
+            cuts.sort_unstable();
+            prop_assert_eq!(
+                in_pieces(&bytes, &cuts, &mut ContainerEnd::opened(), ContainerEnd::find),
+                container_end(&bytes)
+            );
+            prop_assert_eq!(
+                in_pieces(&bytes, &cuts, &mut StringEnd::default(), StringEnd::find),
+                string_end(&bytes)
+            );
+        }
+    }
+}

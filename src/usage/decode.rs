@@ -1,0 +1,202 @@
+//! Decoding a copy of a compressed body, within bounds.
+
+/// What stands between the bytes on the wire and the framing.
+#[derive(Debug)]
+pub(super) enum Encoding {
+    /// Nothing.
+    Plain,
+    #[cfg(feature = "decompression")]
+    Compressed(Box<Decoder>),
+    /// Something that cannot be undone. The answer stays unread.
+    Unknown,
+}
+
+impl Encoding {
+    pub(super) fn new(content_encoding: Option<&str>) -> Self {
+        let name = content_encoding.unwrap_or_default().trim();
+        if name.is_empty() || name.eq_ignore_ascii_case("identity") {
+            return Self::Plain;
+        }
+        #[cfg(feature = "decompression")]
+        if let Some(decoder) = Decoder::new(name) {
+            return Self::Compressed(Box::new(decoder));
+        }
+        Self::Unknown
+    }
+}
+
+#[cfg(feature = "decompression")]
+pub(super) use self::decoder::Decoder;
+
+#[cfg(feature = "decompression")]
+mod decoder {
+    use std::fmt;
+
+    use compression_codecs::core::util::{PartialBuffer, WriteBuffer};
+    use compression_codecs::zstd::params::DParameter;
+    use compression_codecs::{
+        BrotliDecoder, DecodeV2, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder,
+    };
+
+    /// How much is decoded at a time.
+    const CHUNK: usize = 8 << 10;
+    /// A body may grow to this size in any case.
+    const FREE: u64 = 16 << 20;
+    /// Beyond it, each byte on the wire may stand for this many. Text compresses by 20 or so.
+    const RATIO: u64 = 200;
+    /// The largest window of zstd in a body, as RFC 9659 has it: 8 MiB.
+    const ZSTD_WINDOW_LOG: u32 = 23;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Method {
+        Gzip,
+        Deflate,
+        Brotli,
+        Zstd,
+    }
+
+    /// A decoder of one body.
+    pub(in crate::usage) struct Decoder {
+        method: Method,
+        codec: Option<Box<dyn DecodeV2 + Send + Sync>>,
+        read: u64,
+        written: u64,
+        state: State,
+        buffer: [u8; CHUNK],
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum State {
+        /// At the first byte.
+        New,
+        /// The body says it is compressed, and is not.
+        Plain,
+        Decoding,
+        /// A member of the stream ended. Another may follow.
+        Between,
+        Ended,
+        Broken,
+    }
+
+    impl Decoder {
+        pub(super) fn new(name: &str) -> Option<Self> {
+            let method = match name.to_ascii_lowercase().as_str() {
+                "gzip" | "x-gzip" => Method::Gzip,
+                "deflate" => Method::Deflate,
+                "br" => Method::Brotli,
+                "zstd" => Method::Zstd,
+                _ => return None,
+            };
+            Some(Self {
+                method,
+                codec: None,
+                read: 0,
+                written: 0,
+                state: State::New,
+                buffer: [0; CHUNK],
+            })
+        }
+
+        /// Whether what the body says cannot be known any more.
+        pub(in crate::usage) fn is_broken(&self) -> bool {
+            self.state == State::Broken
+        }
+
+        /// Decodes a piece; `out` says whether it wants more.
+        pub(in crate::usage) fn decode(
+            &mut self,
+            piece: &[u8],
+            mut out: impl FnMut(&[u8]) -> bool,
+        ) {
+            let Some(first) = piece.first() else { return };
+            if self.state == State::New {
+                self.begin(*first);
+            }
+            if self.state == State::Plain {
+                out(piece);
+                return;
+            }
+            self.read = self.read.saturating_add(piece.len() as u64);
+            let Some(codec) = self.codec.as_deref_mut() else { return };
+            let mut input = PartialBuffer::new(piece);
+            loop {
+                match self.state {
+                    State::New | State::Plain | State::Ended | State::Broken => return,
+                    State::Between if input.unwritten().is_empty() => return,
+                    State::Between => {
+                        self.state = match codec.reinit() {
+                            Ok(()) if self.method != Method::Brotli => State::Decoding,
+                            _ => State::Ended,
+                        };
+                        continue;
+                    }
+                    State::Decoding => {}
+                }
+                let (before, had_input) = (input.written_len(), !input.unwritten().is_empty());
+                let mut output = WriteBuffer::new_initialized(&mut self.buffer);
+                let result = codec.decode(&mut input, &mut output);
+                let full = output.has_no_spare_space();
+                let decoded = output.written();
+                self.written = self.written.saturating_add(decoded.len() as u64);
+                let more = decoded.is_empty() || out(decoded);
+                let progressed = input.written_len() > before || !decoded.is_empty();
+                match result {
+                    Ok(true) => self.state = State::Between,
+                    Ok(false) if !more => self.state = State::Ended,
+                    Ok(false) => {}
+                    // A codec may complain that there is nothing left to do.
+                    Err(_) if !had_input && !progressed => return,
+                    // What follows a whole member need not be another one.
+                    Err(_) if self.written > 0 && self.state == State::Between => {
+                        self.state = State::Ended;
+                    }
+                    Err(_) => self.state = State::Broken,
+                }
+                if self.written > FREE.saturating_add(self.read.saturating_mul(RATIO)) {
+                    self.state = State::Broken;
+                }
+                if !progressed || (input.unwritten().is_empty() && !full) {
+                    return;
+                }
+            }
+        }
+
+        fn begin(&mut self, first: u8) {
+            // Some clients decode a body and leave the header; JSON and events begin otherwise.
+            let compressed = match self.method {
+                Method::Gzip => first == 0x1f,
+                Method::Zstd => first == 0x28 || first & 0xf0 == 0x50,
+                Method::Deflate | Method::Brotli => true,
+            };
+            if !compressed {
+                self.state = State::Plain;
+                return;
+            }
+            self.state = State::Decoding;
+            self.codec = Some(match self.method {
+                Method::Gzip => Box::new(GzipDecoder::new()),
+                // By the book it is zlib; some servers send it bare.
+                Method::Deflate if first & 0x0f == 8 && first >> 4 <= 7 => {
+                    Box::new(ZlibDecoder::new())
+                }
+                Method::Deflate => Box::new(DeflateDecoder::new()),
+                Method::Brotli => Box::new(BrotliDecoder::new()),
+                Method::Zstd => {
+                    let window = DParameter::window_log_max(ZSTD_WINDOW_LOG);
+                    Box::new(ZstdDecoder::new_with_params(&[window]))
+                }
+            });
+        }
+    }
+
+    impl fmt::Debug for Decoder {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Decoder")
+                .field("method", &self.method)
+                .field("state", &self.state)
+                .field("read", &self.read)
+                .field("written", &self.written)
+                .finish_non_exhaustive()
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What was found in an answer so far: figures, failures, and how far it came.
+
+use super::errors::{Fault, Texts};
+use super::figures::Figures;
+use super::formats::{
+    Action, Flag, Format, Match, Meaning, Merge, Op, Place, Sign, TextKind, WORDS,
+};
+use super::walker::Sink;
+
+/// The rank of a text that stands for an error by itself.
+const ERROR_TEXT: u8 = 4;
+
+/// What was found in an answer so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Findings {
+    /// The figures that count, and where they were found.
+    best: Figures,
+    place: Option<Place>,
+    /// The usage object at hand.
+    current: Figures,
+    texts: Option<Box<Texts>>,
+    fault: Option<Box<Fault>>,
+    format: Option<Format>,
+    /// What it may be, if there is usage.
+    maybe: Option<Format>,
+    document: Document,
+    /// The answer is a stream of events.
+    pub(super) streaming: bool,
+    /// The status says that the answer is an error.
+    failed_status: bool,
+    /// The stream is of a kind that says when it is over.
+    pub(super) awaits_end: bool,
+    /// The model said that it is done.
+    pub(super) finished: bool,
+    /// The stream said that it is over.
+    pub(super) ended: bool,
+}
+
+/// What the document at hand says, which is judged at its end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Document {
+    fails: bool,
+    code: Option<&'static str>,
+    failed_word: bool,
+    ends: bool,
+    done: Option<bool>,
+    created_at: bool,
+}
+
+impl Findings {
+    pub(super) fn new(failed_status: bool) -> Self {
+        Self { failed_status, ..Self::default() }
+    }
+
+    pub(super) fn figures(&self) -> &Figures {
+        &self.best
+    }
+
+    pub(super) fn fault(&self) -> Option<&Fault> {
+        self.fault.as_deref()
+    }
+
+    pub(super) fn format(&self) -> Option<&'static str> {
+        let found =
+            self.place.map(|place| place.format).filter(|format| *format != Format::Unnamed);
+        let maybe = self.maybe.filter(|_| self.place.is_some());
+        self.format.or(found).or(maybe).and_then(Format::name)
+    }
+
+    /// Whether it is known what this answer is.
+    pub(super) fn is_recognised(&self) -> bool {
+        self.format.is_some() || self.place.is_some()
+    }
+
+    /// A document, or an event, ends.
+    pub(super) fn document_ends(&mut self) {
+        let document = std::mem::take(&mut self.document);
+        if let (Some(done), true) = (document.done, document.created_at) {
+            self.is(Format::Ollama);
+            self.awaits_end = true;
+            self.ended |= done;
+        }
+        self.ended |= document.ends;
+        let told = document.failed_word && self.format.is_some();
+        let fails = document.fails || told;
+        let better = match &self.fault {
+            None => fails || self.failed_status,
+            // What an answer reports by itself is more than what goes with a status.
+            Some(fault) => fails && !fault.reported,
+        };
+        if better {
+            let texts = self.texts.get_or_insert_default();
+            let code = document.code.or(told.then_some("failed"));
+            let fault = texts.take(fails, code);
+            if fails || fault.message.is_some() || fault.code.is_some() {
+                self.fault = Some(Box::new(fault));
+            }
+        } else if let Some(texts) = &mut self.texts {
+            texts.clear();
+        }
+        self.current = Figures::default();
+    }
+
+    /// The document at hand is a failure, with this code unless it tells a better one.
+    pub(super) fn fails(&mut self, code: &'static str) {
+        self.document.fails = true;
+        self.document.code.get_or_insert(code);
+    }
+
+    /// A text from outside any document.
+    pub(super) fn tell(&mut self, kind: TextKind, text: &[u8]) {
+        let texts = self.texts.get_or_insert_default();
+        texts.begin(kind, u8::MAX);
+        texts.push(kind, text);
+    }
+
+    fn is(&mut self, format: Format) {
+        self.format.get_or_insert(format);
+    }
+
+    pub(super) fn means(&mut self, meaning: Meaning) {
+        match meaning {
+            Meaning::Is(format) => self.is(format),
+            Meaning::MayBe(format) => self.maybe = Some(format),
+            Meaning::Opens(format) => {
+                self.is(format);
+                self.awaits_end = true;
+            }
+            Meaning::Ends => self.document.ends = true,
+            Meaning::Finishes => self.finished = true,
+            Meaning::Fails(code) => self.fails(code),
+            Meaning::EndsFailed(code) => {
+                self.document.ends = true;
+                self.fails(code);
+            }
+            Meaning::Failed => self.document.failed_word = true,
+        }
+    }
+
+    fn usage_ends(&mut self, place: Place) {
+        let current = std::mem::take(&mut self.current);
+        if current.is_empty() {
+            return;
+        }
+        let Some(earlier) = self.place.filter(|earlier| earlier.rank >= place.rank) else {
+            self.best = current;
+            self.place = Some(place);
+            return;
+        };
+        if earlier.rank > place.rank {
+            return;
+        }
+        let merge = if earlier.merge == Merge::Override { Merge::Override } else { place.merge };
+        match merge {
+            Merge::Last => self.best = current,
+            Merge::Override => self.best.override_by(&current),
+            Merge::Sum => self.best.add(&current),
+        }
+        self.place = Some(Place { merge, ..place });
+    }
+
+    fn takes(&mut self, action: Action, value: u64) {
+        match action {
+            Action::Figure(field, op, kin) => self.current.take(field, op, kin, value),
+            Action::Direct(field, op, place) => {
+                match self.place {
+                    Some(earlier) if earlier.rank > place.rank => return,
+                    Some(earlier) if earlier.rank == place.rank => {}
+                    _ => {
+                        self.best = Figures::default();
+                        self.place = Some(place);
+                    }
+                }
+                self.best.take(field, op, super::formats::Kin::Within, value);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Sink for Findings {
+    fn object(&mut self, action: Action, begins: bool) {
+        match action {
+            Action::Usage(_) if begins => self.current = Figures::default(),
+            Action::Error if begins => self.document.fails = true,
+            Action::Usage(place) => {
+                self.usage_ends(place);
+                // Bedrock's own metrics are in the last event of all.
+                if place.format == Format::BedrockInvoke {
+                    self.document.ends = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn number(&mut self, action: Action, value: Option<u64>) {
+        match (action, value) {
+            (Action::Sign(_) | Action::Direct(_, Op::Count, _), _) => self.present(action),
+            (_, Some(value)) => self.takes(action, value),
+            (_, None) => {}
+        }
+    }
+
+    fn word(&mut self, action: Action, word: Option<&[u8]>) {
+        let Action::Word(place) = action else { return };
+        let word = word.unwrap_or(b"?");
+        for (at, pattern, meaning) in WORDS {
+            if *at != place {
+                continue;
+            }
+            let applies = match pattern {
+                Match::Is(text) => word == text.as_bytes(),
+                Match::Not(text) => word != text.as_bytes(),
+                Match::Starts(text) => word.starts_with(text.as_bytes()),
+            };
+            if applies {
+                self.means(*meaning);
+            }
+        }
+    }
+
+    fn boolean(&mut self, action: Action, value: bool) {
+        match action {
+            Action::Flag(Flag::Done) => self.document.done = Some(value),
+            Action::Flag(Flag::Success) if !value => self.document.fails = true,
+            Action::Flag(Flag::IsError) if value => self.fails("isError"),
+            Action::Error if value => self.document.fails = true,
+            Action::Sign(_) => self.present(action),
+            _ => {}
+        }
+    }
+
+    fn present(&mut self, action: Action) {
+        match action {
+            Action::Direct(_, Op::Count, _) => self.takes(action, 1),
+            Action::Sign(Sign::Choices) => {
+                self.is(Format::OpenAiChat);
+                self.awaits_end |= self.streaming;
+            }
+            Action::Sign(Sign::Candidates) => {
+                self.is(Format::Gemini);
+                self.awaits_end |= self.streaming;
+            }
+            Action::Sign(Sign::Finish) => self.finished = true,
+            Action::Sign(Sign::CreatedAt) => self.document.created_at = true,
+            Action::Sign(Sign::JsonRpc) => self.maybe = Some(Format::JsonRpc),
+            _ => {}
+        }
+    }
+
+    fn text_begins(&mut self, action: Action) {
+        let (kind, rank) = match action {
+            Action::Text(kind, rank) => (kind, rank),
+            Action::Error => (TextKind::Message, ERROR_TEXT),
+            _ => return,
+        };
+        self.texts.get_or_insert_default().begin(kind, rank);
+    }
+
+    fn text(&mut self, action: Action, piece: &[u8]) {
+        let kind = match action {
+            Action::Text(kind, _) => kind,
+            // An empty text is no error.
+            Action::Error if piece.is_empty() => return,
+            Action::Error => {
+                self.document.fails = true;
+                TextKind::Message
+            }
+            _ => return,
+        };
+        self.texts.get_or_insert_default().push(kind, piece);
+    }
+}

@@ -1,0 +1,66 @@
+//! Base64 in pieces, a few bytes at a time.
+
+/// How many bytes are decoded before they are passed on.
+const OUT: usize = 768;
+
+/// A decoder that can stop after any character.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Base64 {
+    bits: u32,
+    count: u8,
+}
+
+impl Base64 {
+    /// Decodes a piece; what is no base64 is passed over.
+    pub(super) fn decode(&mut self, piece: &[u8], mut out: impl FnMut(&[u8])) {
+        let mut buffer = [0; OUT];
+        for chars in piece.chunks(OUT) {
+            let mut len = 0;
+            for byte in chars {
+                let value = VALUES[usize::from(*byte)];
+                if value == NONE {
+                    continue;
+                }
+                self.bits = self.bits << 6 | u32::from(value);
+                self.count += 6;
+                if self.count >= 8 {
+                    self.count -= 8;
+                    buffer[len] = (self.bits >> self.count & 0xff) as u8;
+                    len += 1;
+                }
+            }
+            out(&buffer[..len]);
+        }
+    }
+}
+
+const NONE: u8 = 0xff;
+const VALUES: [u8; 256] = values();
+
+const fn values() -> [u8; 256] {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut values = [NONE; 256];
+    let mut i = 0;
+    while i < alphabet.len() {
+        values[alphabet[i] as usize] = i as u8;
+        i += 1;
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decodes_in_pieces() {
+        let text = br#"eyJhIjoiXC8/w7/Dv8O+In0="#;
+        for cut in 0..text.len() {
+            let mut decoder = Base64::default();
+            let mut out = Vec::new();
+            decoder.decode(&text[..cut], |piece| out.extend_from_slice(piece));
+            decoder.decode(&text[cut..], |piece| out.extend_from_slice(piece));
+            assert_eq!(String::from_utf8(out).unwrap(), r#"{"a":"\/?ÿÿþ"}"#);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Server-sent events: each event's data is a JSON document.
+
+use crate::usage::findings::Findings;
+use crate::usage::trie;
+use crate::usage::walker::Walker;
+
+/// What OpenAI's streams, and those like them, end with.
+const DONE: &[u8] = b"[DONE]";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// In a field's name.
+    Name,
+    /// After the colon, before a space that does not count.
+    Colon,
+    /// In the value of `data`.
+    Data,
+    /// In the value of `event`.
+    Event,
+    /// In something else.
+    Other,
+}
+
+/// An event stream.
+#[derive(Clone, Debug)]
+pub(in crate::usage) struct Sse {
+    walker: Walker,
+    line: Line,
+    /// The name of the field, or the value of `event`, as far as it was read and fits.
+    text: [u8; 6],
+    text_len: u8,
+    /// The last byte was a carriage return: a line feed after it belongs to it.
+    after_cr: bool,
+    /// The event has data.
+    data: bool,
+    /// How much of [`DONE`] the event's data is so far; nothing if it is something else.
+    done: Option<u8>,
+    /// The event is named `error`.
+    error: bool,
+}
+
+impl Sse {
+    pub(super) fn new() -> Self {
+        Self {
+            walker: Walker::new(trie::ROOT),
+            line: Line::Name,
+            text: [0; 6],
+            text_len: 0,
+            after_cr: false,
+            data: false,
+            done: Some(0),
+            error: false,
+        }
+    }
+
+    pub(super) fn feed(&mut self, mut bytes: &[u8], findings: &mut Findings) {
+        while let Some(first) = bytes.first().copied() {
+            if findings.ended {
+                return;
+            }
+            if self.after_cr {
+                self.after_cr = false;
+                if first == b'\n' {
+                    bytes = &bytes[1..];
+                    continue;
+                }
+            }
+            let read = match self.line {
+                Line::Name => self.name(bytes, findings),
+                Line::Colon => {
+                    self.colon();
+                    usize::from(first == b' ')
+                }
+                Line::Data | Line::Event | Line::Other => self.value(bytes, findings),
+            };
+            bytes = &bytes[read..];
+        }
+    }
+
+    /// There is nothing more to come; the last event need not end in a blank line.
+    pub(super) fn finish(&mut self, findings: &mut Findings) {
+        if !findings.ended {
+            if self.line != Line::Name {
+                self.line_ends(findings);
+            }
+            self.event_ends(findings);
+        }
+    }
+
+    /// At the beginning of a line, or in the name of its field.
+    fn name(&mut self, bytes: &[u8], findings: &mut Findings) -> usize {
+        if self.text_len == 0 && bytes.starts_with(b"data:") {
+            self.line = Line::Data;
+            self.data_begins(findings);
+            return if bytes.get(5) == Some(&b' ') {
+                6
+            } else {
+                // A space may be yet to come.
+                self.line = if bytes.len() == 5 { Line::Colon } else { Line::Data };
+                self.take_name(b"data");
+                5
+            };
+        }
+        for (i, byte) in bytes.iter().enumerate() {
+            match byte {
+                b':' => {
+                    self.line = Line::Colon;
+                    if self.is_text(b"data") {
+                        self.data_begins(findings);
+                    }
+                    return i + 1;
+                }
+                b'\n' | b'\r' => {
+                    self.after_cr = *byte == b'\r';
+                    if self.text_len == 0 {
+                        self.event_ends(findings);
+                    } else {
+                        self.text_len = 0;
+                    }
+                    return i + 1;
+                }
+                byte => self.push_text(*byte),
+            }
+        }
+        bytes.len()
+    }
+
+    fn colon(&mut self) {
+        self.line = if self.is_text(b"data") {
+            Line::Data
+        } else if self.is_text(b"event") {
+            Line::Event
+        } else {
+            Line::Other
+        };
+        self.text_len = 0;
+    }
+
+    fn data_begins(&mut self, findings: &mut Findings) {
+        if self.data {
+            // Several data lines are one text, joined by line feeds.
+            self.walker.feed(b"\n", findings);
+            self.done = None;
+        }
+        self.data = true;
+    }
+
+    fn value(&mut self, bytes: &[u8], findings: &mut Findings) -> usize {
+        let end = memchr::memchr2(b'\n', b'\r', bytes);
+        let value = &bytes[..end.unwrap_or(bytes.len())];
+        match self.line {
+            Line::Data => {
+                self.match_done(value);
+                self.walker.feed(value, findings);
+            }
+            Line::Event => value.iter().for_each(|byte| self.push_text(*byte)),
+            Line::Name | Line::Colon | Line::Other => {}
+        }
+        let Some(end) = end else { return bytes.len() };
+        self.after_cr = bytes[end] == b'\r';
+        self.line_ends(findings);
+        end + 1
+    }
+
+    fn line_ends(&mut self, findings: &mut Findings) {
+        if self.line == Line::Event {
+            self.error = self.is_text(b"error");
+        }
+        // Nothing can follow this, not even the blank line.
+        if self.line == Line::Data && self.done == Some(DONE.len() as u8) {
+            self.event_ends(findings);
+        }
+        self.line = Line::Name;
+        self.text_len = 0;
+    }
+
+    fn event_ends(&mut self, findings: &mut Findings) {
+        if self.data {
+            if self.done == Some(DONE.len() as u8) {
+                findings.ended = true;
+            }
+            self.walker.finish(findings);
+            if self.error {
+                findings.fails("error");
+            }
+            findings.document_ends();
+            self.walker.reset();
+        }
+        self.data = false;
+        self.done = Some(0);
+        self.error = false;
+    }
+
+    fn match_done(&mut self, value: &[u8]) {
+        let Some(before) = self.done else { return };
+        let before = usize::from(before);
+        let value = value.trim_ascii_end();
+        let matches = DONE.get(before..before + value.len()) == Some(value);
+        self.done = matches.then_some((before + value.len()) as u8);
+    }
+
+    fn push_text(&mut self, byte: u8) {
+        if let Some(slot) = self.text.get_mut(usize::from(self.text_len)) {
+            *slot = byte;
+            self.text_len += 1;
+        } else {
+            self.text_len = u8::MAX;
+        }
+    }
+
+    fn take_name(&mut self, name: &[u8]) {
+        name.iter().for_each(|byte| self.push_text(*byte));
+    }
+
+    fn is_text(&self, text: &[u8]) -> bool {
+        self.text.get(..usize::from(self.text_len)) == Some(text)
+    }
+}

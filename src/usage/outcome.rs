@@ -1,0 +1,103 @@
+//! How a call ended, from the status, the findings and the end of the transport.
+
+use std::fmt;
+
+use super::End;
+use super::errors::Fault;
+use crate::status::{CallError, Outcome};
+
+/// What is known when a body has ended.
+pub(super) struct Known<'a> {
+    pub(super) status: u16,
+    pub(super) fault: Option<&'a Fault>,
+    /// The answer came to its own end: marker seen, model finished, or document whole.
+    pub(super) complete: bool,
+    /// The stream's own end marker was seen.
+    pub(super) ended: bool,
+    /// The answer stops where it must not.
+    pub(super) cut: bool,
+}
+
+/// Judges a call. The most telling of what is known wins: a failure that the agent reported, an error
+/// status, the end marker, and only then how the transport ended.
+pub(super) fn judge(known: &Known<'_>, end: End<'_>) -> Outcome {
+    if known.status >= 400 {
+        let class = format!("http_{}", known.status);
+        let told = known.fault.and_then(|fault| fault.message.as_deref().or(fault.code.as_deref()));
+        let message = told.unwrap_or_else(|| reason(known.status));
+        return Outcome::Error(CallError::new(class, message));
+    }
+    if let Some(fault) = known.fault.filter(|fault| fault.reported) {
+        let told = fault.message.as_deref().or(fault.code.as_deref());
+        return error("agent", told.unwrap_or("the agent reported a failure"));
+    }
+    if known.ended {
+        return Outcome::Success;
+    }
+    match end {
+        End::Complete if known.cut => error("incomplete", "the answer broke off before its end"),
+        End::Complete => Outcome::Success,
+        End::Dropped if known.complete => Outcome::Success,
+        End::Dropped => error("cancelled", "the caller gave up before the answer was complete"),
+        End::Failed(failure) => {
+            let text = failure.to_string();
+            let class = if is_timeout(&text) { "timeout" } else { "transport" };
+            error(class, text)
+        }
+    }
+}
+
+fn error(class: &'static str, message: impl fmt::Display) -> Outcome {
+    Outcome::Error(CallError::new(class, message))
+}
+
+fn is_timeout(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["timed out", "timeout", "time out", "deadline"].iter().any(|word| text.contains(word))
+}
+
+/// The reason phrase of an error status.
+fn reason(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Payload Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Entity",
+        423 => "Locked",
+        424 => "Failed Dependency",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
+        508 => "Loop Detected",
+        511 => "Network Authentication Required",
+        529 => "Overloaded",
+        status if status < 500 => "the request was refused",
+        _ => "the agent's server failed",
+    }
+}

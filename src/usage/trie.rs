@@ -1,0 +1,257 @@
+//! The table of paths compiled, at build time, into a trie that a walker follows key by key.
+//!
+//! A node is what a position in a JSON document means: what to do with the value
+//! found there, which keys lead on from it, and what the elements of an array are.
+//! Nodes are numbered; number 0 means "nothing known leads here".
+
+use super::formats::{self, Action, Row};
+
+/// A node's number.
+pub(super) type NodeId = u8;
+
+/// Where no known path leads.
+pub(super) const NOWHERE: NodeId = 0;
+/// The root of an agent's answer, or of one event of it.
+pub(super) const ROOT: NodeId = 1;
+/// The root of a `chunk` frame of an AWS event stream, which wraps the agent's answer.
+pub(super) const CHUNK: NodeId = 2;
+/// The root of a `metadata` frame, of which there is one per call of a model.
+pub(super) const METADATA: NodeId = 3;
+const USAGE_SHAPE: usize = 4;
+const ERROR_SHAPE: usize = 5;
+const RESERVED: usize = 6;
+
+const MAX_NODES: usize = 256;
+const MAX_EDGES: usize = 320;
+
+/// A key that leads from one node to another.
+#[derive(Clone, Copy)]
+struct Edge {
+    /// The key's first eight bytes, zero-padded.
+    head: u64,
+    /// The whole key.
+    key: &'static [u8],
+    to: NodeId,
+}
+
+/// What a position in a document means.
+#[derive(Clone, Copy)]
+pub(super) struct Node {
+    /// What is done with the value found here.
+    pub(super) action: Action,
+    /// What an element is, if the value is an array.
+    pub(super) element: NodeId,
+    start: u16,
+    count: u16,
+    /// Bit `n` is set where some key of `n` bytes leads on.
+    lengths: u64,
+}
+
+impl Node {
+    /// Whether any key of an object here is of interest.
+    pub(super) const fn has_keys(&self) -> bool {
+        self.count > 0
+    }
+
+    /// The node that a key leads to.
+    #[inline]
+    pub(super) fn child(&self, key: &[u8]) -> NodeId {
+        let len = key.len();
+        if len >= 64 || self.lengths & (1 << len) == 0 {
+            return NOWHERE;
+        }
+        let head = head(key);
+        let edges = &TRIE.edges[usize::from(self.start)..usize::from(self.start + self.count)];
+        for edge in edges {
+            if edge.head == head && edge.key.len() == len && (len <= 8 || edge.key[8..] == key[8..])
+            {
+                return edge.to;
+            }
+        }
+        NOWHERE
+    }
+}
+
+/// The first eight bytes of a key as a number, zero-padded.
+#[inline]
+fn head(key: &[u8]) -> u64 {
+    if let Some(first) = key.first_chunk::<8>() {
+        return u64::from_le_bytes(*first);
+    }
+    let mut bytes = [0; 8];
+    bytes[..key.len()].copy_from_slice(key);
+    u64::from_le_bytes(bytes)
+}
+
+/// The node of that number.
+#[inline]
+pub(super) fn node(id: NodeId) -> &'static Node {
+    &TRIE.nodes[usize::from(id)]
+}
+
+struct Trie {
+    nodes: [Node; MAX_NODES],
+    edges: [Edge; MAX_EDGES],
+}
+
+static TRIE: Trie = compile();
+
+/// A trie while it is built: nodes as linked lists of children.
+struct Draft {
+    action: [Action; MAX_NODES],
+    element: [usize; MAX_NODES],
+    first: [usize; MAX_NODES],
+    next: [usize; MAX_NODES],
+    key: [&'static [u8]; MAX_NODES],
+    len: usize,
+}
+
+impl Draft {
+    const fn add(&mut self, key: &'static [u8]) -> usize {
+        let id = self.len;
+        assert!(id < MAX_NODES, "the table of paths needs more nodes");
+        self.key[id] = key;
+        self.len += 1;
+        id
+    }
+
+    const fn child(&mut self, parent: usize, key: &'static [u8]) -> usize {
+        let mut at = self.first[parent];
+        while at != 0 {
+            if same(self.key[at], key) {
+                return at;
+            }
+            at = self.next[at];
+        }
+        let id = self.add(key);
+        self.next[id] = self.first[parent];
+        self.first[parent] = id;
+        id
+    }
+
+    /// Adds the node of a path such as `choices[].error.code`.
+    const fn path(&mut self, root: usize, path: &'static [u8]) -> usize {
+        let mut at = root;
+        let mut from = 0;
+        while from < path.len() {
+            let mut to = from;
+            while to < path.len() && path[to] != b'.' && path[to] != b'[' {
+                to += 1;
+            }
+            if to > from {
+                at = self.child(at, slice(path, from, to));
+            }
+            while to < path.len() && path[to] == b'[' {
+                assert!(path[to + 1] == b']', "only `[]` is understood");
+                if self.element[at] == 0 {
+                    self.element[at] = self.add(b"[]");
+                }
+                at = self.element[at];
+                to += 2;
+            }
+            from = to + 1;
+        }
+        at
+    }
+
+    const fn rows(&mut self, root: usize, rows: &'static [Row]) {
+        let mut i = 0;
+        while i < rows.len() {
+            let at = self.path(root, rows[i].0.as_bytes());
+            assert!(matches!(self.action[at], Action::None), "a path is in the table twice");
+            self.action[at] = rows[i].1;
+            i += 1;
+        }
+    }
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+const fn slice(bytes: &'static [u8], from: usize, to: usize) -> &'static [u8] {
+    bytes.split_at(to).0.split_at(from).1
+}
+
+const fn const_head(key: &[u8]) -> u64 {
+    let mut head = 0;
+    let mut i = 0;
+    while i < key.len() && i < 8 {
+        head |= (key[i] as u64) << (8 * i);
+        i += 1;
+    }
+    head
+}
+
+#[allow(long_running_const_eval, reason = "it is a compiler, and bounded by the table")]
+const fn compile() -> Trie {
+    let mut draft = Draft {
+        action: [Action::None; MAX_NODES],
+        element: [0; MAX_NODES],
+        first: [0; MAX_NODES],
+        next: [0; MAX_NODES],
+        key: [b""; MAX_NODES],
+        len: RESERVED,
+    };
+    draft.rows(ROOT as usize, formats::ROOT);
+    draft.rows(CHUNK as usize, formats::CHUNK);
+    draft.rows(METADATA as usize, formats::METADATA);
+    draft.rows(USAGE_SHAPE, formats::USAGE);
+    draft.rows(ERROR_SHAPE, formats::ERROR);
+    // An answer may be an array of answers.
+    draft.element[ROOT as usize] = ROOT as usize;
+
+    let nothing = Node { action: Action::None, element: NOWHERE, start: 0, count: 0, lengths: 0 };
+    let mut nodes = [nothing; MAX_NODES];
+    let mut edges = [Edge { head: 0, key: b"", to: NOWHERE }; MAX_EDGES];
+    let mut filled = 0;
+    let mut id = 1;
+    while id < draft.len {
+        let start = filled;
+        let mut lengths = 0;
+        let mut at = draft.first[id];
+        while at != 0 {
+            let key = draft.key[at];
+            assert!(key.len() < 64, "a key of the table is too long");
+            lengths |= 1 << key.len();
+            edges[filled] = Edge { head: const_head(key), key, to: at as NodeId };
+            filled += 1;
+            at = draft.next[at];
+        }
+        nodes[id] = Node {
+            action: draft.action[id],
+            element: draft.element[id] as NodeId,
+            start: start as u16,
+            count: (filled - start) as u16,
+            lengths,
+        };
+        id += 1;
+    }
+    // Usage objects have one shape wherever they are, and so have errors.
+    let mut id = RESERVED;
+    while id < draft.len {
+        let shape = match draft.action[id] {
+            Action::Usage(_) => USAGE_SHAPE,
+            Action::Error => ERROR_SHAPE,
+            _ => 0,
+        };
+        if shape != 0 {
+            assert!(nodes[id].count == 0, "a usage object or an error has keys of its own");
+            nodes[id].start = nodes[shape].start;
+            nodes[id].count = nodes[shape].count;
+            nodes[id].lengths = nodes[shape].lengths;
+        }
+        id += 1;
+    }
+    Trie { nodes, edges }
+}
