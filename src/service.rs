@@ -52,8 +52,8 @@ impl<S> Status<S> {
     /// Starts a call, if the request has a session and no layer around has started it.
     fn start<B>(&self, request: &mut Request<B>) -> Option<Call> {
         let hub = self.tracker.hub();
-        let mark = Owned(Arc::as_ptr(hub).addr());
-        if request.extensions().get::<Owned>() == Some(&mark) {
+        let tracker = Arc::as_ptr(hub).addr();
+        if request.extensions().get::<Owned>().is_some_and(|mark| mark.is_by(tracker)) {
             return None;
         }
         let head = RequestHead::new(request);
@@ -65,15 +65,26 @@ impl<S> Status<S> {
             }
         };
         let call = Call::start(hub, &session, &self.agent, head)?;
-        request.extensions_mut().insert(mark);
+        let extensions = request.extensions_mut();
+        let around = extensions.remove::<Owned>().map(Box::new);
+        extensions.insert(Owned { tracker, around });
         Some(call)
     }
 }
 
 /// Marks a request whose call a layer has started: of nested layers of one tracker the
-/// outermost owns the call.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Owned(usize);
+/// outermost owns the call. Layers of several trackers may be nested in any order.
+#[derive(Clone)]
+struct Owned {
+    tracker: usize,
+    around: Option<Box<Self>>,
+}
+
+impl Owned {
+    fn is_by(&self, tracker: usize) -> bool {
+        self.tracker == tracker || self.around.as_ref().is_some_and(|mark| mark.is_by(tracker))
+    }
+}
 
 impl<S, B, R> Service<Request<B>> for Status<S>
 where
