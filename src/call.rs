@@ -88,11 +88,14 @@ impl Answer {
     pub(crate) fn data(&mut self, data: &impl Buf) {
         let Some(open) = &mut self.open else { return };
         let mut progress = Progress::More;
-        for_each_slice(data, |slice| {
+        let shown = for_each_slice(data, |slice| {
             if progress == Progress::More {
                 progress = open.reader.feed(slice);
             }
         });
+        if shown < data.remaining() {
+            open.reader.skip_rest();
+        }
         if progress == Progress::Ended {
             self.end(End::Complete);
         } else if let Some(usage) = open.reader.usage() {
@@ -115,19 +118,20 @@ impl Drop for Answer {
     }
 }
 
-/// Shows all bytes of a buffer without consuming them.
+/// Shows the bytes of a buffer without consuming them; how many could be shown.
 ///
 /// A [`Buf`] gives its first slice by reference, and several through
-/// [`chunks_vectored`](Buf::chunks_vectored). One in more pieces than fit here is shown
-/// as far as they go; its figures may then be missing.
-fn for_each_slice(data: &impl Buf, mut show: impl FnMut(&[u8])) {
+/// [`chunks_vectored`](Buf::chunks_vectored), if it implements that. One in more pieces
+/// than fit here is shown as far as they go.
+fn for_each_slice(data: &impl Buf, mut show: impl FnMut(&[u8])) -> usize {
     const SLICES: usize = 16;
     let first = data.chunk();
     if first.len() == data.remaining() {
         show(first);
-        return;
+        return first.len();
     }
     let mut slices = [std::io::IoSlice::new(&[]); SLICES];
     let filled = data.chunks_vectored(&mut slices);
     slices[..filled].iter().for_each(|slice| show(slice));
+    slices[..filled].iter().map(|slice| slice.len()).sum()
 }

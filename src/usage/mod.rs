@@ -195,6 +195,12 @@ impl UsageReader {
         if self.settled().ended { Progress::Ended } else { Progress::More }
     }
 
+    /// The rest of the body cannot be seen. What was read stands, and nothing follows from
+    /// what is missing.
+    pub fn skip_rest(&mut self) {
+        self.encoding = Encoding::Unknown;
+    }
+
     /// The tokens reported so far.
     #[must_use]
     pub fn usage(&self) -> Option<TokenUsage> {
