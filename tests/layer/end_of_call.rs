@@ -1,0 +1,499 @@
+//! Every way in which a call can end, poll by poll: one outcome each, at its moment.
+
+use std::fmt;
+use std::future::{Future, pending};
+use std::io::IoSlice;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes};
+use futures_util::FutureExt as _;
+use http::{Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use tower::{Layer, Service, service_fn};
+use tower_agent_status::status::{AgentState, AgentStatus, TokenUsage, Value};
+use tower_agent_status::store::MemoryStore;
+use tower_agent_status::{StatusLayer, StatusTracker};
+
+use crate::support::scripted::Step::{Data, End, Error, Panic, Pending, Trailers};
+use crate::support::scripted::{Scripted, Step};
+use crate::support::{AGENT, SESSION, builder, of_session, stored, ticking_clock};
+
+const JSON: &str = "application/json";
+const SSE: &str = "text/event-stream";
+
+/// An agent's own answer, in two pieces that cut a number.
+const ANSWER: [Step; 2] = [
+    Data("{\"success\": true, \"token_usage\": {\"input_tokens\": 15"),
+    Data("00, \"output_tokens\": 500, \"total_tokens\": 2000}}"),
+];
+const CHUNK: Step = Data("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n");
+const USAGE: Step = Data(
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3,\"total_tokens\":12}}\n\n",
+);
+const DONE: Step = Data("data: [DONE]\n\n");
+const MESSAGE_START: Step = Data(
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"type\":\"message\",\"usage\":{\"input_tokens\":25,\"output_tokens\":1}}}\n\n",
+);
+const MESSAGE_DELTA: Step = Data(
+    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":15}}\n\n",
+);
+const MESSAGE_STOP: Step = Data("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
+const RATE_LIMIT: Step =
+    Data("{\"error\": {\"message\": \"Rate limit reached\", \"code\": \"x\"}}");
+
+/// What the agent does with the call.
+enum Does {
+    Answers(u16, &'static str, Scripted),
+    Fails(&'static str),
+    NeverAnswers,
+    PanicsInCall,
+    PanicsInFuture,
+}
+
+/// What the caller does with the answer.
+#[derive(Clone, Copy)]
+enum Caller {
+    /// Drops the response future after one poll.
+    DropsFuture,
+    /// Polls the body so often, then drops it.
+    Polls(usize),
+    /// Polls the body so often, then panics while it holds it.
+    PollsAndPanics(usize),
+}
+
+struct Case {
+    name: &'static str,
+    does: Does,
+    caller: Caller,
+    /// After how many polls of the body the outcome is told; `None`: by the drop.
+    told: Option<usize>,
+    /// The class of the error, and a part of its message.
+    error: Option<(&'static str, &'static str)>,
+    usage: Option<TokenUsage>,
+}
+
+fn case(name: &'static str, does: Does, caller: Caller) -> Case {
+    Case { name, does, caller, told: None, error: None, usage: None }
+}
+
+impl Case {
+    fn told_after(mut self, polls: usize) -> Self {
+        self.told = Some(polls);
+        self
+    }
+
+    fn error(mut self, class: &'static str, message: &'static str) -> Self {
+        self.error = Some((class, message));
+        self
+    }
+
+    fn usage(mut self, input: u64, output: u64) -> Self {
+        self.usage = Some(TokenUsage::new(input, output));
+        self
+    }
+}
+
+fn chunked(content_type: &'static str, steps: &[Step]) -> Does {
+    Does::Answers(200, content_type, Scripted::chunked(steps))
+}
+
+fn sized(content_type: &'static str, steps: &[Step]) -> Does {
+    Does::Answers(200, content_type, Scripted::sized(steps))
+}
+
+fn with_status(status: u16, does: Does) -> Does {
+    match does {
+        Does::Answers(_, content_type, body) => Does::Answers(status, content_type, body),
+        other => other,
+    }
+}
+
+fn cases() -> Vec<Case> {
+    use Caller::{DropsFuture, Polls, PollsAndPanics};
+    const GAVE_UP: &str = "gave up";
+    let [first, second] = ANSWER;
+    vec![
+        case("empty never polled", sized("", &[]), Polls(0)).told_after(0),
+        case("empty without hint, polled", chunked("", &[]), Polls(1)).told_after(1),
+        case("empty without hint, never polled", chunked("", &[]), Polls(0))
+            .error("cancelled", GAVE_UP),
+        case("exact length dropped after last frame", sized(JSON, &ANSWER), Polls(2))
+            .told_after(2)
+            .usage(1500, 500),
+        case("exact length polled to its end", sized(JSON, &ANSWER), Polls(4))
+            .told_after(2)
+            .usage(1500, 500),
+        case("chunked to none and polled again", chunked(JSON, &ANSWER), Polls(5))
+            .told_after(3)
+            .usage(1500, 500),
+        case(
+            "chunked, and data after its end",
+            chunked(JSON, &[first, second, End, second]),
+            Polls(5),
+        )
+        .told_after(3)
+        .usage(1500, 500),
+        case("dropped early", chunked(SSE, &[MESSAGE_START, MESSAGE_DELTA]), Polls(1))
+            .error("cancelled", GAVE_UP)
+            .usage(25, 1),
+        case("dropped early with a length", sized(JSON, &ANSWER), Polls(1))
+            .error("cancelled", GAVE_UP),
+        case("never polled", sized(JSON, &ANSWER), Polls(0)).error("cancelled", GAVE_UP),
+        case(
+            "pending then dropped",
+            chunked(SSE, &[MESSAGE_START, Pending, MESSAGE_STOP]),
+            Polls(2),
+        )
+        .error("cancelled", GAVE_UP)
+        .usage(25, 1),
+        case("pending and read on", sized(JSON, &[first, Pending, Pending, second]), Polls(4))
+            .told_after(4)
+            .usage(1500, 500),
+        case("dropped after terminal event", chunked(SSE, &[CHUNK, USAGE, DONE, CHUNK]), Polls(3))
+            .told_after(3)
+            .usage(9, 3),
+        case(
+            "dropped after message_stop",
+            chunked(SSE, &[MESSAGE_START, MESSAGE_DELTA, MESSAGE_STOP, Pending]),
+            Polls(3),
+        )
+        .told_after(3)
+        .usage(25, 15),
+        case(
+            "error after terminal event",
+            chunked(SSE, &[CHUNK, USAGE, DONE, Error("connection reset")]),
+            Polls(5),
+        )
+        .told_after(3)
+        .usage(9, 3),
+        case("trailers", chunked(JSON, &[first, second, Trailers]), Polls(3))
+            .told_after(3)
+            .usage(1500, 500),
+        case("trailers and polled again", chunked(JSON, &[first, second, Trailers]), Polls(5))
+            .told_after(3)
+            .usage(1500, 500),
+        case("trailers after a length", sized(JSON, &[first, second, Trailers]), Polls(4))
+            .told_after(2)
+            .usage(1500, 500),
+        case(
+            "error then dropped",
+            chunked(SSE, &[MESSAGE_START, Error("connection reset"), MESSAGE_DELTA]),
+            Polls(2),
+        )
+        .told_after(2)
+        .error("transport", "connection reset")
+        .usage(25, 1),
+        case(
+            "error polled again",
+            chunked(SSE, &[MESSAGE_START, Error("connection reset"), MESSAGE_DELTA, DONE]),
+            Polls(6),
+        )
+        .told_after(2)
+        .error("transport", "connection reset")
+        .usage(25, 1),
+        case("error that is a timeout", chunked(JSON, &[first, Error("timed out")]), Polls(2))
+            .told_after(2)
+            .error("timeout", "timed out"),
+        case("429 never polled", with_status(429, sized(JSON, &[RATE_LIMIT])), Polls(0))
+            .error("http_429", "Too Many Requests"),
+        case("429 read", with_status(429, sized(JSON, &[RATE_LIMIT])), Polls(1))
+            .told_after(1)
+            .error("http_429", "Rate limit reached"),
+        case("429 that breaks off", with_status(429, chunked(JSON, &[Error("reset")])), Polls(1))
+            .told_after(1)
+            .error("http_429", "Too Many Requests"),
+        case("500 without a body", with_status(500, sized("", &[])), Polls(0))
+            .told_after(0)
+            .error("http_500", "Internal Server Error"),
+        case("future dropped before headers", Does::NeverAnswers, DropsFuture)
+            .error("cancelled", GAVE_UP),
+        case("failed before headers", Does::Fails("connection refused"), Polls(0))
+            .told_after(0)
+            .error("transport", "connection refused"),
+        case("panic in the service", Does::PanicsInCall, Polls(0)).error("panic", "panicked"),
+        case("panic before headers", Does::PanicsInFuture, Polls(0)).error("panic", "panicked"),
+        case("panic in the body", chunked(SSE, &[MESSAGE_START, Panic]), Polls(2))
+            .error("cancelled", "")
+            .usage(25, 1),
+        case(
+            "panic unwinding through the guard",
+            chunked(SSE, &[MESSAGE_START, MESSAGE_DELTA]),
+            PollsAndPanics(1),
+        )
+        .error("cancelled", "")
+        .usage(25, 1),
+        case("panic after the end", chunked(SSE, &[CHUNK, USAGE, DONE]), PollsAndPanics(3))
+            .told_after(3)
+            .usage(9, 3),
+        case("an answer to HEAD", sized(JSON, &[]), Polls(0)).told_after(0),
+        case("204", with_status(204, sized("", &[])), Polls(0)).told_after(0),
+        case("304", with_status(304, sized("", &[])), Polls(0)).told_after(0),
+        case("broken off before its end", chunked(SSE, &[MESSAGE_START]), Polls(2))
+            .told_after(2)
+            .error("incomplete", "broke off")
+            .usage(25, 1),
+    ]
+}
+
+#[tokio::test]
+async fn every_end_of_a_call_is_told_once_and_at_its_moment() {
+    for case in cases() {
+        let name = case.name;
+        if let Err(panic) = AssertUnwindSafe(run(case)).catch_unwind().await {
+            eprintln!("in the case: {name}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+async fn run(case: Case) {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).clock(ticking_clock()).start().unwrap();
+
+    let body = if let Does::Answers(_, _, body) = &case.does { Some(body.clone()) } else { None };
+    let unwinding = catch_unwind(AssertUnwindSafe(|| call(&tracker, &case, body)));
+    let panics = matches!(
+        (&case.does, case.caller),
+        (Does::PanicsInCall | Does::PanicsInFuture, _) | (_, Caller::PollsAndPanics(_))
+    ) || case.name == "panic in the body";
+    assert_eq!(unwinding.is_err(), panics);
+    let told = unwinding.ok().flatten();
+
+    let agent = look(&tracker);
+    assert_outcome(&case, &agent);
+    if let Some(told) = told {
+        assert_eq!(agent, told, "nothing changes after the outcome is told");
+    }
+
+    let item = stored(&tracker, &store, SESSION).await;
+    assert_eq!(item.get("overallStatus"), Some(&Value::from("processing")));
+    let ends: Vec<_> = store
+        .history()
+        .into_iter()
+        .filter_map(|change| change.set.get(AGENT).cloned())
+        .filter(|agent| agent.as_map().unwrap().get("completedAt").is_some())
+        .collect();
+    assert_eq!(ends.len(), 1, "one end is written: {ends:?}");
+}
+
+/// Makes the call and ends it as the caller does; gives the agent's state at the moment at
+/// which the outcome is to be told, if that is before the end.
+///
+/// The body is polled together with one that no layer has seen, and must not differ.
+fn call(tracker: &StatusTracker, case: &Case, bare: Option<Scripted>) -> Option<AgentStatus> {
+    let inner = service_fn(|_: Request<()>| {
+        if matches!(case.does, Does::PanicsInCall) {
+            panic!("the service panics, as it is told");
+        }
+        async {
+            match &case.does {
+                Does::Answers(status, content_type, body) => {
+                    let mut response = Response::builder().status(*status).header("x-agent", "a");
+                    if !content_type.is_empty() {
+                        response = response.header("content-type", *content_type);
+                    }
+                    Ok(response.body(body.clone()).unwrap())
+                }
+                Does::Fails(error) => Err(*error),
+                Does::NeverAnswers => pending().await,
+                Does::PanicsInCall | Does::PanicsInFuture => {
+                    panic!("the service panics, as it is told")
+                }
+            }
+        }
+    });
+    let mut service = StatusLayer::new(tracker, AGENT).layer(inner);
+    let mut cx = Context::from_waker(Waker::noop());
+
+    let mut future = Box::pin(service.call(of_session(SESSION, Request::new(()))));
+    assert_in_progress(&look(tracker));
+    let response = match (future.as_mut().poll(&mut cx), &case.does) {
+        (Poll::Ready(Ok(response)), _) => response,
+        (Poll::Ready(Err(error)), Does::Fails(expected)) => {
+            assert_eq!(error, *expected);
+            return Some(look(tracker));
+        }
+        (Poll::Pending, Does::NeverAnswers) => {
+            assert_in_progress(&look(tracker));
+            return None;
+        }
+        _ => panic!("the agent does not answer as it should"),
+    };
+    drop(future);
+
+    let Does::Answers(status, content_type, _) = &case.does else { panic!("no answer expected") };
+    assert_eq!(response.status(), StatusCode::from_u16(*status).unwrap());
+    assert_eq!(response.headers().len(), if content_type.is_empty() { 1 } else { 2 });
+    assert!(response.extensions().is_empty());
+    let mut tracked = pin!(Holding(Some(Box::pin(response.into_body()))));
+    let tracked = tracked.as_mut().get_mut();
+    let mut bare = Box::pin(bare?);
+
+    let mut told = None;
+    let polls = match case.caller {
+        Caller::Polls(polls) | Caller::PollsAndPanics(polls) => polls,
+        Caller::DropsFuture => 0,
+    };
+    for poll in 0..=polls {
+        let body = tracked.0.as_mut()?;
+        assert_eq!(body.is_end_stream(), bare.is_end_stream(), "after {poll} polls");
+        assert_eq!(show(&body.size_hint()), show(&bare.size_hint()), "after {poll} polls");
+        let agent = look(tracker);
+        match (case.told, &told) {
+            (Some(moment), None) if moment == poll => {
+                assert_outcome(case, &agent);
+                told = Some(agent);
+            }
+            (Some(_), Some(told)) => assert_eq!(agent, *told, "after {poll} polls"),
+            _ => assert_in_progress(&agent),
+        }
+        if poll < polls {
+            let frame = body.as_mut().poll_frame(&mut cx);
+            assert_eq!(show(&frame), show(&bare.as_mut().poll_frame(&mut cx)), "poll {poll}");
+        }
+    }
+    if matches!(case.caller, Caller::PollsAndPanics(_)) {
+        panic!("the caller panics, as it is told");
+    }
+    tracked.0 = None;
+    told
+}
+
+/// What the caller holds while it reads.
+struct Holding<B>(Option<Pin<Box<B>>>);
+
+fn show(value: &impl fmt::Debug) -> String {
+    format!("{value:?}")
+}
+
+fn look(tracker: &StatusTracker) -> AgentStatus {
+    tracker.status(SESSION).unwrap().agent(AGENT).unwrap().clone()
+}
+
+#[track_caller]
+fn assert_in_progress(agent: &AgentStatus) {
+    assert_eq!(agent.state, AgentState::InProgress);
+    assert_eq!(agent.calls, 0);
+}
+
+#[track_caller]
+fn assert_outcome(case: &Case, agent: &AgentStatus) {
+    assert_eq!(agent.calls, 1);
+    assert_eq!(agent.token_usage, case.usage);
+    assert!(agent.completed_at > agent.started_at);
+    match (&agent.error, case.error) {
+        (None, None) => assert_eq!(agent.state, AgentState::Success),
+        (Some(error), Some((class, message))) => {
+            assert_eq!(agent.state, AgentState::Error);
+            assert_eq!(error.class, class, "{error}");
+            assert!(error.message.as_str().contains(message), "{error}");
+        }
+        (found, expected) => panic!("the error is {found:?}, and not {expected:?}"),
+    }
+}
+
+/// One piece of data that lies in memory in several slices.
+struct Scattered {
+    slices: Vec<Bytes>,
+    /// Whether it shows them all at once, or the first only, as a buffer may.
+    shows_all: bool,
+}
+
+impl Scattered {
+    fn new(text: &'static str, slices: usize, shows_all: bool) -> Self {
+        let size = text.len().div_ceil(slices);
+        let slices = text.as_bytes().chunks(size).map(Bytes::from_static).collect();
+        Self { slices, shows_all }
+    }
+}
+
+impl Buf for Scattered {
+    fn remaining(&self) -> usize {
+        self.slices.iter().map(Bytes::len).sum()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.slices.first().map_or(&[], |slice| slice)
+    }
+
+    fn chunks_vectored<'a>(&'a self, out: &mut [IoSlice<'a>]) -> usize {
+        let shown = if self.shows_all { self.slices.len() } else { 1 }.min(out.len());
+        for (out, slice) in out.iter_mut().zip(&self.slices) {
+            *out = IoSlice::new(slice);
+        }
+        shown
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while count > 0 {
+            let step = count.min(self.slices[0].len());
+            self.slices[0].advance(step);
+            count -= step;
+            if self.slices[0].is_empty() {
+                self.slices.remove(0);
+            }
+        }
+    }
+}
+
+/// A body of one piece of data.
+struct Once(Option<Scattered>);
+
+impl Body for Once {
+    type Data = Scattered;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Scattered>, Self::Error>>> {
+        Poll::Ready(self.0.take().map(|data| Ok(Frame::data(data))))
+    }
+}
+
+const TEXT: &str = "{\"success\": true, \"token_usage\": {\"input_tokens\": 1500, \"output_tokens\": 500, \"total_tokens\": 2000}}";
+
+/// Calls an agent that answers with such a piece; gives what the caller reads of it, and
+/// what is told of the call.
+async fn call_for_scattered(slices: usize, shows_all: bool) -> (Vec<u8>, AgentStatus) {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).clock(ticking_clock()).start().unwrap();
+    let mut service =
+        StatusLayer::new(&tracker, AGENT).layer(service_fn(move |_: Request<()>| async move {
+            let body = Once(Some(Scattered::new(TEXT, slices, shows_all)));
+            Response::builder().header("content-type", JSON).body(body)
+        }));
+    let response = service.call(of_session(SESSION, Request::new(()))).await.unwrap();
+    let mut body = Box::pin(response.into_body());
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut received = Vec::new();
+    while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
+        let mut data = frame.unwrap().into_data().ok().unwrap();
+        received.extend_from_slice(&data.copy_to_bytes(data.remaining()));
+    }
+    drop(body);
+    stored(&tracker, &store, SESSION).await;
+    (received, look(&tracker))
+}
+
+#[tokio::test]
+async fn data_in_several_slices_is_read_across_them_and_passed_on_whole() {
+    for slices in [1, 2, 5, 16] {
+        let (received, agent) = call_for_scattered(slices, true).await;
+        assert_eq!(received, TEXT.as_bytes());
+        assert_eq!(agent.state, AgentState::Success);
+        assert_eq!(agent.token_usage, Some(TokenUsage::new(1500, 500)), "{slices} slices");
+    }
+}
+
+#[tokio::test]
+async fn data_that_cannot_be_seen_in_full_costs_the_figures_and_not_the_outcome() {
+    for (slices, shows_all) in [(40, true), (2, false)] {
+        let (received, agent) = call_for_scattered(slices, shows_all).await;
+        assert_eq!(received, TEXT.as_bytes());
+        assert_eq!(agent.error, None, "{slices} slices");
+        assert_eq!(agent.state, AgentState::Success);
+    }
+}

@@ -1,0 +1,15 @@
+//! The layer, from both of its sides: what the caller gets, and what is stored.
+//!
+//! `end_of_call` and `poll_ready` drive it by hand, `session` asks which session a call
+//! belongs to, `agents` and `corpus` talk to mocked agents over real sockets.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod agents;
+mod corpus;
+mod end_of_call;
+mod poll_ready;
+mod session;
+mod support;
+#[path = "../store/warnings.rs"]
+mod warnings;

@@ -1,0 +1,215 @@
+//! What every stored item satisfies, whatever happened to its workflow.
+//!
+//! This file stands alone, so that other tests can take it in by its path.
+
+use std::collections::BTreeMap;
+
+use tower_agent_status::status::{Item, Timestamp, Value};
+
+const STATES: [&str; 4] = ["pending", "in-progress", "success", "error"];
+const OVERALL: [&str; 4] = ["initializing", "processing", "completed", "failed"];
+const FIGURES: [&str; 6] = [
+    "inputTokens",
+    "outputTokens",
+    "totalTokens",
+    "cacheReadInputTokens",
+    "cacheWriteInputTokens",
+    "reasoningTokens",
+];
+const NINETY_DAYS: i64 = 90 * 24 * 60 * 60;
+const LONGEST_ERROR: usize = 500;
+
+/// Fails the test if an item breaks the contract with its readers; says all that is wrong.
+#[track_caller]
+pub(crate) fn assert_contract(item: &Item) {
+    let mut check = Check::default();
+    check.item(item);
+    assert!(check.faults.is_empty(), "{}\nin {item:#?}", check.faults.join("\n"));
+}
+
+#[derive(Default)]
+struct Check {
+    faults: Vec<String>,
+}
+
+impl Check {
+    fn that(&mut self, holds: bool, fault: impl FnOnce() -> String) {
+        if !holds {
+            self.faults.push(fault());
+        }
+    }
+
+    fn item(&mut self, item: &Item) {
+        self.text(item, "sessionId", true);
+        self.text(item, "correlationId", false);
+        self.error_text(item, "error");
+        let overall = self.text(item, "overallStatus", true).unwrap_or_default().to_owned();
+        self.that(OVERALL.contains(&&*overall), || format!("overallStatus is {overall:?}"));
+        self.that(item.get("error").is_none() || overall == "failed", || {
+            format!("an error in a workflow that is {overall}")
+        });
+
+        let created = self.time(item, "createdAt", true);
+        let updated = self.time(item, "lastUpdated", true);
+        self.that(created <= updated, || "lastUpdated is before createdAt".to_owned());
+        let expires = self.whole(item, "expiresAt", true).and_then(|at| i64::try_from(at).ok());
+        let expected = created.map(|at| at.as_secs() + NINETY_DAYS);
+        self.that(expires == expected, || format!("expiresAt is {expires:?}, not {expected:?}"));
+
+        let revision = self.whole(item, "revision", true);
+        self.that(revision >= Some(1), || format!("revision is {revision:?}"));
+        match item.get("writers") {
+            Some(Value::Map(writers)) => {
+                self.that(!writers.is_empty(), || "no writer".to_owned());
+                for (writer, _) in writers.iter() {
+                    self.whole(writers, writer, true);
+                }
+            }
+            other => self.faults.push(format!("writers is {other:?}")),
+        }
+        self.agents(item, &overall);
+    }
+
+    fn agents(&mut self, item: &Item, overall: &str) {
+        // Zero from the start; the parts only once an agent reports them.
+        let mut sum: BTreeMap<String, u64> =
+            FIGURES[..3].iter().map(|name| ((*name).to_owned(), 0)).collect();
+        for (name, value) in item.iter() {
+            let Value::Map(agent) = value else { continue };
+            if matches!(name, "writers" | "totalTokenUsage") {
+                continue;
+            }
+            self.agent(name, agent, overall);
+            if let Some(usage) = agent.get("tokenUsage") {
+                for (figure, tokens) in self.usage(name, usage) {
+                    *sum.entry(figure).or_default() += tokens;
+                }
+            }
+        }
+        let total = item.get("totalTokenUsage").cloned();
+        let total = total.map(|total| self.usage("totalTokenUsage", &total)).unwrap_or_default();
+        self.that(total == sum, || {
+            format!("totalTokenUsage is {total:?}, and the agents' sum {sum:?}")
+        });
+    }
+
+    fn agent(&mut self, name: &str, agent: &Item, overall: &str) {
+        const KNOWN: [&str; 10] = [
+            "status",
+            "activity",
+            "startedAt",
+            "completedAt",
+            "duration",
+            "tokenUsage",
+            "error",
+            "errorType",
+            "calls",
+            "lastUpdated",
+        ];
+        for (attribute, _) in agent.iter() {
+            self.that(KNOWN.contains(&attribute), || format!("{name} has {attribute}"));
+        }
+        let state = self.text(agent, "status", true).unwrap_or_default().to_owned();
+        self.that(STATES.contains(&&*state), || format!("{name} is {state:?}"));
+        let activity = self.text(agent, "activity", true).unwrap_or_default().to_owned();
+        self.that(!activity.is_empty(), || format!("{name} has no activity"));
+
+        let is_finished = matches!(overall, "completed" | "failed");
+        let is_running = state == "in-progress";
+        let has_ended = matches!(&*state, "success" | "error");
+        self.that(!(is_running && is_finished), || format!("{name} runs in a {overall} workflow"));
+        self.that(!(is_running && overall == "initializing"), || {
+            format!("{name} runs in a workflow that is initializing")
+        });
+
+        let mut is_there = |attribute: &str, expected: bool| {
+            self.that(agent.get(attribute).is_some() == expected, || {
+                let there = if expected { "lacks" } else { "has" };
+                format!("{name} is {state} and {there} {attribute}")
+            });
+        };
+        is_there("startedAt", is_running || has_ended);
+        is_there("completedAt", has_ended);
+        is_there("duration", has_ended);
+        is_there("error", state == "error");
+        is_there("errorType", state == "error");
+
+        let started = self.time(agent, "startedAt", false);
+        let completed = self.time(agent, "completedAt", false);
+        let updated = self.time(agent, "lastUpdated", false);
+        self.that(updated >= completed, || format!("{name} is not updated at its end"));
+        if let (Some(started), Some(completed)) = (started, completed) {
+            let millis = completed.as_millis() - started.as_millis();
+            self.that(millis >= 0, || format!("{name} ended before it started"));
+            let duration = number(agent.get("duration"));
+            let holds = duration.is_some_and(|seconds| {
+                // Exact, but for what a binary fraction makes of milliseconds.
+                (seconds * 1000.0 - millis as f64).abs() < 1e-6
+            });
+            self.that(holds, || format!("{name} took {millis} ms, and duration is {duration:?}"));
+        }
+        self.error_text(agent, "error");
+        self.text(agent, "errorType", false);
+        let calls = self.whole(agent, "calls", false);
+        self.that(calls != Some(0), || format!("{name} has zero calls, which is to be absent"));
+    }
+
+    /// The figures of a usage map, all of them known names and whole numbers.
+    fn usage(&mut self, whose: &str, usage: &Value) -> BTreeMap<String, u64> {
+        let Value::Map(usage) = usage else {
+            self.faults.push(format!("the usage of {whose} is {usage:?}"));
+            return BTreeMap::new();
+        };
+        self.that(!usage.is_empty(), || format!("{whose} has a usage without figures"));
+        let mut figures = BTreeMap::new();
+        for (name, value) in usage.iter() {
+            self.that(FIGURES.contains(&name), || format!("{whose} has {name}"));
+            match value.as_integer() {
+                Some(tokens) => _ = figures.insert(name.to_owned(), tokens),
+                None => self.faults.push(format!("{name} of {whose} is {value:?}")),
+            }
+        }
+        figures
+    }
+
+    fn text<'a>(&mut self, item: &'a Item, name: &str, required: bool) -> Option<&'a str> {
+        let value = item.get(name);
+        let text = value.and_then(Value::as_text);
+        let holds = text.is_some() || value.is_none() && !required;
+        self.that(holds, || format!("{name} is {value:?}"));
+        text
+    }
+
+    fn error_text(&mut self, item: &Item, name: &str) {
+        let length = self.text(item, name, false).map(str::len);
+        self.that(length <= Some(LONGEST_ERROR), || format!("{name} has {length:?} bytes"));
+    }
+
+    fn whole(&mut self, item: &Item, name: &str, required: bool) -> Option<u64> {
+        let value = item.get(name);
+        let number = value.and_then(Value::as_integer);
+        let holds = number.is_some() || value.is_none() && !required;
+        self.that(holds, || format!("{name} is {value:?}"));
+        number
+    }
+
+    /// RFC 3339 in UTC with milliseconds and one `Z`.
+    fn time(&mut self, item: &Item, name: &str, required: bool) -> Option<Timestamp> {
+        let text = self.text(item, name, required)?;
+        let time = text.parse::<Timestamp>().ok();
+        let is_spelt_so = time.is_some_and(|time| time.to_string() == text);
+        let is_utc = text.len() == "2025-12-24T10:00:05.123Z".len()
+            && text.ends_with('Z')
+            && !text.contains('+');
+        self.that(is_spelt_so && is_utc, || format!("{name} is {text:?}"));
+        time
+    }
+}
+
+fn number(value: Option<&Value>) -> Option<f64> {
+    match value? {
+        Value::Decimal(number) => Some(*number),
+        Value::Integer(number) => Some(*number as f64),
+        _ => None,
+    }
+}

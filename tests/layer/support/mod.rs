@@ -1,0 +1,147 @@
+//! What the tests of the layer share.
+
+pub(crate) mod agent;
+pub(crate) mod contract;
+pub(crate) mod scripted;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value as Json, json};
+use tower_agent_status::status::{Item, Value};
+use tower_agent_status::store::{StatusReader, StatusStore};
+use tower_agent_status::{Agent, SessionId, StatusTracker, StatusTrackerBuilder};
+
+pub(crate) use contract::assert_contract;
+
+/// The agent of most tests.
+pub(crate) const AGENT: &str = "pdfAdapter";
+/// The session of most tests.
+pub(crate) const SESSION: &str = "session-corr_abc123";
+
+/// A time of day that goes on by a millisecond whenever somebody asks, so that no two
+/// moments are the same and every run is.
+pub(crate) fn ticking_clock() -> impl Fn() -> SystemTime + Send + Sync + 'static {
+    let millis = AtomicU64::new(1_766_570_400_000);
+    move || SystemTime::UNIX_EPOCH + Duration::from_millis(millis.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A tracker that writes at once, and knows the agent of most tests.
+pub(crate) fn builder<S: StatusStore>(store: S) -> StatusTrackerBuilder<S> {
+    StatusTracker::builder(store).gather(Duration::ZERO).agent(
+        Agent::new(AGENT)
+            .pending("Waiting for upload")
+            .in_progress("Extracting text from PDF document")
+            .success("Text extraction complete")
+            .error("Text extraction failed"),
+    )
+}
+
+pub(crate) fn id(session: &str) -> SessionId {
+    SessionId::new(session).unwrap()
+}
+
+/// The request, made for a session.
+pub(crate) fn of_session<B>(session: &str, mut request: http::Request<B>) -> http::Request<B> {
+    request.extensions_mut().insert(id(session));
+    request
+}
+
+/// The item of a session, saved; it satisfies the contract.
+pub(crate) async fn stored<S: StatusReader>(
+    tracker: &StatusTracker,
+    store: &S,
+    session: &str,
+) -> Item {
+    tracker.flush().await.unwrap();
+    let item = store.get(session).await.unwrap().unwrap_or_else(|| panic!("{session} is stored"));
+    assert_contract(&item);
+    item
+}
+
+/// An item as JSON, with a placeholder for each value that differs from run to run.
+///
+/// The [contract](assert_contract) says what those values must be.
+pub(crate) fn shape(item: &Item) -> Json {
+    let mut attributes = Map::new();
+    for (name, value) in item.iter() {
+        let value = match (name, value) {
+            ("createdAt" | "lastUpdated" | "startedAt" | "completedAt" | "expiresAt", _) => {
+                json!("<time>")
+            }
+            ("duration", _) => json!("<seconds>"),
+            ("revision", _) => json!("<number>"),
+            ("writers", _) => json!("<writers>"),
+            (_, Value::Map(map)) => shape(map),
+            (_, value) => serde_json::to_value(value).unwrap(),
+        };
+        attributes.insert(name.to_owned(), value);
+    }
+    Json::Object(attributes)
+}
+
+/// The [shape](shape) of an item with these attributes beside those that every item has.
+pub(crate) fn expected_item(session: &str, overall: &str, total: Json, attributes: Json) -> Json {
+    let item = json!({
+        "sessionId": session,
+        "overallStatus": overall,
+        "totalTokenUsage": total,
+        "createdAt": "<time>",
+        "lastUpdated": "<time>",
+        "expiresAt": "<time>",
+        "revision": "<number>",
+        "writers": "<writers>",
+    });
+    merged(item, attributes)
+}
+
+/// The shape of the agent of most tests, pending.
+pub(crate) fn pending() -> Json {
+    json!({"status": "pending", "activity": "Waiting for upload"})
+}
+
+/// The shape of the agent of most tests, while it is called.
+pub(crate) fn in_progress(attributes: Json) -> Json {
+    let agent = json!({
+        "status": "in-progress",
+        "activity": "Extracting text from PDF document",
+        "startedAt": "<time>",
+        "lastUpdated": "<time>",
+    });
+    merged(agent, attributes)
+}
+
+/// The shape of the agent of most tests, after calls of which the last ended well.
+pub(crate) fn success(calls: u64, attributes: Json) -> Json {
+    ended("success", "Text extraction complete", calls, attributes)
+}
+
+/// The shape of the agent of most tests, after calls of which the last failed.
+pub(crate) fn failure(calls: u64, class: &str, message: &str, attributes: Json) -> Json {
+    let agent = ended("error", "Text extraction failed", calls, attributes);
+    merged(agent, json!({"error": message, "errorType": class}))
+}
+
+fn ended(status: &str, activity: &str, calls: u64, attributes: Json) -> Json {
+    let agent = json!({
+        "status": status,
+        "activity": activity,
+        "startedAt": "<time>",
+        "completedAt": "<time>",
+        "duration": "<seconds>",
+        "lastUpdated": "<time>",
+        "calls": calls,
+    });
+    merged(agent, attributes)
+}
+
+/// The shape of a usage of that many tokens.
+pub(crate) fn tokens(input: u64, output: u64) -> Json {
+    json!({"inputTokens": input, "outputTokens": output, "totalTokens": input + output})
+}
+
+fn merged(mut one: Json, other: Json) -> Json {
+    let Json::Object(other) = other else { panic!("{other} is no object") };
+    one.as_object_mut().unwrap().extend(other);
+    one
+}

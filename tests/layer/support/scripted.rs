@@ -1,0 +1,84 @@
+//! A body that does as it is told, poll by poll.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+
+/// What one poll gives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    Data(&'static str),
+    Trailers,
+    Pending,
+    Error(&'static str),
+    /// The end, when something comes after it.
+    End,
+    Panic,
+}
+
+/// A body that gives one step a poll, and after the last one its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Scripted {
+    steps: VecDeque<Step>,
+    knows_length: bool,
+}
+
+impl Scripted {
+    /// A body that finds out at its end that it ends, as a chunked one.
+    pub(crate) fn chunked(steps: &[Step]) -> Self {
+        Self { steps: steps.iter().copied().collect(), knows_length: false }
+    }
+
+    /// A body that knows how much data is left, as one with a content-length.
+    pub(crate) fn sized(steps: &[Step]) -> Self {
+        Self { knows_length: true, ..Self::chunked(steps) }
+    }
+
+    fn left(&self) -> usize {
+        let data = |step: &Step| if let Step::Data(data) = step { data.len() } else { 0 };
+        self.steps.iter().map(data).sum()
+    }
+}
+
+impl Body for Scripted {
+    type Data = Bytes;
+    // Has nothing but a text: the layer may not ask more of an error.
+    type Error = &'static str;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        Poll::Ready(match self.steps.pop_front() {
+            Some(Step::Data(data)) => Some(Ok(Frame::data(Bytes::from_static(data.as_bytes())))),
+            Some(Step::Trailers) => Some(Ok(Frame::trailers(trailers()))),
+            Some(Step::Error(error)) => Some(Err(error)),
+            Some(Step::Pending) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Some(Step::Panic) => panic!("the body panics, as it is told"),
+            Some(Step::End) | None => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.knows_length && self.left() == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.knows_length { SizeHint::with_exact(self.left() as u64) } else { SizeHint::new() }
+    }
+}
+
+/// The trailers of every body that has some.
+pub(crate) fn trailers() -> HeaderMap {
+    HeaderMap::from_iter([(
+        http::HeaderName::from_static("x-checksum"),
+        HeaderValue::from_static("abc"),
+    )])
+}
