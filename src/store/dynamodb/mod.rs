@@ -361,7 +361,7 @@ type Attributes = std::collections::HashMap<String, AttributeValue>;
 type UpdateError = SdkError<UpdateItemError, HttpResponse>;
 
 /// The item that did not meet the condition, if that is what the error says.
-fn refused_condition(error: UpdateError) -> Result<Option<Attributes>, UpdateError> {
+fn refused_condition(error: UpdateError) -> Result<Option<Attributes>, Box<UpdateError>> {
     match error {
         SdkError::ServiceError(refusal)
             if refusal.err().is_conditional_check_failed_exception() =>
@@ -371,7 +371,7 @@ fn refused_condition(error: UpdateError) -> Result<Option<Attributes>, UpdateErr
                 _ => Ok(None),
             }
         }
-        error => Err(error),
+        error => Err(Box::new(error)),
     }
 }
 
