@@ -98,7 +98,9 @@ impl DynamoDbStore {
     const PAUSE: Duration = Duration::from_secs(1);
 
     /// A store by a client and the name of its table, which is asked before the first
-    /// request, or at once by [`discover`](Self::discover).
+    /// request, or at once by [`discover`](Self::discover). Ask at once where you can: a
+    /// mistake is told while the service starts, and no agent can take a name that the
+    /// table uses itself.
     ///
     /// The client is used as it is, with its own retries and time limits. One made by the
     /// SDK's defaults has no limit for the time of a request: set one.
