@@ -110,6 +110,8 @@ pub(crate) struct Hub {
     closed: AtomicBool,
     said: Said,
     lost: AtomicU64,
+    /// The number of the last write.
+    last_seq: AtomicU64,
 }
 
 /// What is logged once and not for every call.
@@ -156,6 +158,7 @@ impl Hub {
             closed: AtomicBool::new(false),
             said: Said::default(),
             lost: AtomicU64::new(0),
+            last_seq: AtomicU64::new(0),
         }
     }
 
@@ -271,6 +274,17 @@ impl Hub {
     /// The sessions that became dirty since this was last asked.
     pub(crate) fn take_dirty(&self) -> Vec<Arc<Session>> {
         std::mem::take(&mut *self.lock_dirty())
+    }
+
+    /// The number of the next write: the time in milliseconds, or one more than the last
+    /// where that is higher.
+    pub(crate) fn next_seq(&self) -> u64 {
+        let now = u64::try_from(self.now().as_millis()).unwrap_or(0);
+        let next = |last: u64| now.max(last + 1);
+        let last = self
+            .last_seq
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        next(last.unwrap_or_else(|last| last))
     }
 
     pub(crate) fn take_orders(&self) -> Vec<Order> {

@@ -68,8 +68,9 @@ impl StatusTracker {
         agent: &str,
         report: AgentReport,
     ) -> Result<(), WorkflowError> {
-        let session = self.tracked(&SessionId::new(session_id)?)?;
-        session.report(&*self.hub().agent(agent)?, report);
+        let session_id = SessionId::new(session_id)?;
+        let agent = self.hub().agent(agent)?;
+        self.tracked(&session_id)?.report(&agent, report);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! The recorder under paused time: how often it writes, what it does about failures, and
 //! that nobody waits for it.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -236,7 +237,8 @@ async fn two_trackers_on_one_session_do_not_lose_each_other() {
     let (a, b) = (one.workflow("s").start().unwrap(), two.workflow("s").start().unwrap());
     let ten = Duration::from_millis(10);
     let (x, y) = tokio::join!(a.scope(four_agents(&one, ten)), b.scope(four_agents(&two, ten)),);
-    (x.unwrap(), y.unwrap());
+    x.unwrap();
+    y.unwrap();
     a.complete();
     one.shutdown(Duration::from_secs(5)).await.unwrap();
     two.shutdown(Duration::from_secs(5)).await.unwrap();

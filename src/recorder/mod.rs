@@ -70,7 +70,7 @@ impl StatusTracker {
         // Without an answer there is no recorder (any more): nothing will be saved.
         let unsaved = unsaved.unwrap_or_else(|| {
             let sessions = self.hub().all_sessions();
-            let dirty = sessions.iter().filter(|session| session.lock().ledger.is_dirty());
+            let dirty = sessions.iter().filter(|session| session.lock().queued);
             dirty.map(|s| Unsaved { session_id: s.id.clone(), error: None }).collect()
         });
         if unsaved.is_empty() { Ok(()) } else { Err(UnsavedError { unsaved }) }

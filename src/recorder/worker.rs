@@ -204,11 +204,11 @@ impl<S: StatusStore> Worker<S> {
             };
             self.hurry(now);
             let dirty = self.hub().all_sessions().into_iter().filter_map(|session| {
-                let (version, is_dirty) = {
-                    let ledger = &session.lock().ledger;
-                    (ledger.version(), ledger.is_dirty())
+                let (version, is_queued) = {
+                    let state = session.lock();
+                    (state.ledger.version(), state.queued)
                 };
-                is_dirty.then(|| (key(&session), (session, version)))
+                is_queued.then(|| (key(&session), (session, version)))
             });
             let waiting_for = dirty.collect();
             self.epoch += 1;
@@ -246,10 +246,10 @@ impl<S: StatusStore> Worker<S> {
 
     /// Begins the write of a session, if there is something to write.
     fn begin(&mut self, session: Arc<Session>) -> Option<impl Future<Output = Done> + use<S>> {
-        let now = self.hub().now();
+        let seq = self.hub().next_seq();
         let proposal = {
             let mut state = session.lock();
-            let proposal = state.ledger.propose(&self.hub().writer, now);
+            let proposal = state.ledger.propose(&self.hub().writer, seq);
             // Whoever changes it now puts it on the list again.
             state.queued = proposal.is_some();
             proposal
@@ -394,7 +394,7 @@ impl<S: StatusStore> Worker<S> {
 
     fn unsaved(&self) -> Vec<Unsaved> {
         let sessions = self.hub().all_sessions();
-        let dirty = sessions.iter().filter(|session| session.lock().ledger.is_dirty());
+        let dirty = sessions.iter().filter(|session| session.lock().queued);
         dirty
             .map(|session| Unsaved {
                 session_id: session.id.clone(),

@@ -36,7 +36,6 @@ pub(crate) struct Ledger {
     /// Part of writes that were not acknowledged.
     attempted: Vec<Attempt>,
     new_run: NewRun,
-    last_seq: u64,
     version: u64,
     saved_version: u64,
 }
@@ -108,8 +107,7 @@ impl Ledger {
             pending: Vec::new(),
             attempted: Vec::new(),
             new_run: NewRun::No,
-            last_seq: 0,
-            version: 1,
+            version: 0,
             saved_version: 0,
         }
     }
@@ -143,7 +141,8 @@ impl Ledger {
         self.live.iter().any(|live| live.in_flight > 0)
     }
 
-    /// The place of an agent; an unknown one is added as pending.
+    /// The place of an agent; an unknown one is added as pending, which is not a change
+    /// that has to be written for its own sake.
     pub(crate) fn slot(&mut self, name: &Arc<str>, activities: &Arc<Activities>) -> usize {
         let known = self
             .view
@@ -175,7 +174,6 @@ impl Ledger {
         self.view.agents.push((name, agent));
         self.live.push(Live::idle(activities));
         self.pending.push(Tally::default());
-        self.version += 1;
         self.view.agents.len() - 1
     }
 
@@ -376,13 +374,14 @@ impl Ledger {
     ///
     /// Each proposal is answered by one of [`applied`](Self::applied),
     /// [`conflicted`](Self::conflicted) and [`failed`](Self::failed) before the next.
-    pub(crate) fn propose(&mut self, writer: &str, now: Timestamp) -> Option<Proposal> {
+    ///
+    /// `seq` numbers the writes of this writer over all its sessions, and over all the
+    /// ledgers that it has had for one session, each higher than the one before. It is
+    /// taken from the clock, so that it also tells how long a writer has been silent.
+    pub(crate) fn propose(&mut self, writer: &str, seq: u64) -> Option<Proposal> {
         if !self.is_dirty() {
             return None;
         }
-        // Writes are numbered by the clock, so that the number of a writer's last write
-        // also tells how long it has been silent.
-        let seq = u64::try_from(now.as_millis()).unwrap_or(0).max(self.last_seq + 1);
         let mut next = self.view.clone();
         let stored = self.stored.as_ref();
         next.revision = stored.map_or(0, |stored| stored.revision) + 1;
@@ -402,7 +401,6 @@ impl Ledger {
             Some(0) => Expected::Unrevised,
             Some(revision) => Expected::Revision(revision),
         };
-        self.last_seq = seq;
         if self.new_run == NewRun::Unwritten {
             self.new_run = NewRun::Since(seq);
         }

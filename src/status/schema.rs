@@ -162,7 +162,10 @@ impl AgentStatus {
         time(COMPLETED_AT, self.completed_at);
         time(LAST_UPDATED, self.last_updated);
         if let Some(duration) = self.duration() {
-            item.set(DURATION, Value::Decimal(duration.as_secs_f64()));
+            // By one division, which gives the float nearest to the milliseconds;
+            // `as_secs_f64` adds two roundings, and 1118 ms become 1.1179999999999999 s.
+            #[expect(clippy::cast_precision_loss, reason = "2^53 ms are 285,000 years")]
+            item.set(DURATION, Value::Decimal(duration.as_millis() as f64 / 1000.0));
         }
         if let Some(usage) = &self.token_usage {
             item.set(TOKEN_USAGE, usage.to_item());

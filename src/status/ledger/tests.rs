@@ -34,11 +34,12 @@ impl Table {
 struct Process {
     ledger: Ledger,
     writer: &'static str,
+    seq: u64,
 }
 
 impl Process {
     fn new(writer: &'static str, now: i64) -> Self {
-        Self { ledger: Ledger::new("s".into(), at(now)), writer }
+        Self { ledger: Ledger::new("s".into(), at(now)), writer, seq: 0 }
     }
 
     fn slot(&mut self, agent: &str) -> usize {
@@ -56,10 +57,15 @@ impl Process {
         self.ledger.ended(slot, outcome, used, at(now));
     }
 
+    fn propose(&mut self, now: i64) -> Option<Proposal> {
+        self.seq = u64::try_from(at(now).as_millis()).unwrap().max(self.seq + 1);
+        self.ledger.propose(self.writer, self.seq)
+    }
+
     /// Writes until there is nothing left to write.
     fn save(&mut self, table: &mut Table, now: i64) {
         for _ in 0..10 {
-            let Some(proposal) = self.ledger.propose(self.writer, at(now)) else { return };
+            let Some(proposal) = self.propose(now) else { return };
             match table.write(&proposal) {
                 Ok(()) => self.ledger.applied(proposal),
                 Err(found) => self.ledger.conflicted(found.as_ref(), self.writer, at(now)),
@@ -70,7 +76,7 @@ impl Process {
 
     /// A write whose answer is lost; whether it is applied is the table's affair.
     fn save_and_lose_the_answer(&mut self, table: &mut Table, applied: bool, now: i64) {
-        let proposal = self.ledger.propose(self.writer, at(now)).unwrap();
+        let proposal = self.propose(now).unwrap();
         if applied {
             table.write(&proposal).unwrap();
         }
@@ -255,7 +261,7 @@ fn a_write_that_surely_failed_is_carried_by_the_next() {
     let (mut table, mut process) = (Table::default(), Process::new("w", 0));
     process.start("a", 0);
     process.end("a", Outcome::Success, 5, 1);
-    let proposal = process.ledger.propose("w", at(1)).unwrap();
+    let proposal = process.propose(1).unwrap();
     process.ledger.failed(&proposal, false);
     let mut other = Process::new("x", 0);
     other.start("a", 0);
@@ -316,7 +322,7 @@ fn a_lost_first_write_of_a_new_run_is_not_undone_by_the_next() {
     let mut new = Process::new("new", 10);
     new.ledger.begin_new_run(at(10));
     // The first try meets the old item, the second is applied and its answer lost.
-    let proposal = new.ledger.propose("new", at(11)).unwrap();
+    let proposal = new.propose(11).unwrap();
     let found = table.write(&proposal).unwrap_err();
     new.ledger.conflicted(found.as_ref(), "new", at(11));
     new.save_and_lose_the_answer(&mut table, true, 12);
@@ -364,7 +370,7 @@ fn what_is_known_to_be_stored_is_not_written_again() {
     process.start("a", 0);
     process.save(&mut table, 0);
     process.end("a", Outcome::Success, 5, 1);
-    let proposal = process.ledger.propose("w", at(1)).unwrap();
+    let proposal = process.propose(1).unwrap();
     let names: Vec<_> = proposal.change.set.iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["a", "lastUpdated", "revision", "totalTokenUsage", "writers"]);
     table.write(&proposal).unwrap();

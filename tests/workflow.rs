@@ -1,0 +1,233 @@
+//! Workflows: how they end, what they refuse, and the plain methods.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use std::time::Duration;
+
+use tower_agent_status::status::{
+    AgentReport, AgentState, OverallStatus, TokenUsage, WorkflowStatus, schema,
+};
+use tower_agent_status::store::{MemoryStore, StatusStore, StoreError, Written};
+use tower_agent_status::{
+    Agent, InvalidName, InvalidSessionId, SessionId, StartError, StatusLayer, StatusTracker,
+    WorkflowError,
+};
+
+async fn tracker() -> (StatusTracker, MemoryStore) {
+    let store = MemoryStore::new();
+    let tracker = StatusTracker::builder(store.clone()).agent(Agent::new("a")).start().unwrap();
+    (tracker, store)
+}
+
+async fn saved(tracker: &StatusTracker, store: &MemoryStore) -> WorkflowStatus {
+    tracker.flush().await.unwrap();
+    store.status("s").unwrap()
+}
+
+fn error(status: &WorkflowStatus) -> &str {
+    status.error.as_ref().unwrap().as_str()
+}
+
+#[tokio::test(start_paused = true)]
+async fn ok_completes_and_err_fails_with_its_text() {
+    let (tracker, store) = tracker().await;
+    tracker.workflow("s").run(async { Ok::<_, String>(()) }).await.unwrap();
+    assert_eq!(saved(&tracker, &store).await.overall_status, OverallStatus::Completed);
+
+    let (tracker, store) = self::tracker().await;
+    let result = tracker.workflow("s").run(async { Err::<(), _>("no such document") }).await;
+    assert_eq!(result, Err("no such document"));
+    let status = saved(&tracker, &store).await;
+    assert_eq!(
+        (status.overall_status, error(&status)),
+        (OverallStatus::Failed, "no such document")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_dropped_or_panics_has_failed() {
+    let (tracker, store) = tracker().await;
+    let run = tracker.workflow("s").run(std::future::pending::<Result<(), String>>());
+    tokio::time::timeout(Duration::from_secs(1), run).await.unwrap_err();
+    let status = saved(&tracker, &store).await;
+    assert_eq!(error(&status), "the workflow was dropped before its end");
+
+    let (tracker, store) = self::tracker().await;
+    let broken = "broken";
+    let run = tracker.workflow("s").run(async move {
+        std::future::ready(()).await;
+        if !broken.is_empty() {
+            panic!("{broken}");
+        }
+        Ok::<_, String>(())
+    });
+    assert!(tokio::spawn(run).await.unwrap_err().is_panic());
+    let status = saved(&tracker, &store).await;
+    assert_eq!(
+        (status.overall_status, error(&status)),
+        (OverallStatus::Failed, "the workflow panicked")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_to_go_fails_an_unfinished_workflow_unless_detached() {
+    let (tracker, store) = tracker().await;
+    let workflow = tracker.workflow("s").start().unwrap();
+    let clone = workflow.clone();
+    drop(workflow);
+    assert_eq!(saved(&tracker, &store).await.overall_status, OverallStatus::Initializing);
+    clone.clone().detach();
+    drop(clone);
+    assert_eq!(saved(&tracker, &store).await.overall_status, OverallStatus::Initializing);
+
+    drop(tracker.workflow("s").start().unwrap());
+    assert_eq!(saved(&tracker, &store).await.overall_status, OverallStatus::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_end_counts_and_a_new_run_begins_anew() {
+    let (tracker, store) = tracker().await;
+    let workflow = tracker.workflow("s").attribute("documentId", "d").start().unwrap();
+    workflow.fail("broken");
+    workflow.complete();
+    drop(workflow);
+    assert_eq!(saved(&tracker, &store).await.overall_status, OverallStatus::Failed);
+
+    tracker.workflow("s").run(async { Ok::<_, String>(()) }).await.unwrap();
+    let resumed = saved(&tracker, &store).await;
+    assert_eq!(resumed.overall_status, OverallStatus::Failed, "finished stays finished");
+    assert!(resumed.attributes.contains_key("documentId"));
+
+    tracker.workflow("s").new_run().run(async { Ok::<_, String>(()) }).await.unwrap();
+    let again = saved(&tracker, &store).await;
+    assert_eq!(again.overall_status, OverallStatus::Completed);
+    assert_eq!((again.error, again.attributes.len()), (None, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn plain_methods_do_what_the_layer_does() {
+    let (tracker, store) = tracker().await;
+    tracker.initialize_status("s", Some("corr"), [("documentId", "d")]).unwrap();
+    let status = saved(&tracker, &store).await;
+    assert_eq!(status.overall_status, OverallStatus::Initializing);
+    assert_eq!(status.agent("a").unwrap().state, AgentState::Pending);
+    assert_eq!(status.correlation_id.as_deref(), Some("corr"));
+
+    let report = |state| AgentReport::new(state);
+    tracker.update_agent_status("s", "a", report(AgentState::InProgress)).unwrap();
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert_eq!(saved(&tracker, &store).await.overall_status, OverallStatus::Processing);
+    let done = report(AgentState::Success).activity("Done").token_usage(TokenUsage::new(5, 2));
+    tracker.update_agent_status("s", "a", done).unwrap();
+    let failed = report(AgentState::Error).error("https://u:p@h/x?key=1 refused");
+    tracker.update_agent_status("s", "b", failed).unwrap();
+    tracker.finalize_status("s", Err("b failed")).unwrap();
+
+    let status = saved(&tracker, &store).await;
+    let (a, b) = (status.agent("a").unwrap(), status.agent("b").unwrap());
+    assert_eq!((a.state, &*a.activity, a.calls), (AgentState::Success, "Done", 1));
+    assert_eq!(a.token_usage, Some(TokenUsage::new(5, 2)));
+    assert_eq!(b.error.as_ref().unwrap().message.as_str(), "https://h/x refused");
+    assert_eq!(status.total_token_usage(), TokenUsage::new(5, 2));
+    assert_eq!(error(&status), "b failed");
+    assert!(tracker.status("s").is_none(), "finished and saved, it leaves memory");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_used_is_refused_by_name() {
+    let (tracker, store) = tracker().await;
+    let start = |id: &str| tracker.workflow(id).start().map(drop);
+    assert_eq!(start(""), Err(WorkflowError::SessionId(InvalidSessionId::Empty)));
+    assert!(matches!(
+        start(&"x".repeat(2049)),
+        Err(WorkflowError::SessionId(InvalidSessionId::TooLong { bytes: 2049, .. }))
+    ));
+    let attribute =
+        |name: &str, value: &str| tracker.workflow("s").attribute(name, value).start().map(drop);
+    assert_eq!(
+        attribute("overallStatus", ""),
+        Err(InvalidName::Reserved("overallStatus".into()).into())
+    );
+    assert_eq!(attribute("a", ""), Err(InvalidName::Twice("a".into()).into()), "an agent's name");
+    let long = attribute("documentId", &"x".repeat(5_000)).unwrap_err();
+    assert_eq!(
+        long.to_string(),
+        "the text of `documentId` has 5000 bytes; at most 4096 are kept in an item"
+    );
+    assert!(
+        tracker
+            .update_agent_status("s", "revision", AgentReport::new(AgentState::Success))
+            .is_err()
+    );
+    assert!(tracker.finalize_status("", Ok::<(), String>(())).is_err());
+    // The future runs all the same.
+    assert_eq!(tracker.workflow("").run(async { Ok::<_, String>(7) }).await, Ok(7));
+    tracker.flush().await.unwrap();
+    assert!(store.history().is_empty());
+}
+
+/// A store whose table keeps its key under another name.
+struct OtherKey;
+
+impl StatusStore for OtherKey {
+    async fn load(&self, _: &str) -> Result<Option<tower_agent_status::status::Item>, StoreError> {
+        Ok(None)
+    }
+
+    async fn write(
+        &self,
+        _: &tower_agent_status::status::Change,
+        _: tower_agent_status::status::Expected,
+    ) -> Result<Written, StoreError> {
+        Ok(Written::Applied)
+    }
+
+    fn reserves(&self, attribute: &str) -> bool {
+        attribute == "processing_id"
+    }
+}
+
+#[tokio::test]
+async fn agents_that_cannot_be_are_refused_at_the_start() {
+    let start =
+        |agent: &str| StatusTracker::builder(MemoryStore::new()).agent(Agent::new(agent)).start();
+    for (name, expected) in [
+        ("", InvalidName::Empty),
+        (schema::SESSION_ID, InvalidName::Reserved("sessionId".into())),
+        ("totalTokenUsage", InvalidName::Reserved("totalTokenUsage".into())),
+    ] {
+        let error = start(name).unwrap_err();
+        assert_eq!(error, StartError::Agent(expected));
+    }
+    let twice =
+        StatusTracker::builder(MemoryStore::new()).agent(Agent::new("a")).agent(Agent::new("a"));
+    assert_eq!(twice.start().unwrap_err(), StartError::Agent(InvalidName::Twice("a".into())));
+
+    let tracker = StatusTracker::builder(OtherKey).start().unwrap();
+    let error = StatusLayer::try_new(&tracker, "processing_id").unwrap_err();
+    assert_eq!(error, InvalidName::TableAttribute("processing_id".into()));
+    assert!(error.to_string().contains("choose another"), "{error}");
+}
+
+#[test]
+fn without_a_runtime_the_start_says_what_to_do() {
+    let error = StatusTracker::builder(MemoryStore::new()).start().unwrap_err();
+    assert_eq!(error, StartError::NoRuntime);
+    assert!(error.to_string().contains("tokio runtime"));
+}
+
+#[tokio::test]
+#[should_panic(expected = "the name `error` is taken")]
+async fn a_layer_of_an_impossible_agent_panics_with_the_reason() {
+    let (tracker, _) = tracker().await;
+    let _ = StatusLayer::new(&tracker, "error");
+}
+
+#[tokio::test]
+async fn a_scope_names_its_session() {
+    let (tracker, _) = tracker().await;
+    let workflow = tracker.workflow("s").start().unwrap();
+    assert_eq!(SessionId::current(), None);
+    let inside = workflow.scope(async { SessionId::current() }).await;
+    assert_eq!(inside.as_ref(), Some(workflow.session_id()));
+    workflow.complete();
+}
