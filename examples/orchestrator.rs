@@ -14,7 +14,7 @@
 //! - `scenario.rs` says what may happen, and what the item must say in the end;
 //! - `show.rs` shows the workflow while it runs.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
+#![allow(clippy::print_stderr, reason = "a program for the terminal")]
 
 #[path = "orchestrator/agents.rs"]
 mod agents;
@@ -27,6 +27,7 @@ mod show;
 #[path = "orchestrator/tracking.rs"]
 mod tracking;
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
 use tower::BoxError;
 use tower_agent_status::Workflow;
 use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, StatusStore};
@@ -47,16 +49,16 @@ use show::Show;
 /// stored item.
 ///
 /// Ends with 0 if the item says what the scenario should lead to, 1 if not, and 2 if
-/// nothing could be run.
+/// nothing could be run. Interrupted by Ctrl-C, the workflow fails, and that is saved too.
 #[derive(Debug, Parser)]
 #[command(name = "orchestrator")]
 struct Args {
     /// The document
-    #[arg(default_value = "FAB_26933659")]
+    #[arg(default_value = "FAB_26933659", value_parser = NonEmptyStringValueParser::new())]
     document: String,
 
     /// Where it comes from
-    #[arg(default_value = "BANK")]
+    #[arg(default_value = "BANK", value_parser = NonEmptyStringValueParser::new())]
     source: String,
 
     /// What happens to it
@@ -142,6 +144,7 @@ async fn run_on(
         Document { id: args.document.clone(), source_type: args.source.clone(), correlation_id };
     let workflow = tracking::workflow(&tracker, &session_id, &document).start()?;
     let result = watch(workflow, Show::new(args.json)?, orchestrator.process(&document)).await;
+    let interrupted = result.is_none();
     if !args.json {
         match result {
             Some(Ok(Settlement::Matched)) => eprintln!("\nThe trade is matched."),
@@ -158,11 +161,19 @@ async fn run_on(
         eprintln!("error: there is no item of {session_id}");
         return Ok(ExitCode::from(1));
     };
-    if args.json {
-        println!("{}", serde_json::to_string(&item)?);
+    let text = if args.json {
+        serde_json::to_string(&item)?
     } else {
         eprintln!("The item in the store:\n");
-        println!("{}", serde_json::to_string_pretty(&item)?);
+        serde_json::to_string_pretty(&item)?
+    };
+    match writeln!(io::stdout(), "{text}") {
+        // Whoever reads it, such as `head`, has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
+    if interrupted {
+        return Ok(ExitCode::from(130));
     }
     let differences = args.scenario.differences(&serde_json::to_value(&item)?);
     for difference in &differences {

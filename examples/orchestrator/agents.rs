@@ -93,7 +93,7 @@ async fn trade_extraction(scenario: Scenario, pace: Pace) -> io::Result<Answer> 
             pace.take(600).await;
             Ok(json_answer(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                &json!({ "error": { "message": "The extraction model could not be loaded" } }),
+                &json!({ "detail": "The extraction model could not be loaded" }),
             ))
         }
         Scenario::ErrorIn200 => {

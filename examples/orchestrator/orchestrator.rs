@@ -118,10 +118,12 @@ where
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::from(input.to_string()))?;
         let response = self.client.clone().oneshot(request).await.map_err(Into::into)?;
-        if response.status() != StatusCode::OK {
-            return Err(format!("an agent answered {}", response.status()).into());
+        let status = response.status();
+        if status == StatusCode::OK {
+            return Ok(response);
         }
-        Ok(response)
+        let body = response.into_body().collect().await.map_err(Into::into)?.to_bytes();
+        Err(format!("an agent answered {status}: {}", String::from_utf8_lossy(&body)).into())
     }
 }
 

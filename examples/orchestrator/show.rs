@@ -44,7 +44,10 @@ impl Show {
     pub(crate) fn finish(mut self, status: &WorkflowStatus) {
         self.update(status);
         if let Self::Lines(lines) = &self {
-            lines.bars.iter().for_each(|(_, bar)| bar.abandon());
+            let bars = lines.bars.iter().map(|(_, bar)| bar);
+            bars.chain([&lines.workflow]).for_each(ProgressBar::abandon);
+            // The last line is not ended yet.
+            eprintln!();
         }
     }
 }
@@ -68,7 +71,8 @@ impl Lines {
     fn new() -> Result<Self, TemplateError> {
         let style = ProgressStyle::with_template;
         let screen = MultiProgress::new();
-        let workflow = screen.add(ProgressBar::no_length().with_style(style("{wide_msg:.bold}")?));
+        let workflow =
+            screen.add(ProgressBar::no_length().with_style(style("  {wide_msg:.bold}")?));
         let styles = Styles {
             pending: style("· {wide_msg:.dim}")?,
             in_progress: style("{spinner:.cyan} {wide_msg}")?,
@@ -79,12 +83,13 @@ impl Lines {
     }
 
     fn draw(&mut self, status: &WorkflowStatus) {
-        self.workflow.set_message(workflow_line(status));
+        let label = format!("{}  {}", status.session_id, status.overall_status);
+        self.workflow.set_message(workflow_line(&label, status));
         for (name, agent) in status.agents() {
             let known = self.bars.iter().position(|(known, _)| known == name);
             let place = known.unwrap_or_else(|| {
-                let bar = self.screen.add(ProgressBar::no_length());
-                self.bars.push((name.to_owned(), bar));
+                let bar = ProgressBar::no_length().with_style(self.styles.pending.clone());
+                self.bars.push((name.to_owned(), self.screen.add(bar)));
                 self.bars.len() - 1
             });
             let bar = &self.bars[place].1;
@@ -117,26 +122,29 @@ impl Changes {
             }
         }
         if status.overall_status.is_finished() {
-            eprintln!("{}", workflow_line(status));
+            let line = workflow_line(&status.session_id, status);
+            eprintln!("{:<11} {line}", status.overall_status);
         }
     }
 }
 
-fn workflow_line(status: &WorkflowStatus) -> String {
+fn workflow_line(label: &str, status: &WorkflowStatus) -> String {
     let end = if status.overall_status.is_finished() { status.last_updated } else { now() };
-    let elapsed = end.since(status.created_at).as_secs_f64();
+    let elapsed = seconds(end.since(status.created_at));
     let tokens = tokens(Some(&status.total_token_usage()));
-    let id = &status.session_id;
-    let error = status.error.as_ref().map(|error| format!("  {error}")).unwrap_or_default();
-    format!("{id:<36} {:<30} {elapsed:>5.1} s {tokens:>14}{error}", status.overall_status)
+    format!("{label:<55} {elapsed:>7} {tokens:>14}")
 }
 
 fn agent_line(name: &str, agent: &AgentStatus) -> String {
     let elapsed = agent.started_at.map(|start| agent.completed_at.unwrap_or_else(now).since(start));
-    let elapsed = elapsed.map(|t| format!("{:.1} s", t.as_secs_f64())).unwrap_or_default();
+    let elapsed = elapsed.map(seconds).unwrap_or_default();
     let tokens = tokens(agent.token_usage.as_ref());
     let error = agent.error.as_ref().map(|error| format!("  {error}")).unwrap_or_default();
-    format!("{name:<20} {:<44} {elapsed:>7} {tokens:>14}{error}", agent.activity)
+    format!("{name:<20} {:<34} {elapsed:>7} {tokens:>14}{error}", agent.activity)
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
 }
 
 fn tokens(usage: Option<&TokenUsage>) -> String {
