@@ -162,7 +162,9 @@ impl AgentStatus {
         time(COMPLETED_AT, self.completed_at);
         time(LAST_UPDATED, self.last_updated);
         if let Some(duration) = self.duration() {
-            item.set(DURATION, Value::Decimal(duration.as_secs_f64()));
+            // Divided, and not put together of seconds and a fraction, it is the number
+            // that has three decimals: 1.695 and not 1.6949999999999998.
+            item.set(DURATION, Value::Decimal(duration.as_millis() as f64 / 1000.0));
         }
         if let Some(usage) = &self.token_usage {
             item.set(TOKEN_USAGE, usage.to_item());
@@ -237,4 +239,25 @@ fn overall_status(text: &str) -> OverallStatus {
 fn agent_state(text: &str) -> Option<AgentState> {
     use AgentState::{Error, InProgress, Pending, Success};
     [Pending, InProgress, Success, Error].into_iter().find(|state| state.as_str() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_the_decimals_of_its_times() {
+        let start = Timestamp::from_millis(1_766_570_400_000);
+        let mut agent = AgentStatus::pending("".into());
+        for millis in 0..10_000 {
+            agent.started_at = Some(start);
+            agent.completed_at = Some(start.plus(Duration::from_millis(millis)));
+            let item = agent.to_item();
+            let Some(Value::Decimal(duration)) = item.get(DURATION) else {
+                panic!("{item:?} has no duration");
+            };
+            let written = format!("{}.{:03}", millis / 1000, millis % 1000);
+            assert_eq!(*duration, written.parse::<f64>().unwrap());
+        }
+    }
 }
