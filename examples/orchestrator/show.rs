@@ -83,8 +83,6 @@ impl Lines {
     }
 
     fn draw(&mut self, status: &WorkflowStatus) {
-        let label = format!("{}  {}", status.session_id, status.overall_status);
-        self.workflow.set_message(workflow_line(&label, status));
         for (name, agent) in status.agents() {
             let known = self.bars.iter().position(|(known, _)| known == name);
             let place = known.unwrap_or_else(|| {
@@ -104,6 +102,8 @@ impl Lines {
             bar.set_message(agent_line(name, agent));
             bar.tick();
         }
+        let label = format!("{}  {}", status.session_id, status.overall_status);
+        self.workflow.set_message(workflow_line(&label, status));
         self.workflow.tick();
     }
 }
