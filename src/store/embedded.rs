@@ -40,8 +40,8 @@ impl DynamoDbStore {
     ///
     /// Several processes on one machine may use the file at the same time. What was
     /// written survives the end of the process, and a crash of the machine but for the
-    /// last moments. Nothing expires by itself. It has to be used within a Tokio runtime,
-    /// on whose blocking threads it works.
+    /// last moments. Items that have expired are deleted when the file is opened. The
+    /// store has to be used within a Tokio runtime, on whose blocking threads it works.
     ///
     /// # Errors
     ///
@@ -63,6 +63,8 @@ impl DynamoDbStore {
         // that a few processes share: a commit waits for the log, not for the disk.
         database.disable_bulk_loading().map_err(|error| cannot(&error))?;
         create_table(&database).map_err(|error| cannot(&error))?;
+        // DynamoDB does this by itself, in its own time.
+        database.sweep_ttl().map_err(|error| cannot(&error))?;
         Ok(Self::with_known_table(client(Engine { database, blocks: true }), TABLE))
     }
 

@@ -183,8 +183,9 @@ async fn a_time_to_live_on_something_else_is_not_written_over() {
 #[tokio::test]
 async fn a_table_that_cannot_be_used_is_one_clear_error() {
     use ScalarAttributeType::{B, N, S};
+    type Keys<'a> = &'a [(&'a str, ScalarAttributeType)];
     let session = "sessionId";
-    let table: [(&[(&str, ScalarAttributeType)], &[&str]); 5] = [
+    let table: [(Keys<'_>, &[&str]); 5] = [
         (&[], &["does not exist", "create it", "STATUS_TABLE_NAME", "AWS_REGION"]),
         (&[(session, S), ("at", N)], &["sort key `at` of type N", "no sort key"]),
         (&[(session, N)], &["partition key `sessionId` of type N", "S (string)"]),

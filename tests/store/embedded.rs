@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tower_agent_status::status::{Expected, Item};
+use tower_agent_status::status::{Expected, Item, schema};
 use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, Written};
 
 use crate::contract::{change, first};
@@ -12,11 +12,30 @@ use crate::files::TempFile;
 async fn a_file_keeps_what_was_written() {
     let file = TempFile::new("keeps");
     let store = DynamoDbStore::embedded(file.path()).unwrap();
-    store.write(&first("s"), Expected::Absent).await.unwrap();
+    let mut change = first("s");
+    // In some hundred years.
+    change.set.set(schema::EXPIRES_AT, 9_999_999_999);
+    store.write(&change, Expected::Absent).await.unwrap();
     let item = store.load("s").await.unwrap();
+    assert!(item.is_some());
     drop(store);
     let store = DynamoDbStore::embedded(file.path()).unwrap();
     assert_eq!(store.load("s").await.unwrap(), item);
+}
+
+#[tokio::test]
+async fn what_has_expired_is_gone_when_a_file_is_opened() {
+    let file = TempFile::new("expired");
+    let store = DynamoDbStore::embedded(file.path()).unwrap();
+    for (id, expiry) in [("expired", 1_700_000_000_u64), ("kept", 9_999_999_999)] {
+        let mut change = first(id);
+        change.set.set(schema::EXPIRES_AT, expiry);
+        store.write(&change, Expected::Absent).await.unwrap();
+    }
+    drop(store);
+    let store = DynamoDbStore::embedded(file.path()).unwrap();
+    assert_eq!(store.get("expired").await.unwrap(), None);
+    assert!(store.get("kept").await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -24,11 +24,11 @@ pub(super) fn to_attribute(value: &Value) -> Option<AttributeValue> {
 /// The shortest text that reads back as the same number: `5.123`, not
 /// `5.1230000000000002`.
 fn decimal(number: f64) -> Option<String> {
-    // What DynamoDB's numbers can hold.
-    const LARGEST: f64 = 9.999_999_999_999_999e125;
+    // DynamoDB's numbers begin with the one and end before the other.
     const SMALLEST: f64 = 1e-130;
+    const TOO_LARGE: f64 = 1e126;
     let size = number.abs();
-    if !number.is_finite() || size > LARGEST {
+    if !number.is_finite() || size >= TOO_LARGE {
         None
     } else if size < SMALLEST {
         // Zero has a sign in a float and none in a table.

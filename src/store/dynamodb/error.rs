@@ -95,15 +95,20 @@ impl Fault {
                 text: ErrorMessage::new(format_args!("{code}: {said}")),
             };
         }
-        let meaning = match error {
-            _ if credentials_error(error).is_some_and(is_final) => Meaning::NoCredentials,
-            // The request could not be built: it will be no different next time.
-            SdkError::ConstructionFailure(_) if credentials_error(error).is_none() => {
-                Meaning::Refused
+        let text = ErrorMessage::new(Chain(error));
+        let meaning = match (credentials_error(error), error) {
+            // Every provider says at length that it is not in use here.
+            (Some(CredentialsError::CredentialsNotLoaded(_)), _) => {
+                let text = ErrorMessage::new("no AWS credentials were found");
+                return Self { meaning: Meaning::NoCredentials, text };
             }
+            // A profile that cannot be read, or that leads back to itself.
+            (Some(CredentialsError::InvalidConfiguration(_)), _) => Meaning::NoCredentials,
+            // The request could not be built: it will be no different next time.
+            (None, SdkError::ConstructionFailure(_)) => Meaning::Refused,
             _ => Meaning::Unavailable,
         };
-        Self { meaning, text: ErrorMessage::new(Chain(error)) }
+        Self { meaning, text }
     }
 
     /// Says it of a request to a table.
@@ -196,14 +201,6 @@ fn meaning_of(code: &str, said: &str, status: Option<u16>) -> Meaning {
 /// done. 408 is a proxy that did not wait for the service.
 pub(super) fn is_refusal(status: u16) -> bool {
     (400..500).contains(&status) && status != 408
-}
-
-/// Whether trying again is of no use until somebody changes the settings.
-fn is_final(error: &CredentialsError) -> bool {
-    matches!(
-        error,
-        CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)
-    )
 }
 
 fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {

@@ -75,10 +75,9 @@ impl Update {
         // Items of a table with another key say all the same which session they are of;
         // it is written once, when the first change of ours meets the item.
         let is_first = matches!(expected, Expected::Absent | Expected::Unrevised);
-        if is_first
-            && table.key != schema::SESSION_ID
-            && change.set.get(schema::SESSION_ID).is_none()
-        {
+        let is_said =
+            change.set.get(schema::SESSION_ID).is_some() || remove.contains(schema::SESSION_ID);
+        if is_first && table.key != schema::SESSION_ID && !is_said {
             let id = value_of(AttributeValue::S(change.session_id.clone()));
             sets.push(format!("{}={id}", alias(schema::SESSION_ID)));
         }

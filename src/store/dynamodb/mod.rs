@@ -98,7 +98,9 @@ impl DynamoDbStore {
     const PAUSE: Duration = Duration::from_secs(1);
 
     /// A store by a client and the name of its table, which is asked before the first
-    /// request, or at once by [`discover`](Self::discover).
+    /// request, or at once by [`discover`](Self::discover). Ask at once where you can: a
+    /// mistake is told while the service starts, and no agent can take a name that the
+    /// table uses itself.
     ///
     /// The client is used as it is, with its own retries and time limits. One made by the
     /// SDK's defaults has no limit for the time of a request: set one.
@@ -361,7 +363,7 @@ type Attributes = std::collections::HashMap<String, AttributeValue>;
 type UpdateError = SdkError<UpdateItemError, HttpResponse>;
 
 /// The item that did not meet the condition, if that is what the error says.
-fn refused_condition(error: UpdateError) -> Result<Option<Attributes>, UpdateError> {
+fn refused_condition(error: UpdateError) -> Result<Option<Attributes>, Box<UpdateError>> {
     match error {
         SdkError::ServiceError(refusal)
             if refusal.err().is_conditional_check_failed_exception() =>
@@ -371,7 +373,7 @@ fn refused_condition(error: UpdateError) -> Result<Option<Attributes>, UpdateErr
                 _ => Ok(None),
             }
         }
-        error => Err(error),
+        error => Err(Box::new(error)),
     }
 }
 

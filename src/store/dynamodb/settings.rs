@@ -192,8 +192,9 @@ mod tests {
 
     #[test]
     fn each_error_names_the_variable_and_the_remedy() {
+        type Vars<'a> = &'a [(&'a str, &'a str)];
         let status = (TABLE_NAME, "status");
-        let table: [(&[(&str, &str)], &[&str]); 10] = [
+        let table: [(Vars<'_>, &[&str]); 10] = [
             (&[], &["STATUS_TABLE_NAME is not set", "set it to the name"]),
             (&[(TABLE_NAME, " ")], &["STATUS_TABLE_NAME is not set"]),
             (&[(TABLE_NAME, "ab")], &["STATUS_TABLE_NAME is `ab`", "3 to 255"]),
