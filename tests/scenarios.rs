@@ -1,6 +1,8 @@
 //! The example's program, run without delays in every scenario: four agents over real
 //! sockets, and what is in the store in the end.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail, in its helpers too")]
+
 mod contract;
 
 #[path = "../examples/orchestrator/agents.rs"]
