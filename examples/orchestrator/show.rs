@@ -16,7 +16,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(80);
 
 pub(crate) enum Show {
     Nothing,
-    Lines(Lines),
+    Lines(Box<Lines>),
     Changes(Changes),
 }
 
@@ -26,7 +26,7 @@ impl Show {
         if quiet {
             Ok(Self::Nothing)
         } else if std::io::stderr().is_terminal() {
-            Lines::new().map(Self::Lines)
+            Ok(Self::Lines(Box::new(Lines::new()?)))
         } else {
             Ok(Self::Changes(Changes::default()))
         }
