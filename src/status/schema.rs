@@ -241,3 +241,24 @@ fn agent_state(text: &str) -> Option<AgentState> {
     use AgentState::{Error, InProgress, Pending, Success};
     [Pending, InProgress, Success, Error].into_iter().find(|state| state.as_str() == text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_the_decimals_of_its_times() {
+        let start = Timestamp::from_millis(1_766_570_400_000);
+        let mut agent = AgentStatus::pending("".into());
+        for millis in 0..10_000 {
+            agent.started_at = Some(start);
+            agent.completed_at = Some(start.plus(Duration::from_millis(millis)));
+            let item = agent.to_item();
+            let Some(Value::Decimal(duration)) = item.get(DURATION) else {
+                panic!("{item:?} has no duration");
+            };
+            let written = format!("{}.{:03}", millis / 1000, millis % 1000);
+            assert_eq!(*duration, written.parse::<f64>().unwrap());
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! A trade confirmation goes through four agents, and its status into a table.
+//!
+//! Run with
+//!
+//! ```not_rust
+//! cargo run --example orchestrator
+//! cargo run --example orchestrator -- FAB_26933659 BANK --scenario review
+//! cargo run --example orchestrator -- --help
+//! ```
+//!
+//! - `orchestrator.rs` calls the agents, and knows nothing of status;
+//! - `tracking.rs` declares the agents, and puts a layer into each one's client;
+//! - `agents.rs` mocks the agents as servers on the loopback interface;
+//! - `scenario.rs` says what may happen, and what the item must say in the end;
+//! - `show.rs` shows the workflow while it runs.
+
+#![allow(clippy::print_stderr, reason = "a program for the terminal")]
+
+#[path = "orchestrator/agents.rs"]
+mod agents;
+#[path = "orchestrator/orchestrator.rs"]
+mod orchestrator;
+#[path = "orchestrator/scenario.rs"]
+mod scenario;
+#[path = "orchestrator/show.rs"]
+mod show;
+#[path = "orchestrator/tracking.rs"]
+mod tracking;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
+use tower::BoxError;
+use tower_agent_status::Workflow;
+use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, StatusStore};
+
+use agents::{Agents, Pace};
+use orchestrator::{Document, Settlement};
+use scenario::Scenario;
+use show::Show;
+
+/// Sends a document through four mocked agents, shows their status live, and prints the
+/// stored item.
+///
+/// Ends with 0 if the item says what the scenario should lead to, 1 if not, and 2 if
+/// nothing could be run. Interrupted by Ctrl-C, the workflow fails, and that is saved too.
+#[derive(Debug, Parser)]
+#[command(name = "orchestrator")]
+struct Args {
+    /// The document
+    #[arg(default_value = "FAB_26933659", value_parser = NonEmptyStringValueParser::new())]
+    document: String,
+
+    /// Where it comes from
+    #[arg(default_value = "BANK", value_parser = NonEmptyStringValueParser::new())]
+    source: String,
+
+    /// What happens to it
+    #[arg(long, value_enum, default_value_t = Scenario::Matched)]
+    scenario: Scenario,
+
+    /// Where the status is kept: `embedded` (in memory), `embedded:FILE`, `memory` (no
+    /// DynamoDB engine), or `dynamodb`, the table that STATUS_TABLE_NAME, AWS_REGION and
+    /// AWS_ENDPOINT_URL_DYNAMODB name
+    #[arg(long, default_value = "embedded")]
+    store: StoreChoice,
+
+    /// Print the stored item on one line, and nothing else
+    #[arg(long)]
+    json: bool,
+
+    /// How long the agents take: 1 is a few seconds in all, 0 no time
+    #[arg(long, default_value = "1", value_name = "FACTOR", value_parser = pace)]
+    pace: f64,
+}
+
+#[derive(Clone, Debug)]
+enum StoreChoice {
+    Embedded(Option<PathBuf>),
+    Memory,
+    DynamoDb,
+}
+
+impl FromStr for StoreChoice {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "embedded" => Ok(Self::Embedded(None)),
+            None if text == "memory" => Ok(Self::Memory),
+            None if text == "dynamodb" => Ok(Self::DynamoDb),
+            Some(("embedded", file)) if !file.is_empty() => Ok(Self::Embedded(Some(file.into()))),
+            _ => Err("expected `embedded`, `embedded:FILE`, `memory` or `dynamodb`"),
+        }
+    }
+}
+
+fn pace(text: &str) -> Result<f64, &'static str> {
+    let factor = text.parse().ok().filter(|factor| (0.0..=100.0).contains(factor));
+    factor.ok_or("expected a number from 0 to 100")
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(args: &Args) -> Result<ExitCode, BoxError> {
+    match &args.store {
+        StoreChoice::Embedded(None) => run_on(args, DynamoDbStore::embedded_in_memory()?).await,
+        StoreChoice::Embedded(Some(file)) => run_on(args, DynamoDbStore::embedded(file)?).await,
+        StoreChoice::Memory => run_on(args, MemoryStore::new()).await,
+        StoreChoice::DynamoDb => run_on(args, DynamoDbStore::from_env().await?).await,
+    }
+}
+
+async fn run_on(
+    args: &Args,
+    store: impl StatusStore + StatusReader + Clone,
+) -> Result<ExitCode, BoxError> {
+    let correlation_id = format!("corr_{:012x}", fastrand::u64(..1 << 48));
+    let session_id = format!("session-{correlation_id}");
+    // A tracker waits for a table that cannot be reached at the moment. Here somebody
+    // sits in front of it, who would rather know.
+    store.get(&session_id).await?;
+
+    let agents = Agents::start(args.scenario, Pace(args.pace)).await?;
+    let tracker = tracking::tracker(store.clone()).start()?;
+    let orchestrator = tracking::orchestrator(&tracker, &agents, tracking::hyper_client());
+    let document =
+        Document { id: args.document.clone(), source_type: args.source.clone(), correlation_id };
+    let workflow = tracking::workflow(&tracker, &session_id, &document).start()?;
+    let result = watch(workflow, Show::new(args.json)?, orchestrator.process(&document)).await;
+    let interrupted = result.is_none();
+    if !args.json {
+        match result {
+            Some(Ok(Settlement::Matched)) => eprintln!("\nThe trade is matched."),
+            Some(Ok(Settlement::SentToReview)) => eprintln!("\nThe trade was sent to review."),
+            Some(Err(error)) => eprintln!("\nThe document was not processed: {error}"),
+            None => eprintln!("\nInterrupted."),
+        }
+    }
+
+    if let Err(error) = tracker.shutdown(Duration::from_secs(5)).await {
+        eprintln!("error: {error}");
+    }
+    let Some(item) = store.get(&session_id).await? else {
+        eprintln!("error: there is no item of {session_id}");
+        return Ok(ExitCode::from(1));
+    };
+    let text = if args.json {
+        serde_json::to_string(&item)?
+    } else {
+        eprintln!("The item in the store:\n");
+        serde_json::to_string_pretty(&item)?
+    };
+    match writeln!(io::stdout(), "{text}") {
+        // Whoever reads it, such as `head`, has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
+    if interrupted {
+        return Ok(ExitCode::from(130));
+    }
+    let differences = args.scenario.differences(&serde_json::to_value(&item)?);
+    for difference in &differences {
+        eprintln!("not as expected: {difference}");
+    }
+    Ok(ExitCode::from(u8::from(!differences.is_empty())))
+}
+
+/// Runs a workflow and shows it meanwhile; `None` if it was interrupted.
+async fn watch<T, E: std::fmt::Display>(
+    workflow: Workflow,
+    mut show: Show,
+    process: impl Future<Output = Result<T, E>>,
+) -> Option<Result<T, E>> {
+    let result = {
+        let mut run = pin!(workflow.clone().run(process));
+        let mut tick = tokio::time::interval(show::TICK);
+        loop {
+            tokio::select! {
+                result = &mut run => break Some(result),
+                _ = tick.tick() => show.update(&workflow.status()),
+                // Dropped, the workflow fails, and so does the call in flight.
+                _ = tokio::signal::ctrl_c() => break None,
+            }
+        }
+    };
+    show.finish(&workflow.status());
+    result
+}

@@ -1,0 +1,213 @@
+//! The example's program, run without delays in every scenario: four agents over real
+//! sockets, and what is in the store in the end.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail, in its helpers too")]
+
+mod contract;
+
+#[path = "../examples/orchestrator/agents.rs"]
+mod agents;
+#[path = "../examples/orchestrator/orchestrator.rs"]
+mod orchestrator;
+#[path = "../examples/orchestrator/scenario.rs"]
+mod scenario;
+#[path = "../examples/orchestrator/tracking.rs"]
+mod tracking;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::ValueEnum as _;
+use http_body_util::Full;
+use serde_json::{Value, json};
+use tower::{BoxError, service_fn};
+use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, StatusStore};
+
+use agents::{Agents, Pace};
+use orchestrator::{Document, Settlement};
+use scenario::Scenario;
+
+const SESSION: &str = "session-corr_abc123";
+const NAMES: [&str; 4] = ["pdfAdapter", "tradeExtraction", "tradeMatching", "exceptionManagement"];
+
+fn document() -> Document {
+    Document {
+        id: "FAB_26933659".to_owned(),
+        source_type: "BANK".to_owned(),
+        correlation_id: "corr_abc123".to_owned(),
+    }
+}
+
+/// Runs a scenario, and reads the item back.
+async fn run<S>(scenario: Scenario, store: S) -> (Result<Settlement, BoxError>, Value)
+where
+    S: StatusStore + StatusReader + Clone,
+{
+    let agents = Agents::start(scenario, Pace(0.0)).await.unwrap();
+    let tracker = tracking::tracker(store.clone()).start().unwrap();
+    let orchestrator = tracking::orchestrator(&tracker, &agents, tracking::hyper_client());
+    let document = document();
+    let workflow = tracking::workflow(&tracker, SESSION, &document);
+    let result = workflow.run(orchestrator.process(&document)).await;
+    tracker.shutdown(Duration::from_secs(10)).await.unwrap();
+    let item = store.get(SESSION).await.unwrap().expect("the item is saved");
+    (result, serde_json::to_value(item).unwrap())
+}
+
+/// Runs a scenario on each store, and checks what holds in all of them.
+async fn run_on_each_store(scenario: Scenario) -> Vec<(Result<Settlement, BoxError>, Value)> {
+    let runs = vec![
+        run(scenario, MemoryStore::new()).await,
+        run(scenario, DynamoDbStore::embedded_in_memory().unwrap()).await,
+    ];
+    for (result, item) in &runs {
+        contract::check(item, &NAMES);
+        assert_eq!(scenario.differences(item), Vec::<String>::new());
+        assert_eq!(item["sessionId"], SESSION);
+        assert_eq!(item["correlationId"], "corr_abc123");
+        assert_eq!(item["documentId"], "FAB_26933659");
+        assert_eq!(item["sourceType"], "BANK");
+        // What the orchestrator says of its failure is what the item says.
+        let error = result.as_ref().err().map(ToString::to_string);
+        assert_eq!(item.get("error").map(|error| error.as_str().unwrap().to_owned()), error);
+    }
+    runs
+}
+
+#[tokio::test]
+async fn matched_leaves_exception_management_pending() {
+    for (result, item) in run_on_each_store(Scenario::Matched).await {
+        assert_eq!(result.unwrap(), Settlement::Matched);
+        assert_eq!(item["overallStatus"], "completed");
+        let pending = json!({ "status": "pending", "activity": "No exceptions" });
+        assert_eq!(item["exceptionManagement"], pending);
+        let pdf = &item["pdfAdapter"];
+        assert_eq!(pdf["activity"], "Text extraction complete");
+        assert_eq!(pdf["calls"], 1);
+        assert_eq!(
+            pdf["tokenUsage"],
+            json!({ "inputTokens": 11_251, "outputTokens": 1_402, "totalTokens": 12_653 })
+        );
+        // Two calls of the model in one stream; input includes what came from the cache.
+        let extraction = &item["tradeExtraction"]["tokenUsage"];
+        assert_eq!(extraction["inputTokens"], 2_100 + 2_650);
+        assert_eq!(extraction["outputTokens"], 180 + 420);
+        assert_eq!(extraction["totalTokens"], 2_280 + 3_070);
+        assert_eq!(extraction["cacheReadInputTokens"], 1_800);
+        // Compressed.
+        assert_eq!(item["tradeMatching"]["tokenUsage"]["totalTokens"], 3_360);
+        assert_eq!(item["totalTokenUsage"]["totalTokens"], 12_653 + 5_350 + 3_360);
+    }
+}
+
+#[tokio::test]
+async fn review_calls_all_four() {
+    for (result, item) in run_on_each_store(Scenario::Review).await {
+        assert_eq!(result.unwrap(), Settlement::SentToReview);
+        assert_eq!(item["overallStatus"], "completed");
+        for name in NAMES {
+            assert_eq!(item[name]["status"], "success", "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_answers_500_is_an_error() {
+    for (_, item) in run_on_each_store(Scenario::AgentError).await {
+        assert_eq!(item["overallStatus"], "failed");
+        let extraction = &item["tradeExtraction"];
+        assert_eq!(extraction["errorType"], "http_500");
+        assert_eq!(extraction["error"], "The extraction model could not be loaded");
+        assert_eq!(extraction["activity"], "Trade extraction failed");
+        assert!(extraction.get("tokenUsage").is_none(), "unknown usage is absent, and not zero");
+        assert_eq!(item["tradeMatching"]["status"], "pending");
+    }
+}
+
+#[tokio::test]
+async fn an_error_inside_a_200_is_an_error() {
+    for (_, item) in run_on_each_store(Scenario::ErrorIn200).await {
+        let extraction = &item["tradeExtraction"];
+        assert_eq!(extraction["errorType"], "agent");
+        assert_eq!(extraction["error"], "No trade was found in the text of the document");
+        assert!(extraction.get("tokenUsage").is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_abandoned_is_cancelled_and_keeps_the_tokens_seen() {
+    for (_, item) in run_on_each_store(Scenario::Abandoned).await {
+        let extraction = &item["tradeExtraction"];
+        assert_eq!(extraction["errorType"], "cancelled");
+        assert_eq!(extraction["tokenUsage"]["totalTokens"], 2_280, "the first call of the model");
+        assert_eq!(item["tradeMatching"]["status"], "pending");
+    }
+}
+
+/// How many writes a run takes whose agents hand over at once.
+///
+/// Each call is held up until the write of the state before it has arrived, so that
+/// nothing depends on how fast the machine is but that an agent's end and the next one's
+/// start are within the gathering time.
+async fn writes(scenario: Scenario) -> usize {
+    let store = MemoryStore::new();
+    let agents = Agents::start(scenario, Pace(0.0)).await.unwrap();
+    let tracker =
+        tracking::tracker(store.clone()).gather(Duration::from_millis(300)).start().unwrap();
+    let (client, begun) = (tracking::hyper_client(), Arc::new(AtomicUsize::new(0)));
+    let held_up = {
+        let store = store.clone();
+        service_fn(move |request: http::Request<Full<Bytes>>| {
+            let (store, client) = (store.clone(), client.clone());
+            let call = begun.fetch_add(1, Ordering::SeqCst) + 1;
+            async move {
+                while store.history().len() < call {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                client.request(request).await
+            }
+        })
+    };
+    let orchestrator = tracking::orchestrator(&tracker, &agents, held_up);
+    let document = document();
+    let workflow = tracking::workflow(&tracker, SESSION, &document);
+    workflow.run(orchestrator.process(&document)).await.unwrap();
+    tracker.shutdown(Duration::from_secs(10)).await.unwrap();
+    store.history().len()
+}
+
+#[tokio::test]
+async fn four_agents_are_five_writes_and_three_are_four() {
+    assert_eq!(writes(Scenario::Review).await, 5);
+    assert_eq!(writes(Scenario::Matched).await, 4);
+}
+
+/// A session's item is not mixed up with another's, whatever else runs.
+#[tokio::test]
+async fn all_scenarios_at_once_on_one_store() {
+    let store = DynamoDbStore::embedded_in_memory().unwrap();
+    let tracker = tracking::tracker(store.clone()).start().unwrap();
+    let runs = Scenario::value_variants().iter().map(|&scenario| {
+        let tracker = &tracker;
+        async move {
+            let agents = Agents::start(scenario, Pace(0.01)).await.unwrap();
+            let orchestrator = tracking::orchestrator(tracker, &agents, tracking::hyper_client());
+            let document = document();
+            let session = format!("session-{scenario:?}");
+            let workflow = tracking::workflow(tracker, &session, &document);
+            // How it ends is in the item.
+            let _ = workflow.run(orchestrator.process(&document)).await;
+            (scenario, session)
+        }
+    });
+    let runs = futures_util::future::join_all(runs).await;
+    tracker.shutdown(Duration::from_secs(10)).await.unwrap();
+    for (scenario, session) in runs {
+        let item = store.get(&session).await.unwrap().expect("the item is saved");
+        let item = serde_json::to_value(item).unwrap();
+        contract::check(&item, &NAMES);
+        assert_eq!(scenario.differences(&item), Vec::<String>::new(), "{scenario:?}");
+    }
+}
