@@ -132,7 +132,7 @@ async fn a_header_maps_to_the_session_and_the_workflow_gives_it_back() {
 async fn a_closure_names_the_session_from_the_head_of_the_request() {
     let (tracker, store) = tracker();
     let layer = StatusLayer::new(&tracker, AGENT).session_from(|head| {
-        let name = head.uri.path().strip_prefix("/runs/")?;
+        let name = head.path.strip_prefix("/runs/")?;
         Some(format!("{}-{name}", head.method.as_str().to_lowercase()))
     });
     call(&layer, Request::post("http://agent/runs/7?x=y").body(()).unwrap()).await;
