@@ -11,7 +11,9 @@ use tower_agent_status::status::{AgentState, OverallStatus, TokenUsage};
 use tower_agent_status::store::MemoryStore;
 use tower_agent_status::{SessionId, StatusLayer, StatusTracker};
 
-use crate::support::{AGENT, builder, id, of_session, stored, ticking_clock};
+use crate::support::{
+    AGENT, assert_contract_of_history, builder, id, of_session, stored, ticking_clock,
+};
 use crate::warnings::Warnings;
 
 const ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -67,6 +69,7 @@ async fn assert_called(tracker: &StatusTracker, store: &MemoryStore, session: &s
     let agent = status.agent(AGENT).unwrap();
     assert_eq!((agent.state, agent.calls), (AgentState::Success, 1), "{session}");
     assert_eq!(agent.token_usage, Some(TokenUsage::new(3, 4)));
+    assert_contract_of_history(store);
 }
 
 /// Nothing at all is known of any session.
