@@ -261,3 +261,83 @@ async fn beyond_the_limit_calls_pass_untracked() {
     assert!(store.status("third").is_none());
     assert_four_succeeded(&store.status("fourth").unwrap());
 }
+
+/// A stream that tells its usage before its end: the figures of each event are cumulative.
+fn anthropic_event(name: &str, output: u64) -> String {
+    let usage = match name {
+        "message_start" => {
+            format!(r#""message":{{"usage":{{"input_tokens":50,"output_tokens":{output}}}}}"#)
+        }
+        _ => format!(r#""usage":{{"output_tokens":{output}}}"#),
+    };
+    format!("event: {name}\ndata: {{\"type\":\"{name}\",{usage}}}\n\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_grow_in_the_table_while_a_stream_runs() {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).start().unwrap();
+    let workflow = tracker.workflow("s").start().unwrap();
+    let (pieces, body) = tokio::sync::mpsc::unbounded_channel::<String>();
+    let body = std::sync::Mutex::new(Some(body));
+    let client = StatusLayer::new(&tracker, "a").layer(service_fn(move |_: Request<()>| {
+        let body = body.lock().unwrap().take().unwrap();
+        let frames = futures_util::stream::unfold(body, |mut body| async {
+            let piece = body.recv().await?;
+            Some((Ok::<_, Infallible>(http_body::Frame::data(bytes::Bytes::from(piece))), body))
+        });
+        let response = Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(http_body_util::StreamBody::new(frames))
+            .unwrap();
+        std::future::ready(Ok::<_, Infallible>(response))
+    }));
+    let response = workflow.scope(client.oneshot(Request::new(()))).await.unwrap();
+    let mut body = Box::pin(response.into_body());
+    let mut seen = Vec::new();
+    for (name, output) in [("message_start", 1), ("message_delta", 20), ("message_delta", 300)] {
+        pieces.send(anthropic_event(name, output)).unwrap();
+        http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
+        // Longer than changes are gathered.
+        sleep(Duration::from_millis(50)).await;
+        let agent = store.status("s").unwrap().agent("a").unwrap().clone();
+        assert_eq!((agent.state, agent.calls), (AgentState::InProgress, 0));
+        seen.push(agent.token_usage.unwrap().total_tokens.unwrap());
+    }
+    assert_eq!(seen, [51, 70, 350]);
+    let writes = store.history().len();
+    // Many figures within the gathering time are one write.
+    for output in 301..=400 {
+        pieces.send(anthropic_event("message_delta", output)).unwrap();
+        http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
+    }
+    pieces.send("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n".to_owned()).unwrap();
+    http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
+    workflow.complete();
+    tracker.flush().await.unwrap();
+    assert_eq!(store.history().len(), writes + 1);
+    let agent = store.status("s").unwrap().agent("a").unwrap().clone();
+    assert_eq!((agent.state, agent.calls), (AgentState::Success, 1));
+    assert_eq!(agent.token_usage, Some(TokenUsage::new(50, 400)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_ends_leaves_a_session_that_is_seen_to_be_stalled() {
+    let store = MemoryStore::new();
+    let now = paused_clock();
+    let (tracker, recorder) = builder(store.clone()).build().unwrap();
+    let recorder = tokio::spawn(recorder);
+    let workflow = tracker.workflow("s").start().unwrap();
+    tracker.flush().await.unwrap();
+    let heartbeat = Duration::from_secs(30);
+    sleep(Duration::from_secs(300)).await;
+    let is_stalled =
+        |store: &MemoryStore| store.status("s").unwrap().is_stalled(now().into(), heartbeat);
+    assert!(!is_stalled(&store));
+    recorder.abort();
+    sleep(heartbeat * 2).await;
+    assert!(!is_stalled(&store));
+    sleep(heartbeat * 2).await;
+    assert!(is_stalled(&store));
+    drop(workflow);
+}

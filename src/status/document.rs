@@ -194,6 +194,15 @@ impl WorkflowStatus {
         self.agents.iter().map(|(name, agent)| (&**name, agent))
     }
 
+    /// Whether the workflow has missed three heartbeats of this length (30 s unless
+    /// [set](crate::StatusTrackerBuilder::heartbeat)) without having finished: its
+    /// process has ended, or cannot reach the table.
+    #[must_use]
+    pub fn is_stalled(&self, now: Timestamp, heartbeat: Duration) -> bool {
+        !self.overall_status.is_finished()
+            && now.since(self.last_updated) >= heartbeat.saturating_mul(3)
+    }
+
     /// The sum over the agents; zero where nothing is known yet. It is always computed,
     /// never kept, so that it cannot differ from its parts.
     #[must_use]

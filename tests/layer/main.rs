@@ -10,6 +10,7 @@ mod agents;
 mod corpus;
 mod end_of_call;
 mod poll_ready;
+mod reqwest;
 mod session;
 mod support;
 #[path = "../store/warnings.rs"]

@@ -1,0 +1,198 @@
+//! The same tracking in a reqwest-middleware client.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{Extensions, Response};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
+use tower_agent_status::status::{AgentState, TokenUsage, WorkflowStatus};
+use tower_agent_status::store::MemoryStore;
+use tower_agent_status::{StatusMiddleware, StatusTracker};
+
+use crate::support::agent::{AgentBody, MockAgent, data, piped, whole};
+use crate::support::{builder, id};
+
+const ANSWER: &str = r#"{"success": true, "token_usage": {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7}}"#;
+
+struct Stack {
+    tracker: StatusTracker,
+    store: MemoryStore,
+    client: ClientWithMiddleware,
+}
+
+fn stack() -> Stack {
+    stack_with(|client, status| client.with(status))
+}
+
+fn stack_with(stack: impl FnOnce(ClientBuilder, StatusMiddleware) -> ClientBuilder) -> Stack {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).start().unwrap();
+    let status = StatusMiddleware::new(&tracker, "a");
+    let client = stack(ClientBuilder::new(::reqwest::Client::new()), status).build();
+    Stack { tracker, store, client }
+}
+
+impl Stack {
+    async fn stored(&self) -> WorkflowStatus {
+        self.tracker.flush().await.unwrap();
+        self.store.status("s").unwrap()
+    }
+}
+
+fn answer(status: u16, body: AgentBody) -> Response<AgentBody> {
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/json")
+        .body(body)
+        .unwrap()
+}
+
+async fn agent(status: u16, body: &'static str) -> MockAgent {
+    MockAgent::start(move |_| async move { answer(status, whole(body)) }).await
+}
+
+#[tokio::test]
+async fn the_response_is_what_it_is_without_the_middleware() {
+    let agent = agent(200, ANSWER).await;
+    let stack = stack();
+    let url = agent.url("/invocations?key=secret");
+    let bare = ::reqwest::Client::new().get(&url).send().await.unwrap();
+    let tracked = stack.client.get(&url).with_extension(id("s")).send().await.unwrap();
+    assert_eq!(tracked.url(), bare.url());
+    assert_eq!(tracked.url().as_str(), url);
+    assert_eq!(tracked.status(), bare.status());
+    assert_eq!(tracked.version(), bare.version());
+    assert_eq!(tracked.remote_addr(), bare.remote_addr());
+    assert_eq!(tracked.content_length(), bare.content_length());
+    assert_eq!(tracked.content_length(), Some(u64::try_from(ANSWER.len()).unwrap()));
+    assert_eq!(tracked.headers(), bare.headers());
+    assert_eq!(tracked.bytes().await.unwrap(), bare.bytes().await.unwrap());
+
+    let status = stack.stored().await;
+    let agent = status.agent("a").unwrap();
+    assert_eq!((agent.state, agent.calls), (AgentState::Success, 1));
+    assert_eq!(agent.token_usage, Some(TokenUsage::new(5, 2)));
+}
+
+#[tokio::test]
+async fn a_call_without_a_session_is_untouched() {
+    let agent = agent(200, ANSWER).await;
+    let stack = stack();
+    let response = stack.client.get(agent.url("/")).send().await.unwrap();
+    assert_eq!(response.text().await.unwrap(), ANSWER);
+    stack.tracker.flush().await.unwrap();
+    assert!(stack.store.history().is_empty());
+}
+
+#[tokio::test]
+async fn an_error_status_counts_though_its_body_is_not_read() {
+    let agent = agent(500, r#"{"error": "no model"}"#).await;
+    let stack = stack();
+    let response = stack.client.get(agent.url("/")).with_extension(id("s")).send().await.unwrap();
+    assert!(response.error_for_status().is_err());
+    let status = stack.stored().await;
+    let error = status.agent("a").unwrap().error.clone().unwrap();
+    assert_eq!(error.class, "http_500");
+}
+
+#[tokio::test]
+async fn a_body_dropped_half_way_is_cancelled() {
+    let (pipe, body) = piped();
+    let body = std::sync::Mutex::new(Some(body));
+    let agent = MockAgent::start(move |_| {
+        let body = body.lock().unwrap().take().unwrap();
+        async move { answer(200, body) }
+    })
+    .await;
+    let stack = stack();
+    pipe.send(data("{\"success\":")).await.unwrap();
+    let mut response =
+        stack.client.get(agent.url("/")).with_extension(id("s")).send().await.unwrap();
+    assert_eq!(response.chunk().await.unwrap().unwrap(), "{\"success\":");
+    drop(response);
+    let status = stack.stored().await;
+    assert_eq!(status.agent("a").unwrap().error.clone().unwrap().class, "cancelled");
+}
+
+#[tokio::test]
+async fn a_failure_says_its_cause_and_no_secret() {
+    let stack = stack();
+    // Port 1 of this machine: nobody listens there.
+    let url = "http://user:password@127.0.0.1:1/invocations?key=secret";
+    let request = stack.client.get(url).with_extension(id("s"));
+    let error = request.send().await.unwrap_err();
+    assert!(error.is_connect());
+    let status = stack.stored().await;
+    let error = status.agent("a").unwrap().error.clone().unwrap();
+    assert_eq!(error.class, "transport");
+    let message = error.message.as_str();
+    assert!(message.contains("refused"), "{message}");
+    for secret in ["secret", "password", "user", "key="] {
+        assert!(!message.contains(secret), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_time_out_of_the_client_is_a_timeout_for_both() {
+    let agent = MockAgent::start(|_| std::future::pending::<Response<AgentBody>>()).await;
+    let stack = stack();
+    let request = stack.client.get(agent.url("/")).with_extension(id("s"));
+    let error = request.timeout(Duration::from_millis(1)).send().await.unwrap_err();
+    assert!(error.is_timeout());
+    let status = stack.stored().await;
+    assert_eq!(status.agent("a").unwrap().error.clone().unwrap().class, "timeout");
+}
+
+/// Sends a request again until it is answered with a success.
+struct Again;
+
+#[async_trait::async_trait]
+impl Middleware for Again {
+    async fn handle(
+        &self,
+        request: ::reqwest::Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> reqwest_middleware::Result<::reqwest::Response> {
+        loop {
+            let attempt = request.try_clone().unwrap();
+            let response = next.clone().run(attempt, extensions).await?;
+            if response.status().is_success() {
+                return Ok(response);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn inside_a_retry_every_attempt_is_a_call_and_outside_the_last_one() {
+    for (inside, calls) in [(true, 3), (false, 1)] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let agent = MockAgent::start(move |_| {
+            let status = if count.fetch_add(1, Ordering::SeqCst) < 2 { 503 } else { 200 };
+            async move { answer(status, whole(ANSWER)) }
+        })
+        .await;
+        let stack = stack_with(|client, status| match inside {
+            true => client.with(Again).with(status),
+            false => client.with(status).with(Again),
+        });
+        let request = stack.client.get(agent.url("/")).with_extension(id("s"));
+        assert_eq!(request.send().await.unwrap().text().await.unwrap(), ANSWER);
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+        let status = stack.stored().await;
+        let agent = status.agent("a").unwrap();
+        assert_eq!((agent.state, agent.calls), (AgentState::Success, calls), "inside: {inside}");
+    }
+}
+
+#[tokio::test]
+async fn nested_middlewares_of_one_tracker_are_one_call() {
+    let agent = agent(200, ANSWER).await;
+    let stack = stack_with(|client, status| client.with(status.clone()).with(status));
+    let request = stack.client.get(agent.url("/")).with_extension(id("s"));
+    request.send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(stack.stored().await.agent("a").unwrap().calls, 1);
+}
