@@ -5,17 +5,82 @@
 //! step takes the value, and dropping it is an outcome too, so there is exactly one.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use bytes::Buf;
-use http::response::Parts;
+use http::{Extensions, HeaderMap, StatusCode};
 
-use crate::agent::Agent;
-use crate::session::{RequestHead, SessionId};
+use crate::agent::{Agent, InvalidName};
+use crate::session::{RequestHead, SessionSource};
 use crate::status::{CallError, Outcome};
-use crate::tracker::{Hub, TrackedCall};
+use crate::tracker::{StatusTracker, TrackedCall};
 use crate::usage::{End, Head, PathHint, Progress, UsageReader};
 
-use std::sync::Arc;
+/// Whose calls a client makes: what every kind of client stack needs to start one.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    tracker: StatusTracker,
+    agent: Arc<Agent>,
+    /// Where to look when neither the request's extensions nor a scope name a session.
+    pub(crate) source: SessionSource,
+}
+
+impl Caller {
+    pub(crate) fn new(tracker: &StatusTracker, agent: &str) -> Result<Self, InvalidName> {
+        let agent = tracker.hub().agent(agent)?;
+        Ok(Self { tracker: tracker.clone(), agent, source: SessionSource::default() })
+    }
+
+    /// A call starts, if its request names a session and no layer around has started it.
+    /// The request of a call that starts is to be [marked](Self::mark).
+    pub(crate) fn start(&self, request: RequestHead<'_>) -> Option<Call> {
+        let hub = self.tracker.hub();
+        if request.extensions.get::<Owned>().is_some_and(|mark| mark.is_by(self.mark_of())) {
+            return None;
+        }
+        let session = match self.source.resolve(request) {
+            Ok(session) => session?,
+            Err(error) => {
+                hub.warn_of_invalid_session(&error);
+                return None;
+            }
+        };
+        let tracked = hub.session(&session)?.start_call(&self.agent);
+        Some(Call { tracked: Some(tracked), path: PathHint::new(request.path) })
+    }
+
+    /// Marks a request, so that no layer further in starts its call again.
+    pub(crate) fn mark(&self, extensions: &mut Extensions) {
+        let around = extensions.remove::<Owned>().map(Box::new);
+        extensions.insert(Owned { tracker: self.mark_of(), around });
+    }
+
+    /// Takes this layer's mark off again.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn unmark(&self, extensions: &mut Extensions) {
+        if let Some(around) = extensions.remove::<Owned>().and_then(|mark| mark.around) {
+            extensions.insert(*around);
+        }
+    }
+
+    fn mark_of(&self) -> usize {
+        Arc::as_ptr(self.tracker.hub()).addr()
+    }
+}
+
+/// Marks a request whose call a layer has started: of nested layers of one tracker the
+/// outermost owns the call. Layers of several trackers may be nested in any order.
+#[derive(Clone)]
+struct Owned {
+    tracker: usize,
+    around: Option<Box<Self>>,
+}
+
+impl Owned {
+    fn is_by(&self, tracker: usize) -> bool {
+        self.tracker == tracker || self.around.as_ref().is_some_and(|mark| mark.is_by(tracker))
+    }
+}
 
 /// A call that waits for the head of its response.
 pub(crate) struct Call {
@@ -25,23 +90,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// A call of this agent starts; `None` if there is no room for its session.
-    pub(crate) fn start(
-        hub: &Arc<Hub>,
-        session: &SessionId,
-        agent: &Agent,
-        request: RequestHead<'_>,
-    ) -> Option<Self> {
-        let path = PathHint::new(request.uri.path());
-        let tracked = hub.session(session)?.start_call(agent);
-        Some(Self { tracked: Some(tracked), path })
-    }
-
     /// The head of the response has arrived.
-    pub(crate) fn answered(mut self, head: &Parts) -> Option<Answer> {
+    pub(crate) fn answered(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Answer> {
         let tracked = self.tracked.take()?;
-        let header = |name: &str| head.headers.get(name)?.to_str().ok();
-        let status = head.status.as_u16();
+        let header = |name: &str| headers.get(name)?.to_str().ok();
+        let status = status.as_u16();
         let reader = UsageReader::new(&Head { status, path: self.path, header: &header });
         Some(Answer { open: Some(Open { tracked, reader }) })
     }

@@ -42,7 +42,7 @@ where
         Poll::Ready(match result {
             Ok(response) => {
                 let (head, body) = response.into_parts();
-                let answer = call.and_then(|call| call.answered(&head));
+                let answer = call.and_then(|call| call.answered(head.status, &head.headers));
                 Ok(Response::from_parts(head, StatusBody::new(body, answer)))
             }
             Err(error) => {

@@ -1,11 +1,10 @@
 //! [`StatusLayer`]: what is put into an agent's client stack.
 
-use std::sync::Arc;
-
 use http::HeaderName;
 use tower_layer::Layer;
 
-use crate::agent::{Agent, InvalidName};
+use crate::agent::InvalidName;
+use crate::call::Caller;
 use crate::service::Status;
 use crate::session::{RequestHead, SessionSource};
 use crate::tracker::StatusTracker;
@@ -25,9 +24,7 @@ use crate::tracker::StatusTracker;
 /// ```
 #[derive(Clone, Debug)]
 pub struct StatusLayer {
-    tracker: StatusTracker,
-    agent: Arc<Agent>,
-    source: SessionSource,
+    caller: Caller,
 }
 
 impl StatusLayer {
@@ -52,8 +49,7 @@ impl StatusLayer {
     ///
     /// If the name cannot be used.
     pub fn try_new(tracker: &StatusTracker, agent: &str) -> Result<Self, InvalidName> {
-        let agent = tracker.hub().agent(agent)?;
-        Ok(Self { tracker: tracker.clone(), agent, source: SessionSource::default() })
+        Ok(Self { caller: Caller::new(tracker, agent)? })
     }
 
     /// Takes the session from a header, where neither the request's extensions nor a
@@ -81,7 +77,7 @@ impl StatusLayer {
         name: HeaderName,
         to_session_id: impl Fn(&str) -> String + Send + Sync + 'static,
     ) -> Self {
-        self.source = SessionSource::from_header(name, to_session_id);
+        self.caller.source = SessionSource::from_header(name, to_session_id);
         self
     }
 
@@ -94,7 +90,7 @@ impl StatusLayer {
         mut self,
         from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.source = SessionSource::from_fn(from);
+        self.caller.source = SessionSource::from_fn(from);
         self
     }
 }
@@ -103,6 +99,6 @@ impl<S> Layer<S> for StatusLayer {
     type Service = Status<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Status::new(inner, self.tracker.clone(), Arc::clone(&self.agent), self.source.clone())
+        Status::new(inner, self.caller.clone())
     }
 }

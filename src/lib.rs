@@ -133,6 +133,8 @@
 //! | --- | --- | --- |
 //! | `dynamodb` | yes | [`store::DynamoDbStore`], through the AWS SDK |
 //! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies |
+//! | `reqwest` | | [`StatusMiddleware`] for reqwest-middleware clients |
+//! | `cli` | | the command `tower-agent-status inspect` |
 //! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file |
 //!
 //! Without default features no AWS crate, no SQLite and no decoder is compiled.
@@ -144,6 +146,9 @@ mod call;
 mod future;
 mod layer;
 mod recorder;
+#[cfg(feature = "reqwest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
+mod reqwest;
 mod service;
 mod session;
 pub mod status;
@@ -152,6 +157,9 @@ mod tracker;
 pub mod usage;
 mod workflow;
 
+#[cfg(feature = "reqwest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
+pub use crate::reqwest::StatusMiddleware;
 pub use agent::{Agent, InvalidName};
 pub use body::StatusBody;
 pub use future::ResponseFuture;

@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-use http::{Extensions, HeaderMap, HeaderName, Method, Uri};
+use http::{Extensions, HeaderMap, HeaderName, Method};
 
 /// The name of one run of an orchestrator, and the key of its item in the table.
 ///
@@ -130,11 +130,14 @@ tokio::task_local! {
 
 /// A request without its body, for closures that tell its session.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct RequestHead<'a> {
     /// The request's method.
     pub method: &'a Method,
-    /// The request's URI.
-    pub uri: &'a Uri,
+    /// The host of the request's URI, where it names one.
+    pub host: Option<&'a str>,
+    /// The path of the request's URI, without the query.
+    pub path: &'a str,
     /// The request's headers.
     pub headers: &'a HeaderMap,
     /// The request's extensions.
@@ -146,7 +149,8 @@ impl<'a> RequestHead<'a> {
     pub fn new<B>(request: &'a http::Request<B>) -> Self {
         Self {
             method: request.method(),
-            uri: request.uri(),
+            host: request.uri().host(),
+            path: request.uri().path(),
             headers: request.headers(),
             extensions: request.extensions(),
         }

@@ -22,7 +22,7 @@ use tower_agent_status::{Status, StatusBody, StatusLayer, StatusTracker};
 
 use crate::support::agent::{
     AgentBody, HttpClient, MockAgent, Received, chain, client, data, http2_client, piped,
-    raw_agent, receive, whole,
+    raw_agent, receive, receive_and, whole,
 };
 use crate::support::scripted::trailers;
 use crate::support::{
@@ -289,50 +289,54 @@ async fn a_client_that_drops_the_stream_early_has_cancelled_the_call() {
 }
 
 /// What a caller without the layer and one with it receive of an agent that breaks off.
-async fn break_both(stack: &Stack, url: &str, go_on: Option<Arc<Notify>>) -> Received {
-    let read = |response: Response<_>| {
-        let go_on = go_on.clone();
-        async move {
-            if let Some(go_on) = go_on {
-                go_on.notify_one();
-            }
-            receive(response).await
-        }
-    };
+/// It says after each piece how many bytes it has.
+async fn break_both(stack: &Stack, url: &str, say: impl Fn(usize)) -> Received {
     let bare = client().oneshot(plain_request(Method::GET, url)).await.unwrap();
-    let expected = read(bare.map(|body| body.boxed())).await;
+    let expected = receive_and(bare, &say).await;
     let request = of_session(SESSION, plain_request(Method::GET, url));
     let response = stack.client.clone().oneshot(request).await.unwrap();
-    let received = read(response.map(|body| body.boxed())).await;
+    let received = receive_and(response, &say).await;
     assert_eq!(received, expected);
     assert!(received.error.is_some(), "{received:?}");
     received
 }
 
+/// The call has failed, and what a person reads says why as the caller's error does.
+async fn assert_broken(stack: &Stack, received: &Received, total: Json, usage: Json) {
+    let item = stored(&stack.tracker, &stack.store, SESSION).await;
+    let message = shape(&item)[AGENT]["error"].as_str().unwrap().to_owned();
+    assert!(!message.is_empty());
+    assert!(received.error.as_ref().unwrap().starts_with(&message), "{message}");
+    let agent = failure(1, "transport", &message, usage);
+    stack.assert_stored(SESSION, "processing", total, agent).await;
+}
+
 #[tokio::test]
-async fn a_connection_that_is_reset_half_way_is_an_error_of_the_transport() {
+async fn a_connection_that_is_reset_half_way_is_an_error_and_keeps_its_tokens() {
     let stack = stack();
-    let go_on = Arc::new(Notify::new());
-    let wait = Arc::clone(&go_on);
+    let arrived = Arc::new(Notify::new());
+    let wait = Arc::clone(&arrived);
     let url = raw_agent(move |mut connection| {
         let wait = Arc::clone(&wait);
         async move {
             connection.request().await;
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9999\r\n\r\n";
-            connection.send(head).await;
-            // The head has arrived: it is not lost with the connection.
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9999\r\n";
+            connection.send(&format!("{head}\r\n{MESSAGE_START}")).await;
+            // What has arrived is not lost with the connection.
             wait.notified().await;
             connection.reset();
         }
     })
     .await;
-    let received = break_both(&stack, &url, Some(go_on)).await;
-    assert!(received.body.is_empty());
-    let item = stored(&stack.tracker, &stack.store, SESSION).await;
-    let message = shape(&item)[AGENT]["error"].as_str().unwrap().to_owned();
-    let agent = failure(1, "transport", &message, json!({}));
-    stack.assert_stored(SESSION, "processing", nothing(), agent).await;
-    assert!(!message.is_empty());
+    let say = |bytes| {
+        if bytes == MESSAGE_START.len() {
+            arrived.notify_one();
+        }
+    };
+    let received = break_both(&stack, &url, say).await;
+    assert_eq!(received.body, MESSAGE_START.as_bytes());
+    assert_broken(&stack, &received, tokens(25, 1), used(25, 1)).await;
 }
 
 #[tokio::test]
@@ -346,14 +350,9 @@ async fn a_chunked_stream_that_is_cut_keeps_its_tokens_and_is_an_error_of_the_tr
         connection.send(&format!("{head}{chunk}")).await;
     })
     .await;
-    let received = break_both(&stack, &url, None).await;
+    let received = break_both(&stack, &url, |_| {}).await;
     assert_eq!(received.body, format!("{MESSAGE_START}event: mess").as_bytes());
-    let item = stored(&stack.tracker, &stack.store, SESSION).await;
-    let message = shape(&item)[AGENT]["error"].as_str().unwrap().to_owned();
-    let agent = failure(1, "transport", &message, used(25, 1));
-    stack.assert_stored(SESSION, "processing", tokens(25, 1), agent).await;
-    // What a person reads tells what happened.
-    assert!(received.error.unwrap().contains(&message));
+    assert_broken(&stack, &received, tokens(25, 1), used(25, 1)).await;
 }
 
 #[tokio::test]
@@ -365,12 +364,9 @@ async fn a_body_shorter_than_its_length_is_an_error_of_the_transport() {
         connection.send(&format!("{head}\r\n{ANSWER}")).await;
     })
     .await;
-    let received = break_both(&stack, &url, None).await;
+    let received = break_both(&stack, &url, |_| {}).await;
     assert_eq!(received.body, ANSWER.as_bytes());
-    let item = stored(&stack.tracker, &stack.store, SESSION).await;
-    let agent = shape(&item)[AGENT].clone();
-    assert_eq!(agent["errorType"], "transport");
-    assert_eq!(agent["tokenUsage"], tokens(1500, 500));
+    assert_broken(&stack, &received, tokens(1500, 500), used(1500, 500)).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Every way in which a call can end, poll by poll: one outcome each, at its moment.
 
 use std::fmt;
-use std::future::{Future, pending};
+use std::future::{Future, pending, ready};
 use std::io::IoSlice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes};
 use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
+use proptest::prelude::*;
 use tower::{Layer, Service, service_fn};
 use tower_agent_status::status::{AgentState, AgentStatus, TokenUsage, Value};
 use tower_agent_status::store::MemoryStore;
@@ -18,7 +19,9 @@ use tower_agent_status::{StatusLayer, StatusTracker};
 
 use crate::support::scripted::Step::{Data, End, Error, Panic, Pending, Trailers};
 use crate::support::scripted::{Scripted, Step};
-use crate::support::{AGENT, SESSION, builder, of_session, stored, ticking_clock};
+use crate::support::{
+    AGENT, SESSION, assert_contract_of_history, builder, of_session, stored, ticking_clock,
+};
 
 const JSON: &str = "application/json";
 const SSE: &str = "text/event-stream";
@@ -135,6 +138,8 @@ fn cases() -> Vec<Case> {
         )
         .told_after(3)
         .usage(1500, 500),
+        case("a whole document, dropped before its end", chunked(JSON, &ANSWER), Polls(2))
+            .usage(1500, 500),
         case("dropped early", chunked(SSE, &[MESSAGE_START, MESSAGE_DELTA]), Polls(1))
             .error("cancelled", GAVE_UP)
             .usage(25, 1),
@@ -276,6 +281,7 @@ async fn run(case: Case) {
         .filter(|agent| agent.as_map().unwrap().get("completedAt").is_some())
         .collect();
     assert_eq!(ends.len(), 1, "one end is written: {ends:?}");
+    assert_contract_of_history(&store);
 }
 
 /// Makes the call and ends it as the caller does; gives the agent's state at the moment at
@@ -392,6 +398,79 @@ fn assert_outcome(case: &Case, agent: &AgentStatus) {
         }
         (found, expected) => panic!("the error is {found:?}, and not {expected:?}"),
     }
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let steps = [
+        ANSWER[0],
+        ANSWER[1],
+        CHUNK,
+        USAGE,
+        DONE,
+        MESSAGE_START,
+        MESSAGE_DELTA,
+        MESSAGE_STOP,
+        RATE_LIMIT,
+        Data(""),
+        Data("\u{0}no format\r\n"),
+        Trailers,
+        Pending,
+        Error("told to fail"),
+        End,
+    ];
+    prop::sample::select(steps.to_vec())
+}
+
+proptest! {
+    /// A failing script is printed by proptest, with its seed.
+    #[test]
+    fn whatever_a_body_does_it_passes_unchanged_and_its_call_ends_once(
+        steps in prop::collection::vec(any_step(), 0..8),
+        knows_length: bool,
+        status in prop::sample::select(vec![200_u16, 204, 404]),
+        content_type in prop::sample::select(vec![JSON, SSE, "", "application/x-ndjson"]),
+        polls in 0..10_usize,
+    ) {
+        let body = if knows_length { Scripted::sized(&steps) } else { Scripted::chunked(&steps) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(pass_unchanged(status, content_type, body, polls));
+    }
+}
+
+/// Polls the body so often, together with one that no layer has seen, and drops it.
+async fn pass_unchanged(status: u16, content_type: &'static str, body: Scripted, polls: usize) {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).clock(ticking_clock()).start().unwrap();
+    let mut bare = Box::pin(body.clone());
+    let mut service = StatusLayer::new(&tracker, AGENT).layer(service_fn(|_: Request<()>| {
+        let response = Response::builder().status(status).header("content-type", content_type);
+        ready(response.body(body.clone()))
+    }));
+    let response = service.call(of_session(SESSION, Request::new(()))).await.unwrap();
+    let mut tracked = Box::pin(response.into_body());
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut end = None;
+    for poll in 0..=polls {
+        assert_eq!(tracked.is_end_stream(), bare.is_end_stream());
+        assert_eq!(show(&tracked.size_hint()), show(&bare.size_hint()));
+        let agent = look(&tracker);
+        match &end {
+            Some(end) => assert_eq!(agent, *end),
+            None if agent.state == AgentState::InProgress => assert_eq!(agent.calls, 0),
+            None => end = Some(agent),
+        }
+        if poll < polls {
+            let frame = tracked.as_mut().poll_frame(&mut cx);
+            assert_eq!(show(&frame), show(&bare.as_mut().poll_frame(&mut cx)));
+        }
+    }
+    drop(tracked);
+    let agent = look(&tracker);
+    assert_eq!(agent.calls, 1);
+    assert!(matches!(agent.state, AgentState::Success | AgentState::Error));
+    assert!(end.is_none_or(|end| end == agent));
+    stored(&tracker, &store, SESSION).await;
+    assert_contract_of_history(&store);
 }
 
 /// One piece of data that lies in memory in several slices.

@@ -4,6 +4,7 @@
 //! belongs to, `agents` and `corpus` talk to mocked agents over real sockets.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(clippy::needless_pass_by_value, reason = "what is expected is written in place")]
 
 mod agents;
 mod corpus;

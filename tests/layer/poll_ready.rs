@@ -10,9 +10,12 @@ use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok
 use tower::{Layer, Service};
 use tower_agent_status::status::AgentState;
 use tower_agent_status::store::MemoryStore;
-use tower_agent_status::{Status, StatusLayer, StatusTracker};
+use tower_agent_status::{
+    ResponseFuture, Status, StatusBody, StatusLayer, StatusTracker, Workflow,
+};
 use tower_test::mock::{Handle, Mock, Spawn, spawn_layer};
 
+use crate::support::agent::HttpClient;
 use crate::support::{AGENT, SESSION, builder, of_session, stored, ticking_clock};
 
 type Agent = Mock<Request<()>, Response<String>>;
@@ -165,6 +168,18 @@ async fn the_inner_service_can_be_reached_and_taken_back() {
     *service.get_mut() += 1;
     assert_eq!(*service.get_ref(), 8);
     assert_eq!(service.into_inner(), 8);
+}
+
+/// Callers move these between threads, and keep them in types of their own that do.
+#[test]
+fn what_the_layer_is_made_of_can_be_sent_and_shared() {
+    fn is_sent_and_shared<T: Send + Sync + Unpin + fmt::Debug + 'static>() {}
+    is_sent_and_shared::<StatusLayer>();
+    is_sent_and_shared::<StatusTracker>();
+    is_sent_and_shared::<Workflow>();
+    is_sent_and_shared::<Status<HttpClient>>();
+    is_sent_and_shared::<StatusBody<hyper::body::Incoming>>();
+    is_sent_and_shared::<ResponseFuture<Ready<()>>>();
 }
 
 #[derive(Debug, PartialEq)]

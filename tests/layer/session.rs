@@ -11,7 +11,9 @@ use tower_agent_status::status::{AgentState, OverallStatus, TokenUsage};
 use tower_agent_status::store::MemoryStore;
 use tower_agent_status::{SessionId, StatusLayer, StatusTracker};
 
-use crate::support::{AGENT, builder, id, of_session, stored, ticking_clock};
+use crate::support::{
+    AGENT, assert_contract_of_history, builder, id, of_session, stored, ticking_clock,
+};
 use crate::warnings::Warnings;
 
 const ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -67,6 +69,7 @@ async fn assert_called(tracker: &StatusTracker, store: &MemoryStore, session: &s
     let agent = status.agent(AGENT).unwrap();
     assert_eq!((agent.state, agent.calls), (AgentState::Success, 1), "{session}");
     assert_eq!(agent.token_usage, Some(TokenUsage::new(3, 4)));
+    assert_contract_of_history(store);
 }
 
 /// Nothing at all is known of any session.
@@ -132,7 +135,7 @@ async fn a_header_maps_to_the_session_and_the_workflow_gives_it_back() {
 async fn a_closure_names_the_session_from_the_head_of_the_request() {
     let (tracker, store) = tracker();
     let layer = StatusLayer::new(&tracker, AGENT).session_from(|head| {
-        let name = head.uri.path().strip_prefix("/runs/")?;
+        let name = head.path.strip_prefix("/runs/")?;
         Some(format!("{}-{name}", head.method.as_str().to_lowercase()))
     });
     call(&layer, Request::post("http://agent/runs/7?x=y").body(()).unwrap()).await;

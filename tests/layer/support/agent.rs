@@ -236,6 +236,14 @@ pub(crate) async fn receive<B>(response: Response<B>) -> Received
 where
     B: Body<Data = Bytes, Error: std::error::Error>,
 {
+    receive_and(response, |_| {}).await
+}
+
+/// Reads a response to its end, and says after each piece how many bytes there are.
+pub(crate) async fn receive_and<B>(response: Response<B>, say: impl Fn(usize)) -> Received
+where
+    B: Body<Data = Bytes, Error: std::error::Error>,
+{
     let (head, body) = response.into_parts();
     let mut body = Box::pin(body);
     let mut received = Received {
@@ -248,7 +256,10 @@ where
     };
     while let Some(frame) = body.frame().await {
         match frame.map(Frame::into_data) {
-            Ok(Ok(data)) => received.body.extend_from_slice(&data),
+            Ok(Ok(data)) => {
+                received.body.extend_from_slice(&data);
+                say(received.body.len());
+            }
             Ok(Err(frame)) => received.trailers = frame.into_trailers().ok(),
             Err(error) => {
                 received.error = Some(chain(&error));

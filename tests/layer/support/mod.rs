@@ -4,12 +4,13 @@ pub(crate) mod agent;
 pub(crate) mod contract;
 pub(crate) mod scripted;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value as Json, json};
 use tower_agent_status::status::{Item, Value};
-use tower_agent_status::store::{StatusReader, StatusStore};
+use tower_agent_status::store::{MemoryStore, StatusReader, StatusStore};
 use tower_agent_status::{Agent, SessionId, StatusTracker, StatusTrackerBuilder};
 
 pub(crate) use contract::assert_contract;
@@ -57,6 +58,17 @@ pub(crate) async fn stored<S: StatusReader>(
     let item = store.get(session).await.unwrap().unwrap_or_else(|| panic!("{session} is stored"));
     assert_contract(&item);
     item
+}
+
+/// Every item that was ever stored satisfies the contract.
+pub(crate) fn assert_contract_of_history(store: &MemoryStore) {
+    let mut items = BTreeMap::<String, Item>::new();
+    for change in store.history() {
+        let item = items.entry(change.session_id.clone()).or_default();
+        item.set("sessionId", change.session_id.as_str());
+        change.apply(item);
+        assert_contract(item);
+    }
 }
 
 /// An item as JSON, with a placeholder for each value that differs from run to run.

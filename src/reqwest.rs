@@ -1,0 +1,149 @@
+//! [`StatusMiddleware`]: the same tracking in a reqwest-middleware client.
+
+use std::error::Error;
+use std::fmt;
+
+use ::reqwest::{Body, Request, Response, ResponseBuilderExt};
+use ::reqwest_middleware::{Middleware, Next};
+use http::{Extensions, HeaderName};
+
+use crate::agent::InvalidName;
+use crate::body::StatusBody;
+use crate::call::{Answer, Caller};
+use crate::session::{RequestHead, SessionSource};
+use crate::tracker::StatusTracker;
+
+/// Tracks every call of an agent's `reqwest_middleware` client.
+///
+/// It is to such a client what [`StatusLayer`](crate::StatusLayer) is to a tower stack,
+/// with the same meaning of success, error and cancelled. The caller gets a
+/// [`reqwest::Response`](::reqwest::Response) with its URL, extensions, version, remote
+/// address and content length.
+///
+/// The session of a request is looked for in its extensions
+/// (`.with_extension(session_id)`, or for all of a client's requests
+/// `ClientBuilder::with_init(Extension(session_id))`), in the surrounding
+/// [scope](crate::Workflow::scope), and where [`session_header`](Self::session_header) or
+/// [`session_from`](Self::session_from) say.
+///
+/// Middleware runs in the order it was attached: attached after a retry middleware, every
+/// attempt is a call; attached before it, only the last answer is seen.
+///
+/// ```
+/// # use tower_agent_status::{StatusMiddleware, StatusTracker};
+/// # fn example(tracker: &StatusTracker) -> reqwest_middleware::ClientWithMiddleware {
+/// reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+///     .with(StatusMiddleware::new(tracker, "pdfAdapter"))
+///     .build()
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct StatusMiddleware {
+    caller: Caller,
+}
+
+impl StatusMiddleware {
+    /// A middleware for the client of this agent. An agent that was not
+    /// [declared](crate::StatusTrackerBuilder::agent) is added, with plain texts.
+    ///
+    /// # Panics
+    ///
+    /// If the name cannot be used; see [`try_new`](Self::try_new) and [`InvalidName`].
+    #[must_use]
+    pub fn new(tracker: &StatusTracker, agent: &str) -> Self {
+        match Self::try_new(tracker, agent) {
+            Ok(middleware) => middleware,
+            #[expect(clippy::panic, reason = "a bad name is a mistake in the program")]
+            Err(error) => panic!("StatusMiddleware: {error}"),
+        }
+    }
+
+    /// A middleware for the client of this agent, like [`new`](Self::new).
+    ///
+    /// # Errors
+    ///
+    /// If the name cannot be used.
+    pub fn try_new(tracker: &StatusTracker, agent: &str) -> Result<Self, InvalidName> {
+        Ok(Self { caller: Caller::new(tracker, agent)? })
+    }
+
+    /// Takes the session from a header, where neither the request's extensions nor a
+    /// [scope](crate::Workflow::scope) name one. The header's value is the session id.
+    #[must_use]
+    pub fn session_header(mut self, name: HeaderName) -> Self {
+        self.caller.source = SessionSource::from_header(name, str::to_owned);
+        self
+    }
+
+    /// Takes the session from the head of the request, where neither its extensions nor a
+    /// [scope](crate::Workflow::scope) name one. `None` leaves the call untracked.
+    #[must_use]
+    pub fn session_from(
+        mut self,
+        from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.caller.source = SessionSource::from_fn(from);
+        self
+    }
+}
+
+#[async_trait::async_trait]
+impl Middleware for StatusMiddleware {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> reqwest_middleware::Result<Response> {
+        let call = self.caller.start(RequestHead {
+            method: request.method(),
+            host: request.url().host_str(),
+            path: request.url().path(),
+            headers: request.headers(),
+            extensions,
+        });
+        let Some(call) = call else { return next.run(request, extensions).await };
+        self.caller.mark(extensions);
+        let result = next.run(request, extensions).await;
+        // A retry middleware around this one gives the same extensions to each attempt.
+        self.caller.unmark(extensions);
+        match result {
+            Ok(response) => Ok(match call.answered(response.status(), response.headers()) {
+                Some(answer) => with_answer(response, answer),
+                None => response,
+            }),
+            Err(error) => {
+                call.failed(&Chain(&error));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The response with its body looked at as it passes.
+fn with_answer(response: Response, answer: Answer) -> Response {
+    let url = response.url().clone();
+    let mut response = http::Response::<Body>::from(response);
+    // A `reqwest::Response` keeps its URL beside the parts of an `http::Response`, and
+    // loses it on the way through one. It is taken up again from an extension, which only
+    // the builder can make.
+    if let Ok(with_url) = http::Response::builder().url(url).body(()) {
+        response.extensions_mut().extend(with_url.into_parts().0.extensions);
+    }
+    response.map(|body| Body::wrap(StatusBody::new(body, Some(answer)))).into()
+}
+
+/// An error with its causes: reqwest says the cause of a failure only there.
+struct Chain<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
