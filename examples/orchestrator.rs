@@ -27,6 +27,7 @@ mod show;
 #[path = "orchestrator/tracking.rs"]
 mod tracking;
 
+use std::fmt;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::pin::pin;
@@ -157,9 +158,10 @@ async fn run_on(
     if let Err(error) = tracker.shutdown(Duration::from_secs(5)).await {
         eprintln!("error: {error}");
     }
-    let Some(item) = store.get(&session_id).await? else {
-        eprintln!("error: there is no item of {session_id}");
-        return Ok(ExitCode::from(1));
+    let item = match store.get(&session_id).await {
+        Ok(Some(item)) => item,
+        Ok(None) => return fail(&format!("there is no item of {session_id}")),
+        Err(error) => return fail(&error),
     };
     let text = if args.json {
         serde_json::to_string(&item)?
@@ -182,8 +184,14 @@ async fn run_on(
     Ok(ExitCode::from(u8::from(!differences.is_empty())))
 }
 
+/// The workflow ran, and its item is not what it should be.
+fn fail(error: &dyn fmt::Display) -> Result<ExitCode, BoxError> {
+    eprintln!("error: {error}");
+    Ok(ExitCode::from(1))
+}
+
 /// Runs a workflow and shows it meanwhile; `None` if it was interrupted.
-async fn watch<T, E: std::fmt::Display>(
+async fn watch<T, E: fmt::Display>(
     workflow: Workflow,
     mut show: Show,
     process: impl Future<Output = Result<T, E>>,

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail, in its helpers too")]
 
+#[path = "layer/support/contract.rs"]
 mod contract;
 
 #[path = "../examples/orchestrator/agents.rs"]
@@ -40,7 +41,7 @@ fn document() -> Document {
     }
 }
 
-/// Runs a scenario, and reads the item back.
+/// Runs a scenario without delays, and reads the item back.
 async fn run<S>(scenario: Scenario, store: S) -> (Result<Settlement, BoxError>, Value)
 where
     S: StatusStore + StatusReader + Clone,
@@ -52,8 +53,14 @@ where
     let workflow = tracking::workflow(&tracker, SESSION, &document);
     let result = workflow.run(orchestrator.process(&document)).await;
     tracker.shutdown(Duration::from_secs(10)).await.unwrap();
-    let item = store.get(SESSION).await.unwrap().expect("the item is saved");
-    (result, serde_json::to_value(item).unwrap())
+    (result, saved(&store, SESSION).await)
+}
+
+/// The item of a session as JSON; it is as its readers expect it.
+async fn saved(store: &impl StatusReader, session: &str) -> Value {
+    let item = store.get(session).await.unwrap().expect("the item is saved");
+    contract::assert_contract(&item);
+    serde_json::to_value(item).unwrap()
 }
 
 /// Runs a scenario on each store, and checks what holds in all of them.
@@ -63,7 +70,6 @@ async fn run_on_each_store(scenario: Scenario) -> Vec<(Result<Settlement, BoxErr
         run(scenario, DynamoDbStore::embedded_in_memory().unwrap()).await,
     ];
     for (result, item) in &runs {
-        contract::check(item, &NAMES);
         assert_eq!(scenario.differences(item), Vec::<String>::new());
         assert_eq!(item["sessionId"], SESSION);
         assert_eq!(item["correlationId"], "corr_abc123");
@@ -205,9 +211,7 @@ async fn all_scenarios_at_once_on_one_store() {
     let runs = futures_util::future::join_all(runs).await;
     tracker.shutdown(Duration::from_secs(10)).await.unwrap();
     for (scenario, session) in runs {
-        let item = store.get(&session).await.unwrap().expect("the item is saved");
-        let item = serde_json::to_value(item).unwrap();
-        contract::check(&item, &NAMES);
+        let item = saved(&store, &session).await;
         assert_eq!(scenario.differences(&item), Vec::<String>::new(), "{scenario:?}");
     }
 }

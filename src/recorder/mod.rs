@@ -88,7 +88,10 @@ pub struct UnsavedError {
 impl fmt::Display for UnsavedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const NAMED: usize = 5;
-        write!(f, "{} sessions could not be saved: ", self.unsaved.len())?;
+        match self.unsaved.len() {
+            1 => f.write_str("1 session could not be saved: ")?,
+            n => write!(f, "{n} sessions could not be saved: ")?,
+        }
         for (n, unsaved) in self.unsaved.iter().take(NAMED).enumerate() {
             write!(f, "{}{}", if n == 0 { "" } else { ", " }, unsaved.session_id)?;
         }
