@@ -54,6 +54,32 @@ impl Block {
     }
 }
 
+/// Where the quote is that ends a plain string: nothing if it is not in these bytes, and
+/// `Some(None)` if an escape comes first.
+#[inline]
+pub(super) fn plain_end(bytes: &[u8; 16]) -> Option<Option<usize>> {
+    let bytes = u8x16::new(*bytes);
+    let quotes = bytes.simd_eq(u8x16::splat(b'"'));
+    let backslashes = bytes.simd_eq(u8x16::splat(b'\\'));
+    let either = (quotes | backslashes).to_bitmask();
+    if either == 0 {
+        return None;
+    }
+    let first = either.trailing_zeros();
+    Some((quotes.to_bitmask() >> first & 1 != 0).then_some(first as usize))
+}
+
+/// The first quote, backslash or control character.
+#[inline]
+pub(super) fn first_special(bytes: &[u8; 16]) -> Option<usize> {
+    let bytes = u8x16::new(*bytes);
+    let special = bytes.simd_eq(u8x16::splat(b'"'))
+        | bytes.simd_eq(u8x16::splat(b'\\'))
+        | bytes.simd_eq(bytes.min(u8x16::splat(0x1f)));
+    let mask = special.to_bitmask();
+    (mask != 0).then(|| mask.trailing_zeros() as usize)
+}
+
 #[inline]
 fn mask(quarters: [u8x16; 4]) -> u64 {
     let [a, b, c, d] = quarters.map(|quarter| u64::from(quarter.to_bitmask()));

@@ -3,7 +3,7 @@
 use super::errors::{Fault, Texts};
 use super::figures::Figures;
 use super::formats::{
-    Action, Flag, Format, Match, Meaning, Merge, Op, Place, Sign, TextKind, WORDS,
+    Action, Flag, Format, Match, Meaning, Merge, Op, Place, Sign, TextKind, words,
 };
 use super::walker::Sink;
 
@@ -24,6 +24,8 @@ pub(super) struct Findings {
     /// What it may be, if there is usage.
     maybe: Option<Format>,
     document: Document,
+    /// Something was told since this was last cleared, beyond what is the same each time.
+    pub(super) touched: bool,
     /// The answer is a stream of events.
     pub(super) streaming: bool,
     /// The status says that the answer is an error.
@@ -103,6 +105,7 @@ impl Findings {
 
     /// The document at hand is a failure, with this code unless it tells a better one.
     pub(super) fn fails(&mut self, code: &'static str) {
+        self.touched = true;
         self.document.fails = true;
         self.document.code.get_or_insert(code);
     }
@@ -119,6 +122,7 @@ impl Findings {
     }
 
     pub(super) fn means(&mut self, meaning: Meaning) {
+        self.touched |= !matches!(meaning, Meaning::Is(_) | Meaning::MayBe(_) | Meaning::Opens(_));
         match meaning {
             Meaning::Is(format) => self.is(format),
             Meaning::MayBe(format) => self.maybe = Some(format),
@@ -160,6 +164,7 @@ impl Findings {
     }
 
     fn takes(&mut self, action: Action, value: u64) {
+        self.touched = true;
         match action {
             Action::Figure(field, op, kin) => self.current.take(field, op, kin, value),
             Action::Direct(field, op, place) => {
@@ -180,6 +185,7 @@ impl Findings {
 
 impl Sink for Findings {
     fn object(&mut self, action: Action, begins: bool) {
+        self.touched |= matches!(action, Action::Usage(_) | Action::Error);
         match action {
             Action::Usage(_) if begins => self.current = Figures::default(),
             Action::Error if begins => self.document.fails = true,
@@ -205,10 +211,7 @@ impl Sink for Findings {
     fn word(&mut self, action: Action, word: Option<&[u8]>) {
         let Action::Word(place) = action else { return };
         let word = word.unwrap_or(b"?");
-        for (at, pattern, meaning) in WORDS {
-            if *at != place {
-                continue;
-            }
+        for (_, pattern, meaning) in words(place) {
             let applies = match pattern {
                 Match::Is(text) => word == text.as_bytes(),
                 Match::Not(text) => word != text.as_bytes(),
@@ -221,6 +224,7 @@ impl Sink for Findings {
     }
 
     fn boolean(&mut self, action: Action, value: bool) {
+        self.touched |= !(matches!(action, Action::Flag(Flag::Done)) && !value);
         match action {
             Action::Flag(Flag::Done) => self.document.done = Some(value),
             Action::Flag(Flag::Success) if !value => self.document.fails = true,
@@ -242,7 +246,10 @@ impl Sink for Findings {
                 self.is(Format::Gemini);
                 self.awaits_end |= self.streaming;
             }
-            Action::Sign(Sign::Finish) => self.finished = true,
+            Action::Sign(Sign::Finish) => {
+                self.touched = true;
+                self.finished = true;
+            }
             Action::Sign(Sign::CreatedAt) => self.document.created_at = true,
             Action::Sign(Sign::JsonRpc) => self.maybe = Some(Format::JsonRpc),
             _ => {}
@@ -255,6 +262,7 @@ impl Sink for Findings {
             Action::Error => (TextKind::Message, ERROR_TEXT),
             _ => return,
         };
+        self.touched = true;
         self.texts.get_or_insert_default().begin(kind, rank);
     }
 

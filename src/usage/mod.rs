@@ -27,6 +27,7 @@ mod figures;
 mod findings;
 mod formats;
 mod framing;
+mod gate;
 mod outcome;
 mod trie;
 mod walker;

@@ -4,7 +4,7 @@
 //! whole. The state has a fixed size whatever the document is. It is no validator: of a
 //! document that is not JSON it makes something harmless, in linear time.
 
-use super::blocks::{ContainerEnd, StringEnd};
+use super::blocks::{self, ContainerEnd, StringEnd};
 use super::formats::Action;
 use super::trie::{self, NOWHERE, NodeId};
 
@@ -198,47 +198,103 @@ impl Walker {
         self.state = if self.depth == 0 { State::Done } else { State::After };
     }
 
-    /// In an object: before a key, or its end.
+    /// In an object: before a key, or its end. Reads on over members of no interest.
     #[inline]
     fn key(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
-        match bytes[0] {
-            b'"' => {
-                // Nearly every key is whole and has no escape.
-                if let Some(next) = bytes.get(1..)
-                    && let Some(end) = plain_string(next)
-                {
-                    self.node = self.lookup(&next[..end]);
-                    self.state = State::Colon;
-                    return match next.get(end + 1) {
-                        Some(b':') => {
-                            self.state = State::Value;
-                            end + 3
-                        }
-                        _ => end + 2,
-                    };
+        let parent = self.parent();
+        let mut at = 0;
+        loop {
+            match bytes.get(at) {
+                Some(b'"') => {}
+                Some(b'}') => {
+                    self.close(sink);
+                    return at + 1;
                 }
+                Some(byte) if is_space(*byte) => {
+                    at += spaces(&bytes[at..]);
+                    continue;
+                }
+                Some(_) => {
+                    self.state = State::Broken;
+                    return bytes.len();
+                }
+                None => return at,
+            }
+            // Nearly every key is whole and has no escape.
+            let next = &bytes[at + 1..];
+            let Some(end) = plain_string(next) else {
                 self.scratch_len = 0;
                 self.escape = Escape::default();
                 self.state = State::InKey;
-                1
+                return at + 1;
+            };
+            self.node = parent.child(next, end);
+            at += end + 2;
+            match bytes.get(at) {
+                Some(b':') => at += 1,
+                _ => {
+                    self.state = State::Colon;
+                    return at;
+                }
             }
-            b'}' => {
-                self.close(sink);
-                1
+            if bytes.get(at) == Some(&b' ') {
+                at += 1;
             }
-            byte if is_space(byte) => spaces(bytes),
-            _ => {
-                self.state = State::Broken;
-                1
+            if self.node != NOWHERE {
+                self.state = State::Value;
+                return at;
+            }
+            match self.skip_member(&bytes[at..]) {
+                Some(len) => at += len,
+                None => return at,
+            }
+            if self.state != State::Key {
+                return at;
             }
         }
     }
 
-    fn lookup(&self, key: &[u8]) -> NodeId {
-        match self.stack.get(usize::from(self.depth).wrapping_sub(1)) {
-            Some(parent) => trie::node(*parent).child(key),
-            None => NOWHERE,
+    /// Skips a value of no interest and the comma after it, if they are plain to see. If not,
+    /// nothing is used, and the state is left for the value to be read piecemeal.
+    #[inline]
+    fn skip_member(&mut self, bytes: &[u8]) -> Option<usize> {
+        self.state = State::Value;
+        let len = match bytes.first()? {
+            b'"' => {
+                self.string = StringEnd::default();
+                let Some(end) = self.string.find(&bytes[1..]) else {
+                    self.state = State::SkipString;
+                    return Some(bytes.len());
+                };
+                end + 2
+            }
+            b'{' | b'[' => {
+                self.container = ContainerEnd::opened();
+                let Some(end) = self.container.find(&bytes[1..]) else {
+                    self.state = State::SkipContainer;
+                    return Some(bytes.len());
+                };
+                end + 1
+            }
+            b'-' | b'0'..=b'9' | b'a'..=b'z' => bytes.iter().position(|byte| !is_scalar(*byte))?,
+            _ => return None,
+        };
+        if bytes.get(len) == Some(&b',') {
+            self.state = State::Key;
+            Some(len + 1)
+        } else {
+            self.state = State::After;
+            Some(len)
         }
+    }
+
+    fn parent(&self) -> &'static trie::Node {
+        let top = usize::from(self.depth).wrapping_sub(1);
+        trie::node(self.stack.get(top).copied().unwrap_or(NOWHERE))
+    }
+
+    fn lookup(&self, key: &[u8]) -> NodeId {
+        self.parent().child(key, key.len())
     }
 
     fn in_key(&mut self, bytes: &[u8]) -> usize {
@@ -428,7 +484,7 @@ impl Walker {
                     }
                     scalar.digits = scalar.digits.saturating_add(1);
                 }
-                b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'+' | b'.' => self.scalar.odd = true,
+                byte if is_scalar(*byte) => self.scalar.odd = true,
                 _ => {
                     len = i;
                     ended = true;
@@ -508,10 +564,26 @@ fn spaces(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(bytes.len())
 }
 
-/// The length of a string without escapes, if its closing quote is among these bytes.
+/// Whether the byte may be part of a number, true, false or null.
+#[inline]
+fn is_scalar(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'+' | b'.')
+}
+
+/// The length of a short string without escapes, if its closing quote is among these bytes.
 #[inline]
 fn plain_string(bytes: &[u8]) -> Option<usize> {
-    for (i, byte) in bytes.iter().enumerate().take(SCRATCH + 24) {
+    let mut from = 0;
+    while let Some(sixteen) = bytes.get(from..).and_then(<[u8]>::first_chunk::<16>) {
+        if let Some(end) = blocks::plain_end(sixteen) {
+            return end.map(|end| from + end);
+        }
+        from += 16;
+        if from > SCRATCH {
+            return None;
+        }
+    }
+    for (i, byte) in bytes.iter().enumerate().skip(from) {
         match byte {
             b'"' => return Some(i),
             b'\\' => return None,
