@@ -80,6 +80,14 @@ pub(super) fn first_special(bytes: &[u8; 16]) -> Option<usize> {
     (mask != 0).then(|| mask.trailing_zeros() as usize)
 }
 
+/// The first byte that is no digit.
+#[inline]
+pub(super) fn first_non_digit(bytes: &[u8; 16]) -> Option<usize> {
+    let digits = u8x16::new(*bytes) - u8x16::splat(b'0');
+    let mask = !digits.simd_eq(digits.min(u8x16::splat(9))).to_bitmask() & 0xffff;
+    (mask != 0).then(|| mask.trailing_zeros() as usize)
+}
+
 #[inline]
 fn mask(quarters: [u8x16; 4]) -> u64 {
     let [a, b, c, d] = quarters.map(|quarter| u64::from(quarter.to_bitmask()));

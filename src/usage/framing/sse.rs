@@ -66,9 +66,9 @@ impl Sse {
             } else if !self.is_between() {
                 self.read(bytes, findings)
             } else {
-                match self.gate.as_deref_mut().and_then(|gate| gate.passes(bytes)) {
-                    Some(len) => len,
-                    None => self.event(bytes, findings),
+                match self.gate.as_deref_mut().map(|gate| gate.passes(bytes)) {
+                    Some(len) if len > 0 => len,
+                    _ => self.event(bytes, findings),
                 }
             };
             bytes = &bytes[read..];
@@ -90,8 +90,8 @@ impl Sse {
             }
             // It goes on in the next piece. `[DONE]` must not wait for that.
             None if bytes.len() < MAX_EVENT && !bytes.starts_with(b"data: [") => {
-                self.gate.get_or_insert_with(|| Box::new(Gate::new())).carry(bytes);
-                bytes.len()
+                let gate = self.gate.get_or_insert_with(|| Box::new(Gate::new()));
+                gate.carry(bytes).1.len()
             }
             None => self.read(bytes, findings),
         }
@@ -122,6 +122,10 @@ impl Sse {
         let Some(gate) = self.gate.as_deref_mut() else { return 0 };
         let (before, event) = gate.carry(bytes);
         let taken = event.len() - before;
+        if let Some(end) = gate.passes_carried() {
+            return end.saturating_sub(before);
+        }
+        let event = gate.carried();
         // Only a line's end can end an event.
         if memchr::memchr2(b'\n', b'\r', &event[before..]).is_none() && event.len() < MAX_EVENT {
             return taken;
@@ -140,9 +144,7 @@ impl Sse {
             }
             return taken;
         };
-        if gate.passes(&event[..end]) != Some(end) {
-            self.whole(&event[..end], findings);
-        }
+        self.whole(&event[..end], findings);
         end.saturating_sub(before)
     }
 
