@@ -137,15 +137,18 @@ impl Sse {
         let (event, len) = gate.drop_carried();
         let Some(end) = end else {
             // Too long to be carried.
-            let mut rest = &event[..len];
-            while !rest.is_empty() && !findings.ended {
-                let read = self.read(rest, findings);
-                rest = &rest[read..];
-            }
+            self.all(&event[..len], findings);
             return taken;
         };
         self.whole(&event[..end], findings);
         end.saturating_sub(before)
+    }
+
+    fn all(&mut self, mut bytes: &[u8], findings: &mut Findings) {
+        while !bytes.is_empty() && !findings.ended {
+            let read = self.read(bytes, findings);
+            bytes = &bytes[read..];
+        }
     }
 
     /// Reads on, up to the end of an event.
@@ -183,11 +186,7 @@ impl Sse {
             && gate.is_carrying()
         {
             let (event, len) = gate.drop_carried();
-            let mut rest = &event[..len];
-            while !rest.is_empty() && !findings.ended {
-                let read = self.read(rest, findings);
-                rest = &rest[read..];
-            }
+            self.all(&event[..len], findings);
         }
         if !findings.ended {
             if self.line != Line::Name {
