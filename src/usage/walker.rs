@@ -198,17 +198,29 @@ impl Walker {
         self.state = if self.depth == 0 { State::Done } else { State::After };
     }
 
-    /// In an object: before a key, or its end. Reads on over members of no interest.
-    #[inline]
+    /// In an object: before a key, or its end. Reads on as long as members are plain: whole within
+    /// these bytes, in the order key, colon, value, comma. Whatever is not is left to the other
+    /// states, which read it piecemeal.
     fn key(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
-        let parent = self.parent();
+        let mut parent = self.parent();
         let mut at = 0;
         loop {
             match bytes.get(at) {
                 Some(b'"') => {}
                 Some(b'}') => {
+                    at += 1;
                     self.close(sink);
-                    return at + 1;
+                    let object = self.depth > 0 && !self.in_array();
+                    if object && bytes.get(at) == Some(&b',') {
+                        at += 1;
+                        self.state = State::Key;
+                    } else if object && bytes.get(at) == Some(&b'}') {
+                        self.state = State::Key;
+                    } else {
+                        return at;
+                    }
+                    parent = self.parent();
+                    continue;
                 }
                 Some(byte) if is_space(*byte) => {
                     at += spaces(&bytes[at..]);
@@ -220,7 +232,6 @@ impl Walker {
                 }
                 None => return at,
             }
-            // Nearly every key is whole and has no escape.
             let next = &bytes[at + 1..];
             let Some(end) = plain_string(next) else {
                 self.scratch_len = 0;
@@ -240,18 +251,68 @@ impl Walker {
             if bytes.get(at) == Some(&b' ') {
                 at += 1;
             }
-            if self.node != NOWHERE {
-                self.state = State::Value;
-                return at;
-            }
-            match self.skip_member(&bytes[at..]) {
-                Some(len) => at += len,
-                None => return at,
+            let rest = &bytes[at..];
+            if self.node == NOWHERE {
+                match self.skip_member(rest) {
+                    Some(len) => at += len,
+                    None => return at,
+                }
+            } else {
+                let node = trie::node(self.node);
+                if rest.first() == Some(&b'{') && node.has_keys() && self.has_room() {
+                    at += 1;
+                    sink.present(node.action);
+                    sink.object(node.action, true);
+                    self.push(self.node, false);
+                    self.state = State::Key;
+                    parent = node;
+                } else {
+                    match self.plain_member(rest, node.action, sink) {
+                        Some(len) => at += len,
+                        None => return at,
+                    }
+                }
             }
             if self.state != State::Key {
                 return at;
             }
         }
+    }
+
+    /// Reads a number, a null or a word, and the comma after it, if they are plain to see. If not,
+    /// nothing is used, and the state is left for the value to be read piecemeal.
+    #[inline]
+    fn plain_member(
+        &mut self,
+        bytes: &[u8],
+        action: Action,
+        sink: &mut impl Sink,
+    ) -> Option<usize> {
+        self.state = State::Value;
+        let len = match bytes.first()? {
+            b'0'..=b'9' if !is_text(action) => {
+                // As many digits as fit in any case.
+                let digits = bytes.iter().take(19).position(|byte| !byte.is_ascii_digit())?;
+                if is_scalar(bytes[digits]) {
+                    return None;
+                }
+                let value = bytes[..digits]
+                    .iter()
+                    .fold(0_u64, |value, digit| value * 10 + u64::from(digit - b'0'));
+                if action != Action::None {
+                    sink.number(action, Some(value));
+                }
+                digits
+            }
+            b'n' => bytes.strip_prefix(b"null").filter(|rest| is_end(rest)).map(|_| 4)?,
+            b'"' if matches!(action, Action::Word(_)) => {
+                let end = plain_string(&bytes[1..])?;
+                sink.word(action, bytes.get(1..=end).filter(|word| word.len() <= SCRATCH));
+                end + 2
+            }
+            _ => return None,
+        };
+        Some(self.member_ends(bytes, len))
     }
 
     /// Skips a value of no interest and the comma after it, if they are plain to see. If not,
@@ -279,13 +340,35 @@ impl Walker {
             b'-' | b'0'..=b'9' | b'a'..=b'z' => bytes.iter().position(|byte| !is_scalar(*byte))?,
             _ => return None,
         };
-        if bytes.get(len) == Some(&b',') {
-            self.state = State::Key;
-            Some(len + 1)
-        } else {
-            self.state = State::After;
-            Some(len)
+        Some(self.member_ends(bytes, len))
+    }
+
+    /// After a member of an object, `len` bytes on.
+    #[inline]
+    fn member_ends(&mut self, bytes: &[u8], len: usize) -> usize {
+        match bytes.get(len) {
+            Some(b',') => {
+                self.state = State::Key;
+                len + 1
+            }
+            // The end of the object is read in the same state as a key.
+            Some(b'}') => {
+                self.state = State::Key;
+                len
+            }
+            _ => {
+                self.state = State::After;
+                len
+            }
         }
+    }
+
+    fn has_room(&self) -> bool {
+        usize::from(self.depth) < MAX_DEPTH
+    }
+
+    fn in_array(&self) -> bool {
+        self.arrays & (1 << self.depth.saturating_sub(1)) != 0
     }
 
     fn parent(&self) -> &'static trie::Node {
@@ -394,7 +477,7 @@ impl Walker {
             }
             b'{' => {
                 sink.present(node.action);
-                if node.has_keys() && usize::from(self.depth) < MAX_DEPTH {
+                if node.has_keys() && self.has_room() {
                     sink.object(node.action, true);
                     self.push(self.node, false);
                     self.state = State::Key;
@@ -404,7 +487,7 @@ impl Walker {
             }
             b'[' => {
                 sink.present(node.action);
-                if node.element != NOWHERE && usize::from(self.depth) < MAX_DEPTH {
+                if node.element != NOWHERE && self.has_room() {
                     self.push(self.node, true);
                     self.node = node.element;
                     self.state = State::FirstElement;
@@ -454,7 +537,7 @@ impl Walker {
     #[inline]
     fn after(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
         let top = usize::from(self.depth).saturating_sub(1);
-        let array = self.arrays & (1 << top) != 0;
+        let array = self.in_array();
         match bytes[0] {
             b',' if array => {
                 self.node = trie::node(self.stack[top]).element;
@@ -568,6 +651,11 @@ fn spaces(bytes: &[u8]) -> usize {
 #[inline]
 fn is_scalar(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'+' | b'.')
+}
+
+/// Whether a value ends before these bytes.
+fn is_end(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|byte| !is_scalar(*byte))
 }
 
 /// The length of a short string without escapes, if its closing quote is among these bytes.
