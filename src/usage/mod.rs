@@ -221,7 +221,8 @@ impl UsageReader {
     pub fn finish(&mut self, end: End<'_>) -> Reading {
         self.framing.finish(&mut self.findings);
         let findings = &self.findings;
-        let complete = findings.ended || findings.finished || self.framing.is_whole();
+        let whole = self.framing.is_whole() && !findings.awaits_end;
+        let complete = findings.ended || findings.finished || whole;
         let cut =
             !self.is_blind() && (self.framing.is_cut(findings) || findings.awaits_end && !complete);
         let known = outcome::Known {

@@ -183,8 +183,7 @@ impl Walker {
                     }
                     None => return bytes.len(),
                 },
-                State::Done => return at,
-                State::Broken => return bytes.len(),
+                State::Done | State::Broken => return at,
             }
         }
         at
@@ -228,7 +227,7 @@ impl Walker {
                 }
                 Some(_) => {
                     self.state = State::Broken;
-                    return bytes.len();
+                    return at + 1;
                 }
                 None => return at,
             }
@@ -467,10 +466,8 @@ impl Walker {
                     action => sink.present(action),
                 }
                 // Most strings are of no interest, short and whole.
-                if self.state == State::SkipString
-                    && let Some(next) = bytes.get(1..)
-                    && let Some(end) = self.string.find(next)
-                {
+                if self.state == State::SkipString {
+                    let Some(end) = self.string.find(&bytes[1..]) else { return bytes.len() };
                     self.value_ended();
                     return end + 2;
                 }

@@ -126,8 +126,9 @@ impl Sse {
             return end.saturating_sub(before);
         }
         let event = gate.carried();
-        // Only a line's end can end an event.
-        if memchr::memchr2(b'\n', b'\r', &event[before..]).is_none() && event.len() < MAX_EVENT {
+        // Only a line's end can end an event; that of the byte before may have been in doubt.
+        let new = &event[before.saturating_sub(1)..];
+        if memchr::memchr2(b'\n', b'\r', new).is_none() && event.len() < MAX_EVENT {
             return taken;
         }
         let end = event_end(event);
