@@ -1,6 +1,6 @@
 //! One small answer of each format, each way it can end, cut at every byte.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fmt::Write as _;
 
@@ -503,7 +503,7 @@ proptest! {
     #[test]
     fn documents_are_read_as_serde_json_reads_them(document in documents(), pretty: bool, cut in 1_usize..50) {
         let text = if pretty { serde_json::to_vec_pretty(&document) } else { serde_json::to_vec(&document) };
-        let answer = answer("generated", JSON, text.expect("JSON"));
+        let answer = answer("generated", JSON, text.unwrap());
         let number = |key: &str| document["usage"][key].as_u64();
         let known = [number("prompt_tokens"), number("completion_tokens"), number("total_tokens")];
         let (input, output, total) = match known {

@@ -224,7 +224,7 @@ impl Sink for Findings {
     }
 
     fn boolean(&mut self, action: Action, value: bool) {
-        self.touched |= !(matches!(action, Action::Flag(Flag::Done)) && !value);
+        self.touched |= value || !matches!(action, Action::Flag(Flag::Done));
         match action {
             Action::Flag(Flag::Done) => self.document.done = Some(value),
             Action::Flag(Flag::Success) if !value => self.document.fails = true,
