@@ -29,11 +29,17 @@ const SLOTS: usize = 1024;
 /// A key that leads from one node to another.
 #[derive(Clone, Copy)]
 struct Edge {
-    from: NodeId,
-    to: NodeId,
     /// The key's first eight bytes, zero-padded, which are all of most keys that matter.
     head: u64,
+    /// Where it leads from, and the key's length.
+    tag: u16,
+    to: NodeId,
     key: &'static [u8],
+}
+
+#[inline]
+const fn tag(from: NodeId, len: usize) -> u16 {
+    (from as u16) << 8 | (if len < 255 { len as u16 } else { 255 })
 }
 
 /// What a position in a document means.
@@ -62,22 +68,30 @@ impl Node {
             Some(eight) => u64::from_le_bytes(*eight) & ((1 << (8 * len)) - 1),
             None => short_head(&bytes[..len.min(bytes.len())]),
         };
-        let mut slot = hash(self.keys, head, len);
+        let tag = tag(self.keys, len);
+        let mut slot = hash(tag, head);
         loop {
-            let edge = match TRIE.slots[slot] {
-                0 => return NOWHERE,
-                number => &TRIE.edges[usize::from(number)],
-            };
-            if edge.head == head
-                && edge.from == self.keys
-                && edge.key.len() == len
-                && (len <= 8 || bytes.get(8..len) == edge.key.get(8..))
-            {
+            let number = TRIE.slots[slot % SLOTS];
+            if number == 0 {
+                return NOWHERE;
+            }
+            let edge = &TRIE.edges[usize::from(number)];
+            if edge.head == head && edge.tag == tag && (len <= 8 || same_tail(bytes, edge.key)) {
                 return edge.to;
             }
-            slot = (slot + 1) % SLOTS;
+            slot += 1;
         }
     }
+}
+
+/// Whether the bytes begin with a key, of which the first eight bytes are known to be the same.
+#[inline]
+fn same_tail(bytes: &[u8], key: &[u8]) -> bool {
+    let (Some(bytes), Some(tail)) = (bytes.get(..key.len()), key.last_chunk::<8>()) else {
+        return false;
+    };
+    // The last eight cover the rest of a key of up to sixteen.
+    bytes.last_chunk::<8>() == Some(tail) && (key.len() <= 16 || bytes == key)
 }
 
 /// The bytes as a number, zero-padded.
@@ -87,10 +101,8 @@ fn short_head(bytes: &[u8]) -> u64 {
 
 /// Where the search for an edge begins.
 #[inline]
-const fn hash(from: NodeId, head: u64, len: usize) -> usize {
-    let mixed =
-        (head ^ (len as u64) << 56 ^ (from as u64) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 54) as usize
+const fn hash(tag: u16, head: u64) -> usize {
+    ((head ^ (tag as u64) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
 }
 
 /// The node of that number.
@@ -104,7 +116,7 @@ struct Trie {
     /// Number 0 is none.
     edges: [Edge; MAX_EDGES],
     /// A hash table of the edges' numbers.
-    slots: [u16; SLOTS],
+    slots: [u8; SLOTS],
 }
 
 static TRIE: Trie = compile();
@@ -226,7 +238,7 @@ const fn compile() -> Trie {
 
     let nothing = Node { action: Action::None, element: NOWHERE, keys: 0, has_keys: false };
     let mut nodes = [nothing; MAX_NODES];
-    let mut edges = [Edge { from: 0, to: NOWHERE, head: 0, key: b"" }; MAX_EDGES];
+    let mut edges = [Edge { head: 0, tag: 0, to: NOWHERE, key: b"" }; MAX_EDGES];
     let mut slots = [0; SLOTS];
     let mut filled = 1;
     let mut id = 1;
@@ -234,13 +246,14 @@ const fn compile() -> Trie {
         let mut at = draft.first[id];
         while at != 0 {
             let key = draft.key[at];
-            let edge = Edge { from: id as NodeId, to: at as NodeId, head: const_head(key), key };
+            let tag = tag(id as NodeId, key.len());
+            let edge = Edge { head: const_head(key), tag, to: at as NodeId, key };
             edges[filled] = edge;
-            let mut slot = hash(edge.from, edge.head, key.len());
+            let mut slot = hash(edge.tag, edge.head);
             while slots[slot] != 0 {
                 slot = (slot + 1) % SLOTS;
             }
-            slots[slot] = filled as u16;
+            slots[slot] = filled as u8;
             filled += 1;
             at = draft.next[at];
         }

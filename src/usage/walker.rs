@@ -291,13 +291,21 @@ impl Walker {
         let len = match bytes.first()? {
             b'0'..=b'9' if !is_text(action) => {
                 // As many digits as fit in any case.
-                let digits = bytes.iter().take(19).position(|byte| !byte.is_ascii_digit())?;
+                let (mut value, mut digits) = (0_u64, 0);
+                loop {
+                    let digit = bytes.get(digits)?.wrapping_sub(b'0');
+                    if digit > 9 {
+                        break;
+                    }
+                    value = value * 10 + u64::from(digit);
+                    digits += 1;
+                    if digits == 19 {
+                        return None;
+                    }
+                }
                 if is_scalar(bytes[digits]) {
                     return None;
                 }
-                let value = bytes[..digits]
-                    .iter()
-                    .fold(0_u64, |value, digit| value * 10 + u64::from(digit - b'0'));
                 if action != Action::None {
                     sink.number(action, Some(value));
                 }
