@@ -230,6 +230,7 @@ fn answers() -> Vec<Answer> {
         answer("Ollama", LINES, "{\"model\":\"m\",\"created_at\":\"t\",\"message\":{\"content\":\"a\"},\"done\":false}\n{\"model\":\"m\",\"created_at\":\"t\",\"done\":true,\"prompt_eval_count\":3,\"eval_count\":4}\n").usage(3, 4, 7).ends(),
         answer("Ollama that broke off", LINES, "{\"model\":\"m\",\"created_at\":\"t\",\"done\":false}\n{\"model\":\"m\",\"created_at\":\"t\",\"done\":false}\n").outcome("incomplete"),
         answer("Ollama, failed", LINES, "{\"model\":\"m\",\"created_at\":\"t\",\"done\":false}\n{\"error\":\"out of memory\"}\n").fails("", "out of memory"),
+        answer("a broken line that says the end", LINES, "!\n{\"type\":\"message_stop\"-\n{").ends(),
         answer("a broken line among lines", LINES, "{oops\n{\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n").usage(1, 2, 3),
         answer("watsonx", SSE, "id: 1\nevent: message\ndata: {\"results\":[{\"generated_token_count\":1,\"input_token_count\":8,\"stop_reason\":\"not_finished\"}]}\n\nid: 2\ndata: {\"results\":[{\"generated_token_count\":5,\"input_token_count\":0,\"stop_reason\":\"eos_token\"}]}\n\n").usage(8, 5, 13),
         answer("watsonx that broke off", SSE, sse(&[r#"{"results":[{"generated_token_count":1,"input_token_count":8,"stop_reason":"not_finished"}]}"#])).usage(8, 1, 9).outcome("incomplete"),

@@ -164,14 +164,20 @@ impl StringEnd {
             carry = (backslashes & !escaped) >> (BLOCK - 1);
         }
         self.escape = carry != 0;
-        for (i, byte) in rest.iter().enumerate() {
-            match byte {
-                _ if self.escape => self.escape = false,
-                b'\\' => self.escape = true,
-                b'"' => return Some(blocks.len() * BLOCK + i),
-                _ => {}
-            }
+        if rest.is_empty() {
+            return None;
         }
+        let mut bytes = [b' '; BLOCK];
+        bytes[..rest.len()].copy_from_slice(rest);
+        let block = Block::load(&bytes);
+        let backslashes = block.is(b'\\');
+        let escaped = escaped(backslashes, carry);
+        let ends = block.is(b'"') & !escaped;
+        if ends != 0 {
+            self.escape = false;
+            return Some(blocks.len() * BLOCK + ends.trailing_zeros() as usize);
+        }
+        self.escape = escapes_next(backslashes, escaped, rest.len());
         None
     }
 }

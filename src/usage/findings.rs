@@ -117,6 +117,7 @@ impl Findings {
         texts.push(kind, text);
     }
 
+    #[inline]
     fn is(&mut self, format: Format) {
         self.format.get_or_insert(format);
     }
@@ -163,6 +164,7 @@ impl Findings {
         self.place = Some(Place { merge, ..place });
     }
 
+    #[inline]
     fn takes(&mut self, action: Action, value: u64) {
         self.touched = true;
         match action {
@@ -184,6 +186,7 @@ impl Findings {
 }
 
 impl Sink for Findings {
+    #[inline]
     fn object(&mut self, action: Action, begins: bool) {
         self.touched |= matches!(action, Action::Usage(_) | Action::Error);
         match action {
@@ -200,6 +203,7 @@ impl Sink for Findings {
         }
     }
 
+    #[inline]
     fn number(&mut self, action: Action, value: Option<u64>) {
         match (action, value) {
             (Action::Sign(_) | Action::Direct(_, Op::Count, _), _) => self.present(action),
@@ -208,6 +212,7 @@ impl Sink for Findings {
         }
     }
 
+    #[inline]
     fn word(&mut self, action: Action, word: Option<&[u8]>) {
         let Action::Word(place) = action else { return };
         let word = word.unwrap_or(b"?");
@@ -223,6 +228,7 @@ impl Sink for Findings {
         }
     }
 
+    #[inline]
     fn boolean(&mut self, action: Action, value: bool) {
         self.touched |= value || !matches!(action, Action::Flag(Flag::Done));
         match action {
@@ -235,6 +241,7 @@ impl Sink for Findings {
         }
     }
 
+    #[inline]
     fn present(&mut self, action: Action) {
         match action {
             Action::Direct(_, Op::Count, _) => self.takes(action, 1),
@@ -256,6 +263,7 @@ impl Sink for Findings {
         }
     }
 
+    #[inline]
     fn text_begins(&mut self, action: Action) {
         let (kind, rank) = match action {
             Action::Text(kind, rank) => (kind, rank),
@@ -266,6 +274,7 @@ impl Sink for Findings {
         self.texts.get_or_insert_default().begin(kind, rank);
     }
 
+    #[inline]
     fn text(&mut self, action: Action, piece: &[u8]) {
         let kind = match action {
             Action::Text(kind, _) => kind,

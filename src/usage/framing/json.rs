@@ -114,9 +114,9 @@ impl Json {
         } else if self.walker.is_broken() {
             let end = memchr::memchr(b'\n', bytes).filter(|_| self.lines);
             let Some(end) = end else { return bytes.len() };
-            at = end;
             findings.document_ends();
             self.walker.reset();
+            return end + 1;
         }
         at += self.walker.feed(&bytes[at..], findings);
         self.note_end(findings);
