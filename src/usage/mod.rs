@@ -223,8 +223,8 @@ impl UsageReader {
         let findings = &self.findings;
         let whole = self.framing.is_whole() && !findings.awaits_end;
         let complete = findings.ended || findings.finished || whole;
-        let cut =
-            !self.is_blind() && (self.framing.is_cut(findings) || findings.awaits_end && !complete);
+        let stops_short = self.framing.is_cut(findings) || findings.awaits_end && !complete;
+        let cut = !findings.ended && !self.is_blind() && stops_short;
         let known = outcome::Known {
             status: self.status,
             fault: findings.fault(),

@@ -5,7 +5,7 @@
 //! needle and understands nothing. Times wander from machine to machine, ratios less.
 //!
 //! `cargo run --release` prints the table; a word after `--` picks rows, say `-- sse`,
-//! and a second word runs the reader alone, for a profiler.
+//! and a second word runs the reader alone, for a profiler. `-- memory` feeds a gibibyte.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -29,6 +29,9 @@ struct Row {
 
 fn main() {
     let pick = std::env::args().nth(1).unwrap_or_default();
+    if pick == "memory" {
+        return memory();
+    }
     if std::env::args().nth(2).is_some() {
         // For a profiler: the reader alone, for some seconds.
         for row in rows().iter().filter(|row| row.name.contains(&pick)) {
@@ -49,7 +52,43 @@ fn main() {
             measure(row, piece);
         }
     }
-    println!("\nbound, typed, Value: bound is reader ÷ bound (smaller is better), the others are theirs ÷ reader");
+    println!(
+        "\nbound, typed, Value: bound is reader ÷ bound (smaller is better), the others are theirs ÷ reader"
+    );
+}
+
+/// Reads a gibibyte of an endless stream and of an endless document, and prints the most memory held.
+fn memory() {
+    let all = rows();
+    let peak = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("unknown");
+        line.to_owned()
+    };
+    for name in ["sse, OpenAI", "embedding"] {
+        let Some(row) = all.iter().find(|row| row.name.starts_with(name)) else { continue };
+        // All but its end, over and over.
+        let part = &row.body[..row.body.len() / 2];
+        let before = peak();
+        let header = |name: &str| (name == "content-type").then_some(row.content_type);
+        let head = Head { status: 200, path: PathHint::default(), header: &header };
+        let mut reader = UsageReader::new(&head);
+        let (mut fed, start) = (0, Instant::now());
+        while fed < 1 << 30 {
+            for piece in part.chunks(16 << 10) {
+                reader.feed(piece);
+            }
+            fed += part.len();
+        }
+        reader.finish(End::Dropped);
+        println!(
+            "{}: {} MiB in {:.2?}; {before} before, {} after",
+            row.name,
+            fed >> 20,
+            start.elapsed(),
+            peak()
+        );
+    }
 }
 
 fn measure(row: &Row, piece: usize) {
@@ -227,7 +266,9 @@ fn rows() -> Vec<Row> {
     sse.push_str(&usage.to_string());
     sse.push_str("}\n\ndata: [DONE]\n\n");
 
-    let mut anthropic = String::from("event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"role\":\"assistant\",\"content\":[],\"usage\":{\"input_tokens\":1500,\"output_tokens\":1}}}\n\n");
+    let mut anthropic = String::from(
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"role\":\"assistant\",\"content\":[],\"usage\":{\"input_tokens\":1500,\"output_tokens\":1}}}\n\n",
+    );
     for _ in 0..5000 {
         let word = random.text(5);
         anthropic.push_str("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\" ");
@@ -270,7 +311,8 @@ struct Random(u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.0 >> 33
     }
 
