@@ -230,6 +230,8 @@ fn answers() -> Vec<Answer> {
         answer("Ollama", LINES, "{\"model\":\"m\",\"created_at\":\"t\",\"message\":{\"content\":\"a\"},\"done\":false}\n{\"model\":\"m\",\"created_at\":\"t\",\"done\":true,\"prompt_eval_count\":3,\"eval_count\":4}\n").usage(3, 4, 7).ends(),
         answer("Ollama that broke off", LINES, "{\"model\":\"m\",\"created_at\":\"t\",\"done\":false}\n{\"model\":\"m\",\"created_at\":\"t\",\"done\":false}\n").outcome("incomplete"),
         answer("Ollama, failed", LINES, "{\"model\":\"m\",\"created_at\":\"t\",\"done\":false}\n{\"error\":\"out of memory\"}\n").fails("", "out of memory"),
+        answer("figures that come again", SSE, { let chunk = |n: u32| format!(r#"{{"choices":[],"usage":{{"prompt_tokens":1,"completion_tokens":{n},"total_tokens":{}}}}}"#, n + 1); sse(&[&chunk(4), &chunk(4), &chunk(9), &chunk(4), "[DONE]"]) }).usage(1, 4, 5).ends(),
+        answer("an error among like events", SSE, sse(&[chat, chat, chat, r#"{"id":"c","object":"chat.completion.chunk","error":{"code":502,"message":"gone"},"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}],"usage":null}"#, chat, "[DONE]"])).fails("502", "gone").ends(),
         answer("a broken line that says the end", LINES, "!\n{\"type\":\"message_stop\"-\n{").ends(),
         answer("a broken line among lines", LINES, "{oops\n{\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n").usage(1, 2, 3),
         answer("watsonx", SSE, "id: 1\nevent: message\ndata: {\"results\":[{\"generated_token_count\":1,\"input_token_count\":8,\"stop_reason\":\"not_finished\"}]}\n\nid: 2\ndata: {\"results\":[{\"generated_token_count\":5,\"input_token_count\":0,\"stop_reason\":\"eos_token\"}]}\n\n").usage(8, 5, 13),
