@@ -2,6 +2,6 @@
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let label = "application/vnd.amazon.eventstream";
-    usage_fuzz::check(label, None, data);
-    usage_fuzz::check(label, None, &usage_fuzz::frames(data));
+    usage_fuzz::check(label, data);
+    usage_fuzz::check(label, &usage_fuzz::frames(data));
 });

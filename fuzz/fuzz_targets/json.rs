@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|body: &[u8]| usage_fuzz::check("application/json", None, body));
+libfuzzer_sys::fuzz_target!(|body: &[u8]| usage_fuzz::check("application/json", body));

@@ -142,7 +142,9 @@ pub struct Reading {
 ///
 /// Its size is fixed. It allocates for compressed bodies, AWS event streams and texts of
 /// errors, and never in proportion to a body. No input makes it panic, and its work is
-/// linear in the bytes it is fed.
+/// linear in the bytes it is fed. How a body is cut into pieces makes no difference to what
+/// is read, with one exception: of a compressed body that is corrupt, what is decoded before the
+/// corruption is noticed.
 pub struct UsageReader {
     status: u16,
     path: PathHint,
