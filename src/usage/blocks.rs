@@ -25,13 +25,6 @@ impl Block {
         mask(self.0.map(|quarter| quarter.simd_eq(byte)))
     }
 
-    /// Whether any byte is this one.
-    #[inline]
-    fn has(&self, byte: u8) -> bool {
-        let byte = u8x16::splat(byte);
-        any(self.0.map(|quarter| quarter.simd_eq(byte)))
-    }
-
     /// The same with `[` and `{` alike, and `]` and `}`.
     #[inline]
     fn folded(&self) -> Self {
@@ -39,19 +32,53 @@ impl Block {
         Self(self.0.map(|quarter| quarter | fold))
     }
 
-    /// Whether any byte is a quote, a backslash or a bracket (or a bar, which does no harm).
+    /// Whether any byte is a backslash or a bracket (or a bar, which does no harm).
     #[inline]
     fn has_structure(&self) -> bool {
-        let quote = u8x16::splat(b'"');
         let fold = u8x16::splat(0x20);
         let open = u8x16::splat(b'{');
         let two = u8x16::splat(2);
         // `{`, `|` and `}` follow one another, and folding sends `[`, `\` and `]` there.
         any(self.0.map(|quarter| {
             let above = (quarter | fold) - open;
-            above.simd_eq(above.min(two)) | quarter.simd_eq(quote)
+            above.simd_eq(above.min(two))
         }))
     }
+}
+
+/// Where the quote is that ends a plain string: nothing if it is not in these bytes, and
+/// `Some(None)` if an escape comes first.
+#[inline]
+pub(super) fn plain_end(bytes: &[u8; 16]) -> Option<Option<usize>> {
+    let bytes = u8x16::new(*bytes);
+    let quotes = bytes.simd_eq(u8x16::splat(b'"'));
+    let backslashes = bytes.simd_eq(u8x16::splat(b'\\'));
+    let (quotes, backslashes) = (quotes.to_bitmask(), backslashes.to_bitmask());
+    let either = quotes | backslashes;
+    if either == 0 {
+        return None;
+    }
+    let first = either.trailing_zeros();
+    Some((quotes >> first & 1 != 0).then_some(first as usize))
+}
+
+/// The first quote, backslash or control character.
+#[inline]
+pub(super) fn first_special(bytes: &[u8; 16]) -> Option<usize> {
+    let bytes = u8x16::new(*bytes);
+    let special = bytes.simd_eq(u8x16::splat(b'"'))
+        | bytes.simd_eq(u8x16::splat(b'\\'))
+        | bytes.simd_eq(bytes.min(u8x16::splat(0x1f)));
+    let mask = special.to_bitmask();
+    (mask != 0).then(|| mask.trailing_zeros() as usize)
+}
+
+/// The first byte that is no digit.
+#[inline]
+pub(super) fn first_non_digit(bytes: &[u8; 16]) -> Option<usize> {
+    let digits = u8x16::new(*bytes) - u8x16::splat(b'0');
+    let mask = !digits.simd_eq(digits.min(u8x16::splat(9))).to_bitmask() & 0xffff;
+    (mask != 0).then(|| mask.trailing_zeros() as usize)
 }
 
 #[inline]
@@ -102,54 +129,55 @@ impl StringEnd {
     /// The index of the closing quote, or nothing if it is not in these bytes.
     #[inline]
     pub(super) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
-        // Most strings are short.
-        if let Some(first) = bytes.first_chunk::<16>()
-            && !self.escape
-        {
-            let first = u8x16::new(*first);
-            let quotes = first.simd_eq(u8x16::splat(b'"')).to_bitmask();
-            let backslashes = first.simd_eq(u8x16::splat(b'\\')).to_bitmask();
-            if quotes != 0
-                && (backslashes == 0 || backslashes.trailing_zeros() > quotes.trailing_zeros())
-            {
-                return Some(quotes.trailing_zeros() as usize);
+        // Most strings are short, and have no escape.
+        let mut from = 0;
+        while !self.escape && from < BLOCK {
+            let Some(sixteen) = bytes.get(from..).and_then(<[u8]>::first_chunk::<16>) else {
+                break;
+            };
+            match plain_end(sixteen) {
+                Some(Some(end)) => return Some(from + end),
+                Some(None) => break,
+                None => from += 16,
             }
         }
-        self.find_long(bytes)
+        self.find_long(&bytes[from..]).map(|end| from + end)
     }
 
     fn find_long(&mut self, bytes: &[u8]) -> Option<usize> {
         let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-        for (i, block) in blocks.iter().enumerate() {
-            if let Some(at) = self.block(block, BLOCK) {
-                return Some(i * BLOCK + at);
+        let mut carry = u64::from(self.escape);
+        for (i, bytes) in blocks.iter().enumerate() {
+            let block = Block::load(bytes);
+            let quotes = block.is(b'"');
+            if quotes == 0 && bytes[BLOCK - 1] != b'\\' {
+                carry = 0;
+                continue;
             }
+            let backslashes = block.is(b'\\');
+            let escaped = escaped(backslashes, carry);
+            let ends = quotes & !escaped;
+            if ends != 0 {
+                self.escape = false;
+                return Some(i * BLOCK + ends.trailing_zeros() as usize);
+            }
+            carry = (backslashes & !escaped) >> (BLOCK - 1);
         }
+        self.escape = carry != 0;
         if rest.is_empty() {
             return None;
         }
-        let mut block = [b' '; BLOCK];
-        block[..rest.len()].copy_from_slice(rest);
-        self.block(&block, rest.len()).map(|at| blocks.len() * BLOCK + at)
-    }
-
-    /// The same in one block, of which the first `len` bytes are real.
-    #[inline]
-    fn block(&mut self, bytes: &[u8; BLOCK], len: usize) -> Option<usize> {
-        let block = Block::load(bytes);
-        if len == BLOCK && !block.has(b'"') && bytes[BLOCK - 1] != b'\\' {
-            self.escape = false;
-            return None;
-        }
-        let quotes = block.is(b'"');
+        let mut bytes = [b' '; BLOCK];
+        bytes[..rest.len()].copy_from_slice(rest);
+        let block = Block::load(&bytes);
         let backslashes = block.is(b'\\');
-        let escaped = escaped(backslashes, u64::from(self.escape));
-        let ends = quotes & !escaped;
+        let escaped = escaped(backslashes, carry);
+        let ends = block.is(b'"') & !escaped;
         if ends != 0 {
             self.escape = false;
-            return Some(ends.trailing_zeros() as usize);
+            return Some(blocks.len() * BLOCK + ends.trailing_zeros() as usize);
         }
-        self.escape = escapes_next(backslashes, escaped, len);
+        self.escape = escapes_next(backslashes, escaped, rest.len());
         None
     }
 }
@@ -195,19 +223,20 @@ impl ContainerEnd {
     fn block(&mut self, bytes: &[u8; BLOCK], len: usize) -> Option<usize> {
         let block = Block::load(bytes);
         // Two cheap ways past: the middle of a long string, and of a long list of numbers.
+        let quotes = block.is(b'"');
         if self.in_string {
-            if len == BLOCK && !block.has(b'"') && bytes[BLOCK - 1] != b'\\' {
+            if len == BLOCK && quotes == 0 && bytes[BLOCK - 1] != b'\\' {
                 self.escape = false;
                 return None;
             }
-        } else if !block.has_structure() {
+        } else if quotes == 0 && !block.has_structure() {
             self.escape = false;
             return None;
         }
 
         let backslashes = block.is(b'\\');
         let escaped = escaped(backslashes, u64::from(self.escape));
-        let quotes = block.is(b'"') & !escaped;
+        let quotes = quotes & !escaped;
         let before = if self.in_string { u64::MAX } else { 0 };
         let strings = prefix_xor(quotes) ^ before;
         self.in_string = strings >> (BLOCK - 1) != 0;

@@ -36,6 +36,7 @@ impl Figures {
     }
 
     /// Takes a number in.
+    #[inline]
     pub(super) fn take(&mut self, field: Field, op: Op, kin: Kin, value: u64) {
         let old = self.get(field);
         let new = match (op, old) {

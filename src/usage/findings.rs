@@ -3,7 +3,7 @@
 use super::errors::{Fault, Texts};
 use super::figures::Figures;
 use super::formats::{
-    Action, Flag, Format, Match, Meaning, Merge, Op, Place, Sign, TextKind, WORDS,
+    Action, Flag, Format, Match, Meaning, Merge, Op, Place, Sign, TextKind, words,
 };
 use super::walker::Sink;
 
@@ -24,6 +24,8 @@ pub(super) struct Findings {
     /// What it may be, if there is usage.
     maybe: Option<Format>,
     document: Document,
+    /// Something was told since this was last cleared, beyond what is the same each time.
+    pub(super) touched: bool,
     /// The answer is a stream of events.
     pub(super) streaming: bool,
     /// The status says that the answer is an error.
@@ -103,6 +105,7 @@ impl Findings {
 
     /// The document at hand is a failure, with this code unless it tells a better one.
     pub(super) fn fails(&mut self, code: &'static str) {
+        self.touched = true;
         self.document.fails = true;
         self.document.code.get_or_insert(code);
     }
@@ -114,11 +117,13 @@ impl Findings {
         texts.push(kind, text);
     }
 
+    #[inline]
     fn is(&mut self, format: Format) {
         self.format.get_or_insert(format);
     }
 
     pub(super) fn means(&mut self, meaning: Meaning) {
+        self.touched |= !matches!(meaning, Meaning::Is(_) | Meaning::MayBe(_) | Meaning::Opens(_));
         match meaning {
             Meaning::Is(format) => self.is(format),
             Meaning::MayBe(format) => self.maybe = Some(format),
@@ -159,7 +164,9 @@ impl Findings {
         self.place = Some(Place { merge, ..place });
     }
 
+    #[inline]
     fn takes(&mut self, action: Action, value: u64) {
+        self.touched = true;
         match action {
             Action::Figure(field, op, kin) => self.current.take(field, op, kin, value),
             Action::Direct(field, op, place) => {
@@ -179,7 +186,9 @@ impl Findings {
 }
 
 impl Sink for Findings {
+    #[inline]
     fn object(&mut self, action: Action, begins: bool) {
+        self.touched |= matches!(action, Action::Usage(_) | Action::Error);
         match action {
             Action::Usage(_) if begins => self.current = Figures::default(),
             Action::Error if begins => self.document.fails = true,
@@ -194,6 +203,7 @@ impl Sink for Findings {
         }
     }
 
+    #[inline]
     fn number(&mut self, action: Action, value: Option<u64>) {
         match (action, value) {
             (Action::Sign(_) | Action::Direct(_, Op::Count, _), _) => self.present(action),
@@ -202,13 +212,11 @@ impl Sink for Findings {
         }
     }
 
+    #[inline]
     fn word(&mut self, action: Action, word: Option<&[u8]>) {
         let Action::Word(place) = action else { return };
         let word = word.unwrap_or(b"?");
-        for (at, pattern, meaning) in WORDS {
-            if *at != place {
-                continue;
-            }
+        for (_, pattern, meaning) in words(place) {
             let applies = match pattern {
                 Match::Is(text) => word == text.as_bytes(),
                 Match::Not(text) => word != text.as_bytes(),
@@ -220,7 +228,9 @@ impl Sink for Findings {
         }
     }
 
+    #[inline]
     fn boolean(&mut self, action: Action, value: bool) {
+        self.touched |= value || !matches!(action, Action::Flag(Flag::Done));
         match action {
             Action::Flag(Flag::Done) => self.document.done = Some(value),
             Action::Flag(Flag::Success) if !value => self.document.fails = true,
@@ -231,6 +241,7 @@ impl Sink for Findings {
         }
     }
 
+    #[inline]
     fn present(&mut self, action: Action) {
         match action {
             Action::Direct(_, Op::Count, _) => self.takes(action, 1),
@@ -242,22 +253,28 @@ impl Sink for Findings {
                 self.is(Format::Gemini);
                 self.awaits_end |= self.streaming;
             }
-            Action::Sign(Sign::Finish) => self.finished = true,
+            Action::Sign(Sign::Finish) => {
+                self.touched = true;
+                self.finished = true;
+            }
             Action::Sign(Sign::CreatedAt) => self.document.created_at = true,
             Action::Sign(Sign::JsonRpc) => self.maybe = Some(Format::JsonRpc),
             _ => {}
         }
     }
 
+    #[inline]
     fn text_begins(&mut self, action: Action) {
         let (kind, rank) = match action {
             Action::Text(kind, rank) => (kind, rank),
             Action::Error => (TextKind::Message, ERROR_TEXT),
             _ => return,
         };
+        self.touched = true;
         self.texts.get_or_insert_default().begin(kind, rank);
     }
 
+    #[inline]
     fn text(&mut self, action: Action, piece: &[u8]) {
         let kind = match action {
             Action::Text(kind, _) => kind,

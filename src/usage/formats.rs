@@ -457,6 +457,33 @@ impl Format {
     }
 }
 
+/// The words of one place.
+#[inline]
+pub(super) fn words(place: Word) -> &'static [(Word, Match, Meaning)] {
+    let (start, end) = RANGES[place as usize];
+    WORDS.get(start..end).unwrap_or_default()
+}
+
+const PLACES: usize = Word::TaskState as usize + 1;
+/// Where in [`WORDS`] the words of each place are.
+static RANGES: [(usize, usize); PLACES] = ranges();
+
+const fn ranges() -> [(usize, usize); PLACES] {
+    let mut ranges = [(0, 0); PLACES];
+    let mut i = 0;
+    while i < WORDS.len() {
+        let range = &mut ranges[WORDS[i].0 as usize];
+        if range.1 == 0 {
+            range.0 = i;
+        } else {
+            assert!(range.1 == i, "the words of a place stand together");
+        }
+        range.1 = i + 1;
+        i += 1;
+    }
+    ranges
+}
+
 /// What the path of a request says of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PathSays {

@@ -27,6 +27,7 @@ mod figures;
 mod findings;
 mod formats;
 mod framing;
+mod gate;
 mod outcome;
 mod trie;
 mod walker;
@@ -141,7 +142,9 @@ pub struct Reading {
 ///
 /// Its size is fixed. It allocates for compressed bodies, AWS event streams and texts of
 /// errors, and never in proportion to a body. No input makes it panic, and its work is
-/// linear in the bytes it is fed.
+/// linear in the bytes it is fed. How a body is cut into pieces makes no difference to what
+/// is read, with one exception: of a compressed body that is corrupt, what is decoded before the
+/// corruption is noticed.
 pub struct UsageReader {
     status: u16,
     path: PathHint,
@@ -226,9 +229,10 @@ impl UsageReader {
     pub fn finish(&mut self, end: End<'_>) -> Reading {
         self.framing.finish(&mut self.findings);
         let findings = &self.findings;
-        let complete = findings.ended || findings.finished || self.framing.is_whole();
-        let cut =
-            !self.is_blind() && (self.framing.is_cut(findings) || findings.awaits_end && !complete);
+        let whole = self.framing.is_whole() && !findings.awaits_end;
+        let complete = findings.ended || findings.finished || whole;
+        let stops_short = self.framing.is_cut(findings) || findings.awaits_end && !complete;
+        let cut = !findings.ended && !self.is_blind() && stops_short;
         let known = outcome::Known {
             status: self.status,
             fault: findings.fault(),

@@ -22,16 +22,24 @@ const ERROR_SHAPE: usize = 5;
 const RESERVED: usize = 6;
 
 const MAX_NODES: usize = 256;
-const MAX_EDGES: usize = 320;
+const MAX_EDGES: usize = 256;
+/// Four times as many as edges, so that nearly every search ends at once. `hash` fits this number.
+const SLOTS: usize = 1024;
 
 /// A key that leads from one node to another.
 #[derive(Clone, Copy)]
 struct Edge {
-    /// The key's first eight bytes, zero-padded.
+    /// The key's first eight bytes, zero-padded, which are all of most keys that matter.
     head: u64,
-    /// The whole key.
-    key: &'static [u8],
+    /// Where it leads from, and the key's length.
+    tag: u16,
     to: NodeId,
+    key: &'static [u8],
+}
+
+#[inline]
+const fn tag(from: NodeId, len: usize) -> u16 {
+    (from as u16) << 8 | (if len < 255 { len as u16 } else { 255 })
 }
 
 /// What a position in a document means.
@@ -41,46 +49,60 @@ pub(super) struct Node {
     pub(super) action: Action,
     /// What an element is, if the value is an array.
     pub(super) element: NodeId,
-    start: u16,
-    count: u16,
-    /// Bit `n` is set where some key of `n` bytes leads on.
-    lengths: u64,
+    /// Where its keys are: its own number, or that of the shape it shares.
+    keys: NodeId,
+    has_keys: bool,
 }
 
 impl Node {
     /// Whether any key of an object here is of interest.
     pub(super) const fn has_keys(&self) -> bool {
-        self.count > 0
+        self.has_keys
     }
 
-    /// The node that a key leads to.
+    /// The node that a key leads to, which is the first `len` of these bytes.
     #[inline]
-    pub(super) fn child(&self, key: &[u8]) -> NodeId {
-        let len = key.len();
-        if len >= 64 || self.lengths & (1 << len) == 0 {
-            return NOWHERE;
-        }
-        let head = head(key);
-        let edges = &TRIE.edges[usize::from(self.start)..usize::from(self.start + self.count)];
-        for edge in edges {
-            if edge.head == head && edge.key.len() == len && (len <= 8 || edge.key[8..] == key[8..])
-            {
+    pub(super) fn child(&self, bytes: &[u8], len: usize) -> NodeId {
+        let head = match bytes.first_chunk::<8>() {
+            Some(eight) if len >= 8 => u64::from_le_bytes(*eight),
+            Some(eight) => u64::from_le_bytes(*eight) & ((1 << (8 * len)) - 1),
+            None => short_head(&bytes[..len.min(bytes.len())]),
+        };
+        let tag = tag(self.keys, len);
+        let mut slot = hash(tag, head);
+        loop {
+            let number = TRIE.slots[slot % SLOTS];
+            if number == 0 {
+                return NOWHERE;
+            }
+            let edge = &TRIE.edges[usize::from(number)];
+            if edge.head == head && edge.tag == tag && (len <= 8 || same_tail(bytes, edge.key)) {
                 return edge.to;
             }
+            slot += 1;
         }
-        NOWHERE
     }
 }
 
-/// The first eight bytes of a key as a number, zero-padded.
+/// Whether the bytes begin with a key, of which the first eight bytes are known to be the same.
 #[inline]
-fn head(key: &[u8]) -> u64 {
-    if let Some(first) = key.first_chunk::<8>() {
-        return u64::from_le_bytes(*first);
-    }
-    let mut bytes = [0; 8];
-    bytes[..key.len()].copy_from_slice(key);
-    u64::from_le_bytes(bytes)
+fn same_tail(bytes: &[u8], key: &[u8]) -> bool {
+    let (Some(bytes), Some(tail)) = (bytes.get(..key.len()), key.last_chunk::<8>()) else {
+        return false;
+    };
+    // The last eight cover the rest of a key of up to sixteen.
+    bytes.last_chunk::<8>() == Some(tail) && (key.len() <= 16 || bytes == key)
+}
+
+/// The bytes as a number, zero-padded.
+fn short_head(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |head, byte| head << 8 | u64::from(*byte))
+}
+
+/// Where the search for an edge begins.
+#[inline]
+const fn hash(tag: u16, head: u64) -> usize {
+    ((head ^ (tag as u64) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
 }
 
 /// The node of that number.
@@ -91,7 +113,10 @@ pub(super) fn node(id: NodeId) -> &'static Node {
 
 struct Trie {
     nodes: [Node; MAX_NODES],
+    /// Number 0 is none.
     edges: [Edge; MAX_EDGES],
+    /// A hash table of the edges' numbers.
+    slots: [u8; SLOTS],
 }
 
 static TRIE: Trie = compile();
@@ -211,29 +236,32 @@ const fn compile() -> Trie {
     // An answer may be an array of answers.
     draft.element[ROOT as usize] = ROOT as usize;
 
-    let nothing = Node { action: Action::None, element: NOWHERE, start: 0, count: 0, lengths: 0 };
+    let nothing = Node { action: Action::None, element: NOWHERE, keys: 0, has_keys: false };
     let mut nodes = [nothing; MAX_NODES];
-    let mut edges = [Edge { head: 0, key: b"", to: NOWHERE }; MAX_EDGES];
-    let mut filled = 0;
+    let mut edges = [Edge { head: 0, tag: 0, to: NOWHERE, key: b"" }; MAX_EDGES];
+    let mut slots = [0; SLOTS];
+    let mut filled = 1;
     let mut id = 1;
     while id < draft.len {
-        let start = filled;
-        let mut lengths = 0;
         let mut at = draft.first[id];
         while at != 0 {
             let key = draft.key[at];
-            assert!(key.len() < 64, "a key of the table is too long");
-            lengths |= 1 << key.len();
-            edges[filled] = Edge { head: const_head(key), key, to: at as NodeId };
+            let tag = tag(id as NodeId, key.len());
+            let edge = Edge { head: const_head(key), tag, to: at as NodeId, key };
+            edges[filled] = edge;
+            let mut slot = hash(edge.tag, edge.head);
+            while slots[slot] != 0 {
+                slot = (slot + 1) % SLOTS;
+            }
+            slots[slot] = filled as u8;
             filled += 1;
             at = draft.next[at];
         }
         nodes[id] = Node {
             action: draft.action[id],
             element: draft.element[id] as NodeId,
-            start: start as u16,
-            count: (filled - start) as u16,
-            lengths,
+            keys: id as NodeId,
+            has_keys: draft.first[id] != 0,
         };
         id += 1;
     }
@@ -246,12 +274,11 @@ const fn compile() -> Trie {
             _ => 0,
         };
         if shape != 0 {
-            assert!(nodes[id].count == 0, "a usage object or an error has keys of its own");
-            nodes[id].start = nodes[shape].start;
-            nodes[id].count = nodes[shape].count;
-            nodes[id].lengths = nodes[shape].lengths;
+            assert!(!nodes[id].has_keys, "a usage object or an error has keys of its own");
+            nodes[id].keys = shape as NodeId;
+            nodes[id].has_keys = true;
         }
         id += 1;
     }
-    Trie { nodes, edges }
+    Trie { nodes, edges, slots }
 }

@@ -4,7 +4,7 @@
 //! whole. The state has a fixed size whatever the document is. It is no validator: of a
 //! document that is not JSON it makes something harmless, in linear time.
 
-use super::blocks::{ContainerEnd, StringEnd};
+use super::blocks::{self, ContainerEnd, StringEnd};
 use super::formats::Action;
 use super::trie::{self, NOWHERE, NodeId};
 
@@ -183,8 +183,7 @@ impl Walker {
                     }
                     None => return bytes.len(),
                 },
-                State::Done => return at,
-                State::Broken => return bytes.len(),
+                State::Done | State::Broken => return at,
             }
         }
         at
@@ -198,47 +197,194 @@ impl Walker {
         self.state = if self.depth == 0 { State::Done } else { State::After };
     }
 
-    /// In an object: before a key, or its end.
-    #[inline]
+    /// In an object: before a key, or its end. Reads on as long as members are plain: whole within
+    /// these bytes, in the order key, colon, value, comma. Whatever is not is left to the other
+    /// states, which read it piecemeal.
     fn key(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
-        match bytes[0] {
-            b'"' => {
-                // Nearly every key is whole and has no escape.
-                if let Some(next) = bytes.get(1..)
-                    && let Some(end) = plain_string(next)
-                {
-                    self.node = self.lookup(&next[..end]);
-                    self.state = State::Colon;
-                    return match next.get(end + 1) {
-                        Some(b':') => {
-                            self.state = State::Value;
-                            end + 3
-                        }
-                        _ => end + 2,
-                    };
+        let mut parent = self.parent();
+        let mut at = 0;
+        loop {
+            match bytes.get(at) {
+                Some(b'"') => {}
+                Some(b'}') => {
+                    at += 1;
+                    self.close(sink);
+                    let object = self.depth > 0 && !self.in_array();
+                    if object && bytes.get(at) == Some(&b',') {
+                        at += 1;
+                        self.state = State::Key;
+                    } else if object && bytes.get(at) == Some(&b'}') {
+                        self.state = State::Key;
+                    } else {
+                        return at;
+                    }
+                    parent = self.parent();
+                    continue;
                 }
+                Some(byte) if is_space(*byte) => {
+                    at += spaces(&bytes[at..]);
+                    continue;
+                }
+                Some(_) => {
+                    self.state = State::Broken;
+                    return at + 1;
+                }
+                None => return at,
+            }
+            let next = &bytes[at + 1..];
+            let Some(end) = plain_string(next) else {
                 self.scratch_len = 0;
                 self.escape = Escape::default();
                 self.state = State::InKey;
-                1
+                return at + 1;
+            };
+            self.node = parent.child(next, end);
+            at += end + 2;
+            match bytes.get(at) {
+                Some(b':') => at += 1,
+                _ => {
+                    self.state = State::Colon;
+                    return at;
+                }
             }
-            b'}' => {
-                self.close(sink);
-                1
+            if bytes.get(at) == Some(&b' ') {
+                at += 1;
             }
-            byte if is_space(byte) => spaces(bytes),
-            _ => {
-                self.state = State::Broken;
-                1
+            let rest = &bytes[at..];
+            if self.node == NOWHERE {
+                match self.skip_member(rest) {
+                    Some(len) => at += len,
+                    None => return at,
+                }
+            } else {
+                let node = trie::node(self.node);
+                if rest.first() == Some(&b'{') && node.has_keys() && self.has_room() {
+                    at += 1;
+                    sink.present(node.action);
+                    sink.object(node.action, true);
+                    self.push(self.node, false);
+                    self.state = State::Key;
+                    parent = node;
+                } else {
+                    match self.plain_member(rest, node.action, sink) {
+                        Some(len) => at += len,
+                        None => return at,
+                    }
+                }
+            }
+            if self.state != State::Key {
+                return at;
             }
         }
     }
 
-    fn lookup(&self, key: &[u8]) -> NodeId {
-        match self.stack.get(usize::from(self.depth).wrapping_sub(1)) {
-            Some(parent) => trie::node(*parent).child(key),
-            None => NOWHERE,
+    /// Reads a number, a null or a word, and the comma after it, if they are plain to see. If not,
+    /// nothing is used, and the state is left for the value to be read piecemeal.
+    #[inline]
+    fn plain_member(
+        &mut self,
+        bytes: &[u8],
+        action: Action,
+        sink: &mut impl Sink,
+    ) -> Option<usize> {
+        self.state = State::Value;
+        let len = match bytes.first()? {
+            b'0'..=b'9' if !is_text(action) => {
+                // As many digits as fit in any case.
+                let (mut value, mut digits) = (0_u64, 0);
+                loop {
+                    let digit = bytes.get(digits)?.wrapping_sub(b'0');
+                    if digit > 9 {
+                        break;
+                    }
+                    value = value * 10 + u64::from(digit);
+                    digits += 1;
+                    if digits == 19 {
+                        return None;
+                    }
+                }
+                if is_scalar(bytes[digits]) {
+                    return None;
+                }
+                if action != Action::None {
+                    sink.number(action, Some(value));
+                }
+                digits
+            }
+            b'n' => bytes.strip_prefix(b"null").filter(|rest| is_end(rest)).map(|_| 4)?,
+            b'"' if matches!(action, Action::Word(_)) => {
+                let end = plain_string(&bytes[1..])?;
+                sink.word(action, bytes.get(1..=end).filter(|word| word.len() <= SCRATCH));
+                end + 2
+            }
+            _ => return None,
+        };
+        Some(self.member_ends(bytes, len))
+    }
+
+    /// Skips a value of no interest and the comma after it, if they are plain to see. If not,
+    /// nothing is used, and the state is left for the value to be read piecemeal.
+    #[inline]
+    fn skip_member(&mut self, bytes: &[u8]) -> Option<usize> {
+        self.state = State::Value;
+        let len = match bytes.first()? {
+            b'"' => {
+                self.string = StringEnd::default();
+                let Some(end) = self.string.find(&bytes[1..]) else {
+                    self.state = State::SkipString;
+                    return Some(bytes.len());
+                };
+                end + 2
+            }
+            b'{' | b'[' => {
+                self.container = ContainerEnd::opened();
+                let Some(end) = self.container.find(&bytes[1..]) else {
+                    self.state = State::SkipContainer;
+                    return Some(bytes.len());
+                };
+                end + 1
+            }
+            b'-' | b'0'..=b'9' | b'a'..=b'z' => bytes.iter().position(|byte| !is_scalar(*byte))?,
+            _ => return None,
+        };
+        Some(self.member_ends(bytes, len))
+    }
+
+    /// After a member of an object, `len` bytes on.
+    #[inline]
+    fn member_ends(&mut self, bytes: &[u8], len: usize) -> usize {
+        match bytes.get(len) {
+            Some(b',') => {
+                self.state = State::Key;
+                len + 1
+            }
+            // The end of the object is read in the same state as a key.
+            Some(b'}') => {
+                self.state = State::Key;
+                len
+            }
+            _ => {
+                self.state = State::After;
+                len
+            }
         }
+    }
+
+    fn has_room(&self) -> bool {
+        usize::from(self.depth) < MAX_DEPTH
+    }
+
+    fn in_array(&self) -> bool {
+        self.arrays & (1 << self.depth.saturating_sub(1)) != 0
+    }
+
+    fn parent(&self) -> &'static trie::Node {
+        let top = usize::from(self.depth).wrapping_sub(1);
+        trie::node(self.stack.get(top).copied().unwrap_or(NOWHERE))
+    }
+
+    fn lookup(&self, key: &[u8]) -> NodeId {
+        self.parent().child(key, key.len())
     }
 
     fn in_key(&mut self, bytes: &[u8]) -> usize {
@@ -328,17 +474,15 @@ impl Walker {
                     action => sink.present(action),
                 }
                 // Most strings are of no interest, short and whole.
-                if self.state == State::SkipString
-                    && let Some(next) = bytes.get(1..)
-                    && let Some(end) = self.string.find(next)
-                {
+                if self.state == State::SkipString {
+                    let Some(end) = self.string.find(&bytes[1..]) else { return bytes.len() };
                     self.value_ended();
                     return end + 2;
                 }
             }
             b'{' => {
                 sink.present(node.action);
-                if node.has_keys() && usize::from(self.depth) < MAX_DEPTH {
+                if node.has_keys() && self.has_room() {
                     sink.object(node.action, true);
                     self.push(self.node, false);
                     self.state = State::Key;
@@ -348,7 +492,7 @@ impl Walker {
             }
             b'[' => {
                 sink.present(node.action);
-                if node.element != NOWHERE && usize::from(self.depth) < MAX_DEPTH {
+                if node.element != NOWHERE && self.has_room() {
                     self.push(self.node, true);
                     self.node = node.element;
                     self.state = State::FirstElement;
@@ -398,7 +542,7 @@ impl Walker {
     #[inline]
     fn after(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
         let top = usize::from(self.depth).saturating_sub(1);
-        let array = self.arrays & (1 << top) != 0;
+        let array = self.in_array();
         match bytes[0] {
             b',' if array => {
                 self.node = trie::node(self.stack[top]).element;
@@ -428,7 +572,7 @@ impl Walker {
                     }
                     scalar.digits = scalar.digits.saturating_add(1);
                 }
-                b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'+' | b'.' => self.scalar.odd = true,
+                byte if is_scalar(*byte) => self.scalar.odd = true,
                 _ => {
                     len = i;
                     ended = true;
@@ -508,10 +652,31 @@ fn spaces(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(bytes.len())
 }
 
-/// The length of a string without escapes, if its closing quote is among these bytes.
+/// Whether the byte may be part of a number, true, false or null.
+#[inline]
+fn is_scalar(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'+' | b'.')
+}
+
+/// Whether a value ends before these bytes.
+fn is_end(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|byte| !is_scalar(*byte))
+}
+
+/// The length of a short string without escapes, if its closing quote is among these bytes.
 #[inline]
 fn plain_string(bytes: &[u8]) -> Option<usize> {
-    for (i, byte) in bytes.iter().enumerate().take(SCRATCH + 24) {
+    let mut from = 0;
+    while let Some(sixteen) = bytes.get(from..).and_then(<[u8]>::first_chunk::<16>) {
+        if let Some(end) = blocks::plain_end(sixteen) {
+            return end.map(|end| from + end);
+        }
+        from += 16;
+        if from > SCRATCH {
+            return None;
+        }
+    }
+    for (i, byte) in bytes.iter().enumerate().skip(from) {
         match byte {
             b'"' => return Some(i),
             b'\\' => return None,

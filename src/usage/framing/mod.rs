@@ -35,7 +35,9 @@ impl Label {
         let has = |part: &[u8]| {
             essence.as_bytes().windows(part.len()).any(|at| at.eq_ignore_ascii_case(part))
         };
-        if is("text/event-stream") {
+        if is("application/json") {
+            Self::Json
+        } else if is("text/event-stream") {
             Self::Sse
         } else if is("application/vnd.amazon.eventstream") {
             Self::EventStream

@@ -1,6 +1,7 @@
 //! Server-sent events: each event's data is a JSON document.
 
 use crate::usage::findings::Findings;
+use crate::usage::gate::{Gate, MAX_EVENT};
 use crate::usage::trie;
 use crate::usage::walker::Walker;
 
@@ -37,6 +38,9 @@ pub(in crate::usage) struct Sse {
     done: Option<u8>,
     /// The event is named `error`.
     error: bool,
+    /// What was read last ended an event with data.
+    data_ended: bool,
+    gate: Option<Box<Gate>>,
 }
 
 impl Sse {
@@ -50,35 +54,141 @@ impl Sse {
             data: false,
             done: Some(0),
             error: false,
+            data_ended: false,
+            gate: None,
         }
     }
 
     pub(super) fn feed(&mut self, mut bytes: &[u8], findings: &mut Findings) {
-        while let Some(first) = bytes.first().copied() {
-            if findings.ended {
-                return;
-            }
-            if self.after_cr {
-                self.after_cr = false;
-                if first == b'\n' {
-                    bytes = &bytes[1..];
-                    continue;
+        while !bytes.is_empty() && !findings.ended {
+            let read = if self.gate.as_deref().is_some_and(Gate::is_carrying) {
+                self.carry(bytes, findings)
+            } else if !self.is_between() {
+                self.read(bytes, findings)
+            } else {
+                match self.gate.as_deref_mut().map(|gate| gate.passes(bytes)) {
+                    Some(len) if len > 0 => len,
+                    _ => self.event(bytes, findings),
                 }
-            }
-            let read = match self.line {
-                Line::Name => self.name(bytes, findings),
-                Line::Colon => {
-                    self.colon();
-                    usize::from(first == b' ')
-                }
-                Line::Data | Line::Event | Line::Other => self.value(bytes, findings),
             };
             bytes = &bytes[read..];
         }
     }
 
+    /// Between events, at the beginning of a line.
+    fn is_between(&self) -> bool {
+        self.line == Line::Name && self.text_len == 0 && !(self.data || self.after_cr || self.error)
+    }
+
+    /// Reads an event that no template lets pass, or begins to.
+    fn event(&mut self, bytes: &[u8], findings: &mut Findings) -> usize {
+        let window = &bytes[..bytes.len().min(MAX_EVENT)];
+        match event_end(window) {
+            Some(end) => {
+                self.whole(&bytes[..end], findings);
+                end
+            }
+            // It goes on in the next piece. `[DONE]` must not wait for that.
+            None if bytes.len() < MAX_EVENT && !bytes.starts_with(b"data: [") => {
+                let gate = self.gate.get_or_insert_with(|| Box::new(Gate::new()));
+                gate.carry(bytes).1.len()
+            }
+            None => self.read(bytes, findings),
+        }
+    }
+
+    /// Reads an event that is whole, and remembers it if it told nothing.
+    fn whole(&mut self, event: &[u8], findings: &mut Findings) {
+        findings.touched = false;
+        let mut rest = event;
+        let mut data = false;
+        while !rest.is_empty() && !findings.ended {
+            let read = self.read(rest, findings);
+            data |= self.data_ended;
+            rest = &rest[read..];
+        }
+        if data
+            && !findings.touched
+            && !findings.ended
+            && self.is_between()
+            && let Some(json) = single_object(event)
+        {
+            self.gate.get_or_insert_with(|| Box::new(Gate::new())).learn(event, json);
+        }
+    }
+
+    /// Goes on with an event of which the beginning is carried; returns how much of `bytes` it used.
+    fn carry(&mut self, bytes: &[u8], findings: &mut Findings) -> usize {
+        let Some(gate) = self.gate.as_deref_mut() else { return 0 };
+        let (before, event) = gate.carry(bytes);
+        let taken = event.len() - before;
+        if let Some(end) = gate.passes_carried() {
+            return end.saturating_sub(before);
+        }
+        let event = gate.carried();
+        // Only a line's end can end an event; that of the byte before may have been in doubt.
+        let new = &event[before.saturating_sub(1)..];
+        if memchr::memchr2(b'\n', b'\r', new).is_none() && event.len() < MAX_EVENT {
+            return taken;
+        }
+        let end = event_end(event);
+        if end.is_none() && event.len() < MAX_EVENT {
+            return taken;
+        }
+        let (event, len) = gate.drop_carried();
+        let Some(end) = end else {
+            // Too long to be carried.
+            self.all(&event[..len], findings);
+            return taken;
+        };
+        self.whole(&event[..end], findings);
+        end.saturating_sub(before)
+    }
+
+    fn all(&mut self, mut bytes: &[u8], findings: &mut Findings) {
+        while !bytes.is_empty() && !findings.ended {
+            let read = self.read(bytes, findings);
+            bytes = &bytes[read..];
+        }
+    }
+
+    /// Reads on, up to the end of an event.
+    fn read(&mut self, bytes: &[u8], findings: &mut Findings) -> usize {
+        let mut at = 0;
+        self.data_ended = false;
+        while let Some(rest) = bytes.get(at..)
+            && let Some(first) = rest.first()
+        {
+            if findings.ended || (at > 0 && self.is_between()) {
+                return at;
+            }
+            if self.after_cr {
+                self.after_cr = false;
+                if *first == b'\n' {
+                    at += 1;
+                    continue;
+                }
+            }
+            at += match self.line {
+                Line::Name => self.name(rest, findings),
+                Line::Colon => {
+                    self.colon();
+                    usize::from(*first == b' ')
+                }
+                Line::Data | Line::Event | Line::Other => self.value(rest, findings),
+            };
+        }
+        at
+    }
+
     /// There is nothing more to come; the last event need not end in a blank line.
     pub(super) fn finish(&mut self, findings: &mut Findings) {
+        if let Some(gate) = self.gate.as_deref_mut()
+            && gate.is_carrying()
+        {
+            let (event, len) = gate.drop_carried();
+            self.all(&event[..len], findings);
+        }
         if !findings.ended {
             if self.line != Line::Name {
                 self.line_ends(findings);
@@ -176,6 +286,7 @@ impl Sse {
 
     fn event_ends(&mut self, findings: &mut Findings) {
         if self.data {
+            self.data_ended = true;
             if self.done == Some(DONE.len() as u8) {
                 findings.ended = true;
             }
@@ -215,4 +326,38 @@ impl Sse {
     fn is_text(&self, text: &[u8]) -> bool {
         self.text.get(..usize::from(self.text_len)) == Some(text)
     }
+}
+
+/// Where the event ends that these bytes begin with: after its blank line.
+fn event_end(bytes: &[u8]) -> Option<usize> {
+    let mut line = 0;
+    loop {
+        let end = line + memchr::memchr2(b'\n', b'\r', bytes.get(line..)?)?;
+        let next = match (bytes[end], bytes.get(end + 1)) {
+            (b'\n', _) => end + 1,
+            // A line feed may be yet to come.
+            (_, next) => end + 1 + usize::from(*next? == b'\n'),
+        };
+        if end == line {
+            return Some(next);
+        }
+        line = next;
+    }
+}
+
+/// Where the object begins in an event that has one, on a single line of data.
+fn single_object(event: &[u8]) -> Option<usize> {
+    let mut found = None;
+    let mut at = 0;
+    for line in event.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+        if let Some(value) = line.strip_prefix(b"data:") {
+            let space = usize::from(value.first() == Some(&b' '));
+            if found.is_some() || value.get(space) != Some(&b'{') {
+                return None;
+            }
+            found = Some(at + 5 + space);
+        }
+        at += line.len();
+    }
+    found
 }

@@ -1,0 +1,328 @@
+//! How fast usage is read, beside other ways of reading it, in one run.
+//!
+//! All ways take turns on the same bytes, cut into the same pieces; each figure is the
+//! median of many rounds. The bound is one `memmem` pass over the bytes, which finds a
+//! needle and understands nothing. Times wander from machine to machine, ratios less.
+//!
+//! `cargo run --release` prints the table; a word after `--` picks rows, say `-- sse`,
+//! and a second word runs the reader alone, for a profiler. `-- memory` feeds a gibibyte.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tower_agent_status::usage::{End, Head, PathHint, UsageReader};
+
+const ROUNDS: usize = 61;
+
+/// What is fed, and how it is cut into documents.
+struct Row {
+    name: &'static str,
+    content_type: &'static str,
+    body: Vec<u8>,
+    /// The events of a stream start with this.
+    event: Option<&'static str>,
+    total: u64,
+}
+
+fn main() {
+    let pick = std::env::args().nth(1).unwrap_or_default();
+    if pick == "memory" {
+        return memory();
+    }
+    if std::env::args().nth(2).is_some() {
+        // For a profiler: the reader alone, for some seconds.
+        for row in rows().iter().filter(|row| row.name.contains(&pick)) {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_secs(3) {
+                black_box(reader(row, 16 << 10));
+            }
+        }
+        return;
+    }
+    println!("reader state: {} bytes", size_of::<UsageReader>());
+    println!(
+        "{:<26} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9}",
+        "row", "piece", "bytes", "reader", "GB/s", "bound", "typed", "Value", "ns/event"
+    );
+    for row in rows().iter().filter(|row| row.name.contains(&pick)) {
+        for piece in [1400, 16 << 10] {
+            measure(row, piece);
+        }
+    }
+    println!(
+        "\nbound, typed, Value: bound is reader ÷ bound (smaller is better), the others are theirs ÷ reader"
+    );
+}
+
+/// Reads a gibibyte of an endless stream and of an endless document, and prints the most memory held.
+fn memory() {
+    let all = rows();
+    let peak = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("unknown");
+        line.to_owned()
+    };
+    for name in ["sse, OpenAI", "embedding"] {
+        let Some(row) = all.iter().find(|row| row.name.starts_with(name)) else { continue };
+        // All but its end, over and over.
+        let part = &row.body[..row.body.len() / 2];
+        let before = peak();
+        let header = |name: &str| (name == "content-type").then_some(row.content_type);
+        let head = Head { status: 200, path: PathHint::default(), header: &header };
+        let mut reader = UsageReader::new(&head);
+        let (mut fed, start) = (0, Instant::now());
+        while fed < 1 << 30 {
+            for piece in part.chunks(16 << 10) {
+                reader.feed(piece);
+            }
+            fed += part.len();
+        }
+        reader.finish(End::Dropped);
+        println!(
+            "{}: {} MiB in {:.2?}; {before} before, {} after",
+            row.name,
+            fed >> 20,
+            start.elapsed(),
+            peak()
+        );
+    }
+}
+
+fn measure(row: &Row, piece: usize) {
+    assert_eq!(reader(row, piece), Some(row.total), "{}", row.name);
+    assert_eq!(typed(row), Some(row.total), "{}", row.name);
+    // Two rare letters, so that the search itself is as fast as it can be.
+    let finder = memmem::Finder::new("zqj_total_tokens");
+    let mut times: [Vec<Duration>; 4] = Default::default();
+    // Short bodies are read many times over, so that the clock does not count.
+    let repeat = (200_000 / row.body.len()).max(1);
+    for round in 0..ROUNDS {
+        time(&mut times[0], repeat, || reader(row, piece));
+        time(&mut times[1], repeat, || bound(row, piece, &finder));
+        if round % 4 == 0 {
+            time(&mut times[2], repeat, || typed(row));
+            time(&mut times[3], repeat, || value(row));
+        }
+    }
+    let [reader, bound, typed, value] = times.map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2].as_secs_f64()
+    });
+    let events = row.event.map(|event| memmem::find_iter(&row.body, event).count());
+    println!(
+        "{:<26} {:>6} {:>8} {:>7.1}µ {:>8.1} {:>7.2}x {:>7.1}x {:>7.0}x {:>9}",
+        row.name,
+        piece,
+        row.body.len(),
+        reader * 1e6,
+        row.body.len() as f64 / reader / 1e9,
+        reader / bound,
+        typed / reader,
+        value / reader,
+        events.map_or(String::new(), |events| format!("{:.1}", reader * 1e9 / events as f64)),
+    );
+}
+
+fn time<T>(into: &mut Vec<Duration>, repeat: usize, mut work: impl FnMut() -> T) {
+    let start = Instant::now();
+    for _ in 0..repeat {
+        black_box(work());
+    }
+    into.push(start.elapsed() / repeat as u32);
+}
+
+fn reader(row: &Row, piece: usize) -> Option<u64> {
+    let header = |name: &str| (name == "content-type").then_some(row.content_type);
+    let head = Head { status: 200, path: PathHint::default(), header: &header };
+    let mut reader = UsageReader::new(&head);
+    for piece in row.body.chunks(piece) {
+        reader.feed(piece);
+    }
+    reader.finish(End::Complete).usage?.total_tokens
+}
+
+fn bound(row: &Row, piece: usize, finder: &memmem::Finder<'_>) -> usize {
+    row.body.chunks(piece).filter_map(|piece| finder.find(piece)).sum()
+}
+
+/// The usage alone, in all the spellings of these rows.
+#[derive(Deserialize)]
+struct Typed {
+    usage: Option<Tokens>,
+    token_usage: Option<Tokens>,
+    prompt_eval_count: Option<u64>,
+    eval_count: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Tokens {
+    total_tokens: Option<u64>,
+}
+
+impl Typed {
+    fn total(&self) -> Option<u64> {
+        let tokens = self.usage.as_ref().or(self.token_usage.as_ref());
+        let plain = || Some(self.prompt_eval_count? + self.eval_count?);
+        tokens.and_then(|tokens| tokens.total_tokens).or_else(plain)
+    }
+}
+
+/// Reads each document as this type, whole, and keeps the last answer.
+fn each<T>(row: &Row, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+    if row.event.is_none() {
+        return read(&row.body);
+    }
+    let mut last = None;
+    for line in row.body.split(|byte| *byte == b'\n') {
+        let line = line.strip_prefix(b"data: ").unwrap_or(line);
+        if line.starts_with(b"{")
+            && let Some(read) = read(line)
+        {
+            last = Some(read);
+        }
+    }
+    last
+}
+
+fn typed(row: &Row) -> Option<u64> {
+    each(row, |bytes| serde_json::from_slice::<Typed>(bytes).ok()?.total())
+}
+
+fn value(row: &Row) -> Option<u64> {
+    each(row, |bytes| {
+        let value: Value = serde_json::from_slice(bytes).ok()?;
+        value["usage"]["total_tokens"].as_u64()
+    })
+}
+
+fn rows() -> Vec<Row> {
+    let json = "application/json";
+    let usage = json!({"prompt_tokens": 1500, "completion_tokens": 500, "total_tokens": 2000});
+    let document = |name, body: Value| Row {
+        name,
+        content_type: json,
+        body: serde_json::to_vec(&body).expect("JSON"),
+        event: None,
+        total: 2000,
+    };
+    let mut random = Random(7);
+
+    let text = random.text(1400);
+    let chat = json!({
+        "id": "chatcmpl-9Xk2mQpL7vTfYwRzNcBdHsGjKe", "object": "chat.completion",
+        "created": 1_766_570_400, "model": "gpt-4o-2024-08-06",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text, "refusal": null,
+            "annotations": []}, "logprobs": null, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1500, "completion_tokens": 500, "total_tokens": 2000,
+            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0,
+                "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}},
+        "service_tier": "default", "system_fingerprint": "fp_cbf1785567",
+    });
+
+    // An agent's answer: a report in one string, with the quotes and line feeds reports have.
+    let mut report = String::new();
+    while report.len() < 980_000 {
+        report.push_str(&random.text(70));
+        report.push_str("\n\"trade\": ");
+    }
+    let agent = json!({"success": true, "agent_response": report,
+        "token_usage": {"input_tokens": 1500, "output_tokens": 500, "total_tokens": 2000}});
+
+    let vectors: Vec<Value> = (0..62)
+        .map(|index| {
+            let vector: Vec<f64> = (0..1536).map(|_| random.fraction()).collect();
+            json!({"object": "embedding", "index": index, "embedding": vector})
+        })
+        .collect();
+    let embeddings = json!({"object": "list", "data": vectors, "model": "text-embedding-3-small",
+        "usage": {"prompt_tokens": 2000, "total_tokens": 2000}});
+
+    let logprobs: Vec<Value> = (0..2300)
+        .map(|_| {
+            let token = random.text(5);
+            let top: Vec<Value> = (0..4)
+                .map(|_| json!({"token": random.text(5), "logprob": -random.fraction() * 9.0,
+                    "bytes": [104, 101, 108]}))
+                .collect();
+            json!({"token": token, "logprob": -0.0123, "bytes": [32, 116, 104], "top_logprobs": top})
+        })
+        .collect();
+    let logprobs = json!({"id": "chatcmpl-1", "object": "chat.completion", "choices": [{"index": 0,
+        "message": {"role": "assistant", "content": "x"}, "logprobs": {"content": logprobs},
+        "finish_reason": "stop"}], "usage": usage});
+
+    let mut sse = String::new();
+    for _ in 0..5000 {
+        let word = random.text(5);
+        sse.push_str("data: {\"id\":\"chatcmpl-9Xk2mQpL7vTfYwRzNcBdHsGjKe\",\"object\":\"chat.completion.chunk\",\"created\":1766570400,\"model\":\"gpt-4o-2024-08-06\",\"service_tier\":\"default\",\"system_fingerprint\":\"fp_cbf1785567\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" ");
+        sse.push_str(&word);
+        sse.push_str("\"},\"logprobs\":null,\"finish_reason\":null}],\"usage\":null}\n\n");
+    }
+    sse.push_str("data: {\"id\":\"chatcmpl-9\",\"object\":\"chat.completion.chunk\",\"choices\":[],\"usage\":");
+    sse.push_str(&usage.to_string());
+    sse.push_str("}\n\ndata: [DONE]\n\n");
+
+    let mut anthropic = String::from(
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"role\":\"assistant\",\"content\":[],\"usage\":{\"input_tokens\":1500,\"output_tokens\":1}}}\n\n",
+    );
+    for _ in 0..5000 {
+        let word = random.text(5);
+        anthropic.push_str("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\" ");
+        anthropic.push_str(&word);
+        anthropic.push_str("\"}}\n\n");
+    }
+    anthropic.push_str("event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":500,\"total_tokens\":2000}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
+
+    let mut ollama = String::new();
+    for i in 0..5000 {
+        let (word, nanos) = (random.text(5), 100_000_000 + i * 17_123);
+        ollama.push_str("{\"model\":\"llama3.2\",\"created_at\":\"2025-12-24T10:00:00.");
+        ollama.push_str(&nanos.to_string());
+        ollama.push_str("Z\",\"message\":{\"role\":\"assistant\",\"content\":\" ");
+        ollama.push_str(&word);
+        ollama.push_str("\"},\"done\":false}\n");
+    }
+    ollama.push_str("{\"model\":\"llama3.2\",\"created_at\":\"2025-12-24T10:00:00.1Z\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done_reason\":\"stop\",\"done\":true,\"total_duration\":1,\"prompt_eval_count\":1500,\"eval_count\":500}\n");
+
+    let stream = |name, content_type, event, body: String| Row {
+        name,
+        content_type,
+        body: body.into_bytes(),
+        event: Some(event),
+        total: 2000,
+    };
+    vec![
+        document("chat answer, 2 KB", chat),
+        document("agent answer, 1 MB", agent),
+        document("embedding array, 1 MB", embeddings),
+        document("logprobs, 1 MB", logprobs),
+        stream("sse, OpenAI, 5002 events", "text/event-stream", "data: ", sse),
+        stream("sse, Anthropic, 5003", "text/event-stream", "data: ", anthropic),
+        stream("ndjson, Ollama, 5001", "application/x-ndjson", "{\"model\"", ollama),
+    ]
+}
+
+/// The same bytes in every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+
+    fn fraction(&mut self) -> f64 {
+        self.next() as f64 / (1_u64 << 31) as f64 - 0.5
+    }
+
+    /// Words of about the letters and lengths English has.
+    fn text(&mut self, len: usize) -> String {
+        let letters = b"eeeeeeeeeeeetttttttttaaaaaaaaooooooooiiiiiiinnnnnnnsssssshhhhhhrrrrrrddddllllcccuuummmwwffggyyppbbvk     ";
+        (0..len).map(|_| char::from(letters[self.next() as usize % letters.len()])).collect()
+    }
+}

@@ -1,0 +1,82 @@
+//! What must hold for every body, whatever is in it.
+
+use tower_agent_status::usage::{End, Head, PathHint, Reading, UsageReader};
+
+/// Reads the body whole, byte by byte and in pieces of a size taken from it: all three must agree.
+pub fn check(content_type: &str, body: &[u8]) {
+    let whole = read(content_type, None, body, usize::MAX);
+    let size = body.last().map_or(1, |byte| usize::from(*byte % 97) + 1);
+    assert_eq!(read(content_type, None, body, size), whole, "in pieces of {size}");
+    assert_eq!(read(content_type, None, body, 1), whole, "byte by byte");
+}
+
+/// Reads the same ways, and asks for no more than an end: of a body whose encoding breaks, a codec
+/// may give less or more of what comes before the break, depending on the pieces.
+pub fn survive(encoding: &str, body: &[u8]) {
+    for size in [usize::MAX, 61, 1] {
+        read("", Some(encoding), body, size);
+    }
+}
+
+fn read(content_type: &str, encoding: Option<&str>, body: &[u8], size: usize) -> Reading {
+    let header = |name: &str| match name {
+        "content-type" => Some(content_type),
+        "content-encoding" => encoding,
+        _ => None,
+    };
+    let head = Head { status: 200, path: PathHint::default(), header: &header };
+    let mut reader = UsageReader::new(&head);
+    for piece in body.chunks(size) {
+        reader.feed(piece);
+        let _ = reader.usage();
+    }
+    reader.finish(End::Complete)
+}
+
+/// Frames with right checksums around parts of the data, so that what is in them is reached.
+pub fn frames(data: &[u8]) -> Vec<u8> {
+    let kinds: [&[u8]; 6] =
+        [b"messageStart", b"metadata", b"chunk", b"trace", b"messageStop", b"exception"];
+    let mut body = Vec::new();
+    for part in data.split(|byte| *byte == 0xff) {
+        let Some((kind, payload)) = part.split_first() else { continue };
+        let kind = kinds[usize::from(*kind) % kinds.len()];
+        let mut headers = Vec::new();
+        let name: &[u8] = if kind == b"exception" { b":message-type" } else { b":event-type" };
+        headers.push(name.len() as u8);
+        headers.extend(name);
+        headers.push(7);
+        headers.extend((kind.len() as u16).to_be_bytes());
+        headers.extend(kind);
+        let payload = if kind == b"chunk" { wrap(payload) } else { payload.to_vec() };
+        let mut frame = Vec::new();
+        frame.extend((16 + headers.len() as u32 + payload.len() as u32).to_be_bytes());
+        frame.extend((headers.len() as u32).to_be_bytes());
+        frame.extend(crc(&frame).to_be_bytes());
+        frame.extend(headers);
+        frame.extend(payload);
+        frame.extend(crc(&frame).to_be_bytes());
+        body.extend(frame);
+    }
+    body
+}
+
+fn wrap(payload: &[u8]) -> Vec<u8> {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = b"{\"bytes\":\"".to_vec();
+    for three in payload.chunks(3) {
+        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - three.len()));
+        for i in 0..=three.len() {
+            text.push(alphabet[(bits >> (18 - 6 * i) & 63) as usize]);
+        }
+    }
+    text.extend(b"\"}");
+    text
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
+    })
+}

@@ -1,0 +1,348 @@
+//! Passing over events that say nothing new, without reading them.
+//!
+//! The events of a stream resemble each other: most differ from the one before in the text
+//! a model wrote and perhaps a counter, and nothing else. So an event that was read and
+//! told nothing becomes a template, with holes where such texts and counters are. An event
+//! that equals a template outside its holes would be read the same way and tell nothing
+//! either; comparing is many times cheaper than reading. Nothing is guessed: an event that
+//! differs anywhere else is read.
+
+use super::blocks;
+
+/// Events up to this size are compared, and carried from one piece to the next.
+pub(super) const MAX_EVENT: usize = 1024;
+const MAX_HOLES: usize = 8;
+const TEMPLATES: usize = 2;
+
+/// Keys of texts and counters in which events of one kind differ. None of them may be the last
+/// key of a path whose value is a word of [`formats::WORDS`](super::formats::WORDS).
+pub(super) const FREE_KEYS: &[&[u8]] = &[
+    b"content",
+    b"text",
+    b"delta",
+    b"response",
+    b"thinking",
+    b"reasoning",
+    b"reasoning_content",
+    b"partial_json",
+    b"arguments",
+    b"generated_text",
+    b"data",
+    b"token",
+    b"p",
+    b"obfuscation",
+    b"created",
+    b"created_at",
+    b"sequence_number",
+];
+
+/// What a hole may be filled with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fill {
+    /// The inside of a string.
+    Text,
+    /// A number.
+    Number,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hole {
+    start: u16,
+    end: u16,
+    fill: Fill,
+    /// Numbers that hardly ever change are compared like the rest, which is faster.
+    open: bool,
+}
+
+/// An event that told nothing.
+#[derive(Clone, Copy, Debug)]
+struct Template {
+    bytes: [u8; MAX_EVENT],
+    len: u16,
+    holes: [Hole; MAX_HOLES],
+    count: u8,
+    /// How many events it let pass.
+    passed: u32,
+}
+
+/// A counter that stays the same for this many events is one that hardly ever changes.
+const STEADY: u32 = 4;
+
+impl Template {
+    const EMPTY: Self = Self {
+        bytes: [0; MAX_EVENT],
+        len: 0,
+        holes: [Hole { start: 0, end: 0, fill: Fill::Text, open: false }; MAX_HOLES],
+        count: 0,
+        passed: 0,
+    };
+
+    /// The length of the event that these bytes begin with, if it equals this one but for the holes.
+    #[inline]
+    fn matches(&self, bytes: &[u8]) -> Option<usize> {
+        if self.len == 0 {
+            return None;
+        }
+        let mut at = 0;
+        let mut from = 0;
+        for hole in self.holes.iter().take(usize::from(self.count)) {
+            if !hole.open {
+                continue;
+            }
+            let literal = self.bytes.get(from..usize::from(hole.start))?;
+            let rest = bytes.get(at..)?.strip_prefix(literal)?;
+            at += literal.len();
+            at += match hole.fill {
+                Fill::Text => text_len(rest)?,
+                Fill::Number => number_len(rest)?,
+            };
+            from = usize::from(hole.end);
+        }
+        let literal = self.bytes.get(from..usize::from(self.len))?;
+        bytes.get(at..)?.starts_with(literal).then_some(at + literal.len())
+    }
+
+    /// Makes a template of an event, of which the JSON object begins at `json`, and which may be
+    /// like `earlier`.
+    fn learn(&mut self, event: &[u8], json: usize, earlier: &Self) {
+        self.passed = 0;
+        let Some(room) = self.bytes.get_mut(..event.len()) else { return };
+        room.copy_from_slice(event);
+        self.len = event.len() as u16;
+        self.count = 0;
+        let mut at = json;
+        while let Some(next) = event.get(at..).and_then(|rest| memchr::memchr(b'"', rest)) {
+            let start = at + next + 1;
+            let Some(len) = event.get(start..).and_then(text_len) else { return };
+            let key = &event[start..start + len];
+            at = start + len + 1;
+            if event.get(at) != Some(&b':') || !FREE_KEYS.contains(&key) {
+                continue;
+            }
+            at += 1;
+            at += usize::from(event.get(at) == Some(&b' '));
+            let rest = &event[at..];
+            let (start, len, fill) = match rest.first() {
+                Some(b'"') => (at + 1, text_len(&rest[1..]), Fill::Text),
+                Some(b'0'..=b'9') => (at, number_len(rest), Fill::Number),
+                _ => continue,
+            };
+            let (Some(len), Some(hole)) = (len, self.holes.get_mut(usize::from(self.count))) else {
+                return;
+            };
+            let open = fill == Fill::Text
+                || earlier.holes.get(usize::from(self.count)).is_some_and(|before| {
+                    let value = earlier.bytes.get(before.start.into()..before.end.into());
+                    before.fill == fill
+                        && (before.open
+                            || earlier.passed < STEADY && value != event.get(start..start + len))
+                });
+            *hole = Hole { start: start as u16, end: (start + len) as u16, fill, open };
+            self.count += 1;
+            at = start + len + usize::from(fill == Fill::Text);
+        }
+    }
+}
+
+/// The length of a string up to its closing quote, if it is whole and within a line.
+#[inline]
+fn text_len(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(sixteen) = bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
+        let Some(stop) = blocks::first_special(sixteen) else {
+            at += 16;
+            continue;
+        };
+        at += stop;
+        match bytes[at] {
+            b'"' => return Some(at),
+            b'\\' if bytes.get(at + 1)? >= &b' ' => at += 2,
+            _ => return None,
+        }
+    }
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(at),
+            b'\\' if bytes.get(at + 1)? >= &b' ' => at += 2,
+            0..b' ' | b'\\' => return None,
+            _ => at += 1,
+        }
+    }
+}
+
+/// The length of a whole number, if something follows it.
+#[inline]
+fn number_len(bytes: &[u8]) -> Option<usize> {
+    if let Some(sixteen) = bytes.first_chunk::<16>()
+        && let Some(len) = blocks::first_non_digit(sixteen)
+    {
+        return Some(len).filter(|len| *len > 0);
+    }
+    bytes.iter().position(|byte| !byte.is_ascii_digit()).filter(|len| *len > 0)
+}
+
+/// The templates of a stream, and the event that is cut by the end of a piece.
+#[derive(Clone, Debug)]
+pub(super) struct Gate {
+    templates: [Template; TEMPLATES],
+    /// The template that matched last.
+    latest: u8,
+    carry: [u8; MAX_EVENT],
+    carried: u16,
+}
+
+impl Gate {
+    pub(super) fn new() -> Self {
+        Self {
+            templates: [Template::EMPTY; TEMPLATES],
+            latest: 0,
+            carry: [0; MAX_EVENT],
+            carried: 0,
+        }
+    }
+
+    /// The length of the events that these bytes begin with and that are known to tell nothing.
+    #[inline]
+    pub(super) fn passes(&mut self, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        loop {
+            let before = at;
+            for turn in 0..TEMPLATES {
+                let number = (usize::from(self.latest) + turn) % TEMPLATES;
+                let template = &mut self.templates[number];
+                while let Some(len) = template.matches(&bytes[at..]) {
+                    at += len;
+                    template.passed = template.passed.saturating_add(1);
+                }
+                if at > before {
+                    self.latest = number as u8;
+                    break;
+                }
+            }
+            if at == before || at == bytes.len() {
+                return at;
+            }
+        }
+    }
+
+    /// Remembers an event that was read whole and told nothing.
+    pub(super) fn learn(&mut self, event: &[u8], json: usize) {
+        let earlier = self.templates[usize::from(self.latest) % TEMPLATES];
+        self.latest = (self.latest + 1) % TEMPLATES as u8;
+        self.templates[usize::from(self.latest)].learn(event, json, &earlier);
+    }
+
+    /// Whether part of an event is carried.
+    #[inline]
+    pub(super) fn is_carrying(&self) -> bool {
+        self.carried > 0
+    }
+
+    /// Adds to the carried event, as much as fits; returns how much was carried before, and all of it.
+    pub(super) fn carry(&mut self, bytes: &[u8]) -> (usize, &[u8]) {
+        let before = usize::from(self.carried);
+        // What it lacks is likely as much as the last one had, and some.
+        let likely = self.templates.iter().map(|template| template.len).max().unwrap_or(0);
+        let likely = usize::from(likely) + 32;
+        let to = if before < likely { likely.min(MAX_EVENT) } else { MAX_EVENT };
+        let room = &mut self.carry[before..to];
+        let len = bytes.len().min(room.len());
+        room[..len].copy_from_slice(&bytes[..len]);
+        self.carried += len as u16;
+        (before, &self.carry[..before + len])
+    }
+
+    /// What is carried.
+    pub(super) fn carried(&self) -> &[u8] {
+        &self.carry[..usize::from(self.carried)]
+    }
+
+    /// Stops carrying, and gives back what was carried.
+    pub(super) fn drop_carried(&mut self) -> ([u8; MAX_EVENT], usize) {
+        let len = usize::from(std::mem::take(&mut self.carried));
+        (self.carry, len)
+    }
+
+    /// If the carried event is known to tell nothing, stops carrying it and returns its length.
+    pub(super) fn passes_carried(&mut self) -> Option<usize> {
+        let event = &self.carry[..usize::from(self.carried)];
+        let len = self.templates.iter().find_map(|template| template.matches(event))?;
+        self.carried = 0;
+        Some(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::formats::{Action, ERROR, ROOT, USAGE};
+    use super::*;
+
+    #[test]
+    fn no_word_has_a_free_key() {
+        for (path, action) in ROOT.iter().chain(USAGE).chain(ERROR) {
+            let key = path.rsplit('.').next().unwrap().trim_end_matches("[]");
+            let free = FREE_KEYS.contains(&key.as_bytes());
+            assert!(!(free && matches!(action, Action::Word(_) | Action::Flag(_))), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_changes_each_time_becomes_a_hole() {
+        let mut gate = Gate::new();
+        let event = |n: u32| format!("{{\"created\":{n},\"stop\":0}}\n");
+        gate.learn(event(1).as_bytes(), 0);
+        assert_eq!(gate.passes(event(1).as_bytes()), 23);
+        assert_eq!(gate.passes(event(22).as_bytes()), 0);
+        gate.learn(event(22).as_bytes(), 0);
+        assert_eq!(gate.passes(event(333).as_bytes()), 25);
+    }
+
+    #[test]
+    fn only_holes_may_differ() {
+        let event =
+            b"data: {\"id\":\"a\",\"created\":12,\"delta\":{\"content\":\"x\"},\"stop\":null}\n\n";
+        let mut gate = Gate::new();
+        gate.learn(event, 6);
+        for (same, other) in [
+            (
+                true,
+                "data: {\"id\":\"a\",\"created\":12,\"delta\":{\"content\":\"\"},\"stop\":null}\n\nmore",
+            ),
+            (
+                true,
+                "data: {\"id\":\"a\",\"created\":12,\"delta\":{\"content\":\"a \\\" \\\\ and some more text\"},\"stop\":null}\n\n",
+            ),
+            (
+                false,
+                "data: {\"id\":\"b\",\"created\":12,\"delta\":{\"content\":\"x\"},\"stop\":null}\n\n",
+            ),
+            (
+                false,
+                "data: {\"id\":\"a\",\"created\":12,\"delta\":{\"content\":\"x\"},\"stop\":\"end\"}\n\n",
+            ),
+            (
+                false,
+                "data: {\"id\":\"a\",\"created\":12,\"delta\":{\"content\":\"x\"},\"usage\":1,\"stop\":null}\n\n",
+            ),
+            (
+                false,
+                "data: {\"id\":\"a\",\"created\":12,\"delta\":{\"content\":\"x\ny\"},\"stop\":null}\n\n",
+            ),
+            (
+                false,
+                "data: {\"id\":\"a\",\"created\":12,\"delta\":{\"content\":null},\"stop\":null}\n\n",
+            ),
+            (
+                false,
+                "data: {\"id\":\"a\",\"created\":12.5,\"delta\":{\"content\":\"x\"},\"stop\":null}\n\n",
+            ),
+            (
+                false,
+                "data: {\"id\":\"a\",\"created\":12,\"delta\":{\"content\":\"x\"},\"stop\":null}\n",
+            ),
+        ] {
+            let len = other.trim_end_matches("more").len();
+            assert_eq!(gate.passes(other.as_bytes()), if same { len } else { 0 }, "{other}");
+        }
+    }
+}

@@ -1,0 +1,675 @@
+//! One small answer of each format, each way it can end, cut at every byte.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::fmt::Write as _;
+
+use proptest::prelude::*;
+use tower_agent_status::status::{Outcome, TokenUsage};
+use tower_agent_status::usage::{End, Head, PathHint, Progress, Reading, UsageReader};
+
+const JSON: &str = "application/json";
+const SSE: &str = "text/event-stream";
+const LINES: &str = "application/x-ndjson";
+const FRAMES: &str = "application/vnd.amazon.eventstream";
+
+/// Input, output, total, cache read, cache write, reasoning; -1 is unknown.
+type Figures = [i64; 6];
+
+struct Answer {
+    name: &'static str,
+    content_type: &'static str,
+    status: u16,
+    path: &'static str,
+    headers: &'static [(&'static str, &'static str)],
+    body: Vec<u8>,
+    usage: Option<Figures>,
+    /// The class of the outcome, `success` or an error's.
+    outcome: &'static str,
+    code: Option<&'static str>,
+    message: Option<&'static str>,
+    /// The format's own end marker is in it.
+    ended: bool,
+}
+
+fn answer(name: &'static str, content_type: &'static str, body: impl AsRef<[u8]>) -> Answer {
+    Answer {
+        name,
+        content_type,
+        status: 200,
+        path: "/",
+        headers: &[],
+        body: body.as_ref().to_vec(),
+        usage: None,
+        outcome: "success",
+        code: None,
+        message: None,
+        ended: false,
+    }
+}
+
+impl Answer {
+    fn usage(mut self, input: i64, output: i64, total: i64) -> Self {
+        self.usage = Some([input, output, total, -1, -1, -1]);
+        self
+    }
+
+    fn parts(mut self, read: i64, write: i64, reasoning: i64) -> Self {
+        let figures = self.usage.as_mut().unwrap();
+        figures[3..].copy_from_slice(&[read, write, reasoning]);
+        self
+    }
+
+    fn fails(mut self, code: &'static str, message: &'static str) -> Self {
+        self.outcome = "agent";
+        self.code = (!code.is_empty()).then_some(code);
+        self.message = Some(message);
+        self
+    }
+
+    fn outcome(mut self, outcome: &'static str) -> Self {
+        self.outcome = outcome;
+        self
+    }
+
+    fn ends(mut self) -> Self {
+        self.ended = true;
+        self
+    }
+
+    fn at(mut self, path: &'static str) -> Self {
+        self.path = path;
+        self
+    }
+
+    fn headers(mut self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+}
+
+/// Events of data, one a string.
+fn sse(events: &[&str]) -> String {
+    events.iter().fold(String::new(), |mut body, event| {
+        let _ = write!(body, "data: {event}\n\n");
+        body
+    })
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
+    })
+}
+
+fn frame(headers: &[(&str, &str)], payload: &str) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in headers {
+        block.push(u8::try_from(name.len()).unwrap());
+        block.extend(name.as_bytes());
+        block.push(7);
+        block.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
+        block.extend(value.as_bytes());
+    }
+    let mut frame = Vec::new();
+    frame.extend(u32::try_from(16 + block.len() + payload.len()).unwrap().to_be_bytes());
+    frame.extend(u32::try_from(block.len()).unwrap().to_be_bytes());
+    frame.extend(crc(&frame).to_be_bytes());
+    frame.extend(block);
+    frame.extend(payload.as_bytes());
+    frame.extend(crc(&frame).to_be_bytes());
+    frame
+}
+
+fn events(events: &[(&str, &str)]) -> Vec<u8> {
+    let frame_of = |(kind, payload): &(&str, &str)| {
+        frame(
+            &[(":event-type", kind), (":content-type", JSON), (":message-type", "event")],
+            payload,
+        )
+    };
+    events.iter().flat_map(frame_of).collect()
+}
+
+fn exception(kind: &str, payload: &str) -> Vec<u8> {
+    frame(&[(":exception-type", kind), (":message-type", "exception")], payload)
+}
+
+fn chunk(document: &str) -> String {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in document.as_bytes().chunks(3) {
+        let bits = three.iter().fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte))
+            << (8 * (3 - three.len()));
+        for i in 0..4 {
+            let digit = alphabet[bits >> (18 - 6 * i) & 63];
+            text.push(if i <= three.len() { char::from(digit) } else { '=' });
+        }
+    }
+    format!(r#"{{"bytes":"{text}","p":"abc"}}"#)
+}
+
+#[rustfmt::skip]
+fn answers() -> Vec<Answer> {
+    let chat = r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"Hi {\"usage\""},"finish_reason":null}],"usage":null}"#;
+    let chat_stop = r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}"#;
+    let message_start = r#"{"type":"message_start","message":{"content":[],"usage":{"input_tokens":3,"cache_read_input_tokens":100,"cache_creation_input_tokens":20,"output_tokens":1}}}"#;
+    vec![
+        // OpenAI and its kin.
+        answer("chat", JSON, r#"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"content":"{\"usage\":{\"prompt_tokens\":9}}"},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14,"prompt_tokens_details":{"cached_tokens":6},"completion_tokens_details":{"reasoning_tokens":2}}}"#).usage(10, 4, 14).parts(6, -1, 2),
+        answer("chat, usage first and spaced", JSON, "{ \"usage\" : { \"prompt_tokens\" : 10 ,\n\"completion_tokens\" : 4 , \"total_tokens\":14 } , \"choices\" : [ ] }\n").usage(10, 4, 14),
+        answer("chat, escaped keys", JSON, r#"{"\u0075sage":{"prompt\u005ftokens":10,"completion_tokens":4,"tot\u0061l_tokens":14}}"#).usage(10, 4, 14),
+        answer("chat stream", SSE, sse(&[chat, chat, chat_stop, r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14}}"#, "[DONE]"])).usage(10, 4, 14).ends(),
+        answer("chat stream without usage", SSE, sse(&[chat, chat_stop, "[DONE]"])).ends(),
+        answer("chat stream that has no end marker", SSE, sse(&[chat, chat_stop])),
+        answer("chat stream that broke off", SSE, sse(&[chat, chat, chat])).outcome("incomplete"),
+        answer("chat stream labelled as JSON", JSON, sse(&[chat, chat_stop, "[DONE]"])).ends(),
+        answer("chat stream without a label", "", format!(": PROCESSING\n\n{}", sse(&[chat, "[DONE]"]))).ends(),
+        answer("usage in every event", SSE, sse(&[r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11}}"#, r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14}}"#, "[DONE]"])).usage(10, 4, 14).ends(),
+        answer("Groq, usage twice", SSE, sse(&[r#"{"choices":[],"x_groq":{"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14}}}"#, r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14}}"#, "[DONE]"])).usage(10, 4, 14).ends(),
+        answer("Groq, its own usage only", SSE, sse(&[r#"{"choices":[],"x_groq":{"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14}}}"#, "[DONE]"])).usage(10, 4, 14).ends(),
+        answer("reasoning beside the output", JSON, r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":20,"completion_tokens_details":{"reasoning_tokens":6}}}"#).usage(10, 10, 20).parts(-1, -1, 6),
+        answer("cached beside the prompt, and in it", JSON, r#"{"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14,"cache_read_input_tokens":6}}"#).usage(10, 4, 14).parts(6, -1, -1),
+        answer("audio beside the prompt", JSON, r#"{"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":20,"prompt_tokens_details":{"audio_tokens":13}}}"#).usage(16, 4, 20),
+        answer("a total larger than the sum", JSON, r#"{"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":30}}"#).usage(10, 4, 30),
+        answer("DeepSeek", JSON, r#"{"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14,"prompt_cache_hit_tokens":8,"prompt_cache_miss_tokens":2}}"#).usage(10, 4, 14).parts(8, -1, -1),
+        answer("embeddings", JSON, r#"{"object":"list","data":[{"embedding":[0.1,-2e-3]}],"usage":{"prompt_tokens":8,"total_tokens":8}}"#).usage(8, 0, 8),
+        answer("a total alone", JSON, r#"{"usage":{"total_tokens":8}}"#).usage(8, 0, 8),
+        answer("Responses", JSON, r#"{"object":"response","status":"completed","error":null,"tool_usage":{"image_gen":{"input_tokens":7}},"usage":{"input_tokens":10,"input_tokens_details":{"cached_tokens":6},"output_tokens":4,"output_tokens_details":{"reasoning_tokens":2},"total_tokens":14}}"#).usage(10, 4, 14).parts(6, -1, 2),
+        answer("Responses stream", SSE, "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"usage\":null,\"error\":null}}\n\nevent: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"tool_usage\":{\"input_tokens\":0},\"usage\":{\"input_tokens\":10,\"output_tokens\":4,\"total_tokens\":14}}}\n\n").usage(10, 4, 14).ends(),
+        answer("Responses stream that broke off", SSE, sse(&[r#"{"type":"response.created","response":{}}"#])).outcome("incomplete"),
+        answer("Responses, failed", JSON, r#"{"object":"response","status":"failed","error":{"code":"server_error","message":"It broke"},"usage":null}"#).fails("server_error", "It broke"),
+        answer("Responses, too long", SSE, sse(&[r#"{"type":"response.incomplete","response":{"status":"incomplete","error":null,"usage":{"input_tokens":10,"output_tokens":4,"total_tokens":14}}}"#])).usage(10, 4, 14).ends(),
+        answer("Assistants repeat themselves", SSE, "event: thread.run.step.completed\ndata: {\"object\":\"thread.run.step\",\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":4,\"total_tokens\":14}}\n\nevent: thread.run.completed\ndata: {\"object\":\"thread.run\",\"last_error\":null,\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":4,\"total_tokens\":14}}\n\nevent: done\ndata: [DONE]\n\n").usage(10, 4, 14).ends(),
+        answer("images", JSON, r#"{"created":1,"data":[],"usage":{"input_tokens":10,"output_tokens":4,"total_tokens":14}}"#).usage(10, 4, 14),
+        // Anthropic.
+        answer("Anthropic", JSON, r#"{"type":"message","content":[{"type":"tool_use","input":{"usage":{"input_tokens":77}}}],"usage":{"input_tokens":3,"cache_creation_input_tokens":20,"cache_read_input_tokens":100,"cache_creation":{"ephemeral_5m_input_tokens":20},"output_tokens":5}}"#).usage(123, 5, 128).parts(100, 20, -1),
+        answer("Anthropic stream", SSE, format!("event: message_start\ndata: {message_start}\n\nevent: ping\ndata: {{\"type\": \"ping\"}}\n\nevent: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":\"end_turn\"}},\"usage\":{{\"output_tokens\":50}}}}\n\nevent: message_stop\ndata: {{\"type\":\"message_stop\"}}\n\n")).usage(123, 50, 173).parts(100, 20, -1).ends(),
+        answer("Anthropic stream, figures corrected", SSE, sse(&[message_start, r#"{"type":"message_delta","usage":{"input_tokens":9,"cache_read_input_tokens":0,"cache_creation_input_tokens":null,"output_tokens":50,"iterations":[{"input_tokens":500,"output_tokens":7}]}}"#, r#"{"type":"message_stop"}"#])).usage(29, 50, 79).parts(0, 20, -1).ends(),
+        answer("Anthropic stream that broke off", SSE, sse(&[message_start])).usage(123, 1, 124).parts(100, 20, -1).outcome("incomplete"),
+        answer("Anthropic, overloaded half-way", SSE, format!("{}event: error\ndata: {{\"type\":\"error\",\"error\":{{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}}}\n\n", sse(&[message_start]))).usage(123, 1, 124).parts(100, 20, -1).fails("overloaded_error", "Overloaded"),
+        answer("counting tokens", JSON, r#"{"input_tokens":14}"#).at("/v1/messages/count_tokens?beta=true"),
+        answer("reranking", JSON, r#"{"usage":{"total_tokens":17}}"#).at("/v1/rerank"),
+        // Bedrock.
+        answer("Converse", JSON, r#"{"output":{},"stopReason":"end_turn","usage":{"cacheDetails":[{"inputTokens":9}],"inputTokens":3,"outputTokens":5,"totalTokens":128,"cacheReadInputTokens":100,"cacheWriteInputTokens":20}}"#).usage(123, 5, 128).parts(100, 20, -1),
+        answer("Converse, where cached tokens are in the input", JSON, r#"{"usage":{"inputTokens":123,"outputTokens":5,"totalTokens":128,"cacheReadInputTokens":100}}"#).usage(123, 5, 128).parts(100, -1, -1),
+        answer("ConverseStream", FRAMES, events(&[("messageStart", r#"{"role":"assistant"}"#), ("messageStop", r#"{"stopReason":"end_turn","p":"ab"}"#), ("metadata", r#"{"usage":{"inputTokens":3,"outputTokens":5,"totalTokens":8},"p":"abc"}"#)])).usage(3, 5, 8).ends(),
+        answer("ConverseStream without a label", "", events(&[("messageStart", "{}"), ("metadata", r#"{"usage":{"inputTokens":3,"outputTokens":5,"totalTokens":8}}"#)])).usage(3, 5, 8).ends(),
+        answer("ConverseStream that broke off", FRAMES, events(&[("messageStart", r#"{"role":"assistant"}"#)])).outcome("incomplete"),
+        answer("ConverseStream, throttled", FRAMES, [events(&[("messageStart", "{}")]), exception("throttlingException", r#"{"message":"Too many"}"#)].concat()).fails("throttlingException", "Too many"),
+        answer("a frame that proves false", FRAMES, { let mut body = events(&[("messageStart", "{}"), ("metadata", r#"{"usage":{"inputTokens":3,"outputTokens":5,"totalTokens":8}}"#)]); *body.last_mut().unwrap() ^= 1; body }).outcome("incomplete"),
+        answer("invoke, native figures first", FRAMES, events(&[("chunk", &chunk(message_start)), ("chunk", &chunk(r#"{"type":"message_delta","usage":{"output_tokens":50}}"#)), ("chunk", &chunk(r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":3,"outputTokenCount":9}}"#))])).usage(123, 50, 173).parts(100, 20, -1).ends(),
+        answer("invoke, metrics only", FRAMES, events(&[("chunk", &chunk(r#"{"completion":"x","amazon-bedrock-invocationMetrics":{"inputTokenCount":3,"outputTokenCount":9}}"#))])).usage(3, 9, 12).ends(),
+        answer("invoke, headers only", JSON, r#"{"outputs":[]}"#).headers(&[("x-amzn-bedrock-input-token-count", "6"), ("x-amzn-bedrock-output-token-count", "10")]).usage(6, 10, 16),
+        answer("invoke, output in a header", JSON, r#"{"usage":{"inputTokens":30}}"#).headers(&[("x-amzn-bedrock-input-token-count", "30"), ("x-amzn-bedrock-output-token-count", "51")]).usage(30, 51, 81),
+        answer("Titan", JSON, r#"{"inputTextTokenCount":5,"results":[{"tokenCount":3,"outputText":"a"},{"tokenCount":4}]}"#).usage(5, 7, 12),
+        answer("Llama", JSON, r#"{"generation":"a","prompt_token_count":5,"generation_token_count":7}"#).usage(5, 7, 12),
+        answer("an agent's calls add up", FRAMES, events(&[("trace", r#"{"trace":{"orchestrationTrace":{"modelInvocationOutput":{"metadata":{"usage":{"inputTokens":10,"outputTokens":1}}}}}}"#), ("trace", r#"{"trace":{"postProcessingTrace":{"modelInvocationOutput":{"metadata":{"usage":{"inputTokens":20,"outputTokens":2}}}}}}"#), ("chunk", &chunk(r#"{"usage":{"inputTokens":99}}"#))])).at("/agents/A/agentAliases/B/sessions/C/text").usage(30, 3, 33),
+        // Gemini.
+        answer("Gemini", JSON, r#"{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":4,"thoughtsTokenCount":6,"toolUsePromptTokenCount":5,"cachedContentTokenCount":3,"totalTokenCount":25}}"#).usage(15, 10, 25).parts(3, -1, 6),
+        answer("Gemini stream, where the last counts", SSE, "data: {\"candidates\":[{}],\"usageMetadata\":{\"promptTokenCount\":90,\"candidatesTokenCount\":4,\"totalTokenCount\":94}}\r\n\r\ndata: {\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":87,\"thoughtsTokenCount\":78,\"totalTokenCount\":165}}\r\n\r\n").usage(87, 78, 165).parts(-1, -1, 78),
+        answer("Gemini stream that broke off", SSE, sse(&[r#"{"candidates":[{}],"usageMetadata":{"promptTokenCount":90,"totalTokenCount":90}}"#])).usage(90, 0, 90).outcome("incomplete"),
+        answer("Gemini array", JSON, "[{\"candidates\":[{}],\"usageMetadata\":{\"promptTokenCount\":9,\"totalTokenCount\":9}}\n,\n{\"candidates\":[{\"finishReason\":1}],\"usageMetadata\":{\"promptTokenCount\":9,\"candidatesTokenCount\":2,\"totalTokenCount\":11}}]").usage(9, 2, 11),
+        answer("Gemini array, overloaded", JSON, r#"[{"candidates":[{}],"usageMetadata":{"promptTokenCount":4,"totalTokenCount":4}},{"error":{"code":503,"message":"Overloaded","status":"UNAVAILABLE"}}]"#).usage(4, 0, 4).fails("503", "Overloaded"),
+        answer("Gemini, refused", JSON, r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":7,"totalTokenCount":7}}"#).usage(7, 0, 7),
+        answer("Cloud Code", JSON, r#"{"response":{"candidates":[],"usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":1,"totalTokenCount":8}}}"#).usage(7, 1, 8),
+        answer("Interactions", JSON, r#"{"object":"interaction","usage":{"total_tokens":21,"total_input_tokens":10,"total_cached_tokens":3,"total_output_tokens":4,"total_tool_use_tokens":1,"total_thought_tokens":6}}"#).usage(11, 10, 21).parts(3, -1, 6),
+        answer("cached content", JSON, r#"{"name":"x","usageMetadata":{"totalTokenCount":1081}}"#).at("/v1beta/cachedContents/x"),
+        // Cohere, Ollama and others.
+        answer("Cohere v1", JSON, r#"{"text":"a","finish_reason":"COMPLETE","meta":{"billed_units":{"input_tokens":3,"output_tokens":4},"tokens":{"input_tokens":60,"output_tokens":5},"cached_tokens":48}}"#).usage(60, 5, 65).parts(48, -1, -1),
+        answer("Cohere v1 stream", "application/stream+json", "{\"event_type\":\"stream-start\"}\n{\"event_type\":\"stream-end\",\"response\":{\"meta\":{\"tokens\":{\"input_tokens\":60,\"output_tokens\":5}}}}\n").usage(60, 5, 65).ends(),
+        answer("Cohere v2", JSON, r#"{"message":{"content":[]},"usage":{"billed_units":{"input_tokens":3,"output_tokens":4},"tokens":{"input_tokens":60,"output_tokens":5}}}"#).usage(60, 5, 65),
+        answer("Cohere v2 stream", SSE, sse(&[r#"{"type":"message-start"}"#, r#"{"type":"message-end","delta":{"finish_reason":"COMPLETE","usage":{"tokens":{"input_tokens":60,"output_tokens":5}}}}"#])).usage(60, 5, 65).ends(),
+        answer("Cohere v2, failed", SSE, sse(&[r#"{"type":"message-start"}"#, r#"{"type":"message-end","delta":{"finish_reason":"ERROR","error":"internal error"}}"#])).fails("finish_reason=ERROR", "internal error").ends(),
+        answer("Cohere embeddings", JSON, r#"{"embeddings":{},"meta":{"billed_units":{"input_tokens":7,"image_tokens":0}}}"#).usage(7, 0, 7),
+        answer("Ollama", LINES, "{\"model\":\"m\",\"created_at\":\"t\",\"message\":{\"content\":\"a\"},\"done\":false}\n{\"model\":\"m\",\"created_at\":\"t\",\"done\":true,\"prompt_eval_count\":3,\"eval_count\":4}\n").usage(3, 4, 7).ends(),
+        answer("Ollama that broke off", LINES, "{\"model\":\"m\",\"created_at\":\"t\",\"done\":false}\n{\"model\":\"m\",\"created_at\":\"t\",\"done\":false}\n").outcome("incomplete"),
+        answer("Ollama, failed", LINES, "{\"model\":\"m\",\"created_at\":\"t\",\"done\":false}\n{\"error\":\"out of memory\"}\n").fails("", "out of memory"),
+        answer("figures that come again", SSE, { let chunk = |n: u32| format!(r#"{{"choices":[],"usage":{{"prompt_tokens":1,"completion_tokens":{n},"total_tokens":{}}}}}"#, n + 1); sse(&[&chunk(4), &chunk(4), &chunk(9), &chunk(4), "[DONE]"]) }).usage(1, 4, 5).ends(),
+        answer("an error among like events", SSE, sse(&[chat, chat, chat, r#"{"id":"c","object":"chat.completion.chunk","error":{"code":502,"message":"gone"},"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}],"usage":null}"#, chat, "[DONE]"])).fails("502", "gone").ends(),
+        answer("a broken line that says the end", LINES, "!\n{\"type\":\"message_stop\"-\n{").ends(),
+        answer("a broken line among lines", LINES, "{oops\n{\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n").usage(1, 2, 3),
+        answer("watsonx", SSE, "id: 1\nevent: message\ndata: {\"results\":[{\"generated_token_count\":1,\"input_token_count\":8,\"stop_reason\":\"not_finished\"}]}\n\nid: 2\ndata: {\"results\":[{\"generated_token_count\":5,\"input_token_count\":0,\"stop_reason\":\"eos_token\"}]}\n\n").usage(8, 5, 13),
+        answer("watsonx that broke off", SSE, sse(&[r#"{"results":[{"generated_token_count":1,"input_token_count":8,"stop_reason":"not_finished"}]}"#])).usage(8, 1, 9).outcome("incomplete"),
+        answer("TGI", JSON, r#"[{"generated_text":"a","details":{"prefill":[{"id":1},{"id":2}],"generated_tokens":5}}]"#).usage(2, 5, 7),
+        answer("TGI, refused", SSE, sse(&[r#"{"error":"Input validation error","error_type":"validation"}"#])).fails("validation", "Input validation error"),
+        answer("Aleph Alpha", JSON, r#"{"num_tokens_prompt_total":9,"num_tokens_generated":10}"#).usage(9, 10, 19),
+        answer("Replicate", JSON, r#"{"error":null,"metrics":{"input_token_count":9,"output_token_count":10}}"#).usage(9, 10, 19),
+        // Agents.
+        answer("agent", JSON, r#"{"success":true,"agent_response":"{\"error\": 1}","token_usage":{"input_tokens":9,"output_tokens":10,"total_tokens":19}}"#).usage(9, 10, 19),
+        answer("agent, zero is zero", JSON, r#"{"success":true,"token_usage":{"input_tokens":0,"output_tokens":0,"total_tokens":0}}"#).usage(0, 0, 0),
+        answer("agent, failed", JSON, r#"{"success": false, "error": "No such document", "error_type": "NotFound", "token_usage": {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10}}"#).usage(9, 1, 10).fails("NotFound", "No such document"),
+        answer("agent, failed with a message", JSON, r#"{"success":false,"message":"Sorry \u2014 no"}"#).fails("", "Sorry \u{2014} no"),
+        answer("agent, usage in a text", JSON, r#"{"result":"{\"token_usage\": {\"input_tokens\": 5}}"}"#),
+        answer("agent, a text", JSON, r#""plain text""#),
+        answer("Strands events add up", SSE, sse(&[r#"{"event":{"metadata":{"usage":{"inputTokens":10,"outputTokens":1,"totalTokens":11}}}}"#, r#""text""#, r#"{"event":{"metadata":{"usage":{"inputTokens":20,"outputTokens":2,"totalTokens":22}}}}"#])).usage(30, 3, 33),
+        answer("Strands, this invocation", JSON, r#"{"metrics":{"accumulated_usage":{"inputTokens":90,"outputTokens":9},"agent_invocations":[{"usage":{"inputTokens":60,"outputTokens":6}},{"usage":{"inputTokens":30,"outputTokens":3},"cycles":[{"usage":{"inputTokens":30}}]}]}}"#).usage(30, 3, 33),
+        answer("AgentCore, failed half-way", SSE, sse(&[r#"{"event":{"metadata":{"usage":{"inputTokens":10,"outputTokens":1}}}}"#, r#"{"error": "Read timeout", "error_type": "ReadTimeoutError", "message": "An error occurred during streaming"}"#])).usage(10, 1, 11).fails("ReadTimeoutError", "Read timeout"),
+        answer("AG-UI", SSE, sse(&[r#"{"type":"RUN_STARTED"}"#, r#"{"type":"RUN_FINISHED","usage":[{"inputTokens":10,"outputTokens":1,"totalTokens":11,"cachedInputTokens":4},{"inputTokens":20,"outputTokens":2,"totalTokens":22}]}"#])).usage(30, 3, 33).parts(4, -1, -1).ends(),
+        answer("AG-UI, failed", SSE, sse(&[r#"{"type":"RUN_STARTED"}"#, r#"{"type":"RUN_ERROR","message":"throttled","code":"Throttling"}"#])).fails("Throttling", "throttled").ends(),
+        answer("A2A", JSON, r#"{"jsonrpc":"2.0","result":{"kind":"task","status":{"state":"completed"},"metadata":{"usage":{"inputTokens":12,"outputTokens":7,"totalTokens":19}}}}"#).usage(12, 7, 19),
+        answer("A2A, failed", JSON, r#"{"jsonrpc":"2.0","result":{"status":{"state":"failed","message":{"parts":[{"kind":"text","text":"no quota"}]}}}}"#).fails("failed", "no quota"),
+        answer("MCP, failed", JSON, r#"{"jsonrpc":"2.0","result":{"content":[{"type":"text","text":"no file"}],"isError":true}}"#).fails("isError", "no file"),
+        answer("JSON-RPC, failed", JSON, r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Internal error"}}"#).fails("-32603", "Internal error"),
+        // Errors, and what only looks like them.
+        answer("error and the end", SSE, sse(&[r#"{"error":{"message":"quota exceeded","code":null,"type":"quota"}}"#, "[DONE]"])).fails("quota", "quota exceeded").ends(),
+        answer("error in a choice", JSON, r#"{"choices":[{"finish_reason":"error","error":{"code":502,"message":"Provider returned error"}}],"usage":{"prompt_tokens":10,"completion_tokens":0,"total_tokens":10}}"#).usage(10, 0, 10).fails("502", "Provider returned error"),
+        answer("error null", JSON, r#"{"error":null,"usage":{"prompt_tokens":1,"completion_tokens":2}}"#).usage(1, 2, 3),
+        answer("error empty", JSON, r#"{"error":"","errors":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#).usage(1, 2, 3),
+        answer("error status", JSON, r#"{"error":{"message":"Rate limit","type":"requests","code":"rate_limit_exceeded"}}"#).status(429).outcome("http_429"),
+        answer("error status with usage", JSON, r#"{"detail":"no","usage":{"prompt_tokens":1,"completion_tokens":2}}"#).status(500).outcome("http_500").usage(1, 2, 3),
+        answer("error status without JSON", "text/html", "<html>Bad gateway</html>").status(502).outcome("http_502"),
+        // Figures that are none.
+        answer("odd figures", JSON, r#"{"usage":{"prompt_tokens":null,"completion_tokens":4,"total_tokens":"14","prompt_tokens_details":{"cached_tokens":1.5},"completion_tokens_details":{"reasoning_tokens":-2},"num_cached_tokens":99999999999999999999}}"#).usage(0, 4, 4),
+        answer("odd figures only", JSON, r#"{"usage":{"prompt_tokens":1e3,"completion_tokens":true,"total_tokens":[7]}}"#),
+        answer("the largest figure", JSON, r#"{"usage":{"prompt_tokens":18446744073709551615,"completion_tokens":4}}"#).usage(-2, 4, -2),
+        // What is no agent's answer.
+        answer("nothing", JSON, ""),
+        answer("a page", "text/html", "<html>data: {}</html>"),
+        answer("a document cut", JSON, r#"{"success":true,"agent_response":"and th"#).outcome("incomplete"),
+        answer("not JSON", JSON, "{\n  this isn't json!\n}"),
+        answer("deep", JSON, format!("{}{}", r#"{"choices":[{"message":"#.repeat(50), "[".repeat(300))).outcome("incomplete"),
+        answer("an unknown encoding", JSON, "\u{1}\u{2}").headers(&[("content-encoding", "rot13")]),
+    ]
+}
+
+fn reader(answer: &Answer, encoding: Option<&'static str>) -> UsageReader {
+    let header = |name: &str| match name {
+        "content-type" => Some(answer.content_type).filter(|label| !label.is_empty()),
+        "content-encoding" if encoding.is_some() => encoding,
+        name => answer.headers.iter().find(|(header, _)| *header == name).map(|(_, value)| *value),
+    };
+    UsageReader::new(&Head {
+        status: answer.status,
+        path: PathHint::new(answer.path),
+        header: &header,
+    })
+}
+
+/// Reads the body in these pieces; the second is whether the end marker was seen.
+fn read<'a>(
+    answer: &Answer,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    end: End<'_>,
+) -> (Reading, bool) {
+    let mut reader = reader(answer, None);
+    let mut ended = false;
+    for piece in pieces {
+        ended |= reader.feed(piece) == Progress::Ended;
+    }
+    (reader.finish(end), ended)
+}
+
+fn class(reading: &Reading) -> &str {
+    match &reading.outcome {
+        Outcome::Success => "success",
+        Outcome::Error(error) => &error.class,
+    }
+}
+
+fn expected(figures: Option<Figures>) -> Option<TokenUsage> {
+    let figures = figures?.map(|figure| match figure {
+        -1 => None,
+        -2 => Some(u64::MAX),
+        figure => u64::try_from(figure).ok(),
+    });
+    let mut usage = TokenUsage::default();
+    [usage.input_tokens, usage.output_tokens, usage.total_tokens] =
+        [figures[0], figures[1], figures[2]];
+    usage.cache_read_input_tokens = figures[3];
+    usage.cache_write_input_tokens = figures[4];
+    usage.reasoning_tokens = figures[5];
+    Some(usage)
+}
+
+#[test]
+fn each_answer_is_read_as_it_is_meant() {
+    for answer in answers() {
+        let (reading, ended) = read(&answer, [&*answer.body], End::Complete);
+        let name = answer.name;
+        assert_eq!(reading.usage, expected(answer.usage), "{name}");
+        assert_eq!(class(&reading), answer.outcome, "{name}: {reading:?}");
+        assert_eq!(ended, answer.ended, "{name}: {reading:?}");
+        assert!(reading.complete || !ended, "{name}");
+        if let (Outcome::Error(error), Some(message)) = (&reading.outcome, answer.message) {
+            assert_eq!(error.message.as_str(), message, "{name}");
+            assert_eq!(reading.error_code.as_deref(), answer.code, "{name}");
+        }
+    }
+}
+
+#[test]
+fn cuts_do_not_matter() {
+    for answer in answers() {
+        let whole = read(&answer, [&*answer.body], End::Complete);
+        for at in 0..answer.body.len() {
+            let (a, b) = answer.body.split_at(at);
+            assert_eq!(read(&answer, [a, b], End::Complete), whole, "{} cut at {at}", answer.name);
+        }
+        for size in [1, 2, 3, 5, 7, 64] {
+            let pieces = answer.body.chunks(size);
+            assert_eq!(read(&answer, pieces, End::Complete), whole, "{} by {size}", answer.name);
+        }
+    }
+}
+
+#[test]
+fn line_ends_and_a_mark_at_the_beginning_do_not_matter() {
+    for answer in answers().into_iter().filter(|answer| answer.content_type == SSE) {
+        let lf = String::from_utf8(answer.body.clone()).unwrap().replace("\r\n", "\n");
+        let whole = read(&answer, [&*answer.body], End::Complete);
+        for body in [
+            lf.replace('\n', "\r\n"),
+            lf.replace('\n', "\r"),
+            format!("\u{feff}{lf}"),
+            lf.replace("data: ", "data:"),
+            lf.trim_end().to_owned(),
+            format!(": comment\n{}", lf.replace("\n\n", "\n: comment\nid: 1\nretry: 5\n\n")),
+            // One document on several lines of data.
+            lf.replace(",\"", ",\ndata: \"").replace("[DONE]\n\n", "[DONE]\n"),
+        ] {
+            for size in [1, 7, usize::MAX] {
+                let pieces = body.as_bytes().chunks(size);
+                let (reading, ended) = read(&answer, pieces, End::Complete);
+                assert_eq!(reading, whole.0, "{} by {size}: {body:?}", answer.name);
+                // The blank line after the last event may be missing; it is over all the same.
+                assert!(ended <= whole.1, "{}", answer.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_end_marker_outweighs_the_transport() {
+    for answer in answers() {
+        let (complete, ended) = read(&answer, [&*answer.body], End::Complete);
+        let (dropped, _) = read(&answer, [&*answer.body], End::Dropped);
+        let (failed, _) = read(&answer, [&*answer.body], End::Failed(&"connection reset"));
+        let (late, _) = read(&answer, [&*answer.body], End::Failed(&"operation timed out"));
+        let name = answer.name;
+        assert_eq!(dropped.usage, complete.usage, "{name}");
+        if ended || !matches!(answer.outcome, "success" | "incomplete") {
+            assert_eq!([&dropped, &failed, &late], [&complete; 3], "{name}");
+        } else {
+            let expected = if complete.complete { "success" } else { "cancelled" };
+            assert_eq!(class(&dropped), expected, "{name}");
+            assert_eq!(class(&failed), "transport", "{name}");
+            assert_eq!(class(&late), "timeout", "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_large_event_is_read_to_its_end() {
+    let text = "x\\\"y ".repeat(20_000);
+    let event = format!(
+        r#"{{"type":"response.completed","response":{{"output":"{text}","usage":{{"input_tokens":3,"output_tokens":4,"total_tokens":7}}}}}}"#
+    );
+    let answer = answer("large", SSE, sse(&[&event])).usage(3, 4, 7);
+    for size in [1, 100, 1400, 16_384, usize::MAX] {
+        let (reading, ended) = read(&answer, answer.body.chunks(size), End::Dropped);
+        assert!(ended);
+        assert_eq!(reading.usage, expected(answer.usage));
+    }
+}
+
+#[test]
+fn live_figures_come_as_they_are_read() {
+    let answer = answer("live", SSE, "");
+    let mut reader = reader(&answer, None);
+    for (event, total) in [
+        (r#"{"type":"message_start","message":{"usage":{"input_tokens":5,"output_tokens":1}}}"#, 6),
+        (r#"{"type":"message_delta","usage":{"output_tokens":9}}"#, 14),
+    ] {
+        assert_eq!(reader.feed(sse(&[event]).as_bytes()), Progress::More);
+        assert_eq!(reader.usage().unwrap().total_tokens, Some(total));
+    }
+    assert!(size_of::<UsageReader>() <= 400, "{} bytes", size_of::<UsageReader>());
+}
+
+#[test]
+fn a_reader_can_cross_threads() {
+    fn check<T: Send + Sync + std::fmt::Debug + 'static>() {}
+    check::<UsageReader>();
+}
+
+/// Bytes that mean something, so that garbage goes deep.
+fn scraps() -> impl Strategy<Value = Vec<u8>> {
+    let scrap = prop::sample::select(vec![
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"",
+        "\\",
+        "\n",
+        "\n\n",
+        "\r\n",
+        "\r",
+        "data: ",
+        "event: error",
+        "[DONE]",
+        "\"usage\":",
+        "\"error\":",
+        "\"choices\":",
+        "\"prompt_tokens\":",
+        "\"completion_tokens\":4",
+        "12",
+        "-",
+        "null",
+        "true",
+        "{\"usage\":{\"total_tokens\":5}}",
+        "\\u0075",
+        "\"type\":\"error\"",
+        "\"content\":\"",
+        "\"delta\"",
+        " ",
+        "x",
+        "\u{feff}",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n",
+        "{\"created_at\":\"1\",\"done\":false}\n",
+        "\"done\":true",
+    ]);
+    prop::collection::vec(scrap, 0..60).prop_map(|scraps| scraps.concat().into_bytes())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn garbage_is_read_alike_in_any_pieces(
+        body in scraps(),
+        label in prop::sample::select(vec![JSON, SSE, LINES, FRAMES, ""]),
+        cuts in prop::collection::vec(1_usize..40, 1..40),
+    ) {
+        let answer = answer("garbage", label, &body);
+        let whole = read(&answer, [&*body], End::Complete).0;
+        let mut pieces = Vec::new();
+        let mut rest = &*body;
+        for cut in cuts.iter().cycle() {
+            if rest.is_empty() { break; }
+            let (piece, left) = rest.split_at((*cut).min(rest.len()));
+            pieces.push(piece);
+            rest = left;
+        }
+        prop_assert_eq!(&read(&answer, pieces, End::Complete).0, &whole);
+        prop_assert_eq!(&read(&answer, body.chunks(1), End::Complete).0, &whole);
+    }
+
+    #[test]
+    fn documents_are_read_as_serde_json_reads_them(document in documents(), pretty: bool, cut in 1_usize..50) {
+        let text = if pretty { serde_json::to_vec_pretty(&document) } else { serde_json::to_vec(&document) };
+        let answer = answer("generated", JSON, text.unwrap());
+        let number = |key: &str| document["usage"][key].as_u64();
+        let known = [number("prompt_tokens"), number("completion_tokens"), number("total_tokens")];
+        let (input, output, total) = match known {
+            [None, None, None] => (None, None, None),
+            [None, None, Some(total)] => (Some(total), Some(0), Some(total)),
+            [input, output, total] => {
+                let sum = input.unwrap_or(0).saturating_add(output.unwrap_or(0));
+                (input.or(Some(0)), output.or(Some(0)), total.or(Some(sum)))
+            }
+        };
+        let (reading, _) = read(&answer, answer.body.chunks(cut), End::Complete);
+        let usage = reading.usage.unwrap_or_default();
+        prop_assert_eq!([usage.input_tokens, usage.output_tokens, usage.total_tokens], [input, output, total]);
+        prop_assert!(reading.complete);
+        let error = &document["error"];
+        let fails = error.as_str().is_some_and(|text| !text.is_empty()) || error.is_object() || error == true;
+        prop_assert_eq!(class(&reading), if fails { "agent" } else { "success" });
+    }
+}
+
+/// Documents in which the keys that matter appear everywhere, and matter in one place.
+fn documents() -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::{Map, Value};
+    let key = prop::sample::select(vec![
+        "usage",
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "error",
+        "text",
+        "a\"b",
+        "é\u{1}",
+        "",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (0_u64..1000).prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        (-1e6..1e6).prop_map(Value::from),
+        "[a-z\"\\\\{}\\[\\]:, é]{0,90}".prop_map(Value::from),
+    ];
+    let value = leaf.prop_recursive(4, 40, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec((key.clone(), inner), 0..6).prop_map(|members| Value::from_iter(
+                members.into_iter().map(|(key, value)| (key.to_owned(), value))
+            )),
+        ]
+    });
+    prop::collection::vec(
+        (prop::sample::select(vec!["usage", "error", "text", "x", "metadata_"]), value),
+        0..6,
+    )
+    .prop_map(|members| {
+        let mut document = Map::new();
+        for (key, value) in members {
+            // A list of usages is another format.
+            if !(key == "usage" && value.is_array()) {
+                document.insert(key.to_owned(), value);
+            }
+        }
+        Value::from(document)
+    })
+}
+
+#[cfg(feature = "decompression")]
+mod compressed {
+    use compression_codecs::brotli::params::EncoderParams;
+    use compression_codecs::core::Level;
+    use compression_codecs::core::util::{PartialBuffer, WriteBuffer};
+    use compression_codecs::{
+        BrotliEncoder, DeflateEncoder, EncodeV2, GzipEncoder, ZlibEncoder, ZstdEncoder,
+    };
+
+    use super::*;
+
+    fn encode(mut encoder: impl EncodeV2, body: &[u8]) -> Vec<u8> {
+        let mut buffer = vec![0; body.len() + 4096];
+        let mut output = WriteBuffer::new_initialized(&mut buffer);
+        let mut input = PartialBuffer::new(body);
+        while !input.unwritten().is_empty() {
+            encoder.encode(&mut input, &mut output).unwrap();
+        }
+        while !encoder.finish(&mut output).unwrap() {}
+        output.written().to_vec()
+    }
+
+    fn encodings(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+        let (a, b) = body.split_at(body.len() / 2);
+        let gzip = |part: &[u8]| encode(GzipEncoder::new(Level::Default.into()), part);
+        vec![
+            ("gzip", gzip(body)),
+            ("x-gzip", [gzip(a), gzip(b)].concat()),
+            ("deflate", encode(ZlibEncoder::new(Level::Default.into()), body)),
+            ("deflate", encode(DeflateEncoder::new(Level::Default.into()), body)),
+            (
+                "br",
+                encode(
+                    BrotliEncoder::new(EncoderParams::default().quality(Level::Precise(5))),
+                    body,
+                ),
+            ),
+            ("zstd", encode(ZstdEncoder::new(3), body)),
+            // Decoded by the client, which left the header.
+            ("gzip", body.to_vec()),
+        ]
+    }
+
+    fn read_encoded(answer: &Answer, encoding: &'static str, body: &[u8], size: usize) -> Reading {
+        let mut reader = reader(answer, Some(encoding));
+        for piece in body.chunks(size) {
+            reader.feed(piece);
+        }
+        reader.finish(End::Complete)
+    }
+
+    #[test]
+    fn compressed_answers_are_read_like_plain_ones() {
+        for answer in
+            answers().iter().filter(|answer| !answer.body.is_empty() && answer.headers.is_empty())
+        {
+            let (plain, _) = read(answer, [&*answer.body], End::Complete);
+            for (encoding, body) in encodings(&answer.body) {
+                for size in [1, 7, usize::MAX] {
+                    let reading = read_encoded(answer, encoding, &body, size);
+                    assert_eq!(reading, plain, "{} as {encoding} by {size}", answer.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn broken_encodings_cost_the_figure_only() {
+        let answer = &answers()[0];
+        for (encoding, mut body) in encodings(&answer.body) {
+            for byte in body.iter_mut().skip(9).step_by(3) {
+                *byte ^= 0x55;
+            }
+            let reading = read_encoded(answer, encoding, &body, 7);
+            assert!(matches!(class(&reading), "success" | "incomplete"), "{encoding}: {reading:?}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_not_unpacked() {
+        let mut body = b"{\"text\":\"".to_vec();
+        body.resize(80 << 20, b' ');
+        let answer = answer("bomb", JSON, "");
+        for (encoding, bomb) in [
+            (
+                "br",
+                encode(
+                    BrotliEncoder::new(EncoderParams::default().quality(Level::Precise(5))),
+                    &body,
+                ),
+            ),
+            ("zstd", encode(ZstdEncoder::new(3), &body)),
+        ] {
+            assert!(bomb.len() < 100_000);
+            let reading = read_encoded(&answer, encoding, &bomb, 1400);
+            assert_eq!((class(&reading), reading.complete), ("success", false), "{encoding}");
+        }
+    }
+}
