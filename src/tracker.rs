@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use crate::agent::{Agent, InvalidName, check_name};
 use crate::session::SessionId;
 use crate::status::{
-    AgentReport, ErrorMessage, Ledger, Outcome, Timestamp, TokenUsage, Value, WorkflowStatus,
+    AgentReport, ErrorMessage, Ledger, Outcome, Timestamp, TokenDelta, TokenUsage, Value,
+    WorkflowStatus,
 };
 
 /// Knows the newest state of every session, and has it saved.
@@ -103,6 +104,8 @@ pub(crate) struct Hub {
     sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
     /// Sessions that became dirty and were not taken by the recorder yet.
     dirty: Mutex<Vec<Arc<Session>>>,
+    /// Sessions that have used tokens since, and for which nothing else has changed yet.
+    progressed: Mutex<Vec<Arc<Session>>>,
     orders: Mutex<Vec<Order>>,
     /// Wakes the recorder.
     pub(crate) wake: Notify,
@@ -153,6 +156,7 @@ impl Hub {
             agents: RwLock::default(),
             sessions: Mutex::default(),
             dirty: Mutex::default(),
+            progressed: Mutex::default(),
             orders: Mutex::default(),
             wake: Notify::new(),
             closed: AtomicBool::new(false),
@@ -225,7 +229,7 @@ impl Hub {
         for agent in self.declared() {
             ledger.slot(agent.shared_name(), agent.activities());
         }
-        let state = Mutex::new(State { ledger, queued: false, open: 0 });
+        let state = Mutex::new(State { ledger, queued: false, progressed: false, open: 0 });
         let session = Arc::new(Session { id: id.clone(), state });
         sessions.insert(id.clone(), Arc::clone(&session));
         Some(Tracked { hub: Arc::clone(self), session })
@@ -246,6 +250,10 @@ impl Hub {
 
     fn lock_dirty(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
         self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_progressed(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
+        self.progressed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_orders(&self) -> MutexGuard<'_, Vec<Order>> {
@@ -274,6 +282,25 @@ impl Hub {
     /// The sessions that became dirty since this was last asked.
     pub(crate) fn take_dirty(&self) -> Vec<Arc<Session>> {
         std::mem::take(&mut *self.lock_dirty())
+    }
+
+    /// Whether there are sessions whose calls in flight have used tokens.
+    pub(crate) fn has_progressed(&self) -> bool {
+        !self.lock_progressed().is_empty()
+    }
+
+    /// The sessions that have used tokens and are to be written for that alone. They are
+    /// in the caller's hands now, like those of the dirty list.
+    pub(crate) fn take_progressed(&self) -> Vec<Arc<Session>> {
+        let mut taken = std::mem::take(&mut *self.lock_progressed());
+        taken.retain(|session| {
+            let mut state = session.lock();
+            state.progressed = false;
+            let is_new = !state.queued && state.ledger.is_dirty();
+            state.queued |= is_new;
+            is_new
+        });
+        taken
     }
 
     /// The number of the next write: the time in milliseconds, or one more than the last
@@ -348,6 +375,8 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     /// The session is on the dirty list or in the recorder's hands.
     pub(crate) queued: bool,
+    /// The session is on the list of those that have used tokens.
+    progressed: bool,
     /// How many workflows are open.
     open: usize,
 }
@@ -398,6 +427,25 @@ impl Tracked {
             }
         }
         changed
+    }
+
+    /// A call in flight has used tokens. That alone is worth a write now and then only;
+    /// whatever else changes takes it along.
+    fn progressed(&self, slot: usize, tokens: TokenDelta) {
+        let now = self.hub.now();
+        let mut state = self.session.lock();
+        state.ledger.progressed(slot, tokens, now);
+        if !state.queued && !state.progressed {
+            state.progressed = true;
+            let mut progressed = self.hub.lock_progressed();
+            progressed.push(Arc::clone(&self.session));
+            let first = progressed.len() == 1;
+            drop(progressed);
+            drop(state);
+            if first {
+                self.hub.wake.notify_one();
+            }
+        }
     }
 
     /// A workflow is opened on this session.
@@ -464,11 +512,7 @@ impl TrackedCall {
         }
         let tokens = usage.since(&self.told);
         self.told = *usage;
-        let slot = self.slot;
-        self.tracked.change(|state, now| {
-            state.ledger.progressed(slot, tokens, now);
-            true
-        });
+        self.tracked.progressed(self.slot, tokens);
     }
 
     /// The call has ended; `usage` is all it used.

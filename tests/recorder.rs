@@ -298,8 +298,11 @@ async fn tokens_grow_in_the_table_while_a_stream_runs() {
     for (name, output) in [("message_start", 1), ("message_delta", 20), ("message_delta", 300)] {
         pieces.send(anthropic_event(name, output)).unwrap();
         http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
-        // Longer than changes are gathered.
-        sleep(Duration::from_millis(50)).await;
+        // Not for its own sake before its time.
+        let writes = store.history().len();
+        sleep(Duration::from_millis(900)).await;
+        assert!(store.history().len() <= writes + usize::from(writes == 0));
+        sleep(Duration::from_millis(200)).await;
         let agent = store.status("s").unwrap().agent("a").unwrap().clone();
         assert_eq!((agent.state, agent.calls), (AgentState::InProgress, 0));
         seen.push(agent.token_usage.unwrap().total_tokens.unwrap());

@@ -52,14 +52,8 @@ async fn a_run_that_is_dropped_or_panics_has_failed() {
     assert_eq!(error(&status), "the workflow was dropped before its end");
 
     let (tracker, store) = self::tracker().await;
-    let broken = "broken";
-    let run = tracker.workflow("s").run(async move {
-        std::future::ready(()).await;
-        if !broken.is_empty() {
-            panic!("{broken}");
-        }
-        Ok::<_, String>(())
-    });
+    let broken = || -> Result<(), String> { panic!("broken") };
+    let run = tracker.workflow("s").run(async move { broken() });
     assert!(tokio::spawn(run).await.unwrap_err().is_panic());
     let status = saved(&tracker, &store).await;
     assert_eq!(

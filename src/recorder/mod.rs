@@ -23,6 +23,7 @@ impl StatusTracker {
             agents: Vec::new(),
             settings: Settings {
                 gather: Duration::from_millis(5),
+                live_figures: Duration::from_secs(1),
                 heartbeat: Duration::from_secs(30),
             },
             limits: Limits { max_sessions: 100_000, clock: Clock::System },
@@ -120,6 +121,7 @@ pub struct StatusTrackerBuilder<S> {
 #[derive(Clone, Copy, Debug)]
 struct Settings {
     gather: Duration,
+    live_figures: Duration,
     heartbeat: Duration,
 }
 
@@ -147,6 +149,14 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
         self
     }
 
+    /// How often the tokens of a stream that is still running are written for their own
+    /// sake, where the stream tells them before its end: every second unless set. Any
+    /// other change of the session takes them along.
+    pub fn live_figures(mut self, every: Duration) -> Self {
+        self.settings.live_figures = every;
+        self
+    }
+
     /// How often the item of a workflow that is open, or has a call in flight, is
     /// renewed when nothing else changes: 30 s unless set. Readers take a workflow that
     /// misses three of these for stalled.
@@ -168,7 +178,8 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
         self
     }
 
-    /// Starts the recorder on the current tokio runtime.
+    /// Starts the recorder on the current tokio runtime, which needs its timers enabled
+    /// (`Builder::enable_time`; `#[tokio::main]` has them).
     ///
     /// # Errors
     ///

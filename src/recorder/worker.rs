@@ -69,6 +69,8 @@ pub(super) struct Worker<S> {
     epoch: u64,
     ending: Option<Ending>,
     next_sweep: Option<Instant>,
+    /// When tokens of calls in flight are next written for their own sake.
+    next_figures: Option<Instant>,
 }
 
 /// A session waiting to be written.
@@ -148,6 +150,7 @@ impl<S: StatusStore> Worker<S> {
             epoch: 0,
             ending: None,
             next_sweep: None,
+            next_figures: None,
         }
     }
 
@@ -191,6 +194,14 @@ impl<S: StatusStore> Worker<S> {
         let gather = if self.ending.is_some() { Duration::ZERO } else { self.settings.gather };
         for session in self.hub().take_dirty() {
             self.due.push(Reverse(Due { at: now + gather, session }));
+        }
+        if !orders.is_empty() || self.next_figures.is_some_and(|at| at <= now) {
+            self.next_figures = None;
+            for session in self.hub().take_progressed() {
+                self.due.push(Reverse(Due { at: now, session }));
+            }
+        } else if self.next_figures.is_none() && self.hub().has_progressed() {
+            self.next_figures = Some(now + self.settings.live_figures);
         }
         for order in orders {
             let reply = match order {
@@ -241,7 +252,7 @@ impl<S: StatusStore> Worker<S> {
                 self.resume_at.map_or(due.at, |resume_at| due.at.max(resume_at))
             });
         let deadline = self.ending.as_ref().map(|ending| ending.deadline);
-        [due, deadline, self.next_sweep].into_iter().flatten().min()
+        [due, deadline, self.next_sweep, self.next_figures].into_iter().flatten().min()
     }
 
     /// Begins the write of a session, if there is something to write.

@@ -53,8 +53,8 @@ impl fmt::Display for CallError {
 /// A text about a failure that is fit to be stored and shown.
 ///
 /// There is no way to make one that was not shortened to
-/// [`MAX_BYTES`](Self::MAX_BYTES) and redacted: of URLs the user information, the query
-/// and the fragment go, and so do bearer and basic credentials, the values of
+/// [`MAX_BYTES`](Self::MAX_BYTES) and redacted: of URLs the user information and the
+/// query go, and so do bearer and basic credentials, the values of
 /// parameters named like secrets (`api_key=…`), and keys known by their shape (`sk-…`,
 /// `AKIA…`, `AIza…`, `ghp_…`, JSON web tokens).
 #[derive(Clone, PartialEq, Eq)]

@@ -244,6 +244,9 @@ impl Ledger {
         error: Option<CallError>,
         now: Timestamp,
     ) {
+        if self.view.overall_status == OverallStatus::Initializing {
+            self.view.overall_status = OverallStatus::Processing;
+        }
         let live = &self.live[slot];
         let (state, text) = match &error {
             None => (AgentState::Success, &live.activities.success),

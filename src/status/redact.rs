@@ -31,7 +31,7 @@ pub(super) fn redact(text: &str) -> String {
                 Next::Secret
             }
             Next::Secret | Next::SchemeThenSecret => {
-                out.push_str(REDACTED);
+                out.push_str(if is_masked(word) { word } else { REDACTED });
                 Next::Plain
             }
             Next::Plain => {
@@ -59,6 +59,11 @@ fn announces(word: &str) -> Next {
     } else {
         Next::Plain
     }
+}
+
+/// Whether whoever wrote the word has taken the secret out already: `sk-inv****-key`.
+fn is_masked(word: &str) -> bool {
+    word.contains("***")
 }
 
 fn is_scheme(word: &str) -> bool {
@@ -116,7 +121,8 @@ fn redact_word(word: &str, out: &mut String) {
     out.push_str(rest);
 }
 
-/// Cuts `user:password@` and all from `?` or `#` on out of a word that is, or holds, a URL.
+/// Cuts `user:password@`, the query, and a fragment that carries values, out of a word that
+/// is, or holds, a URL.
 fn without_url_secrets(word: &str) -> Cow<'_, str> {
     let ends_url = |c: char| matches!(c, '"' | '\'' | ')' | ']' | '>' | '}' | '`');
     let mut kept = String::new();
@@ -127,7 +133,8 @@ fn without_url_secrets(word: &str) -> Cow<'_, str> {
         let url = &rest[start..end];
         let authority = &url[..url.find(['/', '?', '#']).unwrap_or(url.len())];
         let user = authority.rfind('@').map_or(0, |at| at + 1);
-        let cut = url.find(['?', '#']).unwrap_or(url.len()).max(user);
+        let fragment = url.find('#').filter(|at| url[*at..].contains('='));
+        let cut = url.find('?').or(fragment).unwrap_or(url.len()).max(user);
         kept.push_str(&rest[..start]);
         kept.push_str(&url[user..cut]);
         rest = &rest[end..];
@@ -174,6 +181,9 @@ fn is_key(run: &str) -> bool {
         "r8_",
     ];
     let long_enough = |prefix: &str| run.len() >= prefix.len() + 8;
+    if is_masked(run) {
+        return false;
+    }
     let is_jwt = run.starts_with("eyJ") && run.len() >= 24 && run.contains('.');
     is_jwt || PREFIXES.iter().any(|prefix| run.starts_with(prefix) && long_enough(prefix))
 }
@@ -190,6 +200,8 @@ mod tests {
             "what? this = that",
             "max_tokens: 4096 is too large; see https://example.com/docs/limits.",
             "ratio 3:4, key not found",
+            "Incorrect API key: sk-inval****-key",
+            "see https://example.com/docs#limits",
         ] {
             assert_eq!(redact(text), text);
         }
@@ -199,11 +211,12 @@ mod tests {
     fn secrets_go() {
         let table = [
             ("error for url (http://host/x?key=secret)", "error for url (http://host/x)"),
-            ("https://user:pw@host:8080/p#frag failed", "https://host:8080/p failed"),
+            ("https://user:pw@host:8080/p#t=1 failed", "https://host:8080/p failed"),
+            ("https://host/p#part?x=1 failed", "https://host/p#part failed"),
             ("a=https://u:p@h/x?y=1, b", "a=https://h/x b"),
             ("GET /v1/models?key=abc failed", "GET /v1/models failed"),
             (
-                "Incorrect API key provided: sk-proj-abc****wxyz. See",
+                "Incorrect API key provided: sk-proj-abcdwxyz. See",
                 "Incorrect API key provided: [redacted] See",
             ),
             ("Authorization: Bearer abc.def", "Authorization: Bearer [redacted]"),

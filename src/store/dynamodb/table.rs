@@ -209,7 +209,13 @@ fn no_description(client: &Client, table: &str, fault: Fault) -> Unknown {
             )));
         }
     };
-    Unknown::Unanswered(kind, format!("cannot ask DynamoDB table `{table}` for its key: {text}"))
+    Unknown::Unanswered(
+        kind,
+        format!(
+            "cannot ask DynamoDB table `{table}` for its key; check the network, AWS_REGION and \
+             AWS_ENDPOINT_URL_DYNAMODB: {text}"
+        ),
+    )
 }
 
 fn missing(client: &Client, table: &str, what: &str) -> SetupError {
