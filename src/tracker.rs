@@ -400,21 +400,24 @@ impl Tracked {
         changed
     }
 
-    /// A workflow is opened on this session.
+    /// A workflow is opened on this session; the run it belongs to.
     pub(crate) fn open(
         &self,
         correlation_id: Option<String>,
         attributes: BTreeMap<String, Value>,
         new_run: bool,
-    ) {
+    ) -> u64 {
+        let mut run = 0;
         self.change(|state, now| {
             state.open += 1;
             if new_run {
                 state.ledger.begin_new_run(now);
             }
             state.ledger.describe(correlation_id, attributes, now);
+            run = state.ledger.run();
             true
         });
+        run
     }
 
     /// A workflow on this session is closed, finished or not.
@@ -423,9 +426,11 @@ impl Tracked {
         state.open = state.open.saturating_sub(1);
     }
 
-    /// The workflow ends; whether it had not ended before.
-    pub(crate) fn finish(&self, result: Result<(), ErrorMessage>) -> bool {
-        self.change(|state, now| state.ledger.finish(result, now))
+    /// The workflow ends, if the run is the one that ends; `None` is whichever it is.
+    pub(crate) fn finish(&self, run: Option<u64>, result: Result<(), ErrorMessage>) {
+        self.change(|state, now| {
+            run.is_none_or(|run| run == state.ledger.run()) && state.ledger.finish(result, now)
+        });
     }
 
     /// Sets the state of an agent whose calls pass through no layer.
@@ -439,12 +444,13 @@ impl Tracked {
 
     /// A call of an agent starts.
     pub(crate) fn start_call(self, agent: &Agent) -> TrackedCall {
-        let mut slot = 0;
+        let (mut slot, mut run) = (0, 0);
         self.change(|state, now| {
             slot = state.ledger.slot(agent.shared_name(), agent.activities());
+            run = state.ledger.run();
             state.ledger.started(slot, now)
         });
-        TrackedCall { tracked: self, slot, told: TokenUsage::default() }
+        TrackedCall { tracked: self, slot, run, told: TokenUsage::default() }
     }
 }
 
@@ -452,6 +458,8 @@ impl Tracked {
 pub(crate) struct TrackedCall {
     tracked: Tracked,
     slot: usize,
+    /// The run in which it began. Once another has begun, nothing is told any more.
+    run: u64,
     /// The usage that the tracker knows of.
     told: TokenUsage,
 }
@@ -464,10 +472,13 @@ impl TrackedCall {
         }
         let tokens = usage.since(&self.told);
         self.told = *usage;
-        let slot = self.slot;
+        let (slot, run) = (self.slot, self.run);
         self.tracked.change(|state, now| {
-            state.ledger.progressed(slot, tokens, now);
-            true
+            let is_current = state.ledger.run() == run;
+            if is_current {
+                state.ledger.progressed(slot, tokens, now);
+            }
+            is_current
         });
     }
 
@@ -476,8 +487,11 @@ impl TrackedCall {
         // Usage that is no longer known at the end was told, and was paid for.
         let tokens = usage.unwrap_or(self.told).since(&self.told);
         self.tracked.change(|state, now| {
-            state.ledger.ended(self.slot, outcome, tokens, now);
-            true
+            let is_current = state.ledger.run() == self.run;
+            if is_current {
+                state.ledger.ended(self.slot, outcome, tokens, now);
+            }
+            is_current
         });
     }
 }

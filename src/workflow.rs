@@ -86,7 +86,7 @@ impl StatusTracker {
         result: Result<(), E>,
     ) -> Result<(), WorkflowError> {
         let session = self.tracked(&SessionId::new(session_id)?)?;
-        session.finish(result.map_err(ErrorMessage::new));
+        session.finish(None, result.map_err(ErrorMessage::new));
         Ok(())
     }
 
@@ -124,6 +124,8 @@ impl WorkflowBuilder {
 
     /// Begins anew: an item of that session is replaced. Without this it is resumed, and
     /// one that is finished stays finished.
+    ///
+    /// Calls and workflows of this process that began before no longer count.
     pub fn new_run(mut self) -> Self {
         self.new_run = true;
         self
@@ -137,12 +139,12 @@ impl WorkflowBuilder {
     /// session.
     pub fn start(self) -> Result<Workflow, WorkflowError> {
         let tracker = self.tracker.clone();
-        let session = self.open()?;
-        let open = Open { session, detached: AtomicBool::new(false), _tracker: tracker };
+        let (session, run) = self.open()?;
+        let open = Open { session, run, detached: AtomicBool::new(false), _tracker: tracker };
         Ok(Workflow { open: Arc::new(open) })
     }
 
-    fn open(self) -> Result<Tracked, WorkflowError> {
+    fn open(self) -> Result<(Tracked, u64), WorkflowError> {
         let session_id = SessionId::new(&self.session_id)?;
         for (name, value) in &self.attributes {
             self.tracker.hub().check_attribute(name)?;
@@ -150,8 +152,8 @@ impl WorkflowBuilder {
         }
         check_text("correlationId", self.correlation_id.as_deref())?;
         let session = self.tracker.tracked(&session_id)?;
-        session.open(self.correlation_id, self.attributes, self.new_run);
-        Ok(session)
+        let run = session.open(self.correlation_id, self.attributes, self.new_run);
+        Ok((session, run))
     }
 
     /// Starts the workflow, runs the future in its [scope](Workflow::scope), and finishes
@@ -225,15 +227,23 @@ pub struct Workflow {
 /// What the clones of a workflow share; it closes the workflow when the last is gone.
 struct Open {
     session: Tracked,
+    /// The run it belongs to: it does not finish one that was begun after it.
+    run: u64,
     detached: AtomicBool,
     /// Keeps the recorder at work as long as there is something to record.
     _tracker: StatusTracker,
 }
 
+impl Open {
+    fn finish(&self, result: Result<(), ErrorMessage>) {
+        self.session.finish(Some(self.run), result);
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
         if !*self.detached.get_mut() {
-            self.session.finish(Err(ErrorMessage::new(untimely_end())));
+            self.finish(Err(ErrorMessage::new(untimely_end())));
         }
         self.session.close();
     }
@@ -293,13 +303,13 @@ impl Workflow {
     /// Finishes the workflow: it ended well. A workflow that is finished already stays as
     /// it is. Agents that are still in progress end with an error that says so.
     pub fn complete(&self) {
-        self.open.session.finish(Ok(()));
+        self.open.finish(Ok(()));
     }
 
     /// Finishes the workflow: it failed. A workflow that is finished already stays as it
     /// is. Agents that are still in progress end with an error that says so.
     pub fn fail(&self, error: impl fmt::Display) {
-        self.open.session.finish(Err(ErrorMessage::new(error)));
+        self.open.finish(Err(ErrorMessage::new(error)));
     }
 
     /// Lets go of the workflow and leaves it open, to be finished by another process or

@@ -341,3 +341,24 @@ async fn a_process_that_ends_leaves_a_session_that_is_seen_to_be_stalled() {
     assert!(is_stalled(&store));
     drop(workflow);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_run_is_not_touched_by_the_calls_and_workflows_before_it() {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).start().unwrap();
+    let old = tracker.workflow("s").start().unwrap();
+    let call = |takes| agent(&tracker, "a", Duration::from_secs(takes)).oneshot(Request::new(()));
+    let old_call = tokio::spawn(old.scope(call(5)));
+    sleep(Duration::from_secs(1)).await;
+    let new = tracker.workflow("s").new_run().start().unwrap();
+    let new_call = tokio::spawn(new.scope(call(60)));
+    drop(old_call.await.unwrap().unwrap());
+    drop(old);
+    let status = new.status();
+    assert_eq!(status.overall_status, OverallStatus::Processing);
+    let agent = status.agent("a").unwrap();
+    assert_eq!((agent.state, agent.calls), (AgentState::InProgress, 0));
+    drop(new_call.await.unwrap().unwrap());
+    new.complete();
+    assert_eq!(new.status().overall_status, OverallStatus::Completed);
+}

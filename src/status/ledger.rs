@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{
     Activities, AgentReport, AgentState, AgentStatus, CallError, Change, ErrorMessage, Expected,
@@ -36,6 +37,10 @@ pub(crate) struct Ledger {
     /// Part of writes that were not acknowledged.
     attempted: Vec<Attempt>,
     new_run: NewRun,
+    /// Counts the runs that were begun here.
+    run: u64,
+    /// The number of the first write.
+    first_seq: Option<u64>,
     version: u64,
     saved_version: u64,
 }
@@ -107,6 +112,8 @@ impl Ledger {
             pending: Vec::new(),
             attempted: Vec::new(),
             new_run: NewRun::No,
+            run: 0,
+            first_seq: None,
             version: 0,
             saved_version: 0,
         }
@@ -191,10 +198,21 @@ impl Ledger {
         self.changed(now);
     }
 
+    /// Which run this is, of those that were begun here. A call, and the handle of a
+    /// workflow, belong to the one in which they began.
+    pub(crate) fn run(&self) -> u64 {
+        self.run
+    }
+
     /// Begins the workflow anew: the item of an earlier run is replaced by the next write.
     pub(crate) fn begin_new_run(&mut self, now: Timestamp) {
         let agents = std::mem::take(&mut self.view.agents);
-        self.view = WorkflowStatus::new(Arc::clone(&self.view.session_id), now);
+        let view = WorkflowStatus::new(Arc::clone(&self.view.session_id), now);
+        let before = std::mem::replace(&mut self.view, view);
+        if self.first_seq.is_some() {
+            self.comes_after(&before);
+        }
+        self.run += 1;
         for ((name, _), live) in agents.into_iter().zip(&mut self.live) {
             *live = Live::idle(Arc::clone(&live.activities));
             let pending = AgentStatus::pending(Arc::clone(&live.activities.pending));
@@ -204,6 +222,15 @@ impl Ledger {
         self.attempted.clear();
         self.new_run = NewRun::Unwritten;
         self.version += 1;
+    }
+
+    /// Makes the times of this run later than those of the run before. When a run was
+    /// created tells it from others, and clocks differ.
+    fn comes_after(&mut self, before: &WorkflowStatus) {
+        let after = before.created_at.plus(Duration::from_millis(1));
+        self.view.created_at = self.view.created_at.max(after);
+        let last = self.view.last_updated.max(before.last_updated);
+        self.view.last_updated = last.max(self.view.created_at);
     }
 
     /// A call of an agent starts. Whether there is something new to write.
@@ -401,6 +428,7 @@ impl Ledger {
             Some(0) => Expected::Unrevised,
             Some(revision) => Expected::Revision(revision),
         };
+        self.first_seq.get_or_insert(seq);
         if self.new_run == NewRun::Unwritten {
             self.new_run = NewRun::Since(seq);
         }
@@ -453,14 +481,47 @@ impl Ledger {
             NewRun::No => {}
             // An item of the run before: all of it goes.
             NewRun::Unwritten | NewRun::Since(_) => {
+                self.comes_after(&found);
                 self.stored = Some(found);
                 return;
             }
+        }
+        // Only an item that this process has seen, or written, can be of an earlier run
+        // than the one that was found; otherwise this is the one to resume.
+        let knows_item =
+            self.stored.is_some() || self.first_seq.is_some_and(|first| last_seen >= first);
+        let known = self
+            .stored
+            .as_ref()
+            .map_or(self.view.created_at, |stored| stored.created_at.max(self.view.created_at));
+        if knows_item && found.created_at > known {
+            self.follow(&found);
         }
         self.attempted.retain(|attempt| attempt.seq > last_seen);
         self.merge(&found, now);
         self.stored = Some(found);
         self.version += 1;
+    }
+
+    /// Somebody else began the workflow anew. What is known of the run before goes, its
+    /// end with it. Calls in flight, and what no item has seen of those that ended, go
+    /// with the new run: it is not known when they began, and nothing is to be lost.
+    fn follow(&mut self, found: &WorkflowStatus) {
+        let mut view = WorkflowStatus::new(Arc::clone(&self.view.session_id), found.created_at);
+        view.last_updated = self.view.last_updated;
+        for ((name, mut agent), live) in self.view.agents.drain(..).zip(&self.live) {
+            if agent.last_updated > Some(found.created_at) {
+                view.overall_status = OverallStatus::Processing;
+                for at in [&mut agent.started_at, &mut agent.completed_at] {
+                    *at = at.map(|at| at.max(found.created_at));
+                }
+            } else {
+                agent = AgentStatus::pending(Arc::clone(&live.activities.pending));
+            }
+            view.agents.push((name, agent));
+        }
+        self.view = view;
+        self.stored = None;
     }
 
     /// Makes the view the sum of what was found in the table and what it lacks.
@@ -483,7 +544,7 @@ impl Ledger {
         }
         // An item written by other means may not say when it was created.
         if found.created_at.as_millis() > 0 {
-            view.created_at = view.created_at.min(found.created_at);
+            view.created_at = found.created_at;
         }
         view.last_updated = view.last_updated.max(found.last_updated);
         // Never backwards, and the first end counts.

@@ -337,6 +337,31 @@ fn a_lost_first_write_of_a_new_run_is_not_undone_by_the_next() {
 }
 
 #[test]
+fn a_run_that_another_began_is_not_ended_by_what_is_known_of_the_one_before() {
+    let mut table = Table::default();
+    let (mut old, mut new) = (Process::new("old", 0), Process::new("new", 0));
+    old.start("a", 0);
+    old.end("a", Outcome::Success, 5, 1);
+    old.ledger.finish(Ok(()), at(2));
+    old.save_and_lose_the_answer(&mut table, true, 2);
+    // Its clock is behind.
+    new.ledger.begin_new_run(at(1));
+    new.start("b", 1);
+    new.save(&mut table, 1);
+    let created_at = table.status().created_at;
+    old.save(&mut table, 10);
+    old.start("a", 20);
+    old.end("a", Outcome::Success, 70, 21);
+    old.save(&mut table, 21);
+    let status = table.status();
+    assert_eq!(status.overall_status, OverallStatus::Processing);
+    assert_eq!(status.created_at, created_at);
+    assert_eq!(input(&status, "a"), 70);
+    assert_eq!(status.agent("a").unwrap().calls, 1);
+    assert_eq!(status.agent("b").unwrap().state, AgentState::InProgress);
+}
+
+#[test]
 fn a_deleted_item_is_written_again() {
     let (mut table, mut process) = (Table::default(), Process::new("w", 0));
     process.start("a", 0);
