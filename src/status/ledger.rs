@@ -560,7 +560,10 @@ impl Ledger {
         for (name, agent) in &found.agents {
             let slot = view.agents.iter().position(|(known, _)| known == name);
             match slot {
-                Some(slot) => merge_agent(&mut view.agents[slot].1, agent),
+                Some(slot) => {
+                    let base = base.as_ref().and_then(|base| base.agent(name));
+                    merge_agent(&mut view.agents[slot].1, agent, base);
+                }
                 None => {
                     view.agents.push((Arc::clone(name), agent.clone()));
                     self.live.push(Live::idle(Arc::default()));
@@ -595,7 +598,12 @@ impl Ledger {
 }
 
 /// An agent's state is the later one's; it started when the first call did.
-fn merge_agent(mine: &mut AgentStatus, found: &AgentStatus) {
+fn merge_agent(mine: &mut AgentStatus, found: &AgentStatus, base: Option<&AgentStatus>) {
+    // What this process has not changed is as found, whatever the two clocks say.
+    if base == Some(&*mine) {
+        *mine = found.clone();
+        return;
+    }
     let started_at = match (mine.started_at, found.started_at) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (known, None) | (None, known) => known,
@@ -603,7 +611,10 @@ fn merge_agent(mine: &mut AgentStatus, found: &AgentStatus) {
     if found.last_updated > mine.last_updated {
         *mine = found.clone();
     }
-    mine.started_at = started_at;
+    // A pending one was set back by hand, and has not started.
+    if mine.state != AgentState::Pending {
+        mine.started_at = started_at;
+    }
 }
 
 fn add_tokens(usage: &mut Option<TokenUsage>, delta: &TokenDelta) {

@@ -390,6 +390,22 @@ fn a_call_in_flight_here_keeps_its_agent_in_progress() {
 }
 
 #[test]
+fn a_change_by_a_process_whose_clock_is_behind_is_kept() {
+    let mut table = Table::default();
+    let (mut one, mut two) = (Process::new("one", 100), Process::new("two", 50));
+    one.start("a", 100);
+    one.end("a", Outcome::Success, 1, 101);
+    one.save(&mut table, 101);
+    two.start("a", 50);
+    two.save(&mut table, 51);
+    two.end("a", failure("no"), 1, 52);
+    two.save(&mut table, 52);
+    one.start("b", 110);
+    one.save(&mut table, 110);
+    assert_eq!(table.status().agent("a").unwrap().state, AgentState::Error);
+}
+
+#[test]
 fn what_is_known_to_be_stored_is_not_written_again() {
     let (mut table, mut process) = (Table::default(), Process::new("w", 0));
     process.start("a", 0);
