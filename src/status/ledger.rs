@@ -415,7 +415,9 @@ impl Ledger {
         next.writers = stored.map_or_else(BTreeMap::new, |stored| stored.writers.clone());
         next.writers.insert(writer.to_owned(), seq);
         while next.writers.len() > WRITERS_KEPT {
-            let oldest = next.writers.iter().min_by_key(|(_, seq)| **seq);
+            // Never this one, whose clock may be behind: its next conflict asks for it.
+            let others = next.writers.iter().filter(|(id, _)| **id != writer.id);
+            let oldest = others.min_by_key(|(_, seq)| **seq);
             let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
             next.writers.remove(&oldest);
         }

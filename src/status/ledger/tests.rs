@@ -451,8 +451,13 @@ fn an_item_remembers_the_writers_that_wrote_last() {
         process.end("a", Outcome::Success, 1, now);
         process.save(&mut table, now);
     }
+    // One whose clock is behind is remembered all the same.
+    let mut behind = Process::new("behind", -1_000);
+    behind.start("b", -1_000);
+    behind.save(&mut table, -1_000);
+    assert!(table.status().writers.contains_key("behind"));
     let status = table.status();
     assert_eq!(status.writers.len(), WRITERS_KEPT);
-    assert!(!status.writers.contains_key("w4") && status.writers.contains_key("w5"));
+    assert!(!status.writers.contains_key("w5") && status.writers.contains_key("w6"));
     assert_eq!(input(&status, "a"), u64::try_from(WRITERS_KEPT + 5).unwrap());
 }
