@@ -321,21 +321,30 @@ impl Ledger {
         let tokens = token_usage.unwrap_or_default().since(&TokenUsage::default());
         let ends = matches!(state, AgentState::Success | AgentState::Error);
         self.add_tally(slot, Tally { calls: u64::from(ends), tokens });
+        let live = &mut self.live[slot];
         match state {
+            // While any call is in flight its agent is in progress. The report counts as
+            // one more of those that overlap.
+            _ if live.in_flight > 0 && !self.view.overall_status.is_finished() => {
+                if state == AgentState::Error {
+                    live.failed.get_or_insert(error.unwrap_or_else(unexplained));
+                }
+                let agent = &mut self.view.agents[slot].1;
+                agent.last_updated = agent.last_updated.max(Some(now));
+            }
             AgentState::Pending | AgentState::InProgress if self.is_finished() => {}
             AgentState::Pending => {
                 let text =
                     activity.unwrap_or_else(|| Arc::clone(&self.live[slot].activities.pending));
                 let agent = &mut self.view.agents[slot].1;
-                let token_usage = agent.token_usage;
-                let calls = agent.calls;
+                let AgentStatus { token_usage, calls, last_updated, .. } = *agent;
                 *agent = AgentStatus { token_usage, calls, ..AgentStatus::pending(text) };
-                agent.last_updated = Some(now);
+                agent.last_updated = last_updated.max(Some(now));
             }
             AgentState::InProgress => self.show_in_progress(slot, activity, now),
             AgentState::Success => self.show_ended(slot, activity, None, now),
             AgentState::Error => {
-                let error = error.unwrap_or_else(|| CallError::new("agent", "the agent failed"));
+                let error = error.unwrap_or_else(unexplained);
                 self.show_ended(slot, activity, Some(error), now);
             }
         }
@@ -617,6 +626,10 @@ fn merge_agent(mine: &mut AgentStatus, found: &AgentStatus, base: Option<&AgentS
     if mine.state != AgentState::Pending {
         mine.started_at = started_at;
     }
+}
+
+fn unexplained() -> CallError {
+    CallError::new("agent", "the agent failed")
 }
 
 fn add_tokens(usage: &mut Option<TokenUsage>, delta: &TokenDelta) {

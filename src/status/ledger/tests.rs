@@ -406,6 +406,22 @@ fn a_change_by_a_process_whose_clock_is_behind_is_kept() {
 }
 
 #[test]
+fn a_report_during_a_call_is_one_more_of_those_that_overlap() {
+    let mut process = Process::new("w", 0);
+    process.start("a", 0);
+    let slot = process.slot("a");
+    process.ledger.report(slot, AgentReport::new(AgentState::Error).error("no"), at(1));
+    assert_eq!(process.ledger.view().agent("a").unwrap().state, AgentState::InProgress);
+    process.end("a", Outcome::Success, 1, 2);
+    let agent = process.ledger.view().agent("a").unwrap();
+    assert_eq!((agent.state, agent.calls), (AgentState::Error, 2));
+    assert_eq!(agent.error.as_ref().unwrap().message.as_str(), "no");
+    // Set back by a clock that is behind.
+    process.ledger.report(slot, AgentReport::new(AgentState::Pending), at(-5));
+    assert_eq!(process.ledger.view().agent("a").unwrap().last_updated, Some(at(2)));
+}
+
+#[test]
 fn what_is_known_to_be_stored_is_not_written_again() {
     let (mut table, mut process) = (Table::default(), Process::new("w", 0));
     process.start("a", 0);
