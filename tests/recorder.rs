@@ -362,3 +362,16 @@ async fn a_new_run_is_not_touched_by_the_calls_and_workflows_before_it() {
     new.complete();
     assert_eq!(new.status().overall_status, OverallStatus::Completed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_for_the_end_is_told_how_it_was() {
+    let store = Slow::new(Duration::from_secs(5));
+    let tracker = builder(store.clone()).start().unwrap();
+    run_four(&tracker, "s", Duration::ZERO).await;
+    let (first, second) = tokio::join!(
+        tracker.shutdown(Duration::from_secs(60)),
+        tracker.shutdown(Duration::from_secs(30))
+    );
+    assert_eq!((first, second), (Ok(()), Ok(())));
+    assert_four_succeeded(&store.inner.status("s").unwrap());
+}

@@ -79,7 +79,7 @@ struct Due {
 
 impl PartialEq for Due {
     fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
+        self.cmp(other).is_eq()
     }
 }
 
@@ -93,7 +93,8 @@ impl PartialOrd for Due {
 
 impl Ord for Due {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.at.cmp(&other.at)
+        // Sessions come from maps whose order is random.
+        self.at.cmp(&other.at).then_with(|| self.session.id.cmp(&other.session.id))
     }
 }
 
@@ -117,7 +118,7 @@ struct Waiter {
 /// The recorder is to end: when all is saved, or at the deadline.
 struct Ending {
     deadline: Instant,
-    reply: oneshot::Sender<Vec<Unsaved>>,
+    replies: Vec<oneshot::Sender<Vec<Unsaved>>>,
 }
 
 /// A write that has ended.
@@ -159,6 +160,7 @@ impl<S: StatusStore> Worker<S> {
         let mut writes = FuturesUnordered::new();
         loop {
             let now = Instant::now();
+            self.sweep(now);
             self.take_news(now);
             while writes.len() < self.limit
                 && let Some(session) = self.next_due(now)
@@ -171,16 +173,21 @@ impl<S: StatusStore> Worker<S> {
             let wake_at = self.wake_at(writes.len() < self.limit);
             let hub = Arc::clone(self.hub());
             tokio::select! {
+                // The same happenings lead to the same writes, so that a failure can be
+                // replayed. News and the sweep are seen to above, whatever came first.
+                biased;
                 Some(done) = writes.next() => self.end(done),
                 () = hub.wake.notified() => {}
-                () = sleep_until(wake_at.unwrap_or(now)), if wake_at.is_some() => self.sweep(),
+                () = sleep_until(wake_at.unwrap_or(now)), if wake_at.is_some() => {}
             }
         }
         // A write that is still under way may yet be applied; its session counts as unsaved.
         drop(writes);
-        if let Some(ending) = self.ending.take() {
+        // First, so that a change made from now on is known to be lost.
+        self.hub().close();
+        for reply in self.ending.take().map(|ending| ending.replies).unwrap_or_default() {
             // Whoever asked may have stopped waiting.
-            let _ = ending.reply.send(self.unsaved());
+            let _ = reply.send(self.unsaved());
         }
     }
 
@@ -197,7 +204,11 @@ impl<S: StatusStore> Worker<S> {
                 Order::Flush(reply) => Some(reply),
                 Order::Shutdown { deadline, reply } => {
                     self.hurry(now);
-                    self.ending = Some(Ending { deadline, reply });
+                    let ending =
+                        self.ending.get_or_insert(Ending { deadline, replies: Vec::new() });
+                    // Of several deadlines the first: what was promised to one who asked.
+                    ending.deadline = ending.deadline.min(deadline);
+                    ending.replies.push(reply);
                     continue;
                 }
                 Order::LastTry => None,
@@ -378,8 +389,7 @@ impl<S: StatusStore> Worker<S> {
     }
 
     /// Renews what is alive and lets go of what is over, now and then.
-    fn sweep(&mut self) {
-        let now = Instant::now();
+    fn sweep(&mut self, now: Instant) {
         if self.next_sweep.is_none_or(|at| at > now) {
             return;
         }
