@@ -11,7 +11,7 @@ use http::{Request, Response};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_agent_status::status::{
-    AgentState, Change, Expected, Item, OverallStatus, TokenUsage, WorkflowStatus,
+    AgentReport, AgentState, Change, Expected, Item, OverallStatus, TokenUsage, WorkflowStatus,
 };
 use tower_agent_status::store::{MemoryStore, StatusStore, StoreError, StoreErrorKind, Written};
 use tower_agent_status::{Agent, StatusLayer, StatusTracker, StatusTrackerBuilder};
@@ -343,22 +343,50 @@ async fn a_process_that_ends_leaves_a_session_that_is_seen_to_be_stalled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flush_comes_back_whatever_has_left_a_session_behind() {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).start().unwrap();
+    // A name that cannot be used.
+    let report = AgentReport::new(AgentState::Success);
+    assert!(tracker.update_agent_status("bad", "", report).is_err());
+    assert!(tracker.status("bad").is_none());
+    // A late call of an agent that the finished workflow does not know yet.
+    tracker.workflow("s").start().unwrap().complete();
+    let late = tracker.workflow("s").start().unwrap();
+    let late = late.scope({
+        let tracker = tracker.clone();
+        async move {
+            agent(&tracker, "late", Duration::from_secs(60)).oneshot(Request::new(())).await.is_ok()
+        }
+    });
+    let call = tokio::spawn(late);
+    sleep(Duration::from_secs(1)).await;
+    let flushed = tokio::time::timeout(Duration::from_secs(10), tracker.flush()).await;
+    flushed.expect("a flush waits for no call").unwrap();
+    assert!(call.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_run_is_not_touched_by_the_calls_and_workflows_before_it() {
     let store = MemoryStore::new();
     let tracker = builder(store.clone()).start().unwrap();
     let old = tracker.workflow("s").start().unwrap();
-    let call = |takes| agent(&tracker, "a", Duration::from_secs(takes)).oneshot(Request::new(()));
+    let call = |takes| {
+        let tracker = tracker.clone();
+        let takes = Duration::from_secs(takes);
+        async move { agent(&tracker, "a", takes).oneshot(Request::new(())).await.is_ok() }
+    };
     let old_call = tokio::spawn(old.scope(call(5)));
     sleep(Duration::from_secs(1)).await;
     let new = tracker.workflow("s").new_run().start().unwrap();
     let new_call = tokio::spawn(new.scope(call(60)));
-    drop(old_call.await.unwrap().unwrap());
+    assert!(old_call.await.unwrap());
     drop(old);
     let status = new.status();
     assert_eq!(status.overall_status, OverallStatus::Processing);
     let agent = status.agent("a").unwrap();
     assert_eq!((agent.state, agent.calls), (AgentState::InProgress, 0));
-    drop(new_call.await.unwrap().unwrap());
+    assert!(new_call.await.unwrap());
     new.complete();
     assert_eq!(new.status().overall_status, OverallStatus::Completed);
 }

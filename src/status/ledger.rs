@@ -289,8 +289,12 @@ impl Ledger {
     /// A call that is in flight has used tokens.
     pub(crate) fn progressed(&mut self, slot: usize, tokens: TokenDelta, now: Timestamp) {
         self.add_tally(slot, Tally { calls: 0, tokens });
-        self.view.agents[slot].1.last_updated =
-            self.view.agents[slot].1.last_updated.max(Some(now));
+        let agent = &mut self.view.agents[slot].1;
+        // Of a call that came after its workflow's end nothing is shown until it ends, and
+        // the agent's state is no newer for it.
+        if agent.state == AgentState::InProgress {
+            agent.last_updated = agent.last_updated.max(Some(now));
+        }
         self.changed(now);
     }
 
@@ -425,7 +429,7 @@ impl Ledger {
         next.writers.insert(writer.to_owned(), seq);
         while next.writers.len() > WRITERS_KEPT {
             // Never this one, whose clock may be behind: its next conflict asks for it.
-            let others = next.writers.iter().filter(|(id, _)| **id != writer.id);
+            let others = next.writers.iter().filter(|(id, _)| id.as_str() != writer);
             let oldest = others.min_by_key(|(_, seq)| **seq);
             let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
             next.writers.remove(&oldest);
