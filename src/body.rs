@@ -51,26 +51,8 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let mut this = self.project();
-        let frame = ready!(this.inner.as_mut().poll_frame(cx));
-        let Some(answer) = this.answer else { return Poll::Ready(frame) };
-        match &frame {
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    answer.data(data);
-                }
-                // Who knows the length may not poll again.
-                if frame.is_trailers() || this.inner.is_end_stream() {
-                    answer.end(End::Complete);
-                }
-            }
-            Some(Err(error)) => answer.end(End::Failed(error)),
-            None => answer.end(End::Complete),
-        }
-        if answer.is_over() {
-            *this.answer = None;
-        }
-        Poll::Ready(frame)
+        let this = self.project();
+        poll_frame(this.inner, this.answer, cx, |error, told| told(error))
     }
 
     #[inline]
@@ -82,6 +64,35 @@ where
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
+}
+
+/// Polls a body and looks at what comes. `show` says how an error is to be shown; the
+/// caller gets it as it is.
+pub(crate) fn poll_frame<B: Body>(
+    mut inner: Pin<&mut B>,
+    answer: &mut Option<Answer>,
+    cx: &mut Context<'_>,
+    show: impl FnOnce(&B::Error, &mut dyn FnMut(&dyn Display)),
+) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    let frame = ready!(inner.as_mut().poll_frame(cx));
+    let Some(looking) = answer else { return Poll::Ready(frame) };
+    match &frame {
+        Some(Ok(frame)) => {
+            if let Some(data) = frame.data_ref() {
+                looking.data(data);
+            }
+            // A caller that knows the length may not poll again.
+            if frame.is_trailers() || inner.is_end_stream() {
+                looking.end(End::Complete);
+            }
+        }
+        Some(Err(error)) => show(error, &mut |shown| looking.end(End::Failed(shown))),
+        None => looking.end(End::Complete),
+    }
+    if looking.is_over() {
+        *answer = None;
+    }
+    Poll::Ready(frame)
 }
 
 impl<B> fmt::Debug for StatusBody<B> {

@@ -45,7 +45,7 @@ impl Caller {
                 return None;
             }
         };
-        let tracked = hub.session(&session)?.start_call(&self.agent);
+        let tracked = hub.session(&session)?.start_call(&self.agent, &self.tracker);
         Some(Call { tracked: Some(tracked), path: PathHint::new(request.path) })
     }
 

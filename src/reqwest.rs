@@ -2,16 +2,21 @@
 
 use std::error::Error;
 use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use ::reqwest::{Body, Request, Response, ResponseBuilderExt};
 use ::reqwest_middleware::{Middleware, Next};
+use bytes::Bytes;
 use http::{Extensions, HeaderName};
+use http_body::{Body as _, Frame, SizeHint};
 
 use crate::agent::InvalidName;
-use crate::body::StatusBody;
+use crate::body;
 use crate::call::{Answer, Caller};
 use crate::session::{RequestHead, SessionSource};
 use crate::tracker::StatusTracker;
+use crate::usage::End;
 
 /// Tracks every call of an agent's `reqwest_middleware` client.
 ///
@@ -70,8 +75,19 @@ impl StatusMiddleware {
     /// Takes the session from a header, where neither the request's extensions nor a
     /// [scope](crate::Workflow::scope) name one. The header's value is the session id.
     #[must_use]
-    pub fn session_header(mut self, name: HeaderName) -> Self {
-        self.caller.source = SessionSource::from_header(name, str::to_owned);
+    pub fn session_header(self, name: HeaderName) -> Self {
+        self.session_header_with(name, str::to_owned)
+    }
+
+    /// Takes the session from a header, like [`session_header`](Self::session_header),
+    /// with a rule that makes the session id of the header's value.
+    #[must_use]
+    pub fn session_header_with(
+        mut self,
+        name: HeaderName,
+        to_session_id: impl Fn(&str) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.caller.source = SessionSource::from_header(name, to_session_id);
         self
     }
 
@@ -103,10 +119,9 @@ impl Middleware for StatusMiddleware {
             extensions,
         });
         let Some(call) = call else { return next.run(request, extensions).await };
-        self.caller.mark(extensions);
-        let result = next.run(request, extensions).await;
-        // A retry middleware around this one gives the same extensions to each attempt.
-        self.caller.unmark(extensions);
+        let marked = Marked::new(&self.caller, extensions);
+        let result = next.run(request, marked.extensions).await;
+        drop(marked);
         match result {
             Ok(response) => Ok(match call.answered(response.status(), response.headers()) {
                 Some(answer) => with_answer(response, answer),
@@ -120,6 +135,26 @@ impl Middleware for StatusMiddleware {
     }
 }
 
+/// The extensions of a request with the mark of this call in them, until this is dropped:
+/// a retry middleware around this one gives the same extensions to each attempt.
+struct Marked<'a> {
+    caller: &'a Caller,
+    extensions: &'a mut Extensions,
+}
+
+impl<'a> Marked<'a> {
+    fn new(caller: &'a Caller, extensions: &'a mut Extensions) -> Self {
+        caller.mark(extensions);
+        Self { caller, extensions }
+    }
+}
+
+impl Drop for Marked<'_> {
+    fn drop(&mut self) {
+        self.caller.unmark(self.extensions);
+    }
+}
+
 /// The response with its body looked at as it passes.
 fn with_answer(response: Response, answer: Answer) -> Response {
     let url = response.url().clone();
@@ -130,7 +165,43 @@ fn with_answer(response: Response, answer: Answer) -> Response {
     if let Ok(with_url) = http::Response::builder().url(url).body(()) {
         response.extensions_mut().extend(with_url.into_parts().0.extensions);
     }
-    response.map(|body| Body::wrap(StatusBody::new(body, Some(answer)))).into()
+    response.map(|body| Body::wrap(Looked::new(body, answer))).into()
+}
+
+/// A [`StatusBody`](crate::StatusBody) that tells an error with its causes.
+struct Looked {
+    inner: Body,
+    answer: Option<Answer>,
+}
+
+impl Looked {
+    fn new(inner: Body, mut answer: Answer) -> Self {
+        if inner.is_end_stream() {
+            answer.end(End::Complete);
+        }
+        Self { inner, answer: Some(answer) }
+    }
+}
+
+impl http_body::Body for Looked {
+    type Data = Bytes;
+    type Error = ::reqwest::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ::reqwest::Error>>> {
+        let Self { inner, answer } = &mut *self;
+        body::poll_frame(Pin::new(inner), answer, cx, |error, tell| tell(&Chain(error)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
 }
 
 /// An error with its causes: reqwest says the cause of a failure only there.

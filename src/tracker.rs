@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use crate::agent::{Agent, InvalidName, check_name};
 use crate::session::SessionId;
 use crate::status::{
-    AgentReport, ErrorMessage, Ledger, Outcome, Timestamp, TokenDelta, TokenUsage, Value,
-    WorkflowStatus,
+    AgentReport, CallError, ErrorMessage, Ledger, Outcome, Timestamp, TokenDelta, TokenUsage,
+    Value, WorkflowStatus,
 };
 
 /// Knows the newest state of every session, and has it saved.
@@ -50,6 +50,13 @@ impl StatusTracker {
 
     pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.handle.hub
+    }
+
+    /// How many changes were not recorded, because too many sessions were live or unsaved,
+    /// or because the tracker was shut down. The first of them is logged.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.hub().lost.load(Ordering::Relaxed)
     }
 
     /// The newest state of a session that is live in this process, whether saved yet or
@@ -120,6 +127,7 @@ pub(crate) struct Hub {
 /// What is logged once and not for every call.
 #[derive(Default)]
 struct Said {
+    untracked: AtomicBool,
     full: AtomicBool,
     closed: AtomicBool,
     invalid_session: AtomicBool,
@@ -192,6 +200,14 @@ impl Hub {
         }
     }
 
+    /// The agent of that name, for a report by hand; an unknown one is not made known to
+    /// other sessions, since such names may be of any number.
+    pub(crate) fn reported_agent(&self, name: &str) -> Result<Arc<Agent>, InvalidName> {
+        self.check_name(name)?;
+        let known = self.declared().into_iter().find(|known| known.name() == name);
+        Ok(known.unwrap_or_else(|| Arc::new(Agent::new(name))))
+    }
+
     fn declared(&self) -> Vec<Arc<Agent>> {
         self.agents.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -216,6 +232,10 @@ impl Hub {
     /// A session of which this process knows, or learns now; `None` if there is no room
     /// for one more.
     pub(crate) fn session(self: &Arc<Self>, id: &SessionId) -> Option<Tracked> {
+        if self.is_closed() {
+            self.lose("the tracker was shut down", &self.said.closed, id);
+            return None;
+        }
         let mut sessions = self.lock_sessions();
         if let Some(session) = sessions.get(id) {
             return Some(Tracked { hub: Arc::clone(self), session: Arc::clone(session) });
@@ -274,6 +294,24 @@ impl Hub {
         if !self.said.invalid_session.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "call not tracked; further ones are not logged");
         }
+    }
+
+    /// Says once that a workflow could not be started.
+    pub(crate) fn warn_of_untracked_workflow(&self, error: &dyn fmt::Display) {
+        if !self.said.untracked.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "workflow not tracked; further ones are not logged");
+        }
+    }
+
+    /// What the table lacks.
+    pub(crate) fn unsaved(
+        &self,
+        why: impl Fn(&Arc<Session>) -> Option<ErrorMessage>,
+    ) -> Vec<Unsaved> {
+        let mut sessions = self.all_sessions();
+        sessions.retain(|session| session.lock().ledger.is_dirty());
+        let unsaved = sessions.iter();
+        unsaved.map(|s| Unsaved { session_id: s.id.clone(), error: why(s) }).collect()
     }
 }
 
@@ -431,9 +469,12 @@ impl Tracked {
 
     /// A call in flight has used tokens. That alone is worth a write now and then only;
     /// whatever else changes takes it along.
-    fn progressed(&self, slot: usize, tokens: TokenDelta) {
+    fn progressed(&self, slot: usize, run: u64, tokens: TokenDelta) {
         let now = self.hub.now();
         let mut state = self.session.lock();
+        if state.ledger.run() != run {
+            return;
+        }
         state.ledger.progressed(slot, tokens, now);
         if !state.queued && !state.progressed {
             state.progressed = true;
@@ -448,21 +489,24 @@ impl Tracked {
         }
     }
 
-    /// A workflow is opened on this session.
+    /// A workflow is opened on this session; the run it belongs to.
     pub(crate) fn open(
         &self,
         correlation_id: Option<String>,
         attributes: BTreeMap<String, Value>,
         new_run: bool,
-    ) {
+    ) -> u64 {
+        let mut run = 0;
         self.change(|state, now| {
             state.open += 1;
             if new_run {
                 state.ledger.begin_new_run(now);
             }
             state.ledger.describe(correlation_id, attributes, now);
+            run = state.ledger.run();
             true
         });
+        run
     }
 
     /// A workflow on this session is closed, finished or not.
@@ -471,9 +515,11 @@ impl Tracked {
         state.open = state.open.saturating_sub(1);
     }
 
-    /// The workflow ends; whether it had not ended before.
-    pub(crate) fn finish(&self, result: Result<(), ErrorMessage>) -> bool {
-        self.change(|state, now| state.ledger.finish(result, now))
+    /// The workflow ends, if the run is the one that ends; `None` is whichever it is.
+    pub(crate) fn finish(&self, run: Option<u64>, result: Result<(), ErrorMessage>) {
+        self.change(|state, now| {
+            run.is_none_or(|run| run == state.ledger.run()) && state.ledger.finish(result, now)
+        });
     }
 
     /// Sets the state of an agent whose calls pass through no layer.
@@ -486,20 +532,28 @@ impl Tracked {
     }
 
     /// A call of an agent starts.
-    pub(crate) fn start_call(self, agent: &Agent) -> TrackedCall {
-        let mut slot = 0;
+    pub(crate) fn start_call(self, agent: &Agent, tracker: &StatusTracker) -> TrackedCall {
+        let (mut slot, mut run) = (0, 0);
         self.change(|state, now| {
             slot = state.ledger.slot(agent.shared_name(), agent.activities());
+            run = state.ledger.run();
             state.ledger.started(slot, now)
         });
-        TrackedCall { tracked: self, slot, told: TokenUsage::default() }
+        let told = TokenUsage::default();
+        TrackedCall { has_ended: false, _tracker: tracker.clone(), tracked: self, slot, run, told }
     }
 }
 
-/// One call in flight. It must be [ended](Self::end); who holds it sees to that.
+/// One call in flight. Who holds it [ends](Self::end) it; dropped, as by a panic in
+/// between, it ends as well.
 pub(crate) struct TrackedCall {
+    has_ended: bool,
+    /// Keeps the recorder at work until the call is told.
+    _tracker: StatusTracker,
     tracked: Tracked,
     slot: usize,
+    /// The run in which it began. Once another has begun, nothing is told any more.
+    run: u64,
     /// The usage that the tracker knows of.
     told: TokenUsage,
 }
@@ -512,16 +566,33 @@ impl TrackedCall {
         }
         let tokens = usage.since(&self.told);
         self.told = *usage;
-        self.tracked.progressed(self.slot, tokens);
+        self.tracked.progressed(self.slot, self.run, tokens);
     }
 
     /// The call has ended; `usage` is all it used.
-    pub(crate) fn end(self, outcome: Outcome, usage: Option<TokenUsage>) {
+    pub(crate) fn end(mut self, outcome: Outcome, usage: Option<TokenUsage>) {
+        self.end_now(outcome, usage);
+    }
+
+    fn end_now(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
+        self.has_ended = true;
         // Usage that is no longer known at the end was told, and was paid for.
         let tokens = usage.unwrap_or(self.told).since(&self.told);
         self.tracked.change(|state, now| {
-            state.ledger.ended(self.slot, outcome, tokens, now);
-            true
+            let is_current = state.ledger.run() == self.run;
+            if is_current {
+                state.ledger.ended(self.slot, outcome, tokens, now);
+            }
+            is_current
         });
+    }
+}
+
+impl Drop for TrackedCall {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let error = CallError::new("panic", "the call was lost in a panic");
+            self.end_now(Outcome::Error(error), None);
+        }
     }
 }

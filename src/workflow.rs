@@ -35,22 +35,23 @@ impl StatusTracker {
     }
 
     /// Starts a workflow without a handle to it, for callers that keep only its id. It
-    /// stays open until [`finalize_status`](Self::finalize_status).
+    /// stays open, and is renewed by the heartbeat for as long as this process lives, until
+    /// [`finalize_status`](Self::finalize_status).
     ///
     /// # Errors
     ///
     /// If the session id or an attribute cannot be used, or there is no room for one more
     /// session. Saving is the recorder's, and its failures are not told here.
-    pub fn initialize_status<N: Into<String>, V: Into<Value>>(
+    pub fn initialize_status(
         &self,
         session_id: impl Into<String>,
         correlation_id: Option<&str>,
-        attributes: impl IntoIterator<Item = (N, V)>,
+        attributes: &[(&str, &str)],
     ) -> Result<(), WorkflowError> {
         let mut workflow = self.workflow(session_id);
         workflow.correlation_id = correlation_id.map(str::to_owned);
         for (name, value) in attributes {
-            workflow = workflow.attribute(name, value);
+            workflow = workflow.attribute(*name, *value);
         }
         workflow.open()?;
         Ok(())
@@ -69,7 +70,7 @@ impl StatusTracker {
         report: AgentReport,
     ) -> Result<(), WorkflowError> {
         let session_id = SessionId::new(session_id)?;
-        let agent = self.hub().agent(agent)?;
+        let agent = self.hub().reported_agent(agent)?;
         self.tracked(&session_id)?.report(&agent, report);
         Ok(())
     }
@@ -80,18 +81,21 @@ impl StatusTracker {
     /// # Errors
     ///
     /// If the session id cannot be used, or there is no room for one more session.
-    pub fn finalize_status<E: fmt::Display>(
+    pub fn finalize_status(
         &self,
         session_id: impl AsRef<str>,
-        result: Result<(), E>,
+        result: Result<(), &dyn fmt::Display>,
     ) -> Result<(), WorkflowError> {
         let session = self.tracked(&SessionId::new(session_id)?)?;
-        session.finish(result.map_err(ErrorMessage::new));
+        session.finish(None, result.map_err(ErrorMessage::new));
         Ok(())
     }
 
     fn tracked(&self, session: &SessionId) -> Result<Tracked, WorkflowError> {
-        self.hub().session(session).ok_or(WorkflowError::Full)
+        self.hub().session(session).ok_or_else(|| match self.hub().is_closed() {
+            true => WorkflowError::ShutDown,
+            false => WorkflowError::Full,
+        })
     }
 }
 
@@ -124,6 +128,8 @@ impl WorkflowBuilder {
 
     /// Begins anew: an item of that session is replaced. Without this it is resumed, and
     /// one that is finished stays finished.
+    ///
+    /// Calls and workflows of this process that began before no longer count.
     pub fn new_run(mut self) -> Self {
         self.new_run = true;
         self
@@ -137,12 +143,12 @@ impl WorkflowBuilder {
     /// session.
     pub fn start(self) -> Result<Workflow, WorkflowError> {
         let tracker = self.tracker.clone();
-        let session = self.open()?;
-        let open = Open { session, detached: AtomicBool::new(false), _tracker: tracker };
+        let (session, run) = self.open()?;
+        let open = Open { session, run, detached: AtomicBool::new(false), _tracker: tracker };
         Ok(Workflow { open: Arc::new(open) })
     }
 
-    fn open(self) -> Result<Tracked, WorkflowError> {
+    fn open(self) -> Result<(Tracked, u64), WorkflowError> {
         let session_id = SessionId::new(&self.session_id)?;
         for (name, value) in &self.attributes {
             self.tracker.hub().check_attribute(name)?;
@@ -150,8 +156,8 @@ impl WorkflowBuilder {
         }
         check_text("correlationId", self.correlation_id.as_deref())?;
         let session = self.tracker.tracked(&session_id)?;
-        session.open(self.correlation_id, self.attributes, self.new_run);
-        Ok(session)
+        let run = session.open(self.correlation_id, self.attributes, self.new_run);
+        Ok((session, run))
     }
 
     /// Starts the workflow, runs the future in its [scope](Workflow::scope), and finishes
@@ -159,16 +165,17 @@ impl WorkflowBuilder {
     /// panics or is dropped before its end.
     ///
     /// If the workflow cannot be [started](Self::start) the future runs all the same,
-    /// untracked, and a warning is logged.
+    /// untracked, and the first time a warning is logged.
     pub async fn run<F, T, E>(self, future: F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
         E: fmt::Display,
     {
+        let tracker = self.tracker.clone();
         match self.start() {
             Ok(workflow) => workflow.run(future).await,
             Err(error) => {
-                tracing::warn!(%error, "workflow not tracked");
+                tracker.hub().warn_of_untracked_workflow(&error);
                 future.await
             }
         }
@@ -211,6 +218,9 @@ pub enum WorkflowError {
          `StatusTrackerBuilder::max_sessions`"
     )]
     Full,
+    /// The tracker was shut down.
+    #[error("the tracker was shut down; nothing is recorded any more")]
+    ShutDown,
 }
 
 /// The handle of one run of an orchestrator.
@@ -225,15 +235,23 @@ pub struct Workflow {
 /// What the clones of a workflow share; it closes the workflow when the last is gone.
 struct Open {
     session: Tracked,
+    /// The run it belongs to: it does not finish one that was begun after it.
+    run: u64,
     detached: AtomicBool,
     /// Keeps the recorder at work as long as there is something to record.
     _tracker: StatusTracker,
 }
 
+impl Open {
+    fn finish(&self, result: Result<(), ErrorMessage>) {
+        self.session.finish(Some(self.run), result);
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
         if !*self.detached.get_mut() {
-            self.session.finish(Err(ErrorMessage::new(untimely_end())));
+            self.finish(Err(ErrorMessage::new(untimely_end())));
         }
         self.session.close();
     }
@@ -293,13 +311,13 @@ impl Workflow {
     /// Finishes the workflow: it ended well. A workflow that is finished already stays as
     /// it is. Agents that are still in progress end with an error that says so.
     pub fn complete(&self) {
-        self.open.session.finish(Ok(()));
+        self.open.finish(Ok(()));
     }
 
     /// Finishes the workflow: it failed. A workflow that is finished already stays as it
     /// is. Agents that are still in progress end with an error that says so.
     pub fn fail(&self, error: impl fmt::Display) {
-        self.open.session.finish(Err(ErrorMessage::new(error)));
+        self.open.finish(Err(ErrorMessage::new(error)));
     }
 
     /// Lets go of the workflow and leaves it open, to be finished by another process or

@@ -11,10 +11,10 @@ use http::{Request, Response};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_agent_status::status::{
-    AgentState, Change, Expected, Item, OverallStatus, TokenUsage, WorkflowStatus,
+    AgentReport, AgentState, Change, Expected, Item, OverallStatus, TokenUsage, WorkflowStatus,
 };
 use tower_agent_status::store::{MemoryStore, StatusStore, StoreError, StoreErrorKind, Written};
-use tower_agent_status::{Agent, StatusLayer, StatusTracker, StatusTrackerBuilder};
+use tower_agent_status::{Agent, SessionId, StatusLayer, StatusTracker, StatusTrackerBuilder};
 
 /// A clock that goes with tokio's paused time.
 fn paused_clock() -> impl Fn() -> SystemTime + Send + Sync + 'static {
@@ -343,4 +343,139 @@ async fn a_process_that_ends_leaves_a_session_that_is_seen_to_be_stalled() {
     sleep(heartbeat * 2).await;
     assert!(is_stalled(&store));
     drop(workflow);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_comes_back_whatever_has_left_a_session_behind() {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).start().unwrap();
+    // A name that cannot be used.
+    let report = AgentReport::new(AgentState::Success);
+    assert!(tracker.update_agent_status("bad", "", report).is_err());
+    assert!(tracker.status("bad").is_none());
+    // A late call of an agent that the finished workflow does not know yet.
+    tracker.workflow("s").start().unwrap().complete();
+    let late = tracker.workflow("s").start().unwrap();
+    let late = late.scope({
+        let tracker = tracker.clone();
+        async move {
+            agent(&tracker, "late", Duration::from_secs(60)).oneshot(Request::new(())).await.is_ok()
+        }
+    });
+    let call = tokio::spawn(late);
+    sleep(Duration::from_secs(1)).await;
+    let flushed = tokio::time::timeout(Duration::from_secs(10), tracker.flush()).await;
+    flushed.expect("a flush waits for no call").unwrap();
+    assert!(call.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_run_is_not_touched_by_the_calls_and_workflows_before_it() {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).start().unwrap();
+    let old = tracker.workflow("s").start().unwrap();
+    let call = |takes| {
+        let tracker = tracker.clone();
+        let takes = Duration::from_secs(takes);
+        async move { agent(&tracker, "a", takes).oneshot(Request::new(())).await.is_ok() }
+    };
+    let old_call = tokio::spawn(old.scope(call(5)));
+    sleep(Duration::from_secs(1)).await;
+    let new = tracker.workflow("s").new_run().start().unwrap();
+    let new_call = tokio::spawn(new.scope(call(60)));
+    assert!(old_call.await.unwrap());
+    drop(old);
+    let status = new.status();
+    assert_eq!(status.overall_status, OverallStatus::Processing);
+    let agent = status.agent("a").unwrap();
+    assert_eq!((agent.state, agent.calls), (AgentState::InProgress, 0));
+    assert!(new_call.await.unwrap());
+    new.complete();
+    assert_eq!(new.status().overall_status, OverallStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_for_the_end_is_told_how_it_was() {
+    let store = Slow::new(Duration::from_secs(5));
+    let tracker = builder(store.clone()).start().unwrap();
+    run_four(&tracker, "s", Duration::ZERO).await;
+    let (first, second) = tokio::join!(
+        tracker.shutdown(Duration::from_secs(60)),
+        tracker.shutdown(Duration::from_secs(30))
+    );
+    assert_eq!((first, second), (Ok(()), Ok(())));
+    assert_four_succeeded(&store.inner.status("s").unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_of_any_length_leave_the_recorder_at_work() {
+    let store = MemoryStore::new();
+    let far = Duration::MAX;
+    let tracker =
+        builder(store.clone()).heartbeat(far).live_figures(far).gather(far).start().unwrap();
+    run_four(&tracker, "s", Duration::from_millis(10)).await;
+    tracker.shutdown(far).await.unwrap();
+    assert_four_succeeded(&store.status("s").unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_in_flight_keeps_the_recorder_at_work() {
+    let store = MemoryStore::new();
+    let (tracker, recorder) = builder(store.clone()).build().unwrap();
+    let recorder = tokio::spawn(recorder);
+    let client = agent(&tracker, "a", Duration::ZERO);
+    let session = SessionId::new("s").unwrap();
+    let response = session.in_scope(client.oneshot(Request::new(()))).await.unwrap();
+    drop(tracker);
+    // The recorder has had its time for a last try.
+    sleep(Duration::from_secs(10)).await;
+    http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+    recorder.await.unwrap();
+    let status = store.status("s").unwrap();
+    assert_eq!(status.agent("a").unwrap().state, AgentState::Success);
+    assert_eq!(status.total_token_usage(), TokenUsage::new(100, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_end_nothing_is_taken_on_and_what_is_lost_is_counted() {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).start().unwrap();
+    tracker.shutdown(Duration::from_secs(1)).await.unwrap();
+    run_four(&tracker, "s", Duration::ZERO).await;
+    assert!(tracker.workflow("s").start().is_err());
+    assert!(tracker.status("s").is_none());
+    assert!(tracker.lost() >= 5, "{}", tracker.lost());
+    assert!(store.history().is_empty());
+}
+
+/// A store whose item is another at every try.
+struct Restless;
+
+impl StatusStore for Restless {
+    async fn load(&self, _: &str) -> Result<Option<Item>, StoreError> {
+        Ok(None)
+    }
+
+    async fn write(&self, _: &Change, _: Expected) -> Result<Written, StoreError> {
+        Ok(Written::Conflict(Some(Item::new())))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_never_settles_does_not_hold_up_a_flush() {
+    let tracker = builder(Restless).start().unwrap();
+    run_four(&tracker, "s", Duration::ZERO).await;
+    let error = tracker.flush().await.unwrap_err();
+    assert!(error.to_string().contains("another at every try"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_hangs_is_given_up_and_tried_again() {
+    let store = Slow::new(Duration::from_secs(3600));
+    let tracker = builder(store.clone()).start().unwrap();
+    run_four(&tracker, "s", Duration::ZERO).await;
+    let error = tracker.flush().await.unwrap_err();
+    assert!(error.to_string().contains("within a minute"), "{error}");
+    sleep(Duration::from_secs(70)).await;
+    assert!(store.begun.load(Ordering::SeqCst) >= 2);
 }

@@ -100,7 +100,7 @@ async fn the_first_end_counts_and_a_new_run_begins_anew() {
 #[tokio::test(start_paused = true)]
 async fn plain_methods_do_what_the_layer_does() {
     let (tracker, store) = tracker().await;
-    tracker.initialize_status("s", Some("corr"), [("documentId", "d")]).unwrap();
+    tracker.initialize_status("s", Some("corr"), &[("documentId", "d")]).unwrap();
     let status = saved(&tracker, &store).await;
     assert_eq!(status.overall_status, OverallStatus::Initializing);
     assert_eq!(status.agent("a").unwrap().state, AgentState::Pending);
@@ -114,7 +114,7 @@ async fn plain_methods_do_what_the_layer_does() {
     tracker.update_agent_status("s", "a", done).unwrap();
     let failed = report(AgentState::Error).error("https://u:p@h/x?key=1 refused");
     tracker.update_agent_status("s", "b", failed).unwrap();
-    tracker.finalize_status("s", Err("b failed")).unwrap();
+    tracker.finalize_status("s", Err(&"b failed")).unwrap();
 
     let status = saved(&tracker, &store).await;
     let (a, b) = (status.agent("a").unwrap(), status.agent("b").unwrap());
@@ -152,7 +152,7 @@ async fn what_cannot_be_used_is_refused_by_name() {
             .update_agent_status("s", "revision", AgentReport::new(AgentState::Success))
             .is_err()
     );
-    assert!(tracker.finalize_status("", Ok::<(), String>(())).is_err());
+    assert!(tracker.finalize_status("", Ok(())).is_err());
     // The future runs all the same.
     assert_eq!(tracker.workflow("").run(async { Ok::<_, String>(7) }).await, Ok(7));
     tracker.flush().await.unwrap();

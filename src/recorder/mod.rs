@@ -15,6 +15,9 @@ use crate::store::StatusStore;
 use crate::tracker::{Clock, Hub, Limits, Order, StatusTracker, Unsaved};
 use worker::Worker;
 
+/// Longer than any process lives, and short enough to be added to any moment.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 impl StatusTracker {
     /// A tracker that saves to this store.
     pub fn builder<S: StatusStore>(store: S) -> StatusTrackerBuilder<S> {
@@ -33,7 +36,8 @@ impl StatusTracker {
     /// Waits until everything known at the time of the call is saved.
     ///
     /// What is unsaved is tried once, now, whatever it waited for. This suits hosts that
-    /// stop the process between requests.
+    /// stop the process between requests. A try lasts as long as the store takes, a minute
+    /// at the most.
     ///
     /// # Errors
     ///
@@ -63,17 +67,13 @@ impl StatusTracker {
     /// Dropping the future leaves the recorder to end by itself.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), UnsavedError> {
         let (reply, answer) = oneshot::channel();
-        self.hub().order(Order::Shutdown { deadline: Instant::now() + deadline, reply });
+        self.hub().order(Order::Shutdown { deadline: Instant::now() + deadline.min(FAR), reply });
         self.answered(answer.await.ok())
     }
 
     fn answered(&self, unsaved: Option<Vec<Unsaved>>) -> Result<(), UnsavedError> {
         // Without an answer there is no recorder (any more): nothing will be saved.
-        let unsaved = unsaved.unwrap_or_else(|| {
-            let sessions = self.hub().all_sessions();
-            let dirty = sessions.iter().filter(|session| session.lock().queued);
-            dirty.map(|s| Unsaved { session_id: s.id.clone(), error: None }).collect()
-        });
+        let unsaved = unsaved.unwrap_or_else(|| self.hub().unsaved(|_| None));
         if unsaved.is_empty() { Ok(()) } else { Err(UnsavedError { unsaved }) }
     }
 }
@@ -145,7 +145,7 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// How long a change waits for neighbours that travel in the same write: 5 ms unless
     /// set. Zero writes at once.
     pub fn gather(mut self, time: Duration) -> Self {
-        self.settings.gather = time;
+        self.settings.gather = time.min(FAR);
         self
     }
 
@@ -153,15 +153,15 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// sake, where the stream tells them before its end: every second unless set. Any
     /// other change of the session takes them along.
     pub fn live_figures(mut self, every: Duration) -> Self {
-        self.settings.live_figures = every;
+        self.settings.live_figures = every.min(FAR);
         self
     }
 
-    /// How often the item of a workflow that is open, or has a call in flight, is
-    /// renewed when nothing else changes: 30 s unless set. Readers take a workflow that
+    /// How often at least the item of a workflow that is open, or has a call in flight,
+    /// is renewed when nothing else changes: 30 s unless set. Readers take a workflow that
     /// misses three of these for stalled.
     pub fn heartbeat(mut self, every: Duration) -> Self {
-        self.settings.heartbeat = every.max(Duration::from_millis(1));
+        self.settings.heartbeat = every.clamp(Duration::from_millis(1), FAR);
         self
     }
 
@@ -191,7 +191,9 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
         Ok(tracker)
     }
 
-    /// Gives the tracker and its recorder, a future that the caller runs to its end.
+    /// Gives the tracker and its recorder, a future that the caller runs to its end. Until
+    /// it is polled, [`flush`](StatusTracker::flush) and
+    /// [`shutdown`](StatusTracker::shutdown) wait.
     ///
     /// # Errors
     ///

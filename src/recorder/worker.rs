@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures_util::future::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Settings, UnsavedError};
 use crate::status::{ErrorMessage, Proposal};
@@ -39,6 +39,11 @@ const BACKOFF_CAP: Duration = Duration::from_secs(5);
 const PERMANENT_BACKOFF: Duration = Duration::from_secs(60);
 /// How often in a row the item may turn out to be another before the session backs off.
 const CONFLICTS_AT_ONCE: u32 = 3;
+/// How often in a row it may, before that counts as a failure.
+const CONFLICTS_IN_A_ROW: u32 = 32;
+/// No write may take longer: it counts as failed, though it may yet be applied. The stores
+/// of this crate give up long before.
+const WRITE_LIMIT: Duration = Duration::from_secs(60);
 /// How long an unfinished session that nobody uses stays in memory.
 const IDLE: Duration = Duration::from_secs(600);
 
@@ -48,6 +53,11 @@ struct Closing(Arc<Hub>);
 impl Drop for Closing {
     fn drop(&mut self) {
         self.0.close();
+        let unsaved = self.0.unsaved(|_| None);
+        if !unsaved.is_empty() {
+            let error = UnsavedError { unsaved };
+            tracing::error!(%error, "the recorder has ended");
+        }
     }
 }
 
@@ -64,6 +74,9 @@ pub(super) struct Worker<S> {
     limit: usize,
     /// The store asked all to slow down until then.
     resume_at: Option<Instant>,
+    /// The store's failing was said, and no write has been applied since: what fails for
+    /// thousands of sessions is said once.
+    outage: bool,
     waiters: Vec<Waiter>,
     /// Counts the flushes, so that a write tells which of them it came after.
     epoch: u64,
@@ -81,7 +94,7 @@ struct Due {
 
 impl PartialEq for Due {
     fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
+        self.cmp(other).is_eq()
     }
 }
 
@@ -95,7 +108,8 @@ impl PartialOrd for Due {
 
 impl Ord for Due {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.at.cmp(&other.at)
+        // Sessions come from maps whose order is random.
+        self.at.cmp(&other.at).then_with(|| self.session.id.cmp(&other.session.id))
     }
 }
 
@@ -119,7 +133,7 @@ struct Waiter {
 /// The recorder is to end: when all is saved, or at the deadline.
 struct Ending {
     deadline: Instant,
-    reply: oneshot::Sender<Vec<Unsaved>>,
+    replies: Vec<oneshot::Sender<Vec<Unsaved>>>,
 }
 
 /// A write that has ended.
@@ -146,6 +160,7 @@ impl<S: StatusStore> Worker<S> {
             failing: HashMap::new(),
             limit: MAX_WRITES,
             resume_at: None,
+            outage: false,
             waiters: Vec::new(),
             epoch: 0,
             ending: None,
@@ -162,6 +177,7 @@ impl<S: StatusStore> Worker<S> {
         let mut writes = FuturesUnordered::new();
         loop {
             let now = Instant::now();
+            self.sweep(now);
             self.take_news(now);
             while writes.len() < self.limit
                 && let Some(session) = self.next_due(now)
@@ -174,16 +190,21 @@ impl<S: StatusStore> Worker<S> {
             let wake_at = self.wake_at(writes.len() < self.limit);
             let hub = Arc::clone(self.hub());
             tokio::select! {
+                // The same happenings lead to the same writes, so that a failure can be
+                // replayed. News and the sweep are seen to above, whatever came first.
+                biased;
                 Some(done) = writes.next() => self.end(done),
                 () = hub.wake.notified() => {}
-                () = sleep_until(wake_at.unwrap_or(now)), if wake_at.is_some() => self.sweep(),
+                () = sleep_until(wake_at.unwrap_or(now)), if wake_at.is_some() => {}
             }
         }
         // A write that is still under way may yet be applied; its session counts as unsaved.
         drop(writes);
-        if let Some(ending) = self.ending.take() {
+        // First, so that a change made from now on is known to be lost.
+        self.hub().close();
+        for reply in self.ending.take().map(|ending| ending.replies).unwrap_or_default() {
             // Whoever asked may have stopped waiting.
-            let _ = ending.reply.send(self.unsaved());
+            let _ = reply.send(self.unsaved());
         }
     }
 
@@ -195,7 +216,10 @@ impl<S: StatusStore> Worker<S> {
         for session in self.hub().take_dirty() {
             self.due.push(Reverse(Due { at: now + gather, session }));
         }
-        if !orders.is_empty() || self.next_figures.is_some_and(|at| at <= now) {
+        if !orders.is_empty()
+            || self.ending.is_some()
+            || self.next_figures.is_some_and(|at| at <= now)
+        {
             self.next_figures = None;
             for session in self.hub().take_progressed() {
                 self.due.push(Reverse(Due { at: now, session }));
@@ -208,9 +232,15 @@ impl<S: StatusStore> Worker<S> {
                 Order::Flush(reply) => Some(reply),
                 Order::Shutdown { deadline, reply } => {
                     self.hurry(now);
-                    self.ending = Some(Ending { deadline, reply });
+                    let ending =
+                        self.ending.get_or_insert(Ending { deadline, replies: Vec::new() });
+                    // Of several deadlines the first: what was promised to one who asked.
+                    ending.deadline = ending.deadline.min(deadline);
+                    ending.replies.push(reply);
                     continue;
                 }
+                // Whoever asked for the end waits for more than one try.
+                Order::LastTry if self.ending.is_some() => continue,
                 Order::LastTry => None,
             };
             self.hurry(now);
@@ -274,10 +304,13 @@ impl<S: StatusStore> Worker<S> {
         Some(async move {
             let write =
                 AssertUnwindSafe(async { store.write(&proposal.change, proposal.expected).await });
-            let result = write.catch_unwind().await.unwrap_or_else(|_| {
-                let error = StoreError::new(StoreErrorKind::Unavailable, "the store panicked");
-                Err(error.ambiguous())
-            });
+            let unavailable =
+                |what| Err(StoreError::new(StoreErrorKind::Unavailable, what).ambiguous());
+            let result = match timeout(WRITE_LIMIT, write.catch_unwind()).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => unavailable("the store panicked"),
+                Err(_) => unavailable("the store did not answer within a minute"),
+            };
             Done { session, proposal, result, epoch }
         })
     }
@@ -293,7 +326,7 @@ impl<S: StatusStore> Worker<S> {
         match result {
             Ok(Written::Applied) => {
                 state.ledger.applied(proposal);
-                if failing.failures > 0 {
+                if std::mem::take(&mut self.outage) {
                     tracing::info!(session_id = %session.id, "status is saved again");
                 }
                 *failing = Failing::default();
@@ -306,10 +339,16 @@ impl<S: StatusStore> Worker<S> {
                     None | Some(0) => Duration::ZERO,
                     Some(more) => jittered(more),
                 };
+                if failing.conflicts >= CONFLICTS_IN_A_ROW {
+                    let what = "the item is another at every try";
+                    let error = StoreError::new(StoreErrorKind::Unavailable, what);
+                    delay = failing.note(&session, &error, &mut self.outage);
+                    failed.clone_from(&failing.error);
+                }
             }
             Err(error) => {
                 state.ledger.failed(&proposal, error.may_have_been_applied());
-                delay = failing.note(&session, &error);
+                delay = failing.note(&session, &error, &mut self.outage);
                 if error.is_retryable() {
                     self.limit = (self.limit / 2).max(1);
                 }
@@ -369,11 +408,8 @@ impl<S: StatusStore> Worker<S> {
                 // Whoever asked may have stopped waiting.
                 Some(reply) => drop(reply.send(std::mem::take(&mut waiter.failed))),
                 None => {
+                    // What could not be saved is said when the recorder has ended.
                     last_try_done = true;
-                    if !waiter.failed.is_empty() {
-                        let error = UnsavedError { unsaved: std::mem::take(&mut waiter.failed) };
-                        tracing::error!(%error, "the last tracker is gone");
-                    }
                 }
             }
             false
@@ -389,8 +425,7 @@ impl<S: StatusStore> Worker<S> {
     }
 
     /// Renews what is alive and lets go of what is over, now and then.
-    fn sweep(&mut self) {
-        let now = Instant::now();
+    fn sweep(&mut self, now: Instant) {
         if self.next_sweep.is_none_or(|at| at > now) {
             return;
         }
@@ -404,21 +439,18 @@ impl<S: StatusStore> Worker<S> {
     }
 
     fn unsaved(&self) -> Vec<Unsaved> {
-        let sessions = self.hub().all_sessions();
-        let dirty = sessions.iter().filter(|session| session.lock().queued);
-        dirty
-            .map(|session| Unsaved {
-                session_id: session.id.clone(),
-                error: self.failing.get(&key(session)).and_then(|failing| failing.error.clone()),
-            })
-            .collect()
+        self.hub().unsaved(|session| self.failing.get(&key(session))?.error.clone())
     }
 }
 
 impl Failing {
     /// Notes a failure, says it if it is news, and tells how long to wait.
-    fn note(&mut self, session: &Session, error: &StoreError) -> Duration {
-        let is_news = self.failures == 0 || self.permanent == error.is_retryable();
+    fn note(&mut self, session: &Session, error: &StoreError, outage: &mut bool) -> Duration {
+        let is_news = if error.is_retryable() {
+            !std::mem::replace(outage, true)
+        } else {
+            !self.permanent
+        };
         self.failures += 1;
         self.permanent = !error.is_retryable();
         let message = ErrorMessage::new(error);

@@ -20,7 +20,7 @@ pub enum Outcome {
 #[non_exhaustive]
 pub struct CallError {
     /// A class of few values: `cancelled`, `timeout`, `transport`, `http_500`,
-    /// `agent` (reported inside a 200), `incomplete` (a stream that broke off),
+    /// `agent` (reported inside a 200), `incomplete` (a stream that broke off), `panic`,
     /// `workflow_ended`.
     pub class: Cow<'static, str>,
     /// What happened, in at most [`ErrorMessage::MAX_BYTES`] bytes.
@@ -37,7 +37,7 @@ impl CallError {
     pub(crate) fn transport(error: &dyn fmt::Display) -> Self {
         let message = ErrorMessage::new(error);
         let text = message.as_str().to_ascii_lowercase();
-        let is_timeout = ["timed out", "timeout", "time out", "deadline has elapsed"]
+        let is_timeout = ["timed out", "timeout", "time out", "deadline"]
             .iter()
             .any(|words| text.contains(words));
         Self { class: if is_timeout { "timeout" } else { "transport" }.into(), message }

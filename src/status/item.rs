@@ -67,6 +67,18 @@ impl From<String> for Value {
     }
 }
 
+impl From<u32> for Value {
+    fn from(number: u32) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Self::Decimal(number)
+    }
+}
+
 impl From<u64> for Value {
     fn from(number: u64) -> Self {
         Self::Integer(number)
@@ -178,14 +190,21 @@ pub struct Change {
     /// Which item.
     pub session_id: String,
     /// The attributes that get a new value. `revision` is always among them, one
-    /// higher than the revision expected. `sessionId` and `expiresAt` come with the
-    /// change that creates an item.
+    /// higher than the revision expected. The session id is not: a store puts it where
+    /// its table keeps it.
     pub set: Item,
     /// The attributes that go.
     pub remove: Vec<String>,
 }
 
 impl Change {
+    /// A change to the item of a session, for tests of a store: otherwise it is the
+    /// recorder that makes them.
+    #[must_use]
+    pub fn new(session_id: impl Into<String>, set: Item, remove: Vec<String>) -> Self {
+        Self { session_id: session_id.into(), set, remove }
+    }
+
     /// What an item becomes by this change.
     pub fn apply(&self, item: &mut Item) {
         for (name, value) in self.set.iter() {

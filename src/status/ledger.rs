@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{
     Activities, AgentReport, AgentState, AgentStatus, CallError, Change, ErrorMessage, Expected,
@@ -36,6 +37,10 @@ pub(crate) struct Ledger {
     /// Part of writes that were not acknowledged.
     attempted: Vec<Attempt>,
     new_run: NewRun,
+    /// Counts the runs that were begun here.
+    run: u64,
+    /// The number of the first write.
+    first_seq: Option<u64>,
     version: u64,
     saved_version: u64,
 }
@@ -66,7 +71,7 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, other: &Self) {
-        self.calls += other.calls;
+        self.calls = self.calls.saturating_add(other.calls);
         self.tokens = self.tokens.plus(&other.tokens);
     }
 }
@@ -107,6 +112,8 @@ impl Ledger {
             pending: Vec::new(),
             attempted: Vec::new(),
             new_run: NewRun::No,
+            run: 0,
+            first_seq: None,
             version: 0,
             saved_version: 0,
         }
@@ -191,10 +198,21 @@ impl Ledger {
         self.changed(now);
     }
 
+    /// Which run this is, of those that were begun here. A call, and the handle of a
+    /// workflow, belong to the one in which they began.
+    pub(crate) fn run(&self) -> u64 {
+        self.run
+    }
+
     /// Begins the workflow anew: the item of an earlier run is replaced by the next write.
     pub(crate) fn begin_new_run(&mut self, now: Timestamp) {
         let agents = std::mem::take(&mut self.view.agents);
-        self.view = WorkflowStatus::new(Arc::clone(&self.view.session_id), now);
+        let view = WorkflowStatus::new(Arc::clone(&self.view.session_id), now);
+        let before = std::mem::replace(&mut self.view, view);
+        if self.first_seq.is_some() {
+            self.comes_after(&before);
+        }
+        self.run += 1;
         for ((name, _), live) in agents.into_iter().zip(&mut self.live) {
             *live = Live::idle(Arc::clone(&live.activities));
             let pending = AgentStatus::pending(Arc::clone(&live.activities.pending));
@@ -204,6 +222,15 @@ impl Ledger {
         self.attempted.clear();
         self.new_run = NewRun::Unwritten;
         self.version += 1;
+    }
+
+    /// Makes the times of this run later than those of the run before. When a run was
+    /// created tells it from others, and clocks differ.
+    fn comes_after(&mut self, before: &WorkflowStatus) {
+        let after = before.created_at.plus(Duration::from_millis(1));
+        self.view.created_at = self.view.created_at.max(after);
+        let last = self.view.last_updated.max(before.last_updated);
+        self.view.last_updated = last.max(self.view.created_at);
     }
 
     /// A call of an agent starts. Whether there is something new to write.
@@ -265,8 +292,12 @@ impl Ledger {
     /// A call that is in flight has used tokens.
     pub(crate) fn progressed(&mut self, slot: usize, tokens: TokenDelta, now: Timestamp) {
         self.add_tally(slot, Tally { calls: 0, tokens });
-        self.view.agents[slot].1.last_updated =
-            self.view.agents[slot].1.last_updated.max(Some(now));
+        let agent = &mut self.view.agents[slot].1;
+        // Of a call that came after its workflow's end nothing is shown until it ends, and
+        // the agent's state is no newer for it.
+        if agent.state == AgentState::InProgress {
+            agent.last_updated = agent.last_updated.max(Some(now));
+        }
         self.changed(now);
     }
 
@@ -297,21 +328,30 @@ impl Ledger {
         let tokens = token_usage.unwrap_or_default().since(&TokenUsage::default());
         let ends = matches!(state, AgentState::Success | AgentState::Error);
         self.add_tally(slot, Tally { calls: u64::from(ends), tokens });
+        let live = &mut self.live[slot];
         match state {
+            // While any call is in flight its agent is in progress. The report counts as
+            // one more of those that overlap.
+            _ if live.in_flight > 0 && !self.view.overall_status.is_finished() => {
+                if state == AgentState::Error {
+                    live.failed.get_or_insert(error.unwrap_or_else(unexplained));
+                }
+                let agent = &mut self.view.agents[slot].1;
+                agent.last_updated = agent.last_updated.max(Some(now));
+            }
             AgentState::Pending | AgentState::InProgress if self.is_finished() => {}
             AgentState::Pending => {
                 let text =
                     activity.unwrap_or_else(|| Arc::clone(&self.live[slot].activities.pending));
                 let agent = &mut self.view.agents[slot].1;
-                let token_usage = agent.token_usage;
-                let calls = agent.calls;
+                let AgentStatus { token_usage, calls, last_updated, .. } = *agent;
                 *agent = AgentStatus { token_usage, calls, ..AgentStatus::pending(text) };
-                agent.last_updated = Some(now);
+                agent.last_updated = last_updated.max(Some(now));
             }
             AgentState::InProgress => self.show_in_progress(slot, activity, now),
             AgentState::Success => self.show_ended(slot, activity, None, now),
             AgentState::Error => {
-                let error = error.unwrap_or_else(|| CallError::new("agent", "the agent failed"));
+                let error = error.unwrap_or_else(unexplained);
                 self.show_ended(slot, activity, Some(error), now);
             }
         }
@@ -321,7 +361,7 @@ impl Ledger {
     fn add_tally(&mut self, slot: usize, tally: Tally) {
         self.pending[slot].add(&tally);
         let agent = &mut self.view.agents[slot].1;
-        agent.calls += tally.calls;
+        agent.calls = agent.calls.saturating_add(tally.calls);
         add_tokens(&mut agent.token_usage, &tally.tokens);
     }
 
@@ -387,11 +427,13 @@ impl Ledger {
         }
         let mut next = self.view.clone();
         let stored = self.stored.as_ref();
-        next.revision = stored.map_or(0, |stored| stored.revision) + 1;
+        next.revision = stored.map_or(0, |stored| stored.revision).saturating_add(1);
         next.writers = stored.map_or_else(BTreeMap::new, |stored| stored.writers.clone());
         next.writers.insert(writer.to_owned(), seq);
         while next.writers.len() > WRITERS_KEPT {
-            let oldest = next.writers.iter().min_by_key(|(_, seq)| **seq);
+            // Never this one, whose clock may be behind: its next conflict asks for it.
+            let others = next.writers.iter().filter(|(id, _)| id.as_str() != writer);
+            let oldest = others.min_by_key(|(_, seq)| **seq);
             let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
             next.writers.remove(&oldest);
         }
@@ -404,6 +446,7 @@ impl Ledger {
             Some(0) => Expected::Unrevised,
             Some(revision) => Expected::Revision(revision),
         };
+        self.first_seq.get_or_insert(seq);
         if self.new_run == NewRun::Unwritten {
             self.new_run = NewRun::Since(seq);
         }
@@ -456,14 +499,47 @@ impl Ledger {
             NewRun::No => {}
             // An item of the run before: all of it goes.
             NewRun::Unwritten | NewRun::Since(_) => {
+                self.comes_after(&found);
                 self.stored = Some(found);
                 return;
             }
+        }
+        // Only an item that this process has seen, or written, can be of an earlier run
+        // than the one that was found; otherwise this is the one to resume.
+        let knows_item =
+            self.stored.is_some() || self.first_seq.is_some_and(|first| last_seen >= first);
+        let known = self
+            .stored
+            .as_ref()
+            .map_or(self.view.created_at, |stored| stored.created_at.max(self.view.created_at));
+        if knows_item && found.created_at > known {
+            self.follow(&found);
         }
         self.attempted.retain(|attempt| attempt.seq > last_seen);
         self.merge(&found, now);
         self.stored = Some(found);
         self.version += 1;
+    }
+
+    /// Somebody else began the workflow anew. What is known of the run before goes, its
+    /// end with it. Calls in flight, and what no item has seen of those that ended, go
+    /// with the new run: it is not known when they began, and nothing is to be lost.
+    fn follow(&mut self, found: &WorkflowStatus) {
+        let mut view = WorkflowStatus::new(Arc::clone(&self.view.session_id), found.created_at);
+        view.last_updated = self.view.last_updated;
+        for ((name, mut agent), live) in self.view.agents.drain(..).zip(&self.live) {
+            if agent.last_updated > Some(found.created_at) {
+                view.overall_status = OverallStatus::Processing;
+                for at in [&mut agent.started_at, &mut agent.completed_at] {
+                    *at = at.map(|at| at.max(found.created_at));
+                }
+            } else {
+                agent = AgentStatus::pending(Arc::clone(&live.activities.pending));
+            }
+            view.agents.push((name, agent));
+        }
+        self.view = view;
+        self.stored = None;
     }
 
     /// Makes the view the sum of what was found in the table and what it lacks.
@@ -486,7 +562,7 @@ impl Ledger {
         }
         // An item written by other means may not say when it was created.
         if found.created_at.as_millis() > 0 {
-            view.created_at = view.created_at.min(found.created_at);
+            view.created_at = found.created_at;
         }
         view.last_updated = view.last_updated.max(found.last_updated);
         // Never backwards, and the first end counts.
@@ -502,7 +578,10 @@ impl Ledger {
         for (name, agent) in &found.agents {
             let slot = view.agents.iter().position(|(known, _)| known == name);
             match slot {
-                Some(slot) => merge_agent(&mut view.agents[slot].1, agent),
+                Some(slot) => {
+                    let base = base.as_ref().and_then(|base| base.agent(name));
+                    merge_agent(&mut view.agents[slot].1, agent, base);
+                }
                 None => {
                     view.agents.push((Arc::clone(name), agent.clone()));
                     self.live.push(Live::idle(Arc::default()));
@@ -517,7 +596,7 @@ impl Ledger {
             agent.token_usage = found.and_then(|(_, found)| found.token_usage);
             let lacking = self.attempted.iter().filter_map(|attempt| attempt.tallies.get(slot));
             for tally in lacking.chain([&self.pending[slot]]) {
-                agent.calls += tally.calls;
+                agent.calls = agent.calls.saturating_add(tally.calls);
                 add_tokens(&mut agent.token_usage, &tally.tokens);
             }
         }
@@ -537,7 +616,12 @@ impl Ledger {
 }
 
 /// An agent's state is the later one's; it started when the first call did.
-fn merge_agent(mine: &mut AgentStatus, found: &AgentStatus) {
+fn merge_agent(mine: &mut AgentStatus, found: &AgentStatus, base: Option<&AgentStatus>) {
+    // What this process has not changed is as found, whatever the two clocks say.
+    if base == Some(&*mine) {
+        *mine = found.clone();
+        return;
+    }
     let started_at = match (mine.started_at, found.started_at) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (known, None) | (None, known) => known,
@@ -545,7 +629,14 @@ fn merge_agent(mine: &mut AgentStatus, found: &AgentStatus) {
     if found.last_updated > mine.last_updated {
         *mine = found.clone();
     }
-    mine.started_at = started_at;
+    // A pending one was set back by hand, and has not started.
+    if mine.state != AgentState::Pending {
+        mine.started_at = started_at;
+    }
+}
+
+fn unexplained() -> CallError {
+    CallError::new("agent", "the agent failed")
 }
 
 fn add_tokens(usage: &mut Option<TokenUsage>, delta: &TokenDelta) {

@@ -32,7 +32,11 @@ pub(super) fn redact(text: &str) -> String {
             }
             Next::Secret | Next::SchemeThenSecret => {
                 out.push_str(if is_masked(word) { word } else { REDACTED });
-                Next::Plain
+                // A scheme that is not known is taken for a secret, and so is its secret.
+                match next == Next::SchemeThenSecret && word.chars().all(char::is_alphabetic) {
+                    true => Next::Secret,
+                    false => Next::Plain,
+                }
             }
             Next::Plain => {
                 redact_word(word, &mut out);
@@ -44,13 +48,12 @@ pub(super) fn redact(text: &str) -> String {
 }
 
 fn announces(word: &str) -> Next {
-    let name = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-    if is_scheme(name) {
-        return Next::Secret;
-    }
-    // `"x-api-key":` or `password =` at the end of a word speaks of the next one.
-    let ends_as_name = word.trim_end_matches(['"', '\'']).ends_with([':', '=']);
-    if !ends_as_name {
+    let ends_with = |ends: &[char]| word.trim_end_matches(['"', '\'']).ends_with(ends);
+    let name = last_name(word);
+    if is_scheme(name) && ends_with(&['r', 'R', 'c', 'C', ':']) {
+        Next::Secret
+    } else if !ends_with(&[':', '=']) {
+        // Only `"x-api-key":` or `password =` at the end of a word speak of the next one.
         Next::Plain
     } else if name.eq_ignore_ascii_case("authorization") {
         Next::SchemeThenSecret
@@ -59,6 +62,13 @@ fn announces(word: &str) -> Next {
     } else {
         Next::Plain
     }
+}
+
+/// The last name in a text: what stands before its end, or before the separator there.
+fn last_name(text: &str) -> &str {
+    let text = text.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    text.rsplit(|c| !is_part(c)).next().unwrap_or_default()
 }
 
 /// Whether whoever wrote the word has taken the secret out already: `sk-inv****-key`.
@@ -71,44 +81,61 @@ fn is_scheme(word: &str) -> bool {
 }
 
 fn is_secret_name(name: &str) -> bool {
-    const NAMES: [&str; 16] = [
+    // By their ends, so that `x-goog-api-key` and `aws_secret_access_key` are known too.
+    const ENDS: [&str; 15] = [
         "apikey",
-        "xapikey",
-        "key",
+        "subscriptionkey",
         "accesskey",
         "secretkey",
-        "secretaccesskey",
-        "awssecretaccesskey",
+        "privatekey",
         "secret",
-        "clientsecret",
         "password",
         "passwd",
         "accesstoken",
+        "authtoken",
+        "idtoken",
         "refreshtoken",
+        "securitytoken",
         "sessiontoken",
         "signature",
-        "authorization",
     ];
-    let plain: String = name
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .map(|c| c.to_ascii_lowercase())
-        .take(24)
-        .collect();
-    NAMES.contains(&plain.as_str())
+    let mut plain = name.to_ascii_lowercase();
+    plain.retain(|c| c.is_ascii_alphanumeric());
+    matches!(&*plain, "key" | "authorization") || ENDS.iter().any(|end| plain.ends_with(end))
+}
+
+/// Takes the values out of `name=value` and `"name":"value"`, wherever in the word they are.
+fn without_secret_values(word: &str) -> Cow<'_, str> {
+    let ends_value = ['&', ',', ';', '}', ')', ']', '"', '\''];
+    let mut kept = String::new();
+    let mut rest = word;
+    while let Some(at) = rest.find(['=', ':']) {
+        let (name, value) = (last_name(&rest[..at]), &rest[at + 1..]);
+        let quotes = value.len() - value.trim_start_matches(['"', '\'']).len();
+        let end = value[quotes..].find(ends_value).map_or(value.len(), |end| quotes + end);
+        let secret = &value[quotes..end];
+        // In running text a token is no secret: `Unexpected token:`. Its value is.
+        let is_secret = is_secret_name(name) || name.eq_ignore_ascii_case("token");
+        kept.push_str(&rest[..=at]);
+        if is_secret && secret.chars().any(char::is_alphanumeric) && !is_scheme(secret) {
+            kept.push_str(&value[..quotes]);
+            kept.push_str(if is_masked(secret) { secret } else { REDACTED });
+            rest = &value[end..];
+        } else {
+            rest = value;
+        }
+    }
+    if kept.is_empty() {
+        return Cow::Borrowed(word);
+    }
+    kept.push_str(rest);
+    Cow::Owned(kept)
 }
 
 fn redact_word(word: &str, out: &mut String) {
-    let word = &*without_url_secrets(word);
-    // `name=value` and `"name":"value"` inside one word.
-    if let Some(at) = word.find(['=', ':'])
-        && is_secret_name(word[..at].rsplit(['&', ';', ',', '{', '(']).next().unwrap_or_default())
-        && word[at + 1..].chars().any(char::is_alphanumeric)
-    {
-        out.push_str(&word[..=at]);
-        out.push_str(REDACTED);
-        return;
-    }
+    let word = without_url_secrets(word);
+    let word = without_secret_values(&word);
+    let word = &*word;
     // A key by its shape, anywhere in the word.
     let mut rest = word;
     while let Some(start) = rest.find(is_key_char) {
@@ -222,7 +249,21 @@ mod tests {
             ("Authorization: Bearer abc.def", "Authorization: Bearer [redacted]"),
             ("\"authorization\": \"xyz\" bad", "\"authorization\": [redacted] bad"),
             ("denied Basic dXNlcjpwdw==", "denied Basic [redacted]"),
-            ("{\"api_key\":\"12345678\"}", "{\"api_key\":[redacted]"),
+            ("{\"api_key\":\"12345678\"}", "{\"api_key\":\"[redacted]\"}"),
+            (
+                "{\"user\":\"bob\",\"password\":\"hunter2\"}",
+                "{\"user\":\"bob\",\"password\":\"[redacted]\"}",
+            ),
+            ("user=bob&password=hunter2&x=1", "user=bob&password=[redacted]&x=1"),
+            (
+                "{\"Authorization\":\"Bearer opaque123\"} bad",
+                "{\"Authorization\":\"Bearer [redacted] bad",
+            ),
+            ("token:Bearer abc no", "token:Bearer [redacted] no"),
+            ("Authorization: Token abc no", "Authorization: [redacted] [redacted] no"),
+            ("x-goog-api-key: abc no", "x-goog-api-key: [redacted] no"),
+            ("Ocp-Apim-Subscription-Key=abc no", "Ocp-Apim-Subscription-Key=[redacted] no"),
+            ("token=abc no", "token=[redacted] no"),
             ("password: hunter2 refused", "password: [redacted] refused"),
             ("key AKIAIOSFODNN7EXAMPLE is unknown", "key [redacted] is unknown"),
             ("bad eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln token", "bad [redacted] token"),

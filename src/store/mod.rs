@@ -92,15 +92,6 @@ pub trait StatusReader: Send + Sync + 'static {
     fn delete(&self, session_id: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
-impl Change {
-    /// A change to the item of a session, for tests of a store: otherwise it is the
-    /// recorder that makes them.
-    #[must_use]
-    pub fn new(session_id: impl Into<String>, set: Item, remove: Vec<String>) -> Self {
-        Self { session_id: session_id.into(), set, remove }
-    }
-}
-
 /// What became of a write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Written {

@@ -39,21 +39,12 @@ pub(super) fn judge(known: &Known<'_>, end: End<'_>) -> Outcome {
         End::Complete => Outcome::Success,
         End::Dropped if known.complete => Outcome::Success,
         End::Dropped => error("cancelled", "the caller gave up before the answer was complete"),
-        End::Failed(failure) => {
-            let text = failure.to_string();
-            let class = if is_timeout(&text) { "timeout" } else { "transport" };
-            error(class, text)
-        }
+        End::Failed(failure) => Outcome::Error(CallError::transport(failure)),
     }
 }
 
 fn error(class: &'static str, message: impl fmt::Display) -> Outcome {
     Outcome::Error(CallError::new(class, message))
-}
-
-fn is_timeout(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    ["timed out", "timeout", "time out", "deadline"].iter().any(|word| text.contains(word))
 }
 
 /// The reason phrase of an error status.

@@ -144,6 +144,25 @@ async fn a_time_out_of_the_client_is_a_timeout_for_both() {
     assert_eq!(status.agent("a").unwrap().error.clone().unwrap().class, "timeout");
 }
 
+#[tokio::test]
+async fn a_time_out_in_the_body_is_a_timeout_too() {
+    let (pipe, body) = piped();
+    let body = std::sync::Mutex::new(Some(body));
+    let agent = MockAgent::start(move |_| {
+        let body = body.lock().unwrap().take().unwrap();
+        async move { answer(200, body) }
+    })
+    .await;
+    let stack = stack();
+    pipe.send(data("{\"success\":")).await.unwrap();
+    let request = stack.client.get(agent.url("/")).with_extension(id("s"));
+    // Longer than a head takes on loopback; the body never ends.
+    let response = request.timeout(Duration::from_secs(1)).send().await.unwrap();
+    assert!(response.bytes().await.unwrap_err().is_timeout());
+    let status = stack.stored().await;
+    assert_eq!(status.agent("a").unwrap().error.clone().unwrap().class, "timeout");
+}
+
 /// Sends a request again until it is answered with a success.
 struct Again;
 

@@ -337,6 +337,31 @@ fn a_lost_first_write_of_a_new_run_is_not_undone_by_the_next() {
 }
 
 #[test]
+fn a_run_that_another_began_is_not_ended_by_what_is_known_of_the_one_before() {
+    let mut table = Table::default();
+    let (mut old, mut new) = (Process::new("old", 0), Process::new("new", 0));
+    old.start("a", 0);
+    old.end("a", Outcome::Success, 5, 1);
+    old.ledger.finish(Ok(()), at(2));
+    old.save_and_lose_the_answer(&mut table, true, 2);
+    // Its clock is behind.
+    new.ledger.begin_new_run(at(1));
+    new.start("b", 1);
+    new.save(&mut table, 1);
+    let created_at = table.status().created_at;
+    old.save(&mut table, 10);
+    old.start("a", 20);
+    old.end("a", Outcome::Success, 70, 21);
+    old.save(&mut table, 21);
+    let status = table.status();
+    assert_eq!(status.overall_status, OverallStatus::Processing);
+    assert_eq!(status.created_at, created_at);
+    assert_eq!(input(&status, "a"), 70);
+    assert_eq!(status.agent("a").unwrap().calls, 1);
+    assert_eq!(status.agent("b").unwrap().state, AgentState::InProgress);
+}
+
+#[test]
 fn a_deleted_item_is_written_again() {
     let (mut table, mut process) = (Table::default(), Process::new("w", 0));
     process.start("a", 0);
@@ -362,6 +387,38 @@ fn a_call_in_flight_here_keeps_its_agent_in_progress() {
     one.save(&mut table, 4);
     assert_eq!(table.status().agent("a").unwrap().state, AgentState::Success);
     assert_eq!(table.status().agent("a").unwrap().completed_at, Some(at(4)));
+}
+
+#[test]
+fn a_change_by_a_process_whose_clock_is_behind_is_kept() {
+    let mut table = Table::default();
+    let (mut one, mut two) = (Process::new("one", 100), Process::new("two", 50));
+    one.start("a", 100);
+    one.end("a", Outcome::Success, 1, 101);
+    one.save(&mut table, 101);
+    two.start("a", 50);
+    two.save(&mut table, 51);
+    two.end("a", failure("no"), 1, 52);
+    two.save(&mut table, 52);
+    one.start("b", 110);
+    one.save(&mut table, 110);
+    assert_eq!(table.status().agent("a").unwrap().state, AgentState::Error);
+}
+
+#[test]
+fn a_report_during_a_call_is_one_more_of_those_that_overlap() {
+    let mut process = Process::new("w", 0);
+    process.start("a", 0);
+    let slot = process.slot("a");
+    process.ledger.report(slot, AgentReport::new(AgentState::Error).error("no"), at(1));
+    assert_eq!(process.ledger.view().agent("a").unwrap().state, AgentState::InProgress);
+    process.end("a", Outcome::Success, 1, 2);
+    let agent = process.ledger.view().agent("a").unwrap();
+    assert_eq!((agent.state, agent.calls), (AgentState::Error, 2));
+    assert_eq!(agent.error.as_ref().unwrap().message.as_str(), "no");
+    // Set back by a clock that is behind.
+    process.ledger.report(slot, AgentReport::new(AgentState::Pending), at(-5));
+    assert_eq!(process.ledger.view().agent("a").unwrap().last_updated, Some(at(2)));
 }
 
 #[test]
@@ -410,8 +467,13 @@ fn an_item_remembers_the_writers_that_wrote_last() {
         process.end("a", Outcome::Success, 1, now);
         process.save(&mut table, now);
     }
+    // One whose clock is behind is remembered all the same.
+    let mut behind = Process::new("behind", -1_000);
+    behind.start("b", -1_000);
+    behind.save(&mut table, -1_000);
+    assert!(table.status().writers.contains_key("behind"));
     let status = table.status();
     assert_eq!(status.writers.len(), WRITERS_KEPT);
-    assert!(!status.writers.contains_key("w4") && status.writers.contains_key("w5"));
+    assert!(!status.writers.contains_key("w5") && status.writers.contains_key("w6"));
     assert_eq!(input(&status, "a"), u64::try_from(WRITERS_KEPT + 5).unwrap());
 }

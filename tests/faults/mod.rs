@@ -1,0 +1,254 @@
+//! A store that fails in every way a table can, as it is told, in front of a store in memory.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tower_agent_status::status::{Change, Expected, Item, Value};
+use tower_agent_status::store::{MemoryStore, StatusStore, StoreError, StoreErrorKind, Written};
+
+/// What goes wrong with a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    /// It takes long.
+    Delay,
+    /// It is refused, since there is too much to do.
+    Throttle,
+    /// It fails, and is surely not applied.
+    FailBefore,
+    /// It is applied, and its answer lost.
+    FailAfter,
+    /// It is not applied, and nobody can tell.
+    Unknown,
+    /// It times out, and is applied after the writer gave up.
+    AppliedLate,
+    /// Somebody else writes just before it.
+    Storm,
+    /// The table is away for a while.
+    Outage,
+    /// The table refuses it for good, or so it says.
+    Permanent,
+    /// The store panics before the write is applied.
+    PanicBefore,
+    /// The store panics after the write was applied.
+    PanicAfter,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Delay,
+        Self::Throttle,
+        Self::FailBefore,
+        Self::FailAfter,
+        Self::Unknown,
+        Self::AppliedLate,
+        Self::Storm,
+        Self::Outage,
+        Self::Permanent,
+        Self::PanicBefore,
+        Self::PanicAfter,
+    ];
+}
+
+/// What becomes of one write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fate {
+    pub(crate) fault: Option<Fault>,
+    /// How long it takes until it is applied or not.
+    pub(crate) before: Duration,
+    /// How long the answer takes from there.
+    pub(crate) after: Duration,
+    /// How long after the answer a late write is applied.
+    pub(crate) late: Duration,
+}
+
+/// Says what goes wrong, and watches what happens.
+///
+/// None of this may panic to say that something is wrong: the recorder takes that for a
+/// panic of the store, and lives.
+pub(crate) trait Director: Send + Sync + 'static {
+    /// What the director knows of one write.
+    type Note: Send + Sync + 'static;
+
+    /// A write is asked for.
+    fn asked(&self, change: &Change, expected: Expected) -> (Self::Note, Fate);
+
+    /// The write reached the table: the item before, and what came of it.
+    fn reached(&self, note: &Self::Note, before: Option<&Item>, written: &Reached);
+
+    /// The writer is told.
+    fn answered(&self, note: &Self::Note, answer: &Result<Written, StoreError>);
+}
+
+/// What came of a write that reached the table.
+#[derive(Debug)]
+pub(crate) enum Reached {
+    /// The item as it is now.
+    Applied(Item),
+    Refused,
+}
+
+/// One client of a table.
+pub(crate) struct FaultyStore<D> {
+    table: MemoryStore,
+    director: Arc<D>,
+    gauge: Gauge,
+}
+
+impl<D: Director> FaultyStore<D> {
+    pub(crate) fn new(table: MemoryStore, director: Arc<D>) -> Self {
+        Self { table, director, gauge: Gauge::default() }
+    }
+
+    /// How many writes this client has in flight, and had at most.
+    pub(crate) fn gauge(&self) -> Gauge {
+        self.gauge.clone()
+    }
+
+    async fn reach(
+        table: &MemoryStore,
+        director: &D,
+        note: &D::Note,
+        change: &Change,
+        expected: Expected,
+    ) -> Result<Written, StoreError> {
+        let before = table.item(&change.session_id);
+        let written = table.write(change, expected).await?;
+        let reached = match (&written, table.item(&change.session_id)) {
+            (Written::Applied, Some(item)) => Reached::Applied(item),
+            _ => Reached::Refused,
+        };
+        director.reached(note, before.as_ref(), &reached);
+        Ok(written)
+    }
+
+    async fn attempt(
+        &self,
+        note: &Arc<D::Note>,
+        change: &Change,
+        expected: Expected,
+        fate: Fate,
+    ) -> Result<Written, StoreError> {
+        let unavailable = || StoreError::new(StoreErrorKind::Unavailable, "told to fail");
+        sleep(fate.before).await;
+        match fate.fault {
+            Some(Fault::FailBefore | Fault::Outage) => return Err(unavailable()),
+            Some(Fault::Throttle) => {
+                return Err(StoreError::new(StoreErrorKind::Throttled, "told to slow down"));
+            }
+            Some(Fault::Permanent) => {
+                return Err(StoreError::new(StoreErrorKind::Permanent, "told to refuse"));
+            }
+            Some(Fault::Unknown | Fault::PanicBefore) => return Err(unavailable().ambiguous()),
+            Some(Fault::AppliedLate) => {
+                let (table, director) = (self.table.clone(), Arc::clone(&self.director));
+                let (note, change) = (Arc::clone(note), change.clone());
+                tokio::spawn(async move {
+                    sleep(fate.after + fate.late).await;
+                    Self::reach(&table, &director, &note, &change, expected).await
+                });
+                sleep(fate.after).await;
+                return Err(unavailable().ambiguous());
+            }
+            Some(Fault::Storm) => self.touch(&change.session_id).await?,
+            Some(Fault::Delay | Fault::FailAfter | Fault::PanicAfter) | None => {}
+        }
+        let written = Self::reach(&self.table, &self.director, note, change, expected).await?;
+        sleep(fate.after).await;
+        match fate.fault {
+            Some(Fault::FailAfter | Fault::PanicAfter) => Err(unavailable().ambiguous()),
+            _ => Ok(written),
+        }
+    }
+
+    /// A write by somebody who changes nothing that matters.
+    async fn touch(&self, session_id: &str) -> Result<(), StoreError> {
+        let Some(item) = self.table.item(session_id) else { return Ok(()) };
+        let revision = item.get("revision").and_then(Value::as_integer).unwrap_or(0);
+        let set = Item::from_iter([("revision".to_owned(), Value::Integer(revision + 1))]);
+        let change = Change::new(session_id, set, vec![]);
+        self.table.write(&change, Expected::Revision(revision)).await?;
+        Ok(())
+    }
+}
+
+impl<D: Director> StatusStore for FaultyStore<D> {
+    async fn load(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
+        self.table.load(session_id).await
+    }
+
+    async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
+        let _held = self.gauge.enter(&change.session_id);
+        let (note, fate) = self.director.asked(change, expected);
+        let note = Arc::new(note);
+        let answer = self.attempt(&note, change, expected, fate).await;
+        self.director.answered(&note, &answer);
+        if matches!(fate.fault, Some(Fault::PanicBefore | Fault::PanicAfter)) {
+            // Not `panic!`: this one is no news, and needs no hook to be silent.
+            std::panic::resume_unwind(Box::new("told to panic"));
+        }
+        answer
+    }
+}
+
+/// Counts the writes in flight.
+#[derive(Clone, Default)]
+pub(crate) struct Gauge(Arc<Mutex<Counts>>);
+
+#[derive(Default)]
+struct Counts {
+    by_session: BTreeMap<String, usize>,
+    in_flight: usize,
+    most: usize,
+    most_of_a_session: usize,
+}
+
+impl Gauge {
+    pub(crate) fn in_flight(&self) -> usize {
+        self.lock().in_flight
+    }
+
+    /// The most that were in flight at once.
+    pub(crate) fn most(&self) -> usize {
+        self.lock().most
+    }
+
+    /// The most that were in flight at once for one session.
+    pub(crate) fn most_of_a_session(&self) -> usize {
+        self.lock().most_of_a_session
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, session_id: &str) -> Held {
+        let mut counts = self.lock();
+        let of_session = counts.by_session.entry(session_id.to_owned()).or_default();
+        *of_session += 1;
+        counts.most_of_a_session = (*of_session).max(counts.most_of_a_session);
+        counts.in_flight += 1;
+        counts.most = counts.in_flight.max(counts.most);
+        drop(counts);
+        Held { gauge: self.clone(), session_id: session_id.to_owned() }
+    }
+}
+
+struct Held {
+    gauge: Gauge,
+    session_id: String,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut counts = self.gauge.lock();
+        counts.in_flight -= 1;
+        if let Some(of_session) = counts.by_session.get_mut(&self.session_id) {
+            *of_session -= 1;
+            if *of_session == 0 {
+                counts.by_session.remove(&self.session_id);
+            }
+        }
+    }
+}

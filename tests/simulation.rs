@@ -1,0 +1,307 @@
+//! A seeded simulation of processes that record their agents' calls in one table, while
+//! the table and the processes fail, judged by an independent model at every write.
+//!
+//! `SEEDS=N` runs N seeds, `SEED=K` replays one. Time is paused tokio time; the same seed
+//! is the same run to the last write.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
+#[allow(dead_code, reason = "each test has its own use of it")]
+mod faults;
+#[path = "simulation/model.rs"]
+mod model;
+#[path = "simulation/outage.rs"]
+mod outage;
+#[path = "simulation/process.rs"]
+mod process;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::time::{Instant, sleep};
+use tower_agent_status::status::{Change, Expected, Item};
+use tower_agent_status::store::{MemoryStore, StoreError, Written};
+
+use faults::{Director, Fate, Fault, Reached};
+use model::{Answer, Model, Note};
+
+/// All that one run shares.
+struct World {
+    seed: u64,
+    begin: Instant,
+    table: MemoryStore,
+    sessions: Vec<String>,
+    plan: Plan,
+    model: Mutex<Model>,
+}
+
+/// What goes wrong in a run.
+struct Plan {
+    /// Of a hundred writes, how many meet a fault.
+    faults: u8,
+    /// When the table is away, busy, or in a storm.
+    bad_times: Vec<(Duration, Duration, Fault)>,
+    /// From here on nothing goes wrong any more.
+    healed: std::sync::atomic::AtomicBool,
+    /// Whether the processes' clocks differ and go astray.
+    one_clock: bool,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let faults = [0, 10, 30, 50][rng.usize(..4)];
+        let mut bad_times = Vec::new();
+        for _ in 0..rng.usize(..4) {
+            let from = Duration::from_millis(rng.u64(..60_000));
+            let length = Duration::from_millis(rng.u64(100..30_000));
+            let fault = [Fault::Outage, Fault::Storm, Fault::Throttle][rng.usize(..3)];
+            bad_times.push((from, from + length, fault));
+        }
+        let one_clock = rng.u8(..4) > 0;
+        let sessions = (0..rng.usize(1..4)).map(|n| format!("session-{n}")).collect();
+        Self {
+            seed,
+            begin: Instant::now(),
+            table: MemoryStore::new(),
+            sessions,
+            plan: Plan { faults, bad_times, healed: false.into(), one_clock },
+            model: Mutex::new(Model::new(one_clock)),
+        }
+    }
+
+    fn model(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heal(&self) {
+        self.plan.healed.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    fn is_healed(&self) -> bool {
+        self.plan.healed.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+/// The store's side of one process.
+struct Client {
+    world: Arc<World>,
+    process: usize,
+    /// One for each session, so that what happens to one session does not depend on the
+    /// order in which sessions are written.
+    rngs: Mutex<BTreeMap<String, Rng>>,
+}
+
+impl Client {
+    fn fate(&self, session: &str) -> Fate {
+        let world = &self.world;
+        let mut rngs = self.rngs.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = u64::from(session.as_bytes()[session.len() - 1]);
+        let rng = rngs.entry(session.to_owned()).or_insert_with(|| {
+            Rng::with_seed(world.seed ^ number << 32 ^ (self.process as u64) << 48)
+        });
+        let millis = |rng: &mut Rng, up_to: u64| Duration::from_millis(rng.u64(..up_to));
+        let quick = [1, 10, 100][rng.usize(..3)];
+        let tardy = rng.usize(..2);
+        let mut fate = Fate {
+            fault: None,
+            before: millis(rng, quick),
+            after: millis(rng, quick),
+            late: millis(rng, [20, 3_000][tardy]),
+        };
+        if world.is_healed() {
+            return fate;
+        }
+        let now = world.begin.elapsed();
+        let mut bad =
+            world.plan.bad_times.iter().filter(|(from, to, _)| (*from..*to).contains(&now));
+        fate.fault = match bad.next() {
+            Some((_, _, fault)) if *fault == Fault::Outage || rng.u8(..4) > 0 => Some(*fault),
+            _ if rng.u8(..100) < world.plan.faults => {
+                // What holds a session up for long is rarer.
+                let all = Fault::ALL.iter().filter(|fault| **fault != Fault::Outage);
+                let all: Vec<_> = all.collect();
+                let fault = *all[rng.usize(..all.len())];
+                (fault != Fault::Permanent || rng.u8(..4) == 0).then_some(fault)
+            }
+            _ => None,
+        };
+        match fate.fault {
+            Some(Fault::Delay) => fate.before += millis(rng, 20_000),
+            Some(Fault::FailAfter | Fault::AppliedLate | Fault::Unknown) => {
+                fate.after += millis(rng, 5_000);
+            }
+            _ => {}
+        }
+        fate
+    }
+}
+
+impl Director for Client {
+    type Note = Note;
+
+    fn asked(&self, change: &Change, expected: Expected) -> (Note, Fate) {
+        let fate = self.fate(&change.session_id);
+        let mut model = self.world.model();
+        model.count("writes");
+        if let Some(fault) = fate.fault {
+            model.count(name(fault));
+        }
+        (model.asked(self.process, &change.session_id, expected == Expected::Absent), fate)
+    }
+
+    fn reached(&self, note: &Note, before: Option<&Item>, reached: &Reached) {
+        let now = u64::try_from(self.world.begin.elapsed().as_millis()).unwrap();
+        match reached {
+            Reached::Applied(after) => self.world.model().applied(note, before, after, now),
+            Reached::Refused => self.world.model().refused(note, before),
+        }
+    }
+
+    fn answered(&self, note: &Note, answer: &Result<Written, StoreError>) {
+        let answer = match answer {
+            Ok(Written::Applied) => Answer::Applied,
+            Ok(Written::Conflict(found)) => {
+                let revision = found.as_ref().and_then(|item| item.get("revision")?.as_integer());
+                Answer::Conflict { found_revision: revision.unwrap_or(0) }
+            }
+            Err(error) if error.may_have_been_applied() => Answer::Ambiguous,
+            Err(_) => Answer::Failed,
+        };
+        self.world.model().answered(note, answer);
+    }
+}
+
+fn name(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Delay => "fault: delay",
+        Fault::Throttle => "fault: throttled",
+        Fault::FailBefore => "fault: fails before it is applied",
+        Fault::FailAfter => "fault: applied, and the answer lost",
+        Fault::Unknown => "fault: not applied, and nobody can tell",
+        Fault::AppliedLate => "fault: times out, applied late",
+        Fault::Storm => "fault: another write just before",
+        Fault::Outage => "fault: unavailable for a while",
+        Fault::Permanent => "fault: refused for good",
+        Fault::PanicBefore => "fault: panics before it is applied",
+        Fault::PanicAfter => "fault: panics after it was applied",
+    }
+}
+
+/// How many seeds are run unless the environment says otherwise.
+const DEFAULT_SEEDS: u64 = 400;
+
+/// What came of one seed.
+struct Report {
+    failures: Vec<String>,
+    counts: BTreeMap<&'static str, u64>,
+    digest: u64,
+}
+
+fn run(seed: u64) -> Report {
+    // The recorder's jitter comes from here.
+    fastrand::seed(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let world = runtime.block_on(async {
+        let world = Arc::new(World::new(seed));
+        let simulated = process::simulate(Arc::clone(&world));
+        if tokio::time::timeout(Duration::from_secs(24 * 3600), simulated).await.is_err() {
+            world.model().fail("it never comes to its end".to_owned());
+        }
+        // Late writes are still to come; they find nothing to do.
+        sleep(Duration::from_secs(60)).await;
+        world
+    });
+    drop(runtime);
+    let mut model = world.model();
+    Report {
+        failures: std::mem::take(&mut model.failures),
+        counts: std::mem::take(&mut model.counts),
+        digest: model.digest,
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[test]
+fn whatever_fails_the_table_ends_up_right() {
+    let seeds: Vec<u64> = match number("SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("SEEDS").unwrap_or(DEFAULT_SEEDS)).collect(),
+    };
+    let begin = std::time::Instant::now();
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let counts = Mutex::new(BTreeMap::<&'static str, u64>::new());
+    let failed = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for part in 0..threads {
+            let (seeds, counts, failed) = (&seeds, &counts, &failed);
+            scope.spawn(move || {
+                for seed in seeds.iter().skip(part).step_by(threads) {
+                    let report = run(*seed);
+                    for (what, count) in report.counts {
+                        *counts.lock().unwrap().entry(what).or_default() += count;
+                    }
+                    if !report.failures.is_empty() {
+                        failed.lock().unwrap().insert(*seed, report.failures);
+                    }
+                }
+            });
+        }
+    });
+    let (counts, failed) = (counts.into_inner().unwrap(), failed.into_inner().unwrap());
+    println!("simulation: {} seeds in {:?}", seeds.len(), begin.elapsed());
+    for (what, count) in &counts {
+        println!("{count:>8}  {what}");
+    }
+    for (seed, failures) in failed.iter().take(5) {
+        println!("SEED={seed} cargo test --test simulation whatever_fails");
+        for failure in failures {
+            println!("    {failure}");
+        }
+    }
+    assert!(failed.is_empty(), "{} of {} seeds failed, see above", failed.len(), seeds.len());
+    if seeds.len() as u64 >= DEFAULT_SEEDS {
+        for what in EXPECTED.into_iter().chain(Fault::ALL.map(name)) {
+            let count = counts.get(what).copied().unwrap_or(0);
+            assert!(count >= 100, "`{what}` was hit {count} times only");
+        }
+    }
+}
+
+/// What the default seeds must reach, beside the faults.
+const EXPECTED: [&str; 19] = [
+    "calls of a run before",
+    "calls that ended after their workflow",
+    "cancelled",
+    "ends of a run before",
+    "late write applied",
+    "late write refused",
+    "let go of, and taken up again by the same process",
+    "merge: a lost answer, not applied, another's write",
+    "merge: a new run by another process",
+    "merge: a new run meets an earlier one",
+    "merge: a new run whose answer was lost",
+    "merge: an item that is there already",
+    "merge: another's write",
+    "merge: finished elsewhere",
+    "merge: finished elsewhere, calls in flight here",
+    "merge: own write, its answer lost",
+    "merge: own write, its answer lost, then another's",
+    "processes killed",
+    "reports by hand",
+];
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 0..20 {
+        assert_eq!(run(seed).digest, run(seed).digest, "seed {seed}");
+    }
+}

@@ -1,0 +1,777 @@
+//! What the table must hold, by a model that shares no code with what it judges.
+//!
+//! Each process is told of calls; what it was told by the time its recorder asks the store
+//! for a write is what that write carries. So after each write that is applied, an agent's
+//! tokens must be exactly the sum, over all processes, of what each was told by its own
+//! newest applied write. That one rule covers retries, lost and late answers, processes
+//! that were killed, and any number of writers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tower_agent_status::status::{
+    AgentState, AgentStatus, Item, OverallStatus, TokenUsage, Value, WorkflowStatus,
+};
+
+pub(crate) type Agent = &'static str;
+
+/// The calls of an agent that have ended, and its tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) calls: u64,
+    pub(crate) input: u64,
+    pub(crate) output: u64,
+}
+
+impl Told {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            calls: self.calls + other.calls,
+            input: self.input + other.input,
+            output: self.output + other.output,
+        }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            calls: self.calls - other.calls,
+            input: self.input - other.input,
+            output: self.output - other.output,
+        }
+    }
+}
+
+type AllTold = BTreeMap<Agent, Told>;
+
+/// Which run of a session a process takes itself to be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// It has not seen the table.
+    Nothing,
+    /// The one it began itself, its so many-th.
+    Own(u64),
+    Table(u64),
+}
+
+/// One agent as one process knows it.
+#[derive(Clone, Debug)]
+struct LocalAgent {
+    state: AgentState,
+    at: i64,
+    in_flight: u32,
+    failed: bool,
+    changes: u64,
+}
+
+impl Default for LocalAgent {
+    fn default() -> Self {
+        Self { state: AgentState::Pending, at: i64::MIN, in_flight: 0, failed: false, changes: 0 }
+    }
+}
+
+/// One session as one process knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Local {
+    /// How many new runs this process has begun.
+    pub(crate) run: u64,
+    told_before_run: AllTold,
+    told: AllTold,
+    agents: BTreeMap<Agent, LocalAgent>,
+    finish: Option<(OverallStatus, Known)>,
+    learned_finished: bool,
+    known: Known,
+    /// The table's run when a write of this process was last applied, since the process
+    /// has had the session in memory.
+    applied_run: Option<u64>,
+    changes: u64,
+    /// The writes whose answers were lost: the revision each made, if it was applied.
+    lost: Vec<std::sync::Arc<std::sync::Mutex<Lot>>>,
+}
+
+impl Default for Local {
+    fn default() -> Self {
+        Self {
+            run: 0,
+            told_before_run: BTreeMap::new(),
+            told: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            finish: None,
+            learned_finished: false,
+            known: Known::Nothing,
+            applied_run: None,
+            changes: 0,
+            lost: Vec::new(),
+        }
+    }
+}
+
+/// What became of a write at the table.
+#[derive(Debug, Default)]
+pub(crate) struct Lot {
+    /// The revision it made.
+    applied: Option<u64>,
+    /// The item that refused it.
+    refused: Option<Refusal>,
+    answered: bool,
+}
+
+/// An item that refused a write: its run, creation, end, and agents.
+#[derive(Clone, Debug)]
+struct Refusal {
+    run: u64,
+    created: i64,
+    finished: bool,
+    agents: Vec<(String, AgentState, i64)>,
+}
+
+/// One write, with all that its process knew when it asked.
+#[derive(Debug)]
+pub(crate) struct Note {
+    process: usize,
+    session: String,
+    local: Local,
+    lot: std::sync::Arc<std::sync::Mutex<Lot>>,
+    expected_absent: bool,
+}
+
+#[derive(Default)]
+struct Process {
+    dead: bool,
+    sessions: BTreeMap<String, Local>,
+}
+
+/// One item.
+#[derive(Default)]
+struct Row {
+    run: u64,
+    /// The newest own run of each process that is, or was, the table's.
+    runs_applied: BTreeMap<usize, u64>,
+    /// Under which number.
+    numbers: BTreeMap<(usize, u64), u64>,
+    carried: BTreeMap<usize, AllTold>,
+    /// What each process had told before the run.
+    before_run: BTreeMap<usize, AllTold>,
+    changes: BTreeMap<usize, u64>,
+    agent_changes: BTreeMap<(usize, Agent), u64>,
+    /// The agents that were reported as pending, by hand: they start again.
+    set_back: BTreeSet<Agent>,
+}
+
+/// The model, and what it has found wrong.
+#[derive(Default)]
+pub(crate) struct Model {
+    processes: Vec<Process>,
+    rows: BTreeMap<String, Row>,
+    pub(crate) failures: Vec<String>,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+    /// All processes have the same clock, so that their times tell what came first.
+    one_clock: bool,
+    pub(crate) digest: u64,
+}
+
+impl Model {
+    pub(crate) fn new(one_clock: bool) -> Self {
+        Self { one_clock, ..Self::default() }
+    }
+
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    pub(crate) fn fail(&mut self, what: String) {
+        if self.failures.len() < 5 {
+            self.failures.push(what);
+        }
+    }
+
+    pub(crate) fn add_process(&mut self) -> usize {
+        self.processes.push(Process::default());
+        self.processes.len() - 1
+    }
+
+    /// The process is gone: nothing is told to it any more, and it writes nothing.
+    pub(crate) fn kill(&mut self, process: usize) {
+        self.processes[process].dead = true;
+    }
+
+    pub(crate) fn is_dead(&self, process: usize) -> bool {
+        self.processes[process].dead
+    }
+
+    fn local(&mut self, process: usize, session: &str) -> Option<&mut Local> {
+        let process = &mut self.processes[process];
+        (!process.dead).then(|| process.sessions.entry(session.to_owned()).or_default())
+    }
+
+    /// Before anything is told of a session: whether the process has it in memory.
+    pub(crate) fn touch(&mut self, process: usize, session: &str, in_memory: bool) {
+        let Some(local) = self.local(process, session) else { return };
+        if in_memory {
+            return;
+        }
+        let busy = local.agents.values().any(|agent| agent.in_flight > 0);
+        let resumed = local.changes > 0;
+        let changes: Vec<_> = local.agents.iter().map(|(name, a)| (*name, a.changes)).collect();
+        local.agents.clear();
+        for (name, changes) in changes {
+            local.agents.insert(name, LocalAgent { changes, ..LocalAgent::default() });
+        }
+        local.finish = None;
+        local.learned_finished = false;
+        local.known = Known::Nothing;
+        local.applied_run = None;
+        local.lost.clear();
+        if resumed {
+            self.count("let go of, and taken up again by the same process");
+        }
+        if busy {
+            self.fail(format!("{session}: let go of with a call in flight"));
+        }
+    }
+
+    pub(crate) fn opened(&mut self, process: usize, session: &str, new_run: bool) -> u64 {
+        let Some(local) = self.local(process, session) else { return 0 };
+        if new_run {
+            local.run += 1;
+            local.told_before_run = local.told.clone();
+            local.finish = None;
+            local.learned_finished = false;
+            local.known = Known::Own(local.run);
+            for agent in local.agents.values_mut() {
+                *agent = LocalAgent { changes: agent.changes, ..LocalAgent::default() };
+            }
+            local.changes += 1;
+        }
+        local.run
+    }
+
+    /// A call starts; the run it belongs to.
+    pub(crate) fn started(&mut self, process: usize, session: &str, agent: Agent, now: i64) -> u64 {
+        let Some(local) = self.local(process, session) else { return 0 };
+        let finished = local.finish.is_some() || local.learned_finished;
+        let known = local.agents.entry(agent).or_default();
+        known.in_flight += 1;
+        if known.in_flight == 1 {
+            known.failed = false;
+        }
+        if !finished && known.state != AgentState::InProgress {
+            known.state = AgentState::InProgress;
+            known.at = known.at.max(now);
+            known.changes += 1;
+        }
+        local.run
+    }
+
+    pub(crate) fn told(
+        &mut self,
+        process: usize,
+        session: &str,
+        agent: Agent,
+        run: u64,
+        told: Told,
+        now: i64,
+    ) {
+        let Some(local) = self.local(process, session) else { return };
+        if local.run != run {
+            return;
+        }
+        if told != Told::default() {
+            let sum = local.told.entry(agent).or_default();
+            *sum = sum.plus(told);
+        }
+        local.changes += 1;
+        let known = local.agents.entry(agent).or_default();
+        known.changes += 1;
+        if known.state == AgentState::InProgress {
+            known.at = known.at.max(now);
+        }
+    }
+
+    pub(crate) fn ended(
+        &mut self,
+        process: usize,
+        session: &str,
+        agent: Agent,
+        run: u64,
+        failed: bool,
+        now: i64,
+    ) {
+        self.told(process, session, agent, run, Told { calls: 1, ..Told::default() }, now);
+        let Some(local) = self.local(process, session) else { return };
+        if local.run != run {
+            self.count("calls of a run before");
+            return;
+        }
+        let known = local.agents.entry(agent).or_default();
+        known.in_flight -= 1;
+        known.failed |= failed;
+        if known.in_flight == 0 {
+            known.state = if known.failed { AgentState::Error } else { AgentState::Success };
+            known.failed = false;
+            known.at = known.at.max(now);
+        }
+        let finished = local.finish.is_some() || local.learned_finished;
+        self.count("calls");
+        if failed {
+            self.count("calls that failed");
+        }
+        if finished {
+            self.count("calls that ended after their workflow");
+        }
+    }
+
+    pub(crate) fn reported(
+        &mut self,
+        process: usize,
+        session: &str,
+        agent: Agent,
+        state: AgentState,
+        told: Told,
+        now: i64,
+    ) {
+        let Some(local) = self.local(process, session) else { return };
+        let run = local.run;
+        let finished = local.finish.is_some() || local.learned_finished;
+        let known = local.agents.entry(agent).or_default();
+        let ends = matches!(state, AgentState::Success | AgentState::Error);
+        if ends || !finished {
+            known.at = known.at.max(now);
+        }
+        if known.in_flight > 0 && !finished {
+            known.failed |= state == AgentState::Error;
+        } else if ends || !finished {
+            known.state = state;
+        }
+        let told = Told { calls: u64::from(ends), ..told };
+        let changes = local.changes;
+        self.told(process, session, agent, run, told, now);
+        let Some(local) = self.local(process, session) else { return };
+        if told == Told::default() {
+            // Said twice, within a millisecond or by a clock that was set back, a state
+            // is nothing to write.
+            local.changes = changes;
+        }
+        if state == AgentState::Pending {
+            self.rows.entry(session.to_owned()).or_default().set_back.insert(agent);
+        }
+        self.count("reports by hand");
+    }
+
+    pub(crate) fn finished(
+        &mut self,
+        process: usize,
+        session: &str,
+        run: Option<u64>,
+        status: OverallStatus,
+        now: i64,
+    ) {
+        // Another's end, or new run, may overtake this one, which is then never written.
+        let know = |process: &&Process| process.sessions.contains_key(session);
+        let alone = self.processes.iter().filter(know).count() <= 1;
+        let Some(local) = self.local(process, session) else { return };
+        if run.is_some_and(|run| run != local.run) {
+            self.count("ends of a run before");
+            return;
+        }
+        if local.finish.is_some() || local.learned_finished {
+            return;
+        }
+        local.finish = Some((status, local.known));
+        if alone {
+            local.changes += 1;
+        }
+        for agent in local.agents.values_mut() {
+            if agent.state == AgentState::InProgress {
+                agent.state = AgentState::Error;
+                agent.at = agent.at.max(now);
+                agent.changes += 1;
+            }
+        }
+        self.count("workflows finished");
+    }
+
+    /// Whether a process, by what it knows itself, takes a session for finished.
+    pub(crate) fn is_finished(&self, process: usize, session: &str) -> bool {
+        self.processes[process].sessions.get(session).is_some_and(|local| local.finish.is_some())
+    }
+
+    /// How much of each session a process knows, for [`unsaved`](Self::unsaved).
+    pub(crate) fn mark(&self, process: usize) -> BTreeMap<String, u64> {
+        let sessions = &self.processes[process].sessions;
+        sessions.iter().map(|(id, local)| (id.clone(), local.changes)).collect()
+    }
+
+    /// The sessions whose changes up to a mark are not in the table.
+    pub(crate) fn unsaved(&self, process: usize, mark: &BTreeMap<String, u64>) -> BTreeSet<String> {
+        let applied = |id: &String| {
+            let row = self.rows.get(id);
+            row.and_then(|row| row.changes.get(&process)).copied().unwrap_or(0)
+        };
+        mark.iter().filter(|(id, known)| applied(id) < **known).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// A process asks for a write.
+    pub(crate) fn asked(&mut self, process: usize, session: &str, expected_absent: bool) -> Note {
+        if self.processes[process].dead {
+            self.fail(format!("{session}: written by a process that is gone"));
+        }
+        let sessions = &mut self.processes[process].sessions;
+        let local = sessions.entry(session.to_owned()).or_default();
+        Note {
+            process,
+            session: session.to_owned(),
+            local: local.clone(),
+            lot: std::sync::Arc::default(),
+            expected_absent,
+        }
+    }
+
+    /// A write was refused by the item as it is.
+    pub(crate) fn refused(&mut self, note: &Note, found: Option<&Item>) {
+        let run = self.rows.get(&note.session).map_or(0, |row| row.run);
+        let found = found.map(|item| WorkflowStatus::from_item(&note.session, item));
+        let refused = found.map(|found| Refusal {
+            run,
+            created: found.created_at.as_millis(),
+            finished: found.overall_status.is_finished(),
+            agents: found
+                .agents()
+                .map(|(name, agent)| {
+                    let at = agent.last_updated.map_or(i64::MIN, |at| at.as_millis());
+                    (name.to_owned(), agent.state, at)
+                })
+                .collect(),
+        });
+        let mut lot = note.lot.lock().unwrap();
+        lot.refused = refused;
+        if lot.answered {
+            drop(lot);
+            self.count("late write refused");
+        }
+    }
+
+    /// A write was applied.
+    pub(crate) fn applied(&mut self, note: &Note, before: Option<&Item>, after: &Item, now: u64) {
+        let (process, session, local) = (note.process, &*note.session, &note.local);
+        let was = before.map(|item| WorkflowStatus::from_item(session, item));
+        let is = WorkflowStatus::from_item(session, after);
+        let row = self.rows.entry(session.to_owned()).or_default();
+
+        let run_applied = row.runs_applied.get(&process).copied().unwrap_or(0);
+        let is_new_run = local.run > run_applied;
+        if is_new_run {
+            row.run += 1;
+            row.runs_applied.insert(process, local.run);
+            row.numbers.insert((process, local.run), row.run);
+            row.before_run = row.carried.clone();
+            row.before_run.insert(process, local.told_before_run.clone());
+        }
+        row.carried.insert(process, local.told.clone());
+        let changes = row.changes.entry(process).or_default();
+        *changes = (*changes).max(local.changes);
+
+        let mut wrong = Vec::new();
+        check_document(was.as_ref(), &is, after, is_new_run, &row.set_back, &mut wrong);
+
+        // Tokens and calls.
+        let names: BTreeSet<Agent> =
+            row.carried.values().flat_map(|told| told.keys().copied()).collect();
+        for name in names {
+            let expected = row.carried.iter().fold(Told::default(), |sum, (process, told)| {
+                let told = told.get(name).copied().unwrap_or_default();
+                let before = row.before_run.get(process).and_then(|told| told.get(name));
+                sum.plus(told.minus(before.copied().unwrap_or_default()))
+            });
+            let shown = is.agent(name).map(shown).unwrap_or_default();
+            if shown != expected {
+                wrong.push(format!("{name} has {shown:?}, and was told {expected:?}"));
+            }
+        }
+
+        // The workflow's end.
+        let number = match local.finish {
+            Some((_, Known::Own(own))) => row.numbers.get(&(process, own)).copied(),
+            Some((_, Known::Table(run))) => Some(run),
+            Some((_, Known::Nothing)) | None => local.applied_run,
+        };
+        let finish = local.finish.filter(|_| number.is_none_or(|number| number == row.run));
+        let was_finished =
+            was.as_ref().filter(|was| !is_new_run && was.overall_status.is_finished());
+        let expected = was_finished.map(|was| was.overall_status).or(finish.map(|f| f.0));
+        let ended = is.overall_status.is_finished().then_some(is.overall_status);
+        if ended != expected {
+            wrong.push(format!("it is {}, and should be {expected:?}", is.overall_status));
+        }
+
+        // The agents' states.
+        if self.one_clock {
+            for (name, agent) in &local.agents {
+                let dirty =
+                    agent.changes > row.agent_changes.get(&(process, name)).copied().unwrap_or(0);
+                let was = was.as_ref().filter(|_| !is_new_run).and_then(|was| was.agent(name));
+                let (old, old_at) = was.map_or((AgentState::Pending, i64::MIN), |was| {
+                    (was.state, was.last_updated.map_or(i64::MIN, |at| at.as_millis()))
+                });
+                let mut allowed = vec![];
+                if ended.is_some() && (agent.in_flight > 0 || row.carried.len() > 1) {
+                    // After the end of a workflow, which of several states counts is not
+                    // of importance.
+                    allowed.extend([AgentState::Pending, AgentState::Success, AgentState::Error]);
+                } else if ended.is_some() {
+                    allowed.extend([old, agent.state]);
+                    if allowed.contains(&AgentState::InProgress) {
+                        allowed.push(AgentState::Error);
+                    }
+                } else if agent.in_flight > 0 {
+                    allowed.push(AgentState::InProgress);
+                } else {
+                    if dirty && agent.at >= old_at {
+                        allowed.push(agent.state);
+                    }
+                    if !dirty || agent.at <= old_at {
+                        allowed.push(old);
+                    }
+                }
+                let state = is.agent(name).map_or(AgentState::Pending, |agent| agent.state);
+                if !allowed.contains(&state) {
+                    wrong.push(format!(
+                        "{name} is {state}, and should be of {allowed:?} ({agent:?}, was {old} at {old_at})"
+                    ));
+                }
+            }
+        }
+        for (name, agent) in &local.agents {
+            let changes = row.agent_changes.entry((process, name)).or_default();
+            *changes = (*changes).max(agent.changes);
+        }
+
+        let run = row.run;
+        if let Some(local) = self.local(process, session) {
+            local.applied_run = Some(run);
+        }
+        let mut lot = note.lot.lock().unwrap();
+        lot.applied = Some(is.revision);
+        let late = lot.answered;
+        drop(lot);
+        if late {
+            self.count("late write applied");
+        }
+        if is_new_run && was.is_some() {
+            self.count("new run over an earlier one");
+        }
+        for wrong in wrong {
+            self.fail(format!(
+                "{session} at {now} ms, revision {}, by process {process}: {wrong}",
+                is.revision
+            ));
+        }
+        let mut item = after.clone();
+        item.remove("writers");
+        for byte in format!("{now} {process} {item:?}").bytes() {
+            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    /// The writer is told: applied, refused, or an error that may lie.
+    pub(crate) fn answered(&mut self, note: &Note, answer: Answer) {
+        let (process, session) = (note.process, &*note.session);
+        let mut lot = note.lot.lock().unwrap();
+        lot.answered = true;
+        let refused = lot.refused.clone();
+        drop(lot);
+        let applied_run = self.rows.get(session).map(|row| {
+            let own = row.runs_applied.get(&process).copied().unwrap_or(0);
+            let number = |run| row.numbers.get(&(process, run)).copied();
+            (own, number(own))
+        });
+        let changes = self.rows.get(session).map(|row| row.agent_changes.clone());
+        let carried = self.rows.get(session).and_then(|row| row.carried.get(&process)).cloned();
+        let Some(local) = self.local(process, session) else { return };
+        // What this process knew was overtaken, and it has nothing to add.
+        let mut overtaken = None;
+        let mut counted = Vec::new();
+        match answer {
+            Answer::Applied => {
+                local.lost.clear();
+                if local.run == note.local.run && local.known == note.local.known {
+                    local.known = local.applied_run.map_or(local.known, Known::Table);
+                    // An end that was told before the answer is of the same run.
+                    if let Some((_, known)) = &mut local.finish
+                        && *known == note.local.known
+                    {
+                        *known = local.known;
+                    }
+                }
+            }
+            Answer::Ambiguous => local.lost.push(std::sync::Arc::clone(&note.lot)),
+            Answer::Failed => {}
+            Answer::Conflict { found_revision } => {
+                let lost = std::mem::take(&mut local.lost);
+                let applied = lost.iter().filter_map(|lot| lot.lock().unwrap().applied).max();
+                counted.push(match (lost.is_empty(), applied) {
+                    (true, _) if note.expected_absent => "merge: an item that is there already",
+                    (true, _) => "merge: another's write",
+                    (false, Some(revision)) if revision == found_revision => {
+                        "merge: own write, its answer lost"
+                    }
+                    (false, Some(_)) => "merge: own write, its answer lost, then another's",
+                    (false, None) => "merge: a lost answer, not applied, another's write",
+                });
+                let Some(Refusal { run, created, finished, agents }) = refused else { return };
+                let (own, own_number) = applied_run.unwrap_or((0, None));
+                let busy = local.agents.values().any(|agent| agent.in_flight > 0);
+                if local.run > own {
+                    counted.push("merge: a new run meets an earlier one");
+                } else {
+                    let number = match local.known {
+                        Known::Nothing => local.applied_run,
+                        Known::Own(_) => own_number,
+                        Known::Table(run) => Some(run),
+                    };
+                    if matches!(local.known, Known::Own(_)) && number == Some(run) {
+                        counted.push("merge: a new run whose answer was lost");
+                    }
+                    let newer = number.is_some_and(|number| number != run);
+                    if newer {
+                        counted.push("merge: a new run by another process");
+                        local.finish = None;
+                        for (name, agent) in &mut local.agents {
+                            let saved = changes
+                                .as_ref()
+                                .and_then(|changes| changes.get(&(process, *name)))
+                                .copied()
+                                .unwrap_or(0);
+                            // What came after the new run began is of that run.
+                            if agent.in_flight == 0 {
+                                agent.changes = saved + u64::from(agent.at > created);
+                            }
+                        }
+                        local.learned_finished = finished;
+                    }
+                    // Whatever it still has to write, it writes for its tokens' sake.
+                    if (newer || finished) && local.told == carried.unwrap_or_default() {
+                        overtaken = Some(local.changes);
+                    }
+                    local.known = Known::Table(run);
+                    if let Some((_, known)) = &mut local.finish {
+                        *known = local.known;
+                    }
+                    for (name, agent) in &mut local.agents {
+                        let found = agents.iter().find(|(found, ..)| found == name);
+                        if let Some((_, state, at)) = found
+                            && agent.in_flight == 0
+                            && *at > agent.at
+                        {
+                            (agent.state, agent.at) = (*state, *at);
+                        }
+                    }
+                    if finished && local.finish.is_none() {
+                        local.learned_finished = true;
+                        if busy {
+                            counted.push("merge: finished elsewhere, calls in flight here");
+                        } else {
+                            counted.push("merge: finished elsewhere");
+                        }
+                    }
+                }
+            }
+        }
+        if let (Some(changes), Some(row)) = (overtaken, self.rows.get_mut(session)) {
+            row.changes.insert(process, changes);
+        }
+        for what in counted {
+            self.count(what);
+        }
+    }
+}
+
+/// What a writer is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    Applied,
+    Ambiguous,
+    Failed,
+    Conflict { found_revision: u64 },
+}
+
+fn shown(agent: &AgentStatus) -> Told {
+    let usage = agent.token_usage.unwrap_or_default();
+    Told {
+        calls: agent.calls,
+        input: usage.input_tokens.unwrap_or(0),
+        output: usage.output_tokens.unwrap_or(0),
+    }
+}
+
+/// What holds of every item, whatever was told.
+fn check_document(
+    was: Option<&WorkflowStatus>,
+    is: &WorkflowStatus,
+    item: &Item,
+    is_new_run: bool,
+    set_back: &BTreeSet<Agent>,
+    wrong: &mut Vec<String>,
+) {
+    let total = item.get("totalTokenUsage").and_then(Value::as_map).cloned().unwrap_or_default();
+    let figure = |name: &str| total.get(name).and_then(Value::as_integer);
+    let sum = is.agents().filter_map(|(_, agent)| agent.token_usage);
+    let sum = sum.fold(TokenUsage::new(0, 0), |sum, usage| sum.plus(&usage));
+    let total = (figure("inputTokens"), figure("outputTokens"), figure("totalTokens"));
+    if total != (sum.input_tokens, sum.output_tokens, sum.total_tokens) {
+        wrong.push(format!("the total is {total:?}, and the sum of the agents {sum:?}"));
+    }
+    for (name, agent) in is.agents() {
+        let running = agent.state == AgentState::InProgress;
+        if running && is.overall_status.is_finished() {
+            wrong.push(format!("{name} is in progress though the workflow is finished"));
+        }
+        if running && is.overall_status == OverallStatus::Initializing {
+            wrong.push(format!("{name} is in progress though the workflow is initializing"));
+        }
+        let ended = matches!(agent.state, AgentState::Success | AgentState::Error);
+        let map = item.get(name).and_then(Value::as_map).cloned().unwrap_or_default();
+        for (attribute, there) in [
+            ("completedAt", ended),
+            ("duration", ended),
+            ("error", agent.state == AgentState::Error),
+            ("errorType", agent.state == AgentState::Error),
+            ("startedAt", ended || running),
+        ] {
+            if map.get(attribute).is_some() != there {
+                wrong.push(format!("{name} is {}: {map:?} ({attribute})", agent.state));
+            }
+        }
+        if agent.completed_at.is_some() && agent.completed_at < agent.started_at {
+            wrong.push(format!("{name} ended before it started"));
+        }
+    }
+    let Some(was) = was else { return };
+    if is.revision <= was.revision {
+        wrong.push(format!("revision {} after {}", is.revision, was.revision));
+    }
+    if is.last_updated < was.last_updated {
+        wrong.push(format!(
+            "lastUpdated goes back from {} to {}",
+            was.last_updated, is.last_updated
+        ));
+    }
+    if is_new_run {
+        return;
+    }
+    if is.created_at != was.created_at {
+        wrong.push(format!("createdAt changes from {} to {}", was.created_at, is.created_at));
+    }
+    for (name, was) in was.agents() {
+        let Some(is) = is.agent(name) else {
+            wrong.push(format!("{name} is gone"));
+            continue;
+        };
+        let (old, new) = (shown(was), shown(is));
+        if new.calls < old.calls || new.input < old.input || new.output < old.output {
+            wrong.push(format!("{name} shrinks from {old:?} to {new:?}"));
+        }
+        let started_later = was.started_at.is_some() && was.started_at < is.started_at;
+        if started_later && !set_back.contains(name) {
+            wrong.push(format!("{name} starts later than before"));
+        }
+    }
+}

@@ -1,0 +1,619 @@
+//! Processes that live, call agents, and die.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use fastrand::Rng;
+use futures_util::future::join_all;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use tower::{Layer, Service, service_fn};
+use tower_agent_status::status::{AgentReport, AgentState, OverallStatus, TokenUsage};
+use tower_agent_status::{Agent, SessionId, StatusLayer, StatusTracker, Workflow};
+
+use crate::faults::{FaultyStore, Gauge};
+use crate::model::{self, Told};
+use crate::{Client, World};
+
+const AGENTS: [&str; 3] = ["pdfAdapter", "tradeExtraction", "tradeMatching"];
+
+/// Runs all processes to their ends, heals the table, and has everything saved.
+pub(crate) async fn simulate(world: Arc<World>) {
+    let mut rng = Rng::with_seed(world.seed.wrapping_mul(31) + 7);
+    let mut slots = JoinSet::new();
+    for _ in 0..rng.usize(1..4) {
+        let (world, rng) = (Arc::clone(&world), rng.fork());
+        slots.spawn(async move { lives(world, rng).await });
+    }
+    let mut survivors = Vec::new();
+    while let Some(survivor) = slots.join_next().await {
+        match survivor {
+            Ok(survivor) => survivors.push(survivor),
+            Err(error) => world.model().fail(format!("a process broke: {error}")),
+        }
+    }
+    survivors.sort_by_key(|survivor| survivor.number);
+    world.heal();
+    for survivor in &survivors {
+        let mut tries = 0;
+        while !survivor.flush().await {
+            tries += 1;
+            if tries > 20 {
+                world.model().fail("nothing fails, and yet it is not saved".to_owned());
+                break;
+            }
+        }
+    }
+    // What nobody holds any more leaves memory with the next sweep.
+    sleep(Duration::from_secs(30)).await;
+    let one_process = survivors.len() == 1;
+    for survivor in survivors {
+        survivor.settled(one_process);
+        survivor.shutdown(Duration::from_secs(60), true).await;
+        survivor.check_gauge();
+    }
+}
+
+/// One process after the other on the same sessions; the last one survives.
+async fn lives(world: Arc<World>, mut rng: Rng) -> Process {
+    for _ in 0..rng.usize(..3) {
+        sleep(Duration::from_millis(rng.u64(..5_000))).await;
+        let process = Process::start(&world, &mut rng);
+        let mut actors = process.actors(&mut rng);
+        match rng.u8(..10) {
+            0..5 => {
+                sleep(Duration::from_millis(rng.u64(..40_000))).await;
+                process.kill(actors).await;
+            }
+            5..7 => {
+                // In the middle of what it does.
+                sleep(Duration::from_millis(rng.u64(..40_000))).await;
+                process.shutdown(Duration::from_millis(rng.u64(..20_000)), false).await;
+                actors.shutdown().await;
+            }
+            7..9 => {
+                while actors.join_next().await.is_some() {}
+                process.shutdown(Duration::from_millis(rng.u64(..20_000)), false).await;
+            }
+            _ => {
+                while actors.join_next().await.is_some() {}
+                process.let_go().await;
+            }
+        }
+    }
+    let process = Process::start(&world, &mut rng);
+    let mut actors = process.actors(&mut rng);
+    while let Some(done) = actors.join_next().await {
+        if let Err(error) = done {
+            world.model().fail(format!("an actor broke: {error}"));
+        }
+    }
+    process
+}
+
+struct Process {
+    world: Arc<World>,
+    number: usize,
+    tracker: StatusTracker,
+    recorder: JoinHandle<()>,
+    gauge: Gauge,
+    /// How far the clock is off, in milliseconds.
+    skew: Arc<AtomicI64>,
+}
+
+impl Process {
+    fn start(world: &Arc<World>, rng: &mut Rng) -> Self {
+        let number = world.model().add_process();
+        world.model().count("processes");
+        let client = Client { world: Arc::clone(world), process: number, rngs: Mutex::default() };
+        let store = FaultyStore::new(world.table.clone(), Arc::new(client));
+        let gauge = store.gauge();
+        let skew = if world.plan.one_clock { 0 } else { rng.i64(-20_000..20_000) };
+        let skew = Arc::new(AtomicI64::new(skew));
+        let clock = {
+            let (skew, begin) = (Arc::clone(&skew), world.begin);
+            move || {
+                let millis = i64::try_from(begin.elapsed().as_millis()).unwrap();
+                let millis = 1_766_570_400_000 + millis + skew.load(Ordering::SeqCst);
+                SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap())
+            }
+        };
+        // The last agent is known from its first call only.
+        let (tracker, recorder) = StatusTracker::builder(store)
+            .agent(Agent::new(AGENTS[0]))
+            .agent(Agent::new(AGENTS[1]).in_progress("Extracting"))
+            .gather(Duration::from_millis([0, 5, 50][rng.usize(..3)]))
+            .clock(clock)
+            .build()
+            .unwrap();
+        let recorder = tokio::spawn(recorder);
+        Self { world: Arc::clone(world), number, tracker, recorder, gauge, skew }
+    }
+
+    fn actors(&self, rng: &mut Rng) -> JoinSet<()> {
+        let mut actors = JoinSet::new();
+        for _ in 0..rng.usize(1..4) {
+            let session = &self.world.sessions[rng.usize(..self.world.sessions.len())];
+            let actor = Actor {
+                world: Arc::clone(&self.world),
+                process: self.number,
+                tracker: self.tracker.clone(),
+                skew: Arc::clone(&self.skew),
+                session: session.clone(),
+            };
+            let rng = rng.fork();
+            actors.spawn(actor.act(rng));
+        }
+        actors
+    }
+
+    /// The process is gone at once, with all it had in memory.
+    async fn kill(self, mut actors: JoinSet<()>) {
+        self.world.model().kill(self.number);
+        self.world.model().count("processes killed");
+        if self.gauge.in_flight() > 0 {
+            self.world.model().count("processes killed in the middle of a write");
+        }
+        self.recorder.abort();
+        actors.abort_all();
+        while actors.join_next().await.is_some() {}
+        self.check_gauge();
+        // Whatever the process would have said, nobody hears it.
+        let _ = self.recorder.await;
+    }
+
+    async fn shutdown(&self, deadline: Duration, all: bool) {
+        let mark = self.world.model().mark(self.number);
+        let result = self.tracker.shutdown(deadline).await;
+        self.world.model().count("shutdowns");
+        self.judge("shutdown", &mark, result, all);
+        self.world.model().kill(self.number);
+        self.check_gauge();
+    }
+
+    async fn flush(&self) -> bool {
+        flush(&self.world, self.number, &self.tracker).await
+    }
+
+    fn judge(
+        &self,
+        what: &str,
+        mark: &BTreeMap<String, u64>,
+        result: Result<(), tower_agent_status::UnsavedError>,
+        all: bool,
+    ) {
+        judge(&self.world, self.number, what, mark, result, all);
+    }
+
+    /// All handles are gone: the recorder makes one more try, and ends.
+    async fn let_go(self) {
+        let Self { world, number, tracker, recorder, gauge, .. } = self;
+        drop(tracker);
+        if timeout(Duration::from_secs(600), recorder).await.is_err() {
+            world.model().fail("the recorder outlives its trackers".to_owned());
+        }
+        world.model().count("trackers dropped");
+        let mark = world.model().mark(number);
+        if world.plan.faults == 0
+            && world.plan.bad_times.is_empty()
+            && !world.model().unsaved(number, &mark).is_empty()
+        {
+            world.model().fail("the last try did not save everything".to_owned());
+        }
+        world.model().kill(number);
+        check_gauge(&world, &gauge);
+    }
+
+    /// Everything is saved; what is over has left memory.
+    fn settled(&self, one_process: bool) {
+        let mark = self.world.model().mark(self.number);
+        let unsaved = self.world.model().unsaved(self.number, &mark);
+        if !unsaved.is_empty() {
+            self.world.model().fail(format!("flushed, and yet {unsaved:?} is not saved"));
+        }
+        for session in &self.world.sessions {
+            let item = self.world.table.status(session);
+            let finished = item.is_some_and(|item| item.overall_status.is_finished());
+            if one_process && !finished && self.world.model().is_finished(self.number, session) {
+                self.world.model().fail(format!("{session} was finished, and is not"));
+            }
+            let status = self.tracker.status(session);
+            if status.is_some_and(|status| status.overall_status.is_finished()) {
+                self.world.model().fail(format!("{session} is finished, and still in memory"));
+            }
+        }
+    }
+
+    fn check_gauge(&self) {
+        check_gauge(&self.world, &self.gauge);
+    }
+}
+
+fn check_gauge(world: &World, gauge: &Gauge) {
+    if gauge.most_of_a_session() > 1 {
+        world.model().fail("two writes of one session in flight".to_owned());
+    }
+}
+
+async fn flush(world: &World, process: usize, tracker: &StatusTracker) -> bool {
+    let mark = world.model().mark(process);
+    let result = match timeout(Duration::from_secs(3600), tracker.flush()).await {
+        Ok(result) => result,
+        Err(_) => {
+            world.model().fail("a flush does not come back".to_owned());
+            return true;
+        }
+    };
+    let saved = result.is_ok();
+    world.model().count(if saved { "flushes" } else { "flushes that failed" });
+    judge(world, process, "flush", &mark, result, false);
+    saved
+}
+
+fn judge(
+    world: &World,
+    process: usize,
+    what: &str,
+    mark: &BTreeMap<String, u64>,
+    result: Result<(), tower_agent_status::UnsavedError>,
+    all: bool,
+) {
+    let mut model = world.model();
+    if model.is_dead(process) {
+        return;
+    }
+    let mut unsaved = model.unsaved(process, mark);
+    let named = result.err().map(|error| error.unsaved).unwrap_or_default();
+    for named in &named {
+        unsaved.remove(named.session_id.as_str());
+    }
+    if !unsaved.is_empty() {
+        model.fail(format!("{what} of process {process} does not name {unsaved:?} as unsaved"));
+    }
+    if all && !named.is_empty() {
+        model.fail(format!("{what} of process {process} failed with a store that does not"));
+    }
+}
+
+/// One thread of work in a process.
+struct Actor {
+    world: Arc<World>,
+    process: usize,
+    tracker: StatusTracker,
+    skew: Arc<AtomicI64>,
+    session: String,
+}
+
+impl Actor {
+    async fn act(self, mut rng: Rng) {
+        for _ in 0..rng.usize(1..6) {
+            let pause = [0, 10, 1_000, 20_000][rng.usize(..4)];
+            sleep(Duration::from_millis(rng.u64(..=pause))).await;
+            if !self.world.plan.one_clock && rng.u8(..4) == 0 {
+                self.skew.fetch_add(rng.i64(-10_000..10_000), Ordering::SeqCst);
+            }
+            match rng.u8(..20) {
+                0..9 => self.workflow(&mut rng).await,
+                9..13 => self.calls(&mut rng).await,
+                13..16 => self.report(&mut rng),
+                16 => self.finalize(&mut rng),
+                17 => drop(flush(&self.world, self.process, &self.tracker).await),
+                18 => sleep(Duration::from_secs(rng.u64(..120))).await,
+                _ => {
+                    // Longer than an idle session is kept.
+                    if rng.u8(..4) == 0 {
+                        sleep(Duration::from_secs(700)).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> i64 {
+        let millis = i64::try_from(self.world.begin.elapsed().as_millis()).unwrap();
+        1_766_570_400_000 + millis + self.skew.load(Ordering::SeqCst)
+    }
+
+    fn touch(&self) {
+        let in_memory = self.tracker.status(&self.session).is_some();
+        self.world.model().touch(self.process, &self.session, in_memory);
+    }
+
+    async fn workflow(&self, rng: &mut Rng) {
+        self.touch();
+        let new_run = rng.u8(..3) == 0;
+        let mut builder = self.tracker.workflow(&self.session).attribute("documentId", "d");
+        if new_run {
+            builder = builder.new_run();
+        }
+        let workflow = builder.start().unwrap();
+        let run = self.world.model().opened(self.process, &self.session, new_run);
+        let calls = rng.usize(..5);
+        for _ in 0..calls {
+            self.calls(rng).await;
+        }
+        let hedged = (rng.u8(..4) == 0).then(|| self.call(rng.fork()));
+        let mut hedged = hedged.map(Box::pin);
+        if let Some(hedged) = &mut hedged {
+            // A call that outlives its workflow.
+            let _ = timeout(Duration::from_millis(rng.u64(..500)), hedged).await;
+        }
+        self.end(workflow, run, rng);
+        // It may be over already, and a finished future is not polled again.
+        if let Some(hedged) = hedged {
+            drop(hedged);
+        }
+    }
+
+    fn end(&self, workflow: Workflow, run: u64, rng: &mut Rng) {
+        let status = match rng.u8(..6) {
+            0..3 => {
+                workflow.complete();
+                OverallStatus::Completed
+            }
+            3 => {
+                workflow.fail("told to fail");
+                OverallStatus::Failed
+            }
+            4 => OverallStatus::Failed,
+            _ => {
+                workflow.detach();
+                return;
+            }
+        };
+        drop(workflow);
+        let now = self.now();
+        self.world.model().finished(self.process, &self.session, Some(run), status, now);
+    }
+
+    fn finalize(&self, rng: &mut Rng) {
+        self.touch();
+        let (result, status) = match rng.bool() {
+            true => (Ok(()), OverallStatus::Completed),
+            false => (Err("told to fail"), OverallStatus::Failed),
+        };
+        self.tracker.finalize_status(&self.session, result).unwrap();
+        self.world.model().finished(self.process, &self.session, None, status, self.now());
+    }
+
+    fn report(&self, rng: &mut Rng) {
+        self.touch();
+        let agent = AGENTS[rng.usize(..AGENTS.len())];
+        let state = match rng.u8(..8) {
+            0 => AgentState::Pending,
+            1..4 => AgentState::InProgress,
+            4..7 => AgentState::Success,
+            _ => AgentState::Error,
+        };
+        let mut report = AgentReport::new(state);
+        let mut told = Told::default();
+        if rng.bool() {
+            told = Told { calls: 0, input: rng.u64(..100), output: rng.u64(..10) };
+            report = report.token_usage(TokenUsage::new(told.input, told.output));
+        }
+        self.tracker.update_agent_status(&self.session, agent, report).unwrap();
+        self.world.model().reported(self.process, &self.session, agent, state, told, self.now());
+    }
+
+    /// One call, or several that overlap.
+    async fn calls(&self, rng: &mut Rng) {
+        let calls = if rng.u8(..3) == 0 { rng.usize(2..4) } else { 1 };
+        join_all((0..calls).map(|_| self.call(rng.fork()))).await;
+    }
+
+    async fn call(&self, mut rng: Rng) {
+        sleep(Duration::from_millis(rng.u64(..50))).await;
+        let agent = AGENTS[rng.usize(..AGENTS.len())];
+        let script = Script::new(&mut rng);
+        let (head, answer) = (script.head, Mutex::new(Some(script.answer)));
+        let mut service = StatusLayer::new(&self.tracker, agent).layer(service_fn(move |_| {
+            let answer = answer.lock().unwrap().take();
+            async move {
+                sleep(head).await;
+                answer.unwrap()
+            }
+        }));
+        let mut request = Request::new(());
+        request.extensions_mut().insert(SessionId::new(&self.session).unwrap());
+
+        self.touch();
+        let response = service.call(request);
+        let now = self.now();
+        let run = self.world.model().started(self.process, &self.session, agent, now);
+        let mut call = Call { actor: self, agent, run, told: Told::default(), over: false };
+        let Ok(response) = timeout(script.patience, response).await else {
+            self.world.model().count("cancelled");
+            return call.ended(true);
+        };
+        let Ok(response) = response else { return call.ended(true) };
+        let mut body = response.into_body();
+        for piece in script.pieces {
+            sleep(piece.pause).await;
+            if piece.drop_before {
+                drop(body);
+                call.ended(true);
+                self.world.model().count("cancelled");
+                return;
+            }
+            match body.frame().await {
+                Some(Ok(_)) => call.told(piece.shows),
+                Some(Err(_)) => return call.ended(true),
+                None => self.world.model().fail("a piece of a body is missing".to_owned()),
+            }
+            if piece.ends {
+                call.ended(script.fails);
+            }
+        }
+        if !call.over {
+            sleep(Duration::from_millis(rng.u64(..10))).await;
+            assert!(body.frame().await.is_none());
+            call.ended(script.fails);
+        }
+    }
+}
+
+/// A call as the model is told of it.
+struct Call<'a> {
+    actor: &'a Actor,
+    agent: model::Agent,
+    run: u64,
+    told: Told,
+    over: bool,
+}
+
+impl Call<'_> {
+    /// The figures so far.
+    fn told(&mut self, shows: Told) {
+        let more = Told {
+            calls: 0,
+            input: shows.input - self.told.input,
+            output: shows.output - self.told.output,
+        };
+        if more == Told::default() {
+            return;
+        }
+        self.told = shows;
+        let Actor { world, process, session, .. } = self.actor;
+        world.model().told(*process, session, self.agent, self.run, more, self.actor.now());
+        world.model().count("figures seen during a call");
+    }
+
+    fn ended(&mut self, failed: bool) {
+        self.over = true;
+        let Actor { world, process, session, .. } = self.actor;
+        world.model().ended(*process, session, self.agent, self.run, failed, self.actor.now());
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        // The future of the call was dropped with everything in it.
+        if !self.over {
+            self.actor.world.model().count("cancelled");
+            self.ended(true);
+        }
+    }
+}
+
+/// What one call will be like.
+struct Script {
+    head: Duration,
+    patience: Duration,
+    answer: Result<Response<Pieces>, String>,
+    pieces: Vec<Piece>,
+    fails: bool,
+}
+
+struct Piece {
+    pause: Duration,
+    drop_before: bool,
+    /// The figures when this piece has passed.
+    shows: Told,
+    /// With this piece the call is over.
+    ends: bool,
+}
+
+impl Script {
+    fn new(rng: &mut Rng) -> Self {
+        let slow = [10, 1_000, 20_000][rng.usize(..3)];
+        let head = Duration::from_millis(rng.u64(..slow));
+        let patience = if rng.u8(..10) == 0 { head / 2 } else { head * 2 + Duration::from_secs(1) };
+        let pause = |rng: &mut Rng| Duration::from_millis(rng.u64(..=slow));
+        let (input, output) = (rng.u64(..1_000), rng.u64(..100));
+        let all = Told { calls: 0, input, output };
+        let mut bytes = Vec::new();
+        let mut pieces = Vec::new();
+        let mut add = |text: String, shows: Told, ends: bool, pause: Duration| {
+            bytes.push(text);
+            pieces.push(Piece { pause, drop_before: false, shows, ends });
+        };
+        let mut response = Response::builder();
+        let mut fails = false;
+        match rng.u8(..10) {
+            // Transport.
+            0 => {
+                return Self {
+                    head,
+                    patience,
+                    answer: Err("connection reset".to_owned()),
+                    pieces,
+                    fails,
+                };
+            }
+            1 => {
+                fails = true;
+                response = response.status(503);
+                add("unavailable".to_owned(), Told::default(), false, pause(rng));
+            }
+            2..6 => {
+                fails = rng.u8(..5) == 0;
+                response = response.header("content-type", "application/json");
+                add(
+                    format!(r#"{{"success": {}, "token_usage": "#, !fails),
+                    Told::default(),
+                    false,
+                    pause(rng),
+                );
+                let rest = format!(
+                    r#"{{"input_tokens": {input}, "output_tokens": {output}, "total_tokens": {}}}}}"#,
+                    input + output
+                );
+                add(rest, all, false, pause(rng));
+            }
+            _ => {
+                response = response.header("content-type", "text/event-stream");
+                let begin = format!(
+                    "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{\"usage\":{{\"input_tokens\":{input},\"output_tokens\":0}}}}}}\n\n"
+                );
+                add(begin, Told { output: 0, ..all }, false, pause(rng));
+                let mut written = 0;
+                for _ in 0..rng.usize(..4) {
+                    written = rng.u64(written..=output);
+                    let delta = format!(
+                        "event: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{}},\"usage\":{{\"output_tokens\":{written}}}}}\n\n"
+                    );
+                    add(delta, Told { output: written, ..all }, false, pause(rng));
+                }
+                let end = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n".to_owned();
+                add(end, Told { output: written, ..all }, true, pause(rng));
+            }
+        }
+        let mut body: VecDeque<_> = bytes.into_iter().map(|text| Ok(Bytes::from(text))).collect();
+        if !pieces.is_empty() && !fails {
+            let at = rng.usize(..pieces.len());
+            match rng.u8(..8) {
+                0 => pieces[at].drop_before = true,
+                1 => {
+                    body.truncate(at);
+                    body.push_back(Err("connection reset".to_owned()));
+                }
+                _ => {}
+            }
+        }
+        let answer = Ok(response.body(Pieces(body)).unwrap());
+        Self { head, patience, answer, pieces, fails }
+    }
+}
+
+/// A body whose pieces are there as soon as they are asked for.
+struct Pieces(VecDeque<Result<Bytes, String>>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = String;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, String>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| piece.map(Frame::data)))
+    }
+}
