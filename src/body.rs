@@ -66,6 +66,9 @@ where
     }
 }
 
+/// What polling a body gives.
+type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
+
 /// Polls a body and looks at what comes. `show` says how an error is to be shown; the
 /// caller gets it as it is.
 pub(crate) fn poll_frame<B: Body>(
@@ -73,7 +76,7 @@ pub(crate) fn poll_frame<B: Body>(
     answer: &mut Option<Answer>,
     cx: &mut Context<'_>,
     show: impl FnOnce(&B::Error, &mut dyn FnMut(&dyn Display)),
-) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+) -> Polled<B> {
     let frame = ready!(inner.as_mut().poll_frame(cx));
     let Some(looking) = answer else { return Poll::Ready(frame) };
     match &frame {

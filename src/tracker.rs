@@ -52,7 +52,7 @@ impl StatusTracker {
         &self.handle.hub
     }
 
-    /// How many changes were not recorded, because too many sessions were live or unsaved,
+    /// How many calls, workflows and changes were not recorded, because too many sessions were live or unsaved,
     /// or because the tracker was shut down. The first of them is logged.
     #[must_use]
     pub fn lost(&self) -> u64 {

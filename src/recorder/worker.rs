@@ -446,11 +446,8 @@ impl<S: StatusStore> Worker<S> {
 impl Failing {
     /// Notes a failure, says it if it is news, and tells how long to wait.
     fn note(&mut self, session: &Session, error: &StoreError, outage: &mut bool) -> Duration {
-        let is_news = if error.is_retryable() {
-            !std::mem::replace(outage, true)
-        } else {
-            !self.permanent
-        };
+        let is_news =
+            if error.is_retryable() { !std::mem::replace(outage, true) } else { !self.permanent };
         self.failures += 1;
         self.permanent = !error.is_retryable();
         let message = ErrorMessage::new(error);

@@ -67,12 +67,6 @@ impl From<String> for Value {
     }
 }
 
-impl From<u32> for Value {
-    fn from(number: u32) -> Self {
-        Self::Integer(number.into())
-    }
-}
-
 impl From<f64> for Value {
     fn from(number: f64) -> Self {
         Self::Decimal(number)

@@ -378,7 +378,7 @@ impl Actor {
         self.touch();
         let (result, status) = match rng.bool() {
             true => (Ok(()), OverallStatus::Completed),
-            false => (Err("told to fail"), OverallStatus::Failed),
+            false => (Err(&"told to fail" as &dyn std::fmt::Display), OverallStatus::Failed),
         };
         self.tracker.finalize_status(&self.session, result).unwrap();
         self.world.model().finished(self.process, &self.session, None, status, self.now());
