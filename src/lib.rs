@@ -120,8 +120,10 @@
 //!
 //! One item for each session; [`status::schema`] names its attributes. Error messages are
 //! at most 500 bytes and pass one redaction ([`status::ErrorMessage`]); nothing else of a
-//! request or a response is stored. A four-agent workflow is five writes, since the end of
-//! one agent and the start of the next travel together.
+//! request or a response is stored. A workflow of four agents, one after the other, is
+//! five writes, since the end of one agent and the start of the next travel together where
+//! they follow within [the gathering time](StatusTrackerBuilder::gather). A stream that tells
+//! its tokens before its end adds [a write a second](StatusTrackerBuilder::live_figures).
 //!
 //! What is not saved yet is tried again until it is, in memory bounded by the number of
 //! live and unsaved sessions. [`StatusTracker::flush`] and [`StatusTracker::shutdown`] say

@@ -196,7 +196,8 @@ impl WorkflowStatus {
 
     /// Whether the workflow has missed three heartbeats of this length (30 s unless
     /// [set](crate::StatusTrackerBuilder::heartbeat)) without having finished: its
-    /// process has ended, or cannot reach the table.
+    /// process has ended, or cannot reach the table. Between the calls of a session that no
+    /// process holds open there is no heartbeat, and it seems stalled too.
     #[must_use]
     pub fn is_stalled(&self, now: Timestamp, heartbeat: Duration) -> bool {
         !self.overall_status.is_finished()
