@@ -150,18 +150,20 @@ impl StringEnd {
         self.find_long(&bytes[from..]).map(|end| from + end)
     }
 
-    fn find_long(&mut self, bytes: &[u8]) -> Option<usize> {
+    /// The same, for a string that is likely long.
+    pub(super) fn find_long(&mut self, bytes: &[u8]) -> Option<usize> {
         let (blocks, rest) = bytes.as_chunks::<BLOCK>();
         let mut carry = u64::from(self.escape);
         for (i, bytes) in blocks.iter().enumerate() {
-            if has_no_quote(bytes) {
+            let block = Block::load(bytes);
+            let quotes = block.is(b'"');
+            if quotes == 0 && bytes[BLOCK - 1] != b'\\' {
                 carry = 0;
                 continue;
             }
-            let block = Block::load(bytes);
             let backslashes = block.is(b'\\');
             let escaped = escaped(backslashes, carry);
-            let ends = block.is(b'"') & !escaped;
+            let ends = quotes & !escaped;
             if ends != 0 {
                 self.escape = false;
                 return Some(i * BLOCK + ends.trailing_zeros() as usize);
@@ -172,12 +174,22 @@ impl StringEnd {
         if rest.is_empty() {
             return None;
         }
-        let mut bytes = [b' '; BLOCK];
-        bytes[..rest.len()].copy_from_slice(rest);
-        let block = Block::load(&bytes);
-        let backslashes = block.is(b'\\');
+        let (quotes, backslashes) = match bytes.last_chunk::<BLOCK>() {
+            // What was seen before is shifted out, which is cheaper than to copy what was not.
+            Some(last) => {
+                let block = Block::load(last);
+                let seen = BLOCK - rest.len();
+                (block.is(b'"') >> seen, block.is(b'\\') >> seen)
+            }
+            None => {
+                let mut bytes = [b' '; BLOCK];
+                bytes[..rest.len()].copy_from_slice(rest);
+                let block = Block::load(&bytes);
+                (block.is(b'"'), block.is(b'\\'))
+            }
+        };
         let escaped = escaped(backslashes, carry);
-        let ends = block.is(b'"') & !escaped;
+        let ends = quotes & !escaped;
         if ends != 0 {
             self.escape = false;
             return Some(blocks.len() * BLOCK + ends.trailing_zeros() as usize);

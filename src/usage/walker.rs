@@ -169,7 +169,7 @@ impl Walker {
                 State::After => at += self.after(rest, sink),
                 State::Scalar => at += self.in_scalar(rest, sink),
                 State::InString => at += self.in_string(rest, sink),
-                State::SkipString => match self.string.find(rest) {
+                State::SkipString => match self.string.find_long(rest) {
                     Some(end) => {
                         at += end + 1;
                         self.value_ended();
