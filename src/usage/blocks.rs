@@ -50,16 +50,14 @@ impl Block {
 /// `Some(None)` if an escape comes first.
 #[inline]
 pub(super) fn plain_end(bytes: &[u8; 16]) -> Option<Option<usize>> {
-    let bytes = u8x16::new(*bytes);
-    let quotes = bytes.simd_eq(u8x16::splat(b'"'));
-    let backslashes = bytes.simd_eq(u8x16::splat(b'\\'));
-    let (quotes, backslashes) = (quotes.to_bitmask(), backslashes.to_bitmask());
-    let either = quotes | backslashes;
+    let sixteen = u8x16::new(*bytes);
+    let quotes = sixteen.simd_eq(u8x16::splat(b'"'));
+    let either = (quotes | sixteen.simd_eq(u8x16::splat(b'\\'))).to_bitmask() & 0xffff;
     if either == 0 {
         return None;
     }
-    let first = either.trailing_zeros();
-    Some((quotes >> first & 1 != 0).then_some(first as usize))
+    let first = either.trailing_zeros() as usize;
+    Some((bytes[first % 16] == b'"').then_some(first))
 }
 
 /// The first quote, backslash or control character.
@@ -118,6 +116,14 @@ fn escaped(backslashes: u64, carry: u64) -> u64 {
     runs ^ (backslashes | carry)
 }
 
+/// Whether no quote is in the block, and nothing that escapes one in the next.
+#[inline]
+fn has_no_quote(bytes: &[u8; BLOCK]) -> bool {
+    let quote = u8x16::splat(b'"');
+    let block = Block::load(bytes);
+    !any(block.0.map(|quarter| quarter.simd_eq(quote))) && bytes[BLOCK - 1] != b'\\'
+}
+
 /// Finds the quote that ends a string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct StringEnd {
@@ -144,7 +150,8 @@ impl StringEnd {
         self.find_long(&bytes[from..]).map(|end| from + end)
     }
 
-    fn find_long(&mut self, bytes: &[u8]) -> Option<usize> {
+    /// The same, for a string that is likely long.
+    pub(super) fn find_long(&mut self, bytes: &[u8]) -> Option<usize> {
         let (blocks, rest) = bytes.as_chunks::<BLOCK>();
         let mut carry = u64::from(self.escape);
         for (i, bytes) in blocks.iter().enumerate() {
@@ -167,12 +174,22 @@ impl StringEnd {
         if rest.is_empty() {
             return None;
         }
-        let mut bytes = [b' '; BLOCK];
-        bytes[..rest.len()].copy_from_slice(rest);
-        let block = Block::load(&bytes);
-        let backslashes = block.is(b'\\');
+        let (quotes, backslashes) = match bytes.last_chunk::<BLOCK>() {
+            // What was seen before is shifted out, which is cheaper than to copy what was not.
+            Some(last) => {
+                let block = Block::load(last);
+                let seen = BLOCK - rest.len();
+                (block.is(b'"') >> seen, block.is(b'\\') >> seen)
+            }
+            None => {
+                let mut bytes = [b' '; BLOCK];
+                bytes[..rest.len()].copy_from_slice(rest);
+                let block = Block::load(&bytes);
+                (block.is(b'"'), block.is(b'\\'))
+            }
+        };
         let escaped = escaped(backslashes, carry);
-        let ends = block.is(b'"') & !escaped;
+        let ends = quotes & !escaped;
         if ends != 0 {
             self.escape = false;
             return Some(blocks.len() * BLOCK + ends.trailing_zeros() as usize);
@@ -206,10 +223,23 @@ impl ContainerEnd {
     /// The index after the bracket that closes it, or nothing if that is not in these bytes.
     pub(super) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
         let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-        for (i, block) in blocks.iter().enumerate() {
+        let mut i = 0;
+        while let Some(block) = blocks.get(i) {
+            if self.in_string && has_no_quote(block) {
+                // The middle of a long string.
+                self.escape = false;
+                i += 1;
+                while let Some(block) = blocks.get(i)
+                    && has_no_quote(block)
+                {
+                    i += 1;
+                }
+                continue;
+            }
             if let Some(at) = self.block(block, BLOCK) {
                 return Some(i * BLOCK + at);
             }
+            i += 1;
         }
         if rest.is_empty() {
             return None;
@@ -222,14 +252,9 @@ impl ContainerEnd {
     #[inline]
     fn block(&mut self, bytes: &[u8; BLOCK], len: usize) -> Option<usize> {
         let block = Block::load(bytes);
-        // Two cheap ways past: the middle of a long string, and of a long list of numbers.
         let quotes = block.is(b'"');
-        if self.in_string {
-            if len == BLOCK && quotes == 0 && bytes[BLOCK - 1] != b'\\' {
-                self.escape = false;
-                return None;
-            }
-        } else if quotes == 0 && !block.has_structure() {
+        // A cheap way past the middle of a long list of numbers.
+        if !self.in_string && quotes == 0 && !block.has_structure() {
             self.escape = false;
             return None;
         }

@@ -26,20 +26,43 @@ const MAX_EDGES: usize = 256;
 /// Four times as many as edges, so that nearly every search ends at once. `hash` fits this number.
 const SLOTS: usize = 1024;
 
+/// No known key is longer than four words of eight bytes.
+const MAX_KEY: usize = 32;
+
 /// A key that leads from one node to another.
 #[derive(Clone, Copy)]
 struct Edge {
     /// The key's first eight bytes, zero-padded, which are all of most keys that matter.
     head: u64,
+    /// The two words after those, and the key's last eight bytes, where it is long enough.
+    middle: [u64; 2],
+    tail: u64,
     /// Where it leads from, and the key's length.
     tag: u16,
     to: NodeId,
-    key: &'static [u8],
+}
+
+impl Edge {
+    /// Whether a key of the same length and the same first eight bytes is this one.
+    #[inline]
+    fn has_rest(&self, bytes: &[u8], len: usize) -> bool {
+        let [second, third] = self.middle;
+        len <= 8
+            || word(bytes, len - 8) == self.tail
+                && (len <= 16 || word(bytes, 8) == second)
+                && (len <= 24 || word(bytes, 16) == third)
+    }
+}
+
+#[inline]
+fn word(bytes: &[u8], at: usize) -> u64 {
+    let word = bytes.get(at..).and_then(<[u8]>::first_chunk);
+    word.map_or(0, |word| u64::from_le_bytes(*word))
 }
 
 #[inline]
 const fn tag(from: NodeId, len: usize) -> u16 {
-    (from as u16) << 8 | (if len < 255 { len as u16 } else { 255 })
+    (from as u16) << 8 | len as u16
 }
 
 /// What a position in a document means.
@@ -64,10 +87,12 @@ impl Node {
     #[inline]
     pub(super) fn child(&self, bytes: &[u8], len: usize) -> NodeId {
         let head = match bytes.first_chunk::<8>() {
-            Some(eight) if len >= 8 => u64::from_le_bytes(*eight),
-            Some(eight) => u64::from_le_bytes(*eight) & ((1 << (8 * len)) - 1),
+            Some(eight) => u64::from_le_bytes(*eight) & HEADS[len.min(8)],
             None => short_head(&bytes[..len.min(bytes.len())]),
         };
+        if len > MAX_KEY {
+            return NOWHERE;
+        }
         let tag = tag(self.keys, len);
         let mut slot = hash(tag, head);
         loop {
@@ -76,7 +101,7 @@ impl Node {
                 return NOWHERE;
             }
             let edge = &TRIE.edges[usize::from(number)];
-            if edge.head == head && edge.tag == tag && (len <= 8 || same_tail(bytes, edge.key)) {
+            if edge.head == head && edge.tag == tag && edge.has_rest(bytes, len) {
                 return edge.to;
             }
             slot += 1;
@@ -84,17 +109,19 @@ impl Node {
     }
 }
 
-/// Whether the bytes begin with a key, of which the first eight bytes are known to be the same.
-#[inline]
-fn same_tail(bytes: &[u8], key: &[u8]) -> bool {
-    let (Some(bytes), Some(tail)) = (bytes.get(..key.len()), key.last_chunk::<8>()) else {
-        return false;
-    };
-    // The last eight cover the rest of a key of up to sixteen.
-    bytes.last_chunk::<8>() == Some(tail) && (key.len() <= 16 || bytes == key)
-}
+/// What is left of a key's first word, by the key's length.
+const HEADS: [u64; 9] = {
+    let mut heads = [u64::MAX; 9];
+    let mut len = 0;
+    while len < 8 {
+        heads[len] = (1 << (8 * len)) - 1;
+        len += 1;
+    }
+    heads
+};
 
 /// The bytes as a number, zero-padded.
+#[cold]
 fn short_head(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |head, byte| head << 8 | u64::from(*byte))
 }
@@ -208,14 +235,15 @@ const fn slice(bytes: &'static [u8], from: usize, to: usize) -> &'static [u8] {
     bytes.split_at(to).0.split_at(from).1
 }
 
-const fn const_head(key: &[u8]) -> u64 {
-    let mut head = 0;
+/// Up to eight of a key's bytes, zero-padded.
+const fn const_word(key: &[u8], from: usize) -> u64 {
+    let mut word = 0;
     let mut i = 0;
-    while i < key.len() && i < 8 {
-        head |= (key[i] as u64) << (8 * i);
+    while from + i < key.len() && i < 8 {
+        word |= (key[from + i] as u64) << (8 * i);
         i += 1;
     }
-    head
+    word
 }
 
 #[allow(long_running_const_eval, reason = "it is a compiler, and bounded by the table")]
@@ -238,7 +266,7 @@ const fn compile() -> Trie {
 
     let nothing = Node { action: Action::None, element: NOWHERE, keys: 0, has_keys: false };
     let mut nodes = [nothing; MAX_NODES];
-    let mut edges = [Edge { head: 0, tag: 0, to: NOWHERE, key: b"" }; MAX_EDGES];
+    let mut edges = [Edge { head: 0, middle: [0; 2], tail: 0, tag: 0, to: NOWHERE }; MAX_EDGES];
     let mut slots = [0; SLOTS];
     let mut filled = 1;
     let mut id = 1;
@@ -246,8 +274,15 @@ const fn compile() -> Trie {
         let mut at = draft.first[id];
         while at != 0 {
             let key = draft.key[at];
+            assert!(key.len() <= MAX_KEY, "a key is too long");
             let tag = tag(id as NodeId, key.len());
-            let edge = Edge { head: const_head(key), tag, to: at as NodeId, key };
+            let edge = Edge {
+                head: const_word(key, 0),
+                middle: [const_word(key, 8), const_word(key, 16)],
+                tail: const_word(key, key.len().saturating_sub(8)),
+                tag,
+                to: at as NodeId,
+            };
             edges[filled] = edge;
             let mut slot = hash(edge.tag, edge.head);
             while slots[slot] != 0 {

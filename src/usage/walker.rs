@@ -169,7 +169,7 @@ impl Walker {
                 State::After => at += self.after(rest, sink),
                 State::Scalar => at += self.in_scalar(rest, sink),
                 State::InString => at += self.in_string(rest, sink),
-                State::SkipString => match self.string.find(rest) {
+                State::SkipString => match self.string.find_long(rest) {
                     Some(end) => {
                         at += end + 1;
                         self.value_ended();
@@ -387,6 +387,7 @@ impl Walker {
         self.parent().child(key, key.len())
     }
 
+    #[inline(never)]
     fn in_key(&mut self, bytes: &[u8]) -> usize {
         for (i, byte) in bytes.iter().enumerate() {
             if self.unescaped(*byte) {
@@ -451,7 +452,7 @@ impl Walker {
     }
 
     /// Before a value.
-    #[inline]
+    #[inline(never)]
     fn value(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
         let byte = bytes[0];
         let node = trie::node(self.node);
@@ -539,7 +540,7 @@ impl Walker {
     }
 
     /// After a value in an object or array.
-    #[inline]
+    #[inline(never)]
     fn after(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
         let top = usize::from(self.depth).saturating_sub(1);
         let array = self.in_array();
@@ -558,6 +559,7 @@ impl Walker {
     }
 
     /// In a number, true, false or null.
+    #[inline(never)]
     fn in_scalar(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
         let mut len = bytes.len();
         let mut ended = false;
@@ -606,6 +608,7 @@ impl Walker {
     }
 
     /// In a word or a text.
+    #[inline(never)]
     fn in_string(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
         let action = self.action();
         if let Action::Word(_) = action {
@@ -655,8 +658,19 @@ fn spaces(bytes: &[u8]) -> usize {
 /// Whether the byte may be part of a number, true, false or null.
 #[inline]
 fn is_scalar(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'+' | b'.')
+    SCALARS[usize::from(byte)]
 }
+
+static SCALARS: [bool; 256] = {
+    let mut scalars = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        scalars[byte] =
+            (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'+' | b'.');
+        byte += 1;
+    }
+    scalars
+};
 
 /// Whether a value ends before these bytes.
 fn is_end(bytes: &[u8]) -> bool {

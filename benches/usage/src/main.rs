@@ -5,7 +5,7 @@
 //! needle and understands nothing. Times wander from machine to machine, ratios less.
 //!
 //! `cargo run --release` prints the table; a word after `--` picks rows, say `-- sse`,
-//! and a second word runs the reader alone, for a profiler. `-- memory` feeds a gibibyte.
+//! and a number after that runs the reader alone that many times, for a profiler. `-- memory` feeds a gibibyte.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -32,11 +32,9 @@ fn main() {
     if pick == "memory" {
         return memory();
     }
-    if std::env::args().nth(2).is_some() {
-        // For a profiler: the reader alone, for some seconds.
+    if let Some(times) = std::env::args().nth(2).and_then(|times| times.parse().ok()) {
         for row in rows().iter().filter(|row| row.name.contains(&pick)) {
-            let start = Instant::now();
-            while start.elapsed() < Duration::from_secs(3) {
+            for _ in 0..times {
                 black_box(reader(row, 16 << 10));
             }
         }
@@ -134,6 +132,7 @@ fn time<T>(into: &mut Vec<Duration>, repeat: usize, mut work: impl FnMut() -> T)
     into.push(start.elapsed() / repeat as u32);
 }
 
+#[inline(never)]
 fn reader(row: &Row, piece: usize) -> Option<u64> {
     let header = |name: &str| (name == "content-type").then_some(row.content_type);
     let head = Head { status: 200, path: PathHint::default(), header: &header };

@@ -30,6 +30,9 @@ pub(super) enum Label {
 impl Label {
     pub(super) fn new(content_type: Option<&str>) -> Self {
         let Some(content_type) = content_type else { return Self::Other };
+        if content_type == "application/json" {
+            return Self::Json;
+        }
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         let is = |name: &str| essence.eq_ignore_ascii_case(name);
         let has = |part: &[u8]| {
@@ -74,6 +77,11 @@ pub(super) struct Framing {
     frames: Frames,
 }
 
+/// Whether a body that begins with this byte is JSON, and nothing else.
+fn begins_json(byte: u8) -> bool {
+    matches!(byte, b'{' | b'[' | b'"')
+}
+
 /// What the first bytes of a body say.
 enum Guess {
     Is(Frames),
@@ -113,6 +121,11 @@ impl Framing {
                 let start = bytes.iter().position(|byte| !byte.is_ascii_whitespace());
                 let Some(start) = start else { return };
                 bytes = &bytes[start..];
+                if begins_json(bytes[0]) {
+                    self.frames = Frames::Json(Json::new(self.label == Label::Lines));
+                    findings.streaming = false;
+                    break;
+                }
             }
             let Some((byte, rest)) = bytes.split_first() else { return };
             begin[used] = *byte;
@@ -136,9 +149,6 @@ impl Framing {
 
     fn guess(&self, begin: &[u8; PRELUDE], len: usize) -> Guess {
         let seen = &begin[..len];
-        if matches!(seen[0], b'{' | b'[' | b'"') {
-            return Guess::Is(Frames::Json(Json::new(self.label == Label::Lines)));
-        }
         if FIELDS.iter().any(|field| seen.starts_with(field))
             || self.label == Label::Sse && !BOM.starts_with(seen)
         {
