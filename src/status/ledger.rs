@@ -25,6 +25,9 @@ use super::{
 /// How many writers an item remembers; the longest silent are forgotten first.
 const WRITERS_KEPT: usize = 32;
 
+/// The class of an agent that was in progress when its workflow ended.
+const WORKFLOW_ENDED: &str = "workflow_ended";
+
 /// One session as this process knows it.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -385,7 +388,7 @@ impl Ledger {
         for slot in 0..self.view.agents.len() {
             if self.view.agents[slot].1.state == AgentState::InProgress {
                 let error = CallError::new(
-                    "workflow_ended",
+                    WORKFLOW_ENDED,
                     "the workflow ended while this agent was in progress",
                 );
                 self.show_ended(slot, None, Some(error), now);
@@ -528,7 +531,10 @@ impl Ledger {
         let mut view = WorkflowStatus::new(Arc::clone(&self.view.session_id), found.created_at);
         view.last_updated = self.view.last_updated;
         for ((name, mut agent), live) in self.view.agents.drain(..).zip(&self.live) {
-            if agent.last_updated > Some(found.created_at) {
+            // What only the end of its run ended goes with that end, however late it was told.
+            let went_with_run = live.in_flight == 0
+                && agent.error.as_ref().is_some_and(|error| error.class == WORKFLOW_ENDED);
+            if agent.last_updated > Some(found.created_at) && !went_with_run {
                 view.overall_status = OverallStatus::Processing;
                 for at in [&mut agent.started_at, &mut agent.completed_at] {
                     *at = at.map(|at| at.max(found.created_at));

@@ -60,11 +60,20 @@ struct LocalAgent {
     in_flight: u32,
     failed: bool,
     changes: u64,
+    /// It is an error only because its workflow ended.
+    ended_with_run: bool,
 }
 
 impl Default for LocalAgent {
     fn default() -> Self {
-        Self { state: AgentState::Pending, at: i64::MIN, in_flight: 0, failed: false, changes: 0 }
+        Self {
+            state: AgentState::Pending,
+            at: i64::MIN,
+            in_flight: 0,
+            failed: false,
+            changes: 0,
+            ended_with_run: false,
+        }
     }
 }
 
@@ -308,6 +317,7 @@ impl Model {
             known.state = if known.failed { AgentState::Error } else { AgentState::Success };
             known.failed = false;
             known.at = known.at.max(now);
+            known.ended_with_run = false;
         }
         let finished = local.finish.is_some() || local.learned_finished;
         self.count("calls");
@@ -340,6 +350,7 @@ impl Model {
             known.failed |= state == AgentState::Error;
         } else if ends || !finished {
             known.state = state;
+            known.ended_with_run = false;
         }
         let told = Told { calls: u64::from(ends), ..told };
         let changes = local.changes;
@@ -384,6 +395,7 @@ impl Model {
                 agent.state = AgentState::Error;
                 agent.at = agent.at.max(now);
                 agent.changes += 1;
+                agent.ended_with_run = true;
             }
         }
         self.count("workflows finished");
@@ -641,7 +653,14 @@ impl Model {
                                 .copied()
                                 .unwrap_or(0);
                             // What came after the new run began is of that run.
-                            if agent.in_flight == 0 {
+                            if agent.in_flight > 0 {
+                                continue;
+                            }
+                            // But what only the end of the run before ended goes with it,
+                            // though the end was told, or merged, after the new run began.
+                            if agent.ended_with_run {
+                                *agent = LocalAgent { changes: saved, ..LocalAgent::default() };
+                            } else {
                                 agent.changes = saved + u64::from(agent.at > created);
                             }
                         }
@@ -662,6 +681,9 @@ impl Model {
                             && *at > agent.at
                         {
                             (agent.state, agent.at) = (*state, *at);
+                            // An end that was told here ends what is found in progress, too.
+                            agent.ended_with_run =
+                                *state == AgentState::InProgress && local.finish.is_some();
                         }
                     }
                     if finished && local.finish.is_none() {

@@ -428,7 +428,8 @@ impl Actor {
         let response = service.call(request);
         let now = self.now();
         let run = self.world.model().started(self.process, &self.session, agent, now);
-        let mut call = Call { actor: self, agent, run, told: Told::default(), over: false };
+        let mut call =
+            Call { actor: self, agent, run, told: Told::default(), over: false, if_dropped: true };
         let Ok(response) = timeout(script.patience, response).await else {
             self.world.model().count("cancelled");
             return call.ended(true);
@@ -453,6 +454,9 @@ impl Actor {
             }
         }
         if !call.over {
+            // All of it has passed. A JSON text says itself that it is complete, so whoever
+            // drops it here, before the end of the body, has not given the call up.
+            call.if_dropped = script.fails;
             sleep(Duration::from_millis(rng.u64(..10))).await;
             assert!(body.frame().await.is_none());
             call.ended(script.fails);
@@ -467,6 +471,8 @@ struct Call<'a> {
     run: u64,
     told: Told,
     over: bool,
+    /// Whether it is a failure if it is dropped now.
+    if_dropped: bool,
 }
 
 impl Call<'_> {
@@ -498,7 +504,7 @@ impl Drop for Call<'_> {
         // The future of the call was dropped with everything in it.
         if !self.over {
             self.actor.world.model().count("cancelled");
-            self.ended(true);
+            self.ended(self.if_dropped);
         }
     }
 }

@@ -337,6 +337,31 @@ fn a_lost_first_write_of_a_new_run_is_not_undone_by_the_next() {
 }
 
 #[test]
+fn an_agent_that_the_end_of_a_run_ended_is_not_so_in_the_next_run() {
+    let mut table = Table::default();
+    let mut old = Process::new("old", 0);
+    let slot = old.slot("a");
+    old.ledger.report(slot, AgentReport::new(AgentState::InProgress), at(0));
+    old.save(&mut table, 0);
+
+    let mut new = Process::new("new", 10);
+    new.ledger.begin_new_run(at(10));
+    new.start("a", 11);
+    new.save(&mut table, 11);
+    new.end("a", Outcome::Success, 5, 20);
+    new.save(&mut table, 20);
+
+    // The run before ends, and its agent with it, only after the new run began.
+    old.ledger.finish(Ok(()), at(30));
+    old.save(&mut table, 40);
+
+    let status = table.status();
+    assert_eq!(status.overall_status, OverallStatus::Processing);
+    assert_eq!(status.agent("a").unwrap().state, AgentState::Success);
+    assert_eq!(status.agent("a").unwrap().error, None);
+}
+
+#[test]
 fn a_run_that_another_began_is_not_ended_by_what_is_known_of_the_one_before() {
     let mut table = Table::default();
     let (mut old, mut new) = (Process::new("old", 0), Process::new("new", 0));
