@@ -17,7 +17,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, service_fn};
 use tower_agent_status::status::{AgentReport, AgentState, OverallStatus, TokenUsage};
-use tower_agent_status::{Agent, SessionId, StatusLayer, StatusTracker, Workflow};
+use tower_agent_status::{Agent, SessionId, StatusLayer, StatusTracker, Workflow, WorkflowError};
 
 use crate::faults::{FaultyStore, Gauge};
 use crate::model::{self, Told};
@@ -334,7 +334,11 @@ impl Actor {
         if new_run {
             builder = builder.new_run();
         }
-        let workflow = builder.start().unwrap();
+        // A process that is ending takes nothing on any more.
+        let workflow = match builder.start() {
+            Err(WorkflowError::ShutDown) => return,
+            started => started.unwrap(),
+        };
         let run = self.world.model().opened(self.process, &self.session, new_run);
         let calls = rng.usize(..5);
         for _ in 0..calls {
@@ -380,7 +384,10 @@ impl Actor {
             true => (Ok(()), OverallStatus::Completed),
             false => (Err(&"told to fail" as &dyn std::fmt::Display), OverallStatus::Failed),
         };
-        self.tracker.finalize_status(&self.session, result).unwrap();
+        match self.tracker.finalize_status(&self.session, result) {
+            Err(WorkflowError::ShutDown) => return,
+            told => told.unwrap(),
+        }
         self.world.model().finished(self.process, &self.session, None, status, self.now());
     }
 
@@ -399,7 +406,10 @@ impl Actor {
             told = Told { calls: 0, input: rng.u64(..100), output: rng.u64(..10) };
             report = report.token_usage(TokenUsage::new(told.input, told.output));
         }
-        self.tracker.update_agent_status(&self.session, agent, report).unwrap();
+        match self.tracker.update_agent_status(&self.session, agent, report) {
+            Err(WorkflowError::ShutDown) => return,
+            told => told.unwrap(),
+        }
         self.world.model().reported(self.process, &self.session, agent, state, told, self.now());
     }
 
