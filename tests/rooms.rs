@@ -23,7 +23,11 @@ const ROOMS: [(&str, &[&str], &[&str]); 16] = [
     ("future", &["body", "call"], &["tokio", "tracing"]),
     ("service", &["body", "call", "future", "session"], &["tokio", "tracing"]),
     ("layer", &["agent", "call", "service", "session", "tracker"], &["tokio", "tracing"]),
-    ("reqwest", &["agent", "body", "call", "session", "tracker", "usage"], &["tokio", "tracing"]),
+    (
+        "reqwest",
+        &["agent", "body", "call", "layer", "session", "tracker", "usage"],
+        &["tokio", "tracing"],
+    ),
     ("workflow", &["agent", "session", "status", "tracker"], &["http", "http_body"]),
     ("store", &["status"], &[]),
     ("recorder", &["agent", "status", "store", "tracker"], &["http", "http_body"]),
