@@ -71,7 +71,7 @@ impl Caller {
 /// Marks a request whose call a layer has started: of nested layers of one tracker the
 /// outermost owns the call. Layers of several trackers may be nested in any order.
 #[derive(Clone)]
-struct Owned {
+pub(crate) struct Owned {
     tracker: usize,
     around: Option<Box<Self>>,
 }
