@@ -61,8 +61,6 @@
 //! is given to it is not to have the layer, or each write of the table would be a call
 //! that causes a write.
 
-use std::sync::{Mutex, PoisonError};
-
 use aws_smithy_runtime::client::defaults::default_http_client_plugin_v2;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
@@ -204,21 +202,15 @@ fn answered(call: Call, mut response: HttpResponse) -> HttpResponse {
 
 /// The body, looked at as it passes.
 fn with_answer(body: SdkBody, mut answer: Answer) -> SdkBody {
-    if let Some(whole) = body.bytes() {
-        // In memory already, and as good as read.
-        answer.data(&whole);
+    // A body that can be had again came over no connection: it is whole, and stays as it is.
+    if body.try_clone().is_some() {
+        if let Some(whole) = body.bytes() {
+            answer.data(&whole);
+        }
         answer.end(End::Complete);
         return body;
     }
-    let again = body.try_clone();
-    let looked = SdkBody::from_body_1_x(ChainBody::new(body, answer, |error| &**error));
-    let Some(again) = again else { return looked };
-    // Such a body can be had a second time. That is not the call's any more.
-    let first = Mutex::new(Some(looked));
-    SdkBody::retryable(move || {
-        let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        first.or_else(|| again.try_clone()).unwrap_or_else(SdkBody::taken)
-    })
+    SdkBody::from_body_1_x(ChainBody::new(body, answer, |error| &**error))
 }
 
 fn header_map(headers: &Headers) -> HeaderMap {
