@@ -147,12 +147,17 @@ mod body;
 mod call;
 mod future;
 mod layer;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
+mod observe;
 mod recorder;
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
 mod reqwest;
 mod service;
 mod session;
+mod span;
 pub mod status;
 pub mod store;
 mod tracker;
