@@ -155,7 +155,7 @@ async fn writes_are_counted_and_timed() {
     let recorder = DebuggingRecorder::new();
     let _listening = set_default_local_recorder(&recorder);
     let seen = recorder.snapshotter();
-    let results = [Some(Throttled), Some(Unavailable), None, Some(Permanent)];
+    let results = [None, Some(Throttled), Some(Unavailable), Some(Permanent)];
     let store = Told { results: Mutex::new(results.into()), inner: MemoryStore::new() };
     let tracker = builder(store).start().unwrap();
     let workflow = tracker.workflow(SESSION).start().unwrap();

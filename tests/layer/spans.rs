@@ -222,6 +222,28 @@ async fn a_call_that_is_given_up_is_told_as_cancelled() {
     }
 }
 
+#[tokio::test]
+async fn a_call_that_is_lost_in_a_panic_is_told() {
+    struct Unshown;
+
+    impl fmt::Display for Unshown {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("an error that cannot be shown");
+        }
+    }
+
+    let (spans, _listening) = Spans::listen();
+    let tracker = builder(MemoryStore::new()).start().unwrap();
+    let layer = StatusLayer::new(&tracker, AGENT);
+    let fails = |_| async { Err::<http::Response<String>, _>(Unshown) };
+    let service = ServiceBuilder::new().layer(layer).service_fn(fails);
+    let call = tokio::spawn(async { service.oneshot(request()).await.is_ok() });
+    assert!(call.await.unwrap_err().is_panic());
+    let call = spans.call();
+    assert!(call.is_closed);
+    assert_eq!(call.fields["error.type"], "panic");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_not_tracked_has_no_span_and_nested_layers_have_one() {
     let (spans, _listening) = Spans::listen();
