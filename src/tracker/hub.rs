@@ -1,101 +1,24 @@
-//! [`StatusTracker`]: the newest state of every session, in memory.
-//!
-//! This is the only state that the request path and the recorder share. The request path
-//! locks one session for the time of a few assignments; a session that changed is put on
-//! the dirty list under that same lock, once, and stays the recorder's until it is saved.
+//! [`Hub`]: what the request path and the recorder share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
-use tokio::time::Instant;
+use tokio::sync::Notify;
 
+use super::{Clock, Order, Session, Tracked, Unsaved};
 use crate::agent::{Agent, InvalidName, check_name};
 use crate::session::SessionId;
-use crate::status::{
-    AgentReport, CallError, ErrorMessage, Ledger, Outcome, Timestamp, TokenDelta, TokenUsage,
-    Value, WorkflowStatus,
-};
-
-/// Knows the newest state of every session, and has it saved.
-///
-/// A clone is the same tracker. Layers and workflows hold one; when the last is gone the
-/// recorder makes one more try to save what is not saved, and ends. A process that is
-/// about to end should rather call [`shutdown`](Self::shutdown), which waits and says
-/// what could not be saved.
-#[derive(Clone)]
-pub struct StatusTracker {
-    handle: Arc<Handle>,
-}
-
-/// Tells the recorder when the last tracker is gone.
-struct Handle {
-    hub: Arc<Hub>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.hub.order(Order::LastTry);
-    }
-}
-
-impl StatusTracker {
-    pub(crate) fn new(hub: Arc<Hub>) -> Self {
-        Self { handle: Arc::new(Handle { hub }) }
-    }
-
-    pub(crate) fn hub(&self) -> &Arc<Hub> {
-        &self.handle.hub
-    }
-
-    /// How many calls, workflows and changes were not recorded, because too many sessions were live or unsaved,
-    /// or because the tracker was shut down. The first of them is logged.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.hub().lost.load(Ordering::Relaxed)
-    }
-
-    /// The newest state of a session that is live in this process, whether saved yet or
-    /// not; `None` if this process has nothing to do with it (any more).
-    #[must_use]
-    pub fn status(&self, session_id: &str) -> Option<WorkflowStatus> {
-        let session = self.hub().lock_sessions().get(session_id).cloned()?;
-        Some(session.lock().ledger.view().clone())
-    }
-}
-
-impl fmt::Debug for StatusTracker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StatusTracker").field("writer", &self.hub().writer).finish_non_exhaustive()
-    }
-}
+use crate::status::{ErrorMessage, Ledger, Timestamp};
 
 /// How a tracker keeps its sessions.
 #[derive(Clone)]
 pub(crate) struct Limits {
     pub(crate) max_sessions: usize,
     pub(crate) clock: Clock,
-}
-
-/// Where the time of day comes from.
-#[derive(Clone)]
-pub(crate) enum Clock {
-    System,
-    Given(Arc<dyn Fn() -> SystemTime + Send + Sync>),
-}
-
-impl Clock {
-    pub(crate) fn now(&self) -> Timestamp {
-        match self {
-            Self::System => SystemTime::now(),
-            Self::Given(clock) => clock(),
-        }
-        .into()
-    }
 }
 
 type Reserves = dyn Fn(&str) -> bool + Send + Sync;
@@ -119,7 +42,7 @@ pub(crate) struct Hub {
     /// The recorder has ended: nothing is saved any more.
     closed: AtomicBool,
     said: Said,
-    lost: AtomicU64,
+    pub(super) lost: AtomicU64,
     /// The number of the last write.
     last_seq: AtomicU64,
 }
@@ -131,26 +54,6 @@ struct Said {
     full: AtomicBool,
     closed: AtomicBool,
     invalid_session: AtomicBool,
-}
-
-/// What the recorder is asked for, and where the answer goes.
-pub(crate) enum Order {
-    /// Try once to save everything there is.
-    Flush(oneshot::Sender<Vec<Unsaved>>),
-    /// Try to save everything until the deadline, then end.
-    Shutdown { deadline: Instant, reply: oneshot::Sender<Vec<Unsaved>> },
-    /// All handles are gone: try once to save everything, then end.
-    LastTry,
-}
-
-/// A session whose newest state is not in the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Unsaved {
-    /// The session.
-    pub session_id: SessionId,
-    /// Why it could not be saved; `None` if there was no time to try.
-    pub error: Option<ErrorMessage>,
 }
 
 impl Hub {
@@ -233,12 +136,12 @@ impl Hub {
     /// for one more.
     pub(crate) fn session(self: &Arc<Self>, id: &SessionId) -> Option<Tracked> {
         if self.is_closed() {
-            self.lose("the tracker was shut down", &self.said.closed, id);
+            self.lose_after_the_end(id);
             return None;
         }
         let mut sessions = self.lock_sessions();
         if let Some(session) = sessions.get(id) {
-            return Some(Tracked { hub: Arc::clone(self), session: Arc::clone(session) });
+            return Some(Tracked::new(self, session));
         }
         if sessions.len() >= self.limits.max_sessions {
             drop(sessions);
@@ -249,10 +152,9 @@ impl Hub {
         for agent in self.declared() {
             ledger.slot(agent.shared_name(), agent.activities());
         }
-        let state = Mutex::new(State { ledger, queued: false, progressed: false, open: 0 });
-        let session = Arc::new(Session { id: id.clone(), state });
+        let session = Arc::new(Session::new(id.clone(), ledger));
         sessions.insert(id.clone(), Arc::clone(&session));
-        Some(Tracked { hub: Arc::clone(self), session })
+        Some(Tracked::new(self, &session))
     }
 
     pub(crate) fn order(&self, order: Order) {
@@ -264,20 +166,25 @@ impl Hub {
         }
     }
 
-    fn lock_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
+    pub(super) fn lock_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_dirty(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
+    pub(super) fn lock_dirty(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
         self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_progressed(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
+    pub(super) fn lock_progressed(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
         self.progressed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_orders(&self) -> MutexGuard<'_, Vec<Order>> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a change that came after the recorder had ended.
+    pub(super) fn lose_after_the_end(&self, id: &SessionId) {
+        self.lose("the tracker was shut down", &self.said.closed, id);
     }
 
     fn lose(&self, why: &str, said: &AtomicBool, id: &SessionId) {
@@ -383,8 +290,7 @@ impl Hub {
 
     /// Renews the sessions that are alive and have been silent for so long.
     pub(crate) fn heartbeat(self: &Arc<Self>, session: &Arc<Session>, silent: Duration) {
-        let tracked = Tracked { hub: Arc::clone(self), session: Arc::clone(session) };
-        tracked.change(|state, now| {
+        Tracked::new(self, session).change(|state, now| {
             let alive = state.open > 0 || state.ledger.has_calls_in_flight();
             let since = now.since(state.ledger.view().last_updated);
             alive && since >= silent && state.ledger.heartbeat(now)
@@ -400,199 +306,5 @@ impl Hub {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
-    }
-}
-
-/// One session in memory.
-pub(crate) struct Session {
-    pub(crate) id: SessionId,
-    state: Mutex<State>,
-}
-
-pub(crate) struct State {
-    pub(crate) ledger: Ledger,
-    /// The session is on the dirty list or in the recorder's hands.
-    pub(crate) queued: bool,
-    /// The session is on the list of those that have used tokens.
-    progressed: bool,
-    /// How many workflows are open.
-    open: usize,
-}
-
-impl Session {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        // A ledger is never left half-changed: its methods do not panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A session, and the hub that has its changes saved.
-#[derive(Clone)]
-pub(crate) struct Tracked {
-    hub: Arc<Hub>,
-    session: Arc<Session>,
-}
-
-impl Tracked {
-    pub(crate) fn id(&self) -> &SessionId {
-        &self.session.id
-    }
-
-    pub(crate) fn status(&self) -> WorkflowStatus {
-        self.session.lock().ledger.view().clone()
-    }
-
-    /// Changes the session, and has it saved if `change` says that there is something
-    /// to save. The mark is set under the lock that covered the change.
-    fn change(&self, change: impl FnOnce(&mut State, Timestamp) -> bool) -> bool {
-        let now = self.hub.now();
-        let mut state = self.session.lock();
-        let changed = change(&mut state, now);
-        if changed && !state.queued {
-            state.queued = true;
-            let mut dirty = self.hub.lock_dirty();
-            dirty.push(Arc::clone(&self.session));
-            let first = dirty.len() == 1;
-            drop(dirty);
-            drop(state);
-            // The recorder takes the whole list, so the first entry wakes it for all.
-            if first {
-                self.hub.wake.notify_one();
-            }
-            if self.hub.is_closed() {
-                let why = "the tracker was shut down";
-                self.hub.lose(why, &self.hub.said.closed, &self.session.id);
-            }
-        }
-        changed
-    }
-
-    /// A call in flight has used tokens. That alone is worth a write now and then only;
-    /// whatever else changes takes it along.
-    fn progressed(&self, slot: usize, run: u64, tokens: TokenDelta) {
-        let now = self.hub.now();
-        let mut state = self.session.lock();
-        if state.ledger.run() != run {
-            return;
-        }
-        state.ledger.progressed(slot, tokens, now);
-        if !state.queued && !state.progressed {
-            state.progressed = true;
-            let mut progressed = self.hub.lock_progressed();
-            progressed.push(Arc::clone(&self.session));
-            let first = progressed.len() == 1;
-            drop(progressed);
-            drop(state);
-            if first {
-                self.hub.wake.notify_one();
-            }
-        }
-    }
-
-    /// A workflow is opened on this session; the run it belongs to.
-    pub(crate) fn open(
-        &self,
-        correlation_id: Option<String>,
-        attributes: BTreeMap<String, Value>,
-        new_run: bool,
-    ) -> u64 {
-        let mut run = 0;
-        self.change(|state, now| {
-            state.open += 1;
-            if new_run {
-                state.ledger.begin_new_run(now);
-            }
-            state.ledger.describe(correlation_id, attributes, now);
-            run = state.ledger.run();
-            true
-        });
-        run
-    }
-
-    /// A workflow on this session is closed, finished or not.
-    pub(crate) fn close(&self) {
-        let mut state = self.session.lock();
-        state.open = state.open.saturating_sub(1);
-    }
-
-    /// The workflow ends, if the run is the one that ends; `None` is whichever it is.
-    pub(crate) fn finish(&self, run: Option<u64>, result: Result<(), ErrorMessage>) {
-        self.change(|state, now| {
-            run.is_none_or(|run| run == state.ledger.run()) && state.ledger.finish(result, now)
-        });
-    }
-
-    /// Sets the state of an agent whose calls pass through no layer.
-    pub(crate) fn report(&self, agent: &Agent, report: AgentReport) {
-        self.change(|state, now| {
-            let slot = state.ledger.slot(agent.shared_name(), agent.activities());
-            state.ledger.report(slot, report, now);
-            true
-        });
-    }
-
-    /// A call of an agent starts.
-    pub(crate) fn start_call(self, agent: &Agent, tracker: &StatusTracker) -> TrackedCall {
-        let (mut slot, mut run) = (0, 0);
-        self.change(|state, now| {
-            slot = state.ledger.slot(agent.shared_name(), agent.activities());
-            run = state.ledger.run();
-            state.ledger.started(slot, now)
-        });
-        let told = TokenUsage::default();
-        TrackedCall { has_ended: false, _tracker: tracker.clone(), tracked: self, slot, run, told }
-    }
-}
-
-/// One call in flight. Who holds it [ends](Self::end) it; dropped, as by a panic in
-/// between, it ends as well.
-pub(crate) struct TrackedCall {
-    has_ended: bool,
-    /// Keeps the recorder at work until the call is told.
-    _tracker: StatusTracker,
-    tracked: Tracked,
-    slot: usize,
-    /// The run in which it began. Once another has begun, nothing is told any more.
-    run: u64,
-    /// The usage that the tracker knows of.
-    told: TokenUsage,
-}
-
-impl TrackedCall {
-    /// The tokens used so far.
-    pub(crate) fn progress(&mut self, usage: &TokenUsage) {
-        if *usage == self.told {
-            return;
-        }
-        let tokens = usage.since(&self.told);
-        self.told = *usage;
-        self.tracked.progressed(self.slot, self.run, tokens);
-    }
-
-    /// The call has ended; `usage` is all it used.
-    pub(crate) fn end(mut self, outcome: Outcome, usage: Option<TokenUsage>) {
-        self.end_now(outcome, usage);
-    }
-
-    fn end_now(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
-        self.has_ended = true;
-        // Usage that is no longer known at the end was told, and was paid for.
-        let tokens = usage.unwrap_or(self.told).since(&self.told);
-        self.tracked.change(|state, now| {
-            let is_current = state.ledger.run() == self.run;
-            if is_current {
-                state.ledger.ended(self.slot, outcome, tokens, now);
-            }
-            is_current
-        });
-    }
-}
-
-impl Drop for TrackedCall {
-    fn drop(&mut self) {
-        if !self.has_ended {
-            let error = CallError::new("panic", "the call was lost in a panic");
-            self.end_now(Outcome::Error(error), None);
-        }
     }
 }
