@@ -1,4 +1,4 @@
-//! Metrics of calls and of the recorder, through the [`metrics`](::metrics) facade.
+//! Metrics of calls and of the recorder, through the `metrics` facade.
 //!
 //! | name | kind | unit | labels | what |
 //! | --- | --- | --- | --- | --- |

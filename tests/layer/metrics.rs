@@ -202,7 +202,9 @@ async fn what_is_lost_is_counted_by_reason() {
 
 /// Hears descriptions: name, kind, unit and text.
 #[derive(Default)]
-struct Described(Mutex<Vec<(String, &'static str, Option<Unit>, String)>>);
+struct Described(Mutex<Vec<Description>>);
+
+type Description = (String, &'static str, Option<Unit>, String);
 
 impl Described {
     fn hear(&self, name: KeyName, kind: &'static str, unit: Option<Unit>, text: SharedString) {
