@@ -150,9 +150,12 @@ struct StatusConnector {
 impl HttpConnector for StatusConnector {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let Some(call) = start(&self.caller, &mut request) else { return self.inner.call(request) };
-        let response = self.inner.call(request);
+        let response = {
+            let _entered = call.enter();
+            self.inner.call(request)
+        };
         HttpConnectorFuture::new(async move {
-            match response.await {
+            match call.around(response).await {
                 Ok(response) => Ok(answered(call, response)),
                 Err(error) => {
                     call.failed(&Chain(&error));

@@ -93,7 +93,7 @@ impl Middleware for StatusMiddleware {
             return next.run(request, extensions).await;
         };
         let marked = Marked::new(&self.caller, extensions);
-        let result = next.run(request, marked.extensions).await;
+        let result = call.around(next.run(request, marked.extensions)).await;
         drop(marked);
         answered(call, result)
     }
@@ -147,7 +147,11 @@ where
             self.caller.mark(&mut extensions);
             request = with_extensions(request, extensions);
         }
-        ReqwestResponseFuture { inner: self.inner.call(request), call }
+        let inner = {
+            let _entered = call.as_ref().map(Call::enter);
+            self.inner.call(request)
+        };
+        ReqwestResponseFuture { inner, call }
     }
 }
 
@@ -170,7 +174,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = ready!(this.inner.poll(cx));
+        let result = {
+            let _entered = this.call.as_ref().map(Call::enter);
+            ready!(this.inner.poll(cx))
+        };
         Poll::Ready(match this.call.take() {
             Some(call) => answered(call, result),
             None => result,
