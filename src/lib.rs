@@ -116,6 +116,21 @@
 //! - Inside a decompression layer the body is still compressed; the feature
 //!   `decompression` reads it all the same.
 //!
+//! # In other clients
+//!
+//! One layer goes into every kind of client, with the same meaning in each. What
+//! [`StatusLayer`] wraps, by tower's `ServiceBuilder` or by [`Layer::layer`], stays what it is:
+//!
+//! | around | it is | feature |
+//! | --- | --- | --- |
+//! | a service of `http::Request`, such as hyper-util's client | a service; the body is a [`StatusBody`] | |
+//! | a service of `reqwest::Request`, such as `reqwest::Client` | a service; the answer is a `reqwest::Response` | `reqwest` |
+//! | an HTTP client of the AWS SDK | an HTTP client, for the `http_client` of an SDK client's configuration; see [`aws`] | `aws` |
+//!
+//! A client of reqwest-middleware takes a [`StatusMiddleware`], which is made from a layer.
+//! Its requests carry a [`SessionId`] by `.with_extension(session_id)`, and a client's all by
+//! `.with_init(Extension(session_id))`; those of the SDK by `.customize().mutate_request(…)`.
+//!
 //! # What is stored
 //!
 //! One item for each session; [`status::schema`] names its attributes. Error messages are
@@ -158,7 +173,8 @@
 //! | --- | --- | --- |
 //! | `dynamodb` | yes | [`store::DynamoDbStore`], through the AWS SDK |
 //! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies |
-//! | `reqwest` | | [`StatusMiddleware`] for reqwest-middleware clients |
+//! | `reqwest` | | the layer in clients of reqwest and reqwest-middleware ([`StatusMiddleware`]) |
+//! | `aws` | | the layer in clients of the AWS SDK, such as Bedrock's and AgentCore's ([`aws`]) |
 //! | `cli` | | the command `tower-agent-status inspect` |
 //! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page |
 //! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file |
