@@ -12,9 +12,9 @@ use http::{Extensions, HeaderMap, StatusCode};
 
 use crate::agent::{Agent, InvalidName};
 use crate::session::{RequestHead, SessionSource};
-use crate::status::{CallError, Outcome};
+use crate::status::{CallError, Outcome, TokenUsage};
 use crate::tracker::{StatusTracker, TrackedCall};
-use crate::usage::{End, Head, PathHint, Progress, UsageReader};
+use crate::usage::{End, Head, PathHint, Progress, Reading, UsageReader};
 
 /// Whose calls a client makes: what every kind of client stack needs to start one.
 #[derive(Clone, Debug)]
@@ -92,11 +92,7 @@ pub(crate) struct Call {
 impl Call {
     /// The head of the response has arrived.
     pub(crate) fn answered(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Answer> {
-        let tracked = self.tracked.take()?;
-        let header = |name: &str| headers.get(name)?.to_str().ok();
-        let status = status.as_u16();
-        let reader = UsageReader::new(&Head { status, path: self.path, header: &header });
-        Some(Answer { open: Some(Open { tracked, reader }) })
+        Some(Answer::new(self.tracked.take()?, status, headers, self.path))
     }
 
     /// The call failed before there was a response.
@@ -120,18 +116,48 @@ impl Drop for Call {
     }
 }
 
-/// A call whose response is being read.
-pub(crate) struct Answer {
-    /// Gone once the outcome is told; what comes after it changes nothing.
-    open: Option<Open>,
+/// To whom it is told what an answer says.
+pub(crate) trait Told {
+    /// Whether the answer is over at its own end marker, whatever comes after it.
+    const ENDS_AT_MARKER: bool;
+
+    /// The tokens used so far.
+    fn progress(&mut self, usage: &TokenUsage);
+
+    /// The answer has ended.
+    fn end(self, reading: Reading);
 }
 
-struct Open {
-    tracked: TrackedCall,
+impl Told for TrackedCall {
+    const ENDS_AT_MARKER: bool = true;
+
+    fn progress(&mut self, usage: &TokenUsage) {
+        self.progress(usage);
+    }
+
+    fn end(self, reading: Reading) {
+        self.end(reading.outcome, reading.usage);
+    }
+}
+
+/// A response that is being read: that of a call, or one that a server gives.
+pub(crate) struct Answer<T: Told = TrackedCall> {
+    /// Gone once the outcome is told; what comes after it changes nothing.
+    open: Option<Open<T>>,
+}
+
+struct Open<T> {
+    told: T,
     reader: UsageReader,
 }
 
-impl Answer {
+impl<T: Told> Answer<T> {
+    pub(crate) fn new(told: T, status: StatusCode, headers: &HeaderMap, path: PathHint) -> Self {
+        let header = |name: &str| headers.get(name)?.to_str().ok();
+        let reader = UsageReader::new(&Head { status: status.as_u16(), path, header: &header });
+        Self { open: Some(Open { told, reader }) }
+    }
+
     /// Whether the outcome is told.
     pub(crate) fn is_over(&self) -> bool {
         self.open.is_none()
@@ -142,30 +168,29 @@ impl Answer {
         let Some(open) = &mut self.open else { return };
         let mut progress = Progress::More;
         let shown = for_each_slice(data, |slice| {
-            if progress == Progress::More {
+            if progress == Progress::More || !T::ENDS_AT_MARKER {
                 progress = open.reader.feed(slice);
             }
         });
         if shown < data.remaining() {
             open.reader.skip_rest();
         }
-        if progress == Progress::Ended {
+        if progress == Progress::Ended && T::ENDS_AT_MARKER {
             self.end(End::Complete);
         } else if let Some(usage) = open.reader.usage() {
-            open.tracked.progress(&usage);
+            open.told.progress(&usage);
         }
     }
 
     /// The body has ended.
     pub(crate) fn end(&mut self, end: End<'_>) {
-        if let Some(Open { tracked, mut reader }) = self.open.take() {
-            let reading = reader.finish(end);
-            tracked.end(reading.outcome, reading.usage);
+        if let Some(Open { told, mut reader }) = self.open.take() {
+            told.end(reader.finish(end));
         }
     }
 }
 
-impl Drop for Answer {
+impl<T: Told> Drop for Answer<T> {
     fn drop(&mut self) {
         self.end(End::Dropped);
     }

@@ -151,6 +151,7 @@ mod recorder;
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
 mod reqwest;
+pub mod server;
 mod service;
 mod session;
 pub mod status;
@@ -167,6 +168,7 @@ pub use body::StatusBody;
 pub use future::ResponseFuture;
 pub use layer::StatusLayer;
 pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
+pub use server::WorkflowLayer;
 pub use service::Status;
 pub use session::{InvalidSessionId, RequestHead, SessionId};
 pub use tracker::{StatusTracker, Unsaved};

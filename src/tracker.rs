@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -15,7 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::agent::{Agent, InvalidName, check_name};
-use crate::session::SessionId;
+use crate::session::{SessionId, random_digits};
 use crate::status::{
     AgentReport, CallError, ErrorMessage, Ledger, Outcome, Timestamp, TokenDelta, TokenUsage,
     Value, WorkflowStatus,
@@ -131,6 +130,7 @@ struct Said {
     full: AtomicBool,
     closed: AtomicBool,
     invalid_session: AtomicBool,
+    undescribed: AtomicBool,
 }
 
 /// What the recorder is asked for, and where the answer goes.
@@ -155,10 +155,8 @@ pub struct Unsaved {
 
 impl Hub {
     pub(crate) fn new(limits: Limits, reserves: Box<Reserves>) -> Self {
-        // The standard library seeds this from the operating system's randomness.
-        let random = || RandomState::new().hash_one(0_u8);
         Self {
-            writer: format!("{:016x}{:016x}", random(), random()),
+            writer: random_digits(),
             limits,
             reserves,
             agents: RwLock::default(),
@@ -293,6 +291,13 @@ impl Hub {
     pub(crate) fn warn_of_invalid_session(&self, error: &dyn fmt::Display) {
         if !self.said.invalid_session.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "call not tracked; further ones are not logged");
+        }
+    }
+
+    /// Says once that something a request tells of its workflow cannot be kept.
+    pub(crate) fn warn_of_undescribed_workflow(&self, error: &dyn fmt::Display) {
+        if !self.said.undescribed.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "left out of the workflow; further ones are not logged");
         }
     }
 
@@ -507,6 +512,22 @@ impl Tracked {
             true
         });
         run
+    }
+
+    /// More is known of a workflow of that run.
+    pub(crate) fn describe(
+        &self,
+        run: u64,
+        correlation_id: Option<String>,
+        attributes: BTreeMap<String, Value>,
+    ) {
+        self.change(|state, now| {
+            let is_current = run == state.ledger.run();
+            if is_current {
+                state.ledger.describe(correlation_id, attributes, now);
+            }
+            is_current
+        });
     }
 
     /// A workflow on this session is closed, finished or not.
