@@ -156,6 +156,7 @@ mod service;
 mod session;
 pub mod status;
 pub mod store;
+pub mod testing;
 mod tracker;
 pub mod usage;
 mod workflow;
