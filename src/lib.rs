@@ -137,6 +137,7 @@
 //! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies |
 //! | `reqwest` | | [`StatusMiddleware`] for reqwest-middleware clients |
 //! | `cli` | | the command `tower-agent-status inspect` |
+//! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page |
 //! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file |
 //!
 //! Without default features no AWS crate, no SQLite and no decoder is compiled.
@@ -147,6 +148,9 @@ mod body;
 mod call;
 mod future;
 mod layer;
+#[cfg(feature = "portal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "portal")))]
+pub mod portal;
 mod recorder;
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
