@@ -6,7 +6,9 @@ use crate::status::{Activities, schema};
 
 /// A named step of a workflow.
 ///
-/// Its name is an attribute of the table's items; readers look for it there.
+/// Its name is an attribute of the table's items; readers look for it there. As an
+/// extension of a request it says whose call that is, where
+/// [one client calls many agents](crate::StatusLayer::per_request).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
     name: Arc<str>,

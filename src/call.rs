@@ -10,9 +10,11 @@ use std::sync::Arc;
 use bytes::Buf;
 use http::{Extensions, HeaderMap, StatusCode};
 
-use crate::agent::{Agent, InvalidName};
+use crate::agent::InvalidName;
+use crate::choice::AgentChoice;
 use crate::session::{RequestHead, SessionSource};
 use crate::status::{CallError, Outcome, TokenUsage};
+use crate::target::Target;
 use crate::tracker::{StatusTracker, TrackedCall};
 use crate::usage::{End, Head, PathHint, Progress, Reading, UsageReader};
 
@@ -20,18 +22,42 @@ use crate::usage::{End, Head, PathHint, Progress, Reading, UsageReader};
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     tracker: StatusTracker,
-    agent: Arc<Agent>,
+    agents: Arc<AgentChoice>,
     /// Where to look when neither the request's extensions nor a scope name a session.
     pub(crate) source: SessionSource,
 }
 
 impl Caller {
-    pub(crate) fn new(tracker: &StatusTracker, agent: &str) -> Result<Self, InvalidName> {
-        let agent = tracker.hub().agent(agent)?;
-        Ok(Self { tracker: tracker.clone(), agent, source: SessionSource::default() })
+    /// The caller of the agents that its requests name.
+    pub(crate) fn new(tracker: &StatusTracker) -> Self {
+        let (agents, source) = (Arc::default(), SessionSource::default());
+        Self { tracker: tracker.clone(), agents, source }
     }
 
-    /// A call starts, if its request names a session and no layer around has started it.
+    /// Makes this the agent of requests that name none.
+    pub(crate) fn set_agent(&mut self, agent: &str) -> Result<(), InvalidName> {
+        let agent = self.tracker.hub().agent(agent)?;
+        Arc::make_mut(&mut self.agents).default = Some(agent);
+        Ok(())
+    }
+
+    /// Makes this the agent of requests that go there.
+    pub(crate) fn add_rule(&mut self, target: Target, agent: &str) -> Result<(), InvalidName> {
+        let agent = self.tracker.hub().agent(agent)?;
+        Arc::make_mut(&mut self.agents).rules.push((target, agent));
+        Ok(())
+    }
+
+    /// Has the head of a request name its agent.
+    pub(crate) fn set_agent_from(
+        &mut self,
+        from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
+    ) {
+        Arc::make_mut(&mut self.agents).from = Some(Arc::new(from));
+    }
+
+    /// A call starts, if its request names a session and an agent, and no layer around has
+    /// started it.
     /// The request of a call that starts is to be [marked](Self::mark).
     pub(crate) fn start(&self, request: RequestHead<'_>) -> Option<Call> {
         let hub = self.tracker.hub();
@@ -45,7 +71,14 @@ impl Caller {
                 return None;
             }
         };
-        let tracked = hub.session(&session)?.start_call(&self.agent, &self.tracker);
+        let agent = match self.agents.choose(hub, request) {
+            Ok(agent) => agent?,
+            Err(error) => {
+                hub.warn_of_invalid_agent(&error);
+                return None;
+            }
+        };
+        let tracked = hub.session(&session)?.start_call(&agent, &self.tracker);
         Some(Call { tracked: Some(tracked), path: PathHint::new(request.path) })
     }
 

@@ -146,6 +146,7 @@
 mod agent;
 mod body;
 mod call;
+mod choice;
 mod future;
 mod layer;
 #[cfg(feature = "portal")]
@@ -160,6 +161,7 @@ mod service;
 mod session;
 pub mod status;
 pub mod store;
+mod target;
 pub mod testing;
 mod tracker;
 pub mod usage;
@@ -176,6 +178,7 @@ pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
 pub use server::WorkflowLayer;
 pub use service::Status;
 pub use session::{InvalidSessionId, RequestHead, SessionId};
+pub use target::Target;
 pub use tracker::{StatusTracker, Unsaved};
 pub use workflow::{Workflow, WorkflowBuilder, WorkflowError};
 

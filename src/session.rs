@@ -191,7 +191,7 @@ tokio::task_local! {
     static SCOPE: Option<SessionId>;
 }
 
-/// A request without its body, for closures that tell its session.
+/// A request without its body, for closures that tell its session or its agent.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RequestHead<'a> {
@@ -199,6 +199,8 @@ pub struct RequestHead<'a> {
     pub method: &'a Method,
     /// The host of the request's URI, where it names one.
     pub host: Option<&'a str>,
+    /// The port of the request's URI, where it names one.
+    pub port: Option<u16>,
     /// The path of the request's URI, without the query.
     pub path: &'a str,
     /// The request's headers.
@@ -213,6 +215,7 @@ impl<'a> RequestHead<'a> {
         Self {
             method: request.method(),
             host: request.uri().host(),
+            port: request.uri().port_u16(),
             path: request.uri().path(),
             headers: request.headers(),
             extensions: request.extensions(),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::agent::InvalidName;
+use crate::agent::{Agent, InvalidName};
 use crate::session::{InvalidSessionId, SessionId};
 use crate::status::{AgentReport, ErrorMessage, Value, WorkflowStatus};
 use crate::tracker::{StatusTracker, Tracked};
@@ -70,7 +70,7 @@ impl StatusTracker {
         report: AgentReport,
     ) -> Result<(), WorkflowError> {
         let session_id = SessionId::new(session_id)?;
-        let agent = self.hub().reported_agent(agent)?;
+        let agent = self.hub().named_agent(&Agent::new(agent))?;
         self.tracked(&session_id)?.report(&agent, report);
         Ok(())
     }

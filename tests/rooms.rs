@@ -18,11 +18,21 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("agent", &["status"], &["http", "tokio", "tracing"]),
     ("session", &[], &["tracing"]),
     ("tracker", &["agent", "session", "status"], &["http", "http_body"]),
-    ("call", &["agent", "session", "status", "tracker", "usage"], &["http_body", "tokio"]),
+    ("target", &["session"], &["tokio", "tracing"]),
+    (
+        "choice",
+        &["agent", "session", "target", "tracker"],
+        &["http", "http_body", "tokio", "tracing"],
+    ),
+    (
+        "call",
+        &["agent", "choice", "session", "status", "target", "tracker", "usage"],
+        &["http_body", "tokio"],
+    ),
     ("body", &["call", "usage"], &["tokio", "tracing"]),
     ("future", &["body", "call"], &["tokio", "tracing"]),
     ("service", &["body", "call", "future", "session"], &["tokio", "tracing"]),
-    ("layer", &["agent", "call", "service", "session", "tracker"], &["tokio", "tracing"]),
+    ("layer", &["agent", "call", "service", "session", "target", "tracker"], &["tokio", "tracing"]),
     (
         "reqwest",
         &["agent", "body", "call", "layer", "session", "tracker", "usage"],

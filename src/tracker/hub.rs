@@ -54,6 +54,7 @@ struct Said {
     closed: AtomicBool,
     invalid_session: AtomicBool,
     undescribed: AtomicBool,
+    invalid_agent: AtomicBool,
 }
 
 impl Hub {
@@ -93,20 +94,26 @@ impl Hub {
 
     /// The agent of that name; an unknown one is made known.
     pub(crate) fn agent(&self, name: &str) -> Result<Arc<Agent>, InvalidName> {
-        let known = self.declared().into_iter().find(|known| known.name() == name);
-        match known.map_or_else(|| self.declare(Agent::new(name)), Ok) {
+        match self.known(name).map_or_else(|| self.declare(Agent::new(name)), Ok) {
             // Another thread was faster.
             Err(InvalidName::Twice(_)) => self.agent(name),
             agent => agent,
         }
     }
 
-    /// The agent of that name, for a report by hand; an unknown one is not made known to
-    /// other sessions, since such names may be of any number.
-    pub(crate) fn reported_agent(&self, name: &str) -> Result<Arc<Agent>, InvalidName> {
-        self.check_name(name)?;
-        let known = self.declared().into_iter().find(|known| known.name() == name);
-        Ok(known.unwrap_or_else(|| Arc::new(Agent::new(name))))
+    /// The agent as it is known, or else as a request or a report names it. Such a one is
+    /// not made known to other sessions, since there may be any number of them.
+    pub(crate) fn named_agent(&self, agent: &Agent) -> Result<Arc<Agent>, InvalidName> {
+        if let Some(known) = self.known(agent.name()) {
+            return Ok(known);
+        }
+        self.check_name(agent.name())?;
+        Ok(Arc::new(agent.clone()))
+    }
+
+    fn known(&self, name: &str) -> Option<Arc<Agent>> {
+        let agents = self.agents.read().unwrap_or_else(PoisonError::into_inner);
+        agents.iter().find(|known| known.name() == name).cloned()
     }
 
     fn declared(&self) -> Vec<Arc<Agent>> {
@@ -124,7 +131,7 @@ impl Hub {
     /// Whether an attribute of a workflow may have this name.
     pub(crate) fn check_attribute(&self, name: &str) -> Result<(), InvalidName> {
         self.check_name(name)?;
-        if self.declared().iter().any(|agent| agent.name() == name) {
+        if self.known(name).is_some() {
             return Err(InvalidName::Twice(name.to_owned()));
         }
         Ok(())
@@ -198,6 +205,13 @@ impl Hub {
     pub(crate) fn warn_of_invalid_session(&self, error: &dyn fmt::Display) {
         if !self.said.invalid_session.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "call not tracked; further ones are not logged");
+        }
+    }
+
+    /// Says once that a request named an agent that cannot be.
+    pub(crate) fn warn_of_invalid_agent(&self, error: &dyn fmt::Display) {
+        if !self.said.invalid_agent.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "agent not tracked; further ones are not logged");
         }
     }
 
