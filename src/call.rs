@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use bytes::Buf;
 use http::{Extensions, HeaderMap, StatusCode};
+use tracing::span::Entered;
 
 use crate::agent::InvalidName;
 use crate::choice::AgentChoice;
+use crate::observe::Observer;
 use crate::session::{RequestHead, SessionSource};
 use crate::status::{CallError, Outcome, TokenUsage};
 use crate::target::Target;
@@ -78,8 +80,11 @@ impl Caller {
                 return None;
             }
         };
-        let tracked = hub.session(&session)?.start_call(&agent, &self.tracker);
-        Some(Call { tracked: Some(tracked), path: PathHint::new(request.path) })
+        let tracked = hub.session(&session)?;
+        let observer = Observer::new(request, &agent, &session);
+        let tracked = tracked.start_call(&agent, &self.tracker);
+        let open = Some(Observed { tracked, observer });
+        Some(Call { open, path: PathHint::new(request.path) })
     }
 
     /// Marks a request, so that no layer further in starts its call again.
@@ -118,33 +123,51 @@ impl Owned {
 /// A call that waits for the head of its response.
 pub(crate) struct Call {
     /// Taken by whichever step comes first.
-    tracked: Option<TrackedCall>,
+    open: Option<Observed>,
     path: PathHint,
 }
 
 impl Call {
+    /// Makes what happens until the guard is dropped part of the call's span.
+    pub(crate) fn enter(&self) -> Option<Entered<'_>> {
+        self.open.as_ref().map(|open| open.observer.enter())
+    }
+
+    /// Runs a future as part of the call's span.
+    #[cfg(feature = "reqwest")]
+    pub(crate) async fn around<F: Future>(&self, future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|cx| {
+            let _entered = self.enter();
+            future.as_mut().poll(cx)
+        })
+        .await
+    }
+
     /// The head of the response has arrived.
     pub(crate) fn answered(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Answer> {
-        Some(Answer::new(self.tracked.take()?, status, headers, self.path))
+        let observed = self.open.take()?;
+        observed.observer.answered(status.as_u16());
+        Some(Answer::new(observed, status, headers, self.path))
     }
 
     /// The call failed before there was a response.
     pub(crate) fn failed(mut self, error: &dyn Display) {
-        if let Some(tracked) = self.tracked.take() {
-            tracked.end(Outcome::Error(CallError::transport(error)), None);
+        if let Some(observed) = self.open.take() {
+            observed.end(Outcome::Error(CallError::transport(error)), None);
         }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Some(tracked) = self.tracked.take() {
+        if let Some(observed) = self.open.take() {
             let error = if std::thread::panicking() {
                 CallError::new("panic", "the call panicked")
             } else {
                 CallError::new("cancelled", "the caller gave up before the agent answered")
             };
-            tracked.end(Outcome::Error(error), None);
+            observed.end(Outcome::Error(error), None);
         }
     }
 }
@@ -154,18 +177,49 @@ pub(crate) trait Told {
     /// Whether the answer is over at its own end marker, whatever comes after it.
     const ENDS_AT_MARKER: bool;
 
+    /// Makes what happens until the guard is dropped part of the call's span, if there is
+    /// one.
+    fn enter(&self) -> Option<Entered<'_>> {
+        None
+    }
+
+    /// A piece of the answer has arrived.
+    fn chunk(&mut self, _is_stream: impl FnOnce() -> bool) {}
+
     /// The tokens used so far.
-    fn progress(&mut self, usage: &TokenUsage);
+    fn progress(&mut self, _usage: &TokenUsage) {}
 
     /// The answer has ended.
     fn end(self, reading: Reading);
 }
 
-impl Told for TrackedCall {
+/// A call, and who watches it.
+pub(crate) struct Observed {
+    tracked: TrackedCall,
+    observer: Observer,
+}
+
+impl Observed {
+    /// The one outcome, told to the table and to those who watch.
+    fn end(self, outcome: Outcome, usage: Option<TokenUsage>) {
+        self.observer.ended(&outcome, usage.as_ref());
+        self.tracked.end(outcome, usage);
+    }
+}
+
+impl Told for Observed {
     const ENDS_AT_MARKER: bool = true;
 
+    fn enter(&self) -> Option<Entered<'_>> {
+        Some(self.observer.enter())
+    }
+
+    fn chunk(&mut self, is_stream: impl FnOnce() -> bool) {
+        self.observer.chunk(is_stream);
+    }
+
     fn progress(&mut self, usage: &TokenUsage) {
-        self.progress(usage);
+        self.tracked.progress(usage);
     }
 
     fn end(self, reading: Reading) {
@@ -174,7 +228,7 @@ impl Told for TrackedCall {
 }
 
 /// A response that is being read: that of a call, or one that a server gives.
-pub(crate) struct Answer<T: Told = TrackedCall> {
+pub(crate) struct Answer<T: Told = Observed> {
     /// Gone once the outcome is told; what comes after it changes nothing.
     open: Option<Open<T>>,
 }
@@ -196,6 +250,11 @@ impl<T: Told> Answer<T> {
         self.open.is_none()
     }
 
+    /// Makes what happens until the guard is dropped part of what is told.
+    pub(crate) fn enter(&self) -> Option<Entered<'_>> {
+        self.open.as_ref().and_then(|open| open.told.enter())
+    }
+
     /// A piece of the body has passed.
     pub(crate) fn data(&mut self, data: &impl Buf) {
         let Some(open) = &mut self.open else { return };
@@ -208,6 +267,7 @@ impl<T: Told> Answer<T> {
         if shown < data.remaining() {
             open.reader.skip_rest();
         }
+        open.told.chunk(|| open.reader.is_stream());
         if progress == Progress::Ended && T::ENDS_AT_MARKER {
             self.end(End::Complete);
         } else if let Some(usage) = open.reader.usage() {
@@ -216,9 +276,9 @@ impl<T: Told> Answer<T> {
     }
 
     /// The body has ended.
-    pub(crate) fn end(&mut self, end: End<'_>) {
+    pub(crate) fn end(&mut self, how: End<'_>) {
         if let Some(Open { told, mut reader }) = self.open.take() {
-            told.end(reader.finish(end));
+            told.end(reader.finish(how));
         }
     }
 }

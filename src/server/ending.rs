@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::call::{Answer, Told};
 use crate::session::SessionId;
-use crate::status::{Outcome, TokenUsage};
+use crate::status::Outcome;
 use crate::usage::{End, PathHint, Reading};
 use crate::workflow::Workflow;
 
@@ -85,8 +85,6 @@ pub(super) struct Ending {
 impl Told for Ending {
     // The handler may pass on one agent's whole answer, and then call the next.
     const ENDS_AT_MARKER: bool = false;
-
-    fn progress(&mut self, _: &TokenUsage) {}
 
     fn end(self, reading: Reading) {
         match reading.outcome {

@@ -109,7 +109,7 @@ pub(crate) async fn post(
 
 /// The session id that a response tells.
 pub(crate) fn session_of<B>(response: &Response<B>) -> String {
-    let id = response.headers().get(SESSION_HEADER).expect("the response tells the session id");
+    let id = response.headers().get(SESSION_HEADER).unwrap();
     id.to_str().unwrap().to_owned()
 }
 
