@@ -5,6 +5,7 @@ use std::convert::Infallible;
 
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
+use metrics_util::debugging::DebuggingRecorder;
 use reqwest_middleware::ClientBuilder;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_agent_status::status::AgentState;
@@ -183,4 +184,25 @@ async fn over_sockets_agents_on_one_host_are_told_apart_by_their_ports() {
     let expected = counts([(AGENT, 0), ("one", 2), ("two", 2), ("three", 1)]);
     assert_eq!(calls(&tracker, &store).await, expected);
     assert_eq!(store.status("s").unwrap().agent("one").unwrap().state, AgentState::Success);
+}
+
+#[tokio::test]
+async fn agents_that_were_not_declared_are_one_in_the_metrics() {
+    let recorder = DebuggingRecorder::new();
+    let _listening = ::metrics::set_default_local_recorder(&recorder);
+    let (tracker, _) = tracker();
+    let layer = StatusLayer::per_request(&tracker);
+    for name in ["one", "two", AGENT] {
+        call(&layer, of_agent(Agent::new(name))).await;
+    }
+    let snapshot = recorder.snapshotter().snapshot().into_vec();
+    let mut agents: Vec<_> = snapshot
+        .iter()
+        .flat_map(|(key, ..)| key.key().labels())
+        .filter(|label| label.key() == "gen_ai.agent.name")
+        .map(|label| label.value().to_owned())
+        .collect();
+    agents.sort_unstable();
+    agents.dedup();
+    assert_eq!(agents, [tower_agent_status::metrics::OTHER_AGENTS, AGENT]);
 }
