@@ -6,6 +6,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
+use tower_agent_status::SessionId;
 use tower_agent_status::status::OverallStatus;
 use tower_agent_status::testing::{assert_completed, assert_failed};
 
@@ -126,6 +127,18 @@ async fn a_call_that_panics_or_is_never_polled_has_failed() {
         &tracking.store.finished("dropped").await,
         "the caller gave up before the answer",
     );
+}
+
+#[tokio::test]
+async fn the_scope_is_there_before_the_handlers_future_is_polled() {
+    let tracking = Tracking::start();
+    let service = service_fn(|_: Request<()>| {
+        let session = SessionId::current().map(String::from).unwrap_or_default();
+        std::future::ready(Ok::<_, Infallible>(Response::new(session)))
+    });
+    let request = Request::post("/").header(ASKED_SESSION, "s").body(()).unwrap();
+    let response = tracking.layer().layer(service).oneshot(request).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "s");
 }
 
 /// Everything of the server's side can be moved between threads.

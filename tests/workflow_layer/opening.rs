@@ -261,6 +261,25 @@ async fn a_session_is_resumed_and_one_that_is_finished_stays_finished() {
 }
 
 #[tokio::test]
+async fn of_two_requests_in_one_session_at_a_time_the_first_to_end_finishes_it() {
+    let tracking = Tracking::start();
+    let (answer, answers) = tokio::sync::mpsc::channel::<StatusCode>(1);
+    let answers = std::sync::Arc::new(tokio::sync::Mutex::new(answers));
+    let handler = async move || answers.lock().await.recv().await.unwrap();
+    let app = Router::new().route("/", axum::routing::post(handler));
+    let address = serve(app.route_layer(tracking.layer())).await;
+    let both = [(); 2].map(|()| tokio::spawn(post(address, "/", Some("s"))));
+    answer.send(StatusCode::OK).await.unwrap();
+    assert_completed(&tracking.store.finished("s").await);
+    answer.send(StatusCode::INTERNAL_SERVER_ERROR).await.unwrap();
+    for call in both {
+        assert_eq!(session_of(&call.await.unwrap()), "s");
+    }
+    tracking.tracker.flush().await.unwrap();
+    assert_completed(&tracking.store.status("s").unwrap());
+}
+
+#[tokio::test]
 async fn a_service_whose_tracker_was_shut_down_answers_all_the_same() {
     let tracking = Tracking::start();
     tracking.tracker.shutdown(std::time::Duration::from_secs(1)).await.unwrap();

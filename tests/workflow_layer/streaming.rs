@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::routing::post as on_post;
 use http_body_util::BodyExt as _;
 use tower_agent_status::SessionId;
-use tower_agent_status::status::AgentState::Success;
+use tower_agent_status::status::AgentState::{Error, Success};
 use tower_agent_status::status::OverallStatus::{Completed, Processing};
 use tower_agent_status::testing::{assert_agents, assert_completed, assert_failed, assert_tokens};
 
@@ -111,6 +111,30 @@ async fn the_workflow_is_open_until_the_body_has_ended() {
     drop(pieces);
     assert!(response.body_mut().frame().await.is_none());
     assert_eq!(tracking.store.finished("s").await.overall_status, Completed);
+}
+
+#[tokio::test]
+async fn a_call_in_a_body_that_nobody_reads_on_ends_before_its_workflow() {
+    let tracking = Tracking::start();
+    let (started, mut has_started) = tokio::sync::mpsc::channel(1);
+    let silent = Router::new().fallback(async move || {
+        started.send(()).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let agent = CalledAgent::start(&tracking).await.at(serve(silent).await);
+    let app = Router::new().route("/", on_post(async move || events(agent, 1, "data: {}\n\n")));
+    let address = serve(app.route_layer(tracking.layer())).await;
+    let call = tokio::spawn(async move {
+        // The head comes with the first piece of the body, which never does.
+        post(address, "/", Some("s")).await.into_body().collect().await
+    });
+    has_started.recv().await.unwrap();
+    call.abort();
+    let status = tracking.store.finished("s").await;
+    assert_failed(&status, "gave up before the answer was complete");
+    assert_agents(&status, [(AGENT, Error)]);
+    let error = status.agent(AGENT).unwrap().error.as_ref().unwrap();
+    assert_eq!(error.class, "cancelled");
 }
 
 #[tokio::test]
