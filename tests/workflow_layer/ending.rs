@@ -285,7 +285,7 @@ async fn spawned_work_needs_the_scope_and_then_calls_in_the_session() {
 }
 
 #[tokio::test]
-async fn a_call_that_the_handler_left_behind_ends_before_its_workflow() {
+async fn a_call_of_a_handler_that_is_given_up_is_cancelled() {
     let tracking = Tracking::start();
     let agent = CalledAgent::start(&tracking).await;
     let (started, mut has_started) = mpsc::channel(1);

@@ -122,10 +122,12 @@ async fn attributes_and_correlation_id_are_taken_along() {
     assert_eq!(attributes, expected.map(|(name, value): (&str, Value)| (name.to_owned(), value)));
 
     // Without the headers, and with a value that is too long.
-    let request = Request::post("/").header("x-correlation-id", "x".repeat(5000));
-    let status = document(&tracking, layer, request).await;
-    assert_eq!((status.correlation_id, status.attributes.len()), (None, 2));
-    assert_eq!(warnings.take().len(), 1);
+    for header in ["x-correlation-id", "x-source"] {
+        let request = Request::post("/").header(header, "x".repeat(5000));
+        let status = document(&tracking, layer.clone(), request).await;
+        assert_eq!((status.correlation_id, status.attributes.len()), (None, 2), "{header}");
+    }
+    assert_eq!(warnings.take().len(), 1, "it is said once");
 }
 
 #[tokio::test]

@@ -114,7 +114,7 @@ async fn the_workflow_is_open_until_the_body_has_ended() {
 }
 
 #[tokio::test]
-async fn a_call_in_a_body_that_nobody_reads_on_ends_before_its_workflow() {
+async fn a_call_in_a_body_that_nobody_reads_on_is_cancelled() {
     let tracking = Tracking::start();
     let (started, mut has_started) = tokio::sync::mpsc::channel(1);
     let silent = Router::new().fallback(async move || {
