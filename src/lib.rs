@@ -170,6 +170,7 @@
 mod agent;
 mod body;
 mod call;
+mod choice;
 mod future;
 mod layer;
 #[cfg(feature = "metrics")]
@@ -183,11 +184,14 @@ mod recorder;
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
 mod reqwest;
+pub mod server;
 mod service;
 mod session;
 mod span;
 pub mod status;
 pub mod store;
+mod target;
+pub mod testing;
 mod tracker;
 pub mod usage;
 mod workflow;
@@ -200,8 +204,10 @@ pub use body::StatusBody;
 pub use future::ResponseFuture;
 pub use layer::StatusLayer;
 pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
+pub use server::WorkflowLayer;
 pub use service::Status;
 pub use session::{InvalidSessionId, RequestHead, SessionId};
+pub use target::Target;
 pub use tracker::{StatusTracker, Unsaved};
 pub use workflow::{Workflow, WorkflowBuilder, WorkflowError};
 

@@ -87,6 +87,7 @@ impl Middleware for StatusMiddleware {
         let call = self.caller.start(RequestHead {
             method: request.method(),
             host: request.url().host_str(),
+            port: request.url().port(),
             path: request.url().path(),
             headers: request.headers(),
             extensions,
