@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Buf;
-use http::{Extensions, HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, StatusCode, header};
 use tracing::span::Entered;
 
 use crate::agent::InvalidName;
@@ -229,8 +229,9 @@ impl Told for Observed {
 
 /// A response that is being read: that of a call, or one that a server gives.
 pub(crate) struct Answer<T: Told = Observed> {
-    /// Gone once the outcome is told; what comes after it changes nothing.
-    open: Option<Open<T>>,
+    /// Gone once the outcome is told; what comes after it changes nothing. In a box, since
+    /// a body is moved more often than it is read, and of most of them nothing is told.
+    open: Option<Box<Open<T>>>,
 }
 
 struct Open<T> {
@@ -240,9 +241,20 @@ struct Open<T> {
 
 impl<T: Told> Answer<T> {
     pub(crate) fn new(told: T, status: StatusCode, headers: &HeaderMap, path: PathHint) -> Self {
-        let header = |name: &str| headers.get(name)?.to_str().ok();
+        // Most names that are asked for are not there. To look one up by its text takes long,
+        // and a header of another length is another header.
+        let length = |name: &str| 1_u64 << (name.len() % 64);
+        let lengths = headers.keys().fold(0, |lengths, name| lengths | length(name.as_str()));
+        let header = |name: &str| {
+            let value = match name {
+                "content-type" => headers.get(header::CONTENT_TYPE),
+                name if lengths & length(name) == 0 => None,
+                name => headers.get(name),
+            };
+            value?.to_str().ok()
+        };
         let reader = UsageReader::new(&Head { status: status.as_u16(), path, header: &header });
-        Self { open: Some(Open { told, reader }) }
+        Self { open: Some(Box::new(Open { told, reader })) }
     }
 
     /// Whether the outcome is told.
@@ -277,8 +289,9 @@ impl<T: Told> Answer<T> {
 
     /// The body has ended.
     pub(crate) fn end(&mut self, how: End<'_>) {
-        if let Some(Open { told, mut reader }) = self.open.take() {
-            told.end(reader.finish(how));
+        if let Some(mut open) = self.open.take() {
+            let reading = open.reader.finish(how);
+            open.told.end(reading);
         }
     }
 }
