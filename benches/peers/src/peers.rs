@@ -36,11 +36,7 @@ macro_rules! discarding_processor {
 }
 
 discarding_processor!(Discarding, opentelemetry, opentelemetry_sdk);
-discarding_processor!(
-    DiscardingOfReqwest,
-    opentelemetry_of_reqwest,
-    opentelemetry_sdk_of_reqwest
-);
+discarding_processor!(DiscardingOfReqwest, opentelemetry_of_reqwest, opentelemetry_sdk_of_reqwest);
 
 /// Spans go to the OpenTelemetry SDK, which records them and exports nothing.
 pub fn opentelemetry() -> Dispatch {
