@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Buf;
-use http::{Extensions, HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, StatusCode, header};
 use tracing::span::Entered;
 
 use crate::agent::InvalidName;
@@ -83,8 +83,8 @@ impl Caller {
         let tracked = hub.session(&session)?;
         let observer = Observer::new(request, &agent, &session);
         let tracked = tracked.start_call(&agent, &self.tracker);
-        let open = Some(Observed { tracked, observer });
-        Some(Call { open, path: PathHint::new(request.path) })
+        let open = Box::new(Open { told: Observed { tracked, observer }, reader: None });
+        Some(Call { open: Some(open), path: PathHint::new(request.path) })
     }
 
     /// Marks a request, so that no layer further in starts its call again.
@@ -123,14 +123,14 @@ impl Owned {
 /// A call that waits for the head of its response.
 pub(crate) struct Call {
     /// Taken by whichever step comes first.
-    open: Option<Observed>,
+    open: Option<Box<Open<Observed>>>,
     path: PathHint,
 }
 
 impl Call {
     /// Makes what happens until the guard is dropped part of the call's span.
     pub(crate) fn enter(&self) -> Option<Entered<'_>> {
-        self.open.as_ref().map(|open| open.observer.enter())
+        self.open.as_ref().map(|open| open.told.observer.enter())
     }
 
     /// Runs a future as part of the call's span.
@@ -146,28 +146,29 @@ impl Call {
 
     /// The head of the response has arrived.
     pub(crate) fn answered(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Answer> {
-        let observed = self.open.take()?;
-        observed.observer.answered(status.as_u16());
-        Some(Answer::new(observed, status, headers, self.path))
+        let mut open = self.open.take()?;
+        open.told.observer.answered(status.as_u16());
+        open.reader = Some(reader(status, headers, self.path));
+        Some(Answer { open: Some(open) })
     }
 
     /// The call failed before there was a response.
     pub(crate) fn failed(mut self, error: &dyn Display) {
-        if let Some(observed) = self.open.take() {
-            observed.end(Outcome::Error(CallError::transport(error)), None);
+        if let Some(open) = self.open.take() {
+            open.told.end(Outcome::Error(CallError::transport(error)), None);
         }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Some(observed) = self.open.take() {
+        if let Some(open) = self.open.take() {
             let error = if std::thread::panicking() {
                 CallError::new("panic", "the call panicked")
             } else {
                 CallError::new("cancelled", "the caller gave up before the agent answered")
             };
-            observed.end(Outcome::Error(error), None);
+            open.told.end(Outcome::Error(error), None);
         }
     }
 }
@@ -230,19 +231,37 @@ impl Told for Observed {
 /// A response that is being read: that of a call, or one that a server gives.
 pub(crate) struct Answer<T: Told = Observed> {
     /// Gone once the outcome is told; what comes after it changes nothing.
-    open: Option<Open<T>>,
+    open: Option<Box<Open<T>>>,
 }
 
+/// What goes from step to step, in the one box of a call: futures and bodies are moved
+/// often, and most are of no call.
 struct Open<T> {
     told: T,
-    reader: UsageReader,
+    /// There from the head on.
+    reader: Option<UsageReader>,
+}
+
+/// What reads the body that belongs to this head.
+fn reader(status: StatusCode, headers: &HeaderMap, path: PathHint) -> UsageReader {
+    // Most names that are asked for are not there. To look one up by its text takes long,
+    // and a header of another length is another header.
+    let length = |name: &str| 1_u64 << (name.len() % 64);
+    let lengths = headers.keys().fold(0, |lengths, name| lengths | length(name.as_str()));
+    let header = |name: &str| {
+        let value = match name {
+            "content-type" => headers.get(header::CONTENT_TYPE),
+            name if lengths & length(name) == 0 => None,
+            name => headers.get(name),
+        };
+        value?.to_str().ok()
+    };
+    UsageReader::new(&Head { status: status.as_u16(), path, header: &header })
 }
 
 impl<T: Told> Answer<T> {
     pub(crate) fn new(told: T, status: StatusCode, headers: &HeaderMap, path: PathHint) -> Self {
-        let header = |name: &str| headers.get(name)?.to_str().ok();
-        let reader = UsageReader::new(&Head { status: status.as_u16(), path, header: &header });
-        Self { open: Some(Open { told, reader }) }
+        Self { open: Some(Box::new(Open { told, reader: Some(reader(status, headers, path)) })) }
     }
 
     /// Whether the outcome is told.
@@ -257,28 +276,30 @@ impl<T: Told> Answer<T> {
 
     /// A piece of the body has passed.
     pub(crate) fn data(&mut self, data: &impl Buf) {
-        let Some(open) = &mut self.open else { return };
+        let Some(Open { told, reader: Some(reader) }) = self.open.as_deref_mut() else { return };
         let mut progress = Progress::More;
         let shown = for_each_slice(data, |slice| {
             if progress == Progress::More || !T::ENDS_AT_MARKER {
-                progress = open.reader.feed(slice);
+                progress = reader.feed(slice);
             }
         });
         if shown < data.remaining() {
-            open.reader.skip_rest();
+            reader.skip_rest();
         }
-        open.told.chunk(|| open.reader.is_stream());
+        told.chunk(|| reader.is_stream());
         if progress == Progress::Ended && T::ENDS_AT_MARKER {
             self.end(End::Complete);
-        } else if let Some(usage) = open.reader.usage() {
-            open.told.progress(&usage);
+        } else if let Some(usage) = reader.usage() {
+            told.progress(&usage);
         }
     }
 
     /// The body has ended.
     pub(crate) fn end(&mut self, how: End<'_>) {
-        if let Some(Open { told, mut reader }) = self.open.take() {
-            told.end(reader.finish(how));
+        let Some(mut open) = self.open.take() else { return };
+        if let Some(reader) = &mut open.reader {
+            let reading = reader.finish(how);
+            open.told.end(reading);
         }
     }
 }

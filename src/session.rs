@@ -7,6 +7,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use http::uri::Authority;
 use http::{Extensions, HeaderMap, HeaderName, Method};
 
 /// The name of one run of an orchestrator, and the key of its item in the table.
@@ -212,14 +213,26 @@ pub struct RequestHead<'a> {
 impl<'a> RequestHead<'a> {
     /// The head of a request.
     pub fn new<B>(request: &'a http::Request<B>) -> Self {
+        let authority = request.uri().authority();
+        let (host, port) = authority.map_or((None, None), host_and_port);
         Self {
             method: request.method(),
-            host: request.uri().host(),
-            port: request.uri().port_u16(),
+            host,
+            port,
             path: request.uri().path(),
             headers: request.headers(),
             extensions: request.extensions(),
         }
+    }
+}
+
+/// Nearly every authority is a host and nothing else, which is seen sooner than it is taken
+/// apart.
+fn host_and_port(authority: &Authority) -> (Option<&str>, Option<u16>) {
+    if authority.as_str().bytes().any(|byte| matches!(byte, b'@' | b':' | b'[')) {
+        (Some(authority.host()), authority.port_u16())
+    } else {
+        (Some(authority.as_str()), None)
     }
 }
 
