@@ -92,7 +92,7 @@ impl StatusTracker {
     }
 
     fn tracked(&self, session: &SessionId) -> Result<Tracked, WorkflowError> {
-        self.hub().session(session).ok_or_else(|| match self.hub().is_closed() {
+        self.hub().session(session).ok_or_else(|| match self.hub().handoff.is_closed() {
             true => WorkflowError::ShutDown,
             false => WorkflowError::Full,
         })

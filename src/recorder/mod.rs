@@ -1,5 +1,6 @@
 //! The recorder: saves what the tracker knows. This is its face: start, flush, shutdown.
 
+mod waiters;
 mod worker;
 
 use std::fmt;
@@ -49,7 +50,7 @@ impl StatusTracker {
     /// Dropping the future leaves the saving to go on.
     pub async fn flush(&self) -> Result<(), UnsavedError> {
         let (reply, answer) = oneshot::channel();
-        self.hub().order(Order::Flush(reply));
+        self.hub().handoff.order(Order::Flush(reply));
         self.answered(answer.await.ok())
     }
 
@@ -67,7 +68,8 @@ impl StatusTracker {
     /// Dropping the future leaves the recorder to end by itself.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), UnsavedError> {
         let (reply, answer) = oneshot::channel();
-        self.hub().order(Order::Shutdown { deadline: Instant::now() + deadline.min(FAR), reply });
+        let deadline = Instant::now() + deadline.min(FAR);
+        self.hub().handoff.order(Order::Shutdown { deadline, reply });
         self.answered(answer.await.ok())
     }
 

@@ -127,9 +127,9 @@ impl Ledger {
         &self.view
     }
 
-    /// Whether the table has, or had, everything up to this version.
-    pub(crate) fn is_saved(&self, version: u64) -> bool {
-        self.saved_version >= version
+    /// The table has, or had, everything up to this version.
+    pub(crate) fn saved_version(&self) -> u64 {
+        self.saved_version
     }
 
     /// Counts the changes.
