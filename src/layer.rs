@@ -93,6 +93,11 @@ impl StatusLayer {
         self.caller.source = SessionSource::from_fn(from);
         self
     }
+
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn into_caller(self) -> Caller {
+        self.caller
+    }
 }
 
 impl<S> Layer<S> for StatusLayer {

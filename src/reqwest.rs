@@ -8,13 +8,14 @@ use std::task::{Context, Poll};
 use ::reqwest::{Body, Request, Response, ResponseBuilderExt};
 use ::reqwest_middleware::{Middleware, Next};
 use bytes::Bytes;
-use http::{Extensions, HeaderName};
+use http::Extensions;
 use http_body::{Body as _, Frame, SizeHint};
 
 use crate::agent::InvalidName;
 use crate::body;
 use crate::call::{Answer, Caller};
-use crate::session::{RequestHead, SessionSource};
+use crate::layer::StatusLayer;
+use crate::session::RequestHead;
 use crate::tracker::StatusTracker;
 use crate::usage::End;
 
@@ -23,13 +24,13 @@ use crate::usage::End;
 /// It is to such a client what [`StatusLayer`](crate::StatusLayer) is to a tower stack,
 /// with the same meaning of success, error and cancelled. The caller gets a
 /// [`reqwest::Response`](::reqwest::Response) with its URL, extensions, version, remote
-/// address and content length.
+/// address and content length. What a layer can be told, the middleware can be made from:
+/// `StatusMiddleware::from(StatusLayer::new(..).session_header(..))`.
 ///
 /// The session of a request is looked for in its extensions
 /// (`.with_extension(session_id)`, or for all of a client's requests
 /// `ClientBuilder::with_init(Extension(session_id))`), in the surrounding
-/// [scope](crate::Workflow::scope), and where [`session_header`](Self::session_header) or
-/// [`session_from`](Self::session_from) say.
+/// [scope](crate::Workflow::scope), and where the layer was told to.
 ///
 /// Middleware runs in the order it was attached: attached after a retry middleware, every
 /// attempt is a call; attached before it, only the last answer is seen.
@@ -56,11 +57,7 @@ impl StatusMiddleware {
     /// If the name cannot be used; see [`try_new`](Self::try_new) and [`InvalidName`].
     #[must_use]
     pub fn new(tracker: &StatusTracker, agent: &str) -> Self {
-        match Self::try_new(tracker, agent) {
-            Ok(middleware) => middleware,
-            #[expect(clippy::panic, reason = "a bad name is a mistake in the program")]
-            Err(error) => panic!("StatusMiddleware: {error}"),
-        }
+        StatusLayer::new(tracker, agent).into()
     }
 
     /// A middleware for the client of this agent, like [`new`](Self::new).
@@ -69,37 +66,13 @@ impl StatusMiddleware {
     ///
     /// If the name cannot be used.
     pub fn try_new(tracker: &StatusTracker, agent: &str) -> Result<Self, InvalidName> {
-        Ok(Self { caller: Caller::new(tracker, agent)? })
+        StatusLayer::try_new(tracker, agent).map(Self::from)
     }
+}
 
-    /// Takes the session from a header, where neither the request's extensions nor a
-    /// [scope](crate::Workflow::scope) name one. The header's value is the session id.
-    #[must_use]
-    pub fn session_header(self, name: HeaderName) -> Self {
-        self.session_header_with(name, str::to_owned)
-    }
-
-    /// Takes the session from a header, like [`session_header`](Self::session_header),
-    /// with a rule that makes the session id of the header's value.
-    #[must_use]
-    pub fn session_header_with(
-        mut self,
-        name: HeaderName,
-        to_session_id: impl Fn(&str) -> String + Send + Sync + 'static,
-    ) -> Self {
-        self.caller.source = SessionSource::from_header(name, to_session_id);
-        self
-    }
-
-    /// Takes the session from the head of the request, where neither its extensions nor a
-    /// [scope](crate::Workflow::scope) name one. `None` leaves the call untracked.
-    #[must_use]
-    pub fn session_from(
-        mut self,
-        from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
-    ) -> Self {
-        self.caller.source = SessionSource::from_fn(from);
-        self
+impl From<StatusLayer> for StatusMiddleware {
+    fn from(layer: StatusLayer) -> Self {
+        Self { caller: layer.into_caller() }
     }
 }
 
@@ -120,7 +93,7 @@ impl Middleware for StatusMiddleware {
         });
         let Some(call) = call else { return next.run(request, extensions).await };
         let marked = Marked::new(&self.caller, extensions);
-        let result = next.run(request, marked.extensions).await;
+        let result = call.around(next.run(request, marked.extensions)).await;
         drop(marked);
         match result {
             Ok(response) => Ok(match call.answered(response.status(), response.headers()) {

@@ -8,7 +8,7 @@ use http::{Extensions, Response};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use tower_agent_status::status::{AgentState, TokenUsage, WorkflowStatus};
 use tower_agent_status::store::MemoryStore;
-use tower_agent_status::{StatusMiddleware, StatusTracker};
+use tower_agent_status::{StatusLayer, StatusMiddleware, StatusTracker};
 
 use crate::support::agent::{AgentBody, MockAgent, data, piped, whole};
 use crate::support::{builder, id};
@@ -30,6 +30,14 @@ fn stack_with(stack: impl FnOnce(ClientBuilder, StatusMiddleware) -> ClientBuild
     let tracker = builder(store.clone()).start().unwrap();
     let status = StatusMiddleware::new(&tracker, "a");
     let client = stack(ClientBuilder::new(::reqwest::Client::new()), status).build();
+    Stack { tracker, store, client }
+}
+
+fn stack_from(told: impl FnOnce(StatusLayer) -> StatusLayer) -> Stack {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).start().unwrap();
+    let status = StatusMiddleware::from(told(StatusLayer::new(&tracker, "a")));
+    let client = ClientBuilder::new(::reqwest::Client::new()).with(status).build();
     Stack { tracker, store, client }
 }
 
@@ -161,6 +169,16 @@ async fn a_time_out_in_the_body_is_a_timeout_too() {
     assert!(response.bytes().await.unwrap_err().is_timeout());
     let status = stack.stored().await;
     assert_eq!(status.agent("a").unwrap().error.clone().unwrap().class, "timeout");
+}
+
+#[tokio::test]
+async fn a_middleware_is_made_from_a_layer_with_all_that_it_was_told() {
+    let agent = agent(200, ANSWER).await;
+    let name = http::HeaderName::from_static("x-correlation-id");
+    let stack = stack_from(|layer| layer.session_header_with(name, |_| "s".to_owned()));
+    let request = stack.client.get(agent.url("/")).header("x-correlation-id", "c");
+    request.send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(stack.stored().await.agent("a").unwrap().calls, 1);
 }
 
 /// Sends a request again until it is answered with a success.
