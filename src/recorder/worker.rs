@@ -244,7 +244,7 @@ impl<S: StatusStore> Worker<S> {
             self.waiters.add(unsaved, reply);
         }
         if self.next_sweep.is_none() && self.hub().has_sessions() {
-            self.next_sweep = Some(now + self.settings.heartbeat / 2);
+            self.next_sweep = Some(now + self.hub().sweep_every(self.settings.heartbeat));
         }
     }
 
@@ -282,6 +282,15 @@ impl<S: StatusStore> Worker<S> {
             self.settle(&session, None, self.waiters.epoch());
             return None;
         };
+        // Not under the lock: the request path may want it.
+        let Some(change) = proposal.change() else {
+            if session.acknowledge(|kept| kept.ledger.needless(&proposal)) {
+                let at = Instant::now() + self.settings.gather;
+                self.due.push(Reverse(Due { at, session: Arc::clone(&session) }));
+            }
+            self.settle(&session, None, self.waiters.epoch());
+            return None;
+        };
         #[cfg(feature = "metrics")]
         if self.failing.get(&key(&session)).is_some_and(Failing::is_at_it) {
             metrics::retried();
@@ -291,8 +300,7 @@ impl<S: StatusStore> Worker<S> {
         Some(async move {
             #[cfg(feature = "metrics")]
             let started = Instant::now();
-            let write =
-                AssertUnwindSafe(async { store.write(&proposal.change, proposal.expected).await });
+            let write = AssertUnwindSafe(async { store.write(&change, proposal.expected).await });
             let unavailable =
                 |what| Err(StoreError::new(StoreErrorKind::Unavailable, what).ambiguous());
             let result = match timeout(WRITE_LIMIT, write.catch_unwind()).await {
@@ -406,13 +414,16 @@ impl<S: StatusStore> Worker<S> {
         if self.next_sweep.is_none_or(|at| at > now) {
             return;
         }
-        // Twice as often as the heartbeat, so that none is later than it should be.
         let half = self.settings.heartbeat / 2;
         for session in self.hub().all_sessions() {
             self.hub().heartbeat(&session, half);
+            self.hub().finish_idle(&session);
             self.hub().release(&session, IDLE);
         }
-        self.next_sweep = self.hub().has_sessions().then(|| now + half);
+        self.next_sweep = self
+            .hub()
+            .has_sessions()
+            .then(|| now + self.hub().sweep_every(self.settings.heartbeat));
     }
 
     fn unsaved(&self) -> Vec<Unsaved> {

@@ -18,6 +18,8 @@ use crate::status::{ErrorMessage, Ledger, Timestamp};
 #[derive(Clone)]
 pub(crate) struct Limits {
     pub(crate) max_sessions: usize,
+    /// After how long of silence a workflow that nobody opened is complete.
+    pub(crate) finish_when_idle: Option<Duration>,
     pub(crate) clock: Clock,
 }
 
@@ -106,6 +108,13 @@ impl Hub {
         self.agents.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Makes the agents that are known to all sessions known to this one.
+    pub(super) fn show_declared(&self, ledger: &mut Ledger) {
+        for agent in self.declared() {
+            ledger.slot(agent.shared_name(), agent.activities());
+        }
+    }
+
     fn check_name(&self, name: &str) -> Result<(), InvalidName> {
         check_name(name)?;
         if (self.reserves)(name) {
@@ -140,9 +149,7 @@ impl Hub {
             return None;
         }
         let mut ledger = Ledger::new(Arc::clone(id.shared()), self.now());
-        for agent in self.declared() {
-            ledger.slot(agent.shared_name(), agent.activities());
-        }
+        self.show_declared(&mut ledger);
         let session = Arc::new(Session::new(id.clone(), Kept::new(ledger)));
         sessions.insert(id.clone(), Arc::clone(&session));
         Some(Tracked::new(self, &session))
@@ -226,8 +233,12 @@ impl Hub {
         }
         let state = session.lock();
         let ledger = &state.ledger;
-        let is_over = ledger.is_finished() || self.now().since(ledger.view().last_updated) >= idle;
-        if is_over && !state.is_queued() && !ledger.is_dirty() && !ledger.has_calls_in_flight() {
+        // One that is to be completed when it is idle has to be here then.
+        let idle =
+            self.limits.finish_when_idle.map_or(idle, |after| idle.max(after.saturating_mul(2)));
+        let is_idle = || state.open == 0 && self.now().since(ledger.view().last_updated) >= idle;
+        let is_over = ledger.is_finished() || is_idle();
+        if is_over && !state.is_queued() && !ledger.is_dirty() && !ledger.is_at_work() {
             sessions.remove(&session.id);
         }
     }
@@ -235,9 +246,25 @@ impl Hub {
     /// Renews the sessions that are alive and have been silent for so long.
     pub(crate) fn heartbeat(self: &Arc<Self>, session: &Arc<Session>, silent: Duration) {
         Tracked::new(self, session).change(|kept, now| {
-            let alive = kept.open > 0 || kept.ledger.has_calls_in_flight();
+            let alive = kept.open > 0 || kept.ledger.is_at_work();
             let since = now.since(kept.ledger.view().last_updated);
             alive && since >= silent && kept.ledger.heartbeat(now)
+        });
+    }
+
+    /// How often to look through all sessions: twice in the shortest time that is to be kept,
+    /// so that nothing is much later than it should be.
+    pub(crate) fn sweep_every(&self, heartbeat: Duration) -> Duration {
+        heartbeat.min(self.limits.finish_when_idle.unwrap_or(heartbeat)) / 2
+    }
+
+    /// Completes a session that was only seen by its calls, once it was idle for so long
+    /// as is set.
+    pub(crate) fn finish_idle(self: &Arc<Self>, session: &Arc<Session>) {
+        let Some(idle) = self.limits.finish_when_idle else { return };
+        Tracked::new(self, session).change(|kept, now| {
+            let since = now.since(kept.ledger.view().last_updated);
+            !kept.was_opened && since >= idle && kept.ledger.finish_idle(now)
         });
     }
 }

@@ -23,7 +23,7 @@ pub(crate) use clock::Clock;
 pub(crate) use hub::{Hub, Limits, News};
 pub(crate) use order::Order;
 pub use order::Unsaved;
-pub(crate) use session::{Session, Tracked};
+pub(crate) use session::{MAX_ATTRIBUTES, Session, Tracked};
 
 /// Knows the newest state of every session, and has it saved.
 ///

@@ -11,6 +11,9 @@ use crate::status::{
     AgentReport, ErrorMessage, Ledger, Timestamp, TokenDelta, Value, WorkflowStatus,
 };
 
+/// How many attributes a workflow may have beside those of every item.
+pub(crate) const MAX_ATTRIBUTES: usize = 64;
+
 /// One session in memory.
 pub(crate) type Session = Entry<SessionId, Kept>;
 
@@ -19,11 +22,13 @@ pub(crate) struct Kept {
     pub(crate) ledger: Ledger,
     /// How many workflows are open.
     pub(super) open: usize,
+    /// A workflow was opened at any time.
+    pub(super) was_opened: bool,
 }
 
 impl Kept {
     pub(super) fn new(ledger: Ledger) -> Self {
-        Self { ledger, open: 0 }
+        Self { ledger, open: 0, was_opened: false }
     }
 }
 
@@ -78,21 +83,32 @@ impl Tracked {
         });
     }
 
-    /// A workflow is opened on this session; the run it belongs to.
+    /// A workflow is opened on this session; the run it belongs to, or how many attributes
+    /// it would have, where that is too many.
     pub(crate) fn open(
         &self,
         correlation_id: Option<String>,
         attributes: BTreeMap<String, Value>,
         new_run: bool,
-    ) -> u64 {
-        let mut run = 0;
+    ) -> Result<u64, usize> {
+        let mut run = Err(0);
         self.change(|kept, now| {
+            let all = match new_run {
+                true => attributes.len(),
+                false => kept.ledger.attributes_with(&attributes),
+            };
+            if all > MAX_ATTRIBUTES {
+                run = Err(all);
+                return false;
+            }
             kept.open += 1;
+            kept.was_opened = true;
             if new_run {
                 kept.ledger.begin_new_run(now);
+                self.hub.show_declared(&mut kept.ledger);
             }
             kept.ledger.describe(correlation_id, attributes, now);
-            run = kept.ledger.run();
+            run = Ok(kept.ledger.run());
             true
         });
         run
