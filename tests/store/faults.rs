@@ -152,6 +152,18 @@ async fn no_answer_is_waited_for_without_end() {
     assert!(begun.elapsed() <= Duration::from_secs(10));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_slow_answer_is_waited_for_as_long_as_an_attempt_lasts() {
+    let (store, script) = store(2).await;
+    let slow = |seconds| Step::Pass.after(Duration::from_secs(seconds));
+    script.next("UpdateItem", [slow(2)]);
+    store.write(&first("slow"), Expected::Absent).await.unwrap();
+    assert_eq!(script.log(), ["UpdateItem"]);
+    script.next("UpdateItem", [slow(4)]);
+    store.write(&first("slower"), Expected::Absent).await.unwrap();
+    assert_eq!(script.log(), ["UpdateItem", "UpdateItem"]);
+}
+
 #[tokio::test]
 async fn permanent_errors_name_the_remedy() {
     let table = [
