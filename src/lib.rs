@@ -262,8 +262,8 @@ pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
 pub use server::WorkflowLayer;
 pub use service::Status;
 pub use session::{InvalidSessionId, RequestHead, SessionId};
-pub use tower_layer::Layer;
 pub use target::Target;
+pub use tower_layer::Layer;
 pub use tracker::{StatusTracker, Unsaved};
 pub use workflow::{Workflow, WorkflowBuilder, WorkflowError};
 
