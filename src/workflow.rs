@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::agent::{Agent, InvalidName};
 use crate::session::{InvalidSessionId, SessionId};
 use crate::status::{AgentReport, ErrorMessage, Value, WorkflowStatus};
-use crate::tracker::{StatusTracker, Tracked};
+use crate::tracker::{MAX_ATTRIBUTES, StatusTracker, Tracked};
 
 impl StatusTracker {
     /// A workflow of this session id (a text or a [`SessionId`]), not started yet.
@@ -92,7 +92,7 @@ impl StatusTracker {
     }
 
     fn tracked(&self, session: &SessionId) -> Result<Tracked, WorkflowError> {
-        self.hub().session(session).ok_or_else(|| match self.hub().is_closed() {
+        self.hub().session(session).ok_or_else(|| match self.hub().handoff.is_closed() {
             true => WorkflowError::ShutDown,
             false => WorkflowError::Full,
         })
@@ -111,8 +111,14 @@ pub struct WorkflowBuilder {
 }
 
 impl WorkflowBuilder {
-    /// The longest text of an attribute, in bytes of UTF-8.
+    /// The longest text of an attribute, in bytes of UTF-8; of a map, that of all its names
+    /// and texts.
     pub const MAX_TEXT_BYTES: usize = 4096;
+    /// How many attributes a session may have, whoever sets them. With this and the longest
+    /// text an item stays below the 400 KB that a table allows.
+    pub const MAX_ATTRIBUTES: usize = MAX_ATTRIBUTES;
+    /// How deep maps may be nested in an attribute.
+    pub const MAX_DEPTH: usize = 16;
 
     /// What the workflow is known by elsewhere.
     pub fn correlation_id(mut self, id: impl Into<String>) -> Self {
@@ -155,7 +161,9 @@ impl WorkflowBuilder {
         }
         check_correlation_id(self.correlation_id.as_deref())?;
         let session = self.tracker.tracked(&session_id)?;
-        let run = session.open(self.correlation_id, self.attributes, self.new_run);
+        let run = session
+            .open(self.correlation_id, self.attributes, self.new_run)
+            .map_err(|attributes| WorkflowError::TooManyAttributes { attributes })?;
         Ok((session, run))
     }
 
@@ -189,20 +197,36 @@ pub(crate) fn check_attribute(
     value: &Value,
 ) -> Result<(), WorkflowError> {
     tracker.hub().check_attribute(name)?;
-    check_text(name, value.as_text())
+    check_size(name, size(value, 0))
 }
 
 /// Whether an item can have this correlation id.
 pub(crate) fn check_correlation_id(id: Option<&str>) -> Result<(), WorkflowError> {
-    check_text("correlationId", id)
+    check_size("correlationId", Some(id.map_or(0, str::len)))
 }
 
-fn check_text(name: &str, text: Option<&str>) -> Result<(), WorkflowError> {
-    match text {
-        Some(text) if text.len() > WorkflowBuilder::MAX_TEXT_BYTES => {
-            Err(WorkflowError::TextTooLong { name: name.to_owned(), bytes: text.len() })
+fn check_size(name: &str, bytes: Option<usize>) -> Result<(), WorkflowError> {
+    let name = || name.to_owned();
+    match bytes {
+        None => Err(WorkflowError::TooDeep { name: name() }),
+        Some(bytes) if bytes > WorkflowBuilder::MAX_TEXT_BYTES => {
+            Err(WorkflowError::TextTooLong { name: name(), bytes })
         }
-        _ => Ok(()),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The bytes of all texts and names in a value; `None` if its maps are nested too deep.
+fn size(value: &Value, depth: usize) -> Option<usize> {
+    match value {
+        Value::Text(text) => Some(text.len()),
+        Value::Map(_) if depth == WorkflowBuilder::MAX_DEPTH => None,
+        Value::Map(map) => map
+            .iter()
+            // A byte at least, so that there is a limit to how many there are.
+            .map(|(name, value)| Some(name.len().max(1) + size(value, depth + 1)?))
+            .sum(),
+        _ => Some(0),
     }
 }
 
@@ -226,6 +250,25 @@ pub enum WorkflowError {
         name: String,
         /// How long the text is, in bytes.
         bytes: usize,
+    },
+    /// The maps of an attribute are nested too deep for an item.
+    #[error(
+        "the maps of `{name}` are nested too deep; at most {max} levels are kept in an item",
+        max = WorkflowBuilder::MAX_DEPTH
+    )]
+    TooDeep {
+        /// The attribute.
+        name: String,
+    },
+    /// The session would have too many attributes for an item.
+    #[error(
+        "the session would have {attributes} attributes; at most {max} are kept in an item: \
+         put some together in a map, or leave out what no reader shows",
+        max = WorkflowBuilder::MAX_ATTRIBUTES
+    )]
+    TooManyAttributes {
+        /// How many it would have.
+        attributes: usize,
     },
     /// As many sessions as are allowed are live or unsaved.
     #[error(

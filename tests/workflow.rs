@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use tower_agent_status::status::{
-    AgentReport, AgentState, OverallStatus, TokenUsage, WorkflowStatus, schema,
+    AgentReport, AgentState, OverallStatus, TokenUsage, Value, WorkflowStatus, schema,
 };
 use tower_agent_status::store::{MemoryStore, StatusStore, StoreError, Written};
 use tower_agent_status::{
     Agent, InvalidName, InvalidSessionId, SessionId, StartError, StatusLayer, StatusTracker,
-    WorkflowError,
+    WorkflowBuilder, WorkflowError,
 };
 
 async fn tracker() -> (StatusTracker, MemoryStore) {
@@ -159,14 +159,58 @@ async fn what_cannot_be_used_is_refused_by_name() {
     assert!(store.history().is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn attributes_that_would_not_fit_into_an_item_are_refused() {
+    const MAX: usize = WorkflowBuilder::MAX_ATTRIBUTES;
+    let (tracker, store) = tracker().await;
+    let many = |from: usize, to: usize| {
+        (from..to)
+            .fold(tracker.workflow("s"), |workflow, n| workflow.attribute(format!("n{n}"), "x"))
+    };
+    let error = many(0, MAX + 1).start().unwrap_err();
+    assert_eq!(error, WorkflowError::TooManyAttributes { attributes: MAX + 1 });
+    assert!(error.to_string().contains("65 attributes; at most 64"), "{error}");
+
+    // Those of all who open the session count, each once.
+    many(0, MAX).start().unwrap().detach();
+    many(0, MAX).start().unwrap().detach();
+    assert!(many(MAX, MAX + 1).start().is_err());
+    assert_eq!(saved(&tracker, &store).await.attributes.len(), MAX);
+    many(MAX, MAX + 1).new_run().start().unwrap().detach();
+    assert_eq!(saved(&tracker, &store).await.attributes.len(), 1);
+
+    let map = |entries: Vec<(String, Value)>| Value::Map(entries.into_iter().collect());
+    let start = |value: Value| tracker.workflow("map").attribute("pages", value).start().map(drop);
+    let numbers = |n: usize| map((0..n).map(|n| (format!("{n:04}"), Value::Integer(1))).collect());
+    assert_eq!(start(numbers(1024)), Ok(()));
+    assert!(matches!(start(numbers(1025)), Err(WorkflowError::TextTooLong { bytes: 4100, .. })));
+    let nested = |levels| {
+        (0..levels).fold(Value::Integer(1), |inner, _| map(vec![("in".to_owned(), inner)]))
+    };
+    assert_eq!(start(nested(WorkflowBuilder::MAX_DEPTH)), Ok(()));
+    let deep = start(nested(WorkflowBuilder::MAX_DEPTH + 1)).unwrap_err();
+    assert!(deep.to_string().contains("`pages` are nested too deep; at most 16"), "{deep}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_run_has_the_agents_that_are_declared_and_no_others() {
+    let (tracker, store) = tracker().await;
+    let workflow = tracker.workflow("s").start().unwrap();
+    for agent in ["a", "b"] {
+        tracker.update_agent_status("s", agent, AgentReport::new(AgentState::Success)).unwrap();
+    }
+    assert_eq!(saved(&tracker, &store).await.agents().count(), 2);
+    let again = tracker.workflow("s").new_run().start().unwrap();
+    let status = saved(&tracker, &store).await;
+    let agents: Vec<_> = status.agents().map(|(name, agent)| (name, agent.state)).collect();
+    assert_eq!(agents, [("a", AgentState::Pending)]);
+    drop((workflow, again));
+}
+
 /// A store whose table keeps its key under another name.
 struct OtherKey;
 
 impl StatusStore for OtherKey {
-    async fn load(&self, _: &str) -> Result<Option<tower_agent_status::status::Item>, StoreError> {
-        Ok(None)
-    }
-
     async fn write(
         &self,
         _: &tower_agent_status::status::Change,

@@ -126,10 +126,6 @@ impl MemoryStore {
 }
 
 impl StatusStore for MemoryStore {
-    async fn load(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
-        Ok(self.item(session_id))
-    }
-
     async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
         let mut state = self.lock();
         let found = state.items.get(&change.session_id);

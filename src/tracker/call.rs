@@ -42,10 +42,10 @@ impl TrackedCall {
         self.has_ended = true;
         // Usage that is no longer known at the end was told, and was paid for.
         let tokens = usage.map(|usage| usage.since(&self.told)).unwrap_or_default();
-        self.tracked.change(|state, now| {
-            let is_current = state.ledger.run() == self.run;
+        self.tracked.change(|kept, now| {
+            let is_current = kept.ledger.run() == self.run;
             if is_current {
-                state.ledger.ended(self.slot, outcome, tokens, now);
+                kept.ledger.ended(self.slot, outcome, tokens, now);
             }
             is_current
         });

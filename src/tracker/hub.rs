@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
+use super::handoff::{Handoff, Taken};
+use super::session::Kept;
 use super::{Clock, Order, Session, Tracked, Unsaved};
 use crate::agent::{Agent, InvalidName, check_name};
 use crate::session::{SessionId, random_digits};
@@ -17,8 +17,13 @@ use crate::status::{ErrorMessage, Ledger, Timestamp};
 #[derive(Clone)]
 pub(crate) struct Limits {
     pub(crate) max_sessions: usize,
+    /// After how long of silence a workflow that nobody opened is complete.
+    pub(crate) finish_when_idle: Option<Duration>,
     pub(crate) clock: Clock,
 }
+
+/// What the recorder has taken.
+pub(crate) type News = Taken<SessionId, Kept, Order>;
 
 type Reserves = dyn Fn(&str) -> bool + Send + Sync;
 
@@ -31,15 +36,7 @@ pub(crate) struct Hub {
     reserves: Box<Reserves>,
     agents: RwLock<Vec<Arc<Agent>>>,
     sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
-    /// Sessions that became dirty and were not taken by the recorder yet.
-    dirty: Mutex<Vec<Arc<Session>>>,
-    /// Sessions that have used tokens since, and for which nothing else has changed yet.
-    progressed: Mutex<Vec<Arc<Session>>>,
-    orders: Mutex<Vec<Order>>,
-    /// Wakes the recorder.
-    pub(crate) wake: Notify,
-    /// The recorder has ended: nothing is saved any more.
-    closed: AtomicBool,
+    pub(crate) handoff: Handoff<SessionId, Kept, Order>,
     said: Said,
     pub(super) lost: AtomicU64,
     /// The number of the last write.
@@ -65,11 +62,7 @@ impl Hub {
             reserves,
             agents: RwLock::default(),
             sessions: Mutex::default(),
-            dirty: Mutex::default(),
-            progressed: Mutex::default(),
-            orders: Mutex::default(),
-            wake: Notify::new(),
-            closed: AtomicBool::new(false),
+            handoff: Handoff::new(),
             said: Said::default(),
             lost: AtomicU64::new(0),
             last_seq: AtomicU64::new(0),
@@ -120,6 +113,13 @@ impl Hub {
         self.agents.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Makes the agents that are known to all sessions known to this one.
+    pub(super) fn show_declared(&self, ledger: &mut Ledger) {
+        for agent in self.declared() {
+            ledger.slot(agent.shared_name(), agent.activities());
+        }
+    }
+
     fn check_name(&self, name: &str) -> Result<(), InvalidName> {
         check_name(name)?;
         if (self.reserves)(name) {
@@ -140,7 +140,7 @@ impl Hub {
     /// A session of which this process knows, or learns now; `None` if there is no room
     /// for one more.
     pub(crate) fn session(self: &Arc<Self>, id: &SessionId) -> Option<Tracked> {
-        if self.is_closed() {
+        if self.handoff.is_closed() {
             self.lose_after_the_end(id);
             return None;
         }
@@ -154,37 +154,14 @@ impl Hub {
             return None;
         }
         let mut ledger = Ledger::new(Arc::clone(id.shared()), self.now());
-        for agent in self.declared() {
-            ledger.slot(agent.shared_name(), agent.activities());
-        }
-        let session = Arc::new(Session::new(id.clone(), ledger));
+        self.show_declared(&mut ledger);
+        let session = Arc::new(Session::new(id.clone(), Kept::new(ledger)));
         sessions.insert(id.clone(), Arc::clone(&session));
         Some(Tracked::new(self, &session))
     }
 
-    pub(crate) fn order(&self, order: Order) {
-        let mut orders = self.lock_orders();
-        // An order that nobody will take is dropped, which tells who waits for its answer.
-        if !self.is_closed() {
-            orders.push(order);
-            self.wake.notify_one();
-        }
-    }
-
     pub(super) fn lock_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn lock_dirty(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
-        self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn lock_progressed(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
-        self.progressed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_orders(&self) -> MutexGuard<'_, Vec<Order>> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a change that came after the recorder had ended.
@@ -245,30 +222,6 @@ impl Hub {
 
 /// The recorder's side.
 impl Hub {
-    /// The sessions that became dirty since this was last asked.
-    pub(crate) fn take_dirty(&self) -> Vec<Arc<Session>> {
-        std::mem::take(&mut *self.lock_dirty())
-    }
-
-    /// Whether there are sessions whose calls in flight have used tokens.
-    pub(crate) fn has_progressed(&self) -> bool {
-        !self.lock_progressed().is_empty()
-    }
-
-    /// The sessions that have used tokens and are to be written for that alone. They are
-    /// in the caller's hands now, like those of the dirty list.
-    pub(crate) fn take_progressed(&self) -> Vec<Arc<Session>> {
-        let mut taken = std::mem::take(&mut *self.lock_progressed());
-        taken.retain(|session| {
-            let mut state = session.lock();
-            state.progressed = false;
-            let is_new = !state.queued && state.ledger.is_dirty();
-            state.queued |= is_new;
-            is_new
-        });
-        taken
-    }
-
     /// The number of the next write: the time in milliseconds, or one more than the last
     /// where that is higher.
     pub(crate) fn next_seq(&self) -> u64 {
@@ -278,10 +231,6 @@ impl Hub {
             .last_seq
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
         next(last.unwrap_or_else(|last| last))
-    }
-
-    pub(crate) fn take_orders(&self) -> Vec<Order> {
-        std::mem::take(&mut *self.lock_orders())
     }
 
     pub(crate) fn has_sessions(&self) -> bool {
@@ -303,29 +252,38 @@ impl Hub {
         }
         let state = session.lock();
         let ledger = &state.ledger;
-        let is_over = ledger.is_finished() || self.now().since(ledger.view().last_updated) >= idle;
-        if is_over && !state.queued && !ledger.is_dirty() && !ledger.has_calls_in_flight() {
+        // One that is to be completed when it is idle has to be here then.
+        let idle =
+            self.limits.finish_when_idle.map_or(idle, |after| idle.max(after.saturating_mul(2)));
+        let is_idle = || state.open == 0 && self.now().since(ledger.view().last_updated) >= idle;
+        let is_over = ledger.is_finished() || is_idle();
+        if is_over && !state.is_queued() && !ledger.is_dirty() && !ledger.is_at_work() {
             sessions.remove(&session.id);
         }
     }
 
     /// Renews the sessions that are alive and have been silent for so long.
     pub(crate) fn heartbeat(self: &Arc<Self>, session: &Arc<Session>, silent: Duration) {
-        Tracked::new(self, session).change(|state, now| {
-            let alive = state.open > 0 || state.ledger.has_calls_in_flight();
-            let since = now.since(state.ledger.view().last_updated);
-            alive && since >= silent && state.ledger.heartbeat(now)
+        Tracked::new(self, session).change(|kept, now| {
+            let alive = kept.open > 0 || kept.ledger.is_at_work();
+            let since = now.since(kept.ledger.view().last_updated);
+            alive && since >= silent && kept.ledger.heartbeat(now)
         });
     }
 
-    /// The recorder has ended. What is not saved now never will be.
-    pub(crate) fn close(&self) {
-        let mut orders = self.lock_orders();
-        self.closed.store(true, Ordering::Release);
-        orders.clear();
+    /// How often to look through all sessions: twice in the shortest time that is to be kept,
+    /// so that nothing is much later than it should be.
+    pub(crate) fn sweep_every(&self, heartbeat: Duration) -> Duration {
+        heartbeat.min(self.limits.finish_when_idle.unwrap_or(heartbeat)) / 2
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+    /// Completes a session that was only seen by its calls, once it was idle for so long
+    /// as is set.
+    pub(crate) fn finish_idle(self: &Arc<Self>, session: &Arc<Session>) {
+        let Some(idle) = self.limits.finish_when_idle else { return };
+        Tracked::new(self, session).change(|kept, now| {
+            let since = now.since(kept.ledger.view().last_updated);
+            !kept.was_opened && since >= idle && kept.ledger.finish_idle(now)
+        });
     }
 }
