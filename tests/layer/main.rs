@@ -12,6 +12,7 @@ mod end_of_call;
 mod poll_ready;
 mod reqwest;
 mod session;
+mod stacks;
 mod support;
 #[path = "../store/warnings.rs"]
 mod warnings;
