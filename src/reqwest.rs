@@ -9,7 +9,7 @@ use ::reqwest::{Body, Request, Response, ResponseBuilderExt};
 use ::reqwest_middleware::{Middleware, Next};
 use bytes::Bytes;
 use http::Extensions;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 
 use crate::agent::InvalidName;
 use crate::body;
@@ -149,7 +149,7 @@ struct Looked {
 
 impl Looked {
     fn new(inner: Body, mut answer: Answer) -> Self {
-        if inner.is_end_stream() {
+        if body::is_over(&inner) {
             answer.end(End::Complete);
         }
         Self { inner, answer: Some(answer) }
