@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Buf;
-use http::{Extensions, HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, Method, StatusCode};
 
 use crate::agent::{Agent, InvalidName};
 use crate::session::{RequestHead, SessionSource};
@@ -46,7 +46,8 @@ impl Caller {
             }
         };
         let tracked = hub.session(&session)?.start_call(&self.agent, &self.tracker);
-        Some(Call { tracked: Some(tracked), path: PathHint::new(request.path) })
+        let is_head = *request.method == Method::HEAD;
+        Some(Call { tracked: Some(tracked), path: PathHint::new(request.path), is_head })
     }
 
     /// Marks a request, so that no layer further in starts its call again.
@@ -87,6 +88,7 @@ pub(crate) struct Call {
     /// Taken by whichever step comes first.
     tracked: Option<TrackedCall>,
     path: PathHint,
+    is_head: bool,
 }
 
 impl Call {
@@ -94,9 +96,14 @@ impl Call {
     pub(crate) fn answered(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Answer> {
         let tracked = self.tracked.take()?;
         let header = |name: &str| headers.get(name)?.to_str().ok();
-        let status = status.as_u16();
-        let reader = UsageReader::new(&Head { status, path: self.path, header: &header });
-        Some(Answer { open: Some(Open { tracked, reader }) })
+        let head = Head { status: status.as_u16(), path: self.path, header: &header };
+        let reader = UsageReader::new(&head);
+        let mut answer = Answer { open: Some(Open { tracked, reader }) };
+        // These have no body, whatever a layer further in makes of it.
+        if self.is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            answer.end(End::Complete);
+        }
+        Some(answer)
     }
 
     /// The call failed before there was a response.
