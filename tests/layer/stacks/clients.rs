@@ -40,11 +40,6 @@ pub(crate) trait Kind {
     fn late_body(&self) -> &'static str {
         "cancelled"
     }
-
-    /// Whether the layer can tell from a body how much of it is still to come.
-    fn shows_length(&self) -> bool {
-        true
-    }
 }
 
 /// What a client is told.
@@ -184,11 +179,6 @@ impl Kind for Beside {
 
     fn late_head(&self) -> &'static str {
         if let Neighbour::Timeout = self.1 { "cancelled" } else { "timeout" }
-    }
-
-    fn shows_length(&self) -> bool {
-        // A body that is decompressed does not say its length, nor its end.
-        !matches!(self, Self(Place::Outside, Neighbour::Decompression | Neighbour::All))
     }
 }
 

@@ -92,7 +92,7 @@ async fn cell(kind: &dyn Kind, row: &Row, version: Version) {
     let class = match row.stored.ends {
         Ends::Well => None,
         Ends::As(class) => Some(class),
-        Ends::AsClient(class) => class(kind),
+        Ends::AsClient(class) => Some(class(kind)),
     };
     let error = stored.error.as_ref();
     assert_eq!(error.map(|error| &*error.class), class, "{error:?}");
@@ -108,7 +108,7 @@ async fn cell(kind: &dyn Kind, row: &Row, version: Version) {
 /// Makes the row's call.
 async fn call(mut client: AnyClient, agent: &ScriptedAgent, row: &Row) -> Seen {
     let request = Request::builder()
-        .method(Method::POST)
+        .method(if row.is_head { Method::HEAD } else { Method::POST })
         .uri(format!("{}/invocations?question=1", agent.url))
         .header("content-type", "application/json")
         .header("te", "trailers")

@@ -12,6 +12,8 @@ use super::seen::Reads;
 /// One way for a call to end.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
+    /// Whether the request is a HEAD, and not a POST.
+    pub(crate) is_head: bool,
     pub(crate) agent: &'static [Does],
     pub(crate) caller: Caller,
     /// Whether the client gives up after a while.
@@ -45,8 +47,8 @@ pub(crate) enum Ends {
     Well,
     /// With an error of this class.
     As(&'static str),
-    /// As the kind of client makes of it: well, or with an error of this class.
-    AsClient(fn(&dyn Kind) -> Option<&'static str>),
+    /// With an error of the class that the kind of client makes of it.
+    AsClient(fn(&dyn Kind) -> &'static str),
 }
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json"), ("x-agent", "pdf")];
@@ -83,17 +85,22 @@ const fn reply(
 
 const fn row(name: &'static str, agent: &'static [Does], caller: Caller) -> Row {
     let stored = Stored { ends: Ends::Well, says: "", tokens: None, calls: 1 };
-    Row { name, agent, caller, gives_up: false, retry: None, stored }
+    Row { name, is_head: false, agent, caller, gives_up: false, retry: None, stored }
 }
 
 impl Row {
+    const fn head(mut self) -> Self {
+        self.is_head = true;
+        self
+    }
+
     const fn error(mut self, class: &'static str, says: &'static str) -> Self {
         self.stored.ends = Ends::As(class);
         self.stored.says = says;
         self
     }
 
-    const fn as_client(mut self, class: fn(&dyn Kind) -> Option<&'static str>) -> Self {
+    const fn as_client(mut self, class: fn(&dyn Kind) -> &'static str) -> Self {
         self.stored.ends = Ends::AsClient(class);
         self
     }
@@ -117,7 +124,10 @@ impl Row {
 
 pub(crate) const ROWS: &[Row] = &[
     row("success", &[reply(200, JSON, Whole, ANSWER)], ALL).tokens(1500, 500),
-    row("nothing to read", &[reply(204, TEXT, Whole, &[])], UNREAD),
+    row("no content", &[reply(204, TEXT, Whole, &[])], UNREAD),
+    row("not modified", &[reply(304, GZIP, Whole, &[])], UNREAD),
+    row("an answer to HEAD", &[reply(200, GZIP, Whole, ANSWER)], UNREAD).head(),
+    row("a length of zero, unread", &[reply(200, TEXT, Sized, &[])], UNREAD),
     row(
         "exact length, then dropped",
         &[reply(200, JSON, Sized, ANSWER)],
@@ -128,8 +138,7 @@ pub(crate) const ROWS: &[Row] = &[
         "exact length of no known format, then dropped",
         &[reply(200, TEXT, Sized, PLAIN)],
         Caller::Reads(Reads::Length(15)),
-    )
-    .as_client(|kind| (!kind.shows_length()).then_some("cancelled")),
+    ),
     row("chunked", &[reply(200, JSON, Streamed, ANSWER)], ALL).tokens(1500, 500),
     row("trailers", &[reply(200, WITH_TRAILERS, Streamed, ANSWER_AND_TRAILERS)], ALL)
         .tokens(1500, 500),
@@ -172,10 +181,10 @@ pub(crate) const ROWS: &[Row] = &[
         .tokens(25, 1),
     row("reset before the head", &[Resets], ALL).error("transport", ""),
     row("connection refused", &[Refuses], ALL).error("transport", ""),
-    row("late head", &[LetsTimePass], ALL).gives_up().as_client(|kind| Some(kind.late_head())),
+    row("late head", &[LetsTimePass], ALL).gives_up().as_client(|kind| kind.late_head()),
     row("late body", &[reply(200, SSE, Streamed, &[MESSAGE_START, Step::LetsTimePass])], ALL)
         .gives_up()
-        .as_client(|kind| Some(kind.late_body()))
+        .as_client(|kind| kind.late_body())
         .tokens(25, 1),
     row("cancelled before the head", &[NeverAnswers], Caller::Leaves)
         .error("cancelled", "gave up before the agent answered"),
