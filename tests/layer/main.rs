@@ -9,6 +9,8 @@
 mod agents;
 mod corpus;
 mod end_of_call;
+mod fan_out;
+mod order;
 mod poll_ready;
 mod reqwest;
 mod session;
