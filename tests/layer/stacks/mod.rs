@@ -8,6 +8,7 @@ mod agent;
 mod clients;
 mod reqwest;
 mod rows;
+mod secrets;
 mod seen;
 
 use std::panic::AssertUnwindSafe;
@@ -30,14 +31,18 @@ use crate::support::{
     AGENT, SESSION, assert_contract_of_history, builder, of_session, ticking_clock,
 };
 
-/// A test for each kind of client.
+/// For each kind of client a test that runs the table.
 macro_rules! kinds {
-    ($($name:ident: $kind:expr,)*) => {$(
-        #[tokio::test]
+    ($($name:ident: $kind:expr,)*) => {
+        $(#[tokio::test]
         async fn $name() {
             every_row(&$kind).await;
+        })*
+
+        fn kinds() -> Vec<(&'static str, Box<dyn Kind>)> {
+            vec![$((stringify!($name), Box::new($kind)),)*]
         }
-    )*};
+    };
 }
 
 kinds! {
