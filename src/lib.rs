@@ -168,8 +168,13 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod agent;
+#[cfg(feature = "aws")]
+#[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
+pub mod aws;
 mod body;
 mod call;
+#[cfg(any(feature = "aws", feature = "reqwest"))]
+mod chain;
 mod future;
 mod layer;
 #[cfg(feature = "metrics")]
@@ -194,7 +199,7 @@ mod workflow;
 
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
-pub use crate::reqwest::StatusMiddleware;
+pub use crate::reqwest::{ReqwestResponseFuture, StatusMiddleware};
 pub use agent::{Agent, InvalidName};
 pub use body::StatusBody;
 pub use future::ResponseFuture;
@@ -202,6 +207,7 @@ pub use layer::StatusLayer;
 pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
 pub use service::Status;
 pub use session::{InvalidSessionId, RequestHead, SessionId};
+pub use tower_layer::Layer;
 pub use tracker::{StatusTracker, Unsaved};
 pub use workflow::{Workflow, WorkflowBuilder, WorkflowError};
 

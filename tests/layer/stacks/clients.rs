@@ -217,9 +217,18 @@ where
         })
         .map_err(|error| Failure::of(&*error.into()));
     match settings.retry {
-        Some(Place::Inside) => BoxCloneService::new(Retry::new(UNLESS_BUSY, client)),
+        Some(Place::Inside) => retried(client),
         Some(Place::Outside) | None => BoxCloneService::new(client),
     }
+}
+
+/// Puts a retry around a client of any kind.
+pub(crate) fn retried<S>(client: S) -> AnyClient
+where
+    S: Service<Request<Full<Bytes>>, Response = Answer, Error = Failure> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    BoxCloneService::new(Retry::new(UNLESS_BUSY, client))
 }
 
 /// What is known of a response's extensions.

@@ -24,7 +24,7 @@ use tower_agent_status::store::MemoryStore;
 
 use self::agent::ScriptedAgent;
 use self::clients::{AnyClient, Beside, Hyper, Kind, Neighbour, Place, Settings};
-use self::reqwest::{By, Middleware};
+use self::reqwest::{By, Middleware, Tower};
 use self::rows::{Caller, Ends, ROWS, Row};
 use self::seen::Seen;
 use crate::support::{
@@ -61,6 +61,8 @@ kinds! {
     outside_all: Beside(Place::Outside, Neighbour::All),
     reqwest_middleware_by_chunks: Middleware(By::Chunks),
     reqwest_middleware_by_frames: Middleware(By::Frames),
+    reqwest_by_chunks: Tower(By::Chunks),
+    reqwest_by_frames: Tower(By::Frames),
 }
 
 async fn every_row(kind: &dyn Kind) {

@@ -11,10 +11,11 @@ use reqwest::Response;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use reqwest_retry::policies::ExponentialBackoff;
 use reqwest_retry::{Jitter, RetryTransientMiddleware};
-use tower_agent_status::{SessionId, StatusMiddleware, StatusTracker};
+use tower::{Layer as _, Service, ServiceExt as _};
+use tower_agent_status::{SessionId, StatusLayer, StatusMiddleware, StatusTracker};
 
 use super::agent::PATIENCE;
-use super::clients::{AnyClient, Kind, Place, Settings, from_fn, of_extensions};
+use super::clients::{AnyClient, Kind, Place, Settings, from_fn, of_extensions, retried};
 use super::seen::{Answer, Event, Failure, Head, Reading};
 use crate::support::AGENT;
 
@@ -48,6 +49,48 @@ impl Kind for Middleware {
     fn late_body(&self) -> &'static str {
         "timeout"
     }
+}
+
+/// A client of reqwest, or of reqwest-middleware, as a service of tower.
+pub(crate) struct Tower(pub(crate) By);
+
+impl Kind for Tower {
+    fn client(&self, settings: Settings, tracker: Option<&StatusTracker>) -> AnyClient {
+        let (by, client) = (self.0, client(settings));
+        let retrying = || ClientBuilder::new(client.clone()).with(retry()).build();
+        let status = tracker.map(|tracker| StatusLayer::new(tracker, AGENT));
+        let any = match (settings.retry, status) {
+            (Some(Place::Outside), Some(status)) => tower(status.layer(retrying()), by),
+            (Some(Place::Outside), None) => tower(retrying(), by),
+            (_, Some(status)) => tower(status.layer(client), by),
+            (_, None) => tower(client, by),
+        };
+        if settings.retry == Some(Place::Inside) { retried(any) } else { any }
+    }
+
+    fn late_body(&self) -> &'static str {
+        "timeout"
+    }
+}
+
+fn tower<S>(service: S, by: By) -> AnyClient
+where
+    S: Service<reqwest::Request, Response = Response, Future: Send> + Clone + Send + 'static,
+    S::Error: std::error::Error + 'static,
+{
+    from_fn(move |request: Request<Full<Bytes>>| {
+        let mut service = service.clone();
+        async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            let request = reqwest::Request::try_from(Request::from_parts(head, body)).unwrap();
+            let response = match service.ready().await {
+                Ok(service) => service.call(request).await,
+                Err(error) => Err(error),
+            };
+            response.map(|response| answer(response, by)).map_err(|error| Failure::of(&error))
+        }
+    })
 }
 
 fn with(client: ClientBuilder, status: Option<StatusMiddleware>) -> ClientBuilder {
