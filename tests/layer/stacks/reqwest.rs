@@ -76,7 +76,7 @@ impl Kind for Tower {
 fn tower<S>(service: S, by: By) -> AnyClient
 where
     S: Service<reqwest::Request, Response = Response, Future: Send> + Clone + Send + 'static,
-    S::Error: std::error::Error + 'static,
+    S::Error: std::error::Error + Send + 'static,
 {
     from_fn(move |request: Request<Full<Bytes>>| {
         let mut service = service.clone();
