@@ -110,6 +110,18 @@ async fn calls_of_futures_unordered_are_one_group_of_the_session() {
 }
 
 #[tokio::test]
+async fn calls_of_two_agents_at_once_are_two_groups_whose_tokens_add_up() {
+    let stack = Stack::new(2).await;
+    let other = StatusLayer::new(&stack.tracker, "tradeExtraction").layer(client());
+    let other = call(other, Request::get(stack.agent.url("/good")));
+    let workflow = stack.workflow();
+    workflow.scope(async { tokio::join!(stack.call("/good"), other) }).await;
+    let status = stack.assert_calls(1).await;
+    assert_eq!(status.agent("tradeExtraction").unwrap().calls, 1);
+    assert_eq!(status.total_token_usage(), TokenUsage::new(10, 4));
+}
+
+#[tokio::test]
 async fn tasks_of_a_join_set_lose_the_scope_and_in_scope_gives_it_back() {
     let stack = Stack::new(3).await;
     let workflow = stack.workflow();

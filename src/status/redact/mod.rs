@@ -10,7 +10,7 @@ mod urls;
 use std::borrow::Cow;
 
 use self::keys::is_masked;
-use self::names::{bare, ends_with, is_scheme, is_secret_name, is_token, last_name};
+use self::names::{ends_with, is_scheme, is_secret_name, is_token, last_name};
 
 const REDACTED: &str = "[redacted]";
 
@@ -47,7 +47,7 @@ pub(super) fn redact(text: &str) -> String {
             out.push(' ');
         }
         next = match expected(next, word) {
-            Next::SchemeThenSecret if is_scheme(bare(word)) => {
+            Next::SchemeThenSecret if is_scheme(word) => {
                 out.push_str(word);
                 Next::Secret
             }
@@ -234,7 +234,7 @@ mod tests {
             ("key AKIAIOSFODNN7EXAMPLE is unknown", "key [redacted] is unknown"),
             (
                 "{\"authorization\": \"Bearer a b\", \"x-api-key\": \"c\"} bad",
-                "{\"authorization\": \"Bearer [redacted] b\", \"x-api-key\": [redacted] bad",
+                "{\"authorization\": [redacted] \"x-api-key\": [redacted] bad",
             ),
             (
                 "[(\"x-api-key\", \"opaque\"), (\"x\", \"y\")]",

@@ -8,7 +8,7 @@ pub(super) fn last_name(text: &str) -> &str {
 }
 
 /// A word without what stands around it.
-pub(super) fn bare(word: &str) -> &str {
+fn bare(word: &str) -> &str {
     word.trim_matches(|c: char| !c.is_ascii_alphanumeric())
 }
 
