@@ -288,7 +288,8 @@ mod tower_stack {
             async move {
                 let (head, body) = request.into_parts();
                 let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
-                log.lock().unwrap().push((head.method, head.uri, head.headers, body));
+                let seen = (head.method, head.uri, head.version, head.headers, body);
+                log.lock().unwrap().push(seen);
                 answer(200, whole(ANSWER))
             }
         })
@@ -300,6 +301,9 @@ mod tower_stack {
             request.url_mut().set_fragment(Some("part"));
             request.headers_mut().insert("x-a", http::HeaderValue::from_static("1"));
             *request.timeout_mut() = Some(Duration::from_secs(60));
+            if body.is_none() {
+                *request.version_mut() = http::Version::HTTP_10;
+            }
             *request.body_mut() = body.map(Into::into);
             request
         };
@@ -383,7 +387,10 @@ mod tower_stack {
             };
             let tower = tower();
             let bare = ::reqwest::Client::new().execute(request()).await.unwrap_err();
-            let tracked = of_s(tower.client(), request()).await.unwrap_err();
+            // Should the request have lost its time-out.
+            let minute = Duration::from_secs(60);
+            let tracked = tokio::time::timeout(minute, of_s(tower.client(), request()));
+            let tracked = tracked.await.unwrap().unwrap_err();
             assert_eq!(tracked.to_string(), bare.to_string());
             assert_eq!(tracked.is_timeout(), class == "timeout");
             assert_eq!(tracked.is_connect(), class == "transport");
@@ -426,6 +433,21 @@ mod tower_stack {
         let status = tower.stored().await;
         let error = status.agent("a").unwrap().error.clone().unwrap();
         assert_eq!((&*error.class, error.message.as_str()), ("timeout", "request timed out"));
+    }
+
+    #[tokio::test]
+    async fn an_error_that_a_layer_inside_has_boxed_tells_its_causes_too() {
+        let tower = tower();
+        let client = ServiceBuilder::new()
+            .layer(tower.layer())
+            .timeout(Duration::from_secs(60))
+            .service(::reqwest::Client::new());
+        // Port 1 of this machine: nobody listens there.
+        let error: BoxError = of_s(client, get("http://127.0.0.1:1/")).await.unwrap_err();
+        assert!(error.downcast::<::reqwest::Error>().unwrap().is_connect());
+        let status = tower.stored().await;
+        let error = status.agent("a").unwrap().error.clone().unwrap();
+        assert!(error.message.as_str().contains("refused"), "{error}");
     }
 
     #[tokio::test]

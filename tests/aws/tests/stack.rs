@@ -46,9 +46,17 @@ fn untimed() -> TimeoutConfig {
 
 /// Clients of a client without a socket, bare and with the layer.
 fn both(inner: &InMemory, tracker: &StatusTracker) -> [Clients; 2] {
-    let tracked = layer(tracker).layer(inner.clone());
-    [SharedHttpClient::new(inner.clone()), SharedHttpClient::new(tracked)]
-        .map(|client| Clients::new("http://service.test", &client, &untimed()))
+    [bare(inner), tracked(inner, tracker)]
+}
+
+fn bare(inner: &InMemory) -> Clients {
+    let client = SharedHttpClient::new(inner.clone());
+    Clients::new("http://service.test", &client, &untimed())
+}
+
+fn tracked(inner: &InMemory, tracker: &StatusTracker) -> Clients {
+    let client = SharedHttpClient::new(layer(tracker).layer(inner.clone()));
+    Clients::new("http://service.test", &client, &untimed())
 }
 
 async fn stored(tracker: &StatusTracker, store: &MemoryStore) -> AgentStatus {
@@ -145,6 +153,29 @@ async fn a_body_keeps_its_frames_its_trailers_and_all_that_it_tells_of_itself() 
 }
 
 #[tokio::test]
+async fn a_body_that_nobody_reads_ends_as_what_it_is() {
+    let data = || Frame::data(Bytes::from_static(ANSWER.as_bytes()));
+    let streamed =
+        move || SdkBody::from_body_1_x(Frames { frames: [Ok(data())].into(), knows_length: true });
+    let empty = || SdkBody::from_body_1_x(Frames { frames: [].into(), knows_length: true });
+    type MakeBody = Box<dyn Fn() -> SdkBody + Send + Sync>;
+    let rows: [(MakeBody, AgentState, Option<u64>); 3] = [
+        (Box::new(streamed), AgentState::Error, None),
+        (Box::new(empty), AgentState::Success, None),
+        // In memory it was read by somebody else, with all that it says.
+        (Box::new(|| SdkBody::from(ANSWER)), AgentState::Success, Some(42)),
+    ];
+    for (body, state, tokens) in rows {
+        let inner = InMemory::new(move || Some(Ok(response(body()))));
+        let (tracker, store) = tracker();
+        drop(session().in_scope(ask(&tracked(&inner, &tracker)).send()).await.unwrap());
+        let agent = stored(&tracker, &store).await;
+        assert_eq!(agent.state, state);
+        assert_eq!(agent.token_usage.and_then(|usage| usage.total_tokens), tokens);
+    }
+}
+
+#[tokio::test]
 async fn an_error_keeps_its_kind_and_tells_its_causes() {
     #[derive(Debug)]
     struct Cut(std::io::Error);
@@ -196,14 +227,16 @@ async fn the_clients_own_questions_are_passed_on() {
     let service = Service::start(vec![Answer::json(200, ANSWER)]).await;
     let inner = InMemory::new(|| Some(Ok(response(SdkBody::from(ANSWER)))));
     let (tracker, store) = tracker();
-    let [bare, tracked] = both(&inner, &tracker);
-    let of_making = inner.validated.swap(0, Ordering::SeqCst);
-    assert!(of_making > 0 && of_making.is_multiple_of(2), "as often for one as for the other");
+    let validated = || inner.validated.swap(0, Ordering::SeqCst);
+    let (bare, of_bare) = (bare(&inner), validated());
+    let (tracked, of_tracked) = (tracked(&inner, &tracker), validated());
+    assert!(of_bare > 0);
+    assert_eq!(of_tracked, of_bare);
     ask(&bare).send().await.unwrap();
-    let of_sending = inner.validated.swap(0, Ordering::SeqCst);
-    assert!(of_sending >= 1000);
+    let of_bare = validated();
+    assert!(of_bare >= 1000);
     session().in_scope(ask(&tracked).send()).await.unwrap();
-    assert_eq!(inner.validated.load(Ordering::SeqCst), of_sending);
+    assert_eq!(validated(), of_bare);
 
     // The SDK names its connector to the service.
     let tracked = SharedHttpClient::new(layer(&tracker).layer(http_client()));
