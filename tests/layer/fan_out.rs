@@ -270,7 +270,8 @@ async fn an_extension_names_the_session_where_there_is_no_scope_at_all() {
         tokio::spawn(async { receive(call.await.unwrap()).await })
     };
     let (a, b) = tokio::join!(one(SESSION), one("other"));
-    (a.unwrap(), b.unwrap());
+    a.unwrap();
+    b.unwrap();
     stack.assert_calls(1).await;
     assert_eq!(stack.store.status("other").unwrap().agent(AGENT).unwrap().calls, 1);
 }

@@ -70,7 +70,7 @@ async fn waiting_for_a_concurrency_limit_is_not_part_of_a_call() {
     // would end as an error.
     let asked = Arc::new(AtomicUsize::new(0));
     let agent = MockAgent::start(move |_| {
-        let is_first = asked.fetch_add(1, Ordering::SeqCst) % 2 == 0;
+        let is_first = asked.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
         async move { if is_first { answer(503, "{}") } else { answer(200, ANSWER) } }
     })
     .await;

@@ -70,14 +70,13 @@ async fn every_row(kind: &dyn Kind) {
     for row in ROWS {
         for version in [Version::HTTP_11, Version::HTTP_2] {
             let cell = AssertUnwindSafe(cell(kind, row, version));
-            // The panic has said what is wrong.
-            if cell.catch_unwind().await.is_err() {
-                eprintln!("in the row: {}, {version:?}\n", row.name);
-                failed.push(format!("{}, {version:?}", row.name));
+            if let Err(panic) = cell.catch_unwind().await {
+                let message = panic.downcast_ref::<String>().map_or("", |message| message);
+                failed.push(format!("{}, {version:?}: {message}", row.name));
             }
         }
     }
-    assert!(failed.is_empty(), "these failed:\n{}", failed.join("\n"));
+    assert!(failed.is_empty(), "these failed:\n{}", failed.join("\n\n"));
 }
 
 async fn cell(kind: &dyn Kind, row: &Row, version: Version) {

@@ -100,7 +100,7 @@ impl Row {
         self
     }
 
-    const fn as_client(mut self, class: fn(&dyn Kind) -> &'static str) -> Self {
+    const fn client_decides(mut self, class: fn(&dyn Kind) -> &'static str) -> Self {
         self.stored.ends = Ends::AsClient(class);
         self
     }
@@ -181,10 +181,10 @@ pub(crate) const ROWS: &[Row] = &[
         .tokens(25, 1),
     row("reset before the head", &[Resets], ALL).error("transport", ""),
     row("connection refused", &[Refuses], ALL).error("transport", ""),
-    row("late head", &[LetsTimePass], ALL).gives_up().as_client(|kind| kind.late_head()),
+    row("late head", &[LetsTimePass], ALL).gives_up().client_decides(|kind| kind.late_head()),
     row("late body", &[reply(200, SSE, Streamed, &[MESSAGE_START, Step::LetsTimePass])], ALL)
         .gives_up()
-        .as_client(|kind| kind.late_body())
+        .client_decides(|kind| kind.late_body())
         .tokens(25, 1),
     row("cancelled before the head", &[NeverAnswers], Caller::Leaves)
         .error("cancelled", "gave up before the agent answered"),
