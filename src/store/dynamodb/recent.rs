@@ -14,7 +14,7 @@ use super::{DynamoDbStore, convert, session_id};
 use crate::status::{Item, Timestamp, WorkflowStatus, schema};
 use crate::store::{Recent, StatusReader, StoreError};
 
-/// How many pages, of 1 MB at most, a scan reads.
+/// How many pages, of 1 MB at most, a scan for the newest reads.
 const MAX_PAGES: usize = 64;
 
 /// How far the clock of a writer may be ahead of the one here.
@@ -36,23 +36,25 @@ impl DynamoDbStore {
             return Ok(Recent { items, truncated: false });
         }
         let mut newest = Newest::new(limit);
-        let truncated = self.scan(&known.names, None, |id, item| newest.add(id, item)).await?;
+        let truncated =
+            self.scan(&known.names, None, MAX_PAGES, |id, item| newest.add(id, item)).await?;
         Ok(Recent { items: newest.into_items(), truncated })
     }
 
     /// The sessions whose ids begin with `prefix`, newest first. Of their items there are
     /// `sessionId`, `createdAt`, `lastUpdated` and `overallStatus` only.
     ///
-    /// The table is scanned for them, up to 64 pages of 1 MB: of a larger one the sessions
-    /// found there are given, as [truncated](Recent::truncated).
+    /// The table is scanned for them, up to so many pages of 1 MB: of a larger one the
+    /// sessions found there are given, as [truncated](Recent::truncated).
     ///
     /// # Errors
     ///
     /// If the table cannot be read.
-    pub async fn with_prefix(&self, prefix: &str) -> Result<Recent, StoreError> {
+    pub async fn with_prefix(&self, prefix: &str, pages: usize) -> Result<Recent, StoreError> {
         let names = &self.known().await?.names;
         let mut found = Newest::new(usize::MAX);
-        let truncated = self.scan(names, Some(prefix), |id, item| found.add(id, item)).await?;
+        let truncated =
+            self.scan(names, Some(prefix), pages, |id, item| found.add(id, item)).await?;
         Ok(Recent { items: found.into_items(), truncated })
     }
 
@@ -157,10 +159,11 @@ impl DynamoDbStore {
         &self,
         names: &Names,
         prefix: Option<&str>,
+        pages: usize,
         mut each: impl FnMut(String, Item),
     ) -> Result<bool, StoreError> {
         let mut start = None;
-        for _ in 0..MAX_PAGES {
+        for _ in 0..pages {
             let mut scan =
                 self.client().scan().table_name(self.table()).set_exclusive_start_key(start);
             if let Some(prefix) = prefix {
