@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod contract;
 pub(crate) mod scripted;
+pub(crate) mod timed;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
