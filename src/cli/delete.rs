@@ -40,7 +40,7 @@ pub(crate) struct Delete {
 
     /// Of those only the ones that were created longer ago than this; those that do not
     /// say when stay
-    #[arg(long, value_name = "TIME", requires = "prefix", value_parser = duration)]
+    #[arg(long, value_name = "TIME", requires = "prefix", conflicts_with = "sessions", value_parser = duration)]
     older_than: Option<Duration>,
 
     /// How many pages of 1 MB of the table to scan at most

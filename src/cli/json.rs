@@ -39,7 +39,7 @@ mod tests {
         let value = serde_json::json!({ "a": text, text: 1 });
         for is_pretty in [false, true] {
             let json = json(&value, is_pretty).unwrap();
-            assert_eq!(json.chars().any(|c| c != '\n' && is_unprintable(c)), false, "{json}");
+            assert!(!json.chars().any(|c| c != '\n' && is_unprintable(c)), "{json}");
             assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value);
         }
     }

@@ -55,7 +55,7 @@ pub(crate) fn workflow(status: &WorkflowStatus, heartbeat: Duration, paint: Pain
     let standing = standing(status, heartbeat, 12, paint);
     let elapsed = time(elapsed(status));
     let tokens = tokens(Some(&status.total_token_usage()));
-    format!("{}  {standing} {elapsed:>10} {tokens:>17}", paint.bold(&format!("{id:<42}")))
+    format!("{}  {standing} {elapsed:>9} {tokens:>14}", paint.bold(&format!("{id:<40}")))
 }
 
 /// The sign of an agent's state. While it runs the sign turns.
@@ -73,27 +73,25 @@ pub(crate) fn sign(agent: &AgentStatus, paint: Paint) -> String {
     }
 }
 
-/// The line of an agent, without its sign.
+/// The line of an agent, without its sign: with it 80 columns, where nothing is longer
+/// than usual.
 pub(crate) fn agent(name: &str, agent: &AgentStatus, paint: Paint) -> String {
     let elapsed = agent.started_at.map(|start| agent.completed_at.unwrap_or_else(now).since(start));
     let elapsed = elapsed.map(time).unwrap_or_default();
     let tokens = tokens(agent.token_usage.as_ref());
-    let name = plain(name);
-    let activity = plain(&agent.activity);
-    let line = format!(
-        "{:<21} {:<35} {elapsed:>10} {tokens:>17}",
-        shortened(&name, 40),
-        shortened(&activity, 60)
-    );
-    let error = agent.error.as_ref().map(|error| {
-        let text = format!("{}: {}", error.class, error.message);
-        format!("  {}", paint.red(&plain(&text)))
-    });
-    match (agent.state, error) {
-        (AgentState::Pending, _) => paint.dim(line.trim_end()),
-        (_, Some(error)) => line + &error,
-        (_, None) => line.trim_end().to_owned(),
+    let (name, activity) = (plain(name), plain(&agent.activity));
+    let (name, activity) = (shortened(&name, 40), shortened(&activity, 60));
+    let line = format!("{name:<19} {activity:<33} {elapsed:>9} {tokens:>14}");
+    match agent.state {
+        AgentState::Pending => paint.dim(line.trim_end()),
+        _ => line.trim_end().to_owned(),
     }
+}
+
+/// Why an agent failed.
+pub(crate) fn error(agent: &AgentStatus, paint: Paint) -> Option<String> {
+    let error = agent.error.as_ref()?;
+    Some(paint.red(&plain(&format!("{}: {}", error.class, error.message))))
 }
 
 /// `1,500 in, 500 out, 300 from cache`: the figures of a usage but its total.

@@ -83,13 +83,16 @@ impl Show {
         for (name, agent) in lines::agents(status) {
             let line = lines::agent(name, agent, paint);
             writeln!(out, "{} {line}", lines::sign(agent, paint))?;
+            if let Some(error) = lines::error(agent, paint) {
+                writeln!(out, "  {error}")?;
+            }
             let mut more = Vec::new();
             more.extend(agent.token_usage.as_ref().map(lines::figures));
             if agent.calls > 1 {
                 more.push(format!("{} calls", agent.calls));
             }
             if !more.is_empty() {
-                writeln!(out, "  {}", paint.dim(&format!("{:<21} {}", "", more.join(", "))))?;
+                writeln!(out, "  {}", paint.dim(&more.join(", ")))?;
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tower_agent_status::store::DynamoDbStore;
+use tower_agent_status::store::{DynamoDbStore, SetupError};
 
 use super::failure::Failure;
 
@@ -19,7 +19,7 @@ impl StoreArgs {
     /// The store, which is there.
     pub(crate) async fn open(&self) -> Result<DynamoDbStore, Failure> {
         let Some(file) = &self.embedded else {
-            return DynamoDbStore::from_env().await.map_err(Self::or_a_file);
+            return DynamoDbStore::from_env().await.map_err(|error| Self::or_a_file(&error));
         };
         // Opened, it would be made: a mistyped name would give an empty store.
         if !file.exists() {
@@ -37,7 +37,9 @@ impl StoreArgs {
     pub(crate) async fn open_unasked(&self) -> Result<DynamoDbStore, Failure> {
         match &self.embedded {
             Some(file) => Ok(DynamoDbStore::embedded(file)?),
-            None => DynamoDbStore::from_env_unasked().await.map_err(Self::or_a_file),
+            None => {
+                DynamoDbStore::from_env_unasked().await.map_err(|error| Self::or_a_file(&error))
+            }
         }
     }
 
@@ -58,7 +60,7 @@ impl StoreArgs {
     }
 
     /// Names the other way, where it is a missing setting that is to blame.
-    fn or_a_file(error: tower_agent_status::store::SetupError) -> Failure {
+    fn or_a_file(error: &SetupError) -> Failure {
         let text = error.to_string();
         match text.starts_with("STATUS_TABLE_NAME is not set") {
             true => Failure::Unusable(format!(

@@ -64,13 +64,11 @@ impl Table {
                         findings.ok(&format!("{name} is created"))?;
                     }
                     // Whoever may create it need not be allowed to look at it.
-                    Err(unknown) => match store.create_table().await {
-                        Ok(()) => findings.ok(&format!("{name} is created, or was there"))?,
-                        Err(error) if error.to_string() == unknown.to_string() => {
-                            return Err(unknown.into());
-                        }
-                        Err(error) => return Err(error.into()),
-                    },
+                    Err(error) if error.is_denied() => {
+                        store.create_table().await?;
+                        findings.ok(&format!("{name} is created, or was there"))?;
+                    }
+                    Err(error) => return Err(error.into()),
                 }
                 if let Ok(report) = store.describe_table().await {
                     findings.table(&store, &report, args.is_embedded())?;
@@ -154,7 +152,7 @@ impl Findings {
                 &format!(
                     "aws dynamodb update-time-to-live --table-name {table} \
                      --time-to-live-specification Enabled=true,AttributeName={}",
-                    schema::EXPIRES_AT
+                    report.expiry_attribute
                 ),
             )?,
             TimeToLive::Unknown(why) => self.unknown(&format!(
@@ -206,16 +204,17 @@ async fn try_it(store: &DynamoDbStore, findings: &mut Findings) -> Result<(), Fa
             return Ok(());
         }
     }
-    match store.get(&id).await {
+    let told = match store.get(&id).await {
         Ok(Some(item)) if is_there(&change, &item) => {
-            findings.ok("it reads back as it was written")?
+            findings.ok("it reads back as it was written")
         }
-        Ok(Some(_)) => findings.failed("it reads back otherwise than it was written")?,
+        Ok(Some(_)) => findings.failed("it reads back otherwise than it was written"),
         Ok(None) => {
-            findings.failed("it does not read back: the table answers that it is not there")?
+            findings.failed("it does not read back: the table answers that it is not there")
         }
-        Err(error) => findings.failed(&error.to_string())?,
-    }
+        Err(error) => findings.failed(&error.to_string()),
+    };
+    told?;
     match store.get_many(std::slice::from_ref(&id)).await {
         Ok(_) => findings.ok("several sessions can be read at once")?,
         Err(error) => findings.failed(&error.to_string())?,

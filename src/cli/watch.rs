@@ -204,8 +204,12 @@ impl Drawn {
 
     fn show(&mut self, status: &WorkflowStatus) {
         let paint = self.paint;
-        let agents = lines::agents(status).into_iter().map(|(name, agent)| {
-            format!("{} {}", lines::sign(agent, paint), lines::agent(name, agent, paint))
+        let agents = lines::agents(status).into_iter().flat_map(|(name, agent)| {
+            let line = lines::agent(name, agent, paint);
+            let line = format!("{} {line}", lines::sign(agent, paint));
+            // On a line of its own: at the end of another it would not be seen.
+            let error = lines::error(agent, paint).map(|error| format!("  {error}"));
+            [Some(line), error].into_iter().flatten()
         });
         let workflow = lines::workflow(status, self.heartbeat, paint);
         let lines: Vec<_> = agents.chain([workflow]).collect();
@@ -234,7 +238,10 @@ impl Printed {
         let paint = Paint::stdout();
         for (name, agent) in lines::agents(status) {
             if self.agents.insert(name.to_owned(), agent.state) != Some(agent.state) {
-                writeln!(out, "{:<12} {}", agent.state, lines::agent(name, agent, paint))?;
+                let error = lines::error(agent, paint);
+                let error = error.map(|error| format!("  {error}")).unwrap_or_default();
+                let line = lines::agent(name, agent, paint);
+                writeln!(out, "{:<12} {line}{error}", agent.state)?;
             }
         }
         let is_stalled = status.is_stalled(lines::now(), self.heartbeat);

@@ -69,12 +69,11 @@ const LIVE: [Course; 4] = [Course::Matched, Course::Review, Course::AgentError, 
 
 impl Demo {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        log::start();
         let store = DynamoDbStore::embedded(&self.embedded)?;
         for (course, ago) in PAST {
             workflows::write_past(&store, course, ago).await.map_err(Failure::Unusable)?;
         }
-        // Not before: that a process goes away is part of the past.
-        log::start();
         let file = quoted(&self.embedded);
         note(&format!(
             "{} workflows are in {}. In another terminal:",
@@ -103,7 +102,7 @@ impl Demo {
     }
 
     async fn run_live(&self, tracker: &StatusTracker) -> Result<(), Failure> {
-        let orchestrator = Orchestrator::new(tracker, Pace::Real(self.pace));
+        let orchestrator = Orchestrator::new(tracker, &Pace::Real(self.pace));
         let mut running = JoinSet::new();
         let mut courses: Box<dyn Iterator<Item = Course> + Send> = if self.keep_running {
             Box::new(LIVE.into_iter().cycle())

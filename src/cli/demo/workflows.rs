@@ -91,23 +91,22 @@ pub(super) async fn write_past(
         move || pace.now()
     });
     let tracker = tracker.start().map_err(|error| error.to_string())?;
-    let orchestrator = Orchestrator::new(&tracker, pace);
-    let unsaved = if course == Course::Stalled {
+    let orchestrator = Orchestrator::new(&tracker, &pace);
+    let saved = if course == Course::Stalled {
         let (_, workflow) = workflow(&tracker);
         let workflow = workflow.start().map_err(|error| error.to_string())?;
         let broken_off = workflow.scope(orchestrator.break_off());
         let answer = broken_off.await;
-        // Saved while the call is in flight, and told nothing more: as if the process
-        // had ended here.
-        let unsaved = tracker.shutdown(Duration::from_secs(5)).await;
-        drop((answer, workflow));
-        unsaved
+        let saved = tracker.shutdown(Duration::from_secs(5)).await;
+        // A process that is gone has not ended its call, and does not say so either.
+        std::mem::forget((answer, workflow));
+        saved
     } else {
         // That it fails may be its course.
         let _ = orchestrator.run(&tracker, course).await;
         tracker.shutdown(Duration::from_secs(5)).await
     };
-    unsaved.map_err(|error| error.to_string())
+    saved.map_err(|error| error.to_string())
 }
 
 /// A workflow of a new session.
@@ -135,7 +134,7 @@ pub(super) struct Orchestrator {
 }
 
 impl Orchestrator {
-    pub(super) fn new(tracker: &StatusTracker, pace: Pace) -> Self {
+    pub(super) fn new(tracker: &StatusTracker, pace: &Pace) -> Self {
         let client = |name| StatusLayer::new(tracker, name).layer(MockAgent::new(pace.clone()));
         Self {
             pdf_adapter: client(PDF_ADAPTER),

@@ -21,6 +21,9 @@ pub struct TableReport {
     /// Whether requests are paid for one by one; otherwise the table has a capacity that
     /// was set beforehand, and throttles what exceeds it.
     pub is_on_demand: bool,
+    /// The attribute under which items say when they expire: that of the table's time to
+    /// live, or else the one set.
+    pub expiry_attribute: String,
     /// Whether items expire.
     pub time_to_live: TimeToLive,
     /// The index by which the newest sessions are found.
@@ -69,7 +72,7 @@ impl DynamoDbStore {
         let described = described.map_err(|error| {
             let Fault { meaning, text } = Fault::of(&error);
             match meaning {
-                Meaning::Denied => SetupError::new(format!(
+                Meaning::Denied => SetupError::denied(format!(
                     "cannot ask DynamoDB table `{table}` what it is like: {text}; allow \
                      `dynamodb:DescribeTable` on the table"
                 )),
@@ -90,10 +93,16 @@ impl DynamoDbStore {
             None | Some(TableStatus::Active) => None,
             Some(status) => Some(status.as_str().to_owned()),
         };
+        let time_to_live = self.time_to_live().await;
+        let expiry_attribute = match &time_to_live {
+            TimeToLive::On(name) => name.clone(),
+            TimeToLive::Off | TimeToLive::Unknown(_) => self.0.settings.expiry.clone(),
+        };
         Ok(TableReport {
             partition_key,
             is_on_demand,
-            time_to_live: self.time_to_live().await,
+            expiry_attribute,
+            time_to_live,
             recent_index: recent_index(described),
             transition,
         })
