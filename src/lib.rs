@@ -159,7 +159,7 @@
 //! | `dynamodb` | yes | [`store::DynamoDbStore`], through the AWS SDK |
 //! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies |
 //! | `reqwest` | | [`StatusMiddleware`] for reqwest-middleware clients |
-//! | `cli` | | the command `tower-agent-status inspect` |
+//! | `cli` | | the command `tower-agent-status`: lists, shows, watches, serves, deletes; makes and checks the table |
 //! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page |
 //! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file |
 //! | `metrics` | | counts and times of calls, tokens and writes, through the `metrics` facade |

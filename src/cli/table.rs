@@ -57,7 +57,7 @@ impl Table {
                 let name = args.name(&store);
                 match store.describe_table().await {
                     Ok(_) => {
-                        findings.ok(&format!("{name} is there already: it is left as it is"))?
+                        findings.ok(&format!("{name} is there already: it is left as it is"))?;
                     }
                     Err(error) if error.is_missing_table() => {
                         store.create_table().await?;
