@@ -75,7 +75,7 @@ impl Caller {
 /// Marks a request whose call a layer has started: of nested layers of one tracker the
 /// outermost owns the call. Layers of several trackers may be nested in any order.
 #[derive(Clone)]
-struct Owned {
+pub(crate) struct Owned {
     tracker: usize,
     around: Option<Box<Self>>,
 }
@@ -100,7 +100,7 @@ impl Call {
     }
 
     /// Runs a future as part of the call's span.
-    #[cfg(feature = "reqwest")]
+    #[cfg(any(feature = "aws", feature = "reqwest"))]
     pub(crate) async fn around<F: Future>(&self, future: F) -> F::Output {
         let mut future = std::pin::pin!(future);
         std::future::poll_fn(|cx| {

@@ -116,6 +116,21 @@
 //! - Inside a decompression layer the body is still compressed; the feature
 //!   `decompression` reads it all the same.
 //!
+//! # In other clients
+//!
+//! One layer goes into every kind of client, with the same meaning in each. What
+//! [`StatusLayer`] wraps, by tower's `ServiceBuilder` or by [`Layer::layer`], stays what it is:
+//!
+//! | around | it is | feature |
+//! | --- | --- | --- |
+//! | a service of `http::Request`, such as hyper-util's client | a service; the body is a [`StatusBody`] | |
+//! | a service of `reqwest::Request`, such as `reqwest::Client` | a service; the answer is a `reqwest::Response` | `reqwest` |
+//! | an HTTP client of the AWS SDK | an HTTP client, for the `http_client` of an SDK client's configuration; see [`aws`] | `aws` |
+//!
+//! A client of reqwest-middleware takes a [`StatusMiddleware`], which is made from a layer.
+//! Its requests carry a [`SessionId`] by `.with_extension(session_id)`, and a client's all by
+//! `.with_init(Extension(session_id))`; those of the SDK by `.customize().mutate_request(…)`.
+//!
 //! # What is stored
 //!
 //! One item for each session; [`status::schema`] names its attributes. Error messages are
@@ -158,7 +173,8 @@
 //! | --- | --- | --- |
 //! | `dynamodb` | yes | [`store::DynamoDbStore`], through the AWS SDK |
 //! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies |
-//! | `reqwest` | | [`StatusMiddleware`] for reqwest-middleware clients |
+//! | `reqwest` | | the layer in clients of reqwest and reqwest-middleware ([`StatusMiddleware`]) |
+//! | `aws` | | the layer in clients of the AWS SDK, such as Bedrock's and AgentCore's ([`aws`]) |
 //! | `cli` | | the command `tower-agent-status`: lists, shows, watches, serves, deletes; makes and checks the table |
 //! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page |
 //! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file |
@@ -168,8 +184,13 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod agent;
+#[cfg(feature = "aws")]
+#[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
+pub mod aws;
 mod body;
 mod call;
+#[cfg(any(feature = "aws", feature = "reqwest"))]
+mod chain;
 mod future;
 mod layer;
 #[cfg(feature = "metrics")]
@@ -194,7 +215,7 @@ mod workflow;
 
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
-pub use crate::reqwest::StatusMiddleware;
+pub use crate::reqwest::{ReqwestResponseFuture, StatusMiddleware};
 pub use agent::{Agent, InvalidName};
 pub use body::StatusBody;
 pub use future::ResponseFuture;
@@ -202,6 +223,7 @@ pub use layer::StatusLayer;
 pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
 pub use service::Status;
 pub use session::{InvalidSessionId, RequestHead, SessionId};
+pub use tower_layer::Layer;
 pub use tracker::{StatusTracker, Unsaved};
 pub use workflow::{Workflow, WorkflowBuilder, WorkflowError};
 

@@ -7,6 +7,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "what is expected is written in place")]
 
 mod agents;
+mod aws;
 mod corpus;
 mod end_of_call;
 mod metrics;
