@@ -11,6 +11,7 @@ mod order;
 mod redact;
 mod report;
 pub mod schema;
+mod show;
 mod time;
 mod tokens;
 
