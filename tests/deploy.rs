@@ -149,7 +149,6 @@ async fn the_policies_allow_what_is_asked_for_and_no_more() {
     // A conflict whose item is not sent along is read.
     script.next("UpdateItem", [Step::WithoutItem]);
     writer.write(&change, Expected::Absent).await.unwrap();
-    writer.load("s").await.unwrap();
     assert_eq!(asked(&script), actions("WriterPolicy"));
 
     let reader = DynamoDbStore::new(made.client().clone(), "status");
