@@ -229,7 +229,7 @@
 //! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies |
 //! | `reqwest` | | the layer in clients of reqwest and reqwest-middleware ([`StatusMiddleware`]) |
 //! | `aws` | | the layer in clients of the AWS SDK, such as Bedrock's and AgentCore's ([`aws`]) |
-//! | `cli` | | the command `tower-agent-status inspect` |
+//! | `cli` | | the command `tower-agent-status`: lists, shows, watches, serves, deletes; makes and checks the table |
 //! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page |
 //! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file |
 //! | `metrics` | | counts and times of calls, tokens and writes, through the `metrics` facade |
