@@ -107,6 +107,11 @@
 //! what is inside it on a task of its own: put the layer outside, or an extension on the
 //! request.
 //!
+//! A session that is known only from its calls begins with the first and stays `processing`
+//! until [`StatusTracker::finalize_status`]; or, where
+//! [that is set](StatusTrackerBuilder::finish_when_idle), until nothing was heard of it for
+//! some time. Saved and idle for ten minutes it leaves memory, and its next call resumes it.
+//!
 //! # Order of layers
 //!
 //! - Inside a retry layer every attempt is a call; outside of it, only the last answer is
