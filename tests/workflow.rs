@@ -269,3 +269,67 @@ async fn a_scope_names_its_session() {
     assert_eq!(inside.as_ref(), Some(workflow.session_id()));
     workflow.complete();
 }
+
+#[tokio::test]
+async fn a_run_that_cannot_be_tracked_is_in_no_session_though_another_surrounds_it() {
+    let (tracker, _) = tracker().await;
+    let outer = tracker.workflow("outer").start().unwrap();
+    let untracked = tracker.workflow("").run(async { Ok::<_, String>(SessionId::current()) });
+    assert_eq!(outer.scope(untracked).await, Ok(None));
+    let inner = tracker.workflow("inner").run(async { Ok::<_, String>(SessionId::current()) });
+    let after = async { (inner.await.unwrap().unwrap().to_string(), SessionId::current()) };
+    let (inner, after) = outer.scope(after).await;
+    assert_eq!((inner.as_str(), after.as_ref()), ("inner", Some(outer.session_id())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_id_is_as_good_as_its_text() {
+    let (tracker, store) = tracker().await;
+    let id: SessionId = "s".parse().unwrap();
+    assert_eq!(SessionId::try_from("s"), Ok(id.clone()));
+    assert_eq!(SessionId::try_from("s".to_owned()), Ok(id.clone()));
+    assert_eq!("".parse::<SessionId>(), Err(InvalidSessionId::Empty));
+    let workflow = tracker.workflow(&id).start().unwrap();
+    assert_eq!(*workflow.session_id(), id);
+    tracker.initialize_status(id.clone(), None, &[]).unwrap();
+    tracker.finalize_status(&id, Ok(())).unwrap();
+    assert_eq!(saved(&tracker, &store).await.overall_status, OverallStatus::Completed);
+    assert_ne!(SessionId::random(), SessionId::random());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_learnt_later_belongs_to_the_run_that_learnt_it() {
+    let (tracker, store) = tracker().await;
+    let first = tracker.workflow("s").start().unwrap();
+    first.set_attribute("documentId", "d").unwrap();
+    first.set_correlation_id("corr").unwrap();
+    let status = saved(&tracker, &store).await;
+    assert_eq!(status.correlation_id.as_deref(), Some("corr"));
+    assert_eq!(status.attributes["documentId"].as_text(), Some("d"));
+
+    let second = tracker.workflow("s").new_run().start().unwrap();
+    first.set_attribute("documentId", "late").unwrap();
+    first.set_correlation_id("late").unwrap();
+    second.complete();
+    let status = saved(&tracker, &store).await;
+    assert_eq!((status.correlation_id, status.attributes.len()), (None, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_serializes_as_its_item_reads() {
+    let (tracker, store) = tracker().await;
+    tracker.initialize_status("s", Some("corr"), &[("documentId", "d")]).unwrap();
+    let done = AgentReport::new(AgentState::Success).token_usage(TokenUsage::new(5, 2));
+    tracker.update_agent_status("s", "a", done).unwrap();
+    let status = saved(&tracker, &store).await;
+    let written = serde_json::to_value(&status).unwrap();
+    assert_eq!(written, serde_json::to_value(store.item("s").unwrap()).unwrap());
+    assert_eq!(written["sessionId"], "s");
+    let agent = serde_json::to_value(status.agent("a").unwrap()).unwrap();
+    assert_eq!(agent, written["a"]);
+    assert!(agent.get("error").is_none() && agent.get("cacheReadInputTokens").is_none());
+    let expected = serde_json::json!({ "inputTokens": 5, "outputTokens": 2, "totalTokens": 7 });
+    assert_eq!(serde_json::to_value(status.total_token_usage()).unwrap(), expected);
+    assert_eq!(serde_json::to_value(OverallStatus::Processing).unwrap(), "processing");
+    assert_eq!(serde_json::to_value(AgentState::InProgress).unwrap(), "in-progress");
+}

@@ -41,7 +41,7 @@ impl TrackedCall {
     fn end_now(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
         self.has_ended = true;
         // Usage that is no longer known at the end was told, and was paid for.
-        let tokens = usage.unwrap_or(self.told).since(&self.told);
+        let tokens = usage.map(|usage| usage.since(&self.told)).unwrap_or_default();
         self.tracked.change(|kept, now| {
             let is_current = kept.ledger.run() == self.run;
             if is_current {

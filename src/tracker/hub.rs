@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use super::handoff::{Handoff, Taken};
 use super::session::Kept;
 use super::{Clock, Order, Session, Tracked, Unsaved};
 use crate::agent::{Agent, InvalidName, check_name};
-use crate::session::SessionId;
+use crate::session::{SessionId, random_digits};
 use crate::status::{ErrorMessage, Ledger, Timestamp};
 
 /// How a tracker keeps its sessions.
@@ -51,14 +50,14 @@ struct Said {
     full: AtomicBool,
     closed: AtomicBool,
     invalid_session: AtomicBool,
+    undescribed: AtomicBool,
+    invalid_agent: AtomicBool,
 }
 
 impl Hub {
     pub(crate) fn new(limits: Limits, reserves: Box<Reserves>) -> Self {
-        // The standard library seeds this from the operating system's randomness.
-        let random = || RandomState::new().hash_one(0_u8);
         Self {
-            writer: format!("{:016x}{:016x}", random(), random()),
+            writer: random_digits(),
             limits,
             reserves,
             agents: RwLock::default(),
@@ -88,20 +87,26 @@ impl Hub {
 
     /// The agent of that name; an unknown one is made known.
     pub(crate) fn agent(&self, name: &str) -> Result<Arc<Agent>, InvalidName> {
-        let known = self.declared().into_iter().find(|known| known.name() == name);
-        match known.map_or_else(|| self.declare(Agent::new(name)), Ok) {
+        match self.known(name).map_or_else(|| self.declare(Agent::new(name)), Ok) {
             // Another thread was faster.
             Err(InvalidName::Twice(_)) => self.agent(name),
             agent => agent,
         }
     }
 
-    /// The agent of that name, for a report by hand; an unknown one is not made known to
-    /// other sessions, since such names may be of any number.
-    pub(crate) fn reported_agent(&self, name: &str) -> Result<Arc<Agent>, InvalidName> {
-        self.check_name(name)?;
-        let known = self.declared().into_iter().find(|known| known.name() == name);
-        Ok(known.unwrap_or_else(|| Arc::new(Agent::new(name))))
+    /// The agent as it is known, or else as a request or a report names it. Such a one is
+    /// not made known to other sessions, since there may be any number of them.
+    pub(crate) fn named_agent(&self, agent: &Agent) -> Result<Arc<Agent>, InvalidName> {
+        if let Some(known) = self.known(agent.name()) {
+            return Ok(known);
+        }
+        self.check_name(agent.name())?;
+        Ok(Arc::new(agent.undeclared()))
+    }
+
+    fn known(&self, name: &str) -> Option<Arc<Agent>> {
+        let agents = self.agents.read().unwrap_or_else(PoisonError::into_inner);
+        agents.iter().find(|known| known.name() == name).cloned()
     }
 
     fn declared(&self) -> Vec<Arc<Agent>> {
@@ -126,7 +131,7 @@ impl Hub {
     /// Whether an attribute of a workflow may have this name.
     pub(crate) fn check_attribute(&self, name: &str) -> Result<(), InvalidName> {
         self.check_name(name)?;
-        if self.declared().iter().any(|agent| agent.name() == name) {
+        if self.known(name).is_some() {
             return Err(InvalidName::Twice(name.to_owned()));
         }
         Ok(())
@@ -179,6 +184,20 @@ impl Hub {
     pub(crate) fn warn_of_invalid_session(&self, error: &dyn fmt::Display) {
         if !self.said.invalid_session.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "call not tracked; further ones are not logged");
+        }
+    }
+
+    /// Says once that a request named an agent that cannot be.
+    pub(crate) fn warn_of_invalid_agent(&self, error: &dyn fmt::Display) {
+        if !self.said.invalid_agent.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "agent not tracked; further ones are not logged");
+        }
+    }
+
+    /// Says once that something a request tells of its workflow cannot be kept.
+    pub(crate) fn warn_of_undescribed_workflow(&self, error: &dyn fmt::Display) {
+        if !self.said.undescribed.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "left out of the workflow; further ones are not logged");
         }
     }
 

@@ -114,6 +114,22 @@ impl Tracked {
         run
     }
 
+    /// More is known of a workflow of that run.
+    pub(crate) fn describe(
+        &self,
+        run: u64,
+        correlation_id: Option<String>,
+        attributes: BTreeMap<String, Value>,
+    ) {
+        self.change(|state, now| {
+            let is_current = run == state.ledger.run();
+            if is_current {
+                state.ledger.describe(correlation_id, attributes, now);
+            }
+            is_current
+        });
+    }
+
     /// A workflow on this session is closed, finished or not.
     pub(crate) fn close(&self) {
         let mut kept = self.session.lock();
