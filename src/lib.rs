@@ -115,6 +115,11 @@
 //! is read after the run, the agent ends twice: as `workflow_ended` with the run, and by the
 //! body's own end, with all its tokens, when that comes. The workflow stays as it ended.
 //!
+//! A session that is known only from its calls begins with the first and stays `processing`
+//! until [`StatusTracker::finalize_status`]; or, where
+//! [that is set](StatusTrackerBuilder::finish_when_idle), until nothing was heard of it for
+//! some time. Saved and idle for ten minutes it leaves memory, and its next call resumes it.
+//!
 //! A [`Workflow::run`](WorkflowBuilder::run) that could not be started runs its future in no
 //! session, also inside another workflow's scope.
 //!
