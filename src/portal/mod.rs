@@ -29,7 +29,13 @@
 //! There is no route that writes. A failure is answered as `{"detail": "…"}`: 500 if the
 //! store cannot be read, with the reason in the log alone.
 
+mod guard;
+mod live;
+mod page;
+mod recent;
+mod routes;
 mod serve;
+mod view;
 
 use std::future::Future;
 use std::time::Duration;
@@ -58,7 +64,6 @@ pub struct Portal<R> {
 }
 
 #[derive(Debug)]
-#[allow(dead_code, reason = "read by the routes to come")]
 struct Settings {
     agents: Vec<Agent>,
     token: Option<String>,
@@ -143,6 +148,6 @@ impl<R: StatusReader> Portal<R> {
     /// [`Router::nest`]. Who may read them is for the service's own layers to say, unless
     /// a [token](Self::token) is set.
     pub fn router(self) -> Router {
-        Router::new()
+        routes::routes(self)
     }
 }
