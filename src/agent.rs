@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "metrics")]
+use crate::metrics::CallMetrics;
 use crate::status::{Activities, schema};
 
 /// A named step of a workflow.
@@ -11,7 +13,25 @@ use crate::status::{Activities, schema};
 pub struct Agent {
     name: Arc<str>,
     activities: Arc<Activities>,
+    #[cfg(feature = "metrics")]
+    metrics: Metrics,
 }
+
+/// The metrics of an agent's calls, made when they are first needed. They follow from its
+/// name, and tell no agents apart.
+#[cfg(feature = "metrics")]
+#[derive(Clone, Debug, Default)]
+struct Metrics(std::sync::OnceLock<Arc<CallMetrics>>);
+
+#[cfg(feature = "metrics")]
+impl PartialEq for Metrics {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Eq for Metrics {}
 
 impl Agent {
     /// The longest name, in bytes of UTF-8.
@@ -23,7 +43,12 @@ impl Agent {
     /// [`StatusTrackerBuilder::start`](crate::StatusTrackerBuilder::start),
     /// [`StatusLayer::new`](crate::StatusLayer::new).
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into().into(), activities: Arc::default() }
+        Self {
+            name: name.into().into(),
+            activities: Arc::default(),
+            #[cfg(feature = "metrics")]
+            metrics: Metrics::default(),
+        }
     }
 
     /// What is shown until the first call.
@@ -62,6 +87,11 @@ impl Agent {
 
     pub(crate) fn shared_name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn metrics(&self) -> &CallMetrics {
+        self.metrics.0.get_or_init(|| Arc::new(CallMetrics::new(&self.name)))
     }
 
     pub(crate) fn activities(&self) -> &Arc<Activities> {

@@ -77,7 +77,10 @@ pub(crate) fn poll_frame<B: Body>(
     cx: &mut Context<'_>,
     show: impl FnOnce(&B::Error, &mut dyn FnMut(&dyn Display)),
 ) -> Polled<B> {
-    let frame = ready!(inner.as_mut().poll_frame(cx));
+    let frame = {
+        let _entered = answer.as_ref().map(Answer::enter);
+        ready!(inner.as_mut().poll_frame(cx))
+    };
     let Some(looking) = answer else { return Poll::Ready(frame) };
     match &frame {
         Some(Ok(frame)) => {

@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use bytes::Buf;
 use http::{Extensions, HeaderMap, StatusCode};
+use tracing::span::Entered;
 
 use crate::agent::{Agent, InvalidName};
+use crate::observe::Observer;
 use crate::session::{RequestHead, SessionSource};
-use crate::status::{CallError, Outcome};
+use crate::status::{CallError, Outcome, TokenUsage};
 use crate::tracker::{StatusTracker, TrackedCall};
 use crate::usage::{End, Head, PathHint, Progress, UsageReader};
 
@@ -45,8 +47,10 @@ impl Caller {
                 return None;
             }
         };
-        let tracked = hub.session(&session)?.start_call(&self.agent, &self.tracker);
-        Some(Call { tracked: Some(tracked), path: PathHint::new(request.path) })
+        let tracked = hub.session(&session)?;
+        let observer = Observer::new(request, &self.agent, &session);
+        let tracked = tracked.start_call(&self.agent, &self.tracker);
+        Some(Call { open: Some((tracked, observer)), path: PathHint::new(request.path) })
     }
 
     /// Marks a request, so that no layer further in starts its call again.
@@ -85,39 +89,62 @@ impl Owned {
 /// A call that waits for the head of its response.
 pub(crate) struct Call {
     /// Taken by whichever step comes first.
-    tracked: Option<TrackedCall>,
+    open: Option<(TrackedCall, Observer)>,
     path: PathHint,
 }
 
 impl Call {
+    /// Makes what happens until the guard is dropped part of the call's span.
+    pub(crate) fn enter(&self) -> Option<Entered<'_>> {
+        self.open.as_ref().map(|(_, observer)| observer.enter())
+    }
+
+    /// Runs a future as part of the call's span.
+    #[cfg(feature = "reqwest")]
+    pub(crate) async fn around<F: Future>(&self, future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|cx| {
+            let _entered = self.enter();
+            future.as_mut().poll(cx)
+        })
+        .await
+    }
+
     /// The head of the response has arrived.
     pub(crate) fn answered(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Answer> {
-        let tracked = self.tracked.take()?;
+        let (tracked, observer) = self.open.take()?;
         let header = |name: &str| headers.get(name)?.to_str().ok();
         let status = status.as_u16();
+        observer.answered(status);
         let reader = UsageReader::new(&Head { status, path: self.path, header: &header });
-        Some(Answer { open: Some(Open { tracked, reader }) })
+        Some(Answer { open: Some(Open { tracked, observer, reader }) })
     }
 
     /// The call failed before there was a response.
     pub(crate) fn failed(mut self, error: &dyn Display) {
-        if let Some(tracked) = self.tracked.take() {
-            tracked.end(Outcome::Error(CallError::transport(error)), None);
+        if let Some((tracked, observer)) = self.open.take() {
+            end(tracked, observer, Outcome::Error(CallError::transport(error)), None);
         }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Some(tracked) = self.tracked.take() {
+        if let Some((tracked, observer)) = self.open.take() {
             let error = if std::thread::panicking() {
                 CallError::new("panic", "the call panicked")
             } else {
                 CallError::new("cancelled", "the caller gave up before the agent answered")
             };
-            tracked.end(Outcome::Error(error), None);
+            end(tracked, observer, Outcome::Error(error), None);
         }
     }
+}
+
+/// The one outcome, told to the table and to those who watch.
+fn end(tracked: TrackedCall, observer: Observer, outcome: Outcome, usage: Option<TokenUsage>) {
+    observer.ended(&outcome, usage.as_ref());
+    tracked.end(outcome, usage);
 }
 
 /// A call whose response is being read.
@@ -128,6 +155,7 @@ pub(crate) struct Answer {
 
 struct Open {
     tracked: TrackedCall,
+    observer: Observer,
     reader: UsageReader,
 }
 
@@ -135,6 +163,11 @@ impl Answer {
     /// Whether the outcome is told.
     pub(crate) fn is_over(&self) -> bool {
         self.open.is_none()
+    }
+
+    /// Makes what happens until the guard is dropped part of the call's span.
+    pub(crate) fn enter(&self) -> Option<Entered<'_>> {
+        self.open.as_ref().map(|open| open.observer.enter())
     }
 
     /// A piece of the body has passed.
@@ -149,6 +182,7 @@ impl Answer {
         if shown < data.remaining() {
             open.reader.skip_rest();
         }
+        open.observer.chunk(|| open.reader.is_stream());
         if progress == Progress::Ended {
             self.end(End::Complete);
         } else if let Some(usage) = open.reader.usage() {
@@ -157,10 +191,10 @@ impl Answer {
     }
 
     /// The body has ended.
-    pub(crate) fn end(&mut self, end: End<'_>) {
-        if let Some(Open { tracked, mut reader }) = self.open.take() {
-            let reading = reader.finish(end);
-            tracked.end(reading.outcome, reading.usage);
+    pub(crate) fn end(&mut self, how: End<'_>) {
+        if let Some(Open { tracked, observer, mut reader }) = self.open.take() {
+            let reading = reader.finish(how);
+            end(tracked, observer, reading.outcome, reading.usage);
         }
     }
 }

@@ -129,6 +129,29 @@
 //! live and unsaved sessions. [`StatusTracker::flush`] and [`StatusTracker::shutdown`] say
 //! what could not be saved.
 //!
+//! # Traces and metrics
+//!
+//! Each tracked call is a span of [`tracing`], with the names of OpenTelemetry's semantic
+//! conventions 1.41 for generative AI: `invoke_agent`, at the level `info`, with the target
+//! `tower_agent_status`. It begins with the call and ends with the body, inside the span
+//! that is current at the call, and the client's own spans are inside of it. Where nobody
+//! listens it costs the look at a flag.
+//!
+//! | field | when | what |
+//! | --- | --- | --- |
+//! | `gen_ai.operation.name` | start | `invoke_agent` |
+//! | `gen_ai.agent.name` | start | the agent |
+//! | `gen_ai.conversation.id` | start | the session |
+//! | `http.request.method`, `server.address` | start | of the request |
+//! | `http.response.status_code` | head | of the response |
+//! | `gen_ai.response.time_to_first_chunk` | first piece | of a stream, in seconds |
+//! | `gen_ai.usage.input_tokens`, `gen_ai.usage.output_tokens`, `gen_ai.usage.cache_read.input_tokens`, `gen_ai.usage.cache_creation.input_tokens`, `gen_ai.usage.reasoning.output_tokens` | end | as far as reported |
+//! | `error.type` | end | the `errorType` of the table, where the call failed |
+//! | `otel.kind`, `otel.status_code`, `otel.status_description` | | `client`; `ERROR` and the message, where the call failed |
+//!
+//! With the feature `metrics`, calls and writes are counted and timed too: see the table of
+//! [`metrics`](mod@crate::metrics). A call without a session is not tracked; it has no span, and is not counted.
+//!
 //! # Crate features
 //!
 //! | feature | default | what it adds |
@@ -139,6 +162,7 @@
 //! | `cli` | | the command `tower-agent-status inspect` |
 //! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page |
 //! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file |
+//! | `metrics` | | counts and times of calls, tokens and writes, through the `metrics` facade |
 //!
 //! Without default features no AWS crate, no SQLite and no decoder is compiled.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -148,6 +172,10 @@ mod body;
 mod call;
 mod future;
 mod layer;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
+mod observe;
 #[cfg(feature = "portal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "portal")))]
 pub mod portal;
@@ -157,6 +185,7 @@ mod recorder;
 mod reqwest;
 mod service;
 mod session;
+mod span;
 pub mod status;
 pub mod store;
 mod tracker;

@@ -93,7 +93,7 @@ impl Middleware for StatusMiddleware {
         });
         let Some(call) = call else { return next.run(request, extensions).await };
         let marked = Marked::new(&self.caller, extensions);
-        let result = next.run(request, marked.extensions).await;
+        let result = call.around(next.run(request, marked.extensions)).await;
         drop(marked);
         match result {
             Ok(response) => Ok(match call.answered(response.status(), response.headers()) {

@@ -26,7 +26,8 @@
 //! | `GET /api/workflow/{sessionId}/events` | the same as server-sent events, at every change |
 //! | `GET /api/workflow/recent?limit=10` | the newest workflows, newest first; 500 at most |
 //!
-//! There is no route that writes. A failure is answered as `{"detail": "…"}`: 500 if the
+//! The list has the header `x-truncated: true` if the store could look at a part of its
+//! items only. There is no route that writes. A failure is answered as `{"detail": "…"}`: 500 if the
 //! store cannot be read, with the reason in the log alone.
 
 mod guard;

@@ -6,8 +6,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::status::Item;
-use crate::store::{StatusReader, StoreError};
+use crate::store::{Recent, StatusReader, StoreError};
 
 /// The longest list.
 pub(super) const MAX_LIMIT: usize = 500;
@@ -28,7 +27,7 @@ pub(super) struct RecentList<R> {
 #[derive(Clone, Debug)]
 struct Answer {
     asked_for: usize,
-    items: Arc<[(String, Item)]>,
+    recent: Arc<Recent>,
     fresh_until: Instant,
 }
 
@@ -38,22 +37,22 @@ impl<R: StatusReader> RecentList<R> {
     }
 
     /// The newest items, at least `limit` of them if there are so many.
-    pub(super) async fn get(&self, limit: usize) -> Result<Arc<[(String, Item)]>, StoreError> {
+    pub(super) async fn get(&self, limit: usize) -> Result<Arc<Recent>, StoreError> {
         let mut last = self.last.lock().await;
         let asked_at = Instant::now();
         if let Some(answer) = &*last
             && answer.asked_for >= limit
             && answer.fresh_until > asked_at
         {
-            return Ok(Arc::clone(&answer.items));
+            return Ok(Arc::clone(&answer.recent));
         }
-        let items: Arc<[_]> = self.reader.recent(limit).await?.into();
+        let recent = Arc::new(self.reader.recent(limit).await?);
         let pause = self.interval.max(asked_at.elapsed() * SHARE);
         *last = Some(Answer {
             asked_for: limit,
-            items: Arc::clone(&items),
+            recent: Arc::clone(&recent),
             fresh_until: Instant::now() + pause,
         });
-        Ok(items)
+        Ok(recent)
     }
 }

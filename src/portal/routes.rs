@@ -31,6 +31,9 @@ use crate::store::StatusReader;
 
 const DEFAULT_LIMIT: usize = 10;
 
+/// Says that newer workflows than those of the list may be missing from it.
+const TRUNCATED: HeaderName = HeaderName::from_static("x-truncated");
+
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 #[derive(Debug)]
@@ -96,11 +99,12 @@ async fn recent<R: StatusReader>(
         let detail = format!("`limit` must be a whole number from 1 to {MAX_LIMIT}");
         Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     })?;
-    let items = shared.recent.get(limit).await.map_err(|error| {
+    let recent = shared.recent.get(limit).await.map_err(|error| {
         tracing::error!(%error, "the recent workflows cannot be read");
         Refusal::unreadable()
     })?;
-    let list = shared.view.list(&items[..limit.min(items.len())], SystemTime::now().into());
+    let items = &recent.items[..limit.min(recent.items.len())];
+    let list = shared.view.list(items, SystemTime::now().into());
     // Those who ask every few seconds mostly find what they have.
     let tag = format!("\"{}\"", etag(&list));
     let mut response = if headers.get(IF_NONE_MATCH).is_some_and(|known| *known == *tag) {
@@ -108,9 +112,13 @@ async fn recent<R: StatusReader>(
     } else {
         json(list)
     };
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if recent.truncated {
+        headers.insert(TRUNCATED, HeaderValue::from_static("true"));
+    }
     if let Ok(tag) = tag.try_into() {
-        response.headers_mut().insert(ETAG, tag);
+        headers.insert(ETAG, tag);
     }
     Ok(response)
 }

@@ -209,6 +209,8 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
             hub.declare(agent)?;
         }
         let tracker = StatusTracker::new(Arc::clone(&hub));
+        #[cfg(feature = "metrics")]
+        crate::metrics::describe();
         let worker = Worker::new(hub, store, self.settings);
         Ok((tracker, Recorder(Box::pin(worker.run()))))
     }

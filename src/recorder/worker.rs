@@ -23,6 +23,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Settings, UnsavedError};
+#[cfg(feature = "metrics")]
+use crate::metrics;
 use crate::status::{ErrorMessage, Proposal};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, Written};
 use crate::tracker::{Hub, Order, Session, Unsaved};
@@ -55,6 +57,8 @@ impl Drop for Closing {
         self.0.close();
         let unsaved = self.0.unsaved(|_| None);
         if !unsaved.is_empty() {
+            #[cfg(feature = "metrics")]
+            metrics::lost("unsaved", unsaved.len() as u64);
             let error = UnsavedError { unsaved };
             tracing::error!(%error, "the recorder has ended");
         }
@@ -184,6 +188,8 @@ impl<S: StatusStore> Worker<S> {
             {
                 writes.extend(self.begin(session));
             }
+            #[cfg(feature = "metrics")]
+            metrics::dirty(self.due.len() + writes.len());
             if self.is_over(now, writes.is_empty()) {
                 break;
             }
@@ -299,9 +305,15 @@ impl<S: StatusStore> Worker<S> {
             self.settle(&session, None);
             return None;
         };
+        #[cfg(feature = "metrics")]
+        if self.failing.get(&key(&session)).is_some_and(Failing::is_at_it) {
+            metrics::retried();
+        }
         let store = Arc::clone(&self.store);
         let epoch = self.epoch;
         Some(async move {
+            #[cfg(feature = "metrics")]
+            let started = Instant::now();
             let write =
                 AssertUnwindSafe(async { store.write(&proposal.change, proposal.expected).await });
             let unavailable =
@@ -311,6 +323,8 @@ impl<S: StatusStore> Worker<S> {
                 Ok(Err(_)) => unavailable("the store panicked"),
                 Err(_) => unavailable("the store did not answer within a minute"),
             };
+            #[cfg(feature = "metrics")]
+            metrics::written(result_name(&result), started.elapsed());
             Done { session, proposal, result, epoch }
         })
     }
@@ -443,7 +457,25 @@ impl<S: StatusStore> Worker<S> {
     }
 }
 
+/// What a write came to, for those who count.
+#[cfg(feature = "metrics")]
+fn result_name(result: &Result<Written, StoreError>) -> &'static str {
+    match result.as_ref().map_err(StoreError::kind) {
+        Ok(Written::Applied) => "applied",
+        Ok(Written::Conflict(_)) => "conflict",
+        Err(StoreErrorKind::Throttled) => "throttled",
+        Err(StoreErrorKind::Unavailable) => "unavailable",
+        Err(StoreErrorKind::Permanent) => "permanent",
+    }
+}
+
 impl Failing {
+    /// Whether the last write was not applied.
+    #[cfg(feature = "metrics")]
+    fn is_at_it(&self) -> bool {
+        self.failures > 0 || self.conflicts > 0
+    }
+
     /// Notes a failure, says it if it is news, and tells how long to wait.
     fn note(&mut self, session: &Session, error: &StoreError, outage: &mut bool) -> Duration {
         let is_news =

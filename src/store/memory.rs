@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{StatusReader, StatusStore, StoreError, Written};
+use super::{Recent, StatusReader, StatusStore, StoreError, Written};
 use crate::status::{Change, Expected, Item, Value, WorkflowStatus, schema};
 
 /// A store in memory, for tests and for trying things out.
@@ -85,13 +85,13 @@ impl StatusReader for MemoryStore {
         Ok(session_ids.iter().map(|id| state.items.get(id).cloned()).collect())
     }
 
-    async fn recent(&self, limit: usize) -> Result<Vec<(String, Item)>, StoreError> {
+    async fn recent(&self, limit: usize) -> Result<Recent, StoreError> {
         let mut items: Vec<_> = self.lock().items.clone().into_iter().collect();
         items.sort_by_cached_key(|(id, item)| {
             std::cmp::Reverse(WorkflowStatus::from_item(id, item).created_at)
         });
         items.truncate(limit);
-        Ok(items)
+        Ok(Recent { items, truncated: false })
     }
 
     async fn delete(&self, session_id: &str) -> Result<bool, StoreError> {

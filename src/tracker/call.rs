@@ -55,8 +55,7 @@ impl TrackedCall {
 impl Drop for TrackedCall {
     fn drop(&mut self) {
         if !self.has_ended {
-            let error = CallError::new("panic", "the call was lost in a panic");
-            self.end_now(Outcome::Error(error), None);
+            self.end_now(Outcome::Error(CallError::lost_in_a_panic()), None);
         }
     }
 }

@@ -145,7 +145,7 @@ impl Hub {
         }
         if sessions.len() >= self.limits.max_sessions {
             drop(sessions);
-            self.lose("too many sessions are live or unsaved", &self.said.full, id);
+            self.lose("full", "too many sessions are live or unsaved", &self.said.full, id);
             return None;
         }
         let mut ledger = Ledger::new(Arc::clone(id.shared()), self.now());
@@ -184,15 +184,17 @@ impl Hub {
 
     /// Counts a change that came after the recorder had ended.
     pub(super) fn lose_after_the_end(&self, id: &SessionId) {
-        self.lose("the tracker was shut down", &self.said.closed, id);
+        self.lose("closed", "the tracker was shut down", &self.said.closed, id);
     }
 
-    fn lose(&self, why: &str, said: &AtomicBool, id: &SessionId) {
+    fn lose(&self, reason: &'static str, why: &str, said: &AtomicBool, id: &SessionId) {
+        #[cfg(feature = "metrics")]
+        crate::metrics::lost(reason, 1);
         let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
         if said.swap(true, Ordering::Relaxed) {
-            tracing::debug!(session_id = %id, lost, "status not recorded: {why}");
+            tracing::debug!(session_id = %id, lost, reason, "status not recorded: {why}");
         } else {
-            tracing::error!(session_id = %id, lost, "status not recorded: {why}");
+            tracing::error!(session_id = %id, lost, reason, "status not recorded: {why}");
         }
     }
 

@@ -198,6 +198,11 @@ impl UsageReader {
         if self.settled().ended { Progress::Ended } else { Progress::More }
     }
 
+    /// Whether the answer comes in events, as far as its beginning tells.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.framing.is_stream()
+    }
+
     /// The rest of the body cannot be seen. What was read stands, and nothing follows from
     /// what is missing.
     pub fn skip_rest(&mut self) {

@@ -215,7 +215,7 @@ async fn pages_of_a_scan_are_followed() {
         store.write(&change(id, 1, set), Expected::Absent).await.unwrap();
     }
     script.log();
-    assert_eq!(store.recent(10).await.unwrap().len(), 4);
+    assert_eq!(store.recent(10).await.unwrap().items.len(), 4);
     assert!(script.count("Scan") >= 2);
 }
 

@@ -12,6 +12,7 @@ mod endpoint;
 mod environment;
 mod faults;
 mod files;
+mod recent;
 mod script;
 mod sockets;
 mod warnings;
