@@ -211,10 +211,12 @@ impl Watcher {
 
 /// The session id as the path gives it, whatever its characters.
 fn known_text(session_id: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
-    session_id.map(|Path(id)| id).map_err(|_| {
-        let detail = "the session id in the path must be UTF-8, percent-encoded";
-        Refusal::new(StatusCode::BAD_REQUEST, detail)
-    })
+    let refuse = |detail: &'static str| Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
+    match session_id {
+        Ok(Path(id)) if id.is_empty() => refuse("there is no session id in the path"),
+        Ok(Path(id)) => Ok(id),
+        Err(_) => refuse("the session id in the path must be UTF-8, percent-encoded"),
+    }
 }
 
 fn json(body: Bytes) -> Response {
