@@ -136,7 +136,8 @@ impl Browser {
 
     /// Sets the size of the window's inside, and whether the reader likes it dark.
     pub async fn look(&self, (width, height): (u32, u32), dark: bool) -> Result<(), Error> {
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", &size).await?;
         let scheme = if dark { "dark" } else { "light" };
         let scheme = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });

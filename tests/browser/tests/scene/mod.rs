@@ -87,6 +87,13 @@ impl Scene {
     }
 }
 
+impl Scene {
+    /// Ends a workflow well.
+    pub async fn finish(&self, session: &str) {
+        self.put(session, &workflow("completed", 13.8, 0.0)).await;
+    }
+}
+
 /// A workflow that started and ended so many seconds ago, or is still running.
 fn workflow(status: &str, started: f64, ended: f64) -> Json {
     let agent = |text: &str, from: f64, to: f64| {
