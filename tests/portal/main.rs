@@ -1,6 +1,10 @@
 //! The portal's routes, as the readers that exist expect them.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may fail and tell figures, in its helpers too"
+)]
 
 mod events;
 mod hostile;
