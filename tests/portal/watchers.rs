@@ -1,11 +1,13 @@
 //! A thousand who watch a hundred workflows, over real connections.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::support::{Store, completed, portal, processing};
@@ -15,7 +17,7 @@ const WATCHERS: u64 = 1_000;
 const REVISIONS: u64 = 5;
 
 /// Watches a session to its end, and gives how many events there were and the last state.
-async fn watch(address: SocketAddr, session: String) -> (usize, String) {
+async fn watch(address: SocketAddr, session: String, all: Arc<Barrier>) -> (usize, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
         "GET /api/workflow/{session}/events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
@@ -29,6 +31,9 @@ async fn watch(address: SocketAddr, session: String) -> (usize, String) {
             assert_eq!(status["sessionId"], session);
             last = status["overallStatus"].as_str().unwrap().to_owned();
             events += 1;
+            if events == 1 {
+                all.wait().await;
+            }
         }
     }
     (events, last)
@@ -68,19 +73,11 @@ async fn no_watcher_misses_the_end() {
     let before = memory();
     let mut watchers = JoinSet::new();
     let number = self::watchers();
+    let all = Arc::new(Barrier::new(number + 1));
     for n in 0..number {
-        watchers.spawn(watch(address, format!("s{}", n % SESSIONS)));
+        watchers.spawn(watch(address, format!("s{}", n % SESSIONS), Arc::clone(&all)));
     }
-    // Until all are there: each read of all sessions then asks for a hundred.
-    let mut batches = store.reads();
-    loop {
-        tokio::task::yield_now().await;
-        let reads = store.reads();
-        if reads.keys - batches.keys >= SESSIONS && reads.batches == batches.batches + 1 {
-            break;
-        }
-        batches = reads;
-    }
+    all.wait().await;
     let (start, first) = (Instant::now(), store.reads());
     for revision in 2..REVISIONS {
         for session in 0..SESSIONS {
