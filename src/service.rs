@@ -15,8 +15,8 @@ use crate::session::RequestHead;
 /// Tracks the calls of one agent. Made by [`StatusLayer`](crate::StatusLayer).
 #[derive(Clone, Debug)]
 pub struct Status<S> {
-    inner: S,
-    caller: Caller,
+    pub(crate) inner: S,
+    pub(crate) caller: Caller,
 }
 
 impl<S> Status<S> {

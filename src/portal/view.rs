@@ -121,7 +121,7 @@ impl Serialize for Workflow<'_> {
             attributes.map(|(name, value)| (name.clone(), value.clone())).collect();
         map.serialize_entry("attributes", &attributes)?;
         let total = status.map_or(TokenUsage::new(0, 0), WorkflowStatus::total_token_usage);
-        map.serialize_entry("totalTokenUsage", &total.to_item())?;
+        map.serialize_entry("totalTokenUsage", &total)?;
         map.serialize_entry("stalled", &self.stalled)?;
         map.end()
     }
@@ -185,7 +185,7 @@ impl Serialize for ShownAgent<'_> {
         map.serialize_entry("error", &error.map(|error| error.message.as_str()))?;
         map.serialize_entry("subSteps", &[(); 0])?;
         map.serialize_entry("errorType", &error.map(|error| &error.class))?;
-        map.serialize_entry("tokenUsage", &self.token_usage().map(TokenUsage::to_item))?;
+        map.serialize_entry("tokenUsage", &self.token_usage())?;
         map.serialize_entry("calls", &status.map_or(0, |status| status.calls))?;
         map.serialize_entry("lastUpdated", &status.and_then(|status| time(status.last_updated?)))?;
         map.end()

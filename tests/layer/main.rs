@@ -7,6 +7,8 @@
 #![expect(clippy::needless_pass_by_value, reason = "what is expected is written in place")]
 
 mod agents;
+mod aws;
+mod choice;
 mod corpus;
 mod end_of_call;
 mod metrics;

@@ -5,11 +5,17 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient as _, HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use http::Request;
 use http_body_util::BodyExt as _;
 use tower::{Service as _, ServiceBuilder, ServiceExt as _};
 use tower_agent_status::store::MemoryStore;
-use tower_agent_status::{Status, StatusLayer, StatusMiddleware, StatusTracker};
+use tower_agent_status::{Status, StatusLayer, StatusMiddleware, StatusTracker, aws};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
@@ -279,18 +285,68 @@ async fn a_reqwest_client_has_the_same_span() {
     let agent = MockAgent::start(|_| async { http::Response::new(whole("{}")) }).await;
     let (spans, _listening) = Spans::listen();
     let tracker = builder(MemoryStore::new()).start().unwrap();
-    let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
-        .with(StatusMiddleware::new(&tracker, AGENT))
-        .with(Inner)
-        .build();
-    let response = client.get(agent.url("/")).with_extension(id(SESSION)).send().await.unwrap();
-    assert!(!spans.call().is_closed);
-    response.bytes().await.unwrap();
+    let client = || reqwest_middleware::ClientBuilder::new(reqwest::Client::new());
+    let check = async |response: reqwest::Response| {
+        assert!(!spans.call().is_closed);
+        response.bytes().await.unwrap();
+        let call = spans.call();
+        assert!(call.is_closed);
+        assert_eq!(call.fields["http.response.status_code"], "200");
+        assert_eq!(call.fields["server.address"], "127.0.0.1");
+        let inner = spans.named("in_middleware");
+        assert_eq!(inner.len(), 2);
+        assert!(inner.iter().all(|seen| seen.parent == Some("invoke_agent")), "{inner:?}");
+        spans.0.lock().unwrap().clear();
+    };
+    let as_middleware = client().with(StatusMiddleware::new(&tracker, AGENT)).with(Inner).build();
+    let request = as_middleware.get(agent.url("/")).with_extension(id(SESSION));
+    check(request.send().await.unwrap()).await;
+
+    let layer = StatusLayer::new(&tracker, AGENT);
+    let as_service = ServiceBuilder::new().layer(layer).service(client().with(Inner).build());
+    let request = reqwest::Request::new(http::Method::GET, agent.url("/").parse().unwrap());
+    check(id(SESSION).in_scope(as_service.oneshot(request)).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn an_aws_sdk_client_has_the_same_span() {
+    #[derive(Debug)]
+    struct Inner(SharedHttpConnector);
+
+    impl HttpConnector for Inner {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            tracing::info_span!("in_connector").in_scope(|| {});
+            let response = self.0.call(request);
+            HttpConnectorFuture::new(async move {
+                let response = response.await;
+                tracing::info_span!("in_connector").in_scope(|| {});
+                response
+            })
+        }
+    }
+
+    let agent = MockAgent::start(|_| async { http::Response::new(whole("{}")) }).await;
+    let (spans, _listening) = Spans::listen();
+    let tracker = builder(MemoryStore::new()).start().unwrap();
+    let inner = http_client_fn(|settings, components| {
+        let inner = aws::default_http_client().http_connector(settings, components);
+        SharedHttpConnector::new(Inner(inner))
+    });
+    let layer = StatusLayer::new(&tracker, AGENT);
+    let http_client = ServiceBuilder::new().layer(layer).service(inner);
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("x", "x", None, None, "tests"))
+        .endpoint_url(agent.url(""))
+        .http_client(http_client);
+    let client = Client::from_conf(config.build());
+    id(SESSION).in_scope(client.list_tables().send()).await.unwrap();
     let call = spans.call();
     assert!(call.is_closed);
     assert_eq!(call.fields["http.response.status_code"], "200");
     assert_eq!(call.fields["server.address"], "127.0.0.1");
-    let inner = spans.named("in_middleware");
+    let inner = spans.named("in_connector");
     assert_eq!(inner.len(), 2);
     assert!(inner.iter().all(|seen| seen.parent == Some("invoke_agent")), "{inner:?}");
 }
