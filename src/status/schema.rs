@@ -310,7 +310,7 @@ mod tests {
     fn a_duration_without_its_times_is_kept() {
         let given = |status: &str, duration: Value| {
             let mut item = Item::new();
-            item.set(STATUS, status);
+            item.set(AGENT_STATUS, status);
             item.set(COMPLETED_AT, "2025-12-24T10:00:17.000Z");
             item.set(DURATION, duration);
             AgentStatus::from_item(&item).unwrap()
