@@ -27,7 +27,9 @@ const MAX_EDGES: usize = 256;
 const SLOTS: usize = 1024;
 
 /// No known key is longer than four words of eight bytes.
-const MAX_KEY: usize = 32;
+pub(super) const MAX_KEY: usize = 32;
+/// Keys are looked up in as many bytes, and what is after the key does not matter.
+pub(super) const KEY_ROOM: usize = 40;
 
 /// A key that leads from one node to another.
 #[derive(Clone, Copy)]
@@ -45,18 +47,18 @@ struct Edge {
 impl Edge {
     /// Whether a key of the same length and the same first eight bytes is this one.
     #[inline]
-    fn has_rest(&self, bytes: &[u8], len: usize) -> bool {
+    fn has_rest(&self, key: &[u8; KEY_ROOM], len: usize) -> bool {
         let [second, third] = self.middle;
         len <= 8
-            || word(bytes, len - 8) == self.tail
-                && (len <= 16 || word(bytes, 8) == second)
-                && (len <= 24 || word(bytes, 16) == third)
+            || word(key, len - 8) == self.tail
+                && (len <= 16 || word(key, 8) == second)
+                && (len <= 24 || word(key, 16) == third)
     }
 }
 
 #[inline]
-fn word(bytes: &[u8], at: usize) -> u64 {
-    let word = bytes.get(at..).and_then(<[u8]>::first_chunk);
+fn word(key: &[u8; KEY_ROOM], at: usize) -> u64 {
+    let word = key.get(at..).and_then(<[u8]>::first_chunk);
     word.map_or(0, |word| u64::from_le_bytes(*word))
 }
 
@@ -85,14 +87,11 @@ impl Node {
 
     /// The node that a key leads to, which is the first `len` of these bytes.
     #[inline]
-    pub(super) fn child(&self, bytes: &[u8], len: usize) -> NodeId {
-        let head = match bytes.first_chunk::<8>() {
-            Some(eight) => u64::from_le_bytes(*eight) & HEADS[len.min(8)],
-            None => short_head(&bytes[..len.min(bytes.len())]),
-        };
+    pub(super) fn child(&self, key: &[u8; KEY_ROOM], len: usize) -> NodeId {
         if len > MAX_KEY {
             return NOWHERE;
         }
+        let head = word(key, 0) & HEADS[len];
         let tag = tag(self.keys, len);
         let mut slot = hash(tag, head);
         loop {
@@ -101,7 +100,7 @@ impl Node {
                 return NOWHERE;
             }
             let edge = &TRIE.edges[usize::from(number)];
-            if edge.head == head && edge.tag == tag && edge.has_rest(bytes, len) {
+            if edge.head == head && edge.tag == tag && edge.has_rest(key, len) {
                 return edge.to;
             }
             slot += 1;
@@ -110,8 +109,8 @@ impl Node {
 }
 
 /// What is left of a key's first word, by the key's length.
-const HEADS: [u64; 9] = {
-    let mut heads = [u64::MAX; 9];
+static HEADS: [u64; MAX_KEY + 1] = {
+    let mut heads = [u64::MAX; MAX_KEY + 1];
     let mut len = 0;
     while len < 8 {
         heads[len] = (1 << (8 * len)) - 1;
@@ -119,12 +118,6 @@ const HEADS: [u64; 9] = {
     }
     heads
 };
-
-/// The bytes as a number, zero-padded.
-#[cold]
-fn short_head(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |head, byte| head << 8 | u64::from(*byte))
-}
 
 /// Where the search for an edge begins.
 #[inline]
