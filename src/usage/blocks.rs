@@ -53,6 +53,13 @@ impl Block {
     }
 }
 
+/// Where the quotes and backslashes are.
+#[inline]
+pub(super) fn quotes_and_escapes(bytes: &[u8; BLOCK]) -> u64 {
+    let (quote, backslash) = (u8x16::splat(b'"'), u8x16::splat(b'\\'));
+    mask(Block::load(bytes).0.map(|quarter| quarter.simd_eq(quote) | quarter.simd_eq(backslash)))
+}
+
 /// How many bytes come before the first quote or backslash; 16 if there is none.
 #[inline]
 pub(super) fn plain_len(bytes: &[u8; 16]) -> usize {
@@ -170,6 +177,26 @@ impl StringEnd {
     /// In a string, where the next byte is escaped or not.
     pub(super) fn at(escape: bool) -> Self {
         Self { escape }
+    }
+
+    /// The same as [`find`](Self::find), for a string that has just begun: most are short, and
+    /// have no escape.
+    #[inline]
+    pub(super) fn find_near(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut from = 0;
+        while from < BLOCK
+            && let Some(sixteen) = bytes.get(from..).and_then(<[u8]>::first_chunk)
+        {
+            let len = plain_len(sixteen);
+            from += len;
+            if len < 16 {
+                if sixteen[len] == b'"' {
+                    return Some(from);
+                }
+                break;
+            }
+        }
+        self.find(&bytes[from..]).map(|end| from + end)
     }
 
     /// The index of the closing quote, or nothing if it is not in these bytes.
@@ -293,12 +320,16 @@ impl ContainerEnd {
         let folded = block.folded();
         let opens = (folded.is(b'{') >> seen) & !strings;
         let closes = (folded.is(b'}') >> seen) & !strings;
-        let closing = closes.count_ones();
-        if self.depth > closing {
-            self.depth = (self.depth - closing).saturating_add(opens.count_ones());
-            return None;
+        // Counting is not cheap on every processor.
+        let closing = if closes == 0 { 0 } else { closes.count_ones() };
+        if self.depth <= closing {
+            return self.close_in(opens, closes);
         }
-        self.close_in(opens, closes)
+        self.depth -= closing;
+        if opens != 0 {
+            self.depth = self.depth.saturating_add(opens.count_ones());
+        }
+        None
     }
 
     /// The exact place, in the block where the depth may come down to nothing.

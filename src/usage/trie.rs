@@ -39,8 +39,8 @@ struct Edge {
     /// The two words after those, and the key's last eight bytes, where it is long enough.
     middle: [u64; 2],
     tail: u64,
-    /// Where it leads from, and the key's length.
-    tag: u16,
+    /// The head mixed with where it leads from and the key's length.
+    mixed: u64,
     to: NodeId,
 }
 
@@ -62,9 +62,10 @@ fn word(key: &[u8; KEY_ROOM], at: usize) -> u64 {
     word.map_or(0, |word| u64::from_le_bytes(*word))
 }
 
+/// With the same head, no other node and length give the same.
 #[inline]
-const fn tag(from: NodeId, len: usize) -> u16 {
-    (from as u16) << 8 | len as u16
+const fn mix(head: u64, from: NodeId, len: usize) -> u64 {
+    head ^ (from as u64) << 56 ^ (len as u64) << 48
 }
 
 /// What a position in a document means.
@@ -85,22 +86,34 @@ impl Node {
         self.has_keys
     }
 
-    /// The node that a key leads to, which is the first `len` of these bytes.
+    /// Its keys.
     #[inline]
-    pub(super) fn child(&self, key: &[u8; KEY_ROOM], len: usize) -> NodeId {
+    pub(super) fn keys(&self) -> Keys {
+        Keys(self.keys)
+    }
+}
+
+/// The keys of an object.
+#[derive(Clone, Copy)]
+pub(super) struct Keys(NodeId);
+
+impl Keys {
+    /// The node that a key leads to, which is the first `len` of these bytes.
+    #[inline(always)]
+    pub(super) fn find(self, key: &[u8; KEY_ROOM], len: usize) -> NodeId {
         if len > MAX_KEY {
             return NOWHERE;
         }
         let head = word(key, 0) & HEADS[len];
-        let tag = tag(self.keys, len);
-        let mut slot = hash(tag, head);
+        let mixed = mix(head, self.0, len);
+        let mut slot = hash(mixed);
         loop {
             let number = TRIE.slots[slot % SLOTS];
             if number == 0 {
                 return NOWHERE;
             }
             let edge = &TRIE.edges[usize::from(number)];
-            if edge.head == head && edge.tag == tag && edge.has_rest(key, len) {
+            if edge.head == head && edge.mixed == mixed && edge.has_rest(key, len) {
                 return edge.to;
             }
             slot += 1;
@@ -121,8 +134,8 @@ static HEADS: [u64; MAX_KEY + 1] = {
 
 /// Where the search for an edge begins.
 #[inline]
-const fn hash(tag: u16, head: u64) -> usize {
-    ((head ^ (tag as u64) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
+const fn hash(mixed: u64) -> usize {
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
 }
 
 /// The node of that number.
@@ -259,7 +272,7 @@ const fn compile() -> Trie {
 
     let nothing = Node { action: Action::None, element: NOWHERE, keys: 0, has_keys: false };
     let mut nodes = [nothing; MAX_NODES];
-    let mut edges = [Edge { head: 0, middle: [0; 2], tail: 0, tag: 0, to: NOWHERE }; MAX_EDGES];
+    let mut edges = [Edge { head: 0, middle: [0; 2], tail: 0, mixed: 0, to: NOWHERE }; MAX_EDGES];
     let mut slots = [0; SLOTS];
     let mut filled = 1;
     let mut id = 1;
@@ -268,16 +281,16 @@ const fn compile() -> Trie {
         while at != 0 {
             let key = draft.key[at];
             assert!(key.len() <= MAX_KEY, "a key is too long");
-            let tag = tag(id as NodeId, key.len());
+            let head = const_word(key, 0);
             let edge = Edge {
-                head: const_word(key, 0),
+                head,
                 middle: [const_word(key, 8), const_word(key, 16)],
                 tail: const_word(key, key.len().saturating_sub(8)),
-                tag,
+                mixed: mix(head, id as NodeId, key.len()),
                 to: at as NodeId,
             };
             edges[filled] = edge;
-            let mut slot = hash(edge.tag, edge.head);
+            let mut slot = hash(edge.mixed);
             while slots[slot] != 0 {
                 slot = (slot + 1) % SLOTS;
             }

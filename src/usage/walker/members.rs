@@ -2,268 +2,234 @@
 //! a piece, without spaces but one after the colon. Whatever is not is left to the states that
 //! read it a byte at a time, and read the same.
 
-use super::scratch::ROOM;
-use super::{Sink, State, Walker, is_space, spaces};
-use crate::usage::blocks::{self, ContainerEnd, StringEnd};
+use super::{Sink, State, Walker, is_space, spaces, starts_scalar};
+use crate::usage::blocks::{self, BLOCK};
 use crate::usage::formats::Action;
-use crate::usage::trie::{self, MAX_KEY, NOWHERE};
+use crate::usage::trie::{self, KEY_ROOM, MAX_KEY, NOWHERE};
 
-/// Holds the longest known key, and a number or literal after it.
+/// Holds the longest known key, and what is looked at of its value.
 const WINDOW: usize = 64;
-
-/// What to do about a value.
-enum Value {
-    /// It was read, and is this long.
-    Read(usize),
-    /// It is an object or array that is of interest.
-    Opens,
-    /// It is of no interest, and goes on after these bytes.
-    SkipsOn(State),
-    /// It is not plain.
-    NotPlain,
-}
+/// What is left of a piece is copied if it is shorter than this, and zeros put after it.
+const TAIL: usize = 2 * BLOCK;
+/// In place of where a value ends. Nothing is there.
+const NOT_PLAIN: usize = usize::MAX;
+/// What is looked at of a value: longer numbers may not fit in a figure.
+const AHEAD: usize = 16;
 
 impl Walker {
     /// In an object, before a key or its end.
     pub(super) fn members(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
-        let mut padded = [0; WINDOW];
-        let mut parent = self.parent();
+        let at = self.plain_members(bytes, bytes, sink);
+        let rest = &bytes[at..];
+        if self.state != State::Key || rest.is_empty() {
+            return at;
+        }
+        // What is left is less than a block. Zeros after it are part of nothing plain.
+        let mut padded = [0; TAIL + BLOCK];
+        let len = rest.len().min(TAIL);
+        padded[..len].copy_from_slice(&rest[..len]);
+        let read = self.plain_members(&rest[..len], &padded, sink);
+        if self.state == State::Key && read < len {
+            // A key that is not whole.
+            self.scratch.clear();
+            self.state = State::InKey;
+            return at + read + 1;
+        }
+        at + read
+    }
+
+    /// The same, as long as there are blocks of `padded` bytes, which are `bytes` and perhaps more.
+    ///
+    /// Quotes are found a block at a time and not one after another, so that the processor need not
+    /// know where one member ends to look at the next.
+    #[inline(never)]
+    fn plain_members(&mut self, bytes: &[u8], padded: &[u8], sink: &mut impl Sink) -> usize {
+        let mut keys = self.parent().keys();
+        let mut quotes = Quotes::new(padded, 0);
         let mut at = 0;
-        loop {
-            let window = match bytes.get(at..).and_then(<[u8]>::first_chunk::<WINDOW>) {
-                Some(window) => window,
-                None if at >= bytes.len() => return at,
-                None => pad(&bytes[at..], &mut padded),
+        while let Some(first) = bytes.get(at) {
+            if *first != b'"' {
+                match first {
+                    b'}' => {
+                        self.close(sink);
+                        at += 1;
+                        at += self.after(&bytes[at..], sink);
+                        if self.state != State::Key {
+                            return at;
+                        }
+                        keys = self.parent().keys();
+                    }
+                    byte if is_space(*byte) => at += spaces(&bytes[at..]),
+                    _ => {
+                        self.state = State::Broken;
+                        return at + 1;
+                    }
+                }
+                continue;
+            }
+            quotes.pass();
+            let window = padded.get(at..).and_then(<[u8]>::first_chunk::<WINDOW>);
+            let (Some(window), Some(close)) = (window, quotes.next()) else { return at };
+            let len = close - at - 1;
+            let (_, key) = window.split_at(1);
+            let Some(key) = key.first_chunk() else { return at };
+            if len > MAX_KEY && padded.get(close) == Some(&b'"') {
+                self.node = NOWHERE;
+                self.state = State::Colon;
+                return close + 1;
+            }
+            if len > MAX_KEY || window[len + 1] != b'"' || window[len + 2] != b':' {
+                break;
+            }
+            let id = keys.find(key, len);
+            let space = usize::from(window[len + 3] == b' ');
+            let (_, ahead) = window.split_at(len + 3 + space);
+            let Some(ahead) = ahead.first_chunk() else { return at };
+            let value = close + 2 + space;
+            let end = if id == NOWHERE {
+                skip(ahead, value, &mut quotes)
+            } else {
+                let node = trie::node(id);
+                match node.action {
+                    Action::Figure(field, op, kin) => {
+                        let end = figure(ahead, |number| sink.figure(field, op, kin, number));
+                        if end > 0 { value + end } else { NOT_PLAIN }
+                    }
+                    _ if ahead[0] == b'{' && node.has_keys() && self.has_room() => {
+                        self.node = id;
+                        self.opens(node, sink);
+                        keys = node.keys();
+                        at = value + 1;
+                        continue;
+                    }
+                    action @ Action::Word(_) if ahead[0] == b'"' => {
+                        let end = plain_string(&mut quotes);
+                        match padded.get(value + 1..end.wrapping_sub(1)) {
+                            Some(word) => {
+                                sink.word(action, Some(word).filter(|word| word.len() <= KEY_ROOM));
+                                end
+                            }
+                            None => NOT_PLAIN,
+                        }
+                    }
+                    _ => NOT_PLAIN,
+                }
             };
-            match window[0] {
-                b'"' => {}
-                b'}' => {
-                    self.close(sink);
-                    at += 1;
-                    at += self.after(&bytes[at..], sink);
+            match padded.get(end) {
+                Some(b',') => at = end + 1,
+                Some(b'}') => at = end,
+                _ => {
+                    self.node = id;
+                    self.state = State::Value;
+                    let Some(rest) = bytes.get(value..) else { return at };
+                    at = value + self.value(rest, sink);
                     if self.state != State::Key {
                         return at;
                     }
-                    parent = self.parent();
-                    continue;
-                }
-                byte if is_space(byte) => {
-                    at += spaces(&bytes[at..]);
-                    continue;
-                }
-                _ => {
-                    self.state = State::Broken;
-                    return at + 1;
+                    keys = self.parent().keys();
+                    quotes = Quotes::new(padded, at);
                 }
             }
-            let Some(len) = key_len(window) else {
-                self.scratch.clear();
-                self.state = State::InKey;
-                return at + 1;
-            };
-            let (_, key) = window.split_at(1);
-            let Some(key) = key.first_chunk::<ROOM>() else { return at };
-            self.node = parent.child(key, len);
-            at += len + 2;
-            if window[(len + 2) % WINDOW] != b':' {
-                self.state = State::Colon;
-                return at;
-            }
-            let mut value = len + 3;
+        }
+        if at < bytes.len() {
+            // A key that is not plain.
+            self.scratch.clear();
+            self.state = State::InKey;
             at += 1;
-            if window[value % WINDOW] == b' ' {
-                value += 1;
-                at += 1;
-            }
-
-            let node = trie::node(self.node);
-            let ahead = window.get(value..).and_then(<[u8]>::first_chunk::<16>);
-            let (Some(ahead), Some(rest)) = (ahead, bytes.get(at..)) else { return at };
-            let read = if self.node == NOWHERE {
-                self.skip(ahead, rest)
-            } else {
-                self.plain(node, ahead, rest, sink)
-            };
-            match read {
-                Value::Read(len) => {
-                    at += len;
-                    if bytes.get(at) == Some(&b',') {
-                        at += 1;
-                        continue;
-                    }
-                    at += self.after(&bytes[at..], sink);
-                }
-                Value::Opens => {
-                    self.state = State::Value;
-                    at += self.value(rest, sink);
-                }
-                Value::SkipsOn(state) => {
-                    self.state = state;
-                    return bytes.len();
-                }
-                Value::NotPlain => self.state = State::Value,
-            }
-            if self.state != State::Key {
-                return at;
-            }
-            parent = self.parent();
         }
-    }
-
-    /// A value of no interest.
-    #[inline]
-    fn skip(&mut self, ahead: &[u8; 16], rest: &[u8]) -> Value {
-        match ahead[0] {
-            b'"' => self.skip_string(rest),
-            b'{' | b'[' => {
-                self.container = ContainerEnd::opened();
-                match self.container.find(&rest[1..]) {
-                    Some(end) => Value::Read(end + 1),
-                    None => Value::SkipsOn(State::SkipContainer),
-                }
-            }
-            b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
-                let len = blocks::scalar_len(ahead);
-                if len < 16 && matches!(ahead[len], b',' | b'}') {
-                    Value::Read(len)
-                } else {
-                    Value::NotPlain
-                }
-            }
-            _ => Value::NotPlain,
-        }
-    }
-
-    #[inline]
-    fn skip_string(&mut self, rest: &[u8]) -> Value {
-        // Most strings are short, and have no escape.
-        let mut from = 1;
-        while let Some(sixteen) = rest.get(from..).and_then(<[u8]>::first_chunk::<16>)
-            && from < 64
-        {
-            let len = blocks::plain_len(sixteen);
-            from += len;
-            if len < 16 {
-                if sixteen[len] == b'"' {
-                    return Value::Read(from + 1);
-                }
-                break;
-            }
-        }
-        self.string = StringEnd::default();
-        match self.string.find(&rest[from..]) {
-            Some(end) => Value::Read(from + end + 1),
-            None => Value::SkipsOn(State::SkipString),
-        }
-    }
-
-    /// A value that means something.
-    #[inline]
-    fn plain(
-        &mut self,
-        node: &trie::Node,
-        ahead: &[u8; 16],
-        rest: &[u8],
-        sink: &mut impl Sink,
-    ) -> Value {
-        match (ahead[0], node.action) {
-            (b'{', _) if node.has_keys() && self.has_room() => Value::Opens,
-            (b'[', _) if node.element != NOWHERE && self.has_room() => Value::Opens,
-            (b'{' | b'[', action) => {
-                sink.present(action);
-                self.skip(ahead, rest)
-            }
-            (b'"', action @ Action::Word(_)) => {
-                let Some(len) = word_len(&rest[1..]) else { return Value::NotPlain };
-                sink.word(action, rest.get(1..=len));
-                Value::Read(len + 2)
-            }
-            (b'"', Action::Text(..) | Action::Error | Action::Nested) => Value::NotPlain,
-            (b'"', action) => {
-                sink.present(action);
-                self.skip_string(rest)
-            }
-            (_, Action::None) => self.skip(ahead, rest),
-            (b'n', _) if ahead.starts_with(b"null") && matches!(ahead[4], b',' | b'}') => {
-                Value::Read(4)
-            }
-            (_, Action::Text(..)) => Value::NotPlain,
-            (b'0'..=b'9', action) => {
-                let len = blocks::digits(ahead);
-                if len > 8 || !matches!(ahead[len], b',' | b'}') {
-                    return Value::NotPlain;
-                }
-                sink.number(action, Some(number(ahead, len)));
-                Value::Read(len)
-            }
-            _ => Value::NotPlain,
-        }
+        at
     }
 }
 
-/// These bytes, and zeros, which are part of nothing plain.
-#[cold]
-fn pad<'a>(bytes: &[u8], padded: &'a mut [u8; WINDOW]) -> &'a [u8; WINDOW] {
-    padded.fill(0);
-    padded[..bytes.len()].copy_from_slice(bytes);
-    padded
+/// Where the quotes are, and what may be an escape.
+struct Quotes<'a> {
+    bytes: &'a [u8],
+    /// Where the block at hand begins.
+    block: usize,
+    /// Those of its quotes and backslashes that were not passed.
+    mask: u64,
 }
 
-/// The length of the key that begins after the first byte; nothing if it is longer than any known
-/// key, not whole, or has an escape.
-#[inline]
-fn key_len(window: &[u8; WINDOW]) -> Option<usize> {
-    let (sixteens, _) = window[1..].as_chunks::<16>();
-    let mut len = blocks::plain_len(&sixteens[0]);
-    if len == 16 {
-        len += blocks::plain_len(&sixteens[1]);
-        if len > MAX_KEY {
-            return None;
+impl<'a> Quotes<'a> {
+    #[inline(always)]
+    fn new(bytes: &'a [u8], at: usize) -> Self {
+        let block = at / BLOCK * BLOCK;
+        let mask = Self::mask(bytes, block).unwrap_or(0) & u64::MAX << (at % BLOCK);
+        Self { bytes, block, mask }
+    }
+
+    #[inline(always)]
+    fn mask(bytes: &[u8], block: usize) -> Option<u64> {
+        bytes.get(block..).and_then(<[u8]>::first_chunk).map(blocks::quotes_and_escapes)
+    }
+
+    /// The next one, which is passed; nothing after the last whole block.
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        self.fill()?;
+        let at = self.block + self.mask.trailing_zeros() as usize;
+        self.mask &= self.mask - 1;
+        Some(at)
+    }
+
+    /// Passes the next one.
+    #[inline(always)]
+    fn pass(&mut self) {
+        if self.fill().is_some() {
+            self.mask &= self.mask - 1;
         }
     }
-    (window[(len + 1) % WINDOW] == b'"').then_some(len)
+
+    #[inline(always)]
+    fn fill(&mut self) -> Option<()> {
+        while self.mask == 0 {
+            let next = self.block + BLOCK;
+            self.mask = Self::mask(self.bytes, next)?;
+            self.block = next;
+        }
+        Some(())
+    }
 }
 
-/// The length of a word without escapes, if it is whole within these bytes.
-#[inline]
-fn word_len(bytes: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    while let Some(sixteen) = bytes.get(from..).and_then(<[u8]>::first_chunk::<16>) {
-        let len = blocks::plain_len(sixteen);
-        from += len;
-        if len < 16 {
-            return (sixteen[len] == b'"' && from <= ROOM).then_some(from);
-        }
-        if from > ROOM {
-            return None;
+/// Where a string ends that begins at the next quote, if it has no escape and is whole; else [`NOT_PLAIN`].
+#[inline(always)]
+fn plain_string(quotes: &mut Quotes<'_>) -> usize {
+    quotes.pass();
+    match quotes.next() {
+        Some(end) if quotes.bytes.get(end) == Some(&b'"') => end + 1,
+        _ => NOT_PLAIN,
+    }
+}
+
+/// Where a value of no interest ends, if it is plain; else [`NOT_PLAIN`].
+#[inline(always)]
+fn skip(ahead: &[u8; AHEAD], value: usize, quotes: &mut Quotes<'_>) -> usize {
+    if ahead[0] == b'"' {
+        return plain_string(quotes);
+    }
+    if starts_scalar(ahead[0]) {
+        let len = blocks::scalar_len(ahead);
+        if len < AHEAD {
+            return value + len;
         }
     }
-    None
+    NOT_PLAIN
 }
 
-/// The number that one to eight digits make.
-#[inline]
-fn number(digits: &[u8; 16], len: usize) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *digits;
-    // Zeros come before them, then each step joins neighbours: digits, pairs, fours.
-    let zeros = 64 - 8 * len as u32;
-    let ascii = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-    let ones = ascii.wrapping_shl(zeros) & 0x0f0f_0f0f_0f0f_0f0f;
-    let pairs = ones.wrapping_mul(10 << 8 | 1) >> 8 & 0x00ff_00ff_00ff_00ff;
-    let fours = pairs.wrapping_mul(100 << 16 | 1) >> 16 & 0x0000_ffff_0000_ffff;
-    fours.wrapping_mul(10_000 << 32 | 1) >> 32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_make_their_number() {
-        for value in [0, 7, 10, 99, 1500, 12_345, 654_321, 9_999_999, 10_000_000, 98_765_432] {
-            let text = format!("{value},}}999999999999999");
-            let sixteen = text.as_bytes().first_chunk().unwrap();
-            assert_eq!(number(sixteen, blocks::digits(sixteen)), value);
+/// Tells of a number of a few digits, and returns where it ends; 0 if it is anything else.
+#[inline(always)]
+fn figure(ahead: &[u8; AHEAD], tell: impl FnOnce(u64)) -> usize {
+    let mut number = 0;
+    for (i, byte) in ahead.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            if i == 0 || !matches!(byte, b',' | b'}') {
+                return 0;
+            }
+            tell(number);
+            return i;
         }
+        number = number * 10 + u64::from(digit);
     }
+    0
 }

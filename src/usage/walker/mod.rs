@@ -8,9 +8,9 @@ mod members;
 mod scratch;
 
 use self::scratch::Scratch;
-use super::blocks::{ContainerEnd, StringEnd};
-use super::formats::Action;
-use super::trie::{self, NOWHERE, NodeId};
+use super::blocks::{self, ContainerEnd, StringEnd};
+use super::formats::{Action, Field, Kin, Op};
+use super::trie::{self, KEY_ROOM, NOWHERE, NodeId};
 
 /// Deeper than any known path.
 const MAX_DEPTH: usize = 12;
@@ -19,7 +19,9 @@ const MAX_DEPTH: usize = 12;
 pub(super) trait Sink {
     /// An object that means something begins or ends.
     fn object(&mut self, action: Action, begins: bool);
-    /// A number; nothing if it is not a whole number that fits.
+    /// A figure of the usage object at hand.
+    fn figure(&mut self, field: Field, op: Op, kin: Kin, value: u64);
+    /// A number of another kind; nothing if it is not a whole number that fits.
     fn number(&mut self, action: Action, value: Option<u64>);
     /// A short text in which escapes were resolved; nothing if it is longer than any known word.
     fn word(&mut self, action: Action, word: Option<&[u8]>);
@@ -190,6 +192,12 @@ impl Walker {
         usize::from(self.depth) < MAX_DEPTH
     }
 
+    #[inline]
+    fn in_object(&self) -> bool {
+        self.depth > 0 && self.arrays & 1 == 0
+    }
+
+    #[inline]
     fn parent(&self) -> &'static trie::Node {
         let top = usize::from(self.depth).wrapping_sub(1);
         trie::node(self.stack.get(top).copied().unwrap_or(NOWHERE))
@@ -200,7 +208,7 @@ impl Walker {
         for (i, byte) in bytes.iter().enumerate() {
             if self.scratch.take(*byte) {
                 self.node = match self.scratch.key() {
-                    Some((key, len)) => self.parent().child(key, len),
+                    Some((key, len)) => self.parent().keys().find(key, len),
                     None => NOWHERE,
                 };
                 self.state = State::Colon;
@@ -214,10 +222,15 @@ impl Walker {
     #[inline(never)]
     fn value(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
         let node = trie::node(self.node);
-        match bytes[0] {
+        let Some(first) = bytes.first() else { return 0 };
+        match *first {
             byte if is_space(byte) => return spaces(bytes),
             b'"' => match node.action {
                 Action::Word(_) => {
+                    if let Some(len) = word_len(&bytes[1..]) {
+                        sink.word(node.action, bytes.get(1..=len));
+                        return len + 2 + self.after(&bytes[len + 2..], sink);
+                    }
                     self.scratch.clear();
                     self.state = State::InWord;
                 }
@@ -230,35 +243,37 @@ impl Walker {
                     sink.present(action);
                     self.string = StringEnd::default();
                     self.state = State::SkipString;
+                    let end = self.string.find_near(&bytes[1..]);
+                    return self.skipped(bytes, end.map(|end| end + 2), sink);
                 }
             },
             b'{' => {
-                sink.present(node.action);
                 if node.has_keys() && self.has_room() {
-                    sink.object(node.action, true);
-                    self.push(false);
-                    self.state = State::Key;
+                    self.opens(node, sink);
                 } else {
-                    self.container = ContainerEnd::opened();
-                    self.state = State::SkipContainer;
+                    sink.present(node.action);
+                    return self.skip_container(bytes, sink);
                 }
             }
             b'[' => {
                 sink.present(node.action);
-                if node.element != NOWHERE && self.has_room() {
-                    self.push(true);
-                    self.node = node.element;
-                    self.state = State::FirstElement;
-                } else {
-                    self.container = ContainerEnd::opened();
-                    self.state = State::SkipContainer;
+                if node.element == NOWHERE || !self.has_room() {
+                    return self.skip_container(bytes, sink);
+                }
+                self.push(true);
+                self.node = node.element;
+                self.state = State::FirstElement;
+                let element = trie::node(node.element);
+                if bytes.get(1) == Some(&b'{') && element.has_keys() && self.has_room() {
+                    self.opens(element, sink);
+                    return 2;
                 }
             }
             b']' if self.state == State::FirstElement => {
                 self.close(sink);
                 return 1 + self.after(&bytes[1..], sink);
             }
-            byte @ (b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => {
+            byte if starts_scalar(byte) => {
                 self.scalar = Scalar { first: byte, ..Scalar::default() };
                 if is_text(node.action) && !byte.is_ascii_alphabetic() {
                     sink.text_begins(node.action);
@@ -271,7 +286,28 @@ impl Walker {
         1
     }
 
+    /// The value at hand is an object or array that is not followed.
+    #[inline]
+    fn skip_container(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
+        self.container = ContainerEnd::opened();
+        self.state = State::SkipContainer;
+        let end = self.container.find(&bytes[1..]);
+        self.skipped(bytes, end.map(|end| end + 1), sink)
+    }
+
+    /// The value at hand is an object that is followed.
+    #[inline]
+    fn opens(&mut self, node: &trie::Node, sink: &mut impl Sink) {
+        if node.action != Action::None {
+            sink.present(node.action);
+            sink.object(node.action, true);
+        }
+        self.push(false);
+        self.state = State::Key;
+    }
+
     /// The value at hand is an object or array that is followed.
+    #[inline]
     fn push(&mut self, array: bool) {
         if let Some(slot) = self.stack.get_mut(usize::from(self.depth)) {
             *slot = self.node;
@@ -281,17 +317,29 @@ impl Walker {
     }
 
     /// The innermost open object or array ends.
+    #[inline]
     fn close(&mut self, sink: &mut impl Sink) {
-        if self.arrays & 1 == 0 {
-            sink.object(self.parent().action, false);
+        let action = self.parent().action;
+        if self.arrays & 1 == 0 && action != Action::None {
+            sink.object(action, false);
         }
         self.depth = self.depth.saturating_sub(1);
         self.arrays >>= 1;
     }
 
     /// After a value: up to the next key or value, or the end of the document.
-    #[inline(never)]
+    #[inline]
     fn after(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
+        if self.in_object() && bytes.first() == Some(&b',') {
+            self.state = State::Key;
+            return 1;
+        }
+        self.after_last(bytes, sink)
+    }
+
+    /// The same, where it may be the last of its object.
+    #[inline(never)]
+    fn after_last(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
         let mut at = 0;
         while self.depth > 0 {
             let array = self.arrays & 1 != 0;
@@ -367,7 +415,12 @@ impl Walker {
             (_, b'f') => sink.boolean(action, false),
             _ => {
                 let whole = !scalar.odd && scalar.digits > 0;
-                sink.number(action, whole.then_some(scalar.value));
+                match (action, whole.then_some(scalar.value)) {
+                    (Action::Figure(field, op, kin), Some(value)) => {
+                        sink.figure(field, op, kin, value);
+                    }
+                    (action, value) => sink.number(action, value),
+                }
             }
         }
     }
@@ -401,6 +454,23 @@ fn is_text(action: Action) -> bool {
     matches!(action, Action::Text(..))
 }
 
+/// The length of a word without escapes, if it is whole within these bytes.
+#[inline]
+fn word_len(bytes: &[u8]) -> Option<usize> {
+    let mut len = 0;
+    while let Some(sixteen) = bytes.get(len..).and_then(<[u8]>::first_chunk) {
+        let plain = blocks::plain_len(sixteen);
+        len += plain;
+        if plain < 16 {
+            return (sixteen[plain] == b'"' && len <= KEY_ROOM).then_some(len);
+        }
+        if len > KEY_ROOM {
+            break;
+        }
+    }
+    None
+}
+
 #[inline]
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
@@ -410,6 +480,22 @@ fn is_space(byte: u8) -> bool {
 fn spaces(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(bytes.len())
 }
+
+/// Whether a number, true, false or null begins with this byte.
+#[inline]
+fn starts_scalar(byte: u8) -> bool {
+    STARTS_SCALAR[usize::from(byte)]
+}
+
+static STARTS_SCALAR: [bool; 256] = {
+    let mut starts = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        starts[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'-';
+        byte += 1;
+    }
+    starts
+};
 
 /// Whether the byte may be part of a number, true, false or null: all that cannot end one.
 #[inline]

@@ -2,13 +2,10 @@
 
 use crate::usage::trie::KEY_ROOM;
 
-/// Longer than any known key or word.
-pub(super) const ROOM: usize = KEY_ROOM;
-
 /// A key or word, as far as it was read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scratch {
-    bytes: [u8; ROOM],
+    bytes: [u8; KEY_ROOM],
     len: u8,
     escape: Escape,
 }
@@ -23,7 +20,7 @@ struct Escape {
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        Self { bytes: [0; ROOM], len: 0, escape: Escape::default() }
+        Self { bytes: [0; KEY_ROOM], len: 0, escape: Escape::default() }
     }
 
     pub(super) fn clear(&mut self) {
@@ -33,7 +30,7 @@ impl Scratch {
 
     /// There was more than fits.
     pub(super) fn is_full(&self) -> bool {
-        usize::from(self.len) > ROOM
+        usize::from(self.len) > KEY_ROOM
     }
 
     /// The next byte is escaped.
@@ -42,7 +39,7 @@ impl Scratch {
     }
 
     /// What was read, and its length; nothing if it was more than fits.
-    pub(super) fn key(&self) -> Option<(&[u8; ROOM], usize)> {
+    pub(super) fn key(&self) -> Option<(&[u8; KEY_ROOM], usize)> {
         (!self.is_full()).then_some((&self.bytes, usize::from(self.len)))
     }
 
