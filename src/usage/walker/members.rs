@@ -49,22 +49,11 @@ impl Walker {
         let mut at = 0;
         while let Some(first) = bytes.get(at) {
             if *first != b'"' {
-                match first {
-                    b'}' => {
-                        self.close(sink);
-                        at += 1;
-                        at += self.after(&bytes[at..], sink);
-                        if self.state != State::Key {
-                            return at;
-                        }
-                        keys = self.parent().keys();
-                    }
-                    byte if is_space(*byte) => at += spaces(&bytes[at..]),
-                    _ => {
-                        self.state = State::Broken;
-                        return at + 1;
-                    }
+                at += self.between(&bytes[at..], sink);
+                if self.state != State::Key {
+                    return at;
                 }
+                keys = self.parent().keys();
                 continue;
             }
             quotes.pass();
@@ -138,6 +127,22 @@ impl Walker {
             at += 1;
         }
         at
+    }
+
+    /// In an object, where no key begins.
+    #[inline(never)]
+    fn between(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
+        match bytes.first() {
+            Some(b'}') => {
+                self.close(sink);
+                1 + self.after(&bytes[1..], sink)
+            }
+            Some(byte) if is_space(*byte) => spaces(bytes),
+            _ => {
+                self.state = State::Broken;
+                1
+            }
+        }
     }
 }
 
