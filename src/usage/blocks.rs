@@ -25,13 +25,6 @@ impl Block {
         mask(self.0.map(|quarter| quarter.simd_eq(byte)))
     }
 
-    /// Whether any byte is this one.
-    #[inline]
-    fn has(&self, byte: u8) -> bool {
-        let byte = u8x16::splat(byte);
-        any(self.0.map(|quarter| quarter.simd_eq(byte)))
-    }
-
     /// The same with `[` and `{` alike, and `]` and `}`.
     #[inline]
     fn folded(&self) -> Self {
@@ -201,33 +194,32 @@ impl StringEnd {
 
     /// The index of the closing quote, or nothing if it is not in these bytes.
     pub(super) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
-        let (mut at, mut quiet) = (0, 0);
+        let (mut rest, mut quiet) = (bytes, 0);
         let mut carry = u64::from(self.escape);
-        while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        while let Some((block, next)) = rest.split_first_chunk::<BLOCK>() {
             let loaded = Block::load(block);
             let quotes = loaded.is(b'"');
             if quotes == 0 && block[BLOCK - 1] != b'\\' {
                 carry = 0;
-                at += BLOCK;
+                rest = next;
                 quiet += 1;
                 if quiet == QUIET {
                     quiet = 0;
-                    at += quiet_len(&bytes[at..]);
+                    rest = &rest[quiet_len(rest)..];
                 }
                 continue;
             }
+            quiet = 0;
             let backslashes = loaded.is(b'\\');
             let escaped = escaped(backslashes, carry);
             let ends = quotes & !escaped;
             if ends != 0 {
                 self.escape = false;
-                return Some(at + ends.trailing_zeros() as usize);
+                return Some(bytes.len() - rest.len() + ends.trailing_zeros() as usize);
             }
             carry = (backslashes & !escaped) >> (BLOCK - 1);
-            at += BLOCK;
-            quiet = 0;
+            rest = next;
         }
-        let rest = &bytes[at..];
         if rest.is_empty() {
             self.escape = carry != 0;
             return None;
@@ -239,7 +231,7 @@ impl StringEnd {
         let ends = (block.is(b'"') >> seen) & !escaped;
         if ends != 0 {
             self.escape = false;
-            return Some(at + ends.trailing_zeros() as usize);
+            return Some(bytes.len() - rest.len() + ends.trailing_zeros() as usize);
         }
         self.escape = escapes_next(backslashes, escaped, rest.len());
         None
@@ -269,70 +261,66 @@ impl ContainerEnd {
 
     /// The index after the bracket that closes it, or nothing if that is not in these bytes.
     pub(super) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
-        let (mut at, mut quiet) = (0, 0);
-        while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        let (mut rest, mut quiet) = (bytes, 0);
+        while let Some((block, next)) = rest.split_first_chunk::<BLOCK>() {
             let loaded = Block::load(block);
             let quotes = loaded.is(b'"');
             if quotes != 0 {
                 quiet = 0;
-            } else if self.in_string && block[BLOCK - 1] != b'\\' {
-                self.escape = false;
-                at += BLOCK;
-                quiet += 1;
-                if quiet == QUIET {
-                    quiet = 0;
-                    at += quiet_len(&bytes[at..]);
+            } else if self.in_string {
+                if block[BLOCK - 1] != b'\\' {
+                    self.escape = false;
+                    rest = next;
+                    quiet += 1;
+                    if quiet == QUIET {
+                        quiet = 0;
+                        rest = &rest[quiet_len(rest)..];
+                    }
+                    continue;
                 }
-                continue;
-            } else if !self.in_string && !loaded.has_structure() {
+            } else if !loaded.has_structure() {
                 // The middle of a long list of numbers.
                 self.escape = false;
-                at += BLOCK;
+                rest = next;
                 continue;
             }
             if let Some(end) = self.block(&loaded, quotes, 0) {
-                return Some(at + end);
+                return Some(bytes.len() - rest.len() + end);
             }
-            at += BLOCK;
+            rest = next;
         }
-        let rest = &bytes[at..];
         if rest.is_empty() {
             return None;
         }
         let (block, seen) = last_block(bytes, rest);
         let block = Block::load(&block);
-        self.block(&block, block.is(b'"') >> seen, seen).map(|end| at + end)
+        let end = self.block(&block, block.is(b'"') >> seen, seen)?;
+        Some(bytes.len() - rest.len() + end)
     }
 
     /// The same in one block, of which the first bytes were seen before.
-    #[inline]
+    #[inline(always)]
     fn block(&mut self, block: &Block, quotes: u64, seen: usize) -> Option<usize> {
-        let mut escapes = u64::from(self.escape);
-        if escapes != 0 || block.has(b'\\') {
-            let backslashes = block.is(b'\\') >> seen;
-            escapes = escaped(backslashes, escapes);
-            self.escape = escapes_next(backslashes, escapes, BLOCK - seen);
-        }
+        let backslashes = block.is(b'\\') >> seen;
+        let escaped = escaped(backslashes, u64::from(self.escape));
+        self.escape = escapes_next(backslashes, escaped, BLOCK - seen);
         let before = if self.in_string { u64::MAX } else { 0 };
-        let strings = prefix_xor(quotes & !escapes) ^ before;
+        let strings = prefix_xor(quotes & !escaped) ^ before;
         self.in_string = strings >> (BLOCK - 1) != 0;
 
         let folded = block.folded();
         let opens = (folded.is(b'{') >> seen) & !strings;
         let closes = (folded.is(b'}') >> seen) & !strings;
-        // Counting is not cheap on every processor.
-        let closing = if closes == 0 { 0 } else { closes.count_ones() };
-        if self.depth <= closing {
-            return self.close_in(opens, closes);
+        let closing = closes.count_ones();
+        if self.depth > closing {
+            self.depth = (self.depth - closing).saturating_add(opens.count_ones());
+            return None;
         }
-        self.depth -= closing;
-        if opens != 0 {
-            self.depth = self.depth.saturating_add(opens.count_ones());
-        }
-        None
+        self.close_in(opens, closes)
     }
 
     /// The exact place, in the block where the depth may come down to nothing.
+    #[cold]
     fn close_in(&mut self, opens: u64, closes: u64) -> Option<usize> {
         let mut left = opens | closes;
         while left != 0 {
