@@ -1,5 +1,15 @@
 //! Skipping what is of no interest, 64 bytes at a time.
 
+// Compiled for the tests everywhere, which hold it against the instructions.
+#[cfg(any(
+    test,
+    not(any(target_feature = "sse2", target_feature = "neon", target_feature = "simd128"))
+))]
+mod portable;
+
+#[cfg(not(any(target_feature = "sse2", target_feature = "neon", target_feature = "simd128")))]
+use self::portable::u8x16;
+#[cfg(any(target_feature = "sse2", target_feature = "neon", target_feature = "simd128"))]
 use wide::u8x16;
 
 /// How many bytes are looked at together.
