@@ -418,6 +418,47 @@ fn a_large_event_is_read_to_its_end() {
     }
 }
 
+/// Work that grew with the square of these lengths would not come to an end.
+#[test]
+fn hostile_bodies_are_read_in_linear_time_and_kept_in_small_part() {
+    const LEN: usize = 1 << 17;
+    let long = |begin: &str, part: &str| format!("{begin}{}", part.repeat(LEN / part.len()));
+    for body in [
+        long("", "["),
+        long("", r#"{"a":"#),
+        long("", r#"{"choices":["#),
+        long("", r#"{"usage":"#),
+        long("", "{}"),
+        long("[", "{},"),
+        long("", "\""),
+        long("{\"a\":\"", "\\"),
+        long("{\"a\":\"", "\\\""),
+        long("{\"a\":[\"", "\\\\\\\""),
+        long("{\"", "k"),
+        long("{\"", r"\u0061"),
+        long("{\"usage\":{\"total_tokens\":", "1"),
+        long("{\"type\":\"", "x"),
+        long("{\"error\":{\"message\":\"", "\\n"),
+        long("{\"a\"", " "),
+        long("", "data: \n"),
+        long("data: {", "data: \n"),
+        long("data: ", "[DONE]"),
+        long("", "data: {\"a\":1}\n\n"),
+        long("", "event: x\r"),
+        long(":", "\u{feff}"),
+        long("", "\0"),
+    ] {
+        for label in [JSON, SSE, LINES, FRAMES] {
+            let answer = answer("hostile", label, &body);
+            let whole = read(&answer, [body.as_bytes()], End::Complete).0;
+            assert_eq!(read(&answer, body.as_bytes().chunks(1400), End::Complete).0, whole);
+            if let Outcome::Error(error) = &whole.outcome {
+                assert!(error.message.as_str().len() <= 4096, "{label} {}", &body[..40]);
+            }
+        }
+    }
+}
+
 #[test]
 fn live_figures_come_as_they_are_read() {
     let answer = answer("live", SSE, "");
