@@ -37,7 +37,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = ready!(this.inner.poll(cx));
+        let result = {
+            let _entered = this.call.as_ref().map(Call::enter);
+            ready!(this.inner.poll(cx))
+        };
         let call = this.call.take();
         Poll::Ready(match result {
             Ok(response) => {

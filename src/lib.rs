@@ -107,6 +107,40 @@
 //! what is inside it on a task of its own: put the layer outside, or an extension on the
 //! request.
 //!
+//! A [`Workflow::run`](WorkflowBuilder::run) that could not be started runs its future in no
+//! session, also inside another workflow's scope.
+//!
+//! # One client for many agents
+//!
+//! [`StatusLayer::per_request`] takes the agent from each request: from an [`Agent`] among
+//! its extensions, from rules over where it goes ([`Target`]: host, path, the ARN of an
+//! `AgentCore` runtime), or from a closure.
+//!
+//! # A service that tracks itself
+//!
+//! [`WorkflowLayer`] is the other end: on the orchestrator's own server it opens a workflow
+//! for each request and finishes it by the response, at the end of its body. With
+//! [`StatusLayer`] on the way out, nothing in between has to change:
+//!
+//! ```
+//! # use axum::{Router, routing::post};
+//! # use tower_agent_status::{StatusTracker, WorkflowLayer};
+//! # async fn invoke() -> String { String::new() }
+//! # fn app(tracker: &StatusTracker) -> Router {
+//! Router::new()
+//!     .route("/invocations", post(invoke))
+//!     .route_layer(WorkflowLayer::new(tracker))
+//! # }
+//! ```
+//!
+//! The module [`server`] says which requests, in which session, and how they end.
+//!
+//! # Testing your orchestrator
+//!
+//! Put a [`MemoryStore`](store::MemoryStore) behind the tracker, run the orchestrator
+//! against mocked agents, wait for [`finished`](store::MemoryStore::finished), and assert
+//! what people would see: the module [`testing`] shows how.
+//!
 //! # Order of layers
 //!
 //! - Inside a retry layer every attempt is a call; outside of it, only the last answer is
@@ -115,6 +149,21 @@
 //!   as `cancelled`.
 //! - Inside a decompression layer the body is still compressed; the feature
 //!   `decompression` reads it all the same.
+//!
+//! # In other clients
+//!
+//! One layer goes into every kind of client, with the same meaning in each. What
+//! [`StatusLayer`] wraps, by tower's `ServiceBuilder` or by [`Layer::layer`], stays what it is:
+//!
+//! | around | it is | feature |
+//! | --- | --- | --- |
+//! | a service of `http::Request`, such as hyper-util's client | a service; the body is a [`StatusBody`] | |
+//! | a service of `reqwest::Request`, such as `reqwest::Client` | a service; the answer is a `reqwest::Response` | `reqwest` |
+//! | an HTTP client of the AWS SDK | an HTTP client, for the `http_client` of an SDK client's configuration; see [`aws`] | `aws` |
+//!
+//! A client of reqwest-middleware takes a [`StatusMiddleware`], which is made from a layer.
+//! Its requests carry a [`SessionId`] by `.with_extension(session_id)`, and a client's all by
+//! `.with_init(Extension(session_id))`; those of the SDK by `.customize().mutate_request(…)`.
 //!
 //! # What is stored
 //!
@@ -129,46 +178,92 @@
 //! live and unsaved sessions. [`StatusTracker::flush`] and [`StatusTracker::shutdown`] say
 //! what could not be saved.
 //!
+//! # Traces and metrics
+//!
+//! Each tracked call is a span of [`tracing`], with the names of OpenTelemetry's semantic
+//! conventions 1.41 for generative AI: `invoke_agent`, at the level `info`, with the target
+//! `tower_agent_status`. It begins with the call and ends with the body, inside the span
+//! that is current at the call, and the client's own spans are inside of it. Where nobody
+//! listens it costs the look at a flag.
+//!
+//! | field | when | what |
+//! | --- | --- | --- |
+//! | `gen_ai.operation.name` | start | `invoke_agent` |
+//! | `gen_ai.agent.name` | start | the agent |
+//! | `gen_ai.conversation.id` | start | the session |
+//! | `http.request.method`, `server.address` | start | of the request |
+//! | `http.response.status_code` | head | of the response |
+//! | `gen_ai.response.time_to_first_chunk` | first piece | of a stream, in seconds |
+//! | `gen_ai.usage.input_tokens`, `gen_ai.usage.output_tokens`, `gen_ai.usage.cache_read.input_tokens`, `gen_ai.usage.cache_creation.input_tokens`, `gen_ai.usage.reasoning.output_tokens` | end | as far as reported |
+//! | `error.type` | end | the `errorType` of the table, where the call failed |
+//! | `otel.kind`, `otel.status_code`, `otel.status_description` | | `client`; `ERROR` and the message, where the call failed |
+//!
+//! With the feature `metrics`, calls and writes are counted and timed too: see the table of
+//! [`metrics`](mod@crate::metrics). A call without a session is not tracked; it has no span, and is not counted.
+//!
 //! # Crate features
 //!
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `dynamodb` | yes | [`store::DynamoDbStore`], through the AWS SDK |
 //! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies |
-//! | `reqwest` | | [`StatusMiddleware`] for reqwest-middleware clients |
+//! | `reqwest` | | the layer in clients of reqwest and reqwest-middleware ([`StatusMiddleware`]) |
+//! | `aws` | | the layer in clients of the AWS SDK, such as Bedrock's and AgentCore's ([`aws`]) |
 //! | `cli` | | the command `tower-agent-status inspect` |
+//! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page |
 //! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file |
+//! | `metrics` | | counts and times of calls, tokens and writes, through the `metrics` facade |
 //!
 //! Without default features no AWS crate, no SQLite and no decoder is compiled.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod agent;
+#[cfg(feature = "aws")]
+#[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
+pub mod aws;
 mod body;
 mod call;
+#[cfg(any(feature = "aws", feature = "reqwest"))]
+mod chain;
+mod choice;
 mod future;
 mod layer;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
+mod observe;
+#[cfg(feature = "portal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "portal")))]
+pub mod portal;
 mod recorder;
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
 mod reqwest;
+pub mod server;
 mod service;
 mod session;
+mod span;
 pub mod status;
 pub mod store;
+mod target;
+pub mod testing;
 mod tracker;
 pub mod usage;
 mod workflow;
 
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
-pub use crate::reqwest::StatusMiddleware;
+pub use crate::reqwest::{ReqwestResponseFuture, StatusMiddleware};
 pub use agent::{Agent, InvalidName};
 pub use body::StatusBody;
 pub use future::ResponseFuture;
 pub use layer::StatusLayer;
 pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
+pub use server::WorkflowLayer;
 pub use service::Status;
 pub use session::{InvalidSessionId, RequestHead, SessionId};
+pub use target::Target;
+pub use tower_layer::Layer;
 pub use tracker::{StatusTracker, Unsaved};
 pub use workflow::{Workflow, WorkflowBuilder, WorkflowError};
 

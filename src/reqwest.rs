@@ -1,35 +1,38 @@
-//! [`StatusMiddleware`]: the same tracking in a reqwest-middleware client.
+//! The same tracking in reqwest's clients: [`StatusMiddleware`] in one of
+//! reqwest-middleware, and [`Status`] over any service of reqwest's own types.
 
+use std::any::Any;
 use std::error::Error;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use ::reqwest::{Body, Request, Response, ResponseBuilderExt};
 use ::reqwest_middleware::{Middleware, Next};
-use bytes::Bytes;
-use http::{Extensions, HeaderName};
-use http_body::{Body as _, Frame, SizeHint};
+use http::Extensions;
+use pin_project::pin_project;
+use tower_service::Service;
 
 use crate::agent::InvalidName;
-use crate::body;
-use crate::call::{Answer, Caller};
-use crate::session::{RequestHead, SessionSource};
+use crate::call::{Answer, Call, Caller};
+use crate::chain::{Chain, ChainBody};
+use crate::layer::StatusLayer;
+use crate::service::Status;
+use crate::session::RequestHead;
 use crate::tracker::StatusTracker;
-use crate::usage::End;
 
 /// Tracks every call of an agent's `reqwest_middleware` client.
 ///
 /// It is to such a client what [`StatusLayer`](crate::StatusLayer) is to a tower stack,
 /// with the same meaning of success, error and cancelled. The caller gets a
 /// [`reqwest::Response`](::reqwest::Response) with its URL, extensions, version, remote
-/// address and content length.
+/// address and content length. What a layer can be told, the middleware can be made from:
+/// `StatusMiddleware::from(StatusLayer::new(..).session_header(..))`.
 ///
 /// The session of a request is looked for in its extensions
 /// (`.with_extension(session_id)`, or for all of a client's requests
 /// `ClientBuilder::with_init(Extension(session_id))`), in the surrounding
-/// [scope](crate::Workflow::scope), and where [`session_header`](Self::session_header) or
-/// [`session_from`](Self::session_from) say.
+/// [scope](crate::Workflow::scope), and where the layer was told to.
 ///
 /// Middleware runs in the order it was attached: attached after a retry middleware, every
 /// attempt is a call; attached before it, only the last answer is seen.
@@ -56,11 +59,7 @@ impl StatusMiddleware {
     /// If the name cannot be used; see [`try_new`](Self::try_new) and [`InvalidName`].
     #[must_use]
     pub fn new(tracker: &StatusTracker, agent: &str) -> Self {
-        match Self::try_new(tracker, agent) {
-            Ok(middleware) => middleware,
-            #[expect(clippy::panic, reason = "a bad name is a mistake in the program")]
-            Err(error) => panic!("StatusMiddleware: {error}"),
-        }
+        StatusLayer::new(tracker, agent).into()
     }
 
     /// A middleware for the client of this agent, like [`new`](Self::new).
@@ -69,37 +68,13 @@ impl StatusMiddleware {
     ///
     /// If the name cannot be used.
     pub fn try_new(tracker: &StatusTracker, agent: &str) -> Result<Self, InvalidName> {
-        Ok(Self { caller: Caller::new(tracker, agent)? })
+        StatusLayer::try_new(tracker, agent).map(Self::from)
     }
+}
 
-    /// Takes the session from a header, where neither the request's extensions nor a
-    /// [scope](crate::Workflow::scope) name one. The header's value is the session id.
-    #[must_use]
-    pub fn session_header(self, name: HeaderName) -> Self {
-        self.session_header_with(name, str::to_owned)
-    }
-
-    /// Takes the session from a header, like [`session_header`](Self::session_header),
-    /// with a rule that makes the session id of the header's value.
-    #[must_use]
-    pub fn session_header_with(
-        mut self,
-        name: HeaderName,
-        to_session_id: impl Fn(&str) -> String + Send + Sync + 'static,
-    ) -> Self {
-        self.caller.source = SessionSource::from_header(name, to_session_id);
-        self
-    }
-
-    /// Takes the session from the head of the request, where neither its extensions nor a
-    /// [scope](crate::Workflow::scope) name one. `None` leaves the call untracked.
-    #[must_use]
-    pub fn session_from(
-        mut self,
-        from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
-    ) -> Self {
-        self.caller.source = SessionSource::from_fn(from);
-        self
+impl From<StatusLayer> for StatusMiddleware {
+    fn from(layer: StatusLayer) -> Self {
+        Self { caller: layer.into_caller() }
     }
 }
 
@@ -107,31 +82,20 @@ impl StatusMiddleware {
 impl Middleware for StatusMiddleware {
     async fn handle(
         &self,
-        request: Request,
+        mut request: Request,
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        let call = self.caller.start(RequestHead {
-            method: request.method(),
-            host: request.url().host_str(),
-            path: request.url().path(),
-            headers: request.headers(),
-            extensions,
-        });
-        let Some(call) = call else { return next.run(request, extensions).await };
+        // A layer around the client can leave its mark only on the request itself.
+        let mut seen = extensions_of(&mut request);
+        seen.extend(extensions.clone());
+        let Some(call) = self.caller.start(head(&request, &seen)) else {
+            return next.run(request, extensions).await;
+        };
         let marked = Marked::new(&self.caller, extensions);
-        let result = next.run(request, marked.extensions).await;
+        let result = call.around(next.run(request, marked.extensions)).await;
         drop(marked);
-        match result {
-            Ok(response) => Ok(match call.answered(response.status(), response.headers()) {
-                Some(answer) => with_answer(response, answer),
-                None => response,
-            }),
-            Err(error) => {
-                call.failed(&Chain(&error));
-                Err(error)
-            }
-        }
+        answered(call, result)
     }
 }
 
@@ -155,6 +119,146 @@ impl Drop for Marked<'_> {
     }
 }
 
+/// Tracks the calls of a [`reqwest::Client`](::reqwest::Client), of a
+/// [`ClientWithMiddleware`](::reqwest_middleware::ClientWithMiddleware), or of a tower
+/// stack around one. The caller gets a [`reqwest::Response`](::reqwest::Response) with its
+/// URL, extensions, version, remote address and content length.
+///
+/// A `reqwest::Request` shows its extensions to nobody. One that is to carry a
+/// [`SessionId`](crate::SessionId) is made from an `http::Request` that has it:
+/// `reqwest::Request::try_from(http_request)`.
+impl<S> Service<Request> for Status<S>
+where
+    S: Service<Request, Response = Response>,
+    S::Error: Display + 'static,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = ReqwestResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let mut extensions = extensions_of(&mut request);
+        let call = self.caller.start(head(&request, &extensions));
+        if call.is_some() {
+            self.caller.mark(&mut extensions);
+            request = with_extensions(request, extensions);
+        }
+        let inner = {
+            let _entered = call.as_ref().map(Call::enter);
+            self.inner.call(request)
+        };
+        ReqwestResponseFuture { inner, call }
+    }
+}
+
+/// The future of [`Status`] over a service of reqwest's types.
+///
+/// Dropped before the response is there, it leaves its agent `cancelled`.
+#[pin_project]
+pub struct ReqwestResponseFuture<F> {
+    #[pin]
+    inner: F,
+    call: Option<Call>,
+}
+
+impl<F, E> Future for ReqwestResponseFuture<F>
+where
+    F: Future<Output = Result<Response, E>>,
+    E: Display + 'static,
+{
+    type Output = Result<Response, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = {
+            let _entered = this.call.as_ref().map(Call::enter);
+            ready!(this.inner.poll(cx))
+        };
+        Poll::Ready(match this.call.take() {
+            Some(call) => answered(call, result),
+            None => result,
+        })
+    }
+}
+
+impl<F> fmt::Debug for ReqwestResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReqwestResponseFuture").field("is_tracked", &self.call.is_some()).finish()
+    }
+}
+
+fn head<'a>(request: &'a Request, extensions: &'a Extensions) -> RequestHead<'a> {
+    RequestHead {
+        method: request.method(),
+        host: request.url().host_str(),
+        port: request.url().port(),
+        path: request.url().path(),
+        headers: request.headers(),
+        extensions,
+    }
+}
+
+/// The extensions of a request. It shows them only as the `http::Request` that it is made
+/// into, and a copy is, without what is not needed for that.
+fn extensions_of(request: &mut Request) -> Extensions {
+    let body = request.body_mut().take();
+    let headers = std::mem::take(request.headers_mut());
+    let copy = request.try_clone();
+    *request.body_mut() = body;
+    *request.headers_mut() = headers;
+    let copy = copy.and_then(|copy| http::Request::<Body>::try_from(copy).ok());
+    copy.map(|copy| copy.into_parts().0.extensions).unwrap_or_default()
+}
+
+/// The request with other extensions. It takes them only from an `http::Request`; all
+/// else, such as the fragment of a URL, would get lost in one.
+fn with_extensions(mut request: Request, extensions: Extensions) -> Request {
+    let mut empty = http::Request::new(Body::default());
+    *empty.uri_mut() = http::Uri::from_static("http://localhost/");
+    *empty.extensions_mut() = extensions;
+    let Ok(mut with) = Request::try_from(empty) else { return request };
+    std::mem::swap(with.method_mut(), request.method_mut());
+    std::mem::swap(with.url_mut(), request.url_mut());
+    std::mem::swap(with.headers_mut(), request.headers_mut());
+    std::mem::swap(with.body_mut(), request.body_mut());
+    *with.version_mut() = request.version();
+    with
+}
+
+/// What the caller gets of a call that was answered or has failed.
+fn answered<E: Display + 'static>(call: Call, result: Result<Response, E>) -> Result<Response, E> {
+    match result {
+        Ok(response) => Ok(match call.answered(response.status(), response.headers()) {
+            Some(answer) => with_answer(response, answer),
+            None => response,
+        }),
+        Err(error) => {
+            match as_error(&error) {
+                Some(error) => call.failed(&Chain(error)),
+                None => call.failed(&error),
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The error of a stack, if its type is one that has causes to tell.
+fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
+    let error: &dyn Any = error;
+    if let Some(error) = error.downcast_ref::<::reqwest::Error>() {
+        Some(error)
+    } else if let Some(error) = error.downcast_ref::<reqwest_middleware::Error>() {
+        Some(error)
+    } else {
+        // That of tower's layers which fail by themselves.
+        error.downcast_ref::<Box<dyn Error + Send + Sync>>().map(|error| &**error as _)
+    }
+}
+
 /// The response with its body looked at as it passes.
 fn with_answer(response: Response, answer: Answer) -> Response {
     let url = response.url().clone();
@@ -165,56 +269,5 @@ fn with_answer(response: Response, answer: Answer) -> Response {
     if let Ok(with_url) = http::Response::builder().url(url).body(()) {
         response.extensions_mut().extend(with_url.into_parts().0.extensions);
     }
-    response.map(|body| Body::wrap(Looked::new(body, answer))).into()
-}
-
-/// A [`StatusBody`](crate::StatusBody) that tells an error with its causes.
-struct Looked {
-    inner: Body,
-    answer: Option<Answer>,
-}
-
-impl Looked {
-    fn new(inner: Body, mut answer: Answer) -> Self {
-        if inner.is_end_stream() {
-            answer.end(End::Complete);
-        }
-        Self { inner, answer: Some(answer) }
-    }
-}
-
-impl http_body::Body for Looked {
-    type Data = Bytes;
-    type Error = ::reqwest::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ::reqwest::Error>>> {
-        let Self { inner, answer } = &mut *self;
-        body::poll_frame(Pin::new(inner), answer, cx, |error, tell| tell(&Chain(error)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-/// An error with its causes: reqwest says the cause of a failure only there.
-struct Chain<'a>(&'a (dyn Error + 'static));
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
-        }
-        Ok(())
-    }
+    response.map(|body| Body::wrap(ChainBody::new(body, answer, |error| error))).into()
 }

@@ -8,15 +8,15 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::body::StatusBody;
-use crate::call::Caller;
+use crate::call::{Call, Caller};
 use crate::future::ResponseFuture;
 use crate::session::RequestHead;
 
 /// Tracks the calls of one agent. Made by [`StatusLayer`](crate::StatusLayer).
 #[derive(Clone, Debug)]
 pub struct Status<S> {
-    inner: S,
-    caller: Caller,
+    pub(crate) inner: S,
+    pub(crate) caller: Caller,
 }
 
 impl<S> Status<S> {
@@ -61,6 +61,10 @@ where
         if call.is_some() {
             self.caller.mark(request.extensions_mut());
         }
-        ResponseFuture::new(self.inner.call(request), call)
+        let inner = {
+            let _entered = call.as_ref().map(Call::enter);
+            self.inner.call(request)
+        };
+        ResponseFuture::new(inner, call)
     }
 }

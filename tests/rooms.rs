@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room, the rooms it may know, and crates that it must not.
-const ROOMS: [(&str, &[&str], &[&str]); 16] = [
+const ROOMS: &[(&str, &[&str], &[&str])] = &[
     // The document and the reader are pure: no clock, no network, no lock.
     ("status", &[], &["http", "http_body", "tokio", "tracing", "futures_util", "std::sync::Mutex"]),
     (
@@ -15,29 +15,61 @@ const ROOMS: [(&str, &[&str], &[&str]); 16] = [
         &["status"],
         &["http", "http_body", "tokio", "tracing", "futures_util", "std::sync::Mutex"],
     ),
-    ("agent", &["status"], &["http", "tokio", "tracing"]),
+    ("agent", &["metrics", "status"], &["http", "tokio", "tracing"]),
     ("session", &[], &["tracing"]),
-    ("tracker", &["agent", "session", "status"], &["http", "http_body"]),
-    ("call", &["agent", "session", "status", "tracker", "usage"], &["http_body", "tokio"]),
+    ("tracker", &["agent", "metrics", "session", "status"], &["http", "http_body"]),
+    ("span", &["agent", "session", "status"], &["http", "http_body", "tokio"]),
+    ("metrics", &["status"], &["http", "http_body", "tokio", "tracing"]),
+    ("observe", &["agent", "session", "span", "status"], &["http", "http_body"]),
+    ("target", &["session"], &["tokio", "tracing"]),
+    (
+        "choice",
+        &["agent", "session", "target", "tracker"],
+        &["http", "http_body", "tokio", "tracing"],
+    ),
+    (
+        "call",
+        &["agent", "choice", "observe", "session", "status", "target", "tracker", "usage"],
+        &["http_body", "tokio"],
+    ),
     ("body", &["call", "usage"], &["tokio", "tracing"]),
     ("future", &["body", "call"], &["tokio", "tracing"]),
     ("service", &["body", "call", "future", "session"], &["tokio", "tracing"]),
-    ("layer", &["agent", "call", "service", "session", "tracker"], &["tokio", "tracing"]),
-    ("reqwest", &["agent", "body", "call", "session", "tracker", "usage"], &["tokio", "tracing"]),
+    ("layer", &["agent", "call", "service", "session", "target", "tracker"], &["tokio", "tracing"]),
+    // The layer in clients that are no tower stacks, or not of http's own types.
+    ("chain", &["body", "call", "usage"], &["tokio", "tracing"]),
+    (
+        "reqwest",
+        &["agent", "call", "chain", "layer", "service", "session", "tracker"],
+        &["tokio", "tracing"],
+    ),
+    ("aws", &["call", "chain", "service", "session", "usage"], &["tokio", "tracing"]),
     ("workflow", &["agent", "session", "status", "tracker"], &["http", "http_body"]),
+    (
+        "server",
+        &["body", "call", "session", "status", "tracker", "usage", "workflow"],
+        &["tokio", "tracing"],
+    ),
     ("store", &["status"], &[]),
-    ("recorder", &["agent", "status", "store", "tracker"], &["http", "http_body"]),
+    ("testing", &["status"], &["http", "http_body", "tokio", "tracing"]),
+    ("recorder", &["agent", "metrics", "status", "store", "tracker"], &["http", "http_body"]),
+    ("portal", &["agent", "status", "store"], &["hyper"]),
     // The command sees the crate from outside.
     ("cli", &[], &["tokio"]),
     ("lib", &["*"], &[]),
 ];
 
 /// Only these files may name a crate that is somebody else's to change.
-const ONLY_IN: [(&str, &str); 4] = [
-    ("reqwest_middleware", "src/reqwest.rs"),
-    ("dynoxide", "src/store/embedded.rs"),
-    ("aws_sdk_dynamodb", "src/store/"),
-    ("compression_codecs", "src/usage/decode.rs"),
+const ONLY_IN: &[(&str, &[&str])] = &[
+    ("::metrics", &["src/metrics.rs"]),
+    ("reqwest", &["src/reqwest.rs"]),
+    ("reqwest_middleware", &["src/reqwest.rs"]),
+    ("dynoxide", &["src/store/embedded.rs"]),
+    ("aws_sdk_dynamodb", &["src/store/"]),
+    ("aws_smithy_runtime", &["src/aws.rs"]),
+    ("aws_smithy_runtime_api", &["src/aws.rs", "src/store/"]),
+    ("aws_smithy_types", &["src/aws.rs", "src/store/"]),
+    ("compression_codecs", &["src/usage/decode.rs"]),
 ];
 
 #[test]
@@ -61,9 +93,9 @@ fn every_room_knows_only_what_it_may() {
                 broken.push(format!("{file}: `{room}` knows `{name}`"));
             }
         }
-        for (name, place) in ONLY_IN {
-            if names_crate(text, name) && !file.starts_with(place) {
-                broken.push(format!("{file} names `{name}`, which only {place} may"));
+        for (name, places) in ONLY_IN {
+            if names_crate(text, name) && !places.iter().any(|place| file.starts_with(place)) {
+                broken.push(format!("{file} names `{name}`, which only {places:?} may"));
             }
         }
     }

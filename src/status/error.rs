@@ -33,6 +33,11 @@ impl CallError {
         Self { class: class.into(), message: ErrorMessage::new(message) }
     }
 
+    /// What became of a call is not known: a panic came in between.
+    pub(crate) fn lost_in_a_panic() -> Self {
+        Self::new("panic", "the call was lost in a panic")
+    }
+
     /// A failure of the transport. All that is known of it is what it says.
     pub(crate) fn transport(error: &dyn fmt::Display) -> Self {
         let message = ErrorMessage::new(error);

@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use serde::ser::{Serialize, Serializer};
+
 use super::{
     AgentState, AgentStatus, CallError, Change, ErrorMessage, Item, OverallStatus, Timestamp,
     TokenUsage, Value, WorkflowStatus,
@@ -17,13 +19,23 @@ pub const SESSION_ID: &str = "sessionId";
 pub const EXPIRES_AT: &str = "expiresAt";
 /// How many times the item was written.
 pub const REVISION: &str = "revision";
+/// When the workflow was started: RFC 3339 in UTC, to the millisecond.
+pub const CREATED_AT: &str = "createdAt";
+/// The day of that in UTC, as `2025-12-24`: what an index of the newest sessions is
+/// partitioned by, with [`CREATED_AT`] as its order. It is set with the first write, so
+/// that an index of keys alone costs nothing at the later ones.
+pub const CREATED_DAY: &str = "createdDay";
+/// When anything of the item last changed, or the workflow was last known alive.
+pub const LAST_UPDATED: &str = "lastUpdated";
+/// How far the workflow is: [`OverallStatus::as_str`].
+pub const OVERALL_STATUS: &str = "overallStatus";
+/// What the workflow is known by elsewhere.
+pub const CORRELATION_ID: &str = "correlationId";
+/// The sum of the agents' tokens.
+pub const TOTAL_TOKEN_USAGE: &str = "totalTokenUsage";
+/// Why the workflow failed.
+pub const ERROR: &str = "error";
 
-const CORRELATION_ID: &str = "correlationId";
-const OVERALL_STATUS: &str = "overallStatus";
-const TOTAL_TOKEN_USAGE: &str = "totalTokenUsage";
-const CREATED_AT: &str = "createdAt";
-const LAST_UPDATED: &str = "lastUpdated";
-const ERROR: &str = "error";
 const WRITERS: &str = "writers";
 
 const STATUS: &str = "status";
@@ -36,7 +48,7 @@ const ERROR_TYPE: &str = "errorType";
 const CALLS: &str = "calls";
 
 /// The item's own attributes: no agent and no attribute of a caller may take these names.
-pub(crate) const RESERVED: [&str; 10] = [
+pub(crate) const RESERVED: [&str; 11] = [
     SESSION_ID,
     EXPIRES_AT,
     REVISION,
@@ -44,13 +56,14 @@ pub(crate) const RESERVED: [&str; 10] = [
     OVERALL_STATUS,
     TOTAL_TOKEN_USAGE,
     CREATED_AT,
+    CREATED_DAY,
     LAST_UPDATED,
     ERROR,
     WRITERS,
 ];
 
 /// How long after its creation an item expires.
-const TIME_TO_LIVE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+pub const TIME_TO_LIVE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// The class of an error that was stored without one.
 const UNCLASSIFIED: &str = "agent";
@@ -76,6 +89,7 @@ impl WorkflowStatus {
         item.set(OVERALL_STATUS, self.overall_status.as_str());
         item.set(TOTAL_TOKEN_USAGE, self.total_token_usage().to_item());
         item.set(CREATED_AT, self.created_at.to_string());
+        item.set(CREATED_DAY, self.created_at.day());
         item.set(LAST_UPDATED, self.last_updated.to_string());
         let expires_at = self.created_at.plus(TIME_TO_LIVE).as_secs();
         item.set(EXPIRES_AT, u64::try_from(expires_at).unwrap_or(0));
@@ -129,7 +143,12 @@ impl WorkflowStatus {
     /// The write that makes the item of `before` (`None`: there is no item) the item of
     /// `self`, or `None` if the two differ in nothing but the record of the writing.
     pub(crate) fn change_from(&self, before: Option<&Self>) -> Option<Change> {
-        let bookkeeping = |name: &str| matches!(name, REVISION | WRITERS);
+        // What another writer left says nothing of the day, and the time in its own way.
+        let is_adopted = before.is_some_and(|before| before.revision == 0);
+        let bookkeeping = |name: &str| {
+            matches!(name, REVISION | WRITERS)
+                || (is_adopted && matches!(name, CREATED_AT | CREATED_DAY))
+        };
         let before = before.map(Self::to_item);
         let mut set = self.to_item();
         let mut remove = Vec::new();
@@ -231,6 +250,41 @@ impl TokenUsage {
     }
 }
 
+/// As the item is, with the session id under `sessionId`.
+impl Serialize for WorkflowStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut item = self.to_item();
+        item.set(SESSION_ID, &*self.session_id);
+        item.serialize(serializer)
+    }
+}
+
+/// As it is in the item.
+impl Serialize for AgentStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_item().serialize(serializer)
+    }
+}
+
+/// As it is in the item: a figure that is not known is left out.
+impl Serialize for TokenUsage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_item().serialize(serializer)
+    }
+}
+
+impl Serialize for OverallStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl Serialize for AgentState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 fn overall_status(text: &str) -> OverallStatus {
     use OverallStatus::{Completed, Failed, Initializing, Processing};
     let known = [Initializing, Processing, Completed, Failed];
@@ -245,6 +299,26 @@ fn agent_state(text: &str) -> Option<AgentState> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_item_of_another_writer_gets_its_day_with_the_first_change() {
+        let mut theirs = Item::new();
+        theirs.set(CREATED_AT, "2025-12-25T00:30:00.123456+01:00");
+        let before = WorkflowStatus::from_item("s", &theirs);
+        let mut after = before.clone();
+        after.revision = 1;
+        after.overall_status = OverallStatus::Completed;
+        let adopted = after.change_from(Some(&before)).unwrap().set;
+        assert_eq!(adopted.get(CREATED_AT), Some(&Value::from("2025-12-24T23:30:00.123Z")));
+        assert_eq!(adopted.get(CREATED_DAY), Some(&Value::from("2025-12-24")));
+
+        let mut later = after.clone();
+        later.revision = 2;
+        later.overall_status = OverallStatus::Failed;
+        let change = later.change_from(Some(&after)).unwrap().set;
+        let names: Vec<_> = change.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [OVERALL_STATUS, REVISION, WRITERS]);
+    }
 
     #[test]
     fn a_duration_has_the_decimals_of_its_times() {

@@ -35,6 +35,14 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// The day in UTC: `2025-12-24`.
+    #[must_use]
+    pub fn day(self) -> String {
+        let mut text = self.to_string();
+        text.truncate("2025-12-24".len());
+        text
+    }
+
     /// The time since an earlier moment; zero if that moment is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -46,6 +54,13 @@ impl Timestamp {
     pub fn plus(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.0.saturating_add(millis))
+    }
+
+    /// The moment that much earlier.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.0.saturating_sub(millis))
     }
 }
 
@@ -103,6 +118,21 @@ mod tests {
             "2025-12-24T10:00:05.123Z"
         );
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn the_day_is_that_of_utc() {
+        for (text, day) in [
+            ("2025-12-24T23:59:59.999Z", "2025-12-24"),
+            ("2025-12-25T00:30:00+01:00", "2025-12-24"),
+            ("0000-01-01T00:00:00Z", "0000-01-01"),
+        ] {
+            assert_eq!(text.parse::<Timestamp>().unwrap().day(), day);
+        }
+        let day = Duration::from_secs(24 * 60 * 60);
+        let moment = Timestamp::from_millis(1_766_570_405_123);
+        assert_eq!(moment.minus(day).plus(day), moment);
+        assert_eq!(Timestamp::from_millis(i64::MIN).minus(day).day(), "0000-01-01");
     }
 
     #[test]

@@ -21,12 +21,15 @@ use aws_smithy_types::body::SdkBody;
 use dynoxide::actions::create_table::CreateTableRequest;
 use dynoxide::actions::describe_table::DescribeTableRequest;
 use dynoxide::actions::update_time_to_live::{TimeToLiveSpecification, UpdateTimeToLiveRequest};
-use dynoxide::types::{AttributeDefinition, KeySchemaElement, KeyType, ScalarAttributeType};
+use dynoxide::types::{
+    AttributeDefinition, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
+};
 use dynoxide::{Database, DynoxideError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::dynamodb::behavior;
+use super::dynamodb::{RECENT_INDEX, behavior};
 use super::{DynamoDbStore, SetupError};
 use crate::status::schema;
 
@@ -62,10 +65,10 @@ impl DynamoDbStore {
         // The engine's setting after bulk loading has ended is also the one for a file
         // that a few processes share: a commit waits for the log, not for the disk.
         database.disable_bulk_loading().map_err(|error| cannot(&error))?;
-        create_table(&database).map_err(|error| cannot(&error))?;
+        let index = create_table(&database).map_err(|error| cannot(&error))?;
         // DynamoDB does this by itself, in its own time.
         database.sweep_ttl().map_err(|error| cannot(&error))?;
-        Ok(Self::with_known_table(client(Engine { database, blocks: true }), TABLE))
+        Ok(Self::with_known_table(client(Engine { database, blocks: true }), TABLE, index))
     }
 
     /// A store in memory, gone with its last clone.
@@ -76,8 +79,8 @@ impl DynamoDbStore {
     pub fn embedded_in_memory() -> Result<Self, SetupError> {
         let cannot = |error| SetupError::new(format!("cannot start the embedded store: {error}"));
         let database = Database::memory().map_err(cannot)?;
-        create_table(&database).map_err(cannot)?;
-        Ok(Self::with_known_table(client(Engine { database, blocks: false }), TABLE))
+        let index = create_table(&database).map_err(cannot)?;
+        Ok(Self::with_known_table(client(Engine { database, blocks: false }), TABLE, index))
     }
 
     /// A client of an engine in memory that has no table yet: for tests that make tables
@@ -94,17 +97,34 @@ impl DynamoDbStore {
 }
 
 /// Made here and not by the store's own `create_table`, so that opening a store is
-/// nothing to wait for.
-fn create_table(database: &Database) -> Result<(), DynoxideError> {
-    let key =
-        KeySchemaElement { attribute_name: schema::SESSION_ID.to_owned(), key_type: KeyType::HASH };
+/// nothing to wait for. The index of the newest sessions, if the table has it.
+fn create_table(database: &Database) -> Result<Option<&'static str>, DynoxideError> {
+    let key = |name: &str, key_type| KeySchemaElement { attribute_name: name.to_owned(), key_type };
+    let text = |name: &str| AttributeDefinition {
+        attribute_name: name.to_owned(),
+        attribute_type: ScalarAttributeType::S,
+    };
+    let session = key(schema::SESSION_ID, KeyType::HASH);
     let created = database.create_table(CreateTableRequest {
         table_name: TABLE.to_owned(),
-        key_schema: vec![key.clone()],
-        attribute_definitions: vec![AttributeDefinition {
-            attribute_name: schema::SESSION_ID.to_owned(),
-            attribute_type: ScalarAttributeType::S,
-        }],
+        key_schema: vec![session.clone()],
+        attribute_definitions: vec![
+            text(schema::SESSION_ID),
+            text(schema::CREATED_DAY),
+            text(schema::CREATED_AT),
+        ],
+        global_secondary_indexes: Some(vec![GlobalSecondaryIndex {
+            index_name: RECENT_INDEX.to_owned(),
+            key_schema: vec![
+                key(schema::CREATED_DAY, KeyType::HASH),
+                key(schema::CREATED_AT, KeyType::RANGE),
+            ],
+            projection: Projection {
+                projection_type: Some(ProjectionType::KEYS_ONLY),
+                non_key_attributes: None,
+            },
+            provisioned_throughput: None,
+        }]),
         billing_mode: Some("PAY_PER_REQUEST".to_owned()),
         ..CreateTableRequest::default()
     });
@@ -112,15 +132,17 @@ fn create_table(database: &Database) -> Result<(), DynoxideError> {
         // From an earlier run, or another process.
         Err(DynoxideError::ResourceInUseException(_)) => {
             let table = DescribeTableRequest { table_name: TABLE.to_owned() };
-            let keys = database.describe_table(table)?.table.key_schema;
+            let table = database.describe_table(table)?.table;
             let is_ours = |found: &KeySchemaElement| {
-                found.attribute_name == key.attribute_name && found.key_type == key.key_type
+                found.attribute_name == session.attribute_name && found.key_type == session.key_type
             };
-            if !matches!(&*keys, [found] if is_ours(found)) {
+            if !matches!(&*table.key_schema, [found] if is_ours(found)) {
                 let text = format!("its table `{TABLE}` has another key than `sessionId`");
                 return Err(DynoxideError::ValidationException(text));
             }
-            return Ok(());
+            let indexes = table.global_secondary_indexes.unwrap_or_default();
+            let has_recent = indexes.iter().any(|index| index.index_name == RECENT_INDEX);
+            return Ok(has_recent.then_some(RECENT_INDEX));
         }
         created => created?,
     };
@@ -131,7 +153,7 @@ fn create_table(database: &Database) -> Result<(), DynoxideError> {
             enabled: true,
         },
     })?;
-    Ok(())
+    Ok(Some(RECENT_INDEX))
 }
 
 fn client(engine: Engine) -> Client {

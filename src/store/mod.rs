@@ -5,6 +5,7 @@ mod dynamodb;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod memory;
+mod shared;
 
 use std::fmt;
 use std::future::Future;
@@ -22,16 +23,6 @@ pub use memory::MemoryStore;
 /// It decides [whether](StoreError::is_retryable) a failure is worth another try; the
 /// recorder decides when.
 pub trait StatusStore: Send + Sync + 'static {
-    /// The item of a session, as it stands now; `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot tell.
-    fn load(
-        &self,
-        session_id: &str,
-    ) -> impl Future<Output = Result<Option<Item>, StoreError>> + Send;
-
     /// Applies a change if the item is as expected.
     ///
     /// # Errors
@@ -74,15 +65,12 @@ pub trait StatusReader: Send + Sync + 'static {
         session_ids: &[String],
     ) -> impl Future<Output = Result<Vec<Option<Item>>, StoreError>> + Send;
 
-    /// The newest items by their creation, newest first, each with its session id.
+    /// The newest items by their creation, `limit` of them at most.
     ///
     /// # Errors
     ///
     /// If the store cannot tell.
-    fn recent(
-        &self,
-        limit: usize,
-    ) -> impl Future<Output = Result<Vec<(String, Item)>, StoreError>> + Send;
+    fn recent(&self, limit: usize) -> impl Future<Output = Result<Recent, StoreError>> + Send;
 
     /// Deletes the item of a session; whether there was one.
     ///
@@ -90,6 +78,16 @@ pub trait StatusReader: Send + Sync + 'static {
     ///
     /// If the item may still be there.
     fn delete(&self, session_id: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
+/// The newest items of a store.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recent {
+    /// Each with its session id, the newest first.
+    pub items: Vec<(String, Item)>,
+    /// Whether the store looked at a part of its items only, so that newer ones than
+    /// these may be missing.
+    pub truncated: bool,
 }
 
 /// What became of a write.

@@ -677,7 +677,7 @@ async fn a_call_without_a_session_is_passed_on_and_nothing_is_stored() {
     let received = receive(stack.client.clone().oneshot(request).await.unwrap()).await;
     assert_eq!(received.body, agent.take_sent());
     stack.tracker.flush().await.unwrap();
-    assert_eq!(stack.store.recent(10).await.unwrap(), []);
+    assert_eq!(stack.store.recent(10).await.unwrap().items, []);
 }
 
 #[tokio::test]

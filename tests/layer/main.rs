@@ -1,17 +1,21 @@
 //! The layer, from both of its sides: what the caller gets, and what is stored.
 //!
 //! `end_of_call` and `poll_ready` drive it by hand, `session` asks which session a call
-//! belongs to, `agents` and `corpus` talk to mocked agents over real sockets.
+//! belongs to, `agents` and `corpus` talk to mocked agents over real sockets; `spans` and `metrics` listen to what a process tells of itself.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 #![expect(clippy::needless_pass_by_value, reason = "what is expected is written in place")]
 
 mod agents;
+mod aws;
+mod choice;
 mod corpus;
 mod end_of_call;
+mod metrics;
 mod poll_ready;
 mod reqwest;
 mod session;
+mod spans;
 mod support;
 #[path = "../store/warnings.rs"]
 mod warnings;

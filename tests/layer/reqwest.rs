@@ -8,7 +8,7 @@ use http::{Extensions, Response};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use tower_agent_status::status::{AgentState, TokenUsage, WorkflowStatus};
 use tower_agent_status::store::MemoryStore;
-use tower_agent_status::{StatusMiddleware, StatusTracker};
+use tower_agent_status::{StatusLayer, StatusMiddleware, StatusTracker};
 
 use crate::support::agent::{AgentBody, MockAgent, data, piped, whole};
 use crate::support::{builder, id};
@@ -30,6 +30,14 @@ fn stack_with(stack: impl FnOnce(ClientBuilder, StatusMiddleware) -> ClientBuild
     let tracker = builder(store.clone()).start().unwrap();
     let status = StatusMiddleware::new(&tracker, "a");
     let client = stack(ClientBuilder::new(::reqwest::Client::new()), status).build();
+    Stack { tracker, store, client }
+}
+
+fn stack_from(told: impl FnOnce(StatusLayer) -> StatusLayer) -> Stack {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).start().unwrap();
+    let status = StatusMiddleware::from(told(StatusLayer::new(&tracker, "a")));
+    let client = ClientBuilder::new(::reqwest::Client::new()).with(status).build();
     Stack { tracker, store, client }
 }
 
@@ -163,6 +171,16 @@ async fn a_time_out_in_the_body_is_a_timeout_too() {
     assert_eq!(status.agent("a").unwrap().error.clone().unwrap().class, "timeout");
 }
 
+#[tokio::test]
+async fn a_middleware_is_made_from_a_layer_with_all_that_it_was_told() {
+    let agent = agent(200, ANSWER).await;
+    let name = http::HeaderName::from_static("x-correlation-id");
+    let stack = stack_from(|layer| layer.session_header_with(name, |_| "s".to_owned()));
+    let request = stack.client.get(agent.url("/")).header("x-correlation-id", "c");
+    request.send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(stack.stored().await.agent("a").unwrap().calls, 1);
+}
+
 /// Sends a request again until it is answered with a success.
 struct Again;
 
@@ -214,4 +232,237 @@ async fn nested_middlewares_of_one_tracker_are_one_call() {
     let request = stack.client.get(agent.url("/")).with_extension(id("s"));
     request.send().await.unwrap().bytes().await.unwrap();
     assert_eq!(stack.stored().await.agent("a").unwrap().calls, 1);
+}
+
+/// The layer as a tower stack around reqwest's own client.
+mod tower_stack {
+    use ::reqwest::Request;
+    use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt};
+    use tower_agent_status::{SessionId, Status};
+
+    use super::*;
+
+    struct Tower {
+        tracker: StatusTracker,
+        store: MemoryStore,
+    }
+
+    fn tower() -> Tower {
+        let store = MemoryStore::new();
+        let tracker = builder(store.clone()).start().unwrap();
+        Tower { tracker, store }
+    }
+
+    impl Tower {
+        fn client(&self) -> Status<::reqwest::Client> {
+            self.layer().layer(::reqwest::Client::new())
+        }
+
+        fn layer(&self) -> StatusLayer {
+            StatusLayer::new(&self.tracker, "a")
+        }
+
+        async fn stored(&self) -> WorkflowStatus {
+            self.tracker.flush().await.unwrap();
+            self.store.status("s").unwrap()
+        }
+    }
+
+    fn get(url: &str) -> Request {
+        Request::new(http::Method::GET, url.parse().unwrap())
+    }
+
+    async fn of_s<S: Service<Request>>(
+        client: S,
+        request: Request,
+    ) -> Result<S::Response, S::Error> {
+        id("s").in_scope(client.oneshot(request)).await
+    }
+
+    #[tokio::test]
+    async fn the_request_and_the_response_are_what_they_are_without_the_layer() {
+        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let log = Arc::clone(&seen);
+        let agent = MockAgent::start(move |request: http::Request<hyper::body::Incoming>| {
+            let log = Arc::clone(&log);
+            async move {
+                let (head, body) = request.into_parts();
+                let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+                let seen = (head.method, head.uri, head.version, head.headers, body);
+                log.lock().unwrap().push(seen);
+                answer(200, whole(ANSWER))
+            }
+        })
+        .await;
+        let url = agent.url("/invocations?key=secret");
+        let request = |body: Option<&'static str>| {
+            let mut request = Request::new(http::Method::POST, url.parse().unwrap());
+            // Never sent; nor does reqwest's response show it.
+            request.url_mut().set_fragment(Some("part"));
+            request.headers_mut().insert("x-a", http::HeaderValue::from_static("1"));
+            *request.timeout_mut() = Some(Duration::from_secs(60));
+            if body.is_none() {
+                *request.version_mut() = http::Version::HTTP_10;
+            }
+            *request.body_mut() = body.map(Into::into);
+            request
+        };
+        let tower = tower();
+        for body in [Some("{\"prompt\": \"?\"}"), None] {
+            let bare = ::reqwest::Client::new().execute(request(body)).await.unwrap();
+            let tracked = of_s(tower.client(), request(body)).await.unwrap();
+            assert_eq!(tracked.url(), bare.url());
+            assert_eq!(tracked.url().as_str(), url);
+            assert_eq!(tracked.status(), bare.status());
+            assert_eq!(tracked.version(), bare.version());
+            assert_eq!(tracked.remote_addr(), bare.remote_addr());
+            assert!(tracked.remote_addr().is_some());
+            assert_eq!(tracked.extensions().len(), bare.extensions().len());
+            assert_eq!(tracked.content_length(), bare.content_length());
+            assert_eq!(tracked.content_length(), Some(u64::try_from(ANSWER.len()).unwrap()));
+            assert_eq!(tracked.headers(), bare.headers());
+            assert_eq!(tracked.bytes().await.unwrap(), bare.bytes().await.unwrap());
+            let seen = std::mem::take(&mut *seen.lock().unwrap());
+            assert_eq!(seen[0], seen[1]);
+        }
+        let status = tower.stored().await;
+        let agent = status.agent("a").unwrap();
+        assert_eq!((agent.state, agent.calls), (AgentState::Success, 2));
+        assert_eq!(agent.token_usage, Some(TokenUsage::new(10, 4)));
+    }
+
+    #[tokio::test]
+    async fn a_request_names_its_session_where_it_was_made_from_one_that_does() {
+        let agent = agent(200, ANSWER).await;
+        let tower = tower();
+        let mut request = http::Request::new("");
+        *request.uri_mut() = agent.url("/").parse().unwrap();
+        request.extensions_mut().insert(id("s"));
+        let request = Request::try_from(request).unwrap();
+        let other = SessionId::new("scope").unwrap();
+        let response = other.in_scope(tower.client().oneshot(request)).await.unwrap();
+        assert_eq!(response.text().await.unwrap(), ANSWER);
+        assert_eq!(tower.stored().await.agent("a").unwrap().calls, 1);
+        assert!(tower.store.status("scope").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_header_names_the_session() {
+        let agent = agent(200, ANSWER).await;
+        let tower = tower();
+        let layer = tower.layer().session_header(http::HeaderName::from_static("x-session"));
+        let mut request = get(&agent.url("/"));
+        request.headers_mut().insert("x-session", http::HeaderValue::from_static("s"));
+        let client = layer.layer(::reqwest::Client::new());
+        client.oneshot(request).await.unwrap().text().await.unwrap();
+        assert_eq!(tower.stored().await.agent("a").unwrap().calls, 1);
+    }
+
+    #[tokio::test]
+    async fn without_a_session_nothing_is_recorded() {
+        let agent = agent(200, ANSWER).await;
+        let tower = tower();
+        let response = tower.client().oneshot(get(&agent.url("/"))).await.unwrap();
+        assert_eq!(response.text().await.unwrap(), ANSWER);
+        tower.tracker.flush().await.unwrap();
+        assert!(tower.store.history().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_error_keeps_its_predicates_and_its_text() {
+        let pending = MockAgent::start(|_| std::future::pending::<Response<AgentBody>>()).await;
+        // Port 1 of this machine: nobody listens there.
+        let refused = "http://user:password@127.0.0.1:1/invocations?key=secret";
+        for (url, class, cause) in [
+            (refused, "transport", "refused"),
+            (&pending.url("/invocations?key=secret"), "timeout", "timed out"),
+        ] {
+            let request = || {
+                let mut request = get(url);
+                *request.timeout_mut() = Some(Duration::from_millis(1));
+                if class == "transport" {
+                    *request.timeout_mut() = None;
+                }
+                request
+            };
+            let tower = tower();
+            let bare = ::reqwest::Client::new().execute(request()).await.unwrap_err();
+            // Should the request have lost its time-out.
+            let minute = Duration::from_secs(60);
+            let tracked = tokio::time::timeout(minute, of_s(tower.client(), request()));
+            let tracked = tracked.await.unwrap().unwrap_err();
+            assert_eq!(tracked.to_string(), bare.to_string());
+            assert_eq!(tracked.is_timeout(), class == "timeout");
+            assert_eq!(tracked.is_connect(), class == "transport");
+            assert_eq!(tracked.is_request(), bare.is_request());
+            assert_eq!(tracked.url(), bare.url());
+            let status = tower.stored().await;
+            let error = status.agent("a").unwrap().error.clone().unwrap();
+            assert_eq!(error.class, class);
+            let message = error.message.as_str();
+            assert!(message.contains(cause), "{message}");
+            for secret in ["secret", "password", "user", "key="] {
+                assert!(!message.contains(secret), "{message}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_future_that_is_dropped_is_cancelled() {
+        let agent = MockAgent::start(|_| std::future::pending::<Response<AgentBody>>()).await;
+        let tower = tower();
+        let call = of_s(tower.client(), get(&agent.url("/")));
+        let mut call = Box::pin(call);
+        let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(call.as_mut().poll(cx)));
+        assert!(polled.await.is_pending());
+        drop(call);
+        let status = tower.stored().await;
+        assert_eq!(status.agent("a").unwrap().error.clone().unwrap().class, "cancelled");
+    }
+
+    #[tokio::test]
+    async fn a_time_out_layer_inside_is_a_timeout_with_its_text() {
+        let agent = MockAgent::start(|_| std::future::pending::<Response<AgentBody>>()).await;
+        let tower = tower();
+        let client = ServiceBuilder::new()
+            .layer(tower.layer())
+            .timeout(Duration::from_millis(1))
+            .service(::reqwest::Client::new());
+        let error: BoxError = of_s(client, get(&agent.url("/"))).await.unwrap_err();
+        assert!(error.is::<tower::timeout::error::Elapsed>());
+        let status = tower.stored().await;
+        let error = status.agent("a").unwrap().error.clone().unwrap();
+        assert_eq!((&*error.class, error.message.as_str()), ("timeout", "request timed out"));
+    }
+
+    #[tokio::test]
+    async fn an_error_that_a_layer_inside_has_boxed_tells_its_causes_too() {
+        let tower = tower();
+        let client = ServiceBuilder::new()
+            .layer(tower.layer())
+            .timeout(Duration::from_secs(60))
+            .service(::reqwest::Client::new());
+        // Port 1 of this machine: nobody listens there.
+        let error: BoxError = of_s(client, get("http://127.0.0.1:1/")).await.unwrap_err();
+        assert!(error.downcast::<::reqwest::Error>().unwrap().is_connect());
+        let status = tower.stored().await;
+        let error = status.agent("a").unwrap().error.clone().unwrap();
+        assert!(error.message.as_str().contains("refused"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn nested_layers_of_one_tracker_are_one_call_whatever_the_client() {
+        let agent = agent(200, ANSWER).await;
+        let tower = tower();
+        let nested = tower.layer().layer(tower.client());
+        of_s(nested, get(&agent.url("/"))).await.unwrap().bytes().await.unwrap();
+        assert_eq!(tower.stored().await.agent("a").unwrap().calls, 1);
+
+        let inner = ClientBuilder::new(::reqwest::Client::new())
+            .with(StatusMiddleware::new(&tower.tracker, "a"))
+            .build();
+        let nested = tower.layer().layer(inner);
+        of_s(nested, get(&agent.url("/"))).await.unwrap().bytes().await.unwrap();
+        assert_eq!(tower.stored().await.agent("a").unwrap().calls, 2);
+    }
 }

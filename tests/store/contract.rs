@@ -1,10 +1,13 @@
 //! The contract of a store, once for all stores.
 
 use std::future::Future;
+use std::time::{Duration, SystemTime};
 
-use tower_agent_status::status::{Change, Expected, Item, Value, WorkflowStatus, schema};
+use tower_agent_status::status::{
+    Change, Expected, Item, Timestamp, Value, WorkflowStatus, schema,
+};
 use tower_agent_status::store::{
-    DynamoDbStore, MemoryStore, StatusReader, StatusStore, StoreErrorKind, Written,
+    DynamoDbStore, MemoryStore, Recent, StatusReader, StatusStore, StoreErrorKind, Written,
 };
 
 use crate::endpoint::Endpoint;
@@ -80,6 +83,7 @@ contract! {
     texts_are_exact
     many_are_read_in_the_order_asked_for
     the_newest_come_first
+    the_newest_of_some_days_come_first
     what_is_deleted_is_gone
     of_two_writers_one_wins
     what_cannot_be_a_session_is_none
@@ -122,11 +126,11 @@ fn created(change: &Change) -> Item {
 }
 
 async fn stored(store: &impl Store, id: &str) -> Item {
-    store.load(id).await.unwrap().unwrap_or_else(|| panic!("there is no item `{id}`"))
+    store.get(id).await.unwrap().unwrap_or_else(|| panic!("there is no item `{id}`"))
 }
 
 async fn an_item_is_created_once(store: &impl Store) {
-    assert_eq!(store.load("s").await.unwrap(), None);
+    assert_eq!(store.get("s").await.unwrap(), None);
     let change = first("s");
     assert_eq!(store.write(&change, Expected::Absent).await.unwrap(), Written::Applied);
     let item = created(&change);
@@ -139,7 +143,7 @@ async fn an_item_is_created_once(store: &impl Store) {
 async fn a_change_needs_the_revision_it_expects(store: &impl Store) {
     let missing = store.write(&change("s", 2, Item::new()), Expected::Revision(1)).await.unwrap();
     assert_eq!(missing, Written::Conflict(None));
-    assert_eq!(store.load("s").await.unwrap(), None);
+    assert_eq!(store.get("s").await.unwrap(), None);
 
     store.write(&first("s"), Expected::Absent).await.unwrap();
     let second = change("s", 2, item([("overallStatus", text("completed"))]));
@@ -340,7 +344,7 @@ async fn many_are_read_in_the_order_asked_for(store: &impl Store) {
 }
 
 async fn the_newest_come_first(store: &impl Store) {
-    assert_eq!(store.recent(10).await.unwrap(), []);
+    assert_eq!(store.recent(10).await.unwrap(), Recent::default());
     let times = [
         ("old", "2025-12-24T10:00:00.000Z"),
         ("newest", "2025-12-24T12:00:00.000Z"),
@@ -354,14 +358,42 @@ async fn the_newest_come_first(store: &impl Store) {
     }
     store.write(&change("undated", 1, Item::new()), Expected::Absent).await.unwrap();
     let recent = store.recent(10).await.unwrap();
+    assert!(!recent.truncated);
+    let recent = recent.items;
     let ids: Vec<_> = recent.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["newest", "a", "b", "old", "undated"]);
     let (id, item) = &recent[0];
     assert_eq!(item.get(schema::SESSION_ID), Some(&text(id)));
-    let recent = store.recent(2).await.unwrap();
+    let recent = store.recent(2).await.unwrap().items;
     let ids: Vec<_> = recent.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["newest", "a"]);
-    assert_eq!(store.recent(0).await.unwrap(), []);
+    assert_eq!(store.recent(0).await.unwrap(), Recent::default());
+}
+
+/// What a recorder would write of a workflow that began so long ago.
+pub(crate) fn begun(id: &str, ago: Duration) -> Change {
+    let created_at = Timestamp::from(SystemTime::now()).minus(ago).to_string();
+    let source = item([("createdAt", text(&created_at)), (schema::REVISION, Value::Integer(1))]);
+    Change::new(id, WorkflowStatus::from_item(id, &source).to_item(), Vec::new())
+}
+
+async fn the_newest_of_some_days_come_first(store: &impl Store) {
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    let hours = [0, 1, 2, 26, 27, 50, 24 * 5, 24 * 80];
+    // Not in the order of their times, nor in that of their names.
+    for n in [3, 0, 7, 4, 1, 6, 2, 5] {
+        let change = begun(&format!("{}", (n * 5) % 8), hours[n] * HOUR);
+        store.write(&change, Expected::Absent).await.unwrap();
+    }
+    let expected: Vec<_> = (0..8).map(|n| format!("{}", (n * 5) % 8)).collect();
+    for limit in [1, 2, 3, 4, 7, 8, 9] {
+        let recent = store.recent(limit).await.unwrap();
+        let ids: Vec<_> = recent.items.iter().map(|(id, _)| id.clone()).collect();
+        assert_eq!(ids, expected[..limit.min(8)], "{limit}");
+        assert!(!recent.truncated);
+    }
+    store.delete(&expected[0]).await.unwrap();
+    assert_eq!(store.recent(1).await.unwrap().items[0].0, expected[1]);
 }
 
 async fn what_is_deleted_is_gone(store: &impl Store) {
@@ -392,7 +424,7 @@ async fn of_two_writers_one_wins(store: &impl Store) {
 async fn what_cannot_be_a_session_is_none(store: &impl Store) {
     for id in [String::new(), "x".repeat(2049)] {
         assert_eq!(store.get(&id).await.unwrap(), None);
-        assert_eq!(store.load(&id).await.unwrap(), None);
+        assert_eq!(store.get(&id).await.unwrap(), None);
         assert!(!store.delete(&id).await.unwrap());
     }
     let longest = "x".repeat(2048);

@@ -12,6 +12,8 @@ mod endpoint;
 mod environment;
 mod faults;
 mod files;
+mod recent;
+mod recorded;
 mod script;
 mod sockets;
 mod warnings;

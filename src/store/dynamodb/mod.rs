@@ -5,6 +5,7 @@ mod convert;
 mod error;
 mod expression;
 mod read;
+mod recent;
 mod settings;
 mod table;
 
@@ -25,13 +26,13 @@ use self::attempts::Attempts;
 use self::error::{Fault, Request};
 use self::expression::{Reserved, Update};
 use self::settings::Settings;
-use self::table::{Names, Unknown};
+use self::table::{Known, Names, Unknown};
 use super::{StatusStore, StoreError, StoreErrorKind, Written};
 use crate::status::{Change, Expected, Item, schema};
 
 pub use self::error::SetupError;
 #[cfg(feature = "embedded")]
-pub(super) use self::settings::behavior;
+pub(super) use self::{settings::behavior, table::RECENT_INDEX};
 
 /// The longest value DynamoDB takes for a partition key, in bytes.
 const MAX_KEY_BYTES: usize = 2048;
@@ -59,6 +60,11 @@ const MAX_KEY_BYTES: usize = 2048;
 /// - The expiry is written under the table's own time-to-live attribute only; under
 ///   `expiresAt` if the table has none.
 /// - An item that is read has `sessionId` and `expiresAt`, whatever the table calls them.
+/// - A global secondary index with the partition key `createdDay` and the sort key
+///   `createdAt`, both of type S, whatever it is called and projects, is used to find the
+///   newest sessions. [`create_table`](Self::create_table) makes one, of keys alone: it
+///   costs one write for each workflow, and no more at later writes. All workflows of a
+///   day are one partition of it, which takes 1,000 new ones a second.
 ///
 /// A definite answer that the table cannot be used is a [`SetupError`]. A table that cannot
 /// be reached is not: it is a warning, and the table is asked again before the first
@@ -68,7 +74,8 @@ const MAX_KEY_BYTES: usize = 2048;
 /// # Permissions
 ///
 /// Recording takes `dynamodb:UpdateItem` and `dynamodb:GetItem`, reading takes
-/// `dynamodb:GetItem`, `dynamodb:BatchGetItem` and `dynamodb:Scan`, deleting takes
+/// `dynamodb:GetItem` and `dynamodb:BatchGetItem`, the newest sessions `dynamodb:Query` on
+/// the index, and `dynamodb:Scan` where that has too few or is missing, deleting takes
 /// `dynamodb:DeleteItem`; `dynamodb:DescribeTable` and `dynamodb:DescribeTimeToLive` are
 /// of use to all of them.
 ///
@@ -85,11 +92,12 @@ struct Shared {
     table: String,
     /// What to go by where the table does not tell.
     settings: Names,
-    found: OnceLock<Names>,
+    found: OnceLock<Known>,
     /// The last time the table did not tell. Held while it is asked, so that it is asked
     /// by one at a time and the others take the answer.
     last_unknown: Mutex<Option<(Instant, Unknown)>>,
     has_warned: AtomicBool,
+    has_warned_of_index: AtomicBool,
 }
 
 impl DynamoDbStore {
@@ -160,14 +168,18 @@ impl DynamoDbStore {
             found: OnceLock::new(),
             last_unknown: Mutex::new(None),
             has_warned: AtomicBool::new(false),
+            has_warned_of_index: AtomicBool::new(false),
         }))
     }
 
     /// A store whose table is known to have the document's own names.
     #[cfg(feature = "embedded")]
-    pub(super) fn with_known_table(client: Client, table: &str) -> Self {
+    pub(super) fn with_known_table(client: Client, table: &str, index: Option<&str>) -> Self {
         let store = Self::new(client, table);
-        store.0.found.get_or_init(Names::default);
+        store.0.found.get_or_init(|| Known {
+            names: Names::default(),
+            recent_index: index.map(str::to_owned),
+        });
         store
     }
 
@@ -207,10 +219,10 @@ impl DynamoDbStore {
         }
     }
 
-    /// Creates the table, on demand, with its time-to-live, and waits until it can be
-    /// used, a minute at most.
+    /// Creates the table, on demand, with its time-to-live and the index of the newest
+    /// sessions, and waits until it can be used, a minute at most.
     ///
-    /// A table that is there already is left as it is, its time-to-live too. An endpoint
+    /// A table that is there already is left as it is, its time-to-live and indexes too. An endpoint
     /// that knows no time-to-live gets a table without.
     ///
     /// # Errors
@@ -237,15 +249,15 @@ impl DynamoDbStore {
         &self.0.client
     }
 
-    async fn ask(&self) -> Result<&Names, Unknown> {
-        let Shared { client, table, settings, found, last_unknown, has_warned } = &*self.0;
-        if let Some(names) = found.get() {
-            return Ok(names);
+    async fn ask(&self) -> Result<&Known, Unknown> {
+        let Shared { client, table, settings, found, last_unknown, has_warned, .. } = &*self.0;
+        if let Some(known) = found.get() {
+            return Ok(known);
         }
         let since = Instant::now();
         let mut last_unknown = last_unknown.lock().await;
-        if let Some(names) = found.get() {
-            return Ok(names);
+        if let Some(known) = found.get() {
+            return Ok(known);
         }
         if let Some((at, unknown)) = &*last_unknown
             && *at + Self::PAUSE > since
@@ -254,7 +266,7 @@ impl DynamoDbStore {
         }
         let unknown = match settings.check() {
             Ok(()) => match table::discover(client, table, settings).await {
-                Ok(names) => return Ok(found.get_or_init(|| names)),
+                Ok(known) => return Ok(found.get_or_init(|| known)),
                 Err(unknown) => unknown,
             },
             Err(error) => Unknown::Unusable(error),
@@ -269,10 +281,20 @@ impl DynamoDbStore {
     }
 
     async fn names(&self) -> Result<&Names, StoreError> {
+        Ok(&self.known().await?.names)
+    }
+
+    async fn known(&self) -> Result<&Known, StoreError> {
         self.ask().await.map_err(|unknown| match unknown {
             Unknown::Unusable(error) => StoreError::new(StoreErrorKind::Permanent, error),
             Unknown::Unanswered(kind, why) => StoreError::new(kind, why),
         })
+    }
+
+    /// What the table told, or else what the settings say.
+    fn newest_names(&self) -> &Names {
+        let Shared { settings, found, .. } = &*self.0;
+        found.get().map_or(settings, |known| &known.names)
     }
 
     fn request<'a>(
@@ -287,20 +309,16 @@ impl DynamoDbStore {
 
 impl fmt::Debug for DynamoDbStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shared { table, settings, found, .. } = &*self.0;
+        let Shared { table, found, .. } = &*self.0;
         f.debug_struct("DynamoDbStore")
             .field("table", table)
-            .field("names", found.get().unwrap_or(settings))
+            .field("names", self.newest_names())
             .field("is_discovered", &found.get().is_some())
             .finish_non_exhaustive()
     }
 }
 
 impl StatusStore for DynamoDbStore {
-    async fn load(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
-        self.read_item(session_id).await
-    }
-
     async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
         let id = &change.session_id;
         if !is_key(id) {
@@ -354,8 +372,7 @@ impl StatusStore for DynamoDbStore {
     }
 
     fn reserves(&self, attribute: &str) -> bool {
-        let Shared { settings, found, .. } = &*self.0;
-        found.get().unwrap_or(settings).reserves(attribute)
+        self.newest_names().reserves(attribute)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Reading documents: the requests behind [`StatusReader`].
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue};
@@ -10,8 +9,8 @@ use tokio::time::sleep;
 use super::error::Fault;
 use super::table::Names;
 use super::{DynamoDbStore, convert, is_key, session_id};
-use crate::status::{Item, WorkflowStatus};
-use crate::store::{StatusReader, StoreError, StoreErrorKind};
+use crate::status::Item;
+use crate::store::{Recent, StatusReader, StoreError, StoreErrorKind};
 
 /// How many items one `BatchGetItem` may ask for.
 const BATCH: usize = 100;
@@ -19,9 +18,6 @@ const BATCH: usize = 100;
 /// How many times in a row a batch may come back with nothing but keys that were not
 /// looked up, which is how DynamoDB throttles a batch.
 const MAX_EMPTY_BATCHES: u32 = 5;
-
-/// How many pages, of 1 MB at most, a scan for the newest items reads.
-const MAX_PAGES: usize = 64;
 
 impl DynamoDbStore {
     /// One item, as all writes before have left it.
@@ -108,9 +104,12 @@ impl DynamoDbStore {
 /// [`get_many`](StatusReader::get_many) and [`recent`](StatusReader::recent) cost half as
 /// much and may miss those of the last second.
 ///
-/// [`recent`](StatusReader::recent) scans the table, since nothing else tells which items
-/// are new: up to 64 pages of 1 MB, which are some 30,000 items of usual size. Of a larger
-/// table it gives the newest among those.
+/// [`recent`](StatusReader::recent) asks the table's index of the newest sessions, day by
+/// day, as far back as items live, and reads what that names. Items without `createdDay`,
+/// which other writers leave, are not in the index. So where it names fewer than asked for,
+/// where there is none, or where the role may not query it, the table is scanned: up to 64
+/// pages of 1 MB, which are some 30,000 items of usual size. Of a larger table the newest
+/// among those are given, as [truncated](Recent::truncated).
 impl StatusReader for DynamoDbStore {
     async fn get(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
         self.read_item(session_id).await
@@ -135,45 +134,8 @@ impl StatusReader for DynamoDbStore {
         Ok(session_ids.iter().map(|id| found.get(id).cloned()).collect())
     }
 
-    async fn recent(&self, limit: usize) -> Result<Vec<(String, Item)>, StoreError> {
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        let names = self.names().await?;
-        let mut newest = BTreeMap::new();
-        let mut start = None;
-        for page in 1.. {
-            let answer = self
-                .client()
-                .scan()
-                .table_name(self.table())
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(|error| {
-                    let request = self.request("read from", "dynamodb:Scan", names);
-                    Fault::of(&error).into_store_error(request)
-                })?;
-            for attributes in answer.items.into_iter().flatten() {
-                let item = convert::to_item(attributes, names);
-                let Some(id) = session_id(&item) else { continue };
-                let created_at = WorkflowStatus::from_item(id, &item).created_at;
-                newest.insert((Reverse(created_at), id.to_owned()), item);
-                if newest.len() > limit {
-                    newest.pop_last();
-                }
-            }
-            start = answer.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
-                break;
-            }
-            if page == MAX_PAGES {
-                let table = self.table();
-                tracing::debug!(table, "the newest items are those of the first {MAX_PAGES} MB");
-                break;
-            }
-        }
-        Ok(newest.into_iter().map(|((_, id), item)| (id, item)).collect())
+    async fn recent(&self, limit: usize) -> Result<Recent, StoreError> {
+        self.newest(limit).await
     }
 
     async fn delete(&self, session_id: &str) -> Result<bool, StoreError> {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-    TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, IndexStatus, KeySchemaElement, KeyType,
+    Projection, ProjectionType, ScalarAttributeType, TableDescription, TableStatus,
+    TimeToLiveSpecification, TimeToLiveStatus,
 };
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
@@ -21,6 +22,9 @@ pub(super) const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a new table may take to become active: usually it is seconds.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the index of the newest sessions is called in a table that is made here.
+pub(in crate::store) const RECENT_INDEX: &str = "recent";
 
 /// What a table calls the two attributes whose names it decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +50,14 @@ impl Names {
     }
 }
 
+/// What a table has told of itself.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) names: Names,
+    /// The index by which the newest sessions are found.
+    pub(super) recent_index: Option<String>,
+}
+
 /// Why it is not known what the table is like.
 #[derive(Clone, Debug)]
 pub(super) enum Unknown {
@@ -61,7 +73,7 @@ pub(super) async fn discover(
     client: &Client,
     table: &str,
     settings: &Names,
-) -> Result<Names, Unknown> {
+) -> Result<Known, Unknown> {
     timeout(DISCOVERY_TIMEOUT, ask(client, table, settings)).await.unwrap_or_else(|_| {
         Err(Unknown::Unanswered(
             StoreErrorKind::Unavailable,
@@ -70,14 +82,15 @@ pub(super) async fn discover(
     })
 }
 
-async fn ask(client: &Client, table: &str, settings: &Names) -> Result<Names, Unknown> {
-    let key = match client.describe_table().table_name(table).send().await {
+async fn ask(client: &Client, table: &str, settings: &Names) -> Result<Known, Unknown> {
+    let (key, recent_index) = match client.describe_table().table_name(table).send().await {
         Ok(answer) => {
             let described = answer.table().ok_or_else(|| {
                 let text = format!("DynamoDB described table `{table}` with an empty answer");
                 Unknown::Unanswered(StoreErrorKind::Unavailable, text)
             })?;
-            usable_key(client, table, described).map_err(Unknown::Unusable)?
+            let key = usable_key(client, table, described).map_err(Unknown::Unusable)?;
+            (key, recent_index(described).map(str::to_owned))
         }
         Err(error) => {
             let fault = Fault::of(&error);
@@ -92,7 +105,7 @@ async fn ask(client: &Client, table: &str, settings: &Names) -> Result<Names, Un
                 "cannot ask the table for its key and time-to-live (`dynamodb:DescribeTable`): \
                  going by the settings"
             );
-            return Ok(settings.clone());
+            return Ok(Known { names: settings.clone(), recent_index: None });
         }
     };
     if key != settings.key && settings.key != schema::SESSION_ID {
@@ -132,9 +145,25 @@ async fn ask(client: &Client, table: &str, settings: &Names) -> Result<Names, Un
             "the table's time-to-live is on an attribute that holds something else: items of \
              this table will not expire"
         );
-        return Ok(Names { key, expiry: schema::EXPIRES_AT.to_owned() });
+        let names = Names { key, expiry: schema::EXPIRES_AT.to_owned() };
+        return Ok(Known { names, recent_index });
     }
-    Ok(Names { key, expiry })
+    Ok(Known { names: Names { key, expiry }, recent_index })
+}
+
+/// The index of the newest sessions, if the table has one that is ready: known by its
+/// keys, whatever its name is.
+fn recent_index(described: &TableDescription) -> Option<&str> {
+    use IndexStatus::{Creating, Deleting};
+    let index = described.global_secondary_indexes().iter().find(|index| {
+        let is_ready = !matches!(index.index_status(), Some(Creating | Deleting));
+        let keys = index.key_schema();
+        is_ready
+            && matches!(keys, [day, time]
+                if *day.key_type() == KeyType::Hash && day.attribute_name() == schema::CREATED_DAY
+                    && *time.key_type() == KeyType::Range && time.attribute_name() == schema::CREATED_AT)
+    })?;
+    index.index_name()
 }
 
 /// The partition key, if session ids fit it.
@@ -248,21 +277,33 @@ pub(super) async fn create(client: &Client, table: &str, names: &Names) -> Resul
     };
     let incomplete = |error| SetupError::new(format!("cannot create a table: {error}"));
 
-    let key = AttributeDefinition::builder()
-        .attribute_name(&names.key)
-        .attribute_type(ScalarAttributeType::S)
-        .build()
-        .map_err(incomplete)?;
-    let schema = KeySchemaElement::builder()
-        .attribute_name(&names.key)
-        .key_type(KeyType::Hash)
+    let text = |name: &str| {
+        AttributeDefinition::builder()
+            .attribute_name(name)
+            .attribute_type(ScalarAttributeType::S)
+            .build()
+            .map_err(incomplete)
+    };
+    let key = |name: &str, role: KeyType| {
+        KeySchemaElement::builder().attribute_name(name).key_type(role).build().map_err(incomplete)
+    };
+    // Keys alone do not change after the first write, so that the later ones cost
+    // nothing here.
+    let recent = GlobalSecondaryIndex::builder()
+        .index_name(RECENT_INDEX)
+        .key_schema(key(schema::CREATED_DAY, KeyType::Hash)?)
+        .key_schema(key(schema::CREATED_AT, KeyType::Range)?)
+        .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
         .build()
         .map_err(incomplete)?;
     let created = client
         .create_table()
         .table_name(table)
-        .attribute_definitions(key)
-        .key_schema(schema)
+        .attribute_definitions(text(&names.key)?)
+        .attribute_definitions(text(schema::CREATED_DAY)?)
+        .attribute_definitions(text(schema::CREATED_AT)?)
+        .key_schema(key(&names.key, KeyType::Hash)?)
+        .global_secondary_indexes(recent)
         .billing_mode(BillingMode::PayPerRequest)
         .send()
         .await;

@@ -102,6 +102,17 @@ impl Framing {
         Self { label, path, frames }
     }
 
+    /// Whether the answer comes in events, as far as its beginning tells.
+    pub(super) fn is_stream(&self) -> bool {
+        match &self.frames {
+            Frames::Sse(_) | Frames::EventStream(_) => true,
+            Frames::Json(_) => self.label == Label::Lines,
+            Frames::Unknown { .. } | Frames::Opaque => {
+                !matches!(self.label, Label::Json | Label::Other)
+            }
+        }
+    }
+
     pub(super) fn feed(&mut self, bytes: &[u8], findings: &mut Findings) {
         match &mut self.frames {
             Frames::Json(json) => json.feed(bytes, findings),

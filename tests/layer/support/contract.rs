@@ -50,6 +50,9 @@ impl Check {
         });
 
         let created = self.time(item, "createdAt", true);
+        let day = self.text(item, "createdDay", true);
+        let expected = item.get("createdAt").and_then(Value::as_text).and_then(|at| at.get(..10));
+        self.that(day == expected, || format!("createdDay is {day:?}, not {expected:?}"));
         let updated = self.time(item, "lastUpdated", true);
         self.that(created <= updated, || "lastUpdated is before createdAt".to_owned());
         let expires = self.whole(item, "expiresAt", true).and_then(|at| i64::try_from(at).ok());

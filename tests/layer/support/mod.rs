@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod contract;
 pub(crate) mod scripted;
+pub(crate) mod timed;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,6 +82,7 @@ pub(crate) fn shape(item: &Item) -> Json {
             ("createdAt" | "lastUpdated" | "startedAt" | "completedAt" | "expiresAt", _) => {
                 json!("<time>")
             }
+            ("createdDay", _) => json!("<day>"),
             ("duration", _) => json!("<seconds>"),
             ("revision", _) => json!("<number>"),
             ("writers", _) => json!("<writers>"),
@@ -99,6 +101,7 @@ pub(crate) fn expected_item(session: &str, overall: &str, total: Json, attribute
         "overallStatus": overall,
         "totalTokenUsage": total,
         "createdAt": "<time>",
+        "createdDay": "<day>",
         "lastUpdated": "<time>",
         "expiresAt": "<time>",
         "revision": "<number>",

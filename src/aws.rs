@@ -1,0 +1,228 @@
+//! The layer in AWS SDK clients, around the HTTP client of each.
+//!
+//! [`StatusLayer`](crate::StatusLayer) wraps anything that the SDK takes as its HTTP
+//! client. One line in a client's configuration tracks all that it calls: Converse and
+//! InvokeModel of `aws-sdk-bedrockruntime`, streamed or not, and InvokeAgentRuntime of
+//! `aws-sdk-bedrockagentcore`.
+//!
+//! ```no_run
+//! # // Any client of the SDK is configured so, and this one is at hand.
+//! # extern crate aws_sdk_dynamodb as aws_sdk_bedrockruntime;
+//! # use tower_agent_status::StatusTracker;
+//! use aws_config::BehaviorVersion;
+//! use tower_agent_status::{Layer, StatusLayer, aws};
+//!
+//! # async fn example(tracker: StatusTracker) {
+//! let shared = aws_config::load_defaults(BehaviorVersion::latest()).await;
+//! let config = aws_sdk_bedrockruntime::config::Builder::from(&shared)
+//!     .http_client(StatusLayer::new(&tracker, "pdfAdapter").layer(aws::default_http_client()))
+//!     .build();
+//! let client = aws_sdk_bedrockruntime::Client::from_conf(config);
+//! # }
+//! ```
+//!
+//! Any other HTTP client goes in the place of [`default_http_client`], such as one of
+//! `aws_smithy_http_client::Builder`.
+//!
+//! # What is a call
+//!
+//! What is sent and answered, so every attempt of the SDK's own retries is one. An attempt
+//! that the SDK gives up by its attempt or operation time-out, or by its protection
+//! against stalled streams, ends as `cancelled`, as it is dropped; its connect and read
+//! time-outs end as `timeout`.
+//!
+//! The layer takes nothing from the SDK and adds nothing: the request is signed before it,
+//! the frames of an event stream, the trailers, the body's length and the kinds of a
+//! `ConnectorError` are the inner client's.
+//!
+//! # Which session
+//!
+//! The SDK calls on its caller's task, so the surrounding
+//! [scope](crate::Workflow::scope) holds, as do the header or the closure that the layer
+//! was given. A closure sees of the request's extensions only what this crate knows. For
+//! one operation, the request is given the session's id:
+//!
+//! ```ignore
+//! let session = workflow.session_id().clone();
+//! client
+//!     .converse()
+//!     .model_id("anthropic.claude-sonnet-4-20250514-v1:0")
+//!     .customize()
+//!     .mutate_request(move |request| request.add_extension(session.clone()))
+//!     .send()
+//!     .await?;
+//! ```
+//!
+//! # One client, not all
+//!
+//! The layer belongs into the configuration of the agents' own clients. In the shared
+//! `SdkConfig` it would see every client made from that, and the fetching of credentials
+//! too. [`DynamoDbStore`](crate::store::DynamoDbStore) makes a client of its own; one that
+//! is given to it is not to have the layer, or each write of the table would be a call
+//! that causes a write.
+
+use aws_smithy_runtime::client::defaults::default_http_client_plugin_v2;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::runtime_components::{
+    RuntimeComponents, RuntimeComponentsBuilder,
+};
+use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugin;
+use aws_smithy_runtime_api::http::Headers;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::ConfigBag;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+
+use crate::call::{Answer, Call, Caller, Owned};
+use crate::chain::{Chain, ChainBody};
+use crate::service::Status;
+use crate::session::{RequestHead, SessionId};
+use crate::usage::End;
+
+/// The HTTP client that an SDK client of the newest
+/// [behaviour version](BehaviorVersion) uses if it is given none.
+///
+/// Each has its own connections; a clone shares them.
+///
+/// # Panics
+///
+/// If none is compiled: neither the SDK nor anything else turns on the feature
+/// `default-https-client` of an `aws-sdk-*` crate or of `aws-config`.
+#[must_use]
+pub fn default_http_client() -> SharedHttpClient {
+    let plugin = default_http_client_plugin_v2(BehaviorVersion::latest());
+    let nothing = RuntimeComponentsBuilder::new("tower-agent-status");
+    let client = plugin.and_then(|plugin| plugin.runtime_components(&nothing).http_client());
+    #[expect(clippy::panic, reason = "a build without a client is a mistake in the program")]
+    client.unwrap_or_else(|| {
+        panic!(
+            "no HTTP client is compiled; turn on the feature `default-https-client` of the \
+             aws-sdk crate, or wrap a client of your own"
+        )
+    })
+}
+
+/// Tracks the calls of an AWS SDK client. See [`aws`](self).
+impl<C: HttpClient> HttpClient for Status<C> {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let inner = self.inner.http_connector(settings, components);
+        SharedHttpConnector::new(StatusConnector { inner, caller: self.caller.clone() })
+    }
+
+    fn validate_base_client_config(
+        &self,
+        components: &RuntimeComponentsBuilder,
+        config: &ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.inner.validate_base_client_config(components, config)
+    }
+
+    fn validate_final_config(
+        &self,
+        components: &RuntimeComponents,
+        config: &ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.inner.validate_final_config(components, config)
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.inner.connector_metadata()
+    }
+}
+
+/// Tracks the calls over the connections of an SDK's HTTP client.
+#[derive(Debug)]
+struct StatusConnector {
+    inner: SharedHttpConnector,
+    caller: Caller,
+}
+
+impl HttpConnector for StatusConnector {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        let Some(call) = start(&self.caller, &mut request) else { return self.inner.call(request) };
+        let response = {
+            let _entered = call.enter();
+            self.inner.call(request)
+        };
+        HttpConnectorFuture::new(async move {
+            match call.around(response).await {
+                Ok(response) => Ok(answered(call, response)),
+                Err(error) => {
+                    call.failed(&Chain(&error));
+                    Err(error)
+                }
+            }
+        })
+    }
+}
+
+/// A call starts, if it is to be tracked, and its request is marked.
+fn start(caller: &Caller, request: &mut HttpRequest) -> Option<Call> {
+    // A request of the SDK shows its extensions one by one, to those who know them.
+    let mut extensions = Extensions::new();
+    copy_extension::<SessionId>(request, &mut extensions);
+    copy_extension::<Owned>(request, &mut extensions);
+    let uri = request.uri().parse::<Uri>().unwrap_or_default();
+    let call = caller.start(RequestHead {
+        method: &Method::from_bytes(request.method().as_bytes()).unwrap_or_default(),
+        host: uri.host(),
+        port: uri.port_u16(),
+        path: uri.path(),
+        headers: &header_map(request.headers()),
+        extensions: &extensions,
+    })?;
+    caller.mark(&mut extensions);
+    if let Some(mark) = extensions.remove::<Owned>() {
+        request.add_extension(mark);
+    }
+    Some(call)
+}
+
+fn copy_extension<T: Clone + Send + Sync + 'static>(from: &HttpRequest, to: &mut Extensions) {
+    if let Some(extension) = from.extension::<T>() {
+        to.insert(extension.clone());
+    }
+}
+
+fn answered(call: Call, mut response: HttpResponse) -> HttpResponse {
+    // Both kinds of a status are of three digits.
+    let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or_default();
+    if let Some(answer) = call.answered(status, &header_map(response.headers())) {
+        let body = response.take_body();
+        *response.body_mut() = with_answer(body, answer);
+    }
+    response
+}
+
+/// The body, looked at as it passes.
+fn with_answer(body: SdkBody, mut answer: Answer) -> SdkBody {
+    // A body that can be had again came over no connection: it is whole, and stays as it is.
+    if body.try_clone().is_some() {
+        if let Some(whole) = body.bytes() {
+            answer.data(&whole);
+        }
+        answer.end(End::Complete);
+        return body;
+    }
+    SdkBody::from_body_1_x(ChainBody::new(body, answer, |error| &**error))
+}
+
+fn header_map(headers: &Headers) -> HeaderMap {
+    let named = |(name, value): (&str, &[u8])| {
+        Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_bytes(value).ok()?))
+    };
+    headers.iter_bytes().filter_map(named).fold(HeaderMap::new(), |mut map, (name, value)| {
+        map.append(name, value);
+        map
+    })
+}

@@ -1,0 +1,194 @@
+//! Metrics of calls and of the recorder, through the `metrics` facade.
+//!
+//! | name | kind | unit | labels | what |
+//! | --- | --- | --- | --- | --- |
+//! | `gen_ai.client.token.usage` | histogram | tokens | `gen_ai.operation.name`, `gen_ai.agent.name`, `gen_ai.token.type` (`input`, `output`) | tokens of a call that reports them |
+//! | `gen_ai.client.operation.duration` | histogram | seconds | `gen_ai.operation.name`, `gen_ai.agent.name`, `error.type` | a call, from its start to the end of its body |
+//! | `gen_ai.client.operation.time_to_first_chunk` | histogram | seconds | `gen_ai.operation.name`, `gen_ai.agent.name` | a streamed call, from its start to the first piece of its body |
+//! | `agent_status.calls` | counter | calls | `gen_ai.agent.name`, `outcome` (`success`, `error`), `error.type` | calls that have ended |
+//! | `agent_status.writes` | counter | writes | `result` (`applied`, `conflict`, `throttled`, `unavailable`, `permanent`) | writes to the store that were answered or given up |
+//! | `agent_status.write.duration` | histogram | seconds | `result` | such a write |
+//! | `agent_status.write.retries` | counter | writes | | writes that are to be made again, after a conflict or a failure |
+//! | `agent_status.sessions.dirty` | gauge | sessions | | sessions that wait to be written, or are being written; with several trackers, those of the tracker that told last |
+//! | `agent_status.lost` | counter | changes | `reason` (`full`, `closed`, `unsaved`) | calls, workflows and changes that were not recorded, since too many sessions were live or the tracker was shut down; sessions that were not saved when the recorder ended |
+//!
+//! The `gen_ai` names and units are those of OpenTelemetry's semantic conventions 1.41.
+//! `gen_ai.operation.name` is always `invoke_agent`. `error.type` is there where a call
+//! failed, and is the `errorType` of its agent in the table (`http_500`, `timeout`, …). No
+//! label holds a session: their number is not bounded. `gen_ai.agent.name` is [`_OTHER`]
+//! for an agent that was not declared, but named by a request.
+//!
+//! [`_OTHER`]: OTHER_AGENTS
+//!
+//! # When to install the exporter
+//!
+//! Before or after the tracker, as it suits: for each call and each write the recorder of
+//! metrics that is current at its end is asked. Without one, that costs a few
+//! instructions, and no allocation. Units and descriptions are told when a tracker is
+//! built; an exporter that comes later can be told them with [`describe`].
+//!
+//! A call without a session is not tracked, and is not in these figures either.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::metrics::{Key, Label, Level, Metadata, Recorder, SharedString, Unit, with_recorder};
+
+use crate::status::{CallError, TokenUsage};
+
+/// Tokens of a call that reports them: a histogram.
+pub const TOKEN_USAGE: &str = "gen_ai.client.token.usage";
+/// A call, from its start to the end of its body: a histogram, in seconds.
+pub const OPERATION_DURATION: &str = "gen_ai.client.operation.duration";
+/// A streamed call, from its start to the first piece of its body: a histogram, in seconds.
+pub const TIME_TO_FIRST_CHUNK: &str = "gen_ai.client.operation.time_to_first_chunk";
+/// Calls that have ended: a counter.
+pub const CALLS: &str = "agent_status.calls";
+/// Writes to the store that were answered or given up: a counter.
+pub const WRITES: &str = "agent_status.writes";
+/// A write to the store: a histogram, in seconds.
+pub const WRITE_DURATION: &str = "agent_status.write.duration";
+/// Writes that are to be made again: a counter.
+pub const WRITE_RETRIES: &str = "agent_status.write.retries";
+/// Sessions that wait to be written, or are being written: a gauge.
+pub const SESSIONS_DIRTY: &str = "agent_status.sessions.dirty";
+/// What was not recorded, and will not be: a counter.
+pub const LOST: &str = "agent_status.lost";
+
+/// The label of all agents that were not declared, but named by requests.
+pub const OTHER_AGENTS: &str = "_OTHER";
+
+static METADATA: Metadata<'static> =
+    Metadata::new("tower_agent_status", Level::INFO, Some(module_path!()));
+
+/// Tells units and descriptions to the recorder of metrics that is installed now. Building
+/// a tracker does this too.
+pub fn describe() {
+    use Unit::{Count, Seconds};
+    with_recorder(|to| {
+        let histogram = |name: &'static str, unit, what: &'static str| {
+            to.describe_histogram(name.into(), Some(unit), what.into());
+        };
+        let counter = |name: &'static str, what: &'static str| {
+            to.describe_counter(name.into(), Some(Count), what.into());
+        };
+        histogram(TOKEN_USAGE, Count, "Number of input and output tokens used");
+        histogram(OPERATION_DURATION, Seconds, "Duration of a call, to the end of its body");
+        histogram(TIME_TO_FIRST_CHUNK, Seconds, "Time to the first piece of a streamed body");
+        counter(CALLS, "Calls that have ended, by outcome");
+        counter(WRITES, "Writes to the status store, by result");
+        histogram(WRITE_DURATION, Seconds, "Duration of a write to the status store");
+        counter(WRITE_RETRIES, "Writes to the status store that are to be made again");
+        let what = "Sessions that are not saved yet";
+        to.describe_gauge(SESSIONS_DIRTY.into(), Some(Count), what.into());
+        counter(LOST, "Calls, changes and sessions whose status is not saved and will not be");
+    });
+}
+
+/// The metrics of one agent's calls: keys that are made once. What they stand for is asked
+/// of the current recorder each time, since that may be installed at any time.
+#[derive(Debug)]
+pub(crate) struct CallMetrics {
+    agent: Arc<str>,
+    duration: Key,
+    first_chunk: Key,
+    input: Key,
+    output: Key,
+    succeeded: Key,
+}
+
+impl CallMetrics {
+    pub(crate) fn new(agent: &Arc<str>) -> Self {
+        let with = |name, more: Option<Label>| {
+            let mut labels = operation_labels(agent);
+            labels.extend(more);
+            Key::from_parts(name, labels)
+        };
+        let token_type = |kind| Some(Label::from_static_parts("gen_ai.token.type", kind));
+        let success = Label::from_static_parts("outcome", "success");
+        Self {
+            agent: Arc::clone(agent),
+            duration: with(OPERATION_DURATION, None),
+            first_chunk: with(TIME_TO_FIRST_CHUNK, None),
+            input: with(TOKEN_USAGE, token_type("input")),
+            output: with(TOKEN_USAGE, token_type("output")),
+            succeeded: Key::from_parts(CALLS, vec![agent_label(agent), success]),
+        }
+    }
+
+    pub(crate) fn first_chunk(&self, after: Duration) {
+        with_recorder(|to| to.register_histogram(&self.first_chunk, &METADATA).record(after));
+    }
+
+    pub(crate) fn ended(
+        &self,
+        after: Duration,
+        error: Option<&CallError>,
+        usage: Option<&TokenUsage>,
+    ) {
+        with_recorder(|to| {
+            match error {
+                None => count_call(to, &self.succeeded, &self.duration, after),
+                Some(error) => {
+                    let class: SharedString = error.class.clone().into();
+                    let class = Label::new("error.type", class);
+                    let outcome = Label::from_static_parts("outcome", "error");
+                    let calls = vec![agent_label(&self.agent), outcome, class.clone()];
+                    let duration = self.duration.with_extra_labels(vec![class]);
+                    count_call(to, &Key::from_parts(CALLS, calls), &duration, after);
+                }
+            }
+            let Some(usage) = usage else { return };
+            for (key, tokens) in
+                [(&self.input, usage.input_tokens), (&self.output, usage.output_tokens)]
+            {
+                if let Some(tokens) = tokens {
+                    // Above 2^53 a float is not exact, and no call uses as many.
+                    to.register_histogram(key, &METADATA).record(tokens as f64);
+                }
+            }
+        });
+    }
+}
+
+fn count_call(to: &dyn Recorder, calls: &Key, duration: &Key, after: Duration) {
+    to.register_counter(calls, &METADATA).increment(1);
+    to.register_histogram(duration, &METADATA).record(after);
+}
+
+fn operation_labels(agent: &Arc<str>) -> Vec<Label> {
+    vec![Label::from_static_parts("gen_ai.operation.name", "invoke_agent"), agent_label(agent)]
+}
+
+fn agent_label(agent: &Arc<str>) -> Label {
+    Label::new("gen_ai.agent.name", SharedString::from(Arc::clone(agent)))
+}
+
+/// A write was answered, or given up.
+pub(crate) fn written(result: &'static str, after: Duration) {
+    let labels = vec![Label::from_static_parts("result", result)];
+    let (writes, duration) =
+        (Key::from_parts(WRITES, labels.clone()), Key::from_parts(WRITE_DURATION, labels));
+    with_recorder(|to| {
+        to.register_counter(&writes, &METADATA).increment(1);
+        to.register_histogram(&duration, &METADATA).record(after);
+    });
+}
+
+/// A write is to be made again.
+pub(crate) fn retried() {
+    static KEY: Key = Key::from_static_name(WRITE_RETRIES);
+    with_recorder(|to| to.register_counter(&KEY, &METADATA).increment(1));
+}
+
+/// So many sessions are not saved.
+pub(crate) fn dirty(sessions: usize) {
+    static KEY: Key = Key::from_static_name(SESSIONS_DIRTY);
+    with_recorder(|to| to.register_gauge(&KEY, &METADATA).set(sessions as f64));
+}
+
+/// So much is not recorded, and will not be.
+pub(crate) fn lost(reason: &'static str, number: u64) {
+    let key = Key::from_parts(LOST, vec![Label::from_static_parts("reason", reason)]);
+    with_recorder(|to| to.register_counter(&key, &METADATA).increment(number));
+}

@@ -1,0 +1,96 @@
+//! What a call tells to those who watch the process: its span and its metrics. It is
+//! measured once and told to both.
+
+#[cfg(feature = "metrics")]
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::span::Entered;
+
+use crate::agent::Agent;
+use crate::session::{RequestHead, SessionId};
+use crate::span::CallSpan;
+use crate::status::{CallError, Outcome, TokenUsage};
+
+/// Watches one call, from its start to its end.
+pub(crate) struct Observer {
+    span: CallSpan,
+    /// When the call started, if anybody wants to know.
+    started: Option<Instant>,
+    has_chunk: bool,
+    has_ended: bool,
+    #[cfg(feature = "metrics")]
+    agent: Arc<Agent>,
+}
+
+impl Observer {
+    pub(crate) fn new(
+        request: RequestHead<'_>,
+        #[cfg(feature = "metrics")] agent: &Arc<Agent>,
+        #[cfg(not(feature = "metrics"))] agent: &Agent,
+        session: &SessionId,
+    ) -> Self {
+        let span = CallSpan::new(request, agent, session);
+        let is_timed = cfg!(feature = "metrics") || span.is_heard();
+        Self {
+            span,
+            started: is_timed.then(Instant::now),
+            has_chunk: false,
+            has_ended: false,
+            #[cfg(feature = "metrics")]
+            agent: Arc::clone(agent),
+        }
+    }
+
+    /// Makes what happens until the guard is dropped part of the call's span.
+    pub(crate) fn enter(&self) -> Entered<'_> {
+        self.span.enter()
+    }
+
+    /// The head of the response has arrived.
+    pub(crate) fn answered(&self, status: u16) {
+        self.span.answered(status);
+    }
+
+    /// A piece of the body has arrived. Only of a stream is it told when the first did.
+    pub(crate) fn chunk(&mut self, is_stream: impl FnOnce() -> bool) {
+        if self.has_chunk {
+            return;
+        }
+        self.has_chunk = true;
+        if let Some(started) = self.started
+            && is_stream()
+        {
+            let after = started.elapsed();
+            self.span.first_chunk(after);
+            #[cfg(feature = "metrics")]
+            self.agent.metrics().first_chunk(after);
+        }
+    }
+
+    /// The call has ended.
+    pub(crate) fn ended(mut self, outcome: &Outcome, usage: Option<&TokenUsage>) {
+        let error = match outcome {
+            Outcome::Success => None,
+            Outcome::Error(error) => Some(error),
+        };
+        self.tell_end(error, usage);
+    }
+
+    fn tell_end(&mut self, error: Option<&CallError>, usage: Option<&TokenUsage>) {
+        self.has_ended = true;
+        self.span.ended(error, usage);
+        #[cfg(feature = "metrics")]
+        if let Some(started) = self.started {
+            self.agent.metrics().ended(started.elapsed(), error, usage);
+        }
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.tell_end(Some(&CallError::lost_in_a_panic()), None);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The portal: the status of each workflow as JSON, as live events and as one page.
+//!
+//! [`router`] is an [`axum::Router`] to mount in any service; [`Portal`] is the same with
+//! settings, and can serve alone:
+//!
+//! ```
+//! use tower_agent_status::{Agent, portal::Portal, store::MemoryStore};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let portal = Portal::new(MemoryStore::new())
+//!     .agent(Agent::new("pdfAdapter").pending("Waiting for upload"))
+//!     .agent(Agent::new("tradeExtraction").pending("Waiting for PDF processing"))
+//!     .shutdown(std::future::ready(()));
+//! let server = portal.bind(([127, 0, 0, 1], 0).into()).await?;
+//! println!("The portal is at {}", server.url());
+//! server.serve().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | route | what it answers |
+//! | --- | --- |
+//! | `GET /` | the page |
+//! | `GET /api/workflow/{sessionId}/status` | the workflow; one that is not known is pending |
+//! | `GET /api/workflow/{sessionId}/events` | the same as server-sent events, at every change |
+//! | `GET /api/workflow/recent?limit=10` | the newest workflows, newest first; 500 at most |
+//!
+//! There is no route that writes. A failure is answered as `{"detail": "…"}`: 500 if the
+//! store cannot be read, with the reason in the log alone.
+
+mod serve;
+
+use std::future::Future;
+use std::time::Duration;
+
+use axum::Router;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+
+use crate::agent::Agent;
+use crate::store::StatusReader;
+
+pub use serve::{ServeError, Server};
+
+/// The routes of the portal, with its defaults: the agents are those of each item, and
+/// whoever reaches the routes may read. See [`Portal`] for what can be set.
+pub fn router(reader: impl StatusReader) -> Router {
+    Portal::new(reader).router()
+}
+
+/// A portal: where it reads, and how it shows what it finds.
+#[derive(Debug)]
+#[must_use = "nothing is served until `router` or `bind`"]
+pub struct Portal<R> {
+    reader: R,
+    settings: Settings,
+}
+
+#[derive(Debug)]
+#[allow(dead_code, reason = "read by the routes to come")]
+struct Settings {
+    agents: Vec<Agent>,
+    token: Option<String>,
+    poll_interval: Duration,
+    keep_alive: Duration,
+    heartbeat: Duration,
+    shutdown: Shutdown,
+}
+
+/// Resolves when the portal is to end.
+type Shutdown = Shared<BoxFuture<'static, ()>>;
+
+impl<R: StatusReader> Portal<R> {
+    /// A portal onto a store.
+    pub fn new(reader: R) -> Self {
+        Self {
+            reader,
+            settings: Settings {
+                agents: Vec::new(),
+                token: None,
+                poll_interval: Duration::from_millis(500),
+                keep_alive: Duration::from_secs(15),
+                heartbeat: Duration::from_secs(30),
+                shutdown: std::future::pending().boxed().shared(),
+            },
+        }
+    }
+
+    /// Declares an agent, after those declared before: it is shown in this place, and as
+    /// pending, with its [`pending`](Agent::pending) text, in every workflow that says
+    /// nothing of it. Agents that are not declared follow, in the order in which they
+    /// started.
+    pub fn agent(mut self, agent: Agent) -> Self {
+        self.settings.agents.push(agent);
+        self
+    }
+
+    /// Declares several agents, in their order.
+    pub fn agents(mut self, agents: impl IntoIterator<Item = Agent>) -> Self {
+        self.settings.agents.extend(agents);
+        self
+    }
+
+    /// Asks for this bearer token on every route but the page itself, which holds no data
+    /// and asks its reader for the token.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.settings.token = Some(token.into());
+        self
+    }
+
+    /// How often the store is read for the sessions that are watched, all of them at
+    /// once; 500 ms unless set, at least 10 ms. The list of recent workflows is read at
+    /// most that often too.
+    pub fn poll_interval(mut self, every: Duration) -> Self {
+        self.settings.poll_interval = every.max(Duration::from_millis(10));
+        self
+    }
+
+    /// After how long without an event a comment line tells a watcher that the connection
+    /// stands; 15 s unless set, at least 100 ms.
+    pub fn keep_alive(mut self, every: Duration) -> Self {
+        self.settings.keep_alive = every.max(Duration::from_millis(100));
+        self
+    }
+
+    /// The [heartbeat](crate::StatusTrackerBuilder::heartbeat) of the trackers that write
+    /// to this store, 30 s unless set: a workflow that has missed three is
+    /// [stalled](crate::status::WorkflowStatus::is_stalled).
+    pub fn heartbeat(mut self, every: Duration) -> Self {
+        self.settings.heartbeat = every;
+        self
+    }
+
+    /// Ends the live events when this future resolves, and the server if the portal
+    /// [serves alone](Self::bind). Without it they end with the process.
+    pub fn shutdown(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.settings.shutdown = signal.boxed().shared();
+        self
+    }
+
+    /// The routes, to be mounted in a service: at its root, or under a path by
+    /// [`Router::nest`]. Who may read them is for the service's own layers to say, unless
+    /// a [token](Self::token) is set.
+    pub fn router(self) -> Router {
+        Router::new()
+    }
+}

@@ -1,0 +1,289 @@
+//! [`Hub`]: what the request path and the recorder share.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::handoff::{Handoff, Taken};
+use super::session::Kept;
+use super::{Clock, Order, Session, Tracked, Unsaved};
+use crate::agent::{Agent, InvalidName, check_name};
+use crate::session::{SessionId, random_digits};
+use crate::status::{ErrorMessage, Ledger, Timestamp};
+
+/// How a tracker keeps its sessions.
+#[derive(Clone)]
+pub(crate) struct Limits {
+    pub(crate) max_sessions: usize,
+    /// After how long of silence a workflow that nobody opened is complete.
+    pub(crate) finish_when_idle: Option<Duration>,
+    pub(crate) clock: Clock,
+}
+
+/// What the recorder has taken.
+pub(crate) type News = Taken<SessionId, Kept, Order>;
+
+type Reserves = dyn Fn(&str) -> bool + Send + Sync;
+
+/// What the request path and the recorder share.
+pub(crate) struct Hub {
+    /// The name of this tracker among an item's writers.
+    pub(crate) writer: String,
+    limits: Limits,
+    /// Whether the store keeps something of its own under a name.
+    reserves: Box<Reserves>,
+    agents: RwLock<Vec<Arc<Agent>>>,
+    sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
+    pub(crate) handoff: Handoff<SessionId, Kept, Order>,
+    said: Said,
+    pub(super) lost: AtomicU64,
+    /// The number of the last write.
+    last_seq: AtomicU64,
+}
+
+/// What is logged once and not for every call.
+#[derive(Default)]
+struct Said {
+    untracked: AtomicBool,
+    full: AtomicBool,
+    closed: AtomicBool,
+    invalid_session: AtomicBool,
+    undescribed: AtomicBool,
+    invalid_agent: AtomicBool,
+}
+
+impl Hub {
+    pub(crate) fn new(limits: Limits, reserves: Box<Reserves>) -> Self {
+        Self {
+            writer: random_digits(),
+            limits,
+            reserves,
+            agents: RwLock::default(),
+            sessions: Mutex::default(),
+            handoff: Handoff::new(),
+            said: Said::default(),
+            lost: AtomicU64::new(0),
+            last_seq: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.limits.clock.now()
+    }
+
+    /// Makes an agent known, so that every new session shows it.
+    pub(crate) fn declare(&self, agent: Agent) -> Result<Arc<Agent>, InvalidName> {
+        self.check_name(agent.name())?;
+        let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
+        if agents.iter().any(|known| known.name() == agent.name()) {
+            return Err(InvalidName::Twice(agent.name().to_owned()));
+        }
+        let agent = Arc::new(agent);
+        agents.push(Arc::clone(&agent));
+        Ok(agent)
+    }
+
+    /// The agent of that name; an unknown one is made known.
+    pub(crate) fn agent(&self, name: &str) -> Result<Arc<Agent>, InvalidName> {
+        match self.known(name).map_or_else(|| self.declare(Agent::new(name)), Ok) {
+            // Another thread was faster.
+            Err(InvalidName::Twice(_)) => self.agent(name),
+            agent => agent,
+        }
+    }
+
+    /// The agent as it is known, or else as a request or a report names it. Such a one is
+    /// not made known to other sessions, since there may be any number of them.
+    pub(crate) fn named_agent(&self, agent: &Agent) -> Result<Arc<Agent>, InvalidName> {
+        if let Some(known) = self.known(agent.name()) {
+            return Ok(known);
+        }
+        self.check_name(agent.name())?;
+        Ok(Arc::new(agent.undeclared()))
+    }
+
+    fn known(&self, name: &str) -> Option<Arc<Agent>> {
+        let agents = self.agents.read().unwrap_or_else(PoisonError::into_inner);
+        agents.iter().find(|known| known.name() == name).cloned()
+    }
+
+    fn declared(&self) -> Vec<Arc<Agent>> {
+        self.agents.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes the agents that are known to all sessions known to this one.
+    pub(super) fn show_declared(&self, ledger: &mut Ledger) {
+        for agent in self.declared() {
+            ledger.slot(agent.shared_name(), agent.activities());
+        }
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), InvalidName> {
+        check_name(name)?;
+        if (self.reserves)(name) {
+            return Err(InvalidName::TableAttribute(name.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether an attribute of a workflow may have this name.
+    pub(crate) fn check_attribute(&self, name: &str) -> Result<(), InvalidName> {
+        self.check_name(name)?;
+        if self.known(name).is_some() {
+            return Err(InvalidName::Twice(name.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// A session of which this process knows, or learns now; `None` if there is no room
+    /// for one more.
+    pub(crate) fn session(self: &Arc<Self>, id: &SessionId) -> Option<Tracked> {
+        if self.handoff.is_closed() {
+            self.lose_after_the_end(id);
+            return None;
+        }
+        let mut sessions = self.lock_sessions();
+        if let Some(session) = sessions.get(id) {
+            return Some(Tracked::new(self, session));
+        }
+        if sessions.len() >= self.limits.max_sessions {
+            drop(sessions);
+            self.lose("full", "too many sessions are live or unsaved", &self.said.full, id);
+            return None;
+        }
+        let mut ledger = Ledger::new(Arc::clone(id.shared()), self.now());
+        self.show_declared(&mut ledger);
+        let session = Arc::new(Session::new(id.clone(), Kept::new(ledger)));
+        sessions.insert(id.clone(), Arc::clone(&session));
+        Some(Tracked::new(self, &session))
+    }
+
+    pub(super) fn lock_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a change that came after the recorder had ended.
+    pub(super) fn lose_after_the_end(&self, id: &SessionId) {
+        self.lose("closed", "the tracker was shut down", &self.said.closed, id);
+    }
+
+    fn lose(&self, reason: &'static str, why: &str, said: &AtomicBool, id: &SessionId) {
+        #[cfg(feature = "metrics")]
+        crate::metrics::lost(reason, 1);
+        let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
+        if said.swap(true, Ordering::Relaxed) {
+            tracing::debug!(session_id = %id, lost, reason, "status not recorded: {why}");
+        } else {
+            tracing::error!(session_id = %id, lost, reason, "status not recorded: {why}");
+        }
+    }
+
+    /// Says once that a request named a session that cannot be.
+    pub(crate) fn warn_of_invalid_session(&self, error: &dyn fmt::Display) {
+        if !self.said.invalid_session.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "call not tracked; further ones are not logged");
+        }
+    }
+
+    /// Says once that a request named an agent that cannot be.
+    pub(crate) fn warn_of_invalid_agent(&self, error: &dyn fmt::Display) {
+        if !self.said.invalid_agent.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "agent not tracked; further ones are not logged");
+        }
+    }
+
+    /// Says once that something a request tells of its workflow cannot be kept.
+    pub(crate) fn warn_of_undescribed_workflow(&self, error: &dyn fmt::Display) {
+        if !self.said.undescribed.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "left out of the workflow; further ones are not logged");
+        }
+    }
+
+    /// Says once that a workflow could not be started.
+    pub(crate) fn warn_of_untracked_workflow(&self, error: &dyn fmt::Display) {
+        if !self.said.untracked.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "workflow not tracked; further ones are not logged");
+        }
+    }
+
+    /// What the table lacks.
+    pub(crate) fn unsaved(
+        &self,
+        why: impl Fn(&Arc<Session>) -> Option<ErrorMessage>,
+    ) -> Vec<Unsaved> {
+        let mut sessions = self.all_sessions();
+        sessions.retain(|session| session.lock().ledger.is_dirty());
+        let unsaved = sessions.iter();
+        unsaved.map(|s| Unsaved { session_id: s.id.clone(), error: why(s) }).collect()
+    }
+}
+
+/// The recorder's side.
+impl Hub {
+    /// The number of the next write: the time in milliseconds, or one more than the last
+    /// where that is higher.
+    pub(crate) fn next_seq(&self) -> u64 {
+        let now = u64::try_from(self.now().as_millis()).unwrap_or(0);
+        let next = |last: u64| now.max(last + 1);
+        let last = self
+            .last_seq
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        next(last.unwrap_or_else(|last| last))
+    }
+
+    pub(crate) fn has_sessions(&self) -> bool {
+        !self.lock_sessions().is_empty()
+    }
+
+    pub(crate) fn all_sessions(&self) -> Vec<Arc<Session>> {
+        self.lock_sessions().values().cloned().collect()
+    }
+
+    /// Lets go of a session that is saved and that nobody uses, so that memory is
+    /// bounded by what is live. An unfinished one is kept until it was idle for so long.
+    pub(crate) fn release(&self, session: &Arc<Session>, idle: Duration) {
+        let mut sessions = self.lock_sessions();
+        // The map's and the caller's. Further ones can only be had from the map, which is
+        // locked, or from one of those that are in use.
+        if Arc::strong_count(session) > 2 {
+            return;
+        }
+        let state = session.lock();
+        let ledger = &state.ledger;
+        // One that is to be completed when it is idle has to be here then.
+        let idle =
+            self.limits.finish_when_idle.map_or(idle, |after| idle.max(after.saturating_mul(2)));
+        let is_idle = || state.open == 0 && self.now().since(ledger.view().last_updated) >= idle;
+        let is_over = ledger.is_finished() || is_idle();
+        if is_over && !state.is_queued() && !ledger.is_dirty() && !ledger.is_at_work() {
+            sessions.remove(&session.id);
+        }
+    }
+
+    /// Renews the sessions that are alive and have been silent for so long.
+    pub(crate) fn heartbeat(self: &Arc<Self>, session: &Arc<Session>, silent: Duration) {
+        Tracked::new(self, session).change(|kept, now| {
+            let alive = kept.open > 0 || kept.ledger.is_at_work();
+            let since = now.since(kept.ledger.view().last_updated);
+            alive && since >= silent && kept.ledger.heartbeat(now)
+        });
+    }
+
+    /// How often to look through all sessions: twice in the shortest time that is to be kept,
+    /// so that nothing is much later than it should be.
+    pub(crate) fn sweep_every(&self, heartbeat: Duration) -> Duration {
+        heartbeat.min(self.limits.finish_when_idle.unwrap_or(heartbeat)) / 2
+    }
+
+    /// Completes a session that was only seen by its calls, once it was idle for so long
+    /// as is set.
+    pub(crate) fn finish_idle(self: &Arc<Self>, session: &Arc<Session>) {
+        let Some(idle) = self.limits.finish_when_idle else { return };
+        Tracked::new(self, session).change(|kept, now| {
+            let since = now.since(kept.ledger.view().last_updated);
+            !kept.was_opened && since >= idle && kept.ledger.finish_idle(now)
+        });
+    }
+}

@@ -1,0 +1,79 @@
+//! [`StatusTracker`]: the newest state of every session, in memory.
+//!
+//! This is the only state that the request path and the recorder share. The request path
+//! locks one session for the time of a few assignments; how a session that changed gets to
+//! the recorder is the [hand-off](handoff)'s.
+
+mod call;
+mod clock;
+mod handoff;
+mod hub;
+mod order;
+mod session;
+mod sync;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::status::WorkflowStatus;
+
+pub(crate) use call::TrackedCall;
+pub(crate) use clock::Clock;
+pub(crate) use hub::{Hub, Limits, News};
+pub(crate) use order::Order;
+pub use order::Unsaved;
+pub(crate) use session::{MAX_ATTRIBUTES, Session, Tracked};
+
+/// Knows the newest state of every session, and has it saved.
+///
+/// A clone is the same tracker. Layers and workflows hold one; when the last is gone the
+/// recorder makes one more try to save what is not saved, and ends. A process that is
+/// about to end should rather call [`shutdown`](Self::shutdown), which waits and says
+/// what could not be saved.
+#[derive(Clone)]
+pub struct StatusTracker {
+    handle: Arc<Handle>,
+}
+
+/// Tells the recorder when the last tracker is gone.
+struct Handle {
+    hub: Arc<Hub>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.hub.handoff.order(Order::LastTry);
+    }
+}
+
+impl StatusTracker {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        Self { handle: Arc::new(Handle { hub }) }
+    }
+
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.handle.hub
+    }
+
+    /// How many calls, workflows and changes were not recorded, because too many sessions were live or unsaved,
+    /// or because the tracker was shut down. The first of them is logged.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.hub().lost.load(Ordering::Relaxed)
+    }
+
+    /// The newest state of a session that is live in this process, whether saved yet or
+    /// not; `None` if this process has nothing to do with it (any more).
+    #[must_use]
+    pub fn status(&self, session_id: &str) -> Option<WorkflowStatus> {
+        let session = self.hub().lock_sessions().get(session_id).cloned()?;
+        Some(session.lock().ledger.view().clone())
+    }
+}
+
+impl fmt::Debug for StatusTracker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusTracker").field("writer", &self.hub().writer).finish_non_exhaustive()
+    }
+}

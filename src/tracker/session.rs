@@ -1,0 +1,165 @@
+//! [`Session`]: one session in memory; and [`Tracked`], by which the request path changes it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::handoff::{Content, Entry, Mark};
+use super::{Hub, StatusTracker, TrackedCall};
+use crate::agent::Agent;
+use crate::session::SessionId;
+use crate::status::{
+    AgentReport, ErrorMessage, Ledger, Timestamp, TokenDelta, Value, WorkflowStatus,
+};
+
+/// How many attributes a workflow may have beside those of every item.
+pub(crate) const MAX_ATTRIBUTES: usize = 64;
+
+/// One session in memory.
+pub(crate) type Session = Entry<SessionId, Kept>;
+
+/// What is kept of a session.
+pub(crate) struct Kept {
+    pub(crate) ledger: Ledger,
+    /// How many workflows are open.
+    pub(super) open: usize,
+    /// A workflow was opened at any time.
+    pub(super) was_opened: bool,
+}
+
+impl Kept {
+    pub(super) fn new(ledger: Ledger) -> Self {
+        Self { ledger, open: 0, was_opened: false }
+    }
+}
+
+impl Content for Kept {
+    fn is_dirty(&self) -> bool {
+        self.ledger.is_dirty()
+    }
+}
+
+/// A session, and the hub that has its changes saved.
+#[derive(Clone)]
+pub(crate) struct Tracked {
+    hub: Arc<Hub>,
+    session: Arc<Session>,
+}
+
+impl Tracked {
+    pub(super) fn new(hub: &Arc<Hub>, session: &Arc<Session>) -> Self {
+        Self { hub: Arc::clone(hub), session: Arc::clone(session) }
+    }
+
+    pub(crate) fn id(&self) -> &SessionId {
+        &self.session.id
+    }
+
+    pub(crate) fn status(&self) -> WorkflowStatus {
+        self.session.lock().ledger.view().clone()
+    }
+
+    /// Changes the session, and has it saved if `change` says that there is something
+    /// to save.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Kept, Timestamp) -> bool) {
+        let now = self.hub.now();
+        let is_taken_on = self.hub.handoff.change(&self.session, |kept| {
+            if change(kept, now) { Mark::Dirty } else { Mark::Nothing }
+        });
+        if !is_taken_on {
+            self.hub.lose_after_the_end(&self.session.id);
+        }
+    }
+
+    /// A call in flight has used tokens. That alone is worth a write now and then only;
+    /// whatever else changes takes it along.
+    pub(super) fn progressed(&self, slot: usize, run: u64, tokens: TokenDelta) {
+        let now = self.hub.now();
+        self.hub.handoff.change(&self.session, |kept| {
+            if kept.ledger.run() != run {
+                return Mark::Nothing;
+            }
+            kept.ledger.progressed(slot, tokens, now);
+            Mark::Figures
+        });
+    }
+
+    /// A workflow is opened on this session; the run it belongs to, or how many attributes
+    /// it would have, where that is too many.
+    pub(crate) fn open(
+        &self,
+        correlation_id: Option<String>,
+        attributes: BTreeMap<String, Value>,
+        new_run: bool,
+    ) -> Result<u64, usize> {
+        let mut run = Err(0);
+        self.change(|kept, now| {
+            let all = match new_run {
+                true => attributes.len(),
+                false => kept.ledger.attributes_with(&attributes),
+            };
+            if all > MAX_ATTRIBUTES {
+                run = Err(all);
+                return false;
+            }
+            kept.open += 1;
+            kept.was_opened = true;
+            if new_run {
+                kept.ledger.begin_new_run(now);
+                self.hub.show_declared(&mut kept.ledger);
+            }
+            kept.ledger.describe(correlation_id, attributes, now);
+            run = Ok(kept.ledger.run());
+            true
+        });
+        run
+    }
+
+    /// More is known of a workflow of that run.
+    pub(crate) fn describe(
+        &self,
+        run: u64,
+        correlation_id: Option<String>,
+        attributes: BTreeMap<String, Value>,
+    ) {
+        self.change(|state, now| {
+            let is_current = run == state.ledger.run();
+            if is_current {
+                state.ledger.describe(correlation_id, attributes, now);
+            }
+            is_current
+        });
+    }
+
+    /// A workflow on this session is closed, finished or not.
+    pub(crate) fn close(&self) {
+        let mut kept = self.session.lock();
+        kept.open = kept.open.saturating_sub(1);
+    }
+
+    /// The workflow ends, if the run is the one that ends; `None` is whichever it is.
+    pub(crate) fn finish(&self, run: Option<u64>, result: Result<(), ErrorMessage>) {
+        self.change(|kept, now| {
+            run.is_none_or(|run| run == kept.ledger.run()) && kept.ledger.finish(result, now)
+        });
+    }
+
+    /// Sets the state of an agent whose calls pass through no layer.
+    pub(crate) fn report(&self, agent: &Agent, report: AgentReport) {
+        self.change(|kept, now| {
+            let slot = kept.ledger.slot(agent.shared_name(), agent.activities());
+            kept.ledger.report(slot, report, now);
+            true
+        });
+    }
+
+    /// A call of an agent starts.
+    pub(crate) fn start_call(self, agent: &Agent, tracker: &StatusTracker) -> TrackedCall {
+        let (mut slot, mut run) = (0, 0);
+        self.change(|kept, now| {
+            slot = kept.ledger.slot(agent.shared_name(), agent.activities());
+            run = kept.ledger.run();
+            kept.ledger.started(slot, now)
+        });
+        TrackedCall::new(tracker.clone(), self, slot, run)
+    }
+}

@@ -1,0 +1,128 @@
+//! An HTTP client without a socket, for what a socket cannot show exactly.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::{
+    RuntimeComponents, RuntimeComponentsBuilder,
+};
+use aws_smithy_types::config_bag::ConfigBag;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+type Answer = dyn Fn() -> Option<Result<HttpResponse, ConnectorError>> + Send + Sync;
+
+/// A client that answers so, or never where that is nothing.
+#[derive(Clone)]
+pub struct InMemory {
+    answer: Arc<Answer>,
+    /// How often it was asked whether a configuration is right.
+    pub validated: Arc<AtomicUsize>,
+    /// What the extensions of the requests were.
+    pub seen: Arc<Mutex<Vec<Option<Kept>>>>,
+}
+
+/// Something of the caller's among a request's extensions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept(pub &'static str);
+
+impl InMemory {
+    pub fn new(
+        answer: impl Fn() -> Option<Result<HttpResponse, ConnectorError>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { answer: Arc::new(answer), validated: Arc::default(), seen: Arc::default() }
+    }
+}
+
+impl HttpClient for InMemory {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+
+    fn validate_base_client_config(
+        &self,
+        _: &RuntimeComponentsBuilder,
+        _: &ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.validated.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn validate_final_config(&self, _: &RuntimeComponents, _: &ConfigBag) -> Result<(), BoxError> {
+        self.validated.fetch_add(1000, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        Some(ConnectorMetadata::new("in-memory", None))
+    }
+}
+
+impl HttpConnector for InMemory {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        self.seen.lock().unwrap().push(request.extension::<Kept>().cloned());
+        match (self.answer)() {
+            Some(answer) => HttpConnectorFuture::ready(answer),
+            None => HttpConnectorFuture::new(std::future::pending()),
+        }
+    }
+}
+
+impl fmt::Debug for InMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InMemory")
+    }
+}
+
+/// A body of these frames, which knows or does not know how long it is.
+pub struct Frames {
+    pub frames: std::collections::VecDeque<Result<Frame<Bytes>, &'static str>>,
+    pub knows_length: bool,
+}
+
+impl Frames {
+    fn left(&self) -> u64 {
+        let data = |frame: &Result<Frame<Bytes>, _>| {
+            frame
+                .as_ref()
+                .ok()
+                .and_then(|frame| frame.data_ref())
+                .map_or(0, |data| data.len() as u64)
+        };
+        self.frames.iter().map(data).sum()
+    }
+}
+
+impl Body for Frames {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(self.frames.pop_front().map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.knows_length && self.frames.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.knows_length { SizeHint::with_exact(self.left()) } else { SizeHint::new() }
+    }
+}

@@ -1,0 +1,269 @@
+//! What is counted and timed: names, units, labels and values.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use ::metrics::{
+    Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    set_default_local_recorder, with_local_recorder,
+};
+use http::Request;
+use http_body_util::BodyExt as _;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use tower::{ServiceBuilder, ServiceExt as _};
+use tower_agent_status::metrics::{self, LOST, SESSIONS_DIRTY, WRITE_DURATION, WRITES};
+use tower_agent_status::status::{Change, Expected};
+use tower_agent_status::store::{MemoryStore, StatusStore, StoreError, StoreErrorKind, Written};
+use tower_agent_status::{StatusLayer, StatusTracker};
+
+use crate::support::timed::{FAILS, JSON, RESET, SSE, Timed};
+use crate::support::{AGENT, SESSION, builder, of_session};
+
+/// What was told since the last look, by name and labels: a count, a gauge's last value,
+/// or all values of a histogram, times in whole seconds.
+fn taken(snapshotter: &Snapshotter) -> BTreeMap<String, Vec<f64>> {
+    let mut taken = BTreeMap::new();
+    for (key, unit, _, value) in snapshotter.snapshot().into_vec() {
+        let mut values = match value {
+            DebugValue::Counter(count) => vec![count as f64],
+            DebugValue::Gauge(value) => vec![value.0],
+            DebugValue::Histogram(values) => values.iter().map(|value| value.0).collect(),
+        };
+        if unit == Some(Unit::Seconds) {
+            // A sleep may last a millisecond longer than it should.
+            values.iter_mut().for_each(|value| *value = value.floor());
+        }
+        if values.iter().any(|value| *value != 0.0) {
+            taken.insert(named(key.key()), values);
+        }
+    }
+    taken
+}
+
+/// A key as `name{label=value}`, without the labels that are always the same.
+fn named(key: &Key) -> String {
+    let same = [("gen_ai.operation.name", "invoke_agent"), ("gen_ai.agent.name", AGENT)];
+    let labels = key.labels().map(|label| (label.key(), label.value()));
+    let mut labels: Vec<_> = labels.filter(|label| !same.contains(label)).collect();
+    labels.sort_unstable();
+    let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!("{}{{{}}}", key.name(), labels.join(","))
+}
+
+fn of_calls(taken: BTreeMap<String, Vec<f64>>) -> Vec<(String, Vec<f64>)> {
+    let is_of_call = |name: &str| name.starts_with("gen_ai.") || name.starts_with(metrics::CALLS);
+    taken.into_iter().filter(|(name, _)| is_of_call(name)).collect()
+}
+
+fn expected(metrics: &[(&str, &[f64])]) -> Vec<(String, Vec<f64>)> {
+    metrics.iter().map(|(name, values)| ((*name).to_owned(), values.to_vec())).collect()
+}
+
+async fn call(tracker: &StatusTracker, agent: Timed, request: Request<()>) {
+    let layer = StatusLayer::new(tracker, AGENT);
+    let service = ServiceBuilder::new().layer(layer).service(agent);
+    if let Ok(response) = service.oneshot(request).await {
+        response.into_body().collect().await.unwrap();
+    }
+}
+
+fn request() -> Request<()> {
+    of_session(SESSION, Request::new(()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_counted_and_timed_with_their_tokens() {
+    let recorder = DebuggingRecorder::new();
+    let _listening = set_default_local_recorder(&recorder);
+    let seen = recorder.snapshotter();
+    let tracker = builder(MemoryStore::new()).start().unwrap();
+
+    call(&tracker, JSON, request()).await;
+    let told: &[(&str, &[f64])] = &[
+        ("agent_status.calls{outcome=success}", &[1.0]),
+        ("gen_ai.client.operation.duration{}", &[4.0]),
+        ("gen_ai.client.token.usage{gen_ai.token.type=input}", &[12.0]),
+        ("gen_ai.client.token.usage{gen_ai.token.type=output}", &[2.0]),
+    ];
+    assert_eq!(of_calls(taken(&seen)), expected(told));
+
+    call(&tracker, SSE, request()).await;
+    call(&tracker, SSE, request()).await;
+    let told: &[(&str, &[f64])] = &[
+        ("agent_status.calls{outcome=success}", &[2.0]),
+        ("gen_ai.client.operation.duration{}", &[5.0, 5.0]),
+        ("gen_ai.client.operation.time_to_first_chunk{}", &[3.0, 3.0]),
+        ("gen_ai.client.token.usage{gen_ai.token.type=input}", &[9.0, 9.0]),
+        ("gen_ai.client.token.usage{gen_ai.token.type=output}", &[3.0, 3.0]),
+    ];
+    assert_eq!(of_calls(taken(&seen)), expected(told));
+
+    call(&tracker, FAILS, request()).await;
+    call(&tracker, RESET, request()).await;
+    let told: &[(&str, &[f64])] = &[
+        ("agent_status.calls{error.type=http_500,outcome=error}", &[1.0]),
+        ("agent_status.calls{error.type=transport,outcome=error}", &[1.0]),
+        ("gen_ai.client.operation.duration{error.type=http_500}", &[3.0]),
+        ("gen_ai.client.operation.duration{error.type=transport}", &[2.0]),
+    ];
+    assert_eq!(of_calls(taken(&seen)), expected(told));
+
+    call(&tracker, JSON, Request::new(())).await;
+    assert_eq!(of_calls(taken(&seen)), [], "a call without a session is not tracked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorder_that_is_installed_after_the_tracker_sees_all_from_then_on() {
+    let tracker = builder(MemoryStore::new()).start().unwrap();
+    call(&tracker, JSON, request()).await;
+    let recorder = DebuggingRecorder::new();
+    let _listening = set_default_local_recorder(&recorder);
+    call(&tracker, JSON, request()).await;
+    tracker.flush().await.unwrap();
+    let told = taken(&recorder.snapshotter());
+    assert_eq!(told["agent_status.calls{outcome=success}"], [1.0]);
+    assert!(told.contains_key("agent_status.writes{result=applied}"), "{told:?}");
+}
+
+/// A store that does as it is told, a second a write, and then as the inner one.
+struct Told {
+    results: Mutex<VecDeque<Option<StoreErrorKind>>>,
+    inner: MemoryStore,
+}
+
+impl StatusStore for Told {
+    async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let told = self.results.lock().unwrap().pop_front();
+        match told {
+            Some(Some(kind)) => Err(StoreError::new(kind, "told to fail")),
+            Some(None) => Ok(Written::Conflict(None)),
+            None => self.inner.write(change, expected).await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_are_counted_and_timed() {
+    use StoreErrorKind::{Permanent, Throttled, Unavailable};
+
+    let recorder = DebuggingRecorder::new();
+    let _listening = set_default_local_recorder(&recorder);
+    let seen = recorder.snapshotter();
+    let results = [None, Some(Throttled), Some(Unavailable), Some(Permanent)];
+    let store = Told { results: Mutex::new(results.into()), inner: MemoryStore::new() };
+    let tracker = builder(store).start().unwrap();
+    let workflow = tracker.workflow(SESSION).start().unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(taken(&seen)[&format!("{SESSIONS_DIRTY}{{}}")], [1.0]);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let told: &[(&str, &[f64])] = &[
+        ("agent_status.write.duration{result=applied}", &[1.0]),
+        ("agent_status.write.duration{result=conflict}", &[1.0]),
+        ("agent_status.write.duration{result=permanent}", &[1.0]),
+        ("agent_status.write.duration{result=throttled}", &[1.0]),
+        ("agent_status.write.duration{result=unavailable}", &[1.0]),
+        ("agent_status.write.retries{}", &[4.0]),
+        ("agent_status.writes{result=applied}", &[1.0]),
+        ("agent_status.writes{result=conflict}", &[1.0]),
+        ("agent_status.writes{result=permanent}", &[1.0]),
+        ("agent_status.writes{result=throttled}", &[1.0]),
+        ("agent_status.writes{result=unavailable}", &[1.0]),
+    ];
+    // The gauge is at zero again, and so not among them.
+    assert_eq!(taken(&seen).into_iter().collect::<Vec<_>>(), expected(told));
+    workflow.complete();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lost_is_counted_by_reason() {
+    let recorder = DebuggingRecorder::new();
+    let _listening = set_default_local_recorder(&recorder);
+    let seen = recorder.snapshotter();
+    let results = [Some(StoreErrorKind::Permanent)];
+    let store = Told { results: Mutex::new(results.into()), inner: MemoryStore::new() };
+    let tracker = builder(store).max_sessions(1).start().unwrap();
+    let _workflow = tracker.workflow(SESSION).start().unwrap();
+    call(&tracker, JSON, of_session("another", Request::new(()))).await;
+    call(&tracker, JSON, of_session("third", Request::new(()))).await;
+    assert_eq!(taken(&seen)[&format!("{LOST}{{reason=full}}")], [2.0]);
+    tracker.shutdown(Duration::ZERO).await.unwrap_err();
+    assert_eq!(taken(&seen)[&format!("{LOST}{{reason=unsaved}}")], [1.0]);
+    call(&tracker, JSON, request()).await;
+    let told = taken(&seen);
+    assert_eq!(told[&format!("{LOST}{{reason=closed}}")], [1.0]);
+    assert!(!told.keys().any(|name| name.starts_with(WRITES) || name.starts_with(WRITE_DURATION)));
+}
+
+/// Hears descriptions: name, kind, unit and text.
+#[derive(Default)]
+struct Described(Mutex<Vec<Description>>);
+
+type Description = (String, &'static str, Option<Unit>, String);
+
+impl Described {
+    fn hear(&self, name: KeyName, kind: &'static str, unit: Option<Unit>, text: SharedString) {
+        let described = (name.as_str().to_owned(), kind, unit, text.into_owned());
+        self.0.lock().unwrap().push(described);
+    }
+}
+
+impl Recorder for Described {
+    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, text: SharedString) {
+        self.hear(name, "counter", unit, text);
+    }
+
+    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, text: SharedString) {
+        self.hear(name, "gauge", unit, text);
+    }
+
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, text: SharedString) {
+        self.hear(name, "histogram", unit, text);
+    }
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[tokio::test]
+async fn a_tracker_describes_the_metrics_as_the_table_of_the_docs_does() {
+    let cells = |row: &'static str| -> Vec<&str> {
+        row.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect()
+    };
+    let rows = include_str!("../../src/metrics.rs").lines().filter_map(|line| {
+        line.strip_prefix("//! ").filter(|line| line.starts_with("| `")).map(cells)
+    });
+    let mut documented: Vec<_> = rows
+        .map(|row| {
+            let unit = if row[2] == "seconds" { Unit::Seconds } else { Unit::Count };
+            (row[0].to_owned(), row[1].to_owned(), Some(unit))
+        })
+        .collect();
+    documented.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+
+    let recorder = Described::default();
+    with_local_recorder(&recorder, || builder(MemoryStore::new()).start().unwrap());
+    let described = recorder.0.into_inner().unwrap().into_iter();
+    let mut described: Vec<_> = described
+        .map(|(name, kind, unit, text)| {
+            assert!(!text.is_empty(), "{name}");
+            (name, kind.to_owned(), unit)
+        })
+        .collect();
+    described.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(described, documented);
+
+    let recorder = Described::default();
+    with_local_recorder(&recorder, metrics::describe);
+    assert_eq!(recorder.0.into_inner().unwrap().len(), documented.len());
+}

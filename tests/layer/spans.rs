@@ -1,0 +1,352 @@
+//! The span of a call: its fields, what is inside of it, and when it is closed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient as _, HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use http::Request;
+use http_body_util::BodyExt as _;
+use tower::{Service as _, ServiceBuilder, ServiceExt as _};
+use tower_agent_status::store::MemoryStore;
+use tower_agent_status::{Status, StatusLayer, StatusMiddleware, StatusTracker, aws};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::support::agent::{MockAgent, whole};
+use crate::support::timed::{FAILS, JSON, RESET, SSE, Timed};
+use crate::support::{AGENT, SESSION, builder, id, of_session};
+
+/// A span as it was seen.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    name: &'static str,
+    level: String,
+    target: String,
+    parent: Option<&'static str>,
+    fields: BTreeMap<&'static str, String>,
+    is_closed: bool,
+}
+
+/// Sees all spans of this thread.
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<Vec<(Id, Seen)>>>);
+
+impl Spans {
+    fn listen() -> (Self, DefaultGuard) {
+        let spans = Self::default();
+        let subscriber = tracing_subscriber::registry().with(spans.clone());
+        (spans, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn named(&self, name: &str) -> Vec<Seen> {
+        let spans = self.0.lock().unwrap();
+        spans.iter().filter(|(_, seen)| seen.name == name).map(|(_, seen)| seen.clone()).collect()
+    }
+
+    /// The one span of a call.
+    fn call(&self) -> Seen {
+        let mut calls = self.named("invoke_agent");
+        assert_eq!(calls.len(), 1, "{calls:?}");
+        calls.remove(0)
+    }
+
+    fn change(&self, id: &Id, change: impl FnOnce(&mut Seen)) {
+        let mut spans = self.0.lock().unwrap();
+        // Ids are used again once a span is closed.
+        change(&mut spans.iter_mut().rev().find(|(known, _)| known == id).unwrap().1);
+    }
+}
+
+impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let metadata = attributes.metadata();
+        let mut seen = Seen {
+            name: metadata.name(),
+            level: metadata.level().to_string(),
+            target: metadata.target().to_owned(),
+            parent: context.span(id).unwrap().parent().map(|parent| parent.name()),
+            ..Seen::default()
+        };
+        attributes.record(&mut seen);
+        self.0.lock().unwrap().push((id.clone(), seen));
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, _: Context<'_, S>) {
+        self.change(id, |seen| values.record(seen));
+    }
+
+    fn on_close(&self, id: Id, _: Context<'_, S>) {
+        self.change(&id, |seen| seen.is_closed = true);
+    }
+}
+
+impl Visit for Seen {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.fields.insert(field.name(), format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.fields.insert(field.name(), value.to_owned());
+    }
+}
+
+fn fields(fields: &[(&'static str, &str)]) -> BTreeMap<&'static str, String> {
+    let start = [
+        ("otel.kind", "client"),
+        ("gen_ai.operation.name", "invoke_agent"),
+        ("gen_ai.agent.name", AGENT),
+        ("gen_ai.conversation.id", SESSION),
+        ("http.request.method", "POST"),
+        ("server.address", "agents.example"),
+    ];
+    start.iter().chain(fields).map(|(name, value)| (*name, (*value).to_owned())).collect()
+}
+
+fn stack(agent: Timed) -> (StatusTracker, Status<Timed>) {
+    let tracker = builder(MemoryStore::new()).start().unwrap();
+    let service = ServiceBuilder::new().layer(StatusLayer::new(&tracker, AGENT)).service(agent);
+    (tracker, service)
+}
+
+fn request() -> Request<()> {
+    let uri = "https://agents.example/invocations?key=secret";
+    of_session(SESSION, Request::post(uri).body(()).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_span_lasts_to_the_end_of_the_body_and_has_the_clients_spans_inside() {
+    let (spans, _listening) = Spans::listen();
+    let (_tracker, service) = stack(JSON);
+    let caller = tracing::info_span!("caller");
+    let future = caller.in_scope(|| {
+        let mut service = service;
+        service.call(request())
+    });
+    assert_eq!(spans.call().fields, fields(&[]));
+    let mut body = future.await.unwrap().into_body();
+    assert_eq!(spans.call().fields, fields(&[("http.response.status_code", "200")]));
+    body.frame().await.unwrap().unwrap();
+    body.frame().await.unwrap().unwrap();
+    assert!(!spans.call().is_closed, "the end of the body is not known yet");
+    assert!(body.frame().await.is_none());
+    let call = spans.call();
+    assert!(call.is_closed, "the body has ended, though it is still held");
+    let told = [
+        ("http.response.status_code", "200"),
+        ("gen_ai.usage.input_tokens", "12"),
+        ("gen_ai.usage.output_tokens", "2"),
+        ("gen_ai.usage.cache_read.input_tokens", "3"),
+        ("gen_ai.usage.cache_creation.input_tokens", "4"),
+    ];
+    assert_eq!(call.fields, fields(&told));
+    assert_eq!(call.parent, Some("caller"));
+    assert_eq!((&*call.level, &*call.target), ("INFO", "tower_agent_status"));
+    for (name, times) in [("in_call", 1), ("in_future", 1), ("in_body", 2)] {
+        let inner = spans.named(name);
+        assert_eq!(inner.len(), times, "{name}");
+        assert!(inner.iter().all(|seen| seen.parent == Some("invoke_agent")), "{inner:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_stream_the_time_to_its_first_chunk_is_told_and_its_marker_ends_the_span() {
+    let (spans, _listening) = Spans::listen();
+    let (_tracker, service) = stack(SSE);
+    let mut body = service.oneshot(request()).await.unwrap().into_body();
+    for _ in SSE.pieces {
+        assert!(!spans.call().is_closed);
+        body.frame().await.unwrap().unwrap();
+    }
+    let mut call = spans.call();
+    assert!(call.is_closed, "the stream's own end marker has passed");
+    let after: f64 =
+        call.fields.remove("gen_ai.response.time_to_first_chunk").unwrap().parse().unwrap();
+    assert!((3.0..3.01).contains(&after), "{after}");
+    let told = [
+        ("http.response.status_code", "200"),
+        ("gen_ai.usage.input_tokens", "9"),
+        ("gen_ai.usage.output_tokens", "3"),
+        ("gen_ai.usage.reasoning.output_tokens", "1"),
+    ];
+    assert_eq!(call.fields, fields(&told));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_told() {
+    let cases: [(Timed, &[(&'static str, &str)]); 2] = [
+        (
+            FAILS,
+            &[
+                ("http.response.status_code", "500"),
+                ("error.type", "http_500"),
+                ("otel.status_code", "ERROR"),
+                ("otel.status_description", "out of patience"),
+            ],
+        ),
+        (
+            RESET,
+            &[
+                ("error.type", "transport"),
+                ("otel.status_code", "ERROR"),
+                ("otel.status_description", "connection reset"),
+            ],
+        ),
+    ];
+    for (agent, told) in cases {
+        let (spans, _listening) = Spans::listen();
+        let (_tracker, service) = stack(agent);
+        if let Ok(response) = service.oneshot(request()).await {
+            response.into_body().collect().await.unwrap();
+        }
+        let call = spans.call();
+        assert!(call.is_closed);
+        assert_eq!(call.fields, fields(told));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_given_up_is_told_as_cancelled() {
+    for waits in [Duration::from_secs(1), Duration::from_millis(3_500)] {
+        let (spans, _listening) = Spans::listen();
+        let (_tracker, service) = stack(JSON);
+        let call = async { service.oneshot(request()).await.unwrap().collect().await };
+        assert!(tokio::time::timeout(waits, call).await.is_err());
+        let call = spans.call();
+        assert!(call.is_closed);
+        assert_eq!(call.fields["error.type"], "cancelled");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_lost_in_a_panic_is_told() {
+    struct Unshown;
+
+    impl fmt::Display for Unshown {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("an error that cannot be shown");
+        }
+    }
+
+    let (spans, _listening) = Spans::listen();
+    let tracker = builder(MemoryStore::new()).start().unwrap();
+    let layer = StatusLayer::new(&tracker, AGENT);
+    let fails = |_| async { Err::<http::Response<String>, _>(Unshown) };
+    let service = ServiceBuilder::new().layer(layer).service_fn(fails);
+    let call = tokio::spawn(async { service.oneshot(request()).await.is_ok() });
+    assert!(call.await.unwrap_err().is_panic());
+    let call = spans.call();
+    assert!(call.is_closed);
+    assert_eq!(call.fields["error.type"], "panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_tracked_has_no_span_and_nested_layers_have_one() {
+    let (spans, _listening) = Spans::listen();
+    let (tracker, service) = stack(JSON);
+    let bare = Request::post("https://agents.example/").body(()).unwrap();
+    service.clone().oneshot(bare).await.unwrap().collect().await.unwrap();
+    assert_eq!(spans.named("invoke_agent").len(), 0);
+
+    let nested = ServiceBuilder::new().layer(StatusLayer::new(&tracker, AGENT)).service(service);
+    nested.oneshot(request()).await.unwrap().collect().await.unwrap();
+    spans.call();
+}
+
+#[tokio::test]
+async fn a_reqwest_client_has_the_same_span() {
+    struct Inner;
+
+    #[async_trait::async_trait]
+    impl reqwest_middleware::Middleware for Inner {
+        async fn handle(
+            &self,
+            request: reqwest::Request,
+            extensions: &mut http::Extensions,
+            next: reqwest_middleware::Next<'_>,
+        ) -> reqwest_middleware::Result<reqwest::Response> {
+            tracing::info_span!("in_middleware").in_scope(|| {});
+            let response = next.run(request, extensions).await;
+            tracing::info_span!("in_middleware").in_scope(|| {});
+            response
+        }
+    }
+
+    let agent = MockAgent::start(|_| async { http::Response::new(whole("{}")) }).await;
+    let (spans, _listening) = Spans::listen();
+    let tracker = builder(MemoryStore::new()).start().unwrap();
+    let client = || reqwest_middleware::ClientBuilder::new(reqwest::Client::new());
+    let check = async |response: reqwest::Response| {
+        assert!(!spans.call().is_closed);
+        response.bytes().await.unwrap();
+        let call = spans.call();
+        assert!(call.is_closed);
+        assert_eq!(call.fields["http.response.status_code"], "200");
+        assert_eq!(call.fields["server.address"], "127.0.0.1");
+        let inner = spans.named("in_middleware");
+        assert_eq!(inner.len(), 2);
+        assert!(inner.iter().all(|seen| seen.parent == Some("invoke_agent")), "{inner:?}");
+        spans.0.lock().unwrap().clear();
+    };
+    let as_middleware = client().with(StatusMiddleware::new(&tracker, AGENT)).with(Inner).build();
+    let request = as_middleware.get(agent.url("/")).with_extension(id(SESSION));
+    check(request.send().await.unwrap()).await;
+
+    let layer = StatusLayer::new(&tracker, AGENT);
+    let as_service = ServiceBuilder::new().layer(layer).service(client().with(Inner).build());
+    let request = reqwest::Request::new(http::Method::GET, agent.url("/").parse().unwrap());
+    check(id(SESSION).in_scope(as_service.oneshot(request)).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn an_aws_sdk_client_has_the_same_span() {
+    #[derive(Debug)]
+    struct Inner(SharedHttpConnector);
+
+    impl HttpConnector for Inner {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            tracing::info_span!("in_connector").in_scope(|| {});
+            let response = self.0.call(request);
+            HttpConnectorFuture::new(async move {
+                let response = response.await;
+                tracing::info_span!("in_connector").in_scope(|| {});
+                response
+            })
+        }
+    }
+
+    let agent = MockAgent::start(|_| async { http::Response::new(whole("{}")) }).await;
+    let (spans, _listening) = Spans::listen();
+    let tracker = builder(MemoryStore::new()).start().unwrap();
+    let inner = http_client_fn(|settings, components| {
+        let inner = aws::default_http_client().http_connector(settings, components);
+        SharedHttpConnector::new(Inner(inner))
+    });
+    let layer = StatusLayer::new(&tracker, AGENT);
+    let http_client = ServiceBuilder::new().layer(layer).service(inner);
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("x", "x", None, None, "tests"))
+        .endpoint_url(agent.url(""))
+        .http_client(http_client);
+    let client = Client::from_conf(config.build());
+    id(SESSION).in_scope(client.list_tables().send()).await.unwrap();
+    let call = spans.call();
+    assert!(call.is_closed);
+    assert_eq!(call.fields["http.response.status_code"], "200");
+    assert_eq!(call.fields["server.address"], "127.0.0.1");
+    let inner = spans.named("in_connector");
+    assert_eq!(inner.len(), 2);
+    assert!(inner.iter().all(|seen| seen.parent == Some("invoke_agent")), "{inner:?}");
+}

@@ -1,0 +1,173 @@
+//! How the newest sessions are found: by the index where there is one, else by a scan.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use tower_agent_status::status::{Expected, Item, Value, schema};
+use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, StoreErrorKind};
+
+use crate::contract::{begun, change};
+use crate::script::{Script, Step};
+use crate::warnings::Warnings;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// A store with an index, on a table with a key of its own, and its script.
+async fn indexed() -> (DynamoDbStore, Script) {
+    let script = Script::default();
+    let store = DynamoDbStore::new(script.client(1), "status").partition_key("processing_id");
+    store.create_table().await.unwrap();
+    script.log();
+    (store, script)
+}
+
+async fn write(store: &DynamoDbStore, id: &str, ago: Duration) {
+    store.write(&begun(id, ago), Expected::Absent).await.unwrap();
+}
+
+async fn recent(store: &DynamoDbStore, limit: usize) -> Vec<String> {
+    store.recent(limit).await.unwrap().items.into_iter().map(|(id, _)| id).collect()
+}
+
+fn count(log: &[String], operation: &str) -> usize {
+    log.iter().filter(|logged| *logged == operation).count()
+}
+
+#[tokio::test]
+async fn a_full_list_is_queries_and_one_batch() {
+    let (store, script) = indexed().await;
+    for n in 0..10_u32 {
+        write(&store, &format!("s{n}"), 26 * HOUR * n).await;
+    }
+    script.log();
+    assert_eq!(recent(&store, 4).await, ["s0", "s1", "s2", "s3"]);
+    let log = script.log();
+    assert_eq!((count(&log, "BatchGetItem"), count(&log, "Scan")), (1, 0), "{log:?}");
+    // A day, two and four at a time; perhaps a day more for writers with a fast clock.
+    assert!(count(&log, "Query") <= 7, "{log:?}");
+}
+
+#[tokio::test]
+async fn what_the_index_does_not_name_is_found_by_a_scan() {
+    let (store, script) = indexed().await;
+    write(&store, "ours", HOUR).await;
+    // As another writer leaves it.
+    let put = store.client().put_item().table_name("status");
+    put.item("processing_id", AttributeValue::S("theirs".into()))
+        .item("createdAt", AttributeValue::S("2025-12-24T10:00:00.123456+00:00Z".into()))
+        .send()
+        .await
+        .unwrap();
+    script.log();
+    assert_eq!(recent(&store, 1).await, ["ours"]);
+    assert_eq!(script.count("Scan"), 0);
+    assert_eq!(recent(&store, 2).await, ["ours", "theirs"]);
+    let log = script.log();
+    assert_eq!(count(&log, "Scan"), 1);
+    // As far back as items live, once each and no further.
+    assert!((91..=94).contains(&count(&log, "Query")), "{}", count(&log, "Query"));
+}
+
+#[tokio::test]
+async fn an_item_of_another_writer_comes_into_the_index_with_our_first_write() {
+    let (store, script) = indexed().await;
+    let put = store.client().put_item().table_name("status");
+    put.item("processing_id", AttributeValue::S("s".into())).send().await.unwrap();
+    let adopted = begun("s", HOUR);
+    store.write(&adopted, Expected::Unrevised).await.unwrap();
+    script.log();
+    assert_eq!(recent(&store, 1).await, ["s"]);
+    assert_eq!(script.count("Scan"), 0);
+}
+
+#[tokio::test]
+async fn a_day_is_read_page_by_page() {
+    let (store, script) = indexed().await;
+    write(&store, "a", HOUR / 60).await;
+    write(&store, "b", HOUR / 30).await;
+    let day = store.get("b").await.unwrap().unwrap();
+    let day = day.get(schema::CREATED_DAY).and_then(Value::as_text).unwrap().to_owned();
+    // A page that names nothing and says that there is more.
+    let more = r#"{"Items":[],"LastEvaluatedKey":{"processing_id":{"S":"zzz"},"createdDay":{"S":"DAY"},"createdAt":{"S":"DAYT99"}}}"#;
+    let more: &'static str = more.replace("DAY", &day).leak();
+    script.next("Query", [Step::Answer(200, more), Step::Answer(200, more)]);
+    assert_eq!(recent(&store, 2).await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn an_index_that_is_behind_names_what_is_gone() {
+    let (store, script) = indexed().await;
+    for id in ["a", "b"] {
+        write(&store, id, HOUR).await;
+    }
+    script.next("BatchGetItem", [Step::Answer(200, r#"{"Responses":{"status":[]}}"#)]);
+    assert_eq!(store.recent(2).await.unwrap().items, []);
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_query_scans() {
+    let warnings = Warnings::watch();
+    let (store, script) = indexed().await;
+    write(&store, "s", HOUR).await;
+    script.always("Query", Step::refuse("AccessDeniedException"));
+    for _ in 0..2 {
+        assert_eq!(recent(&store, 1).await, ["s"]);
+    }
+    let warnings = warnings.take();
+    assert!(matches!(&*warnings, [one] if one.contains("dynamodb:Query")), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn a_query_that_fails_is_said_to_be_one() {
+    let (store, script) = indexed().await;
+    script.always("Query", Step::refuse("ThrottlingException"));
+    let error = store.recent(1).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Throttled);
+    assert!(error.to_string().contains("cannot query DynamoDB table `status`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_ask_the_table_scans() {
+    let script = Script::default();
+    let store = DynamoDbStore::new(script.client(1), "status");
+    store.create_table().await.unwrap();
+    script.always("DescribeTable", Step::refuse("AccessDeniedException"));
+    let store = DynamoDbStore::new(store.client().clone(), "status");
+    write(&store, "s", HOUR).await;
+    script.log();
+    assert_eq!(recent(&store, 1).await, ["s"]);
+    assert_eq!(script.log(), ["Scan"]);
+}
+
+#[tokio::test]
+async fn a_scan_of_a_large_table_ends_and_says_so() {
+    let (store, script) = indexed().await;
+    let page = r#"{"Items":[{"processing_id":{"S":"s"},"createdAt":{"S":"2025-12-24T10:00:00.000Z"}}],"LastEvaluatedKey":{"processing_id":{"S":"s"}}}"#;
+    script.always("Scan", Step::Answer(200, page));
+    let recent = store.recent(10).await.unwrap();
+    assert!(recent.truncated);
+    assert_eq!(recent.items.len(), 1);
+    assert_eq!(script.count("Scan"), 64);
+    script.log();
+    assert!(store.with_prefix("s").await.unwrap().truncated);
+    assert_eq!(script.count("Scan"), 64);
+}
+
+#[tokio::test]
+async fn sessions_are_found_by_how_their_ids_begin() {
+    let (store, _) = indexed().await;
+    for (id, hours) in [("test-b", 1), ("test-a", 2), ("tes", 3), ("other-test-", 4)] {
+        write(&store, id, hours * HOUR).await;
+    }
+    let bare = change("test-undated", 1, Item::new());
+    store.write(&bare, Expected::Absent).await.unwrap();
+    let found = store.with_prefix("test-").await.unwrap();
+    let ids: Vec<_> = found.items.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["test-b", "test-a", "test-undated"]);
+    assert!(!found.truncated);
+    let (_, item) = &found.items[0];
+    let names: Vec<_> = item.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["createdAt", "lastUpdated", "overallStatus", "sessionId"]);
+    assert_eq!(store.with_prefix("").await.unwrap().items.len(), 5);
+    assert_eq!(store.with_prefix("%").await.unwrap().items, []);
+}
