@@ -14,6 +14,8 @@ mod end_of_call;
 mod metrics;
 mod poll_ready;
 mod reqwest;
+#[path = "../corpus/rows.rs"]
+mod rows;
 mod session;
 mod spans;
 mod support;
