@@ -418,6 +418,36 @@ fn a_large_event_is_read_to_its_end() {
     }
 }
 
+#[test]
+fn escapes_in_keys_and_strings_of_any_length_are_seen() {
+    let usage = r#""usage":{"total_tokens":7}"#;
+    for len in 0..150 {
+        let long = "k".repeat(len);
+        for body in [
+            format!(r#"{{"{long}\"x":1,{usage}}}"#),
+            format!(r#"{{"{long}\\":1,{usage}}}"#),
+            format!(r#"{{"a":"{long}\",\"usage\":{{\"total_tokens\":1}}",{usage}}}"#),
+            format!(r#"{{"a":"{long}\\",{usage}}}"#),
+            format!(r#"{{"a":{{"b":"{long}\"}}"}},{usage}}}"#),
+            format!(r#"{{"type":"{long}\"","\u0075sage":{{"total\u005ftokens":7}}}}"#),
+        ] {
+            let answer = answer("escapes", JSON, &body).usage(7, 0, 7);
+            for size in [1, 7, 64, usize::MAX] {
+                let (reading, _) = read(&answer, answer.body.chunks(size), End::Complete);
+                assert_eq!(reading.usage, expected(answer.usage), "{body} in pieces of {size}");
+                assert!(reading.complete, "{body} in pieces of {size}");
+            }
+        }
+        // This is not JSON, and no usage is in it.
+        let body = format!(r#"{{"a":"{long}\,"usage":{{"total_tokens":1}}}}"#);
+        let answer = answer("escapes", JSON, &body);
+        for size in [1, usize::MAX] {
+            let (reading, _) = read(&answer, answer.body.chunks(size), End::Complete);
+            assert_eq!(reading.usage, None, "{body} in pieces of {size}");
+        }
+    }
+}
+
 /// Work that grew with the square of these lengths would not come to an end.
 #[test]
 fn hostile_bodies_are_read_in_linear_time_and_kept_in_small_part() {

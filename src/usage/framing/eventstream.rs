@@ -4,9 +4,7 @@ use super::base64::Base64;
 use crate::usage::PathHint;
 use crate::usage::crc::Crc;
 use crate::usage::findings::Findings;
-use crate::usage::formats::{
-    Action, FRAMES, Field, Format, Kin, Meaning, Op, PathSays, TextKind,
-};
+use crate::usage::formats::{Action, FRAMES, Field, Format, Kin, Meaning, Op, PathSays, TextKind};
 use crate::usage::trie;
 use crate::usage::walker::{Sink, Walker};
 
