@@ -438,12 +438,17 @@ fn escapes_in_keys_and_strings_of_any_length_are_seen() {
                 assert!(reading.complete, "{body} in pieces of {size}");
             }
         }
-        // This is not JSON, and no usage is in it.
-        let body = format!(r#"{{"a":"{long}\,"usage":{{"total_tokens":1}}}}"#);
-        let answer = answer("escapes", JSON, &body);
-        for size in [1, usize::MAX] {
-            let (reading, _) = read(&answer, answer.body.chunks(size), End::Complete);
-            assert_eq!(reading.usage, None, "{body} in pieces of {size}");
+        // This is not JSON, and is read alike.
+        for (body, total) in [
+            (format!(r#"{{"a":"{long}\,"usage":{{"total_tokens":1}}}}"#), None),
+            (format!(r#"{{"a":1\,"{long}":1,"usage":{{"total_tokens":1}}}}"#), Some(1)),
+        ] {
+            let answer = answer("escapes", JSON, &body);
+            for size in [1, 7, usize::MAX] {
+                let (reading, _) = read(&answer, answer.body.chunks(size), End::Complete);
+                let found = reading.usage.and_then(|usage| usage.total_tokens);
+                assert_eq!(found, total, "{body} in pieces of {size}");
+            }
         }
     }
 }

@@ -181,11 +181,6 @@ pub(super) struct StringEnd {
 }
 
 impl StringEnd {
-    /// In a string, where the next byte is escaped or not.
-    pub(super) fn at(escape: bool) -> Self {
-        Self { escape }
-    }
-
     /// The same as [`find`](Self::find), for a string that has just begun: most are short, and
     /// have no escape.
     #[inline]

@@ -56,7 +56,11 @@ impl Walker {
                 keys = self.parent().keys();
                 continue;
             }
-            quotes.pass();
+            if quotes.next() != Some(at) {
+                // What is no JSON came before, such as a backslash outside a string.
+                quotes = Quotes::new(padded, at);
+                quotes.next();
+            }
             let window = padded.get(at..).and_then(<[u8]>::first_chunk::<WINDOW>);
             let (Some(window), Some(close)) = (window, quotes.next()) else { return at };
             let len = close - at - 1;
@@ -177,14 +181,6 @@ impl<'a> Quotes<'a> {
         Some(at)
     }
 
-    /// Passes the next one.
-    #[inline(always)]
-    fn pass(&mut self) {
-        if self.fill().is_some() {
-            self.mask &= self.mask - 1;
-        }
-    }
-
     #[inline(always)]
     fn fill(&mut self) -> Option<()> {
         while self.mask == 0 {
@@ -199,7 +195,7 @@ impl<'a> Quotes<'a> {
 /// Where a string ends that begins at the next quote, if it has no escape and is whole; else [`NOT_PLAIN`].
 #[inline(always)]
 fn plain_string(quotes: &mut Quotes<'_>) -> usize {
-    quotes.pass();
+    quotes.next();
     match quotes.next() {
         Some(end) if quotes.bytes.get(end) == Some(&b'"') => end + 1,
         _ => NOT_PLAIN,

@@ -434,7 +434,8 @@ impl Walker {
             }
             if self.scratch.is_full() {
                 sink.word(self.action(), None);
-                self.string = StringEnd::at(self.scratch.is_escaping());
+                // Not in an escape, of which nothing is kept before it is whole.
+                self.string = StringEnd::default();
                 self.state = State::SkipString;
                 return i + 1;
             }

@@ -33,11 +33,6 @@ impl Scratch {
         usize::from(self.len) > KEY_ROOM
     }
 
-    /// The next byte is escaped.
-    pub(super) fn is_escaping(&self) -> bool {
-        self.escape.step == 1
-    }
-
     /// What was read, and its length; nothing if it was more than fits.
     pub(super) fn key(&self) -> Option<(&[u8; KEY_ROOM], usize)> {
         (!self.is_full()).then_some((&self.bytes, usize::from(self.len)))
