@@ -12,12 +12,15 @@
 //! - `tracking.rs` declares the agents, and puts a layer into each one's client;
 //! - `agents.rs` mocks the agents as servers on the loopback interface;
 //! - `scenario.rs` says what may happen, and what the item must say in the end;
-//! - `show.rs` shows the workflow while it runs.
+//! - `show.rs` shows the workflow while it runs;
+//! - `args.rs` reads the command line.
 
 #![allow(clippy::print_stderr, reason = "a program for the terminal")]
 
 #[path = "orchestrator/agents.rs"]
 mod agents;
+#[path = "orchestrator/args.rs"]
+mod args;
 #[path = "orchestrator/orchestrator.rs"]
 mod orchestrator;
 #[path = "orchestrator/scenario.rs"]
@@ -29,10 +32,8 @@ mod tracking;
 
 use std::fmt;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
@@ -42,6 +43,7 @@ use tower_agent_status::Workflow;
 use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, StatusStore};
 
 use agents::{Agents, Pace};
+use args::StoreChoice;
 use orchestrator::{Document, Settlement};
 use scenario::Scenario;
 use show::Show;
@@ -77,34 +79,8 @@ struct Args {
     json: bool,
 
     /// How long the agents take: 1 is a few seconds in all, 0 no time
-    #[arg(long, default_value = "1", value_name = "FACTOR", value_parser = pace)]
+    #[arg(long, default_value = "1", value_name = "FACTOR", value_parser = args::pace)]
     pace: f64,
-}
-
-#[derive(Clone, Debug)]
-enum StoreChoice {
-    Embedded(Option<PathBuf>),
-    Memory,
-    DynamoDb,
-}
-
-impl FromStr for StoreChoice {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
-            None if text == "embedded" => Ok(Self::Embedded(None)),
-            None if text == "memory" => Ok(Self::Memory),
-            None if text == "dynamodb" => Ok(Self::DynamoDb),
-            Some(("embedded", file)) if !file.is_empty() => Ok(Self::Embedded(Some(file.into()))),
-            _ => Err("expected `embedded`, `embedded:FILE`, `memory` or `dynamodb`"),
-        }
-    }
-}
-
-fn pace(text: &str) -> Result<f64, &'static str> {
-    let factor = text.parse().ok().filter(|factor| (0.0..=100.0).contains(factor));
-    factor.ok_or("expected a number from 0 to 100")
 }
 
 #[tokio::main]

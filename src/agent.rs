@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 #[cfg(feature = "metrics")]
-use crate::metrics::CallMetrics;
+use crate::metrics::{CallMetrics, OTHER_AGENTS};
 use crate::status::{Activities, schema};
 
 /// A named step of a workflow.
 ///
-/// Its name is an attribute of the table's items; readers look for it there.
+/// Its name is an attribute of the table's items; readers look for it there. As an
+/// extension of a request it says whose call that is, where
+/// [one client calls many agents](crate::StatusLayer::per_request).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
     name: Arc<str>,
@@ -22,6 +24,17 @@ pub struct Agent {
 #[cfg(feature = "metrics")]
 #[derive(Clone, Debug, Default)]
 struct Metrics(std::sync::OnceLock<Arc<CallMetrics>>);
+
+#[cfg(feature = "metrics")]
+impl Metrics {
+    /// Those of all agents that were not declared. A label must not have any number of
+    /// values.
+    fn of_others() -> Self {
+        static OTHERS: std::sync::OnceLock<Arc<CallMetrics>> = std::sync::OnceLock::new();
+        let others = OTHERS.get_or_init(|| Arc::new(CallMetrics::new(&OTHER_AGENTS.into())));
+        Self(std::sync::OnceLock::from(Arc::clone(others)))
+    }
+}
 
 #[cfg(feature = "metrics")]
 impl PartialEq for Metrics {
@@ -92,6 +105,17 @@ impl Agent {
     #[cfg(feature = "metrics")]
     pub(crate) fn metrics(&self) -> &CallMetrics {
         self.metrics.0.get_or_init(|| Arc::new(CallMetrics::new(&self.name)))
+    }
+
+    /// The agent as a request or a report names it, of which there may be any number: in
+    /// the metrics they are all one.
+    pub(crate) fn undeclared(&self) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            activities: Arc::clone(&self.activities),
+            #[cfg(feature = "metrics")]
+            metrics: Metrics::of_others(),
+        }
     }
 
     pub(crate) fn activities(&self) -> &Arc<Activities> {

@@ -176,6 +176,7 @@ fn start(caller: &Caller, request: &mut HttpRequest) -> Option<Call> {
     let call = caller.start(RequestHead {
         method: &Method::from_bytes(request.method().as_bytes()).unwrap_or_default(),
         host: uri.host(),
+        port: uri.port_u16(),
         path: uri.path(),
         headers: &header_map(request.headers()),
         extensions: &extensions,

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
-use crate::call::Answer;
+use crate::call::{Answer, Told};
 use crate::usage::End;
 
 /// A response body that is looked at as it passes.
@@ -36,6 +36,11 @@ impl<B> StatusBody<B> {
     /// The inner body.
     pub fn get_ref(&self) -> &B {
         &self.inner
+    }
+
+    /// The inner body. Its call ends here, as it does when a body is dropped.
+    pub fn into_inner(self) -> B {
+        self.inner
     }
 }
 
@@ -71,9 +76,9 @@ type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error
 
 /// Polls a body and looks at what comes. `show` says how an error is to be shown; the
 /// caller gets it as it is.
-pub(crate) fn poll_frame<B: Body>(
+pub(crate) fn poll_frame<B: Body, T: Told>(
     mut inner: Pin<&mut B>,
-    answer: &mut Option<Answer>,
+    answer: &mut Option<Answer<T>>,
     cx: &mut Context<'_>,
     show: impl FnOnce(&B::Error, &mut dyn FnMut(&dyn Display)),
 ) -> Polled<B> {

@@ -8,32 +8,58 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Buf;
-use http::{Extensions, HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, StatusCode, header};
 use tracing::span::Entered;
 
-use crate::agent::{Agent, InvalidName};
+use crate::agent::InvalidName;
+use crate::choice::AgentChoice;
 use crate::observe::Observer;
 use crate::session::{RequestHead, SessionSource};
 use crate::status::{CallError, Outcome, TokenUsage};
+use crate::target::Target;
 use crate::tracker::{StatusTracker, TrackedCall};
-use crate::usage::{End, Head, PathHint, Progress, UsageReader};
+use crate::usage::{End, Head, PathHint, Progress, Reading, UsageReader};
 
 /// Whose calls a client makes: what every kind of client stack needs to start one.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     tracker: StatusTracker,
-    agent: Arc<Agent>,
+    agents: Arc<AgentChoice>,
     /// Where to look when neither the request's extensions nor a scope name a session.
     pub(crate) source: SessionSource,
 }
 
 impl Caller {
-    pub(crate) fn new(tracker: &StatusTracker, agent: &str) -> Result<Self, InvalidName> {
-        let agent = tracker.hub().agent(agent)?;
-        Ok(Self { tracker: tracker.clone(), agent, source: SessionSource::default() })
+    /// The caller of the agents that its requests name.
+    pub(crate) fn new(tracker: &StatusTracker) -> Self {
+        let (agents, source) = (Arc::default(), SessionSource::default());
+        Self { tracker: tracker.clone(), agents, source }
     }
 
-    /// A call starts, if its request names a session and no layer around has started it.
+    /// Makes this the agent of requests that name none.
+    pub(crate) fn set_agent(&mut self, agent: &str) -> Result<(), InvalidName> {
+        let agent = self.tracker.hub().agent(agent)?;
+        Arc::make_mut(&mut self.agents).default = Some(agent);
+        Ok(())
+    }
+
+    /// Makes this the agent of requests that go there.
+    pub(crate) fn add_rule(&mut self, target: Target, agent: &str) -> Result<(), InvalidName> {
+        let agent = self.tracker.hub().agent(agent)?;
+        Arc::make_mut(&mut self.agents).rules.push((target, agent));
+        Ok(())
+    }
+
+    /// Has the head of a request name its agent.
+    pub(crate) fn set_agent_from(
+        &mut self,
+        from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
+    ) {
+        Arc::make_mut(&mut self.agents).from = Some(Arc::new(from));
+    }
+
+    /// A call starts, if its request names a session and an agent, and no layer around has
+    /// started it.
     /// The request of a call that starts is to be [marked](Self::mark).
     pub(crate) fn start(&self, request: RequestHead<'_>) -> Option<Call> {
         let hub = self.tracker.hub();
@@ -47,10 +73,18 @@ impl Caller {
                 return None;
             }
         };
+        let agent = match self.agents.choose(hub, request) {
+            Ok(agent) => agent?,
+            Err(error) => {
+                hub.warn_of_invalid_agent(&error);
+                return None;
+            }
+        };
         let tracked = hub.session(&session)?;
-        let observer = Observer::new(request, &self.agent, &session);
-        let tracked = tracked.start_call(&self.agent, &self.tracker);
-        Some(Call { open: Some((tracked, observer)), path: PathHint::new(request.path) })
+        let observer = Observer::new(request, &agent, &session);
+        let tracked = tracked.start_call(&agent, &self.tracker);
+        let open = Box::new(Open { told: Observed { tracked, observer }, reader: None });
+        Some(Call { open: Some(open), path: PathHint::new(request.path) })
     }
 
     /// Marks a request, so that no layer further in starts its call again.
@@ -89,14 +123,14 @@ impl Owned {
 /// A call that waits for the head of its response.
 pub(crate) struct Call {
     /// Taken by whichever step comes first.
-    open: Option<(TrackedCall, Observer)>,
+    open: Option<Box<Open<Observed>>>,
     path: PathHint,
 }
 
 impl Call {
     /// Makes what happens until the guard is dropped part of the call's span.
     pub(crate) fn enter(&self) -> Option<Entered<'_>> {
-        self.open.as_ref().map(|(_, observer)| observer.enter())
+        self.open.as_ref().map(|open| open.told.observer.enter())
     }
 
     /// Runs a future as part of the call's span.
@@ -112,94 +146,165 @@ impl Call {
 
     /// The head of the response has arrived.
     pub(crate) fn answered(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Answer> {
-        let (tracked, observer) = self.open.take()?;
-        let header = |name: &str| headers.get(name)?.to_str().ok();
-        let status = status.as_u16();
-        observer.answered(status);
-        let reader = UsageReader::new(&Head { status, path: self.path, header: &header });
-        Some(Answer { open: Some(Open { tracked, observer, reader }) })
+        let mut open = self.open.take()?;
+        open.told.observer.answered(status.as_u16());
+        open.reader = Some(reader(status, headers, self.path));
+        Some(Answer { open: Some(open) })
     }
 
     /// The call failed before there was a response.
     pub(crate) fn failed(mut self, error: &dyn Display) {
-        if let Some((tracked, observer)) = self.open.take() {
-            end(tracked, observer, Outcome::Error(CallError::transport(error)), None);
+        if let Some(open) = self.open.take() {
+            open.told.end(Outcome::Error(CallError::transport(error)), None);
         }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Some((tracked, observer)) = self.open.take() {
+        if let Some(open) = self.open.take() {
             let error = if std::thread::panicking() {
                 CallError::new("panic", "the call panicked")
             } else {
                 CallError::new("cancelled", "the caller gave up before the agent answered")
             };
-            end(tracked, observer, Outcome::Error(error), None);
+            open.told.end(Outcome::Error(error), None);
         }
     }
 }
 
-/// The one outcome, told to the table and to those who watch.
-fn end(tracked: TrackedCall, observer: Observer, outcome: Outcome, usage: Option<TokenUsage>) {
-    observer.ended(&outcome, usage.as_ref());
-    tracked.end(outcome, usage);
+/// To whom it is told what an answer says.
+pub(crate) trait Told {
+    /// Whether the answer is over at its own end marker, whatever comes after it.
+    const ENDS_AT_MARKER: bool;
+
+    /// Makes what happens until the guard is dropped part of the call's span, if there is
+    /// one.
+    fn enter(&self) -> Option<Entered<'_>> {
+        None
+    }
+
+    /// A piece of the answer has arrived.
+    fn chunk(&mut self, _is_stream: impl FnOnce() -> bool) {}
+
+    /// The tokens used so far.
+    fn progress(&mut self, _usage: &TokenUsage) {}
+
+    /// The answer has ended.
+    fn end(self, reading: Reading);
 }
 
-/// A call whose response is being read.
-pub(crate) struct Answer {
-    /// Gone once the outcome is told; what comes after it changes nothing.
-    open: Option<Open>,
-}
-
-struct Open {
+/// A call, and who watches it.
+pub(crate) struct Observed {
     tracked: TrackedCall,
     observer: Observer,
-    reader: UsageReader,
 }
 
-impl Answer {
+impl Observed {
+    /// The one outcome, told to the table and to those who watch.
+    fn end(self, outcome: Outcome, usage: Option<TokenUsage>) {
+        self.observer.ended(&outcome, usage.as_ref());
+        self.tracked.end(outcome, usage);
+    }
+}
+
+impl Told for Observed {
+    const ENDS_AT_MARKER: bool = true;
+
+    fn enter(&self) -> Option<Entered<'_>> {
+        Some(self.observer.enter())
+    }
+
+    fn chunk(&mut self, is_stream: impl FnOnce() -> bool) {
+        self.observer.chunk(is_stream);
+    }
+
+    fn progress(&mut self, usage: &TokenUsage) {
+        self.tracked.progress(usage);
+    }
+
+    fn end(self, reading: Reading) {
+        self.end(reading.outcome, reading.usage);
+    }
+}
+
+/// A response that is being read: that of a call, or one that a server gives.
+pub(crate) struct Answer<T: Told = Observed> {
+    /// Gone once the outcome is told; what comes after it changes nothing.
+    open: Option<Box<Open<T>>>,
+}
+
+/// What goes from step to step, in the one box of a call: futures and bodies are moved
+/// often, and most are of no call.
+struct Open<T> {
+    told: T,
+    /// There from the head on.
+    reader: Option<UsageReader>,
+}
+
+/// What reads the body that belongs to this head.
+fn reader(status: StatusCode, headers: &HeaderMap, path: PathHint) -> UsageReader {
+    // Most names that are asked for are not there. To look one up by its text takes long,
+    // and a header of another length is another header.
+    let length = |name: &str| 1_u64 << (name.len() % 64);
+    let lengths = headers.keys().fold(0, |lengths, name| lengths | length(name.as_str()));
+    let header = |name: &str| {
+        let value = match name {
+            "content-type" => headers.get(header::CONTENT_TYPE),
+            name if lengths & length(name) == 0 => None,
+            name => headers.get(name),
+        };
+        value?.to_str().ok()
+    };
+    UsageReader::new(&Head { status: status.as_u16(), path, header: &header })
+}
+
+impl<T: Told> Answer<T> {
+    pub(crate) fn new(told: T, status: StatusCode, headers: &HeaderMap, path: PathHint) -> Self {
+        Self { open: Some(Box::new(Open { told, reader: Some(reader(status, headers, path)) })) }
+    }
+
     /// Whether the outcome is told.
     pub(crate) fn is_over(&self) -> bool {
         self.open.is_none()
     }
 
-    /// Makes what happens until the guard is dropped part of the call's span.
+    /// Makes what happens until the guard is dropped part of what is told.
     pub(crate) fn enter(&self) -> Option<Entered<'_>> {
-        self.open.as_ref().map(|open| open.observer.enter())
+        self.open.as_ref().and_then(|open| open.told.enter())
     }
 
     /// A piece of the body has passed.
     pub(crate) fn data(&mut self, data: &impl Buf) {
-        let Some(open) = &mut self.open else { return };
+        let Some(Open { told, reader: Some(reader) }) = self.open.as_deref_mut() else { return };
         let mut progress = Progress::More;
         let shown = for_each_slice(data, |slice| {
-            if progress == Progress::More {
-                progress = open.reader.feed(slice);
+            if progress == Progress::More || !T::ENDS_AT_MARKER {
+                progress = reader.feed(slice);
             }
         });
         if shown < data.remaining() {
-            open.reader.skip_rest();
+            reader.skip_rest();
         }
-        open.observer.chunk(|| open.reader.is_stream());
-        if progress == Progress::Ended {
+        told.chunk(|| reader.is_stream());
+        if progress == Progress::Ended && T::ENDS_AT_MARKER {
             self.end(End::Complete);
-        } else if let Some(usage) = open.reader.usage() {
-            open.tracked.progress(&usage);
+        } else if let Some(usage) = reader.usage() {
+            told.progress(&usage);
         }
     }
 
     /// The body has ended.
     pub(crate) fn end(&mut self, how: End<'_>) {
-        if let Some(Open { tracked, observer, mut reader }) = self.open.take() {
+        let Some(mut open) = self.open.take() else { return };
+        if let Some(reader) = &mut open.reader {
             let reading = reader.finish(how);
-            end(tracked, observer, reading.outcome, reading.usage);
+            open.told.end(reading);
         }
     }
 }
 
-impl Drop for Answer {
+impl<T: Told> Drop for Answer<T> {
     fn drop(&mut self) {
         self.end(End::Dropped);
     }

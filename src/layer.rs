@@ -7,9 +7,11 @@ use crate::agent::InvalidName;
 use crate::call::Caller;
 use crate::service::Status;
 use crate::session::{RequestHead, SessionSource};
+use crate::target::Target;
 use crate::tracker::StatusTracker;
 
-/// Tracks every call that passes through an agent's HTTP client.
+/// Tracks every call that passes through an agent's HTTP client, or through a client that
+/// calls many agents.
 ///
 /// See the [crate docs](crate) for what it does to a call, and for where it belongs in a
 /// stack.
@@ -36,11 +38,7 @@ impl StatusLayer {
     /// If the name cannot be used; see [`try_new`](Self::try_new) and [`InvalidName`].
     #[must_use]
     pub fn new(tracker: &StatusTracker, agent: &str) -> Self {
-        match Self::try_new(tracker, agent) {
-            Ok(layer) => layer,
-            #[expect(clippy::panic, reason = "a bad name is a mistake in the program")]
-            Err(error) => panic!("StatusLayer: {error}"),
-        }
+        named(Self::try_new(tracker, agent))
     }
 
     /// A layer for the client of this agent, like [`new`](Self::new).
@@ -49,7 +47,71 @@ impl StatusLayer {
     ///
     /// If the name cannot be used.
     pub fn try_new(tracker: &StatusTracker, agent: &str) -> Result<Self, InvalidName> {
-        Ok(Self { caller: Caller::new(tracker, agent)? })
+        let mut caller = Caller::new(tracker);
+        caller.set_agent(agent)?;
+        Ok(Self { caller })
+    }
+
+    /// A layer for a client that calls many agents. Which one a call is for, the first of
+    /// these says; if none does, the call passes untouched.
+    ///
+    /// 1. An [`Agent`](crate::Agent) among the request's extensions. One that was not
+    ///    declared shows in the sessions that call it, with the texts it brings.
+    /// 2. The rules of [`agent_for`](Self::agent_for), in the order in which they were
+    ///    added.
+    /// 3. The closure of [`agent_from`](Self::agent_from).
+    /// 4. The agent that the layer was made for, if it was made by [`new`](Self::new).
+    ///
+    /// ```
+    /// # use tower_agent_status::{Agent, StatusLayer, StatusTracker, Target};
+    /// # fn example(tracker: &StatusTracker) -> StatusLayer {
+    /// let layer = StatusLayer::per_request(tracker)
+    ///     .agent_for(Target::host("pdf.internal"), "pdfAdapter")
+    ///     .agent_for(Target::path("/agents/matching"), "tradeMatching");
+    ///
+    /// let mut request = http::Request::new(());
+    /// request.extensions_mut().insert(Agent::new("tradeExtraction"));
+    /// # layer
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn per_request(tracker: &StatusTracker) -> Self {
+        Self { caller: Caller::new(tracker) }
+    }
+
+    /// Requests that go there are calls of this agent, which is added like the agent of
+    /// [`new`](Self::new).
+    ///
+    /// # Panics
+    ///
+    /// If the name cannot be used; see [`try_agent_for`](Self::try_agent_for).
+    #[must_use]
+    pub fn agent_for(self, target: Target, agent: &str) -> Self {
+        named(self.try_agent_for(target, agent))
+    }
+
+    /// Requests that go there are calls of this agent, like [`agent_for`](Self::agent_for).
+    ///
+    /// # Errors
+    ///
+    /// If the name cannot be used.
+    pub fn try_agent_for(mut self, target: Target, agent: &str) -> Result<Self, InvalidName> {
+        self.caller.add_rule(target, agent)?;
+        Ok(self)
+    }
+
+    /// Takes the agent's name from the head of the request. A name that was not declared
+    /// shows in the sessions that call it; one that cannot be used leaves the call
+    /// untracked, and the first is logged.
+    ///
+    /// The closure runs in the path of the call: it should neither wait nor compute much.
+    #[must_use]
+    pub fn agent_from(
+        mut self,
+        from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.caller.set_agent_from(from);
+        self
     }
 
     /// Takes the session from a header, where neither the request's extensions nor a
@@ -97,6 +159,14 @@ impl StatusLayer {
     #[cfg(feature = "reqwest")]
     pub(crate) fn into_caller(self) -> Caller {
         self.caller
+    }
+}
+
+fn named(layer: Result<StatusLayer, InvalidName>) -> StatusLayer {
+    match layer {
+        Ok(layer) => layer,
+        #[expect(clippy::panic, reason = "a bad name is a mistake in the program")]
+        Err(error) => panic!("StatusLayer: {error}"),
     }
 }
 

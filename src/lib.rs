@@ -107,6 +107,40 @@
 //! what is inside it on a task of its own: put the layer outside, or an extension on the
 //! request.
 //!
+//! A [`Workflow::run`](WorkflowBuilder::run) that could not be started runs its future in no
+//! session, also inside another workflow's scope.
+//!
+//! # One client for many agents
+//!
+//! [`StatusLayer::per_request`] takes the agent from each request: from an [`Agent`] among
+//! its extensions, from rules over where it goes ([`Target`]: host, path, the ARN of an
+//! `AgentCore` runtime), or from a closure.
+//!
+//! # A service that tracks itself
+//!
+//! [`WorkflowLayer`] is the other end: on the orchestrator's own server it opens a workflow
+//! for each request and finishes it by the response, at the end of its body. With
+//! [`StatusLayer`] on the way out, nothing in between has to change:
+//!
+//! ```
+//! # use axum::{Router, routing::post};
+//! # use tower_agent_status::{StatusTracker, WorkflowLayer};
+//! # async fn invoke() -> String { String::new() }
+//! # fn app(tracker: &StatusTracker) -> Router {
+//! Router::new()
+//!     .route("/invocations", post(invoke))
+//!     .route_layer(WorkflowLayer::new(tracker))
+//! # }
+//! ```
+//!
+//! The module [`server`] says which requests, in which session, and how they end.
+//!
+//! # Testing your orchestrator
+//!
+//! Put a [`MemoryStore`](store::MemoryStore) behind the tracker, run the orchestrator
+//! against mocked agents, wait for [`finished`](store::MemoryStore::finished), and assert
+//! what people would see: the module [`testing`] shows how.
+//!
 //! # Order of layers
 //!
 //! - Inside a retry layer every attempt is a call; outside of it, only the last answer is
@@ -191,6 +225,7 @@ mod body;
 mod call;
 #[cfg(any(feature = "aws", feature = "reqwest"))]
 mod chain;
+mod choice;
 mod future;
 mod layer;
 #[cfg(feature = "metrics")]
@@ -204,11 +239,14 @@ mod recorder;
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
 mod reqwest;
+pub mod server;
 mod service;
 mod session;
 mod span;
 pub mod status;
 pub mod store;
+mod target;
+pub mod testing;
 mod tracker;
 pub mod usage;
 mod workflow;
@@ -221,8 +259,10 @@ pub use body::StatusBody;
 pub use future::ResponseFuture;
 pub use layer::StatusLayer;
 pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
+pub use server::WorkflowLayer;
 pub use service::Status;
 pub use session::{InvalidSessionId, RequestHead, SessionId};
+pub use target::Target;
 pub use tower_layer::Layer;
 pub use tracker::{StatusTracker, Unsaved};
 pub use workflow::{Workflow, WorkflowBuilder, WorkflowError};

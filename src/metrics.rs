@@ -15,7 +15,10 @@
 //! The `gen_ai` names and units are those of OpenTelemetry's semantic conventions 1.41.
 //! `gen_ai.operation.name` is always `invoke_agent`. `error.type` is there where a call
 //! failed, and is the `errorType` of its agent in the table (`http_500`, `timeout`, …). No
-//! label holds a session: their number is not bounded.
+//! label holds a session: their number is not bounded. `gen_ai.agent.name` is [`_OTHER`]
+//! for an agent that was not declared, but named by a request.
+//!
+//! [`_OTHER`]: OTHER_AGENTS
 //!
 //! # When to install the exporter
 //!
@@ -51,6 +54,9 @@ pub const WRITE_RETRIES: &str = "agent_status.write.retries";
 pub const SESSIONS_DIRTY: &str = "agent_status.sessions.dirty";
 /// What was not recorded, and will not be: a counter.
 pub const LOST: &str = "agent_status.lost";
+
+/// The label of all agents that were not declared, but named by requests.
+pub const OTHER_AGENTS: &str = "_OTHER";
 
 static METADATA: Metadata<'static> =
     Metadata::new("tower_agent_status", Level::INFO, Some(module_path!()));

@@ -195,6 +195,7 @@ fn head<'a>(request: &'a Request, extensions: &'a Extensions) -> RequestHead<'a>
     RequestHead {
         method: request.method(),
         host: request.url().host_str(),
+        port: request.url().port(),
         path: request.url().path(),
         headers: request.headers(),
         extensions,

@@ -3,8 +3,11 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::str::FromStr;
 use std::sync::Arc;
 
+use http::uri::Authority;
 use http::{Extensions, HeaderMap, HeaderName, Method};
 
 /// The name of one run of an orchestrator, and the key of its item in the table.
@@ -44,6 +47,12 @@ impl SessionId {
         }
     }
 
+    /// A new id, that no other run has: `session-` and 32 random hexadecimal digits.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(format!("session-{}", random_digits()).into())
+    }
+
     /// The session of the surrounding [`Workflow::run`](crate::Workflow::run) or
     /// [`Workflow::scope`](crate::Workflow::scope).
     ///
@@ -51,7 +60,7 @@ impl SessionId {
     /// [`in_scope`](Self::in_scope).
     #[must_use]
     pub fn current() -> Option<Self> {
-        SCOPE.try_with(Self::clone).ok()
+        SCOPE.try_with(Option::clone).ok().flatten()
     }
 
     /// Makes this the session of every call that `future` makes.
@@ -66,7 +75,18 @@ impl SessionId {
     /// # }
     /// ```
     pub fn in_scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        SCOPE.scope(self.clone(), future)
+        SCOPE.scope(Some(self.clone()), future)
+    }
+
+    /// Makes this the session of every call that `poll` makes, for futures and bodies
+    /// that are polled by hand.
+    pub(crate) fn enter<T>(&self, poll: impl FnOnce() -> T) -> T {
+        SCOPE.sync_scope(Some(self.clone()), poll)
+    }
+
+    /// Makes the calls of `future` calls of no session, whatever surrounds it.
+    pub(crate) fn outside_scopes<F: Future>(future: F) -> impl Future<Output = F::Output> + use<F> {
+        SCOPE.scope(None, future)
     }
 
     /// The id.
@@ -104,6 +124,49 @@ impl Borrow<str> for SessionId {
     }
 }
 
+impl FromStr for SessionId {
+    type Err = InvalidSessionId;
+
+    fn from_str(id: &str) -> Result<Self, Self::Err> {
+        Self::new(id)
+    }
+}
+
+impl TryFrom<&str> for SessionId {
+    type Error = InvalidSessionId;
+
+    fn try_from(id: &str) -> Result<Self, Self::Error> {
+        Self::new(id)
+    }
+}
+
+impl TryFrom<String> for SessionId {
+    type Error = InvalidSessionId;
+
+    fn try_from(id: String) -> Result<Self, Self::Error> {
+        Self::new(id)
+    }
+}
+
+impl From<SessionId> for String {
+    fn from(id: SessionId) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
+impl From<&SessionId> for String {
+    fn from(id: &SessionId) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
+/// 32 hexadecimal digits that differ from process to process and from time to time.
+pub(crate) fn random_digits() -> String {
+    // The standard library seeds this from the operating system's randomness.
+    let random = || RandomState::new().hash_one(0_u8);
+    format!("{:016x}{:016x}", random(), random())
+}
+
 /// A session id that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -125,10 +188,11 @@ pub enum InvalidSessionId {
 }
 
 tokio::task_local! {
-    static SCOPE: SessionId;
+    /// The session of the calls made inside; `None` is one that could not be tracked.
+    static SCOPE: Option<SessionId>;
 }
 
-/// A request without its body, for closures that tell its session.
+/// A request without its body, for closures that tell its session or its agent.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RequestHead<'a> {
@@ -136,6 +200,8 @@ pub struct RequestHead<'a> {
     pub method: &'a Method,
     /// The host of the request's URI, where it names one.
     pub host: Option<&'a str>,
+    /// The port of the request's URI, where it names one.
+    pub port: Option<u16>,
     /// The path of the request's URI, without the query.
     pub path: &'a str,
     /// The request's headers.
@@ -147,13 +213,26 @@ pub struct RequestHead<'a> {
 impl<'a> RequestHead<'a> {
     /// The head of a request.
     pub fn new<B>(request: &'a http::Request<B>) -> Self {
+        let authority = request.uri().authority();
+        let (host, port) = authority.map_or((None, None), host_and_port);
         Self {
             method: request.method(),
-            host: request.uri().host(),
+            host,
+            port,
             path: request.uri().path(),
             headers: request.headers(),
             extensions: request.extensions(),
         }
+    }
+}
+
+/// Nearly every authority is a host and nothing else, which is seen sooner than it is taken
+/// apart.
+fn host_and_port(authority: &Authority) -> (Option<&str>, Option<u16>) {
+    if authority.as_str().bytes().any(|byte| matches!(byte, b'@' | b':' | b'[')) {
+        (Some(authority.host()), authority.port_u16())
+    } else {
+        (Some(authority.as_str()), None)
     }
 }
 
@@ -177,15 +256,29 @@ impl SessionSource {
         Self::from_fn(move |head| Some(to_session_id(head.headers.get(&name)?.to_str().ok()?)))
     }
 
-    /// The session of a request; `Ok(None)` if nothing names one.
+    /// The session of a request that is sent; `Ok(None)` if nothing names one.
     pub(crate) fn resolve(
         &self,
         head: RequestHead<'_>,
     ) -> Result<Option<SessionId>, InvalidSessionId> {
-        if let Some(session) = head.extensions.get::<SessionId>() {
-            return Ok(Some(session.clone()));
-        }
-        if let Some(session) = SessionId::current() {
+        self.named(head, SessionId::current)
+    }
+
+    /// The session that a received request names itself. What surrounds its server has
+    /// nothing to do with it.
+    pub(crate) fn received(
+        &self,
+        head: RequestHead<'_>,
+    ) -> Result<Option<SessionId>, InvalidSessionId> {
+        self.named(head, || None)
+    }
+
+    fn named(
+        &self,
+        head: RequestHead<'_>,
+        surrounding: impl FnOnce() -> Option<SessionId>,
+    ) -> Result<Option<SessionId>, InvalidSessionId> {
+        if let Some(session) = head.extensions.get::<SessionId>().cloned().or_else(surrounding) {
             return Ok(Some(session));
         }
         self.0.as_ref().and_then(|from| from(head)).map(SessionId::new).transpose()

@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::agent::InvalidName;
+use crate::agent::{Agent, InvalidName};
 use crate::session::{InvalidSessionId, SessionId};
 use crate::status::{AgentReport, ErrorMessage, Value, WorkflowStatus};
-use crate::tracker::{StatusTracker, Tracked};
+use crate::tracker::{MAX_ATTRIBUTES, StatusTracker, Tracked};
 
 impl StatusTracker {
-    /// A workflow of this session id, not started yet.
+    /// A workflow of this session id (a text or a [`SessionId`]), not started yet.
     ///
     /// ```no_run
     /// # async fn example(tracker: tower_agent_status::StatusTracker) -> Result<(), std::io::Error> {
@@ -70,7 +70,7 @@ impl StatusTracker {
         report: AgentReport,
     ) -> Result<(), WorkflowError> {
         let session_id = SessionId::new(session_id)?;
-        let agent = self.hub().reported_agent(agent)?;
+        let agent = self.hub().named_agent(&Agent::new(agent))?;
         self.tracked(&session_id)?.report(&agent, report);
         Ok(())
     }
@@ -92,7 +92,7 @@ impl StatusTracker {
     }
 
     fn tracked(&self, session: &SessionId) -> Result<Tracked, WorkflowError> {
-        self.hub().session(session).ok_or_else(|| match self.hub().is_closed() {
+        self.hub().session(session).ok_or_else(|| match self.hub().handoff.is_closed() {
             true => WorkflowError::ShutDown,
             false => WorkflowError::Full,
         })
@@ -111,8 +111,14 @@ pub struct WorkflowBuilder {
 }
 
 impl WorkflowBuilder {
-    /// The longest text of an attribute, in bytes of UTF-8.
+    /// The longest text of an attribute, in bytes of UTF-8; of a map, that of all its names
+    /// and texts.
     pub const MAX_TEXT_BYTES: usize = 4096;
+    /// How many attributes a session may have, whoever sets them. With this and the longest
+    /// text an item stays below the 400 KB that a table allows.
+    pub const MAX_ATTRIBUTES: usize = MAX_ATTRIBUTES;
+    /// How deep maps may be nested in an attribute.
+    pub const MAX_DEPTH: usize = 16;
 
     /// What the workflow is known by elsewhere.
     pub fn correlation_id(mut self, id: impl Into<String>) -> Self {
@@ -144,19 +150,20 @@ impl WorkflowBuilder {
     pub fn start(self) -> Result<Workflow, WorkflowError> {
         let tracker = self.tracker.clone();
         let (session, run) = self.open()?;
-        let open = Open { session, run, detached: AtomicBool::new(false), _tracker: tracker };
+        let open = Open { session, run, detached: AtomicBool::new(false), tracker };
         Ok(Workflow { open: Arc::new(open) })
     }
 
     fn open(self) -> Result<(Tracked, u64), WorkflowError> {
         let session_id = SessionId::new(&self.session_id)?;
         for (name, value) in &self.attributes {
-            self.tracker.hub().check_attribute(name)?;
-            check_text(name, value.as_text())?;
+            check_attribute(&self.tracker, name, value)?;
         }
-        check_text("correlationId", self.correlation_id.as_deref())?;
+        check_correlation_id(self.correlation_id.as_deref())?;
         let session = self.tracker.tracked(&session_id)?;
-        let run = session.open(self.correlation_id, self.attributes, self.new_run);
+        let run = session
+            .open(self.correlation_id, self.attributes, self.new_run)
+            .map_err(|attributes| WorkflowError::TooManyAttributes { attributes })?;
         Ok((session, run))
     }
 
@@ -164,8 +171,9 @@ impl WorkflowBuilder {
     /// it by the result: `Ok` completes it, `Err` fails it, and so does a future that
     /// panics or is dropped before its end.
     ///
-    /// If the workflow cannot be [started](Self::start) the future runs all the same,
-    /// untracked, and the first time a warning is logged.
+    /// If the workflow cannot be [started](Self::start) the future runs all the same, and
+    /// the first time a warning is logged. Its calls are untracked, in the scope of another
+    /// workflow too: they are not that one's.
     pub async fn run<F, T, E>(self, future: F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
@@ -176,18 +184,49 @@ impl WorkflowBuilder {
             Ok(workflow) => workflow.run(future).await,
             Err(error) => {
                 tracker.hub().warn_of_untracked_workflow(&error);
-                future.await
+                SessionId::outside_scopes(future).await
             }
         }
     }
 }
 
-fn check_text(name: &str, text: Option<&str>) -> Result<(), WorkflowError> {
-    match text {
-        Some(text) if text.len() > WorkflowBuilder::MAX_TEXT_BYTES => {
-            Err(WorkflowError::TextTooLong { name: name.to_owned(), bytes: text.len() })
+/// Whether an item can have this attribute.
+pub(crate) fn check_attribute(
+    tracker: &StatusTracker,
+    name: &str,
+    value: &Value,
+) -> Result<(), WorkflowError> {
+    tracker.hub().check_attribute(name)?;
+    check_size(name, size(value, 0))
+}
+
+/// Whether an item can have this correlation id.
+pub(crate) fn check_correlation_id(id: Option<&str>) -> Result<(), WorkflowError> {
+    check_size("correlationId", Some(id.map_or(0, str::len)))
+}
+
+fn check_size(name: &str, bytes: Option<usize>) -> Result<(), WorkflowError> {
+    let name = || name.to_owned();
+    match bytes {
+        None => Err(WorkflowError::TooDeep { name: name() }),
+        Some(bytes) if bytes > WorkflowBuilder::MAX_TEXT_BYTES => {
+            Err(WorkflowError::TextTooLong { name: name(), bytes })
         }
-        _ => Ok(()),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The bytes of all texts and names in a value; `None` if its maps are nested too deep.
+fn size(value: &Value, depth: usize) -> Option<usize> {
+    match value {
+        Value::Text(text) => Some(text.len()),
+        Value::Map(_) if depth == WorkflowBuilder::MAX_DEPTH => None,
+        Value::Map(map) => map
+            .iter()
+            // A byte at least, so that there is a limit to how many there are.
+            .map(|(name, value)| Some(name.len().max(1) + size(value, depth + 1)?))
+            .sum(),
+        _ => Some(0),
     }
 }
 
@@ -211,6 +250,25 @@ pub enum WorkflowError {
         name: String,
         /// How long the text is, in bytes.
         bytes: usize,
+    },
+    /// The maps of an attribute are nested too deep for an item.
+    #[error(
+        "the maps of `{name}` are nested too deep; at most {max} levels are kept in an item",
+        max = WorkflowBuilder::MAX_DEPTH
+    )]
+    TooDeep {
+        /// The attribute.
+        name: String,
+    },
+    /// The session would have too many attributes for an item.
+    #[error(
+        "the session would have {attributes} attributes; at most {max} are kept in an item: \
+         put some together in a map, or leave out what no reader shows",
+        max = WorkflowBuilder::MAX_ATTRIBUTES
+    )]
+    TooManyAttributes {
+        /// How many it would have.
+        attributes: usize,
     },
     /// As many sessions as are allowed are live or unsaved.
     #[error(
@@ -239,7 +297,7 @@ struct Open {
     run: u64,
     detached: AtomicBool,
     /// Keeps the recorder at work as long as there is something to record.
-    _tracker: StatusTracker,
+    tracker: StatusTracker,
 }
 
 impl Open {
@@ -278,6 +336,34 @@ impl Workflow {
     #[must_use]
     pub fn status(&self) -> WorkflowStatus {
         self.open.session.status()
+    }
+
+    /// What the workflow is known by elsewhere, where that is learnt only now.
+    ///
+    /// # Errors
+    ///
+    /// If the id is too long for an item.
+    pub fn set_correlation_id(&self, id: impl Into<String>) -> Result<(), WorkflowError> {
+        let id = Some(id.into());
+        check_correlation_id(id.as_deref())?;
+        self.open.session.describe(self.open.run, id, BTreeMap::new());
+        Ok(())
+    }
+
+    /// A further attribute of the item, where it is learnt only now.
+    ///
+    /// # Errors
+    ///
+    /// If the item cannot have an attribute of that name, or the text is too long.
+    pub fn set_attribute(
+        &self,
+        name: impl Into<String>,
+        value: impl Into<Value>,
+    ) -> Result<(), WorkflowError> {
+        let (name, value) = (name.into(), value.into());
+        check_attribute(&self.open.tracker, &name, &value)?;
+        self.open.session.describe(self.open.run, None, BTreeMap::from([(name, value)]));
+        Ok(())
     }
 
     /// Makes this the session of every call that `future` makes.
@@ -325,6 +411,21 @@ impl Workflow {
     /// flight keep it from being taken for stalled.
     pub fn detach(self) {
         self.open.detached.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this tracker records it.
+    pub(crate) fn is_of(&self, tracker: &StatusTracker) -> bool {
+        Arc::ptr_eq(self.open.tracker.hub(), tracker.hub())
+    }
+
+    /// Whether somebody has [let go](Self::detach) of it.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.open.detached.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody else has a clone, so that nobody else can finish it.
+    pub(crate) fn is_last(&self) -> bool {
+        Arc::strong_count(&self.open) == 1
     }
 }
 

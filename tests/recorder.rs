@@ -93,10 +93,6 @@ impl Slow {
 }
 
 impl StatusStore for Slow {
-    async fn load(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
-        self.inner.load(session_id).await
-    }
-
     async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         sleep(self.takes).await;
@@ -453,10 +449,6 @@ async fn after_the_end_nothing_is_taken_on_and_what_is_lost_is_counted() {
 struct Restless;
 
 impl StatusStore for Restless {
-    async fn load(&self, _: &str) -> Result<Option<Item>, StoreError> {
-        Ok(None)
-    }
-
     async fn write(&self, _: &Change, _: Expected) -> Result<Written, StoreError> {
         Ok(Written::Conflict(Some(Item::new())))
     }
@@ -479,4 +471,125 @@ async fn a_write_that_hangs_is_given_up_and_tried_again() {
     assert!(error.to_string().contains("within a minute"), "{error}");
     sleep(Duration::from_secs(70)).await;
     assert!(store.begun.load(Ordering::SeqCst) >= 2);
+}
+
+/// One call, for a session that only the call names.
+async fn one_call(tracker: &StatusTracker, session: &str) {
+    let client = agent(tracker, "a", Duration::ZERO);
+    let session = SessionId::new(session).unwrap();
+    let response = session.in_scope(client.oneshot(Request::new(()))).await.unwrap();
+    http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saved_session_that_was_idle_for_ten_minutes_leaves_memory_and_is_resumed() {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).start().unwrap();
+    one_call(&tracker, "s").await;
+    sleep(Duration::from_secs(590)).await;
+    assert!(tracker.status("s").is_some());
+    sleep(Duration::from_secs(30)).await;
+    assert!(tracker.status("s").is_none());
+    assert_eq!(store.status("s").unwrap().overall_status, OverallStatus::Processing);
+    one_call(&tracker, "s").await;
+    tracker.flush().await.unwrap();
+    let agent = store.status("s").unwrap().agent("a").unwrap().clone();
+    assert_eq!((agent.calls, agent.token_usage), (2, Some(TokenUsage::new(200, 20))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_cannot_be_saved_stays_in_memory_however_idle_it_is() {
+    let store = Slow::failing(100_000, StoreErrorKind::Unavailable);
+    let tracker = builder(store.clone()).start().unwrap();
+    one_call(&tracker, "s").await;
+    sleep(Duration::from_secs(3_600)).await;
+    assert!(tracker.status("s").is_some());
+    store.failures.store(0, Ordering::SeqCst);
+    tracker.flush().await.unwrap();
+    assert_eq!(store.inner.status("s").unwrap().total_token_usage(), TokenUsage::new(100, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_known_from_its_calls_is_completed_when_it_is_idle_if_that_is_asked_for() {
+    for idle in [10, 60, 3_600] {
+        let store = MemoryStore::new();
+        let idle = Duration::from_secs(idle);
+        let tracker = builder(store.clone()).finish_when_idle(idle).start().unwrap();
+        let opened = tracker.workflow("opened").start().unwrap();
+        tracker.initialize_status("by-hand", None, &[]).unwrap();
+        let is_finished = |session: &str| {
+            store.status(session).is_some_and(|status| status.overall_status.is_finished())
+        };
+        one_call(&tracker, "s").await;
+        sleep(idle * 9 / 10).await;
+        one_call(&tracker, "s").await;
+        sleep(idle * 9 / 10).await;
+        assert!(!is_finished("s"), "a call came in between");
+        sleep(idle * 6 / 10 + Duration::from_secs(1)).await;
+        assert_eq!(store.status("s").unwrap().overall_status, OverallStatus::Completed);
+        assert!(tracker.status("s").is_none(), "finished and saved, it leaves memory");
+        sleep(idle * 2).await;
+        assert!(!is_finished("opened") && !is_finished("by-hand"));
+        // A late call counts, and reopens nothing.
+        one_call(&tracker, "s").await;
+        tracker.flush().await.unwrap();
+        let status = store.status("s").unwrap();
+        assert_eq!(status.overall_status, OverallStatus::Completed);
+        assert_eq!(status.agent("a").unwrap().calls, 3);
+        opened.complete();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_call_is_not_idle() {
+    let store = MemoryStore::new();
+    let idle = Duration::from_secs(60);
+    let tracker = builder(store.clone()).finish_when_idle(idle).start().unwrap();
+    let client = agent(&tracker, "a", idle * 5);
+    let session = SessionId::new("s").unwrap();
+    let call = tokio::spawn(session.in_scope(client.oneshot(Request::new(()))));
+    sleep(idle * 4).await;
+    assert_eq!(store.status("s").unwrap().overall_status, OverallStatus::Processing);
+    let response = call.await.unwrap().unwrap();
+    http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+    sleep(idle * 2).await;
+    assert_eq!(store.status("s").unwrap().overall_status, OverallStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_opened_or_at_work_by_hand_is_renewed() {
+    for heartbeat in [30, 900].map(Duration::from_secs) {
+        let store = MemoryStore::new();
+        let now = paused_clock();
+        let tracker = builder(store.clone()).heartbeat(heartbeat).start().unwrap();
+        tracker.initialize_status("opened", None, &[]).unwrap();
+        let report = |state| {
+            tracker.update_agent_status("reported", "a", AgentReport::new(state)).unwrap();
+        };
+        report(AgentState::InProgress);
+        for _ in 0..5 {
+            sleep(heartbeat + Duration::from_secs(1)).await;
+            for session in ["opened", "reported"] {
+                let last = store.status(session).unwrap().last_updated;
+                let silent = tower_agent_status::status::Timestamp::from(now()).since(last);
+                assert!(silent <= heartbeat, "{session}: {silent:?}");
+            }
+        }
+        // What was said to be over is not.
+        report(AgentState::Success);
+        sleep(heartbeat * 4).await;
+        assert!(store.status("reported").unwrap().is_stalled(now().into(), heartbeat));
+        assert!(!store.status("opened").unwrap().is_stalled(now().into(), heartbeat));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_shared_is_a_store() {
+    let store = Arc::new(MemoryStore::new());
+    let tracker = builder(Arc::clone(&store)).start().unwrap();
+    run_four(&tracker, "s", Duration::ZERO).await;
+    tracker.shutdown(Duration::from_secs(5)).await.unwrap();
+    assert_four_succeeded(&store.status("s").unwrap());
+    let read = tower_agent_status::store::StatusReader::get(&store, "s").await.unwrap();
+    assert_eq!(read, store.item("s"));
 }

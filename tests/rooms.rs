@@ -21,15 +21,21 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("span", &["agent", "session", "status"], &["http", "http_body", "tokio"]),
     ("metrics", &["status"], &["http", "http_body", "tokio", "tracing"]),
     ("observe", &["agent", "session", "span", "status"], &["http", "http_body"]),
+    ("target", &["session"], &["tokio", "tracing"]),
+    (
+        "choice",
+        &["agent", "session", "target", "tracker"],
+        &["http", "http_body", "tokio", "tracing"],
+    ),
     (
         "call",
-        &["agent", "observe", "session", "status", "tracker", "usage"],
+        &["agent", "choice", "observe", "session", "status", "target", "tracker", "usage"],
         &["http_body", "tokio"],
     ),
     ("body", &["call", "usage"], &["tokio", "tracing"]),
     ("future", &["body", "call"], &["tokio", "tracing"]),
     ("service", &["body", "call", "future", "session"], &["tokio", "tracing"]),
-    ("layer", &["agent", "call", "service", "session", "tracker"], &["tokio", "tracing"]),
+    ("layer", &["agent", "call", "service", "session", "target", "tracker"], &["tokio", "tracing"]),
     // The layer in clients that are no tower stacks, or not of http's own types.
     ("chain", &["body", "call", "usage"], &["tokio", "tracing"]),
     (
@@ -39,7 +45,13 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     ("aws", &["call", "chain", "service", "session", "usage"], &["tokio", "tracing"]),
     ("workflow", &["agent", "session", "status", "tracker"], &["http", "http_body"]),
+    (
+        "server",
+        &["body", "call", "session", "status", "tracker", "usage", "workflow"],
+        &["tokio", "tracing"],
+    ),
     ("store", &["status"], &[]),
+    ("testing", &["status"], &["http", "http_body", "tokio", "tracing"]),
     ("recorder", &["agent", "metrics", "status", "store", "tracker"], &["http", "http_body"]),
     ("portal", &["agent", "status", "store"], &["hyper"]),
     // The command sees the crate from outside.

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use tower_agent_status::status::{
-    AgentReport, AgentState, OverallStatus, TokenUsage, WorkflowStatus, schema,
+    AgentReport, AgentState, OverallStatus, TokenUsage, Value, WorkflowStatus, schema,
 };
 use tower_agent_status::store::{MemoryStore, StatusStore, StoreError, Written};
 use tower_agent_status::{
     Agent, InvalidName, InvalidSessionId, SessionId, StartError, StatusLayer, StatusTracker,
-    WorkflowError,
+    WorkflowBuilder, WorkflowError,
 };
 
 async fn tracker() -> (StatusTracker, MemoryStore) {
@@ -159,14 +159,58 @@ async fn what_cannot_be_used_is_refused_by_name() {
     assert!(store.history().is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn attributes_that_would_not_fit_into_an_item_are_refused() {
+    const MAX: usize = WorkflowBuilder::MAX_ATTRIBUTES;
+    let (tracker, store) = tracker().await;
+    let many = |from: usize, to: usize| {
+        (from..to)
+            .fold(tracker.workflow("s"), |workflow, n| workflow.attribute(format!("n{n}"), "x"))
+    };
+    let error = many(0, MAX + 1).start().unwrap_err();
+    assert_eq!(error, WorkflowError::TooManyAttributes { attributes: MAX + 1 });
+    assert!(error.to_string().contains("65 attributes; at most 64"), "{error}");
+
+    // Those of all who open the session count, each once.
+    many(0, MAX).start().unwrap().detach();
+    many(0, MAX).start().unwrap().detach();
+    assert!(many(MAX, MAX + 1).start().is_err());
+    assert_eq!(saved(&tracker, &store).await.attributes.len(), MAX);
+    many(MAX, MAX + 1).new_run().start().unwrap().detach();
+    assert_eq!(saved(&tracker, &store).await.attributes.len(), 1);
+
+    let map = |entries: Vec<(String, Value)>| Value::Map(entries.into_iter().collect());
+    let start = |value: Value| tracker.workflow("map").attribute("pages", value).start().map(drop);
+    let numbers = |n: usize| map((0..n).map(|n| (format!("{n:04}"), Value::Integer(1))).collect());
+    assert_eq!(start(numbers(1024)), Ok(()));
+    assert!(matches!(start(numbers(1025)), Err(WorkflowError::TextTooLong { bytes: 4100, .. })));
+    let nested = |levels| {
+        (0..levels).fold(Value::Integer(1), |inner, _| map(vec![("in".to_owned(), inner)]))
+    };
+    assert_eq!(start(nested(WorkflowBuilder::MAX_DEPTH)), Ok(()));
+    let deep = start(nested(WorkflowBuilder::MAX_DEPTH + 1)).unwrap_err();
+    assert!(deep.to_string().contains("`pages` are nested too deep; at most 16"), "{deep}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_run_has_the_agents_that_are_declared_and_no_others() {
+    let (tracker, store) = tracker().await;
+    let workflow = tracker.workflow("s").start().unwrap();
+    for agent in ["a", "b"] {
+        tracker.update_agent_status("s", agent, AgentReport::new(AgentState::Success)).unwrap();
+    }
+    assert_eq!(saved(&tracker, &store).await.agents().count(), 2);
+    let again = tracker.workflow("s").new_run().start().unwrap();
+    let status = saved(&tracker, &store).await;
+    let agents: Vec<_> = status.agents().map(|(name, agent)| (name, agent.state)).collect();
+    assert_eq!(agents, [("a", AgentState::Pending)]);
+    drop((workflow, again));
+}
+
 /// A store whose table keeps its key under another name.
 struct OtherKey;
 
 impl StatusStore for OtherKey {
-    async fn load(&self, _: &str) -> Result<Option<tower_agent_status::status::Item>, StoreError> {
-        Ok(None)
-    }
-
     async fn write(
         &self,
         _: &tower_agent_status::status::Change,
@@ -224,4 +268,68 @@ async fn a_scope_names_its_session() {
     let inside = workflow.scope(async { SessionId::current() }).await;
     assert_eq!(inside.as_ref(), Some(workflow.session_id()));
     workflow.complete();
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_tracked_is_in_no_session_though_another_surrounds_it() {
+    let (tracker, _) = tracker().await;
+    let outer = tracker.workflow("outer").start().unwrap();
+    let untracked = tracker.workflow("").run(async { Ok::<_, String>(SessionId::current()) });
+    assert_eq!(outer.scope(untracked).await, Ok(None));
+    let inner = tracker.workflow("inner").run(async { Ok::<_, String>(SessionId::current()) });
+    let after = async { (inner.await.unwrap().unwrap().to_string(), SessionId::current()) };
+    let (inner, after) = outer.scope(after).await;
+    assert_eq!((inner.as_str(), after.as_ref()), ("inner", Some(outer.session_id())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_id_is_as_good_as_its_text() {
+    let (tracker, store) = tracker().await;
+    let id: SessionId = "s".parse().unwrap();
+    assert_eq!(SessionId::try_from("s"), Ok(id.clone()));
+    assert_eq!(SessionId::try_from("s".to_owned()), Ok(id.clone()));
+    assert_eq!("".parse::<SessionId>(), Err(InvalidSessionId::Empty));
+    let workflow = tracker.workflow(&id).start().unwrap();
+    assert_eq!(*workflow.session_id(), id);
+    tracker.initialize_status(id.clone(), None, &[]).unwrap();
+    tracker.finalize_status(&id, Ok(())).unwrap();
+    assert_eq!(saved(&tracker, &store).await.overall_status, OverallStatus::Completed);
+    assert_ne!(SessionId::random(), SessionId::random());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_learnt_later_belongs_to_the_run_that_learnt_it() {
+    let (tracker, store) = tracker().await;
+    let first = tracker.workflow("s").start().unwrap();
+    first.set_attribute("documentId", "d").unwrap();
+    first.set_correlation_id("corr").unwrap();
+    let status = saved(&tracker, &store).await;
+    assert_eq!(status.correlation_id.as_deref(), Some("corr"));
+    assert_eq!(status.attributes["documentId"].as_text(), Some("d"));
+
+    let second = tracker.workflow("s").new_run().start().unwrap();
+    first.set_attribute("documentId", "late").unwrap();
+    first.set_correlation_id("late").unwrap();
+    second.complete();
+    let status = saved(&tracker, &store).await;
+    assert_eq!((status.correlation_id, status.attributes.len()), (None, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_serializes_as_its_item_reads() {
+    let (tracker, store) = tracker().await;
+    tracker.initialize_status("s", Some("corr"), &[("documentId", "d")]).unwrap();
+    let done = AgentReport::new(AgentState::Success).token_usage(TokenUsage::new(5, 2));
+    tracker.update_agent_status("s", "a", done).unwrap();
+    let status = saved(&tracker, &store).await;
+    let written = serde_json::to_value(&status).unwrap();
+    assert_eq!(written, serde_json::to_value(store.item("s").unwrap()).unwrap());
+    assert_eq!(written["sessionId"], "s");
+    let agent = serde_json::to_value(status.agent("a").unwrap()).unwrap();
+    assert_eq!(agent, written["a"]);
+    assert!(agent.get("error").is_none() && agent.get("cacheReadInputTokens").is_none());
+    let expected = serde_json::json!({ "inputTokens": 5, "outputTokens": 2, "totalTokens": 7 });
+    assert_eq!(serde_json::to_value(status.total_token_usage()).unwrap(), expected);
+    assert_eq!(serde_json::to_value(OverallStatus::Processing).unwrap(), "processing");
+    assert_eq!(serde_json::to_value(AgentState::InProgress).unwrap(), "in-progress");
 }

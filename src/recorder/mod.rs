@@ -1,5 +1,6 @@
 //! The recorder: saves what the tracker knows. This is its face: start, flush, shutdown.
 
+mod waiters;
 mod worker;
 
 use std::fmt;
@@ -29,7 +30,7 @@ impl StatusTracker {
                 live_figures: Duration::from_secs(1),
                 heartbeat: Duration::from_secs(30),
             },
-            limits: Limits { max_sessions: 100_000, clock: Clock::System },
+            limits: Limits { max_sessions: 100_000, finish_when_idle: None, clock: Clock::System },
         }
     }
 
@@ -49,7 +50,7 @@ impl StatusTracker {
     /// Dropping the future leaves the saving to go on.
     pub async fn flush(&self) -> Result<(), UnsavedError> {
         let (reply, answer) = oneshot::channel();
-        self.hub().order(Order::Flush(reply));
+        self.hub().handoff.order(Order::Flush(reply));
         self.answered(answer.await.ok())
     }
 
@@ -67,7 +68,8 @@ impl StatusTracker {
     /// Dropping the future leaves the recorder to end by itself.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), UnsavedError> {
         let (reply, answer) = oneshot::channel();
-        self.hub().order(Order::Shutdown { deadline: Instant::now() + deadline.min(FAR), reply });
+        let deadline = Instant::now() + deadline.min(FAR);
+        self.hub().handoff.order(Order::Shutdown { deadline, reply });
         self.answered(answer.await.ok())
     }
 
@@ -162,6 +164,22 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// misses three of these for stalled.
     pub fn heartbeat(mut self, every: Duration) -> Self {
         self.settings.heartbeat = every.clamp(Duration::from_millis(1), FAR);
+        self
+    }
+
+    /// Completes a session that is known only from its calls, once nothing was heard of it
+    /// for so long: for services that have no place to open a workflow in. Unless this is
+    /// set such a session stays `processing` until
+    /// [`finalize_status`](StatusTracker::finalize_status).
+    ///
+    /// The time is to be longer than any pause between two calls of a session: one that
+    /// comes later still counts, and does not reopen the session. Where another process
+    /// holds the workflow open it should be longer than that one's
+    /// [heartbeat](Self::heartbeat), which shows that the session is alive. A session is
+    /// completed within half as long again. An agent that is in progress keeps it from
+    /// being idle, and a workflow opened by this process is never completed in this way.
+    pub fn finish_when_idle(mut self, after: Duration) -> Self {
+        self.limits.finish_when_idle = Some(after.clamp(Duration::from_millis(1), FAR));
         self
     }
 

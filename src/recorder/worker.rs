@@ -13,6 +13,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +23,13 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::waiters::{Waiters, key};
 use super::{Settings, UnsavedError};
 #[cfg(feature = "metrics")]
 use crate::metrics;
 use crate::status::{ErrorMessage, Proposal};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, Written};
-use crate::tracker::{Hub, Order, Session, Unsaved};
+use crate::tracker::{Hub, News, Order, Session, Unsaved};
 
 /// How many writes may be in flight at once, over all sessions.
 const MAX_WRITES: usize = 64;
@@ -54,7 +56,7 @@ struct Closing(Arc<Hub>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.handoff.close();
         let unsaved = self.0.unsaved(|_| None);
         if !unsaved.is_empty() {
             #[cfg(feature = "metrics")]
@@ -81,9 +83,10 @@ pub(super) struct Worker<S> {
     /// The store's failing was said, and no write has been applied since: what fails for
     /// thousands of sessions is said once.
     outage: bool,
-    waiters: Vec<Waiter>,
-    /// Counts the flushes, so that a write tells which of them it came after.
-    epoch: u64,
+    /// What was last taken from the tracker.
+    news: News,
+    /// Those who wait for a flush; without a reply the recorder ends instead.
+    waiters: Waiters<Session, Unsaved, Option<Reply>>,
     ending: Option<Ending>,
     next_sweep: Option<Instant>,
     /// When tokens of calls in flight are next written for their own sake.
@@ -125,19 +128,12 @@ struct Failing {
     error: Option<ErrorMessage>,
 }
 
-/// Somebody who waits until these sessions are saved up to these versions.
-struct Waiter {
-    epoch: u64,
-    waiting_for: HashMap<usize, (Arc<Session>, u64)>,
-    failed: Vec<Unsaved>,
-    /// Where to answer; without one the recorder ends instead.
-    reply: Option<oneshot::Sender<Vec<Unsaved>>>,
-}
+type Reply = oneshot::Sender<Vec<Unsaved>>;
 
 /// The recorder is to end: when all is saved, or at the deadline.
 struct Ending {
     deadline: Instant,
-    replies: Vec<oneshot::Sender<Vec<Unsaved>>>,
+    replies: Vec<Reply>,
 }
 
 /// A write that has ended.
@@ -146,12 +142,6 @@ struct Done {
     proposal: Proposal,
     result: Result<Written, StoreError>,
     epoch: u64,
-}
-
-/// Tells sessions apart. One that is in the recorder's hands cannot be freed, and so its
-/// address cannot come again.
-fn key(session: &Arc<Session>) -> usize {
-    Arc::as_ptr(session).addr()
 }
 
 impl<S: StatusStore> Worker<S> {
@@ -165,8 +155,8 @@ impl<S: StatusStore> Worker<S> {
             limit: MAX_WRITES,
             resume_at: None,
             outage: false,
-            waiters: Vec::new(),
-            epoch: 0,
+            news: News::default(),
+            waiters: Waiters::new(),
             ending: None,
             next_sweep: None,
             next_figures: None,
@@ -200,14 +190,14 @@ impl<S: StatusStore> Worker<S> {
                 // replayed. News and the sweep are seen to above, whatever came first.
                 biased;
                 Some(done) = writes.next() => self.end(done),
-                () = hub.wake.notified() => {}
+                () = poll_fn(|cx| hub.handoff.poll_news(cx)) => {}
                 () = sleep_until(wake_at.unwrap_or(now)), if wake_at.is_some() => {}
             }
         }
         // A write that is still under way may yet be applied; its session counts as unsaved.
         drop(writes);
         // First, so that a change made from now on is known to be lost.
-        self.hub().close();
+        self.hub().handoff.close();
         for reply in self.ending.take().map(|ending| ending.replies).unwrap_or_default() {
             // Whoever asked may have stopped waiting.
             let _ = reply.send(self.unsaved());
@@ -216,24 +206,18 @@ impl<S: StatusStore> Worker<S> {
 
     /// Takes up the sessions that became dirty, and the orders.
     fn take_news(&mut self, now: Instant) {
-        // In this order: what changed before an order was given is on the list by now.
-        let orders = self.hub().take_orders();
-        let gather = if self.ending.is_some() { Duration::ZERO } else { self.settings.gather };
-        for session in self.hub().take_dirty() {
-            self.due.push(Reverse(Due { at: now + gather, session }));
-        }
-        if !orders.is_empty()
-            || self.ending.is_some()
-            || self.next_figures.is_some_and(|at| at <= now)
-        {
-            self.next_figures = None;
-            for session in self.hub().take_progressed() {
-                self.due.push(Reverse(Due { at: now, session }));
-            }
-        } else if self.next_figures.is_none() && self.hub().has_progressed() {
-            self.next_figures = Some(now + self.settings.live_figures);
-        }
-        for order in orders {
+        let ends = self.ending.is_some();
+        let figures_are_due = ends || self.next_figures.is_some_and(|at| at <= now);
+        self.closing.0.handoff.take(&mut self.news, figures_are_due);
+        let gather = if ends { Duration::ZERO } else { self.settings.gather };
+        let dirty = self.news.dirty.drain(..).map(|session| Due { at: now + gather, session });
+        let figures = self.news.figures.drain(..).map(|session| Due { at: now, session });
+        self.due.extend(dirty.chain(figures).map(Reverse));
+        self.next_figures = self
+            .news
+            .figures_wait
+            .then(|| self.next_figures.unwrap_or(now + self.settings.live_figures));
+        for order in std::mem::take(&mut self.news.orders) {
             let reply = match order {
                 Order::Flush(reply) => Some(reply),
                 Order::Shutdown { deadline, reply } => {
@@ -250,19 +234,17 @@ impl<S: StatusStore> Worker<S> {
                 Order::LastTry => None,
             };
             self.hurry(now);
-            let dirty = self.hub().all_sessions().into_iter().filter_map(|session| {
-                let (version, is_queued) = {
-                    let state = session.lock();
-                    (state.ledger.version(), state.queued)
-                };
-                is_queued.then(|| (key(&session), (session, version)))
+            let sessions = self.hub().all_sessions();
+            let unsaved = sessions.into_iter().filter_map(|session| {
+                let state = session.lock();
+                let version = state.is_queued().then(|| state.ledger.version())?;
+                drop(state);
+                Some((session, version))
             });
-            let waiting_for = dirty.collect();
-            self.epoch += 1;
-            self.waiters.push(Waiter { epoch: self.epoch, waiting_for, failed: vec![], reply });
+            self.waiters.add(unsaved, reply);
         }
         if self.next_sweep.is_none() && self.hub().has_sessions() {
-            self.next_sweep = Some(now + self.settings.heartbeat / 2);
+            self.next_sweep = Some(now + self.hub().sweep_every(self.settings.heartbeat));
         }
     }
 
@@ -294,15 +276,19 @@ impl<S: StatusStore> Worker<S> {
     /// Begins the write of a session, if there is something to write.
     fn begin(&mut self, session: Arc<Session>) -> Option<impl Future<Output = Done> + use<S>> {
         let seq = self.hub().next_seq();
-        let proposal = {
-            let mut state = session.lock();
-            let proposal = state.ledger.propose(&self.hub().writer, seq);
-            // Whoever changes it now puts it on the list again.
-            state.queued = proposal.is_some();
-            proposal
-        };
+        let writer = &self.hub().writer;
+        let proposal = session.take(|kept| kept.ledger.propose(writer, seq));
         let Some(proposal) = proposal else {
-            self.settle(&session, None);
+            self.settle(&session, None, self.waiters.epoch());
+            return None;
+        };
+        // Not under the lock: the request path may want it.
+        let Some(change) = proposal.change() else {
+            if session.acknowledge(|kept| kept.ledger.needless(&proposal)) {
+                let at = Instant::now() + self.settings.gather;
+                self.due.push(Reverse(Due { at, session: Arc::clone(&session) }));
+            }
+            self.settle(&session, None, self.waiters.epoch());
             return None;
         };
         #[cfg(feature = "metrics")]
@@ -310,12 +296,11 @@ impl<S: StatusStore> Worker<S> {
             metrics::retried();
         }
         let store = Arc::clone(&self.store);
-        let epoch = self.epoch;
+        let epoch = self.waiters.epoch();
         Some(async move {
             #[cfg(feature = "metrics")]
             let started = Instant::now();
-            let write =
-                AssertUnwindSafe(async { store.write(&proposal.change, proposal.expected).await });
+            let write = AssertUnwindSafe(async { store.write(&change, proposal.expected).await });
             let unavailable =
                 |what| Err(StoreError::new(StoreErrorKind::Unavailable, what).ambiguous());
             let result = match timeout(WRITE_LIMIT, write.catch_unwind()).await {
@@ -333,21 +318,26 @@ impl<S: StatusStore> Worker<S> {
     fn end(&mut self, done: Done) {
         let Done { session, proposal, result, epoch } = done;
         let now = self.hub().now();
+        let writer = &self.closing.0.writer;
+        let is_dirty = session.acknowledge(|kept| match &result {
+            Ok(Written::Applied) => kept.ledger.applied(proposal),
+            Ok(Written::Conflict(found)) => {
+                kept.ledger.conflicted(found.as_ref(), writer, now);
+            }
+            Err(error) => kept.ledger.failed(&proposal, error.may_have_been_applied()),
+        });
         let failing = self.failing.entry(key(&session)).or_default();
-        let mut state = session.lock();
         let mut delay = self.settings.gather;
         let mut failed = None;
         match result {
             Ok(Written::Applied) => {
-                state.ledger.applied(proposal);
                 if std::mem::take(&mut self.outage) {
                     tracing::info!(session_id = %session.id, "status is saved again");
                 }
                 *failing = Failing::default();
                 self.limit = MAX_WRITES.min(self.limit + 1);
             }
-            Ok(Written::Conflict(found)) => {
-                state.ledger.conflicted(found.as_ref(), &self.closing.0.writer, now);
+            Ok(Written::Conflict(_)) => {
                 failing.conflicts += 1;
                 delay = match failing.conflicts.checked_sub(CONFLICTS_AT_ONCE) {
                     None | Some(0) => Duration::ZERO,
@@ -361,7 +351,6 @@ impl<S: StatusStore> Worker<S> {
                 }
             }
             Err(error) => {
-                state.ledger.failed(&proposal, error.may_have_been_applied());
                 delay = failing.note(&session, &error, &mut self.outage);
                 if error.is_retryable() {
                     self.limit = (self.limit / 2).max(1);
@@ -372,41 +361,29 @@ impl<S: StatusStore> Worker<S> {
                 failed.clone_from(&failing.error);
             }
         }
-        let is_dirty = state.ledger.is_dirty();
-        state.queued = is_dirty;
-        drop(state);
         if is_dirty {
             // A flush that came while this was under way has its own try to come.
-            let is_awaited = failed.is_some()
-                && self.waiters.iter().any(|waiter| {
-                    waiter.epoch > epoch && waiter.waiting_for.contains_key(&key(&session))
-                });
+            let is_awaited = failed.is_some() && self.waiters.have_come_since(epoch, &session);
             if is_awaited || !self.waiters.is_empty() && failed.is_none() {
                 delay = Duration::ZERO;
             }
             let at = Instant::now() + delay;
             self.due.push(Reverse(Due { at, session: Arc::clone(&session) }));
         }
-        self.settle(&session, failed.as_ref().map(|error| (error, epoch)));
+        self.settle(&session, failed, epoch);
     }
 
     /// Tells those who wait what became of a session, and lets go of it if it is over.
-    fn settle(&mut self, session: &Arc<Session>, failed: Option<(&ErrorMessage, u64)>) {
-        let key = key(session);
-        for waiter in &mut self.waiters {
-            let Some((_, version)) = waiter.waiting_for.get(&key) else { continue };
-            if session.lock().ledger.is_saved(*version) {
-                waiter.waiting_for.remove(&key);
-            } else if let Some((error, epoch)) = failed
-                && epoch >= waiter.epoch
-            {
-                waiter.waiting_for.remove(&key);
-                let (session_id, error) = (session.id.clone(), Some(error.clone()));
-                waiter.failed.push(Unsaved { session_id, error });
-            }
-        }
-        if !session.lock().ledger.is_dirty() {
-            self.failing.remove(&key);
+    fn settle(&mut self, session: &Arc<Session>, failed: Option<ErrorMessage>, epoch: u64) {
+        let (saved, is_dirty) = {
+            let state = session.lock();
+            (state.ledger.saved_version(), state.ledger.is_dirty())
+        };
+        let failed =
+            failed.map(|error| Unsaved { session_id: session.id.clone(), error: Some(error) });
+        self.waiters.tried(session, saved, failed.as_ref(), epoch);
+        if !is_dirty {
+            self.failing.remove(&key(session));
             self.hub().release(session, IDLE);
         }
     }
@@ -414,20 +391,14 @@ impl<S: StatusStore> Worker<S> {
     /// Answers those who waited; whether the recorder is to end.
     fn is_over(&mut self, now: Instant, no_writes: bool) -> bool {
         let mut last_try_done = false;
-        self.waiters.retain_mut(|waiter| {
-            if !waiter.waiting_for.is_empty() {
-                return true;
-            }
-            match waiter.reply.take() {
+        for (reply, failed) in self.waiters.take_answered() {
+            match reply {
                 // Whoever asked may have stopped waiting.
-                Some(reply) => drop(reply.send(std::mem::take(&mut waiter.failed))),
-                None => {
-                    // What could not be saved is said when the recorder has ended.
-                    last_try_done = true;
-                }
+                Some(reply) => drop(reply.send(failed)),
+                // What could not be saved is said when the recorder has ended.
+                None => last_try_done = true,
             }
-            false
-        });
+        }
         let ended = self.ending.as_ref().is_some_and(|ending| {
             // What failed for good is not waited for.
             let is_lost = |Reverse(due): &Reverse<Due>| {
@@ -443,13 +414,16 @@ impl<S: StatusStore> Worker<S> {
         if self.next_sweep.is_none_or(|at| at > now) {
             return;
         }
-        // Twice as often as the heartbeat, so that none is later than it should be.
         let half = self.settings.heartbeat / 2;
         for session in self.hub().all_sessions() {
             self.hub().heartbeat(&session, half);
+            self.hub().finish_idle(&session);
             self.hub().release(&session, IDLE);
         }
-        self.next_sweep = self.hub().has_sessions().then(|| now + half);
+        self.next_sweep = self
+            .hub()
+            .has_sessions()
+            .then(|| now + self.hub().sweep_every(self.settings.heartbeat));
     }
 
     fn unsaved(&self) -> Vec<Unsaved> {

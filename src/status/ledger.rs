@@ -34,12 +34,15 @@ pub(crate) struct Ledger {
     view: WorkflowStatus,
     /// What is not for the table, in the order of `view.agents`.
     live: Vec<Live>,
-    stored: Option<WorkflowStatus>,
+    stored: Option<Arc<WorkflowStatus>>,
     /// Not part of any write yet, in the order of `view.agents`.
     pending: Vec<Tally>,
     /// Part of writes that were not acknowledged.
     attempted: Vec<Attempt>,
     new_run: NewRun,
+    /// The workflow was ended since it seemed idle, and the table has not acknowledged it:
+    /// when it was last heard of.
+    idle_since: Option<Timestamp>,
     /// Counts the runs that were begun here.
     run: u64,
     /// The number of the first write.
@@ -57,11 +60,13 @@ struct Live {
     started_at: Option<Timestamp>,
     /// The first failure among the calls that overlap.
     failed: Option<CallError>,
+    /// The agent was reported to be in progress, and nothing else since.
+    by_hand: bool,
 }
 
 impl Live {
     fn idle(activities: Arc<Activities>) -> Self {
-        Self { activities, in_flight: 0, started_at: None, failed: None }
+        Self { activities, in_flight: 0, started_at: None, failed: None, by_hand: false }
     }
 }
 
@@ -99,11 +104,19 @@ enum NewRun {
 /// One write, from its making to its answer.
 #[derive(Debug)]
 pub(crate) struct Proposal {
-    pub(crate) change: Change,
     pub(crate) expected: Expected,
-    next: WorkflowStatus,
+    next: Arc<WorkflowStatus>,
+    stored: Option<Arc<WorkflowStatus>>,
     seq: u64,
     version: u64,
+}
+
+impl Proposal {
+    /// What is to be written; `None` if the table has it all. This takes longer than the
+    /// making of the proposal, and needs the ledger no more.
+    pub(crate) fn change(&self) -> Option<Change> {
+        self.next.change_from(self.stored.as_deref())
+    }
 }
 
 impl Ledger {
@@ -115,6 +128,7 @@ impl Ledger {
             pending: Vec::new(),
             attempted: Vec::new(),
             new_run: NewRun::No,
+            idle_since: None,
             run: 0,
             first_seq: None,
             version: 0,
@@ -127,9 +141,9 @@ impl Ledger {
         &self.view
     }
 
-    /// Whether the table has, or had, everything up to this version.
-    pub(crate) fn is_saved(&self, version: u64) -> bool {
-        self.saved_version >= version
+    /// The table has, or had, everything up to this version.
+    pub(crate) fn saved_version(&self) -> u64 {
+        self.saved_version
     }
 
     /// Counts the changes.
@@ -146,9 +160,12 @@ impl Ledger {
         self.view.overall_status.is_finished()
     }
 
-    /// Whether a call is in flight.
-    pub(crate) fn has_calls_in_flight(&self) -> bool {
-        self.live.iter().any(|live| live.in_flight > 0)
+    /// Whether an agent is at work here: a call is in flight, or somebody said so by hand.
+    pub(crate) fn is_at_work(&self) -> bool {
+        let mut agents = self.view.agents.iter().zip(&self.live);
+        agents.any(|((_, agent), live)| {
+            live.in_flight > 0 || live.by_hand && agent.state == AgentState::InProgress
+        })
     }
 
     /// The place of an agent; an unknown one is added as pending, which is not a change
@@ -187,6 +204,12 @@ impl Ledger {
         self.view.agents.len() - 1
     }
 
+    /// How many attributes there are with these.
+    pub(crate) fn attributes_with(&self, more: &BTreeMap<String, Value>) -> usize {
+        let known = &self.view.attributes;
+        known.len() + more.keys().filter(|name| !known.contains_key(*name)).count()
+    }
+
     /// Sets what the workflow is known by.
     pub(crate) fn describe(
         &mut self,
@@ -207,22 +230,19 @@ impl Ledger {
         self.run
     }
 
-    /// Begins the workflow anew: the item of an earlier run is replaced by the next write.
+    /// Begins the workflow anew, with no agents: the item of an earlier run is replaced by
+    /// the next write.
     pub(crate) fn begin_new_run(&mut self, now: Timestamp) {
-        let agents = std::mem::take(&mut self.view.agents);
         let view = WorkflowStatus::new(Arc::clone(&self.view.session_id), now);
         let before = std::mem::replace(&mut self.view, view);
         if self.first_seq.is_some() {
             self.comes_after(&before);
         }
         self.run += 1;
-        for ((name, _), live) in agents.into_iter().zip(&mut self.live) {
-            *live = Live::idle(Arc::clone(&live.activities));
-            let pending = AgentStatus::pending(Arc::clone(&live.activities.pending));
-            self.view.agents.push((name, pending));
-        }
-        self.pending.fill(Tally::default());
+        self.live.clear();
+        self.pending.clear();
         self.attempted.clear();
+        self.idle_since = None;
         self.new_run = NewRun::Unwritten;
         self.version += 1;
     }
@@ -315,6 +335,7 @@ impl Ledger {
         self.add_tally(slot, Tally { calls: 1, tokens });
         let live = &mut self.live[slot];
         live.in_flight = live.in_flight.saturating_sub(1);
+        live.by_hand = false;
         if let Outcome::Error(error) = outcome {
             live.failed.get_or_insert(error);
         }
@@ -331,18 +352,20 @@ impl Ledger {
         let tokens = token_usage.unwrap_or_default().since(&TokenUsage::default());
         let ends = matches!(state, AgentState::Success | AgentState::Error);
         self.add_tally(slot, Tally { calls: u64::from(ends), tokens });
+        let is_finished = self.is_finished();
         let live = &mut self.live[slot];
+        live.by_hand = state == AgentState::InProgress && live.in_flight == 0 && !is_finished;
         match state {
             // While any call is in flight its agent is in progress. The report counts as
             // one more of those that overlap.
-            _ if live.in_flight > 0 && !self.view.overall_status.is_finished() => {
+            _ if live.in_flight > 0 && !is_finished => {
                 if state == AgentState::Error {
                     live.failed.get_or_insert(error.unwrap_or_else(unexplained));
                 }
                 let agent = &mut self.view.agents[slot].1;
                 agent.last_updated = agent.last_updated.max(Some(now));
             }
-            AgentState::Pending | AgentState::InProgress if self.is_finished() => {}
+            AgentState::Pending | AgentState::InProgress if is_finished => {}
             AgentState::Pending => {
                 let text =
                     activity.unwrap_or_else(|| Arc::clone(&self.live[slot].activities.pending));
@@ -372,6 +395,8 @@ impl Ledger {
     /// was it.
     pub(crate) fn finish(&mut self, result: Result<(), ErrorMessage>, now: Timestamp) -> bool {
         if self.is_finished() {
+            // Whoever knows the end says so now.
+            self.idle_since = None;
             return false;
         }
         self.view.overall_status = match &result {
@@ -382,6 +407,20 @@ impl Ledger {
         self.end_agents_in_progress(now);
         self.changed(now);
         true
+    }
+
+    /// Completes a workflow that seems to be over, since nothing was heard of it. Whether
+    /// that was its end. It is taken back if the table has heard of it since.
+    pub(crate) fn finish_idle(&mut self, now: Timestamp) -> bool {
+        let agents = &self.view.agents;
+        let is_over = self.view.overall_status == OverallStatus::Processing
+            && agents.iter().all(|(_, agent)| agent.state != AgentState::InProgress);
+        let since = self.view.last_updated;
+        let ends = is_over && self.finish(Ok(()), now);
+        if ends {
+            self.idle_since = Some(since);
+        }
+        ends
     }
 
     fn end_agents_in_progress(&mut self, now: Timestamp) {
@@ -419,7 +458,8 @@ impl Ledger {
     /// The write that brings the table up to date, if it lacks anything.
     ///
     /// Each proposal is answered by one of [`applied`](Self::applied),
-    /// [`conflicted`](Self::conflicted) and [`failed`](Self::failed) before the next.
+    /// [`conflicted`](Self::conflicted), [`failed`](Self::failed) and
+    /// [`needless`](Self::needless) before the next.
     ///
     /// `seq` numbers the writes of this writer over all its sessions, and over all the
     /// ledgers that it has had for one session, each higher than the one before. It is
@@ -429,7 +469,7 @@ impl Ledger {
             return None;
         }
         let mut next = self.view.clone();
-        let stored = self.stored.as_ref();
+        let stored = self.stored.as_deref();
         next.revision = stored.map_or(0, |stored| stored.revision).saturating_add(1);
         next.writers = stored.map_or_else(BTreeMap::new, |stored| stored.writers.clone());
         next.writers.insert(writer.to_owned(), seq);
@@ -440,10 +480,6 @@ impl Ledger {
             let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
             next.writers.remove(&oldest);
         }
-        let Some(change) = next.change_from(stored) else {
-            self.saved_version = self.version;
-            return None;
-        };
         let expected = match stored.map(|stored| stored.revision) {
             None => Expected::Absent,
             Some(0) => Expected::Unrevised,
@@ -458,7 +494,20 @@ impl Ledger {
             let tallies = std::mem::replace(&mut self.pending, none);
             self.attempted.push(Attempt { seq, tallies });
         }
-        Some(Proposal { change, expected, next, seq, version: self.version })
+        Some(Proposal {
+            expected,
+            next: Arc::new(next),
+            stored: self.stored.clone(),
+            seq,
+            version: self.version,
+        })
+    }
+
+    /// The proposal changes nothing, and was not written.
+    pub(crate) fn needless(&mut self, proposal: &Proposal) {
+        self.failed(proposal, false);
+        self.saved_version = proposal.version;
+        self.idle_since = None;
     }
 
     /// The write was applied.
@@ -468,6 +517,7 @@ impl Ledger {
         if self.new_run != NewRun::Unwritten {
             self.new_run = NewRun::No;
         }
+        self.idle_since = None;
         self.stored = Some(proposal.next);
         self.saved_version = proposal.version;
     }
@@ -503,7 +553,7 @@ impl Ledger {
             // An item of the run before: all of it goes.
             NewRun::Unwritten | NewRun::Since(_) => {
                 self.comes_after(&found);
-                self.stored = Some(found);
+                self.stored = Some(Arc::new(found));
                 return;
             }
         }
@@ -520,7 +570,7 @@ impl Ledger {
         }
         self.attempted.retain(|attempt| attempt.seq > last_seen);
         self.merge(&found, now);
-        self.stored = Some(found);
+        self.stored = Some(Arc::new(found));
         self.version += 1;
     }
 
@@ -546,6 +596,7 @@ impl Ledger {
         }
         self.view = view;
         self.stored = None;
+        self.idle_since = None;
     }
 
     /// Makes the view the sum of what was found in the table and what it lacks.
@@ -571,6 +622,10 @@ impl Ledger {
             view.created_at = found.created_at;
         }
         view.last_updated = view.last_updated.max(found.last_updated);
+        if self.idle_since.take_if(|since| found.last_updated > *since).is_some() {
+            // It was not idle: another process has been at work on it.
+            view.overall_status = OverallStatus::Processing;
+        }
         // Never backwards, and the first end counts.
         let both_started =
             [found.overall_status, view.overall_status].contains(&OverallStatus::Processing);

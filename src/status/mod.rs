@@ -10,6 +10,7 @@ mod ledger;
 mod redact;
 mod report;
 pub mod schema;
+mod show;
 mod time;
 mod tokens;
 

@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use serde::ser::{Serialize, Serializer};
+
 use super::{
     AgentState, AgentStatus, CallError, Change, ErrorMessage, Item, OverallStatus, Timestamp,
     TokenUsage, Value, WorkflowStatus,
@@ -245,6 +247,41 @@ impl TokenUsage {
             reasoning_tokens: figure("reasoningTokens"),
         };
         (!usage.is_unknown()).then_some(usage)
+    }
+}
+
+/// As the item is, with the session id under `sessionId`.
+impl Serialize for WorkflowStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut item = self.to_item();
+        item.set(SESSION_ID, &*self.session_id);
+        item.serialize(serializer)
+    }
+}
+
+/// As it is in the item.
+impl Serialize for AgentStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_item().serialize(serializer)
+    }
+}
+
+/// As it is in the item: a figure that is not known is left out.
+impl Serialize for TokenUsage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_item().serialize(serializer)
+    }
+}
+
+impl Serialize for OverallStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl Serialize for AgentState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

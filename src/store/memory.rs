@@ -1,18 +1,28 @@
 //! [`MemoryStore`]: documents in memory, with the history of what it was given.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::{Recent, StatusReader, StatusStore, StoreError, Written};
-use crate::status::{Change, Expected, Item, Value, WorkflowStatus, schema};
+use crate::status::{AgentState, Change, Expected, Item, Value, WorkflowStatus, schema};
 
 /// A store in memory, for tests and for trying things out.
 ///
-/// It keeps every change it applied, in order. A clone is the same store.
+/// It keeps every change it applied, in order. A clone is the same store. The module
+/// [`testing`](crate::testing) shows how a test uses it.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
+    /// Tells those who wait that a change was applied.
+    changed: Arc<Notify>,
 }
+
+/// How long a test waits for what it expects.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 struct State {
@@ -45,16 +55,77 @@ impl MemoryStore {
         self.lock().history.clone()
     }
 
+    /// Waits until a workflow has finished, and gives its document.
+    ///
+    /// # Panics
+    ///
+    /// If it has not after ten seconds (of tokio's clock), with what is there instead.
+    pub async fn finished(&self, session_id: &str) -> WorkflowStatus {
+        self.when(session_id, |status| status.overall_status.is_finished()).await
+    }
+
+    /// Waits until the document of a session is as expected, and gives it.
+    ///
+    /// # Panics
+    ///
+    /// If it is not after ten seconds (of tokio's clock), with what is there instead.
+    pub async fn when(
+        &self,
+        session_id: &str,
+        is_as_expected: impl Fn(&WorkflowStatus) -> bool,
+    ) -> WorkflowStatus {
+        let found = tokio::time::timeout(PATIENCE, async {
+            let mut changed = pin!(self.changed.notified());
+            loop {
+                // Before the look, so that no change falls in between.
+                changed.as_mut().enable();
+                if let Some(status) = self.status(session_id).filter(&is_as_expected) {
+                    break status;
+                }
+                changed.as_mut().await;
+                changed.set(self.changed.notified());
+            }
+        });
+        match found.await {
+            Ok(status) => status,
+            #[expect(clippy::panic, reason = "it is an assertion of a test")]
+            Err(_) => panic!("not as expected after {PATIENCE:?}: {}", self.show(session_id)),
+        }
+    }
+
+    /// What was stored of an agent's states, in order, each once until it changes.
+    ///
+    /// It is what a portal could have seen. A state that lasts shorter than
+    /// [the gathering time](crate::StatusTrackerBuilder::gather) may not be among them: set that to
+    /// zero to see the most.
+    #[must_use]
+    pub fn states(&self, session_id: &str, agent: &str) -> Vec<AgentState> {
+        let mut item = Item::new();
+        let mut states = Vec::new();
+        for change in self.lock().history.iter().filter(|change| change.session_id == session_id) {
+            change.apply(&mut item);
+            let status = WorkflowStatus::from_item(session_id, &item);
+            states.extend(status.agent(agent).map(|agent| agent.state));
+        }
+        states.dedup();
+        states
+    }
+
+    /// What there is of a session, for a test that expected something else.
+    fn show(&self, session_id: &str) -> String {
+        if let Some(status) = self.status(session_id) {
+            return status.to_string();
+        }
+        let others: Vec<_> = self.lock().items.keys().take(10).cloned().collect();
+        format!("nothing is stored of `{session_id}`; there is {others:?}")
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl StatusStore for MemoryStore {
-    async fn load(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
-        Ok(self.item(session_id))
-    }
-
     async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
         let mut state = self.lock();
         let found = state.items.get(&change.session_id);
@@ -71,6 +142,8 @@ impl StatusStore for MemoryStore {
         item.set(schema::SESSION_ID, change.session_id.as_str());
         change.apply(item);
         state.history.push(change.clone());
+        drop(state);
+        self.changed.notify_waiters();
         Ok(Written::Applied)
     }
 }

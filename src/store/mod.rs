@@ -5,6 +5,7 @@ mod dynamodb;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod memory;
+mod shared;
 
 use std::fmt;
 use std::future::Future;
@@ -22,16 +23,6 @@ pub use memory::MemoryStore;
 /// It decides [whether](StoreError::is_retryable) a failure is worth another try; the
 /// recorder decides when.
 pub trait StatusStore: Send + Sync + 'static {
-    /// The item of a session, as it stands now; `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot tell.
-    fn load(
-        &self,
-        session_id: &str,
-    ) -> impl Future<Output = Result<Option<Item>, StoreError>> + Send;
-
     /// Applies a change if the item is as expected.
     ///
     /// # Errors

@@ -41,11 +41,11 @@ impl TrackedCall {
     fn end_now(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
         self.has_ended = true;
         // Usage that is no longer known at the end was told, and was paid for.
-        let tokens = usage.unwrap_or(self.told).since(&self.told);
-        self.tracked.change(|state, now| {
-            let is_current = state.ledger.run() == self.run;
+        let tokens = usage.map(|usage| usage.since(&self.told)).unwrap_or_default();
+        self.tracked.change(|kept, now| {
+            let is_current = kept.ledger.run() == self.run;
             if is_current {
-                state.ledger.ended(self.slot, outcome, tokens, now);
+                kept.ledger.ended(self.slot, outcome, tokens, now);
             }
             is_current
         });

@@ -2,24 +2,28 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
+use super::handoff::{Handoff, Taken};
+use super::session::Kept;
 use super::{Clock, Order, Session, Tracked, Unsaved};
 use crate::agent::{Agent, InvalidName, check_name};
-use crate::session::SessionId;
+use crate::session::{SessionId, random_digits};
 use crate::status::{ErrorMessage, Ledger, Timestamp};
 
 /// How a tracker keeps its sessions.
 #[derive(Clone)]
 pub(crate) struct Limits {
     pub(crate) max_sessions: usize,
+    /// After how long of silence a workflow that nobody opened is complete.
+    pub(crate) finish_when_idle: Option<Duration>,
     pub(crate) clock: Clock,
 }
+
+/// What the recorder has taken.
+pub(crate) type News = Taken<SessionId, Kept, Order>;
 
 type Reserves = dyn Fn(&str) -> bool + Send + Sync;
 
@@ -32,15 +36,7 @@ pub(crate) struct Hub {
     reserves: Box<Reserves>,
     agents: RwLock<Vec<Arc<Agent>>>,
     sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
-    /// Sessions that became dirty and were not taken by the recorder yet.
-    dirty: Mutex<Vec<Arc<Session>>>,
-    /// Sessions that have used tokens since, and for which nothing else has changed yet.
-    progressed: Mutex<Vec<Arc<Session>>>,
-    orders: Mutex<Vec<Order>>,
-    /// Wakes the recorder.
-    pub(crate) wake: Notify,
-    /// The recorder has ended: nothing is saved any more.
-    closed: AtomicBool,
+    pub(crate) handoff: Handoff<SessionId, Kept, Order>,
     said: Said,
     pub(super) lost: AtomicU64,
     /// The number of the last write.
@@ -54,23 +50,19 @@ struct Said {
     full: AtomicBool,
     closed: AtomicBool,
     invalid_session: AtomicBool,
+    undescribed: AtomicBool,
+    invalid_agent: AtomicBool,
 }
 
 impl Hub {
     pub(crate) fn new(limits: Limits, reserves: Box<Reserves>) -> Self {
-        // The standard library seeds this from the operating system's randomness.
-        let random = || RandomState::new().hash_one(0_u8);
         Self {
-            writer: format!("{:016x}{:016x}", random(), random()),
+            writer: random_digits(),
             limits,
             reserves,
             agents: RwLock::default(),
             sessions: Mutex::default(),
-            dirty: Mutex::default(),
-            progressed: Mutex::default(),
-            orders: Mutex::default(),
-            wake: Notify::new(),
-            closed: AtomicBool::new(false),
+            handoff: Handoff::new(),
             said: Said::default(),
             lost: AtomicU64::new(0),
             last_seq: AtomicU64::new(0),
@@ -95,24 +87,37 @@ impl Hub {
 
     /// The agent of that name; an unknown one is made known.
     pub(crate) fn agent(&self, name: &str) -> Result<Arc<Agent>, InvalidName> {
-        let known = self.declared().into_iter().find(|known| known.name() == name);
-        match known.map_or_else(|| self.declare(Agent::new(name)), Ok) {
+        match self.known(name).map_or_else(|| self.declare(Agent::new(name)), Ok) {
             // Another thread was faster.
             Err(InvalidName::Twice(_)) => self.agent(name),
             agent => agent,
         }
     }
 
-    /// The agent of that name, for a report by hand; an unknown one is not made known to
-    /// other sessions, since such names may be of any number.
-    pub(crate) fn reported_agent(&self, name: &str) -> Result<Arc<Agent>, InvalidName> {
-        self.check_name(name)?;
-        let known = self.declared().into_iter().find(|known| known.name() == name);
-        Ok(known.unwrap_or_else(|| Arc::new(Agent::new(name))))
+    /// The agent as it is known, or else as a request or a report names it. Such a one is
+    /// not made known to other sessions, since there may be any number of them.
+    pub(crate) fn named_agent(&self, agent: &Agent) -> Result<Arc<Agent>, InvalidName> {
+        if let Some(known) = self.known(agent.name()) {
+            return Ok(known);
+        }
+        self.check_name(agent.name())?;
+        Ok(Arc::new(agent.undeclared()))
+    }
+
+    fn known(&self, name: &str) -> Option<Arc<Agent>> {
+        let agents = self.agents.read().unwrap_or_else(PoisonError::into_inner);
+        agents.iter().find(|known| known.name() == name).cloned()
     }
 
     fn declared(&self) -> Vec<Arc<Agent>> {
         self.agents.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes the agents that are known to all sessions known to this one.
+    pub(super) fn show_declared(&self, ledger: &mut Ledger) {
+        for agent in self.declared() {
+            ledger.slot(agent.shared_name(), agent.activities());
+        }
     }
 
     fn check_name(&self, name: &str) -> Result<(), InvalidName> {
@@ -126,7 +131,7 @@ impl Hub {
     /// Whether an attribute of a workflow may have this name.
     pub(crate) fn check_attribute(&self, name: &str) -> Result<(), InvalidName> {
         self.check_name(name)?;
-        if self.declared().iter().any(|agent| agent.name() == name) {
+        if self.known(name).is_some() {
             return Err(InvalidName::Twice(name.to_owned()));
         }
         Ok(())
@@ -135,7 +140,7 @@ impl Hub {
     /// A session of which this process knows, or learns now; `None` if there is no room
     /// for one more.
     pub(crate) fn session(self: &Arc<Self>, id: &SessionId) -> Option<Tracked> {
-        if self.is_closed() {
+        if self.handoff.is_closed() {
             self.lose_after_the_end(id);
             return None;
         }
@@ -149,37 +154,14 @@ impl Hub {
             return None;
         }
         let mut ledger = Ledger::new(Arc::clone(id.shared()), self.now());
-        for agent in self.declared() {
-            ledger.slot(agent.shared_name(), agent.activities());
-        }
-        let session = Arc::new(Session::new(id.clone(), ledger));
+        self.show_declared(&mut ledger);
+        let session = Arc::new(Session::new(id.clone(), Kept::new(ledger)));
         sessions.insert(id.clone(), Arc::clone(&session));
         Some(Tracked::new(self, &session))
     }
 
-    pub(crate) fn order(&self, order: Order) {
-        let mut orders = self.lock_orders();
-        // An order that nobody will take is dropped, which tells who waits for its answer.
-        if !self.is_closed() {
-            orders.push(order);
-            self.wake.notify_one();
-        }
-    }
-
     pub(super) fn lock_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn lock_dirty(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
-        self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn lock_progressed(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
-        self.progressed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_orders(&self) -> MutexGuard<'_, Vec<Order>> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a change that came after the recorder had ended.
@@ -205,6 +187,20 @@ impl Hub {
         }
     }
 
+    /// Says once that a request named an agent that cannot be.
+    pub(crate) fn warn_of_invalid_agent(&self, error: &dyn fmt::Display) {
+        if !self.said.invalid_agent.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "agent not tracked; further ones are not logged");
+        }
+    }
+
+    /// Says once that something a request tells of its workflow cannot be kept.
+    pub(crate) fn warn_of_undescribed_workflow(&self, error: &dyn fmt::Display) {
+        if !self.said.undescribed.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "left out of the workflow; further ones are not logged");
+        }
+    }
+
     /// Says once that a workflow could not be started.
     pub(crate) fn warn_of_untracked_workflow(&self, error: &dyn fmt::Display) {
         if !self.said.untracked.swap(true, Ordering::Relaxed) {
@@ -226,30 +222,6 @@ impl Hub {
 
 /// The recorder's side.
 impl Hub {
-    /// The sessions that became dirty since this was last asked.
-    pub(crate) fn take_dirty(&self) -> Vec<Arc<Session>> {
-        std::mem::take(&mut *self.lock_dirty())
-    }
-
-    /// Whether there are sessions whose calls in flight have used tokens.
-    pub(crate) fn has_progressed(&self) -> bool {
-        !self.lock_progressed().is_empty()
-    }
-
-    /// The sessions that have used tokens and are to be written for that alone. They are
-    /// in the caller's hands now, like those of the dirty list.
-    pub(crate) fn take_progressed(&self) -> Vec<Arc<Session>> {
-        let mut taken = std::mem::take(&mut *self.lock_progressed());
-        taken.retain(|session| {
-            let mut state = session.lock();
-            state.progressed = false;
-            let is_new = !state.queued && state.ledger.is_dirty();
-            state.queued |= is_new;
-            is_new
-        });
-        taken
-    }
-
     /// The number of the next write: the time in milliseconds, or one more than the last
     /// where that is higher.
     pub(crate) fn next_seq(&self) -> u64 {
@@ -259,10 +231,6 @@ impl Hub {
             .last_seq
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
         next(last.unwrap_or_else(|last| last))
-    }
-
-    pub(crate) fn take_orders(&self) -> Vec<Order> {
-        std::mem::take(&mut *self.lock_orders())
     }
 
     pub(crate) fn has_sessions(&self) -> bool {
@@ -284,29 +252,38 @@ impl Hub {
         }
         let state = session.lock();
         let ledger = &state.ledger;
-        let is_over = ledger.is_finished() || self.now().since(ledger.view().last_updated) >= idle;
-        if is_over && !state.queued && !ledger.is_dirty() && !ledger.has_calls_in_flight() {
+        // One that is to be completed when it is idle has to be here then.
+        let idle =
+            self.limits.finish_when_idle.map_or(idle, |after| idle.max(after.saturating_mul(2)));
+        let is_idle = || state.open == 0 && self.now().since(ledger.view().last_updated) >= idle;
+        let is_over = ledger.is_finished() || is_idle();
+        if is_over && !state.is_queued() && !ledger.is_dirty() && !ledger.is_at_work() {
             sessions.remove(&session.id);
         }
     }
 
     /// Renews the sessions that are alive and have been silent for so long.
     pub(crate) fn heartbeat(self: &Arc<Self>, session: &Arc<Session>, silent: Duration) {
-        Tracked::new(self, session).change(|state, now| {
-            let alive = state.open > 0 || state.ledger.has_calls_in_flight();
-            let since = now.since(state.ledger.view().last_updated);
-            alive && since >= silent && state.ledger.heartbeat(now)
+        Tracked::new(self, session).change(|kept, now| {
+            let alive = kept.open > 0 || kept.ledger.is_at_work();
+            let since = now.since(kept.ledger.view().last_updated);
+            alive && since >= silent && kept.ledger.heartbeat(now)
         });
     }
 
-    /// The recorder has ended. What is not saved now never will be.
-    pub(crate) fn close(&self) {
-        let mut orders = self.lock_orders();
-        self.closed.store(true, Ordering::Release);
-        orders.clear();
+    /// How often to look through all sessions: twice in the shortest time that is to be kept,
+    /// so that nothing is much later than it should be.
+    pub(crate) fn sweep_every(&self, heartbeat: Duration) -> Duration {
+        heartbeat.min(self.limits.finish_when_idle.unwrap_or(heartbeat)) / 2
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+    /// Completes a session that was only seen by its calls, once it was idle for so long
+    /// as is set.
+    pub(crate) fn finish_idle(self: &Arc<Self>, session: &Arc<Session>) {
+        let Some(idle) = self.limits.finish_when_idle else { return };
+        Tracked::new(self, session).change(|kept, now| {
+            let since = now.since(kept.ledger.view().last_updated);
+            !kept.was_opened && since >= idle && kept.ledger.finish_idle(now)
+        });
     }
 }

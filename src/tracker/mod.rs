@@ -1,14 +1,16 @@
 //! [`StatusTracker`]: the newest state of every session, in memory.
 //!
 //! This is the only state that the request path and the recorder share. The request path
-//! locks one session for the time of a few assignments; a session that changed is put on
-//! the dirty list under that same lock, once, and stays the recorder's until it is saved.
+//! locks one session for the time of a few assignments; how a session that changed gets to
+//! the recorder is the [hand-off](handoff)'s.
 
 mod call;
 mod clock;
+mod handoff;
 mod hub;
 mod order;
 mod session;
+mod sync;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,10 +20,10 @@ use crate::status::WorkflowStatus;
 
 pub(crate) use call::TrackedCall;
 pub(crate) use clock::Clock;
-pub(crate) use hub::{Hub, Limits};
+pub(crate) use hub::{Hub, Limits, News};
 pub(crate) use order::Order;
 pub use order::Unsaved;
-pub(crate) use session::{Session, Tracked};
+pub(crate) use session::{MAX_ATTRIBUTES, Session, Tracked};
 
 /// Knows the newest state of every session, and has it saved.
 ///
@@ -41,7 +43,7 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.hub.order(Order::LastTry);
+        self.hub.handoff.order(Order::LastTry);
     }
 }
 

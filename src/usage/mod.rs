@@ -53,15 +53,30 @@ impl PathHint {
     /// Looks at a request's path (the query may be on it or not).
     #[must_use]
     pub fn new(path: &str) -> Self {
-        let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        let path = path.as_bytes();
+        let end = path.iter().position(|byte| matches!(byte, b'?' | b'#'));
+        let mut path = &path[..end.unwrap_or(path.len())];
+        while let Some(shorter) = path.strip_suffix(b"/") {
+            path = shorter;
+        }
         let mut hint = Self::default();
+        let mut apply = |says: PathSays| hint.0 |= 1 << says as u8;
         for (pattern, says) in PATHS {
-            let applies = match pattern {
-                PathMatch::Ends(end) => path.ends_with(end),
-                PathMatch::Contains(part) => path.contains(part),
-            };
-            if applies {
-                hint.0 |= 1 << *says as u8;
+            if let PathMatch::Ends(end) = pattern
+                && path.last() == end.as_bytes().last()
+                && path.ends_with(end.as_bytes())
+            {
+                apply(*says);
+            }
+        }
+        // What a path may contain begins with a slash, as few of its bytes do.
+        for at in (0..path.len()).filter(|at| path[*at] == b'/') {
+            for (pattern, says) in PATHS {
+                if let PathMatch::Contains(part) = pattern
+                    && path[at..].starts_with(part.as_bytes())
+                {
+                    apply(*says);
+                }
             }
         }
         hint

@@ -174,10 +174,6 @@ impl<D: Director> FaultyStore<D> {
 }
 
 impl<D: Director> StatusStore for FaultyStore<D> {
-    async fn load(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
-        self.table.load(session_id).await
-    }
-
     async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
         let _held = self.gauge.enter(&change.session_id);
         let (note, fate) = self.director.asked(change, expected);

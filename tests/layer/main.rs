@@ -8,6 +8,7 @@
 
 mod agents;
 mod aws;
+mod choice;
 mod corpus;
 mod end_of_call;
 mod metrics;

@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tower::{ServiceBuilder, ServiceExt as _};
 use tower_agent_status::metrics::{self, LOST, SESSIONS_DIRTY, WRITE_DURATION, WRITES};
-use tower_agent_status::status::{Change, Expected, Item};
+use tower_agent_status::status::{Change, Expected};
 use tower_agent_status::store::{MemoryStore, StatusStore, StoreError, StoreErrorKind, Written};
 use tower_agent_status::{StatusLayer, StatusTracker};
 
@@ -133,10 +133,6 @@ struct Told {
 }
 
 impl StatusStore for Told {
-    async fn load(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
-        self.inner.load(session_id).await
-    }
-
     async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let told = self.results.lock().unwrap().pop_front();

@@ -126,11 +126,11 @@ fn created(change: &Change) -> Item {
 }
 
 async fn stored(store: &impl Store, id: &str) -> Item {
-    store.load(id).await.unwrap().unwrap_or_else(|| panic!("there is no item `{id}`"))
+    store.get(id).await.unwrap().unwrap_or_else(|| panic!("there is no item `{id}`"))
 }
 
 async fn an_item_is_created_once(store: &impl Store) {
-    assert_eq!(store.load("s").await.unwrap(), None);
+    assert_eq!(store.get("s").await.unwrap(), None);
     let change = first("s");
     assert_eq!(store.write(&change, Expected::Absent).await.unwrap(), Written::Applied);
     let item = created(&change);
@@ -143,7 +143,7 @@ async fn an_item_is_created_once(store: &impl Store) {
 async fn a_change_needs_the_revision_it_expects(store: &impl Store) {
     let missing = store.write(&change("s", 2, Item::new()), Expected::Revision(1)).await.unwrap();
     assert_eq!(missing, Written::Conflict(None));
-    assert_eq!(store.load("s").await.unwrap(), None);
+    assert_eq!(store.get("s").await.unwrap(), None);
 
     store.write(&first("s"), Expected::Absent).await.unwrap();
     let second = change("s", 2, item([("overallStatus", text("completed"))]));
@@ -424,7 +424,7 @@ async fn of_two_writers_one_wins(store: &impl Store) {
 async fn what_cannot_be_a_session_is_none(store: &impl Store) {
     for id in [String::new(), "x".repeat(2049)] {
         assert_eq!(store.get(&id).await.unwrap(), None);
-        assert_eq!(store.load(&id).await.unwrap(), None);
+        assert_eq!(store.get(&id).await.unwrap(), None);
         assert!(!store.delete(&id).await.unwrap());
     }
     let longest = "x".repeat(2048);

@@ -16,11 +16,11 @@ async fn a_file_keeps_what_was_written() {
     // In some hundred years.
     change.set.set(schema::EXPIRES_AT, 9_999_999_999);
     store.write(&change, Expected::Absent).await.unwrap();
-    let item = store.load("s").await.unwrap();
+    let item = store.get("s").await.unwrap();
     assert!(item.is_some());
     drop(store);
     let store = DynamoDbStore::embedded(file.path()).unwrap();
-    assert_eq!(store.load("s").await.unwrap(), item);
+    assert_eq!(store.get("s").await.unwrap(), item);
 }
 
 #[tokio::test]

@@ -107,14 +107,14 @@ async fn a_write_that_was_applied_and_lost_for_good_is_not_known_to_have_failed(
     script.next("UpdateItem", [Step::Reset.apply_then()]);
     let error = store.write(&first("s"), Expected::Absent).await.unwrap_err();
     assert!(error.may_have_been_applied() && error.is_retryable());
-    assert!(store.load("s").await.unwrap().is_some());
+    assert!(store.get("s").await.unwrap().is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_the_item_in_the_answer_it_is_read() {
     let (store, script) = store(1).await;
     store.write(&first("s"), Expected::Absent).await.unwrap();
-    let item = store.load("s").await.unwrap();
+    let item = store.get("s").await.unwrap();
     script.always("UpdateItem", Step::WithoutItem);
     script.log();
     for expected in [Expected::Absent, Expected::Revision(7), Expected::Unrevised] {
@@ -152,6 +152,18 @@ async fn no_answer_is_waited_for_without_end() {
     assert!(begun.elapsed() <= Duration::from_secs(10));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_slow_answer_is_waited_for_as_long_as_an_attempt_lasts() {
+    let (store, script) = store(2).await;
+    let slow = |seconds| Step::Pass.after(Duration::from_secs(seconds));
+    script.next("UpdateItem", [slow(2)]);
+    store.write(&first("slow"), Expected::Absent).await.unwrap();
+    assert_eq!(script.log(), ["UpdateItem"]);
+    script.next("UpdateItem", [slow(4)]);
+    store.write(&first("slower"), Expected::Absent).await.unwrap();
+    assert_eq!(script.log(), ["UpdateItem", "UpdateItem"]);
+}
+
 #[tokio::test]
 async fn permanent_errors_name_the_remedy() {
     let table = [
@@ -174,7 +186,7 @@ async fn an_item_that_is_too_large_is_a_permanent_error() {
     assert!(!error.may_have_been_applied());
     let text = error.to_string();
     assert!(text.contains("400 KB") && text.len() < 800, "{text}");
-    assert_eq!(store.load("s").await.unwrap(), None);
+    assert_eq!(store.get("s").await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod environment;
 mod faults;
 mod files;
 mod recent;
+mod recorded;
 mod script;
 mod sockets;
 mod warnings;

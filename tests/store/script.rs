@@ -16,6 +16,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
+use fastrand::Rng;
 use tower_agent_status::store::DynamoDbStore;
 
 /// What becomes of one request.
@@ -23,6 +24,8 @@ use tower_agent_status::store::DynamoDbStore;
 pub(crate) enum Step {
     /// It is executed.
     Pass,
+    /// It takes so long, and then goes like this.
+    Delay(Duration, Box<Step>),
     /// The service refuses it: status, error code, message.
     Refuse(u16, &'static str, String),
     /// It is answered with this status and body.
@@ -46,6 +49,10 @@ impl Step {
         Self::Refuse(400, code, "told so by the script".to_owned())
     }
 
+    pub(crate) fn after(self, time: Duration) -> Self {
+        Self::Delay(time, Box::new(self))
+    }
+
     pub(crate) fn apply_then(self) -> Self {
         Self::ApplyThen(Box::new(self))
     }
@@ -62,6 +69,47 @@ struct State {
     steps: Vec<(&'static str, VecDeque<Step>)>,
     always: Vec<(&'static str, Step)>,
     log: Vec<String>,
+    chance: Option<Chance>,
+}
+
+/// Faults by seed.
+#[derive(Debug)]
+struct Chance {
+    rng: Rng,
+    /// Of a hundred requests, how many meet a fault.
+    faults: u8,
+    /// How many more requests find nobody there.
+    away: usize,
+}
+
+impl Chance {
+    fn step(&mut self) -> Step {
+        let rng = &mut self.rng;
+        if self.away > 0 {
+            self.away -= 1;
+            return Step::ConnectionRefused;
+        }
+        if rng.u8(..100) >= self.faults {
+            return Step::Pass.after(Duration::from_millis(rng.u64(..200)));
+        }
+        let lost = match rng.u8(..4) {
+            0 => Step::Reset,
+            1 => Step::TimeOut,
+            2 => Step::Hang,
+            _ => Step::Answer(500, ""),
+        };
+        match rng.u8(..8) {
+            0 => Step::refuse("ThrottlingException"),
+            1 => Step::WithoutItem,
+            2 => Step::Pass.after(Duration::from_millis(rng.u64(..5_000))),
+            3 => {
+                self.away = rng.usize(..30);
+                Step::ConnectionRefused
+            }
+            4 | 5 => lost,
+            _ => lost.apply_then(),
+        }
+    }
 }
 
 impl Script {
@@ -75,11 +123,20 @@ impl Script {
         self.state.lock().unwrap().always.push((operation, step));
     }
 
+    /// Every request that no script is written for goes as the seed says: it is delayed,
+    /// throttled, fails before or after it is executed, times out or hangs, is reset, or
+    /// finds nobody there for a while.
+    pub(crate) fn by_seed(&self, seed: u64, faults: u8) {
+        let rng = Rng::with_seed(seed);
+        self.state.lock().unwrap().chance = Some(Chance { rng, faults, away: 0 });
+    }
+
     /// From now on all requests pass.
     pub(crate) fn heal(&self) {
         let mut state = self.state.lock().unwrap();
         state.steps.clear();
         state.always.clear();
+        state.chance = None;
     }
 
     /// The operations asked for since the last time, each attempt on its own.
@@ -100,7 +157,9 @@ impl Script {
             .filter(|(told, _)| *told == operation)
             .find_map(|(_, steps)| steps.pop_front());
         let always = state.always.iter().find(|(told, _)| *told == operation);
-        next.or_else(|| always.map(|(_, step)| step.clone())).unwrap_or(Step::Pass)
+        next.or_else(|| always.map(|(_, step)| step.clone()))
+            .or_else(|| state.chance.as_mut().map(Chance::step))
+            .unwrap_or(Step::Pass)
     }
 
     /// A client whose requests go by this script, and by default are tried once.
@@ -175,6 +234,10 @@ async fn perform(step: Step, inner: SharedHttpConnector, request: HttpRequest) -
     let io = |kind: io::ErrorKind| Err(ConnectorError::io(io::Error::from(kind).into()));
     match step {
         Step::Pass => inner.call(request).await,
+        Step::Delay(time, then) => {
+            tokio::time::sleep(time).await;
+            Box::pin(perform(*then, inner, request)).await
+        }
         Step::Refuse(status, code, message) => {
             let error = serde_json::json!({
                 "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),

@@ -21,7 +21,7 @@ impl Table {
         if revision != expected {
             return Err(self.item.clone());
         }
-        proposal.change.apply(self.item.get_or_insert_default());
+        proposal.change().unwrap().apply(self.item.get_or_insert_default());
         self.writes += 1;
         Ok(())
     }
@@ -59,7 +59,12 @@ impl Process {
 
     fn propose(&mut self, now: i64) -> Option<Proposal> {
         self.seq = u64::try_from(at(now).as_millis()).unwrap().max(self.seq + 1);
-        self.ledger.propose(self.writer, self.seq)
+        let proposal = self.ledger.propose(self.writer, self.seq)?;
+        if proposal.change().is_none() {
+            self.ledger.needless(&proposal);
+            return None;
+        }
+        Some(proposal)
     }
 
     /// Writes until there is nothing left to write.
@@ -453,7 +458,8 @@ fn what_is_known_to_be_stored_is_not_written_again() {
     process.save(&mut table, 0);
     process.end("a", Outcome::Success, 5, 1);
     let proposal = process.propose(1).unwrap();
-    let names: Vec<_> = proposal.change.set.iter().map(|(name, _)| name).collect();
+    let change = proposal.change().unwrap();
+    let names: Vec<_> = change.set.iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["a", "lastUpdated", "revision", "totalTokenUsage", "writers"]);
     table.write(&proposal).unwrap();
     process.ledger.failed(&proposal, true);
@@ -501,4 +507,84 @@ fn an_item_remembers_the_writers_that_wrote_last() {
     assert_eq!(status.writers.len(), WRITERS_KEPT);
     assert!(!status.writers.contains_key("w5") && status.writers.contains_key("w6"));
     assert_eq!(input(&status, "a"), u64::try_from(WRITERS_KEPT + 5).unwrap());
+}
+
+#[test]
+fn an_end_for_idleness_is_taken_back_if_another_process_was_at_work() {
+    for was_at_work in [false, true] {
+        let mut table = Table::default();
+        let (mut one, mut two) = (Process::new("one", 0), Process::new("two", 0));
+        one.start("a", 0);
+        one.end("a", Outcome::Success, 1, 1_000);
+        one.save(&mut table, 1_000);
+        if was_at_work {
+            two.start("b", 5_000);
+            two.save(&mut table, 5_000);
+        }
+        assert!(one.ledger.finish_idle(at(9_000)));
+        one.save(&mut table, 9_000);
+        let status = table.status();
+        assert_eq!(status.overall_status.is_finished(), !was_at_work);
+        let b = status.agent("b").map(|agent| agent.state);
+        assert_eq!(b, was_at_work.then_some(AgentState::InProgress));
+        assert_eq!(one.ledger.is_finished(), !was_at_work);
+    }
+}
+
+#[test]
+fn an_end_for_idleness_is_not_taken_back_for_its_own_lost_answer() {
+    for lost_at in [1_000, 9_000] {
+        let mut table = Table::default();
+        let mut process = Process::new("one", 0);
+        let mut save = |process: &mut Process, now| match now == lost_at {
+            true => process.save_and_lose_the_answer(&mut table, true, now),
+            false => process.save(&mut table, now),
+        };
+        process.start("a", 0);
+        process.end("a", Outcome::Success, 1, 1_000);
+        save(&mut process, 1_000);
+        assert!(process.ledger.finish_idle(at(9_000)));
+        save(&mut process, 9_000);
+        process.save(&mut table, 9_001);
+        assert_eq!(table.status().overall_status, OverallStatus::Completed, "{lost_at}");
+        assert_eq!(input(&table.status(), "a"), 1);
+    }
+}
+
+#[test]
+fn nothing_is_over_for_idleness_while_an_agent_is_in_progress_or_none_was() {
+    let mut process = Process::new("one", 0);
+    assert!(!process.ledger.finish_idle(at(1_000)));
+    process.start("a", 1_000);
+    assert!(!process.ledger.finish_idle(at(2_000)));
+    process.end("a", Outcome::Success, 1, 3_000);
+    assert!(process.ledger.finish_idle(at(4_000)));
+    assert!(!process.ledger.finish_idle(at(5_000)));
+}
+
+#[test]
+fn an_agent_that_was_said_to_be_at_work_is_until_somebody_says_otherwise() {
+    let mut process = Process::new("one", 0);
+    let slot = process.slot("a");
+    let report = |process: &mut Process, state, now| {
+        process.ledger.report(slot, AgentReport::new(state), at(now));
+    };
+    for ends in [AgentState::Success, AgentState::Error, AgentState::Pending] {
+        report(&mut process, AgentState::InProgress, 1);
+        assert!(process.ledger.is_at_work());
+        report(&mut process, ends, 2);
+        assert!(!process.ledger.is_at_work(), "{ends:?}");
+    }
+    // Another process says it.
+    let mut table = Table::default();
+    report(&mut process, AgentState::InProgress, 3);
+    process.save(&mut table, 3);
+    let mut other = Process::new("two", 4);
+    let slot = other.slot("a");
+    other.ledger.report(slot, AgentReport::new(AgentState::Success), at(5));
+    other.save(&mut table, 5);
+    process.ledger.heartbeat(at(6));
+    process.save(&mut table, 6);
+    assert!(!process.ledger.is_at_work());
+    assert_eq!(table.status().agent("a").unwrap().state, AgentState::Success);
 }

@@ -319,10 +319,6 @@ impl fmt::Debug for DynamoDbStore {
 }
 
 impl StatusStore for DynamoDbStore {
-    async fn load(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
-        self.read_item(session_id).await
-    }
-
     async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
         let id = &change.session_id;
         if !is_key(id) {

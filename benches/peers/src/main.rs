@@ -1,0 +1,114 @@
+//! What the layer costs, beside other layers that look at a call and beside none.
+//!
+//! `cargo run --release` prints a table of times; a word after `--` picks rows, say
+//! `-- sse`. All ways of a row take turns, each figure is the median of many rounds, and
+//! what counts is what a way adds to the bare service. Times wander, ratios less, and
+//! instructions hardly: `./instructions` counts those under valgrind.
+//!
+//! - `-- allocations` counts what each way allocates for a call and for a chunk;
+//! - `-- list` names the rows and the ways, `-- run ROW WAY N` runs one alone N times, for a
+//!   profiler.
+//!
+//! The recorder does not run meanwhile: this is the path of the call. What a write costs is
+//! another matter, since calls do not wait for it.
+
+mod allocations;
+mod calls;
+mod handoff;
+mod peers;
+mod reqwests;
+
+use std::time::{Duration, Instant};
+
+/// Runs something that many times.
+pub type Runner = Box<dyn FnMut(u64)>;
+
+/// One thing measured in several ways, of which the first is the bare one.
+pub struct Row {
+    pub name: &'static str,
+    /// What is counted, so many for each run.
+    pub unit: &'static str,
+    pub units: u64,
+    /// How many runs make a round that can be timed.
+    pub runs: u64,
+    /// The way that the others are compared with, after the bare one is subtracted.
+    pub peer: &'static str,
+    pub ways: Vec<Way>,
+}
+
+pub struct Way {
+    pub name: &'static str,
+    pub make: Box<dyn Fn() -> Runner>,
+}
+
+impl Way {
+    pub fn new(name: &'static str, make: impl Fn() -> Runner + 'static) -> Self {
+        Self { name, make: Box::new(make) }
+    }
+}
+
+fn rows() -> Vec<Row> {
+    [calls::rows(), reqwests::rows(), handoff::rows()].into_iter().flatten().collect()
+}
+
+fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["list"] => {
+            for row in rows() {
+                for way in &row.ways {
+                    let (name, unit, peer) = (row.name, row.unit, row.peer);
+                    println!("{name}\t{}\t{unit}\t{}\t{peer}", way.name, row.units);
+                }
+            }
+        }
+        ["run", row, way, times] => {
+            let times = times.parse().expect("a number of runs");
+            run(row, way, times);
+        }
+        ["allocations"] => allocations::table(&rows()),
+        [] => rows().iter().for_each(time),
+        [pick] => rows().iter().filter(|row| row.name.contains(pick)).for_each(time),
+        _ => eprintln!("usage: [ROW | allocations | list | run ROW WAY N]"),
+    }
+}
+
+fn run(row: &str, way: &str, times: u64) {
+    let rows = rows();
+    let row = rows.iter().find(|known| known.name == row).expect("a row of the list");
+    let way = row.ways.iter().find(|known| known.name == way).expect("a way of the list");
+    let mut runner = (way.make)();
+    // What is made once is not counted: the difference of two numbers of runs is.
+    runner(times);
+}
+
+/// Prints what each way of a row adds to the bare one.
+fn time(row: &Row) {
+    const ROUNDS: usize = 41;
+    let mut times = vec![Vec::with_capacity(ROUNDS); row.ways.len()];
+    for _ in 0..ROUNDS {
+        for (way, times) in row.ways.iter().zip(&mut times) {
+            let mut runner = (way.make)();
+            // Whoever listened in the last way is gone.
+            tracing::callsite::rebuild_interest_cache();
+            runner(row.runs / 10 + 1);
+            let start = Instant::now();
+            runner(row.runs);
+            times.push(start.elapsed());
+        }
+    }
+    let each = |times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        times[ROUNDS / 2].as_nanos() as f64 / (row.runs * row.units) as f64
+    };
+    let times: Vec<f64> = times.iter_mut().map(each).collect();
+    let peer = row.ways.iter().position(|way| way.name == row.peer).expect("the peer is a way");
+    let base = if peer == 0 { 0.0 } else { times[0] };
+    println!("\n{:<48} {:>10} {:>10} {:>8}", row.name, "ns", "added", "ratio");
+    for (way, time) in row.ways.iter().zip(&times) {
+        let added = time - base;
+        let ratio = added / (times[peer] - base);
+        println!("  {:<46} {time:>10.1} {added:>10.1} {ratio:>7.2}×", way.name);
+    }
+}

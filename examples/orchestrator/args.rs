@@ -1,0 +1,32 @@
+//! What the programs are told on the command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Where the status is kept.
+#[derive(Clone, Debug)]
+pub(crate) enum StoreChoice {
+    Embedded(Option<PathBuf>),
+    Memory,
+    DynamoDb,
+}
+
+impl FromStr for StoreChoice {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "embedded" => Ok(Self::Embedded(None)),
+            None if text == "memory" => Ok(Self::Memory),
+            None if text == "dynamodb" => Ok(Self::DynamoDb),
+            Some(("embedded", file)) if !file.is_empty() => Ok(Self::Embedded(Some(file.into()))),
+            _ => Err("expected `embedded`, `embedded:FILE`, `memory` or `dynamodb`"),
+        }
+    }
+}
+
+/// How fast the mocked agents work.
+pub(crate) fn pace(text: &str) -> Result<f64, &'static str> {
+    let factor = text.parse().ok().filter(|factor| (0.0..=100.0).contains(factor));
+    factor.ok_or("expected a number from 0 to 100")
+}

@@ -1,0 +1,139 @@
+//! An orchestrator as a service that tracks itself.
+//!
+//! Run with
+//!
+//! ```not_rust
+//! cargo run --example service
+//! curl localhost:8080/invocations -d '{"document_id": "FAB_26933659"}' -i
+//! curl localhost:8080/invocations -d '{"document_id": "FAB_26933659"}' -N -H 'accept: text/event-stream'
+//! ```
+//!
+//! It speaks the contract of an Amazon Bedrock `AgentCore` runtime, so that it can be
+//! deployed as one: `POST /invocations` and `GET /ping` on port 8080. The response header
+//! `x-workflow-session-id` says under which session the status is kept.
+//!
+//! - `service/server.rs` is the service, with a `WorkflowLayer` on the way in;
+//! - `orchestrator/orchestrator.rs` calls the agents, and knows nothing of status: it is
+//!   that of the example `orchestrator`, unchanged;
+//! - `orchestrator/tracking.rs` puts a `StatusLayer` on the way out to each agent;
+//! - `orchestrator/agents.rs` mocks the agents as servers on the loopback interface.
+
+#![allow(clippy::print_stderr, reason = "a program for the terminal")]
+
+#[path = "orchestrator/agents.rs"]
+mod agents;
+#[path = "orchestrator/args.rs"]
+mod args;
+#[path = "orchestrator/orchestrator.rs"]
+mod orchestrator;
+#[path = "orchestrator/scenario.rs"]
+#[allow(dead_code, reason = "what the items must say is the other example's")]
+mod scenario;
+#[path = "service/server.rs"]
+mod server;
+#[path = "orchestrator/tracking.rs"]
+#[allow(dead_code, reason = "the workflows are the layer's to open")]
+mod tracking;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use tower::BoxError;
+use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusStore};
+
+use agents::{Agents, Pace};
+use args::StoreChoice;
+use scenario::Scenario;
+
+/// Serves an orchestrator of four mocked agents, which tracks itself.
+///
+/// Ends on SIGTERM and on Ctrl-C: what is running may end, and what is known is saved.
+#[derive(Debug, Parser)]
+#[command(name = "service")]
+struct Args {
+    /// Where to listen; port 0 takes any
+    #[arg(long, default_value = "0.0.0.0:8080")]
+    addr: SocketAddr,
+
+    /// Where the status is kept: `embedded` (in memory), `embedded:FILE`, `memory` (no
+    /// DynamoDB engine), or `dynamodb`, the table that STATUS_TABLE_NAME, AWS_REGION and
+    /// AWS_ENDPOINT_URL_DYNAMODB name
+    #[arg(long, default_value = "embedded")]
+    store: StoreChoice,
+
+    /// What happens to the documents
+    #[arg(long, value_enum, default_value_t = Scenario::Matched)]
+    scenario: Scenario,
+
+    /// How long the agents take: 1 is a few seconds in all, 0 no time
+    #[arg(long, default_value = "1", value_name = "FACTOR", value_parser = args::pace)]
+    pace: f64,
+
+    /// How long what is running may go on once the service is to end, in seconds
+    #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+    grace: u64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    let served = match &args.store {
+        StoreChoice::Embedded(None) => on(&args, DynamoDbStore::embedded_in_memory()).await,
+        StoreChoice::Embedded(Some(file)) => on(&args, DynamoDbStore::embedded(file)).await,
+        StoreChoice::Memory => serve(&args, MemoryStore::new()).await,
+        StoreChoice::DynamoDb => on(&args, DynamoDbStore::from_env().await).await,
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn on<S: StatusStore, E: Into<BoxError>>(
+    args: &Args,
+    store: Result<S, E>,
+) -> Result<(), BoxError> {
+    serve(args, store.map_err(Into::into)?).await
+}
+
+async fn serve(args: &Args, store: impl StatusStore) -> Result<(), BoxError> {
+    let agents = Agents::start(args.scenario, Pace(args.pace)).await?;
+    let tracker = tracking::tracker(store).start()?;
+    let orchestrator = tracking::orchestrator(&tracker, &agents, tracking::hyper_client());
+    let listener = TcpListener::bind(args.addr).await?;
+    eprintln!("listening on http://{}", listener.local_addr()?);
+    let grace = Duration::from_secs(args.grace);
+    server::serve(listener, &tracker, orchestrator, stop(), grace).await?;
+    // What could not be saved is in the error.
+    tracker.shutdown(Duration::from_secs(5)).await?;
+    Ok(())
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+async fn stop() {
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminated = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminated) => drop(terminated.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupted => {}
+        () = terminated => {}
+    }
+}

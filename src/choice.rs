@@ -1,0 +1,49 @@
+//! Which agent a request is for.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::agent::{Agent, InvalidName};
+use crate::session::RequestHead;
+use crate::target::Target;
+use crate::tracker::Hub;
+
+type FromHead = dyn Fn(RequestHead<'_>) -> Option<String> + Send + Sync;
+
+/// Chooses the agent of a request, by the first of these that answers: the request's
+/// extension, the rules in their order, the closure, and the agent of the client.
+#[derive(Clone, Default)]
+pub(crate) struct AgentChoice {
+    pub(crate) rules: Vec<(Target, Arc<Agent>)>,
+    pub(crate) from: Option<Arc<FromHead>>,
+    pub(crate) default: Option<Arc<Agent>>,
+}
+
+impl AgentChoice {
+    /// The agent; `Ok(None)` if nothing names one.
+    pub(crate) fn choose(
+        &self,
+        hub: &Hub,
+        head: RequestHead<'_>,
+    ) -> Result<Option<Arc<Agent>>, InvalidName> {
+        if let Some(agent) = head.extensions.get::<Agent>() {
+            return hub.named_agent(agent).map(Some);
+        }
+        if let Some((_, agent)) = self.rules.iter().find(|(target, _)| target.is_of(head)) {
+            return Ok(Some(Arc::clone(agent)));
+        }
+        if let Some(name) = self.from.as_ref().and_then(|from| from(head)) {
+            return hub.named_agent(&Agent::new(name)).map(Some);
+        }
+        Ok(self.default.clone())
+    }
+}
+
+impl fmt::Debug for AgentChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentChoice")
+            .field("rules", &self.rules)
+            .field("default", &self.default)
+            .finish_non_exhaustive()
+    }
+}

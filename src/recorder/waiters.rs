@@ -1,0 +1,84 @@
+//! [`Waiters`]: those who asked for a flush, and what they still wait for.
+//!
+//! Like the hand-off this file knows nothing of the crate; `tests/handoff` checks the two
+//! together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Tells entries apart. One that is in the recorder's hands cannot be freed, and so its
+/// address cannot come again.
+pub(super) fn key<E>(entry: &Arc<E>) -> usize {
+    Arc::as_ptr(entry).addr()
+}
+
+/// Those who wait until entries of type `E` are saved, or one try has failed with an `F`.
+pub(super) struct Waiters<E, F, R> {
+    waiters: Vec<Waiter<E, F, R>>,
+    epoch: u64,
+}
+
+/// Somebody who waits until these entries are saved up to these versions.
+struct Waiter<E, F, R> {
+    epoch: u64,
+    waiting_for: HashMap<usize, (Arc<E>, u64)>,
+    failed: Vec<F>,
+    reply: R,
+}
+
+impl<E, F: Clone, R> Waiters<E, F, R> {
+    pub(super) fn new() -> Self {
+        Self { waiters: Vec::new(), epoch: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    /// How many have come so far: a try to save that begins now is a try for all of them.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// One more, who waits until these entries are saved up to these versions.
+    pub(super) fn add(&mut self, entries: impl Iterator<Item = (Arc<E>, u64)>, reply: R) {
+        self.epoch += 1;
+        let waiting_for = entries.map(|(entry, version)| (key(&entry), (entry, version)));
+        self.waiters.push(Waiter {
+            epoch: self.epoch,
+            waiting_for: waiting_for.collect(),
+            failed: Vec::new(),
+            reply,
+        });
+    }
+
+    /// Whether somebody waits for the entry who came after the try of this epoch had begun.
+    pub(super) fn have_come_since(&self, epoch: u64, entry: &Arc<E>) -> bool {
+        self.waiters
+            .iter()
+            .any(|waiter| waiter.epoch > epoch && waiter.waiting_for.contains_key(&key(entry)))
+    }
+
+    /// A try to save the entry, of this epoch, has ended: up to which version it is saved
+    /// now, and how the try failed if it did.
+    pub(super) fn tried(&mut self, entry: &Arc<E>, saved: u64, failed: Option<&F>, epoch: u64) {
+        for waiter in &mut self.waiters {
+            let Some((_, version)) = waiter.waiting_for.get(&key(entry)) else { continue };
+            if saved >= *version {
+                waiter.waiting_for.remove(&key(entry));
+            } else if let Some(failed) = failed
+                && epoch >= waiter.epoch
+            {
+                waiter.waiting_for.remove(&key(entry));
+                waiter.failed.push(failed.clone());
+            }
+        }
+    }
+
+    /// Lets go of those who wait for nothing any more; each with what failed.
+    pub(super) fn take_answered(&mut self) -> impl Iterator<Item = (R, Vec<F>)> + use<E, F, R> {
+        let answered: Vec<_> =
+            self.waiters.extract_if(.., |waiter| waiter.waiting_for.is_empty()).collect();
+        answered.into_iter().map(|waiter| (waiter.reply, waiter.failed))
+    }
+}

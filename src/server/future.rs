@@ -1,0 +1,71 @@
+//! [`ResponseFuture`]: the response to a request that has opened a workflow.
+
+use std::fmt::{self, Display};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::Response;
+use http_body::Body;
+use pin_project::pin_project;
+
+use super::body::WorkflowBody;
+use super::ending::Unanswered;
+
+/// The future of [`WorkflowService`](super::WorkflowService).
+///
+/// Dropped before the response is there, it leaves its workflow failed.
+#[pin_project]
+pub struct ResponseFuture<F> {
+    // Before the workflow: the calls in it end as what they are, and then the workflow.
+    #[pin]
+    inner: F,
+    unanswered: Option<Unanswered>,
+}
+
+impl<F> ResponseFuture<F> {
+    pub(super) fn new(inner: F, unanswered: Option<Unanswered>) -> Self {
+        Self { inner, unanswered }
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body,
+    R::Error: Display,
+    E: Display,
+{
+    type Output = Result<Response<WorkflowBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(unanswered) = this.unanswered.as_ref() else {
+            return this.inner.poll(cx).map_ok(|response| response.map(WorkflowBody::untracked));
+        };
+        let session = unanswered.session().clone();
+        let result = ready!(session.enter(|| this.inner.poll(cx)));
+        let unanswered = this.unanswered.take();
+        Poll::Ready(match result {
+            Ok(response) => {
+                let (mut head, body) = response.into_parts();
+                let answer = unanswered.and_then(|unanswered| unanswered.answered(&mut head));
+                let body = WorkflowBody::new(body, session, answer, &head.headers);
+                Ok(Response::from_parts(head, body))
+            }
+            Err(error) => {
+                if let Some(unanswered) = unanswered {
+                    unanswered.failed(&error);
+                }
+                Err(error)
+            }
+        })
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture")
+            .field("session_id", &self.unanswered.as_ref().map(Unanswered::session))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,169 @@
+//! [`WorkflowLayer`]: what is put into the orchestrator's server.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+use tower_layer::Layer;
+
+use super::opening::Opening;
+use super::service::WorkflowService;
+use crate::session::{RequestHead, SessionSource};
+use crate::status::Value;
+use crate::tracker::StatusTracker;
+use crate::workflow::{WorkflowError, check_attribute};
+
+/// Opens a workflow for each request to an orchestrator's server, and finishes it by the
+/// response.
+///
+/// See the [module docs](crate::server) for which requests, which session, and how it ends.
+#[derive(Clone, Debug)]
+pub struct WorkflowLayer {
+    opening: Arc<Opening>,
+}
+
+impl WorkflowLayer {
+    /// A layer that opens a workflow, in a new session, for each request whose method is
+    /// not safe, and tells the session id in the response header `x-workflow-session-id`.
+    #[must_use]
+    pub fn new(tracker: &StatusTracker) -> Self {
+        Self { opening: Arc::new(Opening::new(tracker)) }
+    }
+
+    fn set(mut self, set: impl FnOnce(&mut Opening)) -> Self {
+        set(Arc::make_mut(&mut self.opening));
+        self
+    }
+
+    /// Takes the session id from a header, where the request's extensions do not name one.
+    #[must_use]
+    pub fn session_header(self, name: HeaderName) -> Self {
+        self.session_header_with(name, str::to_owned)
+    }
+
+    /// Takes the session from a header, like [`session_header`](Self::session_header), with
+    /// a rule that makes the session id of the header's value.
+    #[must_use]
+    pub fn session_header_with(
+        self,
+        name: HeaderName,
+        to_session_id: impl Fn(&str) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|opening| opening.source = SessionSource::from_header(name, to_session_id))
+    }
+
+    /// Takes the session id from the head of the request, where its extensions do not name
+    /// one. For `None` a new one is made.
+    #[must_use]
+    pub fn session_from(
+        self,
+        from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|opening| opening.source = SessionSource::from_fn(from))
+    }
+
+    /// Begins each session anew, like [`WorkflowBuilder::new_run`](crate::WorkflowBuilder::new_run),
+    /// for callers that repeat a request under the id of one that is finished.
+    ///
+    /// A request in a session that another is still at work on ends that one's tracking.
+    #[must_use]
+    pub fn new_run(self) -> Self {
+        self.set(|opening| opening.new_run = true)
+    }
+
+    /// Takes the correlation id from a header.
+    #[must_use]
+    pub fn correlation_header(self, name: HeaderName) -> Self {
+        self.correlation_from(move |head| text(head, &name))
+    }
+
+    /// Takes the correlation id from the head of the request.
+    ///
+    /// One that only the body tells is for the handler to
+    /// [set](crate::Workflow::set_correlation_id).
+    #[must_use]
+    pub fn correlation_from(
+        self,
+        from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|opening| opening.correlation = Some(Arc::new(from)))
+    }
+
+    /// Gives an attribute to each workflow.
+    ///
+    /// # Panics
+    ///
+    /// If no item can have it; see [`WorkflowError`].
+    #[must_use]
+    pub fn attribute(self, name: &str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        self.assert_attribute(name, &value);
+        self.attribute_from(name, move |_| Some(value.clone()))
+    }
+
+    /// Takes an attribute from a header, where a request has it.
+    ///
+    /// # Panics
+    ///
+    /// If the name cannot be used; see [`InvalidName`](crate::InvalidName).
+    #[must_use]
+    pub fn attribute_header(self, name: &str, header: HeaderName) -> Self {
+        self.attribute_from(name, move |head| text(head, &header).map(Value::Text))
+    }
+
+    /// Takes an attribute from the head of the request. A value that no item can have is
+    /// left out, which is logged once.
+    ///
+    /// One that only the body tells is for the handler to
+    /// [set](crate::Workflow::set_attribute).
+    ///
+    /// # Panics
+    ///
+    /// If the name cannot be used; see [`InvalidName`](crate::InvalidName).
+    #[must_use]
+    pub fn attribute_from(
+        self,
+        name: &str,
+        from: impl Fn(RequestHead<'_>) -> Option<Value> + Send + Sync + 'static,
+    ) -> Self {
+        self.assert_attribute(name, &Value::Integer(0));
+        let name = name.to_owned();
+        self.set(|opening| opening.attributes.push((name, Arc::new(from))))
+    }
+
+    fn assert_attribute(&self, name: &str, value: &Value) {
+        let checked: Result<(), WorkflowError> =
+            check_attribute(&self.opening.tracker, name, value);
+        if let Err(error) = checked {
+            #[expect(clippy::panic, reason = "a bad name is a mistake in the program")]
+            {
+                panic!("WorkflowLayer: {error}");
+            }
+        }
+    }
+
+    /// Opens a workflow for these requests only, in place of those whose method is not
+    /// safe.
+    #[must_use]
+    pub fn filter(self, opens: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.set(|opening| opening.filter = Arc::new(opens))
+    }
+
+    /// The response header that tells the session id; `None` for none. A header of that
+    /// name that the handler has set is left as it is.
+    #[must_use]
+    pub fn response_header(self, name: impl Into<Option<HeaderName>>) -> Self {
+        self.set(|opening| opening.response_header = name.into())
+    }
+}
+
+fn text(head: RequestHead<'_>, header: &HeaderName) -> Option<String> {
+    Some(head.headers.get(header)?.to_str().ok()?.to_owned())
+}
+
+impl<S> Layer<S> for WorkflowLayer {
+    type Service = WorkflowService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        WorkflowService::new(inner, Arc::clone(&self.opening))
+    }
+}

@@ -1,0 +1,86 @@
+//! Which requests open a workflow, and what it is known by.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use crate::session::{RequestHead, SessionId, SessionSource};
+use crate::status::Value;
+use crate::tracker::StatusTracker;
+use crate::workflow::{Workflow, WorkflowError, check_attribute, check_correlation_id};
+
+type FromHead<T> = Arc<dyn Fn(RequestHead<'_>) -> T + Send + Sync>;
+
+/// The settings of a [`WorkflowLayer`](super::WorkflowLayer).
+#[derive(Clone)]
+pub(super) struct Opening {
+    pub(super) tracker: StatusTracker,
+    pub(super) filter: FromHead<bool>,
+    pub(super) source: SessionSource,
+    pub(super) correlation: Option<FromHead<Option<String>>>,
+    /// Names that were checked, and where the value of each is.
+    pub(super) attributes: Vec<(String, FromHead<Option<Value>>)>,
+    pub(super) new_run: bool,
+    pub(super) response_header: Option<HeaderName>,
+}
+
+impl Opening {
+    pub(super) fn new(tracker: &StatusTracker) -> Self {
+        Self {
+            tracker: tracker.clone(),
+            filter: Arc::new(|head| !head.method.is_safe()),
+            source: SessionSource::default(),
+            correlation: None,
+            attributes: Vec::new(),
+            new_run: false,
+            response_header: Some(HeaderName::from_static("x-workflow-session-id")),
+        }
+    }
+
+    /// Opens the workflow of a request, if it is to have one and no layer around has opened
+    /// it. What cannot be kept of it is left out.
+    pub(super) fn open(&self, head: RequestHead<'_>) -> Option<Workflow> {
+        let around = head.extensions.get::<Workflow>();
+        if around.is_some_and(|around| around.is_of(&self.tracker)) || !(self.filter)(head) {
+            return None;
+        }
+        let hub = self.tracker.hub();
+        let session = self.source.received(head).unwrap_or_else(|error| {
+            hub.warn_of_undescribed_workflow(&error);
+            None
+        });
+        let mut workflow = self.tracker.workflow(session.unwrap_or_else(SessionId::random));
+        if let Some(id) = self.correlation.as_ref().and_then(|from| from(head))
+            && self.keeps(check_correlation_id(Some(&id)))
+        {
+            workflow = workflow.correlation_id(id);
+        }
+        for (name, from) in &self.attributes {
+            if let Some(value) = from(head)
+                && self.keeps(check_attribute(&self.tracker, name, &value))
+            {
+                workflow = workflow.attribute(name, value);
+            }
+        }
+        if self.new_run {
+            workflow = workflow.new_run();
+        }
+        workflow.start().inspect_err(|error| hub.warn_of_untracked_workflow(error)).ok()
+    }
+
+    fn keeps(&self, checked: Result<(), WorkflowError>) -> bool {
+        checked.inspect_err(|error| self.tracker.hub().warn_of_undescribed_workflow(error)).is_ok()
+    }
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opening")
+            .field("tracker", &self.tracker)
+            .field("source", &self.source)
+            .field("new_run", &self.new_run)
+            .field("response_header", &self.response_header)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,14 @@
+//! A service that tracks itself: its requests open workflows, and its responses finish
+//! them, over real sockets.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod ending;
+mod frames;
+mod opening;
+#[path = "../layer/support/scripted.rs"]
+mod scripted;
+mod streaming;
+mod support;
+#[path = "../store/warnings.rs"]
+mod warnings;

@@ -1,0 +1,305 @@
+//! Which requests open a workflow, in which session, and what it is known by.
+
+use axum::Extension;
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::any;
+use http::{HeaderName, Method, StatusCode};
+use http_body_util::Full;
+use tower_agent_status::status::{OverallStatus, Value, WorkflowStatus};
+use tower_agent_status::testing::{assert_completed, assert_failed};
+use tower_agent_status::{SessionId, Workflow, WorkflowLayer};
+
+use crate::support::{
+    AGENT, ASKED_SESSION, CalledAgent, SESSION_HEADER, Tracking, http_client, post, read, serve,
+    session_of,
+};
+use crate::warnings::Warnings;
+
+fn app(layer: WorkflowLayer) -> Router {
+    let handler = async |request: Request| -> StatusCode {
+        match request.uri().path() {
+            "/fails" => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::OK,
+        }
+    };
+    Router::new().fallback(any(handler)).layer(layer)
+}
+
+async fn send(layer: WorkflowLayer, request: http::request::Builder) -> http::HeaderMap {
+    let address = serve(app(layer)).await;
+    let uri = format!("http://{address}{}", request.uri_ref().unwrap());
+    let request = request.uri(uri).body(Full::default()).unwrap();
+    http_client().request(request).await.unwrap().into_parts().0.headers
+}
+
+/// Sends a request, and gives the document of the session that the response tells.
+async fn document(
+    tracking: &Tracking,
+    layer: WorkflowLayer,
+    request: http::request::Builder,
+) -> WorkflowStatus {
+    let headers = send(layer, request).await;
+    let session = headers[SESSION_HEADER].to_str().unwrap();
+    tracking.store.finished(session).await
+}
+
+#[tokio::test]
+async fn the_session_is_that_of_the_header_or_a_new_one() {
+    let tracking = Tracking::start();
+    let request = || Request::post("/").header(ASKED_SESSION, "corr_1");
+    let status = document(&tracking, tracking.layer(), request()).await;
+    assert_eq!(&*status.session_id, "corr_1");
+
+    let layer = tracking.layer().session_header_with(ASKED_SESSION, |id| format!("session-{id}"));
+    assert_eq!(&*document(&tracking, layer.clone(), request()).await.session_id, "session-corr_1");
+
+    let new = document(&tracking, layer.clone(), Request::post("/")).await;
+    let other = document(&tracking, layer, Request::post("/")).await;
+    assert!(new.session_id.starts_with("session-"), "{new}");
+    assert_ne!(new.session_id, other.session_id);
+}
+
+#[tokio::test]
+async fn the_session_may_come_from_a_closure_or_from_an_extension() {
+    let tracking = Tracking::start();
+    let layer = WorkflowLayer::new(&tracking.tracker)
+        .session_from(|head| Some(format!("run-{}", head.path.strip_prefix("/runs/")?)));
+    let status = document(&tracking, layer.clone(), Request::post("/runs/7")).await;
+    assert_eq!(&*status.session_id, "run-7");
+    let status = document(&tracking, layer.clone(), Request::post("/else")).await;
+    assert!(status.session_id.starts_with("session-"));
+
+    let extension = Extension(SessionId::new("by-extension").unwrap());
+    let address = serve(app(layer).layer(extension)).await;
+    let response = post(address, "/runs/8", None).await;
+    assert_eq!(session_of(&response), "by-extension");
+    assert_completed(&tracking.store.finished("by-extension").await);
+}
+
+#[tokio::test]
+async fn a_scope_around_the_server_is_not_the_requests() {
+    let tracking = Tracking::start();
+    let outer = tracking.tracker.workflow("outer").start().unwrap();
+    let service = app(tracking.layer());
+    let request = Request::post("/").body(axum::body::Body::empty()).unwrap();
+    let response = outer.scope(tower::ServiceExt::oneshot(service, request)).await.unwrap();
+    assert_ne!(session_of(&response), "outer");
+    assert!(!outer.status().overall_status.is_finished());
+}
+
+#[tokio::test]
+async fn an_id_that_cannot_be_is_left_out_and_said_once() {
+    let warnings = Warnings::watch();
+    let tracking = Tracking::start();
+    let layer = tracking.layer();
+    for _ in 0..2 {
+        let request = Request::post("/").header(ASKED_SESSION, "x".repeat(3000));
+        let status = document(&tracking, layer.clone(), request).await;
+        assert!(status.session_id.starts_with("session-"), "{status}");
+    }
+    let [warning] = &warnings.take()[..] else { panic!("one warning is logged") };
+    assert!(warning.contains("3000 bytes"), "{warning}");
+}
+
+#[tokio::test]
+async fn attributes_and_correlation_id_are_taken_along() {
+    let warnings = Warnings::watch();
+    let tracking = Tracking::start();
+    let layer = tracking
+        .layer()
+        .correlation_header(HeaderName::from_static("x-correlation-id"))
+        .attribute("region", "eu")
+        .attribute_header("sourceType", HeaderName::from_static("x-source"))
+        .attribute_from("length", |head| Some(Value::Integer(head.path.len() as u64)));
+    let request =
+        Request::post("/runs").header("x-correlation-id", "corr_1").header("x-source", "BANK");
+    let status = document(&tracking, layer.clone(), request).await;
+    assert_eq!(status.correlation_id.as_deref(), Some("corr_1"));
+    let attributes: Vec<_> = status.attributes.into_iter().collect();
+    let expected =
+        [("length", 5.into()), ("region", "eu".into()), ("sourceType", Value::from("BANK"))];
+    assert_eq!(attributes, expected.map(|(name, value): (&str, Value)| (name.to_owned(), value)));
+
+    // Without the headers, and with a value that is too long.
+    for header in ["x-correlation-id", "x-source"] {
+        let request = Request::post("/").header(header, "x".repeat(5000));
+        let status = document(&tracking, layer.clone(), request).await;
+        assert_eq!((status.correlation_id, status.attributes.len()), (None, 2), "{header}");
+    }
+    assert_eq!(warnings.take().len(), 1, "it is said once");
+}
+
+#[tokio::test]
+async fn a_handler_may_add_what_only_the_body_tells() {
+    let tracking = Tracking::start();
+    let handler = async |Extension(workflow): Extension<Workflow>, body: String| {
+        workflow.set_correlation_id(format!("corr_{body}")).unwrap();
+        workflow.set_attribute("documentId", body).unwrap();
+        workflow.set_attribute("error", "x").unwrap_err();
+        workflow.set_attribute(AGENT, "x").unwrap_err();
+        workflow.set_attribute("text", "x".repeat(5000)).unwrap_err();
+        workflow.set_correlation_id("x".repeat(5000)).unwrap_err();
+    };
+    let app = Router::new().route("/", axum::routing::post(handler));
+    let address = serve(app.route_layer(tracking.layer())).await;
+    let request = Request::post(format!("http://{address}/")).header(ASKED_SESSION, "s");
+    let response = http_client().request(request.body(Full::from("FAB_1")).unwrap()).await.unwrap();
+    read(response).await;
+    let status = tracking.store.finished("s").await;
+    assert_completed(&status);
+    assert_eq!(status.correlation_id.as_deref(), Some("corr_FAB_1"));
+    let attributes: Vec<_> = status.attributes.into_iter().collect();
+    assert_eq!(attributes, [("documentId".to_owned(), Value::from("FAB_1"))]);
+}
+
+#[tokio::test]
+async fn names_that_cannot_be_are_refused_at_set_up() {
+    let tracking = Tracking::start();
+    let layer = || WorkflowLayer::new(&tracking.tracker);
+    for name in ["", "overallStatus", AGENT, "a\nb"] {
+        let declared = std::panic::AssertUnwindSafe(|| layer().attribute(name, "x"));
+        std::panic::catch_unwind(declared).expect_err(name);
+    }
+    let long = std::panic::AssertUnwindSafe(|| layer().attribute("x", "x".repeat(5000)));
+    std::panic::catch_unwind(long).unwrap_err();
+}
+
+#[tokio::test]
+async fn safe_methods_open_none_unless_the_filter_says_so() {
+    let tracking = Tracking::start();
+    for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
+        let headers = send(tracking.layer(), Request::builder().method(&method).uri("/ping")).await;
+        assert!(!headers.contains_key(SESSION_HEADER), "{method}");
+    }
+    tracking.tracker.flush().await.unwrap();
+    assert_eq!(tracking.store.history(), []);
+
+    let only_runs = tracking.layer().filter(|head| head.path.starts_with("/runs"));
+    for method in [Method::GET, Method::HEAD, Method::POST] {
+        let request = Request::builder().method(&method).uri("/runs");
+        assert_completed(&document(&tracking, only_runs.clone(), request).await);
+    }
+    let headers = send(only_runs, Request::post("/else")).await;
+    assert!(!headers.contains_key(SESSION_HEADER));
+}
+
+#[tokio::test]
+async fn the_response_header_can_be_named_and_is_left_to_the_handler() {
+    let tracking = Tracking::start();
+    let name = HeaderName::from_static("x-run");
+    let request = || Request::post("/").header(ASKED_SESSION, "s");
+    let headers = send(tracking.layer().response_header(name.clone()), request()).await;
+    assert_eq!(headers[&name], "s");
+    assert!(!headers.contains_key(SESSION_HEADER));
+    let headers = send(tracking.layer().response_header(None), request()).await;
+    assert!(!headers.contains_key(SESSION_HEADER) && !headers.contains_key(&name));
+
+    let handler = async || ([("x-run", "the handler's")], "");
+    let app = Router::new().route("/", axum::routing::post(handler));
+    let address = serve(app.route_layer(tracking.layer().response_header(name.clone()))).await;
+    let response = post(address, "/", None).await;
+    let values: Vec<_> = response.headers().get_all(&name).iter().collect();
+    assert_eq!(values, ["the handler's"]);
+}
+
+#[tokio::test]
+async fn of_two_layers_the_outer_one_opens_the_workflow() {
+    let tracking = Tracking::start();
+    let agent = CalledAgent::start(&tracking).await;
+    let inner = tracking.layer().session_from(|_| Some("inner".to_owned()));
+    let outer = tracking.layer().session_from(|_| Some("outer".to_owned()));
+    let handler = async move || drop(agent.ask("hello").await.unwrap());
+    let app = Router::new().route("/", axum::routing::post(handler));
+    let address = serve(app.route_layer(inner).route_layer(outer)).await;
+    let response = post(address, "/", None).await;
+    assert_eq!(session_of(&response), "outer");
+    read(response).await;
+    assert_eq!(tracking.store.finished("outer").await.agent(AGENT).unwrap().calls, 1);
+    assert!(tracking.store.status("inner").is_none());
+
+    // Layers of two trackers each open their own.
+    let other = Tracking::start();
+    let both = app_of_two(&tracking, &other);
+    read(post(serve(both).await, "/", Some("both")).await).await;
+    assert_completed(&tracking.store.finished("both").await);
+    assert_completed(&other.store.finished("both").await);
+}
+
+fn app_of_two(one: &Tracking, other: &Tracking) -> Router {
+    app(one.layer()).layer(other.layer())
+}
+
+#[tokio::test]
+async fn a_session_is_resumed_and_one_that_is_finished_stays_finished() {
+    let tracking = Tracking::start();
+    let agent = CalledAgent::start(&tracking).await;
+    let handler = async move |request: Request| {
+        agent.ask("hello").await.unwrap();
+        match request.uri().path() {
+            "/fails" => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::OK,
+        }
+    };
+    let app = |layer| Router::new().fallback(any(handler.clone())).layer(layer);
+    let resumes = serve(app(tracking.layer())).await;
+    read(post(resumes, "/fails", Some("s")).await).await;
+    let first = tracking.store.finished("s").await;
+    assert_failed(&first, "Internal Server Error");
+    read(post(resumes, "/", Some("s")).await).await;
+    tracking.tracker.flush().await.unwrap();
+    let second = tracking.store.status("s").unwrap();
+    assert_failed(&second, "Internal Server Error");
+    assert_eq!(second.agent(AGENT).unwrap().calls, 2);
+    assert_eq!(second.created_at, first.created_at);
+
+    // With a new run for each, what the second says is what the item says.
+    let begins_anew = serve(app(tracking.layer().new_run())).await;
+    read(post(begins_anew, "/", Some("s")).await).await;
+    tracking.tracker.flush().await.unwrap();
+    let third = tracking.store.status("s").unwrap();
+    assert_completed(&third);
+    assert_eq!(third.agent(AGENT).unwrap().calls, 1);
+}
+
+#[tokio::test]
+async fn of_two_requests_in_one_session_at_a_time_the_first_to_end_finishes_it() {
+    let tracking = Tracking::start();
+    let (answer, answers) = tokio::sync::mpsc::channel::<StatusCode>(1);
+    let answers = std::sync::Arc::new(tokio::sync::Mutex::new(answers));
+    let handler = async move || answers.lock().await.recv().await.unwrap();
+    let app = Router::new().route("/", axum::routing::post(handler));
+    let address = serve(app.route_layer(tracking.layer())).await;
+    let both = [(); 2].map(|()| tokio::spawn(post(address, "/", Some("s"))));
+    answer.send(StatusCode::OK).await.unwrap();
+    assert_completed(&tracking.store.finished("s").await);
+    answer.send(StatusCode::INTERNAL_SERVER_ERROR).await.unwrap();
+    for call in both {
+        assert_eq!(session_of(&call.await.unwrap()), "s");
+    }
+    tracking.tracker.flush().await.unwrap();
+    assert_completed(&tracking.store.status("s").unwrap());
+}
+
+#[tokio::test]
+async fn a_service_whose_tracker_was_shut_down_answers_all_the_same() {
+    let tracking = Tracking::start();
+    tracking.tracker.shutdown(std::time::Duration::from_secs(1)).await.unwrap();
+    let warnings = Warnings::watch();
+    let headers = send(tracking.layer(), Request::post("/")).await;
+    assert!(!headers.contains_key(SESSION_HEADER));
+    assert!(warnings.take().iter().any(|line| line.contains("shut down")));
+    assert_eq!(tracking.store.history(), []);
+}
+
+#[tokio::test]
+async fn a_new_workflow_is_initializing_until_its_first_call() {
+    let tracking = Tracking::start();
+    let handler = async |Extension(workflow): Extension<Workflow>| {
+        assert_eq!(workflow.status().overall_status, OverallStatus::Initializing);
+        assert_eq!(SessionId::current().as_ref(), Some(workflow.session_id()));
+    };
+    let app = Router::new().route("/", axum::routing::post(handler));
+    let address = serve(app.route_layer(tracking.layer())).await;
+    assert_eq!(post(address, "/", None).await.status(), StatusCode::OK);
+}
