@@ -140,10 +140,10 @@ async fn run_on(
         Err(error) => return fail(&error),
     };
     let text = if args.json {
-        serde_json::to_string(&item)?
+        serde_json::to_string(&item.in_order())?
     } else {
         eprintln!("The item in the store:\n");
-        serde_json::to_string_pretty(&item)?
+        serde_json::to_string_pretty(&item.in_order())?
     };
     match writeln!(io::stdout(), "{text}") {
         // Whoever reads it, such as `head`, has seen enough.

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Buf;
-use http::{Extensions, HeaderMap, StatusCode, header};
+use http::{Extensions, HeaderMap, Method, StatusCode, header};
 use tracing::span::Entered;
 
 use crate::agent::InvalidName;
@@ -84,7 +84,8 @@ impl Caller {
         let observer = Observer::new(request, &agent, &session);
         let tracked = tracked.start_call(&agent, &self.tracker);
         let open = Box::new(Open { told: Observed { tracked, observer }, reader: None });
-        Some(Call { open: Some(open), path: PathHint::new(request.path) })
+        let is_head = *request.method == Method::HEAD;
+        Some(Call { open: Some(open), path: PathHint::new(request.path), is_head })
     }
 
     /// Marks a request, so that no layer further in starts its call again.
@@ -125,6 +126,7 @@ pub(crate) struct Call {
     /// Taken by whichever step comes first.
     open: Option<Box<Open<Observed>>>,
     path: PathHint,
+    is_head: bool,
 }
 
 impl Call {
@@ -149,7 +151,12 @@ impl Call {
         let mut open = self.open.take()?;
         open.told.observer.answered(status.as_u16());
         open.reader = Some(reader(status, headers, self.path));
-        Some(Answer { open: Some(open) })
+        let mut answer = Answer { open: Some(open) };
+        // These have no body, whatever a layer further in makes of it.
+        if self.is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            answer.end(End::Complete);
+        }
+        Some(answer)
     }
 
     /// The call failed before there was a response.

@@ -26,7 +26,8 @@ use crate::tracker::StatusTracker;
 /// It is to such a client what [`StatusLayer`](crate::StatusLayer) is to a tower stack,
 /// with the same meaning of success, error and cancelled. The caller gets a
 /// [`reqwest::Response`](::reqwest::Response) with its URL, extensions, version, remote
-/// address and content length. What a layer can be told, the middleware can be made from:
+/// address and content length; of a body that fails, the error has one more
+/// `reqwest::Error` among its causes. What a layer can be told, the middleware can be made from:
 /// `StatusMiddleware::from(StatusLayer::new(..).session_header(..))`.
 ///
 /// The session of a request is looked for in its extensions

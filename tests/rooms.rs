@@ -55,7 +55,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("recorder", &["agent", "metrics", "status", "store", "tracker"], &["http", "http_body"]),
     ("portal", &["agent", "status", "store"], &["hyper"]),
     // The command sees the crate from outside.
-    ("cli", &[], &["tokio"]),
+    ("cli", &[], &["axum", "tower"]),
     ("lib", &["*"], &[]),
 ];
 
