@@ -53,7 +53,7 @@
 //!     .await?;
 //! ```
 //!
-//! An [`Agent`](crate::Agent) goes with it the same way, where one client calls several. Where
+//! An [`Agent`] goes with it the same way, where one client calls several. Where
 //! those are AgentCore runtimes, [`Target::runtime`](crate::Target::runtime) tells them apart.
 //!
 //! # One client, not all
