@@ -43,7 +43,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         &["agent", "call", "chain", "layer", "service", "session", "tracker"],
         &["tokio", "tracing"],
     ),
-    ("aws", &["call", "chain", "service", "session", "usage"], &["tokio", "tracing"]),
+    ("aws", &["agent", "call", "chain", "service", "session", "usage"], &["tokio", "tracing"]),
     ("workflow", &["agent", "session", "status", "tracker"], &["http", "http_body"]),
     (
         "server",
