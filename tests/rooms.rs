@@ -134,7 +134,7 @@ fn sources(folder: &Path) -> Vec<(String, String)> {
     found
 }
 
-/// `src/usage/walker.rs` is in the room `usage`, `src/call.rs` in `call`.
+/// `src/usage/gate.rs` is in the room `usage`, `src/call.rs` in `call`.
 fn room_of(file: &str) -> String {
     let inside = file.strip_prefix("src/").unwrap();
     inside.split('/').next().unwrap().trim_end_matches(".rs").to_owned()
