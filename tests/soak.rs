@@ -156,9 +156,11 @@ async fn an_hour_of_workflows_leaves_every_item_right_and_nothing_behind() {
         if ended % workflows.div_ceil(SAMPLES) == 0 {
             asked += script.log().len();
             if let Some(held) = Held::now() {
-                let (kib, handles) = (held.resident >> 10, held.handles);
+                let Held { resident, handles, threads } = held;
                 println!(
-                    "{ended:>6} workflows, {asked:>6} requests to the table, {kib:>7} KiB, {handles:>3} handles"
+                    "{ended:>6} workflows, {asked:>6} requests to the table, {:>6} KiB, \
+                     {handles:>3} handles, {threads:>2} threads",
+                    resident >> 10
                 );
                 samples.push(held);
             }
@@ -210,7 +212,7 @@ async fn an_hour_of_workflows_leaves_every_item_right_and_nothing_behind() {
 }
 
 fn request(address: SocketAddr, n: usize) -> Request<Full<Bytes>> {
-    let accept = if n % 2 == 0 { "application/json" } else { "text/event-stream" };
+    let accept = if n.is_multiple_of(2) { "application/json" } else { "text/event-stream" };
     Request::post(format!("http://{address}/invocations"))
         .header("x-amzn-bedrock-agentcore-runtime-custom-correlation-id", correlation_id(n))
         .header("accept", accept)
