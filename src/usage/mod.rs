@@ -3,8 +3,7 @@
 //! A [`UsageReader`] is made from a response's [`Head`] and fed the body as it passes, in
 //! pieces cut anywhere. It keeps no part of the body but a name or a number that is cut,
 //! and what an error says. It knows formats by what an answer *is*, not by who sent it:
-//! the content type, how the bytes are framed, and which keys lie on which path. All of
-//! that is one table of data, `formats.rs`.
+//! the content type, how the bytes are framed, and which keys lie on which path.
 //!
 //! ```
 //! use tower_agent_status::usage::{End, Head, PathHint, Progress, UsageReader};
