@@ -187,6 +187,10 @@ impl WorkflowBuilder {
     /// If the workflow cannot be [started](Self::start) the future runs all the same, and
     /// the first time a warning is logged. Its calls are untracked, in the scope of another
     /// workflow too: they are not that one's.
+    ///
+    /// # Errors
+    ///
+    /// That of the future, as it is.
     pub async fn run<F, T, E>(self, future: F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
@@ -416,6 +420,10 @@ impl Workflow {
     /// Runs the future in the workflow's [scope](Self::scope) and finishes the workflow by
     /// the result: `Ok` completes it, `Err` fails it, and so does a future that panics or
     /// is dropped before its end.
+    ///
+    /// # Errors
+    ///
+    /// That of the future, as it is.
     pub async fn run<F, T, E>(self, future: F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
