@@ -144,7 +144,8 @@ pub struct Reading {
     pub outcome: Outcome,
     /// The tokens it used, as far as they were reported.
     pub usage: Option<TokenUsage>,
-    /// The format that was recognised.
+    /// The name of the format that was recognised, for people: `anthropic.messages`,
+    /// `openai.chat_completions` and so on. More may come.
     pub format: Option<&'static str>,
     /// Whether the answer came to its own end: an end marker, or a whole document.
     pub complete: bool,
@@ -244,7 +245,7 @@ impl UsageReader {
         filled.normalised()
     }
 
-    /// Judges the call, after the last piece.
+    /// Judges the call, after the last piece. The reader is then done.
     pub fn finish(&mut self, end: End<'_>) -> Reading {
         self.framing.finish(&mut self.findings);
         let findings = &self.findings;
