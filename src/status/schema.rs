@@ -225,6 +225,9 @@ impl AgentStatus {
             let class = text(ERROR_TYPE).unwrap_or(UNCLASSIFIED).to_owned();
             agent.error = Some(CallError::new(Cow::Owned(class), message));
         }
+        if agent.started_at.is_none() || agent.completed_at.is_none() {
+            agent.recorded_duration = item.get(DURATION).and_then(seconds);
+        }
         agent.calls = item.get(CALLS).and_then(Value::as_integer).unwrap_or(0);
         Some(agent)
     }
@@ -242,6 +245,14 @@ impl TokenUsage {
         let figure = |name| item.get(name).and_then(Value::as_integer);
         let usage = Self::from_figures(FIGURES.map(figure));
         (!usage.is_unknown()).then_some(usage)
+    }
+}
+
+fn seconds(value: &Value) -> Option<Duration> {
+    match value {
+        Value::Integer(seconds) => Some(Duration::from_secs(*seconds)),
+        Value::Decimal(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
+        _ => None,
     }
 }
 
@@ -294,6 +305,26 @@ fn agent_state(text: &str) -> Option<AgentState> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_without_its_times_is_kept() {
+        let given = |status: &str, duration: Value| {
+            let mut item = Item::new();
+            item.set(AGENT_STATUS, status);
+            item.set(COMPLETED_AT, "2025-12-24T10:00:17.000Z");
+            item.set(DURATION, duration);
+            AgentStatus::from_item(&item).unwrap()
+        };
+        let agent = given("success", Value::Integer(17));
+        assert_eq!(agent.duration(), Some(Duration::from_secs(17)));
+        assert_eq!(agent.to_item().get(DURATION), Some(&Value::Decimal(17.0)));
+        let agent = given("error", Value::Decimal(0.25));
+        assert_eq!(agent.duration(), Some(Duration::from_millis(250)));
+        for value in [Value::Decimal(-1.0), Value::Decimal(f64::MAX), Value::from("17")] {
+            assert_eq!(given("success", value).duration(), None);
+        }
+        assert_eq!(given("in-progress", Value::Integer(17)).duration(), None);
+    }
 
     #[test]
     fn an_item_of_another_writer_gets_its_day_with_the_first_change() {
