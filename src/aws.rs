@@ -172,15 +172,19 @@ fn start(caller: &Caller, request: &mut HttpRequest) -> Option<Call> {
     let mut extensions = Extensions::new();
     copy_extension::<SessionId>(request, &mut extensions);
     copy_extension::<Owned>(request, &mut extensions);
+    let named = caller.look(&extensions)?;
     let uri = request.uri().parse::<Uri>().unwrap_or_default();
-    let call = caller.start(RequestHead {
-        method: &Method::from_bytes(request.method().as_bytes()).unwrap_or_default(),
+    let method = Method::from_bytes(request.method().as_bytes()).unwrap_or_default();
+    let headers = header_map(request.headers());
+    let head = RequestHead {
+        method: &method,
         host: uri.host(),
         port: uri.port_u16(),
         path: uri.path(),
-        headers: &header_map(request.headers()),
+        headers: &headers,
         extensions: &extensions,
-    })?;
+    };
+    let call = caller.start(named, head)?;
     caller.mark(&mut extensions);
     if let Some(mark) = extensions.remove::<Owned>() {
         request.add_extension(mark);

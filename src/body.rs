@@ -33,6 +33,12 @@ impl<B: Body> StatusBody<B> {
 }
 
 impl<B> StatusBody<B> {
+    /// The body of an answer that nobody looks at.
+    #[inline]
+    pub(crate) fn untracked(inner: B) -> Self {
+        Self { inner, answer: None }
+    }
+
     /// The inner body.
     pub fn get_ref(&self) -> &B {
         &self.inner
@@ -57,6 +63,9 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
+        if this.answer.is_none() {
+            return this.inner.poll_frame(cx);
+        }
         poll_frame(this.inner, this.answer, cx, |error, told| told(error))
     }
 

@@ -14,7 +14,7 @@ use tracing::span::Entered;
 use crate::agent::InvalidName;
 use crate::choice::AgentChoice;
 use crate::observe::Observer;
-use crate::session::{RequestHead, SessionSource};
+use crate::session::{Named, RequestHead, SessionSource};
 use crate::status::{CallError, Outcome, TokenUsage};
 use crate::target::Target;
 use crate::tracker::{StatusTracker, TrackedCall};
@@ -58,15 +58,20 @@ impl Caller {
         Arc::make_mut(&mut self.agents).from = Some(Arc::new(from));
     }
 
-    /// A call starts, if its request names a session and an agent, and no layer around has
-    /// started it.
+    /// Where the session of a request is named, if no layer around has started its call.
+    /// Without one there is nothing to [start](Self::start).
+    #[inline]
+    pub(crate) fn look(&self, extensions: &Extensions) -> Option<Named> {
+        let named = self.source.look(extensions)?;
+        let mark = extensions.get::<Owned>();
+        (!mark.is_some_and(|mark| mark.is_by(self.mark_of()))).then_some(named)
+    }
+
+    /// A call starts, if its request names a session and an agent.
     /// The request of a call that starts is to be [marked](Self::mark).
-    pub(crate) fn start(&self, request: RequestHead<'_>) -> Option<Call> {
+    pub(crate) fn start(&self, named: Named, request: RequestHead<'_>) -> Option<Call> {
         let hub = self.tracker.hub();
-        if request.extensions.get::<Owned>().is_some_and(|mark| mark.is_by(self.mark_of())) {
-            return None;
-        }
-        let session = match self.source.resolve(request) {
+        let session = match self.source.resolve(named, request) {
             Ok(session) => session?,
             Err(error) => {
                 hub.warn_of_invalid_session(&error);
@@ -82,9 +87,10 @@ impl Caller {
         };
         let tracked = hub.session(&session)?;
         let observer = Observer::new(request, &agent, &session);
-        let tracked = tracked.start_call(&agent, &self.tracker);
-        let open = Box::new(Open { told: Observed { tracked, observer }, reader: None });
-        Some(Call { open: Some(open), path: PathHint::new(request.path) })
+        let tracked = TrackedCall::start(&self.tracker, tracked, &agent);
+        let path = PathHint::new(request.path);
+        let told = Observed { tracked, observer };
+        Some(Call { open: Some(Box::new(Open { told, path, reader: None })) })
     }
 
     /// Marks a request, so that no layer further in starts its call again.
@@ -124,7 +130,6 @@ impl Owned {
 pub(crate) struct Call {
     /// Taken by whichever step comes first.
     open: Option<Box<Open<Observed>>>,
-    path: PathHint,
 }
 
 impl Call {
@@ -148,7 +153,7 @@ impl Call {
     pub(crate) fn answered(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Answer> {
         let mut open = self.open.take()?;
         open.told.observer.answered(status.as_u16());
-        open.reader = Some(reader(status, headers, self.path));
+        open.reader = Some(reader(status, headers, open.path));
         Some(Answer { open: Some(open) })
     }
 
@@ -238,6 +243,7 @@ pub(crate) struct Answer<T: Told = Observed> {
 /// often, and most are of no call.
 struct Open<T> {
     told: T,
+    path: PathHint,
     /// There from the head on.
     reader: Option<UsageReader>,
 }
@@ -249,9 +255,11 @@ fn reader(status: StatusCode, headers: &HeaderMap, path: PathHint) -> UsageReade
     let length = |name: &str| 1_u64 << (name.len() % 64);
     let lengths = headers.keys().fold(0, |lengths, name| lengths | length(name.as_str()));
     let header = |name: &str| {
+        if lengths & length(name) == 0 {
+            return None;
+        }
         let value = match name {
             "content-type" => headers.get(header::CONTENT_TYPE),
-            name if lengths & length(name) == 0 => None,
             name => headers.get(name),
         };
         value?.to_str().ok()
@@ -261,7 +269,8 @@ fn reader(status: StatusCode, headers: &HeaderMap, path: PathHint) -> UsageReade
 
 impl<T: Told> Answer<T> {
     pub(crate) fn new(told: T, status: StatusCode, headers: &HeaderMap, path: PathHint) -> Self {
-        Self { open: Some(Box::new(Open { told, reader: Some(reader(status, headers, path)) })) }
+        let reader = Some(reader(status, headers, path));
+        Self { open: Some(Box::new(Open { told, path, reader })) }
     }
 
     /// Whether the outcome is told.
@@ -276,7 +285,8 @@ impl<T: Told> Answer<T> {
 
     /// A piece of the body has passed.
     pub(crate) fn data(&mut self, data: &impl Buf) {
-        let Some(Open { told, reader: Some(reader) }) = self.open.as_deref_mut() else { return };
+        let Some(open) = self.open.as_deref_mut() else { return };
+        let Open { told, reader: Some(reader), .. } = open else { return };
         let mut progress = Progress::More;
         let shown = for_each_slice(data, |slice| {
             if progress == Progress::More || !T::ENDS_AT_MARKER {

@@ -37,16 +37,20 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let Some(call) = this.call else {
+            let result = ready!(this.inner.poll(cx));
+            return Poll::Ready(result.map(|response| response.map(StatusBody::untracked)));
+        };
         let result = {
-            let _entered = this.call.as_ref().map(Call::enter);
+            let _entered = call.enter();
             ready!(this.inner.poll(cx))
         };
         let call = this.call.take();
         Poll::Ready(match result {
             Ok(response) => {
-                let (head, body) = response.into_parts();
-                let answer = call.and_then(|call| call.answered(head.status, &head.headers));
-                Ok(Response::from_parts(head, StatusBody::new(body, answer)))
+                let answer =
+                    call.and_then(|call| call.answered(response.status(), response.headers()));
+                Ok(response.map(|body| StatusBody::new(body, answer)))
             }
             Err(error) => {
                 if let Some(call) = call {

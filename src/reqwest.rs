@@ -89,7 +89,9 @@ impl Middleware for StatusMiddleware {
         // A layer around the client can leave its mark only on the request itself.
         let mut seen = extensions_of(&mut request);
         seen.extend(extensions.clone());
-        let Some(call) = self.caller.start(head(&request, &seen)) else {
+        let named = self.caller.look(&seen);
+        let call = named.and_then(|named| self.caller.start(named, head(&request, &seen)));
+        let Some(call) = call else {
             return next.run(request, extensions).await;
         };
         let marked = Marked::new(&self.caller, extensions);
@@ -142,7 +144,8 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let mut extensions = extensions_of(&mut request);
-        let call = self.caller.start(head(&request, &extensions));
+        let named = self.caller.look(&extensions);
+        let call = named.and_then(|named| self.caller.start(named, head(&request, &extensions)));
         if call.is_some() {
             self.caller.mark(&mut extensions);
             request = with_extensions(request, extensions);
