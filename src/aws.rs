@@ -184,7 +184,7 @@ fn start(caller: &Caller, request: &mut HttpRequest) -> Option<Call> {
         headers: &headers,
         extensions: &extensions,
     };
-    let call = caller.start(named, head)?;
+    let call = caller.start(named, &extensions, uri.path(), || head)?;
     caller.mark(&mut extensions);
     if let Some(mark) = extensions.remove::<Owned>() {
         request.add_extension(mark);

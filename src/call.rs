@@ -68,17 +68,24 @@ impl Caller {
     }
 
     /// A call starts, if its request names a session and an agent.
-    /// The request of a call that starts is to be [marked](Self::mark).
-    pub(crate) fn start(&self, named: Named, request: RequestHead<'_>) -> Option<Call> {
+    /// The request of a call that starts is to be [marked](Self::mark). Its head is taken
+    /// apart where somebody asks for it.
+    pub(crate) fn start<'a>(
+        &self,
+        named: Named,
+        extensions: &Extensions,
+        path: &str,
+        head: impl Fn() -> RequestHead<'a>,
+    ) -> Option<Call> {
         let hub = self.tracker.hub();
-        let session = match self.source.resolve(named, request) {
+        let session = match self.source.resolve(named, &head) {
             Ok(session) => session?,
             Err(error) => {
                 hub.warn_of_invalid_session(&error);
                 return None;
             }
         };
-        let agent = match self.agents.choose(hub, request) {
+        let agent = match self.agents.choose(hub, extensions, &head) {
             Ok(agent) => agent?,
             Err(error) => {
                 hub.warn_of_invalid_agent(&error);
@@ -86,9 +93,9 @@ impl Caller {
             }
         };
         let tracked = hub.session(&session)?;
-        let observer = Observer::new(request, &agent, &session);
+        let observer = Observer::new(&head, &agent, &session);
         let tracked = TrackedCall::start(&self.tracker, tracked, &agent);
-        let path = PathHint::new(request.path);
+        let path = PathHint::new(path);
         let told = Observed { tracked, observer };
         Some(Call { open: Some(Box::new(Open { told, path, reader: None })) })
     }
@@ -159,21 +166,21 @@ impl Call {
 
     /// The call failed before there was a response.
     pub(crate) fn failed(mut self, error: &dyn Display) {
-        if let Some(open) = self.open.take() {
-            open.told.end(Outcome::Error(CallError::transport(error)), None);
+        if let Some(mut open) = self.open.take() {
+            open.told.tell(Outcome::Error(CallError::transport(error)), None);
         }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
+        if let Some(mut open) = self.open.take() {
             let error = if std::thread::panicking() {
                 CallError::new("panic", "the call panicked")
             } else {
                 CallError::new("cancelled", "the caller gave up before the agent answered")
             };
-            open.told.end(Outcome::Error(error), None);
+            open.told.tell(Outcome::Error(error), None);
         }
     }
 }
@@ -195,8 +202,8 @@ pub(crate) trait Told {
     /// The tokens used so far.
     fn progress(&mut self, _usage: &TokenUsage) {}
 
-    /// The answer has ended.
-    fn end(self, reading: Reading);
+    /// The answer has ended. Nothing is told after it.
+    fn end(&mut self, reading: Reading);
 }
 
 /// A call, and who watches it.
@@ -207,7 +214,7 @@ pub(crate) struct Observed {
 
 impl Observed {
     /// The one outcome, told to the table and to those who watch.
-    fn end(self, outcome: Outcome, usage: Option<TokenUsage>) {
+    fn tell(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
         self.observer.ended(&outcome, usage.as_ref());
         self.tracked.end(outcome, usage);
     }
@@ -228,8 +235,8 @@ impl Told for Observed {
         self.tracked.progress(usage);
     }
 
-    fn end(self, reading: Reading) {
-        self.end(reading.outcome, reading.usage);
+    fn end(&mut self, reading: Reading) {
+        self.tell(reading.outcome, reading.usage);
     }
 }
 
@@ -253,13 +260,19 @@ fn reader(status: StatusCode, headers: &HeaderMap, path: PathHint) -> UsageReade
     // Most names that are asked for are not there. To look one up by its text takes long,
     // and a header of another length is another header.
     let length = |name: &str| 1_u64 << (name.len() % 64);
-    let lengths = headers.keys().fold(0, |lengths, name| lengths | length(name.as_str()));
+    let (mut lengths, mut content_type) = (0, None);
+    for (name, value) in headers {
+        lengths |= length(name.as_str());
+        if name == header::CONTENT_TYPE {
+            content_type = content_type.or(Some(value));
+        }
+    }
     let header = |name: &str| {
         if lengths & length(name) == 0 {
             return None;
         }
         let value = match name {
-            "content-type" => headers.get(header::CONTENT_TYPE),
+            "content-type" => content_type,
             name => headers.get(name),
         };
         value?.to_str().ok()

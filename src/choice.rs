@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::Extensions;
+
 use crate::agent::{Agent, InvalidName};
 use crate::session::RequestHead;
 use crate::target::Target;
@@ -21,14 +23,19 @@ pub(crate) struct AgentChoice {
 
 impl AgentChoice {
     /// The agent; `Ok(None)` if nothing names one.
-    pub(crate) fn choose(
+    pub(crate) fn choose<'a>(
         &self,
         hub: &Hub,
-        head: RequestHead<'_>,
+        extensions: &Extensions,
+        head: impl FnOnce() -> RequestHead<'a>,
     ) -> Result<Option<Arc<Agent>>, InvalidName> {
-        if let Some(agent) = head.extensions.get::<Agent>() {
+        if let Some(agent) = extensions.get::<Agent>() {
             return hub.named_agent(agent).map(Some);
         }
+        if self.rules.is_empty() && self.from.is_none() {
+            return Ok(self.default.clone());
+        }
+        let head = head();
         if let Some((_, agent)) = self.rules.iter().find(|(target, _)| target.is_of(head)) {
             return Ok(Some(Arc::clone(agent)));
         }

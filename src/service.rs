@@ -60,7 +60,8 @@ where
             return ResponseFuture::new(self.inner.call(request), None);
         };
         // The call is born first, so that a panic inside is recorded too.
-        let call = self.caller.start(named, RequestHead::new(&request));
+        let head = || RequestHead::new(&request);
+        let call = self.caller.start(named, request.extensions(), request.uri().path(), head);
         if call.is_some() {
             self.caller.mark(request.extensions_mut());
         }

@@ -267,14 +267,14 @@ impl SessionSource {
     }
 
     /// The session that was looked for; `Ok(None)` if the head names none either.
-    pub(crate) fn resolve(
+    pub(crate) fn resolve<'a>(
         &self,
         named: Named,
-        head: RequestHead<'_>,
+        head: impl FnOnce() -> RequestHead<'a>,
     ) -> Result<Option<SessionId>, InvalidSessionId> {
         match named {
             Named::Session(session) => Ok(Some(session)),
-            Named::InHead => self.in_head(head),
+            Named::InHead => self.in_head(head()),
         }
     }
 
@@ -333,7 +333,8 @@ mod tests {
         let mut request = http::Request::builder().header("x-id", "h").body(()).unwrap();
         let resolve = |request: &http::Request<()>| {
             let named = source.look(request.extensions()).unwrap();
-            source.resolve(named, RequestHead::new(request)).unwrap().map(|id| id.to_string())
+            let head = || RequestHead::new(request);
+            source.resolve(named, head).unwrap().map(|id| id.to_string())
         };
         assert_eq!(resolve(&request).unwrap(), "session-h");
         let scoped = id("scope").in_scope(async { resolve(&request) }).await;

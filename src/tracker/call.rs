@@ -6,7 +6,7 @@ use super::{Session, StatusTracker};
 use crate::agent::Agent;
 use crate::status::{CallError, Outcome, TokenUsage};
 
-/// One call in flight. Who holds it [ends](Self::end) it; dropped, as by a panic in
+/// One call in flight. Who holds it [ends](Self::end) it once; dropped, as by a panic in
 /// between, it ends as well.
 pub(crate) struct TrackedCall {
     has_ended: bool,
@@ -50,11 +50,7 @@ impl TrackedCall {
     }
 
     /// The call has ended; `usage` is all it used.
-    pub(crate) fn end(mut self, outcome: Outcome, usage: Option<TokenUsage>) {
-        self.end_now(outcome, usage);
-    }
-
-    fn end_now(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
+    pub(crate) fn end(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
         self.has_ended = true;
         // Usage that is no longer known at the end was told, and was paid for.
         let tokens = usage.map(|usage| usage.since(&self.told)).unwrap_or_default();
@@ -71,7 +67,7 @@ impl TrackedCall {
 impl Drop for TrackedCall {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.end_now(Outcome::Error(CallError::lost_in_a_panic()), None);
+            self.end(Outcome::Error(CallError::lost_in_a_panic()), None);
         }
     }
 }

@@ -167,9 +167,9 @@ impl Hub {
         change: impl FnOnce(&mut Kept, Timestamp) -> bool,
     ) {
         let now = self.now();
-        let is_taken_on = self.handoff.change(session, |kept| {
-            if change(kept, now) { Mark::Dirty } else { Mark::Nothing }
-        });
+        let is_taken_on = self
+            .handoff
+            .change(session, |kept| if change(kept, now) { Mark::Dirty } else { Mark::Nothing });
         if !is_taken_on {
             self.lose_after_the_end(&session.id);
         }
@@ -183,9 +183,12 @@ impl Hub {
         change: impl FnOnce(&mut Kept, Timestamp) -> bool,
     ) {
         let now = self.now();
-        self.handoff.change(session, |kept| {
-            if change(kept, now) { Mark::Figures } else { Mark::Nothing }
-        });
+        self.handoff.change(
+            session,
+            |kept| {
+                if change(kept, now) { Mark::Figures } else { Mark::Nothing }
+            },
+        );
     }
 
     pub(super) fn lock_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
