@@ -213,7 +213,7 @@ fn with_answer(body: SdkBody, mut answer: Answer) -> SdkBody {
     // A body that can be had again came over no connection: it is whole, and stays as it is.
     if body.try_clone().is_some() {
         if let Some(whole) = body.bytes() {
-            answer.data(&whole);
+            answer.data(&whole, true);
         }
         answer.end(End::Complete);
         return body;

@@ -84,7 +84,9 @@ where
 type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
 
 /// Polls a body and looks at what comes. `show` says how an error is to be shown; the
-/// caller gets it as it is.
+/// caller gets it as it is. Kept apart, so that a body of no call is as small a piece of
+/// code as it can be.
+#[inline(never)]
 pub(crate) fn poll_frame<B: Body, T: Told>(
     mut inner: Pin<&mut B>,
     answer: &mut Option<Answer<T>>,
@@ -98,11 +100,12 @@ pub(crate) fn poll_frame<B: Body, T: Told>(
     let Some(looking) = answer else { return Poll::Ready(frame) };
     match &frame {
         Some(Ok(frame)) => {
-            if let Some(data) = frame.data_ref() {
-                looking.data(data);
-            }
             // A caller that knows the length may not poll again.
-            if frame.is_trailers() || inner.is_end_stream() {
+            let is_last = frame.is_trailers() || inner.is_end_stream();
+            if let Some(data) = frame.data_ref() {
+                looking.data(data, is_last);
+            }
+            if is_last {
                 looking.end(End::Complete);
             }
         }

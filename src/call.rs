@@ -160,7 +160,8 @@ impl Call {
     pub(crate) fn answered(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Answer> {
         let mut open = self.open.take()?;
         open.told.observer.answered(status.as_u16());
-        open.reader = Some(reader(status, headers, open.path));
+        let path = open.path;
+        open.reader.get_or_insert_with(|| reader(status, headers, path));
         Some(Answer { open: Some(open) })
     }
 
@@ -296,8 +297,8 @@ impl<T: Told> Answer<T> {
         self.open.as_ref().and_then(|open| open.told.enter())
     }
 
-    /// A piece of the body has passed.
-    pub(crate) fn data(&mut self, data: &impl Buf) {
+    /// A piece of the body has passed. After the last one nothing is told but the end.
+    pub(crate) fn data(&mut self, data: &impl Buf, is_last: bool) {
         let Some(open) = self.open.as_deref_mut() else { return };
         let Open { told, reader: Some(reader), .. } = open else { return };
         let mut progress = Progress::More;
@@ -312,7 +313,7 @@ impl<T: Told> Answer<T> {
         told.chunk(|| reader.is_stream());
         if progress == Progress::Ended && T::ENDS_AT_MARKER {
             self.end(End::Complete);
-        } else if let Some(usage) = reader.usage() {
+        } else if !is_last && let Some(usage) = reader.usage() {
             told.progress(&usage);
         }
     }

@@ -63,7 +63,7 @@ impl PathHint {
         let mut apply = |says: PathSays| hint.0 |= 1 << says as u8;
         for (pattern, says) in PATHS {
             if let PathMatch::Ends(end) = pattern
-                && path.len() >= end.len()
+                && path.last() == end.as_bytes().last()
                 && path.ends_with(end.as_bytes())
             {
                 apply(*says);
@@ -73,7 +73,6 @@ impl PathHint {
         for at in (0..path.len()).filter(|at| path[*at] == b'/') {
             for (pattern, says) in PATHS {
                 if let PathMatch::Contains(part) = pattern
-                    && path.get(at + 1) == part.as_bytes().get(1)
                     && path[at..].starts_with(part.as_bytes())
                 {
                     apply(*says);
