@@ -85,7 +85,7 @@ impl Caller {
                 return None;
             }
         };
-        let agent = match self.agents.choose(hub, extensions, &head) {
+        let agent = match self.agents.choose(hub, extensions.get(), &head) {
             Ok(agent) => agent?,
             Err(error) => {
                 hub.warn_of_invalid_agent(&error);

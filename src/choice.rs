@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::Extensions;
-
 use crate::agent::{Agent, InvalidName};
 use crate::session::RequestHead;
 use crate::target::Target;
@@ -26,10 +24,10 @@ impl AgentChoice {
     pub(crate) fn choose<'a>(
         &self,
         hub: &Hub,
-        extensions: &Extensions,
+        named: Option<&Agent>,
         head: impl FnOnce() -> RequestHead<'a>,
     ) -> Result<Option<Arc<Agent>>, InvalidName> {
-        if let Some(agent) = extensions.get::<Agent>() {
+        if let Some(agent) = named {
             return hub.named_agent(agent).map(Some);
         }
         if self.rules.is_empty() && self.from.is_none() {
