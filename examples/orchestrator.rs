@@ -5,6 +5,7 @@
 //! ```not_rust
 //! cargo run --example orchestrator
 //! cargo run --example orchestrator -- FAB_26933659 BANK --scenario review
+//! cargo run --example orchestrator -- --portal
 //! cargo run --example orchestrator -- --help
 //! ```
 //!
@@ -12,7 +13,7 @@
 //! - `tracking.rs` declares the agents, and puts a layer into each one's client;
 //! - `agents.rs` mocks the agents as servers on the loopback interface;
 //! - `scenario.rs` says what may happen, and what the item must say in the end;
-//! - `show.rs` shows the workflow while it runs;
+//! - `show.rs` shows the workflow while it runs, and `page.rs` shows it in a browser;
 //! - `args.rs` reads the command line.
 
 #![allow(clippy::print_stderr, reason = "a program for the terminal")]
@@ -23,6 +24,8 @@ mod agents;
 mod args;
 #[path = "orchestrator/orchestrator.rs"]
 mod orchestrator;
+#[path = "orchestrator/page.rs"]
+mod page;
 #[path = "orchestrator/scenario.rs"]
 mod scenario;
 #[path = "orchestrator/show.rs"]
@@ -32,6 +35,7 @@ mod tracking;
 
 use std::fmt;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -45,6 +49,7 @@ use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, Status
 use agents::{Agents, Pace};
 use args::StoreChoice;
 use orchestrator::{Document, Settlement};
+use page::Page;
 use scenario::Scenario;
 use show::Show;
 
@@ -77,6 +82,11 @@ struct Args {
     /// Print the stored item on one line, and nothing else
     #[arg(long)]
     json: bool,
+
+    /// Serve the portal's page as well, and print where; a free port of 127.0.0.1 unless
+    /// given. It goes on after the workflow's end, until Ctrl-C
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0")]
+    portal: Option<SocketAddr>,
 
     /// How long the agents take: 1 is a few seconds in all, 0 no time
     #[arg(long, default_value = "1", value_name = "FACTOR", value_parser = args::pace)]
@@ -114,6 +124,13 @@ async fn run_on(
     // sits in front of it, who would rather know.
     store.get(&session_id).await?;
 
+    let page = match args.portal {
+        Some(address) => Some(Page::serve(store.clone(), address).await?),
+        None => None,
+    };
+    if let Some(page) = &page {
+        eprintln!("The page is at {}#{session_id}\n", page.url);
+    }
     let agents = Agents::start(args.scenario, Pace(args.pace)).await?;
     let tracker = tracking::tracker(store.clone()).start()?;
     let orchestrator = tracking::orchestrator(&tracker, &agents, tracking::hyper_client());
@@ -140,10 +157,10 @@ async fn run_on(
         Err(error) => return fail(&error),
     };
     let text = if args.json {
-        serde_json::to_string(&item)?
+        serde_json::to_string(&item.in_order())?
     } else {
         eprintln!("The item in the store:\n");
-        serde_json::to_string_pretty(&item)?
+        serde_json::to_string_pretty(&item.in_order())?
     };
     match writeln!(io::stdout(), "{text}") {
         // Whoever reads it, such as `head`, has seen enough.
@@ -156,6 +173,11 @@ async fn run_on(
     let differences = args.scenario.differences(&serde_json::to_value(&item)?);
     for difference in &differences {
         eprintln!("not as expected: {difference}");
+    }
+    if let Some(page) = page {
+        eprintln!("\nThe page stays at {} until Ctrl-C.", page.url);
+        tokio::signal::ctrl_c().await?;
+        page.stop().await?;
     }
     Ok(ExitCode::from(u8::from(!differences.is_empty())))
 }

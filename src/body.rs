@@ -23,7 +23,7 @@ pub struct StatusBody<B> {
 impl<B: Body> StatusBody<B> {
     pub(crate) fn new(inner: B, mut answer: Option<Answer>) -> Self {
         // An empty body, of HEAD or of status 204, may never be polled.
-        if inner.is_end_stream()
+        if is_over(&inner)
             && let Some(mut answer) = answer.take()
         {
             answer.end(End::Complete);
@@ -80,6 +80,12 @@ where
     }
 }
 
+/// Whether no more data comes. On HTTP/2 the end of a body may be told some time after
+/// the last byte of its announced length.
+pub(crate) fn is_over(body: &impl Body) -> bool {
+    body.is_end_stream() || body.size_hint().exact() == Some(0)
+}
+
 /// What polling a body gives.
 type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
 
@@ -101,7 +107,7 @@ pub(crate) fn poll_frame<B: Body, T: Told>(
     match &frame {
         Some(Ok(frame)) => {
             // A caller that knows the length may not poll again.
-            let is_last = frame.is_trailers() || inner.is_end_stream();
+            let is_last = frame.is_trailers() || is_over(&*inner);
             if let Some(data) = frame.data_ref() {
                 looking.data(data, is_last);
             }

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Buf;
-use http::{Extensions, HeaderMap, StatusCode, header};
+use http::{Extensions, HeaderMap, Method, StatusCode, header};
 use tracing::span::Entered;
 
 use crate::agent::InvalidName;
@@ -74,6 +74,7 @@ impl Caller {
         &self,
         named: Named,
         extensions: &Extensions,
+        method: &Method,
         path: &str,
         head: impl Fn() -> RequestHead<'a>,
     ) -> Option<Call> {
@@ -95,9 +96,9 @@ impl Caller {
         let tracked = hub.session(&session)?;
         let observer = Observer::new(&head, &agent, &session);
         let tracked = TrackedCall::start(&self.tracker, tracked, &agent);
-        let path = PathHint::new(path);
-        let told = Observed { tracked, observer };
-        Some(Call { open: Some(Box::new(Open { told, path, reader: None })) })
+        let (told, path) = (Observed { tracked, observer }, PathHint::new(path));
+        let is_head = *method == Method::HEAD;
+        Some(Call { open: Some(Box::new(Open { told, path, reader: None })), is_head })
     }
 
     /// Marks a request, so that no layer further in starts its call again.
@@ -137,6 +138,7 @@ impl Owned {
 pub(crate) struct Call {
     /// Taken by whichever step comes first.
     open: Option<Box<Open<Observed>>>,
+    is_head: bool,
 }
 
 impl Call {
@@ -162,7 +164,12 @@ impl Call {
         open.told.observer.answered(status.as_u16());
         let path = open.path;
         open.reader.get_or_insert_with(|| reader(status, headers, path));
-        Some(Answer { open: Some(open) })
+        let mut answer = Answer { open: Some(open) };
+        // These have no body, whatever a layer further in makes of it.
+        if self.is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            answer.end(End::Complete);
+        }
+        Some(answer)
     }
 
     /// The call failed before there was a response.

@@ -43,7 +43,7 @@ impl<B: Body> ChainBody<B> {
         mut answer: Answer,
         as_error: fn(&B::Error) -> &(dyn Error + 'static),
     ) -> Self {
-        if inner.is_end_stream() {
+        if body::is_over(&inner) {
             answer.end(End::Complete);
         }
         Self { inner, answer: Some(answer), as_error }

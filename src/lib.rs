@@ -102,10 +102,23 @@
 //! layer was given ([`StatusLayer::session_header`], [`StatusLayer::session_from`]). If
 //! none does, the call passes untouched.
 //!
-//! A scope belongs to the task. It goes through `join!` and `select!`, and not into
-//! `tokio::spawn`; [`SessionId::in_scope`] takes it there. A `tower::buffer::Buffer` runs
-//! what is inside it on a task of its own: put the layer outside, or an extension on the
-//! request.
+//! A scope belongs to the task:
+//!
+//! | where calls are made | the scope | what helps |
+//! | --- | --- | --- |
+//! | `join!`, `select!`, `FuturesUnordered`, any future awaited in the run | is there | |
+//! | `tokio::spawn`, `JoinSet`, `spawn_blocking` | is lost | [`SessionId::in_scope`] or [`Workflow::scope`] around the task's future; an extension |
+//! | inside of a `tower::buffer`, which calls on a task of its own | is lost | the layer outside of the buffer; an extension |
+//! | a stream that calls when it is polled, after [`Workflow::run`] returned | is over | polling it in [`SessionId::in_scope`] |
+//!
+//! A call keeps the session that it started with, wherever its body is read. Of a body that
+//! is read after the run, the agent ends twice: as `workflow_ended` with the run, and by the
+//! body's own end, with all its tokens, when that comes. The workflow stays as it ended.
+//!
+//! A session that is known only from its calls begins with the first and stays `processing`
+//! until [`StatusTracker::finalize_status`]; or, where
+//! [that is set](StatusTrackerBuilder::finish_when_idle), until nothing was heard of it for
+//! some time. Saved and idle for ten minutes it leaves memory, and its next call resumes it.
 //!
 //! A [`Workflow::run`](WorkflowBuilder::run) that could not be started runs its future in no
 //! session, also inside another workflow's scope.
@@ -143,12 +156,24 @@
 //!
 //! # Order of layers
 //!
-//! - Inside a retry layer every attempt is a call; outside of it, only the last answer is
-//!   seen. Inside is the better place: it counts the tokens of every attempt.
-//! - Outside a time-out layer a call that takes too long ends as `timeout`; inside of it,
-//!   as `cancelled`.
-//! - Inside a decompression layer the body is still compressed; the feature
-//!   `decompression` reads it all the same.
+//! What it means for a [`StatusLayer`] to be inside or outside of a neighbour. Of a
+//! [`ServiceBuilder`](https://docs.rs/tower/0.5/tower/struct.ServiceBuilder.html) what is
+//! named first is outside; of a reqwest-middleware client what is attached first.
+//!
+//! | neighbour | layer inside | layer outside |
+//! | --- | --- | --- |
+//! | `tower::retry`, reqwest-retry | every attempt is a call, and its tokens count: the better place | one call; only the last answer is seen |
+//! | `tower::timeout` | a head that takes too long ends the call as `cancelled` | as `timeout` |
+//! | `tower::limit`'s `ConcurrencyLimit` | waiting for room is not part of a call | the same |
+//! | `tower::buffer` | a call starts when it leaves the queue; no scope is seen (above) | waiting in the queue is part of the call |
+//! | tower-http's `DecompressionLayer` | the body is still compressed, and read by the feature `decompression` | the body is plain, and read without it |
+//! | tower-http's `FollowRedirectLayer` | every hop is a call | one call; only the last answer is seen |
+//! | another layer of the same tracker | leaves the call alone | owns the call: the outermost does |
+//!
+//! `tower::timeout` watches over the head of a response only: a caller that drops a body
+//! because it takes too long has `cancelled` the call. A time-out of reqwest's client covers
+//! the body too, and ends the call as `timeout`. That client follows redirects itself,
+//! inside of every layer.
 //!
 //! # In other clients
 //!
@@ -209,7 +234,7 @@
 //! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies |
 //! | `reqwest` | | the layer in clients of reqwest and reqwest-middleware ([`StatusMiddleware`]) |
 //! | `aws` | | the layer in clients of the AWS SDK, such as Bedrock's and AgentCore's ([`aws`]) |
-//! | `cli` | | the command `tower-agent-status inspect` |
+//! | `cli` | | the command `tower-agent-status`: lists, shows, watches, serves, deletes; makes and checks the table |
 //! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page |
 //! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file |
 //! | `metrics` | | counts and times of calls, tokens and writes, through the `metrics` facade |

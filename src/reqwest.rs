@@ -26,7 +26,8 @@ use crate::tracker::StatusTracker;
 /// It is to such a client what [`StatusLayer`](crate::StatusLayer) is to a tower stack,
 /// with the same meaning of success, error and cancelled. The caller gets a
 /// [`reqwest::Response`](::reqwest::Response) with its URL, extensions, version, remote
-/// address and content length. What a layer can be told, the middleware can be made from:
+/// address and content length; of a body that fails, the error has one more
+/// `reqwest::Error` among its causes. What a layer can be told, the middleware can be made from:
 /// `StatusMiddleware::from(StatusLayer::new(..).session_header(..))`.
 ///
 /// The session of a request is looked for in its extensions
@@ -87,10 +88,15 @@ impl Middleware for StatusMiddleware {
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
         // A layer around the client can leave its mark only on the request itself.
-        let mut seen = extensions_of(&mut request);
-        seen.extend(extensions.clone());
-        let named = self.caller.look(&seen);
-        let call = named.and_then(|named| start(&self.caller, named, &request, &seen));
+        let mut own = extensions_of(&mut request);
+        let seen = if own.is_empty() {
+            &*extensions
+        } else {
+            own.extend(extensions.clone());
+            &own
+        };
+        let named = self.caller.look(seen);
+        let call = named.and_then(|named| start(&self.caller, named, &request, seen));
         let Some(call) = call else {
             return next.run(request, extensions).await;
         };
@@ -208,7 +214,7 @@ fn start(
         headers: request.headers(),
         extensions,
     };
-    caller.start(named, extensions, request.url().path(), head)
+    caller.start(named, extensions, request.method(), request.url().path(), head)
 }
 
 /// The extensions of a request. It shows them only as the `http::Request` that it is made

@@ -61,7 +61,8 @@ where
         };
         // The call is born first, so that a panic inside is recorded too.
         let head = || RequestHead::new(&request);
-        let call = self.caller.start(named, request.extensions(), request.uri().path(), head);
+        let (extensions, path) = (request.extensions(), request.uri().path());
+        let call = self.caller.start(named, extensions, request.method(), path, head);
         if call.is_some() {
             self.caller.mark(request.extensions_mut());
         }

@@ -517,6 +517,8 @@ async fn a_session_known_from_its_calls_is_completed_when_it_is_idle_if_that_is_
         let tracker = builder(store.clone()).finish_when_idle(idle).start().unwrap();
         let opened = tracker.workflow("opened").start().unwrap();
         tracker.initialize_status("by-hand", None, &[]).unwrap();
+        one_call(&tracker, "opened").await;
+        one_call(&tracker, "by-hand").await;
         let is_finished = |session: &str| {
             store.status(session).is_some_and(|status| status.overall_status.is_finished())
         };
@@ -558,10 +560,13 @@ async fn a_long_call_is_not_idle() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_opened_or_at_work_by_hand_is_renewed() {
-    for heartbeat in [30, 900].map(Duration::from_secs) {
+    for heartbeat in [30, 2_000].map(Duration::from_secs) {
         let store = MemoryStore::new();
         let now = paused_clock();
         let tracker = builder(store.clone()).heartbeat(heartbeat).start().unwrap();
+        // So that the sessions are looked through at other times than they are due.
+        one_call(&tracker, "other").await;
+        sleep(heartbeat / 20).await;
         tracker.initialize_status("opened", None, &[]).unwrap();
         let report = |state| {
             tracker.update_agent_status("reported", "a", AgentReport::new(state)).unwrap();

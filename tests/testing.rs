@@ -1,5 +1,7 @@
 //! The assertions for tests of an orchestrator: what they accept, and what they say.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 

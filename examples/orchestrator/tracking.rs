@@ -17,36 +17,33 @@ use super::orchestrator::{self, Document, Orchestrator};
 use super::scenario::{EXCEPTION_MANAGEMENT, PDF_ADAPTER, TRADE_EXTRACTION, TRADE_MATCHING};
 
 /// The four agents, and what is shown beside each of their states.
+pub(crate) fn agents() -> [Agent; 4] {
+    [
+        Agent::new(PDF_ADAPTER)
+            .pending("Waiting for upload")
+            .in_progress("Extracting text from PDF document")
+            .success("Text extraction complete")
+            .error("Text extraction failed"),
+        Agent::new(TRADE_EXTRACTION)
+            .pending("Waiting for PDF processing")
+            .in_progress("Extracting structured trade data")
+            .success("Trade data extracted")
+            .error("Trade extraction failed"),
+        Agent::new(TRADE_MATCHING)
+            .pending("Waiting for extraction")
+            .in_progress("Matching trades across systems")
+            .success("Matching complete")
+            .error("Matching failed"),
+        Agent::new(EXCEPTION_MANAGEMENT)
+            .pending("No exceptions")
+            .in_progress("Analyzing exceptions")
+            .success("Exceptions sent to review")
+            .error("Exception handling failed"),
+    ]
+}
+
 pub(crate) fn tracker<S: StatusStore>(store: S) -> StatusTrackerBuilder<S> {
-    StatusTracker::builder(store)
-        .agent(
-            Agent::new(PDF_ADAPTER)
-                .pending("Waiting for upload")
-                .in_progress("Extracting text from PDF document")
-                .success("Text extraction complete")
-                .error("Text extraction failed"),
-        )
-        .agent(
-            Agent::new(TRADE_EXTRACTION)
-                .pending("Waiting for PDF processing")
-                .in_progress("Extracting structured trade data")
-                .success("Trade data extracted")
-                .error("Trade extraction failed"),
-        )
-        .agent(
-            Agent::new(TRADE_MATCHING)
-                .pending("Waiting for extraction")
-                .in_progress("Matching trades across systems")
-                .success("Matching complete")
-                .error("Matching failed"),
-        )
-        .agent(
-            Agent::new(EXCEPTION_MANAGEMENT)
-                .pending("No exceptions")
-                .in_progress("Analyzing exceptions")
-                .success("Exceptions sent to review")
-                .error("Exception handling failed"),
-        )
+    agents().into_iter().fold(StatusTracker::builder(store), StatusTrackerBuilder::agent)
 }
 
 /// An agent's client: what the program would use anyway, with a [`StatusLayer`] in it.

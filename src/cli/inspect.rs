@@ -222,12 +222,6 @@ pub(crate) enum Error {
     Write(io::Error),
 }
 
-impl Error {
-    pub(crate) fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe)
-    }
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -26,10 +26,17 @@
 //! | `GET /api/workflow/{sessionId}/events` | the same as server-sent events, at every change |
 //! | `GET /api/workflow/recent?limit=10` | the newest workflows, newest first; 500 at most |
 //!
-//! There is no route that writes. A failure is answered as `{"detail": "…"}`: 500 if the
+//! The list has the header `x-truncated: true` if the store could look at a part of its
+//! items only. There is no route that writes. A failure is answered as `{"detail": "…"}`: 500 if the
 //! store cannot be read, with the reason in the log alone.
 
+mod guard;
+mod live;
+mod page;
+mod recent;
+mod routes;
 mod serve;
+mod view;
 
 use std::future::Future;
 use std::time::Duration;
@@ -58,7 +65,6 @@ pub struct Portal<R> {
 }
 
 #[derive(Debug)]
-#[allow(dead_code, reason = "read by the routes to come")]
 struct Settings {
     agents: Vec<Agent>,
     token: Option<String>,
@@ -143,6 +149,6 @@ impl<R: StatusReader> Portal<R> {
     /// [`Router::nest`]. Who may read them is for the service's own layers to say, unless
     /// a [token](Self::token) is set.
     pub fn router(self) -> Router {
-        Router::new()
+        routes::routes(self)
     }
 }

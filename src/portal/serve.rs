@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 
-use super::{Portal, Shutdown};
+use super::{Portal, Shutdown, guard};
 use crate::store::StatusReader;
 
 /// How long the connections that are open at shutdown have to end.
@@ -34,7 +35,12 @@ impl<R: StatusReader> Portal<R> {
         let (address, listener) =
             bind.await.map_err(|source| ServeError::Listen { address, source })?;
         let shutdown = self.settings.shutdown.clone();
-        Ok(Server { address, listener, router: self.router(), shutdown })
+        let is_open = self.settings.token.is_none();
+        let mut router = self.router();
+        if is_open {
+            router = router.layer(from_fn(guard::require_loopback_name));
+        }
+        Ok(Server { address, listener, router, shutdown })
     }
 }
 

@@ -118,6 +118,8 @@ pub struct AgentStatus {
     pub calls: u64,
     /// When any of this last changed, or its running call was last known alive.
     pub last_updated: Option<Timestamp>,
+    /// What an item gave as the duration without giving both times.
+    pub(crate) recorded_duration: Option<Duration>,
 }
 
 impl AgentStatus {
@@ -131,13 +133,20 @@ impl AgentStatus {
             error: None,
             calls: 0,
             last_updated: None,
+            recorded_duration: None,
         }
     }
 
-    /// The time from the start of the first call to the end of the last one.
+    /// The time from the start of the first call to the end of the last one; absent while
+    /// a call is in flight. Of an item that was written by other means and lacks one of
+    /// the times, the duration that it gives.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
-        Some(self.completed_at?.since(self.started_at?))
+        let has_ended = matches!(self.state, AgentState::Success | AgentState::Error);
+        match (self.started_at, self.completed_at) {
+            (Some(start), Some(end)) => Some(end.since(start)),
+            _ => self.recorded_duration.filter(|_| has_ended),
+        }
     }
 }
 

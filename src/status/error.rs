@@ -59,9 +59,10 @@ impl fmt::Display for CallError {
 ///
 /// There is no way to make one that was not shortened to
 /// [`MAX_BYTES`](Self::MAX_BYTES) and redacted: of URLs the user information and the
-/// query go, and so do bearer and basic credentials, the values of
-/// parameters named like secrets (`api_key=…`), and keys known by their shape (`sk-…`,
-/// `AKIA…`, `AIza…`, `ghp_…`, JSON web tokens).
+/// query go, and so do bearer, basic and signed credentials, cookies, private keys, the
+/// values of parameters and headers named like secrets (`api_key=…`, `"x-api-key": "…"`),
+/// and keys known by their shape (`sk-…`, `AKIA…`, `AIza…`, `ghp_…`, JSON web tokens). A
+/// secret that nothing tells from other words stays.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ErrorMessage(Box<str>);
 

@@ -36,16 +36,26 @@ pub const TOTAL_TOKEN_USAGE: &str = "totalTokenUsage";
 /// Why the workflow failed.
 pub const ERROR: &str = "error";
 
-const WRITERS: &str = "writers";
+pub(super) const WRITERS: &str = "writers";
 
-const STATUS: &str = "status";
-const ACTIVITY: &str = "activity";
-const STARTED_AT: &str = "startedAt";
-const COMPLETED_AT: &str = "completedAt";
-const DURATION: &str = "duration";
-const TOKEN_USAGE: &str = "tokenUsage";
-const ERROR_TYPE: &str = "errorType";
-const CALLS: &str = "calls";
+pub(super) const AGENT_STATUS: &str = "status";
+pub(super) const ACTIVITY: &str = "activity";
+pub(super) const STARTED_AT: &str = "startedAt";
+pub(super) const COMPLETED_AT: &str = "completedAt";
+pub(super) const DURATION: &str = "duration";
+pub(super) const TOKEN_USAGE: &str = "tokenUsage";
+pub(super) const ERROR_TYPE: &str = "errorType";
+pub(super) const CALLS: &str = "calls";
+
+/// The figures of a usage map.
+pub(super) const FIGURES: [&str; 6] = [
+    "inputTokens",
+    "outputTokens",
+    "totalTokens",
+    "cacheReadInputTokens",
+    "cacheWriteInputTokens",
+    "reasoningTokens",
+];
 
 /// The item's own attributes: no agent and no attribute of a caller may take these names.
 pub(crate) const RESERVED: [&str; 11] = [
@@ -170,7 +180,7 @@ impl WorkflowStatus {
 impl AgentStatus {
     fn to_item(&self) -> Item {
         let mut item = Item::new();
-        item.set(STATUS, self.state.as_str());
+        item.set(AGENT_STATUS, self.state.as_str());
         item.set(ACTIVITY, &*self.activity);
         let mut time = |name, time: Option<Timestamp>| {
             if let Some(time) = time {
@@ -203,7 +213,7 @@ impl AgentStatus {
         let text = |name| item.get(name).and_then(Value::as_text);
         let time = |name| text(name)?.parse::<Timestamp>().ok();
         let mut agent = Self::pending(text(ACTIVITY).unwrap_or_default().into());
-        agent.state = agent_state(text(STATUS)?)?;
+        agent.state = agent_state(text(AGENT_STATUS)?)?;
         agent.started_at = time(STARTED_AT);
         agent.completed_at = time(COMPLETED_AT);
         agent.last_updated = time(LAST_UPDATED).or(agent.completed_at).or(agent.started_at);
@@ -215,6 +225,9 @@ impl AgentStatus {
             let class = text(ERROR_TYPE).unwrap_or(UNCLASSIFIED).to_owned();
             agent.error = Some(CallError::new(Cow::Owned(class), message));
         }
+        if agent.started_at.is_none() || agent.completed_at.is_none() {
+            agent.recorded_duration = item.get(DURATION).and_then(seconds);
+        }
         agent.calls = item.get(CALLS).and_then(Value::as_integer).unwrap_or(0);
         Some(agent)
     }
@@ -222,31 +235,24 @@ impl AgentStatus {
 
 impl TokenUsage {
     fn to_item(self) -> Item {
-        let named = [
-            ("inputTokens", self.input_tokens),
-            ("outputTokens", self.output_tokens),
-            ("totalTokens", self.total_tokens),
-            ("cacheReadInputTokens", self.cache_read_input_tokens),
-            ("cacheWriteInputTokens", self.cache_write_input_tokens),
-            ("reasoningTokens", self.reasoning_tokens),
-        ];
-        let known = named
-            .into_iter()
-            .filter_map(|(name, figure)| Some((name.to_owned(), Value::Integer(figure?))));
+        let named = FIGURES.into_iter().zip(self.figures());
+        let known =
+            named.filter_map(|(name, figure)| Some((name.to_owned(), Value::Integer(figure?))));
         known.collect()
     }
 
     fn from_item(item: &Item) -> Option<Self> {
         let figure = |name| item.get(name).and_then(Value::as_integer);
-        let usage = Self {
-            input_tokens: figure("inputTokens"),
-            output_tokens: figure("outputTokens"),
-            total_tokens: figure("totalTokens"),
-            cache_read_input_tokens: figure("cacheReadInputTokens"),
-            cache_write_input_tokens: figure("cacheWriteInputTokens"),
-            reasoning_tokens: figure("reasoningTokens"),
-        };
+        let usage = Self::from_figures(FIGURES.map(figure));
         (!usage.is_unknown()).then_some(usage)
+    }
+}
+
+fn seconds(value: &Value) -> Option<Duration> {
+    match value {
+        Value::Integer(seconds) => Some(Duration::from_secs(*seconds)),
+        Value::Decimal(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
+        _ => None,
     }
 }
 
@@ -299,6 +305,26 @@ fn agent_state(text: &str) -> Option<AgentState> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_without_its_times_is_kept() {
+        let given = |status: &str, duration: Value| {
+            let mut item = Item::new();
+            item.set(AGENT_STATUS, status);
+            item.set(COMPLETED_AT, "2025-12-24T10:00:17.000Z");
+            item.set(DURATION, duration);
+            AgentStatus::from_item(&item).unwrap()
+        };
+        let agent = given("success", Value::Integer(17));
+        assert_eq!(agent.duration(), Some(Duration::from_secs(17)));
+        assert_eq!(agent.to_item().get(DURATION), Some(&Value::Decimal(17.0)));
+        let agent = given("error", Value::Decimal(0.25));
+        assert_eq!(agent.duration(), Some(Duration::from_millis(250)));
+        for value in [Value::Decimal(-1.0), Value::Decimal(f64::MAX), Value::from("17")] {
+            assert_eq!(given("success", value).duration(), None);
+        }
+        assert_eq!(given("in-progress", Value::Integer(17)).duration(), None);
+    }
 
     #[test]
     fn an_item_of_another_writer_gets_its_day_with_the_first_change() {

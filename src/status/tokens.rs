@@ -81,7 +81,8 @@ impl TokenUsage {
         Self::from_figures(figures)
     }
 
-    fn figures(&self) -> [Option<u64>; FIGURES] {
+    /// In the order of their names in the schema.
+    pub(super) fn figures(&self) -> [Option<u64>; FIGURES] {
         [
             self.input_tokens,
             self.output_tokens,
@@ -92,7 +93,7 @@ impl TokenUsage {
         ]
     }
 
-    fn from_figures(figures: [Option<u64>; FIGURES]) -> Self {
+    pub(super) fn from_figures(figures: [Option<u64>; FIGURES]) -> Self {
         let [input, output, total, cache_read, cache_write, reasoning] = figures;
         Self {
             input_tokens: input,

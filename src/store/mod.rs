@@ -13,7 +13,7 @@ use std::future::Future;
 use crate::status::{Change, Expected, Item};
 
 #[cfg(feature = "dynamodb")]
-pub use dynamodb::{DynamoDbStore, SetupError};
+pub use dynamodb::{DynamoDbStore, RecentIndex, SetupError, TableReport, TimeToLive};
 pub use memory::MemoryStore;
 
 /// Saves documents. The recorder's side of a store.

@@ -174,7 +174,7 @@ fn text_len(bytes: &[u8]) -> Option<usize> {
 #[inline]
 fn number_len(bytes: &[u8]) -> Option<usize> {
     if let Some(sixteen) = bytes.first_chunk::<16>()
-        && let Some(len) = blocks::first_non_digit(sixteen)
+        && let len @ ..16 = blocks::digits(sixteen)
     {
         return Some(len).filter(|len| *len > 0);
     }

@@ -41,7 +41,7 @@ async fn the_default_client_is_the_one_that_the_sdk_takes_by_itself() {
         let tables = id("s").in_scope(client.list_tables().send()).await.unwrap();
         assert_eq!(tables.table_names(), ["t"]);
     }
-    let seen = seen.lock().unwrap();
+    let seen = seen.lock().unwrap().clone();
     assert!(seen[0].to_str().unwrap().contains("md/http#hyper-1.x"), "{seen:?}");
     assert_eq!(seen[0], seen[1]);
     tracker.flush().await.unwrap();

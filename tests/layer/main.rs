@@ -11,11 +11,16 @@ mod aws;
 mod choice;
 mod corpus;
 mod end_of_call;
+mod fan_out;
 mod metrics;
+mod order;
 mod poll_ready;
 mod reqwest;
+#[path = "../corpus/rows.rs"]
+mod rows;
 mod session;
 mod spans;
+mod stacks;
 mod support;
 #[path = "../store/warnings.rs"]
 mod warnings;

@@ -16,7 +16,7 @@ use tower_agent_status::{
 use tower_test::mock::{Handle, Mock, Spawn, spawn_layer};
 
 use crate::support::agent::HttpClient;
-use crate::support::{AGENT, SESSION, builder, of_session, stored, ticking_clock};
+use crate::support::{AGENT, SESSION, builder, id, of_session, stored, ticking_clock};
 
 type Agent = Mock<Request<()>, Response<String>>;
 
@@ -62,9 +62,14 @@ async fn an_error_of_readiness_reaches_the_caller_and_is_no_call() {
 async fn nothing_starts_before_the_call() {
     let mut stack = stack();
     stack.agent.allow(1);
-    for _ in 0..3 {
-        assert_ready_ok!(stack.service.poll_ready());
-    }
+    // Not even where a session is at hand.
+    id(SESSION)
+        .in_scope(async {
+            for _ in 0..3 {
+                assert_ready_ok!(stack.service.poll_ready());
+            }
+        })
+        .await;
     stack.tracker.flush().await.unwrap();
     assert_eq!(stack.tracker.status(SESSION), None);
     assert_eq!(stack.store.history(), []);

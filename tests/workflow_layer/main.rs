@@ -6,6 +6,7 @@
 mod ending;
 mod frames;
 mod opening;
+#[allow(dead_code, reason = "the tests of the layer use all of it")]
 #[path = "../layer/support/scripted.rs"]
 mod scripted;
 mod streaming;

@@ -19,23 +19,40 @@ use crate::store::{StoreError, StoreErrorKind};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetupError {
     message: String,
-    is_missing_table: bool,
+    cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    MissingTable,
+    Denied,
+    Other,
 }
 
 impl SetupError {
     pub(in crate::store) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), is_missing_table: false }
+        Self { message: message.into(), cause: Cause::Other }
     }
 
     pub(super) fn missing_table(message: String) -> Self {
-        Self { message, is_missing_table: true }
+        Self { message, cause: Cause::MissingTable }
+    }
+
+    pub(super) fn denied(message: String) -> Self {
+        Self { message, cause: Cause::Denied }
     }
 
     /// Whether there is no such table, so that
     /// [`create_table`](super::DynamoDbStore::create_table) would help.
     #[must_use]
     pub fn is_missing_table(&self) -> bool {
-        self.is_missing_table
+        self.cause == Cause::MissingTable
+    }
+
+    /// Whether the role may not do what it takes to tell.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        self.cause == Cause::Denied
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod convert;
+mod describe;
 mod error;
 mod expression;
 mod read;
@@ -30,6 +31,7 @@ use self::table::{Known, Names, Unknown};
 use super::{StatusStore, StoreError, StoreErrorKind, Written};
 use crate::status::{Change, Expected, Item, schema};
 
+pub use self::describe::{RecentIndex, TableReport, TimeToLive};
 pub use self::error::SetupError;
 #[cfg(feature = "embedded")]
 pub(super) use self::{settings::behavior, table::RECENT_INDEX};

@@ -109,7 +109,8 @@ impl DynamoDbStore {
 /// which other writers leave, are not in the index. So where it names fewer than asked for,
 /// where there is none, or where the role may not query it, the table is scanned: up to 64
 /// pages of 1 MB, which are some 30,000 items of usual size. Of a larger table the newest
-/// among those are given, as [truncated](Recent::truncated).
+/// among those are given, as [truncated](Recent::truncated). A table of one page is scanned
+/// once the last two weeks have named too few.
 impl StatusReader for DynamoDbStore {
     async fn get(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
         self.read_item(session_id).await

@@ -12,10 +12,14 @@ use super::error::{Fault, Meaning};
 use super::table::Names;
 use super::{DynamoDbStore, convert, session_id};
 use crate::status::{Item, Timestamp, WorkflowStatus, schema};
-use crate::store::{Recent, StatusReader, StoreError};
+use crate::store::{Recent, StatusReader as _, StoreError};
 
-/// How many pages, of 1 MB at most, a scan reads.
+/// How many pages, of 1 MB at most, a scan for the newest reads.
 const MAX_PAGES: usize = 64;
+
+/// How many days back the index is asked before it is seen whether the table is so small
+/// that one page of a scan is all of it. A page costs as much as 256 days.
+const NEAR: usize = 15;
 
 /// How far the clock of a writer may be ahead of the one here.
 const SKEW: Duration = Duration::from_secs(60 * 60);
@@ -30,78 +34,99 @@ impl DynamoDbStore {
             return Ok(Recent::default());
         }
         let known = self.known().await?;
-        if let Some(index) = &known.recent_index
-            && let Some(items) = self.newest_indexed(index, &known.names, limit).await?
-        {
-            return Ok(Recent { items, truncated: false });
-        }
+        let names = &known.names;
         let mut newest = Newest::new(limit);
-        let truncated = self.scan(&known.names, None, |id, item| newest.add(id, item)).await?;
-        Ok(Recent { items: newest.into_items(), truncated })
+        let mut scan = Scan::default();
+        if let Some(index) = &known.recent_index {
+            let mut days = days();
+            let mut ids = Vec::new();
+            for far in [false, true] {
+                let part = if far { usize::MAX } else { NEAR };
+                let mut part = days.by_ref().take(part);
+                if !self.ask_index(index, names, &mut part, limit, &mut ids).await? {
+                    break;
+                }
+                if ids.len() == limit {
+                    return self.newest_of(ids, limit).await;
+                }
+                if !far {
+                    self.scan_page(&mut scan, names, None, |id, item| newest.add(id, item)).await?;
+                    if scan.is_done {
+                        break;
+                    }
+                }
+            }
+        }
+        while !scan.is_done && scan.pages < MAX_PAGES {
+            self.scan_page(&mut scan, names, None, |id, item| newest.add(id, item)).await?;
+        }
+        Ok(Recent { items: newest.into_items(), truncated: !scan.is_done })
     }
 
     /// The sessions whose ids begin with `prefix`, newest first. Of their items there are
     /// `sessionId`, `createdAt`, `lastUpdated` and `overallStatus` only.
     ///
-    /// The table is scanned for them, up to 64 pages of 1 MB: of a larger one the sessions
-    /// found there are given, as [truncated](Recent::truncated).
+    /// The table is scanned for them, up to so many pages of 1 MB: of a larger one the
+    /// sessions found there are given, as [truncated](Recent::truncated).
     ///
     /// # Errors
     ///
     /// If the table cannot be read.
-    pub async fn with_prefix(&self, prefix: &str) -> Result<Recent, StoreError> {
+    pub async fn with_prefix(&self, prefix: &str, pages: usize) -> Result<Recent, StoreError> {
         let names = &self.known().await?.names;
         let mut found = Newest::new(usize::MAX);
-        let truncated = self.scan(names, Some(prefix), |id, item| found.add(id, item)).await?;
-        Ok(Recent { items: found.into_items(), truncated })
+        let mut scan = Scan::default();
+        while !scan.is_done && scan.pages < pages {
+            let each = |id, item| found.add(id, item);
+            self.scan_page(&mut scan, names, Some(prefix), each).await?;
+        }
+        Ok(Recent { items: found.into_items(), truncated: !scan.is_done })
     }
 
-    /// `None` if the index names fewer than asked for, or may not be asked.
-    async fn newest_indexed(
+    /// Adds what the index names of these days to the ids, up to the limit; `false` if the
+    /// role may not ask.
+    async fn ask_index(
         &self,
         index: &str,
         names: &Names,
+        days: &mut impl Iterator<Item = String>,
         limit: usize,
-    ) -> Result<Option<Vec<(String, Item)>>, StoreError> {
-        let newest = Timestamp::from(SystemTime::now()).plus(SKEW);
-        // What is older than this has expired.
-        let days = schema::TIME_TO_LIVE.as_secs() / DAY.as_secs() + 2;
-        let days = u32::try_from(days).unwrap_or(u32::MAX);
-        let mut days = (0..days).map(|ago| newest.minus(DAY.saturating_mul(ago)).day());
-        let mut ids = Vec::new();
+        ids: &mut Vec<String>,
+    ) -> Result<bool, StoreError> {
         // A busy table is asked for a day or two, and a quiet one not for one day after
         // the other: ever more of them at a time.
-        for at_once in (0..).map(|step| 2_usize.pow(step)) {
-            let days = days.by_ref().take(at_once);
+        let mut at_once = 1;
+        while ids.len() < limit {
             let missing = limit - ids.len();
-            let asked = days.map(|day| self.of_day(index, names, day, missing));
-            let asked = try_join_all(asked).await;
-            let found = match asked.map_err(|fault| (fault.meaning, fault)) {
-                // Asked for no day: there are no more.
-                Ok(found) if found.is_empty() => return Ok(None),
+            let asked = days.take(at_once).map(|day| self.of_day(index, names, day, missing));
+            let found = match try_join_all(asked).await {
+                Ok(found) if found.is_empty() => break,
                 Ok(found) => found,
-                Err((Meaning::Denied, fault)) => {
+                Err(Fault { meaning: Meaning::Denied, text }) => {
                     if !self.0.has_warned_of_index.swap(true, Ordering::Relaxed) {
                         tracing::warn!(
                             table = self.table(),
                             index,
-                            error = %fault.text,
+                            error = %text,
                             "cannot query the index of the newest sessions (`dynamodb:Query`): \
                              scanning the table"
                         );
                     }
-                    return Ok(None);
+                    return Ok(false);
                 }
-                Err((_, fault)) => {
+                Err(fault) => {
                     let request = self.request("query", "dynamodb:Query", names);
                     return Err(fault.into_store_error(request));
                 }
             };
             ids.extend(found.into_iter().flatten().take(missing));
-            if ids.len() >= limit {
-                break;
-            }
+            at_once *= 2;
         }
+        Ok(true)
+    }
+
+    /// The items that the index has named.
+    async fn newest_of(&self, ids: Vec<String>, limit: usize) -> Result<Recent, StoreError> {
         let items = self.get_many(&ids).await?;
         let mut newest = Newest::new(limit);
         for (id, item) in ids.into_iter().zip(items) {
@@ -110,7 +135,7 @@ impl DynamoDbStore {
                 newest.add(id, item);
             }
         }
-        Ok(Some(newest.into_items()))
+        Ok(Recent { items: newest.into_items(), truncated: false })
     }
 
     /// The newest sessions of a day.
@@ -151,49 +176,62 @@ impl DynamoDbStore {
         }
     }
 
-    /// Goes through the table, or through the sessions of it whose ids begin so; whether
-    /// it was too large to go through all of it.
-    async fn scan(
+    /// Reads the next page of the table, or of the sessions of it whose ids begin so.
+    async fn scan_page(
         &self,
+        scan: &mut Scan,
         names: &Names,
         prefix: Option<&str>,
         mut each: impl FnMut(String, Item),
-    ) -> Result<bool, StoreError> {
-        let mut start = None;
-        for _ in 0..MAX_PAGES {
-            let mut scan =
-                self.client().scan().table_name(self.table()).set_exclusive_start_key(start);
-            if let Some(prefix) = prefix {
-                scan = scan
-                    .projection_expression("#k, #c, #u, #s")
-                    .expression_attribute_names("#k", &names.key)
-                    .expression_attribute_names("#c", schema::CREATED_AT)
-                    .expression_attribute_names("#u", schema::LAST_UPDATED)
-                    .expression_attribute_names("#s", schema::OVERALL_STATUS);
-                // Every id begins with nothing, and no value of an expression may be that.
-                if !prefix.is_empty() {
-                    scan = scan
-                        .filter_expression("begins_with(#k, :p)")
-                        .expression_attribute_values(":p", AttributeValue::S(prefix.to_owned()));
-                }
-            }
-            let answer = scan.send().await.map_err(|error| {
-                let request = self.request("read from", "dynamodb:Scan", names);
-                Fault::of(&error).into_store_error(request)
-            })?;
-            for attributes in answer.items.into_iter().flatten() {
-                let item = convert::to_item(attributes, names);
-                if let Some(id) = session_id(&item).map(str::to_owned) {
-                    each(id, item);
-                }
-            }
-            start = answer.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
-                return Ok(false);
+    ) -> Result<(), StoreError> {
+        let start = scan.start.take();
+        let mut request =
+            self.client().scan().table_name(self.table()).set_exclusive_start_key(start);
+        if let Some(prefix) = prefix {
+            request = request
+                .projection_expression("#k, #c, #u, #s")
+                .expression_attribute_names("#k", &names.key)
+                .expression_attribute_names("#c", schema::CREATED_AT)
+                .expression_attribute_names("#u", schema::LAST_UPDATED)
+                .expression_attribute_names("#s", schema::OVERALL_STATUS);
+            // Every id begins with nothing, and no value of an expression may be that.
+            if !prefix.is_empty() {
+                request = request
+                    .filter_expression("begins_with(#k, :p)")
+                    .expression_attribute_values(":p", AttributeValue::S(prefix.to_owned()));
             }
         }
-        Ok(true)
+        let answer = request.send().await.map_err(|error| {
+            let request = self.request("read from", "dynamodb:Scan", names);
+            Fault::of(&error).into_store_error(request)
+        })?;
+        for attributes in answer.items.into_iter().flatten() {
+            let item = convert::to_item(attributes, names);
+            if let Some(id) = session_id(&item).map(str::to_owned) {
+                each(id, item);
+            }
+        }
+        scan.start = answer.last_evaluated_key.filter(|key| !key.is_empty());
+        scan.is_done = scan.start.is_none();
+        scan.pages += 1;
+        Ok(())
     }
+}
+
+/// The days in which items live, the newest first: what is older has expired.
+fn days() -> impl Iterator<Item = String> {
+    let newest = Timestamp::from(SystemTime::now()).plus(SKEW);
+    let days = schema::TIME_TO_LIVE.as_secs() / DAY.as_secs() + 2;
+    let days = u32::try_from(days).unwrap_or(u32::MAX);
+    (0..days).map(move |ago| newest.minus(DAY.saturating_mul(ago)).day())
+}
+
+/// How far a scan has come.
+#[derive(Default)]
+struct Scan {
+    start: Option<Attributes>,
+    pages: usize,
+    is_done: bool,
 }
 
 /// The newest items of those it is given.

@@ -5,13 +5,13 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, IndexStatus, KeySchemaElement, KeyType,
-    Projection, ProjectionType, ScalarAttributeType, TableDescription, TableStatus,
-    TimeToLiveSpecification, TimeToLiveStatus,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType, TableDescription, TableStatus, TimeToLiveSpecification,
 };
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
+use super::describe::{expiry_of, recent_index};
 use super::error::{CREDENTIALS_REMEDY, Fault, Meaning, SetupError};
 use crate::status::schema;
 use crate::store::StoreErrorKind;
@@ -90,7 +90,7 @@ async fn ask(client: &Client, table: &str, settings: &Names) -> Result<Known, Un
                 Unknown::Unanswered(StoreErrorKind::Unavailable, text)
             })?;
             let key = usable_key(client, table, described).map_err(Unknown::Unusable)?;
-            (key, recent_index(described).map(str::to_owned))
+            (key, recent_index(described).ready())
         }
         Err(error) => {
             let fault = Fault::of(&error);
@@ -112,14 +112,7 @@ async fn ask(client: &Client, table: &str, settings: &Names) -> Result<Known, Un
         warn!(table, key, setting = settings.key, "the table's key is not the one set: using it");
     }
     let expiry = match client.describe_time_to_live().table_name(table).send().await {
-        Ok(answer) => answer
-            .time_to_live_description()
-            .filter(|ttl| {
-                let status = ttl.time_to_live_status();
-                matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling))
-            })
-            .and_then(|ttl| ttl.attribute_name())
-            .map(str::to_owned),
+        Ok(answer) => expiry_of(&answer),
         Err(error) => match Fault::of(&error) {
             Fault { meaning: Meaning::Unsupported, .. } => None,
             Fault { meaning: Meaning::Denied, text } => {
@@ -151,23 +144,8 @@ async fn ask(client: &Client, table: &str, settings: &Names) -> Result<Known, Un
     Ok(Known { names: Names { key, expiry }, recent_index })
 }
 
-/// The index of the newest sessions, if the table has one that is ready: known by its
-/// keys, whatever its name is.
-fn recent_index(described: &TableDescription) -> Option<&str> {
-    use IndexStatus::{Creating, Deleting};
-    let index = described.global_secondary_indexes().iter().find(|index| {
-        let is_ready = !matches!(index.index_status(), Some(Creating | Deleting));
-        let keys = index.key_schema();
-        is_ready
-            && matches!(keys, [day, time]
-                if *day.key_type() == KeyType::Hash && day.attribute_name() == schema::CREATED_DAY
-                    && *time.key_type() == KeyType::Range && time.attribute_name() == schema::CREATED_AT)
-    })?;
-    index.index_name()
-}
-
 /// The partition key, if session ids fit it.
-fn usable_key(
+pub(super) fn usable_key(
     client: &Client,
     table: &str,
     described: &TableDescription,
@@ -216,7 +194,7 @@ fn usable_key(
     }
 }
 
-fn no_description(client: &Client, table: &str, fault: Fault) -> Unknown {
+pub(super) fn no_description(client: &Client, table: &str, fault: Fault) -> Unknown {
     let Fault { meaning, text } = fault;
     let kind = match meaning {
         Meaning::NoTable => return Unknown::Unusable(missing(client, table, "does not exist")),
@@ -251,7 +229,8 @@ fn missing(client: &Client, table: &str, what: &str) -> SetupError {
     let region = client.config().region().map_or("no region", |region| region.as_ref());
     SetupError::missing_table(format!(
         "DynamoDB table `{table}` {what} in {region}: check STATUS_TABLE_NAME, AWS_REGION and the \
-         account, or create it with `DynamoDbStore::create_table` or {}",
+         account, or create it with `DynamoDbStore::create_table`, `tower-agent-status table \
+         create` or {}",
         create_command(table),
     ))
 }

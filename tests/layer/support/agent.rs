@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tower::BoxError;
 
 /// The client of an orchestrator.
 pub(crate) type HttpClient = Client<HttpConnector, Full<Bytes>>;
@@ -27,12 +28,19 @@ pub(crate) type HttpClient = Client<HttpConnector, Full<Bytes>>;
 pub(crate) type AgentBody = BoxBody<Bytes, Infallible>;
 
 pub(crate) fn client() -> HttpClient {
-    Client::builder(TokioExecutor::new()).build_http()
+    Client::builder(TokioExecutor::new()).build(connector())
 }
 
 /// A client that speaks HTTP/2 without asking first.
 pub(crate) fn http2_client() -> HttpClient {
-    Client::builder(TokioExecutor::new()).http2_only(true).build_http()
+    Client::builder(TokioExecutor::new()).http2_only(true).build(connector())
+}
+
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    // Small pieces are not to wait for each other's acknowledgement.
+    connector.set_nodelay(true);
+    connector
 }
 
 /// An agent that speaks HTTP as it should. It ends with the runtime.
@@ -66,36 +74,17 @@ impl MockAgent {
         F: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
         R: Future<Output = Response<AgentBody>> + Send + 'static,
     {
-        let (listener, address) = listen().await;
         let sent = Arc::new(Mutex::new(Vec::new()));
         let (answer, log) = (Arc::new(answer), Arc::clone(&sent));
         let service = move |request| {
             let (answer, log) = (Arc::clone(&answer), Arc::clone(&log));
             async move {
                 let mut response = answer(request).await;
-                // A fixed one, so that two answers are the same.
-                let date = HeaderValue::from_static("Wed, 24 Dec 2025 10:00:00 GMT");
-                response.headers_mut().insert(header::DATE, date);
+                response.headers_mut().insert(header::DATE, date());
                 Ok::<_, Infallible>(response.map(|inner| Recorded { inner, log }))
             }
         };
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                // Small pieces are not to wait for each other's acknowledgement.
-                stream.set_nodelay(true).unwrap();
-                let (io, service) = (TokioIo::new(stream), service_fn(service.clone()));
-                tokio::spawn(async move {
-                    // A client may go away as it likes.
-                    if http2 {
-                        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                        let _ = server.serve_connection(io, service).await;
-                    } else {
-                        let server = hyper::server::conn::http1::Builder::new();
-                        let _ = server.serve_connection(io, service).await;
-                    }
-                });
-            }
-        });
+        let address = serve(http2, |_| {}, service).await;
         Self { address, sent }
     }
 
@@ -107,6 +96,46 @@ impl MockAgent {
     pub(crate) fn take_sent(&self) -> Vec<u8> {
         std::mem::take(&mut self.sent.lock().unwrap())
     }
+}
+
+/// A fixed one, so that two answers are the same.
+pub(crate) fn date() -> HeaderValue {
+    HeaderValue::from_static("Wed, 24 Dec 2025 10:00:00 GMT")
+}
+
+/// Serves HTTP/1.1 or HTTP/2 on a port of its own, each connection set up so. It ends with
+/// the runtime.
+pub(crate) async fn serve<F, R, B, E>(
+    http2: bool,
+    set_up: impl Fn(&TcpStream) + Send + 'static,
+    service: F,
+) -> SocketAddr
+where
+    F: Fn(Request<Incoming>) -> R + Clone + Send + 'static,
+    R: Future<Output = Result<Response<B>, E>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    E: Into<BoxError> + 'static,
+{
+    let (listener, address) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // Small pieces are not to wait for each other's acknowledgement.
+            stream.set_nodelay(true).unwrap();
+            set_up(&stream);
+            let (io, service) = (TokioIo::new(stream), service_fn(service.clone()));
+            tokio::spawn(async move {
+                // A client may go away as it likes.
+                if http2 {
+                    let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                    let _ = server.serve_connection(io, service).await;
+                } else {
+                    let server = hyper::server::conn::http1::Builder::new();
+                    let _ = server.serve_connection(io, service).await;
+                }
+            });
+        }
+    });
+    address
 }
 
 /// Notes the data of a body as it is sent.

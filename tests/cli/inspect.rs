@@ -1,6 +1,4 @@
 //! `tower-agent-status inspect`, run as a user would.
-#![cfg(feature = "cli")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

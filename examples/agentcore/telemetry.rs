@@ -1,0 +1,66 @@
+//! Spans to OpenTelemetry, metrics to Prometheus, log lines to the standard error.
+
+use std::net::SocketAddr;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tower::BoxError;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+/// What has to be ended in order.
+pub(crate) struct Telemetry(Option<SdkTracerProvider>);
+
+/// Starts what the environment asks for:
+///
+/// - log lines as JSON, of what `RUST_LOG` names (`info` unless set);
+/// - spans over OTLP, if `OTEL_EXPORTER_OTLP_ENDPOINT` (or `…_TRACES_ENDPOINT`) is set;
+///   `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say whose they are;
+/// - metrics for Prometheus, if there is an address to listen on.
+pub(crate) fn start(metrics_addr: Option<SocketAddr>) -> Result<Telemetry, BoxError> {
+    let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new("info"))?;
+    let lines =
+        tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).with_filter(filter);
+    let traced = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some());
+    let provider = if traced {
+        let exporter = SpanExporter::builder().with_http().build()?;
+        Some(
+            SdkTracerProvider::builder()
+                .with_resource(Resource::builder().build())
+                .with_batch_exporter(exporter)
+                .build(),
+        )
+    } else {
+        None
+    };
+    let spans = provider.as_ref().map(|provider| {
+        // Only this crate's spans: the exporter has a client of its own, whose calls
+        // would be exported in turn.
+        let filter = EnvFilter::new("tower_agent_status=info");
+        tracing_opentelemetry::layer().with_tracer(provider.tracer("agentcore")).with_filter(filter)
+    });
+    tracing_subscriber::registry().with(lines).with(spans).try_init()?;
+
+    if let Some(addr) = metrics_addr {
+        PrometheusBuilder::new().with_http_listener(addr).install()?;
+    }
+    Ok(Telemetry(provider))
+}
+
+impl Telemetry {
+    /// Sends what is left.
+    pub(crate) async fn shutdown(self) {
+        let Some(provider) = self.0 else { return };
+        // It waits for the network on the thread that calls it.
+        let ended = tokio::task::spawn_blocking(move || provider.shutdown()).await;
+        if let Ok(Err(error)) = ended {
+            tracing::warn!(%error, "the last spans were not sent");
+        }
+    }
+}

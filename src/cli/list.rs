@@ -1,0 +1,147 @@
+//! `list`: the newest workflows.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use serde_json::json;
+use tower_agent_status::status::{Item, WorkflowStatus, schema};
+use tower_agent_status::store::StatusReader as _;
+
+use super::args::Heartbeat;
+use super::failure::{Failure, note};
+use super::json::json as to_json;
+use super::lines::{elapsed, now, standing, time_of};
+use super::store::StoreArgs;
+use super::text::{Paint, grouped, plain, shortened, time};
+
+/// Among how many of the newest those of one status are looked for.
+const AMONG: usize = 1_000;
+
+/// List the newest workflows, newest first.
+///
+/// With `--json` it prints one array. Each element has `sessionId`, `status`, `createdAt`
+/// and `lastUpdated` (RFC 3339, or null where the item has none), `stalled`, and
+/// `totalTokens`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tower-agent-status list --limit 50
+  tower-agent-status list --status failed --json | jq -r '.[].sessionId'")]
+pub(crate) struct List {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    limit: u16,
+
+    /// Only those of this status, among the 1,000 newest; may be given several times
+    #[arg(long, value_enum)]
+    status: Vec<Standing>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    heartbeat: Heartbeat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Standing {
+    Initializing,
+    Processing,
+    Completed,
+    Failed,
+    /// Neither finished nor renewed lately
+    Stalled,
+}
+
+impl List {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        let store = self.store.open().await?;
+        let limit = usize::from(self.limit);
+        let asked = if self.status.is_empty() { limit } else { AMONG.max(limit) };
+        let recent = store.recent(asked).await?;
+        let looked_at = recent.items.len();
+        let mut found: Vec<_> = recent
+            .items
+            .iter()
+            .map(|(id, item)| (WorkflowStatus::from_item(id, item), item))
+            .filter(|(status, _)| self.is_wanted(status))
+            .collect();
+        found.truncate(limit);
+
+        let mut out = io::stdout().lock();
+        if self.json {
+            let rows: Vec<_> = found.iter().map(|(status, item)| self.row(status, item)).collect();
+            writeln!(out, "{}", to_json(&rows, true)?)?;
+        } else {
+            self.print(&mut out, &found)?;
+        }
+        if recent.truncated {
+            note(
+                "The table is too large to be looked through, so newer workflows may be missing: \
+                 `tower-agent-status table check` says how to add the index.",
+            );
+        } else if !self.status.is_empty() && found.len() < limit && looked_at == asked {
+            note(&format!("Looked among the {} newest only.", grouped(looked_at as u64)));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn is_wanted(&self, status: &WorkflowStatus) -> bool {
+        let is_stalled = status.is_stalled(now(), self.heartbeat.heartbeat);
+        let overall = status.overall_status.as_str();
+        self.status.is_empty()
+            || self.status.iter().any(|wanted| match wanted {
+                Standing::Stalled => is_stalled,
+                wanted => {
+                    wanted.to_possible_value().is_some_and(|value| value.get_name() == overall)
+                }
+            })
+    }
+
+    fn row(&self, status: &WorkflowStatus, item: &Item) -> serde_json::Value {
+        json!({
+            "sessionId": &*status.session_id,
+            "status": status.overall_status.as_str(),
+            "createdAt": text_of(item, schema::CREATED_AT),
+            "lastUpdated": text_of(item, schema::LAST_UPDATED),
+            "stalled": status.is_stalled(now(), self.heartbeat.heartbeat),
+            "totalTokens": status.total_token_usage().total_tokens,
+        })
+    }
+
+    fn print(
+        &self,
+        out: &mut impl io::Write,
+        found: &[(WorkflowStatus, &Item)],
+    ) -> Result<(), Failure> {
+        let paint = Paint::stdout();
+        if found.is_empty() {
+            writeln!(out, "no workflows")?;
+            return Ok(());
+        }
+        let ids: Vec<_> = found.iter().map(|(status, _)| plain(&status.session_id)).collect();
+        let ids: Vec<_> = ids.iter().map(|id| shortened(id, 60)).collect();
+        let width = ids.iter().map(|id| id.chars().count()).max().unwrap_or(0).max(7);
+        let head = format!(
+            "{:<width$}  {:<12}  {:<24}  {:>10}  {:>12}",
+            "SESSION", "STATUS", "CREATED", "TIME", "TOKENS"
+        );
+        writeln!(out, "{}", paint.dim(&head))?;
+        for ((status, item), id) in found.iter().zip(&ids) {
+            let standing = standing(status, self.heartbeat.heartbeat, 12, paint);
+            let created = text_of(item, schema::CREATED_AT).unwrap_or_default();
+            let elapsed = if created.is_empty() { String::new() } else { time(elapsed(status)) };
+            let tokens = status.total_token_usage().total_tokens.map(grouped).unwrap_or_default();
+            writeln!(out, "{id:<width$}  {standing}  {created:<24}  {elapsed:>10}  {tokens:>12}")?;
+        }
+        Ok(())
+    }
+}
+
+fn text_of(item: &Item, name: &str) -> Option<String> {
+    time_of(item, name).map(|time| time.to_string())
+}

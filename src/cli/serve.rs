@@ -1,0 +1,119 @@
+//! `serve`: the portal.
+
+use std::env;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use tower_agent_status::Agent;
+use tower_agent_status::portal::{Portal, ServeError};
+
+use super::args::Heartbeat;
+use super::failure::{Failure, note};
+use super::log;
+use super::store::StoreArgs;
+
+/// Serve the portal: a page with the newest workflows, live, and the same as JSON.
+///
+/// It prints its address, logs to standard error, and ends with Ctrl-C or SIGTERM.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tower-agent-status serve --embedded agent-status-demo.db
+  tower-agent-status serve --agent 'pdfAdapter=Waiting for upload' --agent 'tradeExtraction=Waiting for PDF processing'
+  PORTAL_TOKEN=… tower-agent-status serve --addr 0.0.0.0:8080 --token-env PORTAL_TOKEN")]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// The address to listen at; port 0 takes a free one. Other addresses than loopback
+    /// need a token
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+
+    /// The environment variable that holds the bearer token which readers must send
+    #[arg(long, value_name = "VAR")]
+    token_env: Option<String>,
+
+    /// An agent and what is shown while it waits, in the order to show them; may be given
+    /// several times. Agents that are not named are shown as the table has them
+    #[arg(long = "agent", value_name = "NAME=TEXT", value_parser = agent)]
+    agents: Vec<Agent>,
+
+    #[command(flatten)]
+    heartbeat: Heartbeat,
+}
+
+fn agent(text: &str) -> Result<Agent, &'static str> {
+    match text.split_once('=') {
+        Some((name, text)) if !name.is_empty() => Ok(Agent::new(name).pending(text)),
+        _ => Err("expected NAME=TEXT, such as 'pdfAdapter=Waiting for upload'"),
+    }
+}
+
+impl Serve {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        log::start();
+        let token = self.token_env.as_deref().map(token).transpose()?;
+        let store = self.store.open().await?;
+        let name = self.store.name(&store);
+        let end = termination()?;
+        let mut portal = Portal::new(store)
+            .agents(self.agents)
+            .heartbeat(self.heartbeat.heartbeat)
+            .shutdown(end);
+        if let Some(token) = token {
+            portal = portal.token(token);
+        }
+        let server = portal.bind(self.addr).await.map_err(|error| match error {
+            ServeError::NoToken(address) => Failure::Unusable(format!(
+                "everyone who can reach {address} could read the portal: name a variable that \
+                 holds a token by `--token-env VAR`, or listen at 127.0.0.1"
+            )),
+            ServeError::Listen { .. } => {
+                Failure::Unusable(format!("{error}; choose another address by `--addr`"))
+            }
+            error => Failure::Unusable(error.to_string()),
+        })?;
+        note(&format!("Serving {name}. Ctrl-C ends it."));
+        {
+            let mut out = io::stdout().lock();
+            writeln!(out, "{}", server.url())?;
+            out.flush()?;
+        }
+        let served = server.serve().await;
+        served.map_err(|error| Failure::Unusable(format!("cannot serve any more: {error}")))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn token(variable: &str) -> Result<String, Failure> {
+    env::var(variable).ok().filter(|token| !token.is_empty()).ok_or_else(|| {
+        Failure::Unusable(format!(
+            "{variable} is not set: set it to the token that readers send as `Authorization: \
+             Bearer …`"
+        ))
+    })
+}
+
+/// Resolves with Ctrl-C, or when the process is asked to end.
+pub(crate) fn termination() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    let unusable = |error| Failure::Unusable(format!("cannot wait for signals: {error}"));
+    #[cfg(unix)]
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(unusable)?;
+    #[cfg(unix)]
+    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
+        .map_err(unusable)?;
+    #[cfg(unix)]
+    let end = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    #[cfg(not(unix))]
+    let end = async move {
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    Ok(end)
+}

@@ -1,0 +1,159 @@
+//! Text for a terminal.
+
+use std::borrow::Cow;
+use std::env;
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+use tower_agent_status::status::TokenUsage;
+
+/// A text of somebody else's on one line, with all that a terminal would obey, or that
+/// would hide or turn around what stands beside it, written out.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_unprintable(c) {
+            true => safe.extend(c.escape_default()),
+            false => safe.push(c),
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// Control characters, and the invisible ones of Unicode: direction, joining, tags.
+pub(crate) fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The beginning of a text, of so many characters at most.
+pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    if text.chars().count() <= most {
+        return Cow::Borrowed(text);
+    }
+    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
+    short.push('…');
+    Cow::Owned(short)
+}
+
+/// Puts colours on, or does not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paint(bool);
+
+impl Paint {
+    /// For standard output: if it is a terminal, and nobody has asked for no colours.
+    pub(crate) fn stdout() -> Self {
+        let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self(io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb)
+    }
+
+    fn with(self, code: u8, text: &str) -> String {
+        match self.0 {
+            true if !text.is_empty() => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            _ => text.to_owned(),
+        }
+    }
+
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.with(1, text)
+    }
+
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.with(2, text)
+    }
+
+    pub(crate) fn red(self, text: &str) -> String {
+        self.with(31, text)
+    }
+
+    pub(crate) fn green(self, text: &str) -> String {
+        self.with(32, text)
+    }
+
+    pub(crate) fn yellow(self, text: &str) -> String {
+        self.with(33, text)
+    }
+
+    pub(crate) fn cyan(self, text: &str) -> String {
+        self.with(36, text)
+    }
+}
+
+/// `0.9 s`, `2 m 05 s`, `3 h 20 m`, `12 d 04 h`.
+pub(crate) fn time(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{}.{} s", seconds, time.subsec_millis() / 100),
+        60..3_600 => format!("{} m {:02} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {:02} m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {:02} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// `12,653 tokens`; nothing if they are not known.
+pub(crate) fn tokens(usage: Option<&TokenUsage>) -> String {
+    usage
+        .and_then(|usage| usage.total_tokens)
+        .map(grouped)
+        .map_or_else(String::new, |n| n + " tokens")
+}
+
+/// `1,000,000`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        let table = [
+            ("Extrahiere – ünïcode ✔ 交易", "Extrahiere – ünïcode ✔ 交易"),
+            ("\u{1b}[2Jx", "\\u{1b}[2Jx"),
+            ("a\nb\tc\r", "a\\nb\\tc\\r"),
+            ("\u{9b}31m\u{7f}\u{0}", "\\u{9b}31m\\u{7f}\\u{0}"),
+            ("a\u{202e}b\u{2066}\u{200b}", "a\\u{202e}b\\u{2066}\\u{200b}"),
+            ("\u{e0041}\u{feff}", "\\u{e0041}\\u{feff}"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(plain(text), expected);
+        }
+    }
+
+    #[test]
+    fn numbers_are_for_people() {
+        for (number, expected) in
+            [(0, "0"), (999, "999"), (1000, "1,000"), (u64::MAX, "18,446,744,073,709,551,615")]
+        {
+            assert_eq!(grouped(number), expected);
+        }
+        let times = [
+            (950, "0.9 s"),
+            (59_999, "59.9 s"),
+            (65_000, "1 m 05 s"),
+            (3_600_000, "1 h 00 m"),
+            (90_000_000, "1 d 01 h"),
+        ];
+        for (millis, expected) in times {
+            assert_eq!(time(Duration::from_millis(millis)), expected);
+        }
+        assert_eq!(shortened("abcdef", 6), "abcdef");
+        assert_eq!(shortened("äbcdefg", 6), "äbcde…");
+    }
+}

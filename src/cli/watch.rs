@@ -1,0 +1,254 @@
+//! `watch`: one workflow, until it ends.
+
+use std::collections::HashMap;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::style::TemplateError;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::{Instant, MissedTickBehavior};
+use tower_agent_status::status::{AgentState, Item, OverallStatus, WorkflowStatus};
+use tower_agent_status::store::StatusReader as _;
+
+use super::args::{Heartbeat, duration};
+use super::failure::{Failure, NO, note};
+use super::json::json;
+use super::lines;
+use super::store::StoreArgs;
+use super::text::Paint;
+
+/// Exit code: the workflow has not ended.
+const NOT_ENDED: u8 = 3;
+
+/// How often the lines on a terminal are drawn anew, so that their clocks run.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// Watch one workflow until it ends: a line for each agent, redrawn on a terminal, or
+/// printed at each change where there is none.
+///
+/// A session that is not in the table yet is waited for. Ends with 0 if the workflow
+/// completed, 1 if it failed, and 3 if it has not ended by `--timeout`. With `--json` it
+/// prints the stored item, on one line, at each change.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tower-agent-status watch session-corr_abc123
+  tower-agent-status watch session-corr_abc123 --timeout 10m && echo completed")]
+pub(crate) struct Watch {
+    /// The session's id
+    session: String,
+
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// How often to read the item
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    interval: Duration,
+
+    /// How long to watch at most
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
+
+    /// Print the item at each change as JSON, one a line
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    heartbeat: Heartbeat,
+}
+
+impl Watch {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        let store = self.store.open().await?;
+        let mut view = self.view()?;
+        let begun = Instant::now();
+        let mut read = tokio::time::interval(self.interval.max(Duration::from_millis(50)));
+        read.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut frame = tokio::time::interval(FRAME);
+        frame.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut last: Option<(Item, WorkflowStatus)> = None;
+        let mut has_said = false;
+        loop {
+            tokio::select! {
+                biased;
+                _ = read.tick() => {}
+                () = until(begun, self.timeout) => break,
+                _ = frame.tick(), if view.is_drawn() => {
+                    if let Some((item, status)) = &last {
+                        view.show(item, status)?;
+                    }
+                    continue;
+                }
+            }
+            let item = match store.get(&self.session).await {
+                Ok(item) => item,
+                Err(error) if error.is_retryable() && last.is_some() => {
+                    view.say(&format!("{error}; trying again"));
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let Some(item) = item else {
+                if !std::mem::replace(&mut has_said, true) {
+                    view.say(&format!(
+                        "There is no session `{}` in {} yet: waiting for it.",
+                        self.session,
+                        self.store.name(&store)
+                    ));
+                }
+                continue;
+            };
+            let status = WorkflowStatus::from_item(&self.session, &item);
+            view.show(&item, &status)?;
+            if status.overall_status.is_finished() {
+                view.finish();
+                return Ok(match status.overall_status {
+                    OverallStatus::Completed => ExitCode::SUCCESS,
+                    _ => ExitCode::from(NO),
+                });
+            }
+            last = Some((item, status));
+        }
+        view.finish();
+        let state = match last {
+            Some((_, status)) => format!("is {}", status.overall_status),
+            None => "is not in the table".to_owned(),
+        };
+        let waited = super::text::time(begun.elapsed());
+        note(&format!("`{}` {state} after {waited}.", self.session));
+        Ok(ExitCode::from(NOT_ENDED))
+    }
+
+    fn view(&self) -> Result<View, Failure> {
+        let heartbeat = self.heartbeat.heartbeat;
+        if self.json {
+            Ok(View::Json { shown: None })
+        } else if io::stdout().is_terminal() {
+            let drawn = Drawn::new(heartbeat).map_err(|error| {
+                Failure::Unusable(format!("cannot draw on this terminal: {error}"))
+            })?;
+            Ok(View::Drawn(drawn))
+        } else {
+            Ok(View::Printed(Printed { heartbeat, ..Printed::default() }))
+        }
+    }
+}
+
+async fn until(begun: Instant, timeout: Option<Duration>) {
+    match timeout.and_then(|timeout| begun.checked_add(timeout)) {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
+    }
+}
+
+enum View {
+    Drawn(Drawn),
+    Printed(Printed),
+    Json { shown: Option<Item> },
+}
+
+impl View {
+    fn is_drawn(&self) -> bool {
+        matches!(self, Self::Drawn(_))
+    }
+
+    fn show(&mut self, item: &Item, status: &WorkflowStatus) -> Result<(), Failure> {
+        match self {
+            Self::Drawn(drawn) => drawn.show(status),
+            Self::Printed(printed) => printed.show(status)?,
+            Self::Json { shown } => {
+                if shown.as_ref() != Some(item) {
+                    writeln!(io::stdout().lock(), "{}", json(&item.in_order(), false)?)?;
+                    *shown = Some(item.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says something that is not of the workflow.
+    fn say(&self, message: &str) {
+        match self {
+            Self::Drawn(drawn) => drawn.screen.suspend(|| note(message)),
+            Self::Printed(_) | Self::Json { .. } => note(message),
+        }
+    }
+
+    /// Leaves the last state where it is.
+    fn finish(&self) {
+        if let Self::Drawn(drawn) = self {
+            drawn.bars.iter().for_each(ProgressBar::abandon);
+        }
+    }
+}
+
+/// Lines that are redrawn in place: the agents', and the workflow's below them.
+struct Drawn {
+    screen: MultiProgress,
+    style: ProgressStyle,
+    bars: Vec<ProgressBar>,
+    heartbeat: Duration,
+    paint: Paint,
+}
+
+impl Drawn {
+    fn new(heartbeat: Duration) -> Result<Self, TemplateError> {
+        Ok(Self {
+            screen: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
+            style: ProgressStyle::with_template("{wide_msg}")?,
+            bars: Vec::new(),
+            heartbeat,
+            paint: Paint::stdout(),
+        })
+    }
+
+    fn show(&mut self, status: &WorkflowStatus) {
+        let paint = self.paint;
+        let agents = lines::agents(status).into_iter().flat_map(|(name, agent)| {
+            let line = lines::agent(name, agent, paint);
+            let line = format!("{} {line}", lines::sign(agent, paint));
+            // On a line of its own: at the end of another it would not be seen.
+            let error = lines::error(agent, paint).map(|error| format!("  {error}"));
+            [Some(line), error].into_iter().flatten()
+        });
+        let workflow = lines::workflow(status, self.heartbeat, paint);
+        let lines: Vec<_> = agents.chain([workflow]).collect();
+        while self.bars.len() < lines.len() {
+            let bar = ProgressBar::no_length().with_style(self.style.clone());
+            self.bars.push(self.screen.add(bar));
+        }
+        for (bar, line) in self.bars.iter().zip(lines) {
+            bar.set_message(line);
+            bar.tick();
+        }
+    }
+}
+
+/// A line for each change of state.
+#[derive(Default)]
+struct Printed {
+    agents: HashMap<String, AgentState>,
+    overall: Option<(OverallStatus, bool)>,
+    heartbeat: Duration,
+}
+
+impl Printed {
+    fn show(&mut self, status: &WorkflowStatus) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let paint = Paint::stdout();
+        for (name, agent) in lines::agents(status) {
+            if self.agents.insert(name.to_owned(), agent.state) != Some(agent.state) {
+                let error = lines::error(agent, paint);
+                let error = error.map(|error| format!("  {error}")).unwrap_or_default();
+                let line = lines::agent(name, agent, paint);
+                writeln!(out, "{:<12} {line}{error}", agent.state)?;
+            }
+        }
+        let is_stalled = status.is_stalled(lines::now(), self.heartbeat);
+        let overall = (status.overall_status, is_stalled);
+        if self.overall.replace(overall) != Some(overall) {
+            writeln!(out, "{:<12} {}", "workflow", lines::workflow(status, self.heartbeat, paint))?;
+        }
+        out.flush()
+    }
+}

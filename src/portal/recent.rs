@@ -1,0 +1,58 @@
+//! [`RecentList`]: the newest workflows, read once for all who ask at the same time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::store::{Recent, StatusReader, StoreError};
+
+/// The longest list.
+pub(super) const MAX_LIMIT: usize = 500;
+
+/// The part of the time that may be spent reading: a store that has to search takes long,
+/// and each search costs.
+const SHARE: u32 = 10;
+
+/// The newest workflows of a store.
+#[derive(Debug)]
+pub(super) struct RecentList<R> {
+    reader: Arc<R>,
+    interval: Duration,
+    /// Held while the store is read, so that all who ask meanwhile share the answer.
+    last: Mutex<Option<Answer>>,
+}
+
+#[derive(Clone, Debug)]
+struct Answer {
+    asked_for: usize,
+    recent: Arc<Recent>,
+    fresh_until: Instant,
+}
+
+impl<R: StatusReader> RecentList<R> {
+    pub(super) fn new(reader: Arc<R>, interval: Duration) -> Self {
+        Self { reader, interval, last: Mutex::default() }
+    }
+
+    /// The newest items, at least `limit` of them if there are so many.
+    pub(super) async fn get(&self, limit: usize) -> Result<Arc<Recent>, StoreError> {
+        let mut last = self.last.lock().await;
+        let asked_at = Instant::now();
+        if let Some(answer) = &*last
+            && answer.asked_for >= limit
+            && answer.fresh_until > asked_at
+        {
+            return Ok(Arc::clone(&answer.recent));
+        }
+        let recent = Arc::new(self.reader.recent(limit).await?);
+        let pause = self.interval.max(asked_at.elapsed() * SHARE);
+        *last = Some(Answer {
+            asked_for: limit,
+            recent: Arc::clone(&recent),
+            fresh_until: Instant::now() + pause,
+        });
+        Ok(recent)
+    }
+}

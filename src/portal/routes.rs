@@ -1,0 +1,267 @@
+//! The routes, each a few lines around what answers it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::live::{self, Event, Live};
+use super::recent::{MAX_LIMIT, RecentList};
+use super::view::{View, etag};
+use super::{Portal, Settings, Shutdown, guard, page};
+use crate::store::StatusReader;
+
+const DEFAULT_LIMIT: usize = 10;
+
+/// Says that newer workflows than those of the list may be missing from it.
+const TRUNCATED: HeaderName = HeaderName::from_static("x-truncated");
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+#[derive(Debug)]
+struct Shared<R> {
+    reader: Arc<R>,
+    view: Arc<View>,
+    live: Live<R>,
+    recent: RecentList<R>,
+    keep_alive: Duration,
+    shutdown: Shutdown,
+}
+
+pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
+    let Portal { reader, settings } = portal;
+    let Settings { agents, token, poll_interval, keep_alive, heartbeat, shutdown } = settings;
+    let reader = Arc::new(reader);
+    let view = Arc::new(View { agents, heartbeat });
+    let shared = Shared {
+        live: Live::new(Arc::clone(&reader), Arc::clone(&view), poll_interval),
+        recent: RecentList::new(Arc::clone(&reader), poll_interval),
+        reader,
+        view,
+        keep_alive,
+        shutdown,
+    };
+    let mut api = Router::new()
+        .route("/api/workflow/recent", get(recent))
+        .route("/api/workflow/{session_id}/status", get(status))
+        .route("/api/workflow/{session_id}/events", get(events))
+        .with_state(Arc::new(shared));
+    if let Some(token) = token {
+        api = api.route_layer(from_fn_with_state(Arc::from(token), guard::require_token));
+    }
+    api.route("/", get(page::page)).route_layer(map_response(with_security_headers))
+}
+
+async fn status<R: StatusReader>(
+    State(shared): State<Arc<Shared<R>>>,
+    session_id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    let session_id = known_text(session_id)?;
+    let item = shared.reader.get(&session_id).await;
+    let item = item.map_err(|error| {
+        tracing::error!(%error, ?session_id, "the status of a workflow cannot be read");
+        Refusal::unreadable()
+    })?;
+    let shown = shared.view.workflow(&session_id, item.as_ref(), SystemTime::now().into());
+    Ok(json(shown.json))
+}
+
+async fn recent<R: StatusReader>(
+    State(shared): State<Arc<Shared<R>>>,
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let given = query.ok().map(|Query(mut query)| query.remove("limit"));
+    let limit = match given {
+        Some(None) => Some(DEFAULT_LIMIT),
+        Some(Some(text)) => text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)),
+        None => None,
+    };
+    let limit = limit.ok_or_else(|| {
+        let detail = format!("`limit` must be a whole number from 1 to {MAX_LIMIT}");
+        Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    })?;
+    let recent = shared.recent.get(limit).await.map_err(|error| {
+        tracing::error!(%error, "the recent workflows cannot be read");
+        Refusal::unreadable()
+    })?;
+    let items = &recent.items[..limit.min(recent.items.len())];
+    let list = shared.view.list(items, SystemTime::now().into());
+    // Those who ask every few seconds mostly find what they have.
+    let tag = format!("\"{}\"", etag(&list));
+    let mut response = if headers.get(IF_NONE_MATCH).is_some_and(|known| *known == *tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        json(list)
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if recent.truncated {
+        headers.insert(TRUNCATED, HeaderValue::from_static("true"));
+    }
+    if let Ok(tag) = tag.try_into() {
+        headers.insert(ETAG, tag);
+    }
+    Ok(response)
+}
+
+async fn events<R: StatusReader>(
+    State(shared): State<Arc<Shared<R>>>,
+    session_id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let session_id = known_text(session_id)?;
+    let mut states = shared.live.watch(&session_id).map_err(|live::TooMany| {
+        tracing::warn!(?session_id, "too many sessions are watched to watch this one");
+        let detail = "too many workflows are watched at the moment; try again later";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    })?;
+    if let Some(last) = headers.get(LAST_EVENT_ID) {
+        let is_known = |state: &live::State| state.event.is_some() || state.is_stale;
+        let state = states.wait_for(is_known).await;
+        let id = state.ok().and_then(|state| state.event.as_ref()?.id.clone());
+        // It saw the end, and nothing has changed since. This tells it not to come again.
+        if id.is_some_and(|id| *last == *id) {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+    }
+    let watcher = Watcher {
+        states,
+        event: None,
+        is_stale: false,
+        is_greeted: false,
+        keep_alive: shared.keep_alive,
+        shutdown: shared.shutdown.clone(),
+    };
+    let headers = [
+        (CONTENT_TYPE, "text/event-stream"),
+        (CACHE_CONTROL, "no-store"),
+        // A proxy that gathers events makes them late.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    let pieces = stream::unfold(watcher, |mut watcher| async {
+        let piece = watcher.next().await?;
+        Some((Ok::<_, Infallible>(piece), watcher))
+    });
+    Ok((headers, Body::from_stream(pieces)).into_response())
+}
+
+/// One who watches a session: what it was told last, and what it is told next.
+struct Watcher {
+    states: watch::Receiver<live::State>,
+    event: Option<Event>,
+    is_stale: bool,
+    is_greeted: bool,
+    keep_alive: Duration,
+    shutdown: Shutdown,
+}
+
+impl Watcher {
+    /// The next piece of the stream; `None` at its end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if !std::mem::replace(&mut self.is_greeted, true) {
+            return Some(self.comment());
+        }
+        if self.event.as_ref().is_some_and(|event| event.id.is_some()) {
+            return None;
+        }
+        let keep_alive = sleep(self.keep_alive);
+        tokio::pin!(keep_alive);
+        loop {
+            let live::State { event, is_stale } = self.states.borrow_and_update().clone();
+            if is_stale != self.is_stale {
+                self.is_stale = is_stale;
+                return Some(self.comment());
+            }
+            if event.is_some() && event != self.event {
+                self.event = event;
+                return self.event.as_ref().map(|event| event.text.clone());
+            }
+            tokio::select! {
+                changed = self.states.changed() => changed.ok()?,
+                () = &mut keep_alive => return Some(self.comment()),
+                () = self.shutdown.clone() => return None,
+            }
+        }
+    }
+
+    /// A line that is no event: the connection stands, and the store answers or not.
+    fn comment(&self) -> Bytes {
+        Bytes::from_static(if self.is_stale { b": stale\n\n" } else { b": live\n\n" })
+    }
+}
+
+/// The session id as the path gives it, whatever its characters.
+fn known_text(session_id: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
+    let refuse = |detail: &'static str| Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
+    match session_id {
+        Ok(Path(id)) if id.is_empty() => refuse("there is no session id in the path"),
+        Ok(Path(id)) => Ok(id),
+        Err(_) => refuse("the session id in the path must be UTF-8, percent-encoded"),
+    }
+}
+
+fn json(body: Bytes) -> Response {
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+    (headers, body).into_response()
+}
+
+/// Why a request is not answered, in the form that the readers know.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    detail: Cow<'static, str>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, detail: detail.into() }
+    }
+
+    /// The store failed. Why is for the log.
+    fn unreadable() -> Self {
+        let detail = "the status store cannot be read at the moment";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({ "detail": self.detail });
+        let mut response = json(body.to_string().into());
+        *response.status_mut() = self.status;
+        response
+    }
+}
+
+async fn with_security_headers(mut response: Response) -> Response {
+    let headers = [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ];
+    for (name, value) in headers {
+        // The page has a policy of its own.
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,262 @@
+//! [`View`]: documents as the JSON that the portal's readers expect.
+//!
+//! The names, their order and their types are a contract with readers that exist. Names
+//! may be added at the end.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use sha2::{Digest as _, Sha256};
+
+use crate::agent::Agent;
+use crate::status::{AgentState, AgentStatus, Item, Timestamp, TokenUsage, WorkflowStatus};
+
+/// The state of a workflow of which nothing is stored.
+const UNKNOWN: &str = "pending";
+
+/// How documents are shown.
+#[derive(Debug)]
+pub(super) struct View {
+    /// The agents of every workflow, in their order.
+    pub(super) agents: Vec<Agent>,
+    /// After three times this long without a sign of life a workflow is stalled.
+    pub(super) heartbeat: Duration,
+}
+
+/// A workflow as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) json: Bytes,
+    /// Whether no change is to be expected any more.
+    pub(super) finished: bool,
+}
+
+impl View {
+    /// One workflow; without an item it is pending, and so are its agents.
+    pub(super) fn workflow(&self, session_id: &str, item: Option<&Item>, now: Timestamp) -> Shown {
+        let status = item.map(|item| WorkflowStatus::from_item(session_id, item));
+        let json = to_json(&Workflow {
+            session_id,
+            status: status.as_ref(),
+            agents: self.agents_of(status.as_ref()),
+            stalled: status.as_ref().is_some_and(|status| status.is_stalled(now, self.heartbeat)),
+        });
+        Shown { json, finished: status.is_some_and(|status| status.overall_status.is_finished()) }
+    }
+
+    /// A list of workflows.
+    pub(super) fn list(&self, items: &[(String, Item)], now: Timestamp) -> Bytes {
+        let entries: Vec<_> = items
+            .iter()
+            .map(|(session_id, item)| {
+                let status = WorkflowStatus::from_item(session_id, item);
+                let agents = self.agents_of(Some(&status));
+                let states = agents.iter().map(|agent| (agent.name.to_owned(), agent.state()));
+                let states = states.collect();
+                Entry { states, stalled: status.is_stalled(now, self.heartbeat), status }
+            })
+            .collect();
+        to_json(&entries)
+    }
+
+    /// The declared agents in their order, and then those that only the document knows,
+    /// in the order in which they started.
+    fn agents_of<'a>(&'a self, status: Option<&'a WorkflowStatus>) -> Vec<ShownAgent<'a>> {
+        let declared = self.agents.iter().map(|agent| ShownAgent {
+            name: agent.name(),
+            status: status.and_then(|status| status.agent(agent.name())),
+            waiting: &agent.activities().pending,
+        });
+        let is_declared = |name: &str| self.agents.iter().any(|agent| agent.name() == name);
+        let mut others: Vec<_> = status
+            .into_iter()
+            .flat_map(WorkflowStatus::agents)
+            .filter(|(name, _)| !is_declared(name))
+            .map(|(name, status)| ShownAgent { name, status: Some(status), waiting: "" })
+            .collect();
+        others.sort_by_key(|agent| {
+            let started_at = agent.status.and_then(|status| status.started_at);
+            (started_at.is_none(), started_at)
+        });
+        declared.chain(others).collect()
+    }
+}
+
+fn to_json(value: &impl Serialize) -> Bytes {
+    #[expect(clippy::expect_used, reason = "only a map with other keys than texts is not JSON")]
+    serde_json::to_vec(value).expect("texts, numbers and maps are JSON").into()
+}
+
+/// A short text that differs where the JSON does.
+pub(super) fn etag(json: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(&Sha256::digest(json)[..12])
+}
+
+struct Workflow<'a> {
+    session_id: &'a str,
+    status: Option<&'a WorkflowStatus>,
+    agents: Vec<ShownAgent<'a>>,
+    stalled: bool,
+}
+
+impl Serialize for Workflow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let status = self.status;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("sessionId", self.session_id)?;
+        let overall_status = status.map_or(UNKNOWN, |status| status.overall_status.as_str());
+        map.serialize_entry("overallStatus", overall_status)?;
+        map.serialize_entry("lastUpdated", &status.and_then(|status| time(status.last_updated)))?;
+        map.serialize_entry("agents", &Agents(&self.agents))?;
+        let error = status.and_then(|status| status.error.as_ref()).map(|error| error.as_str());
+        map.serialize_entry("error", &error)?;
+        map.serialize_entry("createdAt", &status.and_then(|status| time(status.created_at)))?;
+        let correlation_id = status.and_then(|status| status.correlation_id.as_ref());
+        map.serialize_entry("correlationId", &correlation_id)?;
+        let attributes = status.into_iter().flat_map(|status| &status.attributes);
+        let attributes: Item =
+            attributes.map(|(name, value)| (name.clone(), value.clone())).collect();
+        map.serialize_entry("attributes", &attributes)?;
+        let total = status.map_or(TokenUsage::new(0, 0), WorkflowStatus::total_token_usage);
+        map.serialize_entry("totalTokenUsage", &total)?;
+        map.serialize_entry("stalled", &self.stalled)?;
+        map.end()
+    }
+}
+
+struct Agents<'a>(&'a [ShownAgent<'a>]);
+
+impl Serialize for Agents<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|agent| (agent.name, agent)))
+    }
+}
+
+struct ShownAgent<'a> {
+    name: &'a str,
+    /// What the document says of it, if anything.
+    status: Option<&'a AgentStatus>,
+    /// What is shown until it says something.
+    waiting: &'a str,
+}
+
+impl ShownAgent<'_> {
+    fn state(&self) -> AgentState {
+        self.status.map_or(AgentState::Pending, |status| status.state)
+    }
+
+    /// The usage, as far as there is one: some writers give an agent that was never
+    /// called a usage of zeros.
+    fn token_usage(&self) -> Option<TokenUsage> {
+        let usage = self.status?.token_usage?;
+        let is_zero = usage == TokenUsage::new(0, 0);
+        (self.state() != AgentState::Pending || !is_zero).then_some(usage)
+    }
+
+    fn activity(&self) -> String {
+        let given = self.status.map_or("", |status| &*status.activity);
+        let is_waiting = given.is_empty() && self.state() == AgentState::Pending;
+        let text = if is_waiting { self.waiting } else { given };
+        match self.token_usage().and_then(|usage| usage.total_tokens) {
+            Some(tokens) if tokens > 0 => {
+                let suffix = format!(" (Tokens: {})", grouped(tokens));
+                // Some writers have put it there already.
+                format!("{}{suffix}", text.strip_suffix(&suffix).unwrap_or(text))
+            }
+            _ => text.to_owned(),
+        }
+    }
+}
+
+impl Serialize for ShownAgent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let status = self.status;
+        let error = status.and_then(|status| status.error.as_ref());
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("status", self.state().as_str())?;
+        map.serialize_entry("activity", &self.activity())?;
+        map.serialize_entry("startedAt", &status.and_then(|status| time(status.started_at?)))?;
+        map.serialize_entry("completedAt", &status.and_then(|status| time(status.completed_at?)))?;
+        let duration = status.and_then(AgentStatus::duration);
+        map.serialize_entry("duration", &duration.map(|duration| duration.as_secs()))?;
+        map.serialize_entry("error", &error.map(|error| error.message.as_str()))?;
+        map.serialize_entry("subSteps", &[(); 0])?;
+        map.serialize_entry("errorType", &error.map(|error| &error.class))?;
+        map.serialize_entry("tokenUsage", &self.token_usage())?;
+        map.serialize_entry("calls", &status.map_or(0, |status| status.calls))?;
+        map.serialize_entry("lastUpdated", &status.and_then(|status| time(status.last_updated?)))?;
+        map.end()
+    }
+}
+
+/// A workflow in a list.
+struct Entry {
+    status: WorkflowStatus,
+    states: Vec<(String, AgentState)>,
+    stalled: bool,
+}
+
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let status = &self.status;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("sessionId", &*status.session_id)?;
+        map.serialize_entry("status", status.overall_status.as_str())?;
+        map.serialize_entry("createdAt", &time(status.created_at))?;
+        map.serialize_entry("lastUpdated", &time(status.last_updated))?;
+        map.serialize_entry("correlationId", &status.correlation_id)?;
+        map.serialize_entry("stalled", &self.stalled)?;
+        map.serialize_entry("totalTokens", &status.total_token_usage().total_tokens)?;
+        map.serialize_entry("agents", &States(&self.states))?;
+        map.end()
+    }
+}
+
+struct States<'a>(&'a [(String, AgentState)]);
+
+impl Serialize for States<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, state)| (name, state.as_str())))
+    }
+}
+
+/// A time as a text. The beginning of 1970 stands for a time that the item does not give.
+fn time(time: Timestamp) -> Option<String> {
+    (time.as_millis() != 0).then(|| time.to_string())
+}
+
+/// A number with a comma between the thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let table = [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (14_169, "14,169"),
+            (100_000, "100,000"),
+            (u64::MAX, "18,446,744,073,709,551,615"),
+        ];
+        for (number, expected) in table {
+            assert_eq!(grouped(number), expected);
+        }
+    }
+}

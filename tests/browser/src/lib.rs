@@ -1,0 +1,195 @@
+//! A headless Chromium, driven through its WebDriver.
+//!
+//! Only what the tests of one page need, over plain HTTP: a client of the whole protocol
+//! would be larger than the tests.
+
+use std::fmt;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+/// What went wrong with the browser.
+#[derive(Debug)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<reqwest::Error> for Error {
+    fn from(error: reqwest::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A key as WebDriver writes it.
+pub mod key {
+    pub const TAB: &str = "\u{e004}";
+    pub const SHIFT: &str = "\u{e008}";
+    pub const ENTER: &str = "\u{e007}";
+    pub const HOME: &str = "\u{e011}";
+    pub const END: &str = "\u{e010}";
+    pub const UP: &str = "\u{e013}";
+    pub const DOWN: &str = "\u{e015}";
+}
+
+/// A browser with one window. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Browser {
+    client: reqwest::Client,
+    session: String,
+    driver: Child,
+}
+
+impl Browser {
+    /// Starts the driver and a browser; `None` if this machine has none.
+    pub async fn start() -> Result<Option<Self>, Error> {
+        let spawned = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .process_group(0)
+            .spawn();
+        let mut driver = match spawned {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            spawned => spawned?,
+        };
+        let stdout = driver.stdout.take().ok_or_else(|| Error("no output".into()))?;
+        let mut lines = BufReader::new(stdout).lines();
+        let port = loop {
+            let line = lines.next_line().await?;
+            let line = line.ok_or_else(|| Error("chromedriver ended".into()))?;
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                break port.trim_end_matches('.').to_owned();
+            }
+        };
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
+        let wanted = json!({ "capabilities": { "alwaysMatch": {
+            "goog:chromeOptions": { "args": [
+                "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
+                "--hide-scrollbars", "--force-color-profile=srgb",
+            ] },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        } } });
+        let url = format!("http://127.0.0.1:{port}/session");
+        let answer = value(client.post(&url).json(&wanted).send().await?).await?;
+        let session = format!("{url}/{}", answer["sessionId"].as_str().unwrap_or_default());
+        Ok(Some(Self { client, session, driver }))
+    }
+
+    /// Opens an address.
+    pub async fn open(&self, url: &str) -> Result<(), Error> {
+        self.post("url", &json!({ "url": url })).await.map(drop)
+    }
+
+    /// Runs a function body in the page, and gives what it returns.
+    pub async fn run(&self, script: &str) -> Result<Value, Error> {
+        self.post("execute/sync", &json!({ "script": script, "args": [] })).await
+    }
+
+    /// Waits until an expression in the page is true, and fails after half a minute.
+    pub async fn wait_for(&self, expression: &str) -> Result<(), Error> {
+        let end = Instant::now() + Duration::from_secs(30);
+        while self.run(&format!("return Boolean({expression})")).await? != json!(true) {
+            if Instant::now() > end {
+                let page = self.run("return document.body.innerText").await?;
+                return Err(Error(format!("{expression} is not so on the page: {page}")));
+            }
+            sleep(Duration::from_millis(25)).await;
+        }
+        Ok(())
+    }
+
+    /// Presses keys together, and lets them go.
+    pub async fn press(&self, keys: &[&str]) -> Result<(), Error> {
+        let down = keys.iter().map(|key| json!({ "type": "keyDown", "value": key }));
+        let up = keys.iter().rev().map(|key| json!({ "type": "keyUp", "value": key }));
+        let actions: Vec<_> = down.chain(up).collect();
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": actions });
+        self.post("actions", &json!({ "actions": [keyboard] })).await.map(drop)
+    }
+
+    /// Types a text where the focus is.
+    pub async fn type_text(&self, text: &str) -> Result<(), Error> {
+        for character in text.chars() {
+            self.press(&[character.encode_utf8(&mut [0; 4])]).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets the size of the window's inside, and whether the reader likes it dark.
+    pub async fn look(&self, (width, height): (u32, u32), dark: bool) -> Result<(), Error> {
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", &size).await?;
+        let scheme = if dark { "dark" } else { "light" };
+        let scheme = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.devtools("Emulation.setEmulatedMedia", &scheme).await
+    }
+
+    /// Keeps a picture of the window.
+    pub async fn screenshot(&self, file: &Path) -> Result<(), Error> {
+        let answer = self.client.get(format!("{}/screenshot", self.session)).send().await?;
+        let picture = value(answer).await?;
+        let picture = base64::engine::general_purpose::STANDARD
+            .decode(picture.as_str().unwrap_or_default())
+            .map_err(|error| Error(error.to_string()))?;
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        Ok(std::fs::write(file, picture)?)
+    }
+
+    /// What the console has said since it was last asked: level and text.
+    pub async fn console(&self) -> Result<Vec<String>, Error> {
+        let log = self.post("se/log", &json!({ "type": "browser" })).await?;
+        let entries = log.as_array().into_iter().flatten();
+        Ok(entries.map(|entry| format!("{}: {}", entry["level"], entry["message"])).collect())
+    }
+
+    async fn devtools(&self, command: &str, parameters: &Value) -> Result<(), Error> {
+        let command = json!({ "cmd": command, "params": parameters });
+        self.post("goog/cdp/execute", &command).await.map(drop)
+    }
+
+    async fn post(&self, command: &str, parameters: &Value) -> Result<Value, Error> {
+        let url = format!("{}/{command}", self.session);
+        value(self.client.post(url).json(parameters).send().await?).await
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // A driver that is killed leaves its browser behind, which is of its group.
+        if let Some(driver) = self.driver.id() {
+            let group = format!("-{driver}");
+            let _ = std::process::Command::new("kill").args(["-KILL", "--", &group]).status();
+        }
+    }
+}
+
+async fn value(answer: reqwest::Response) -> Result<Value, Error> {
+    let mut answer: Value = answer.json().await?;
+    let value = answer["value"].take();
+    match value.get("error") {
+        Some(error) => Err(Error(format!("{error}: {}", value["message"]))),
+        None => Ok(value),
+    }
+}

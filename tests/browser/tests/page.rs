@@ -1,0 +1,424 @@
+//! The portal's page, as a browser shows it.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod scene;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use browser_tests::{Browser, key};
+use scene::{AGENTS, Scene, artefact};
+use serde_json::{Value, json};
+use tower_agent_status::status::{AgentReport, AgentState, TokenUsage};
+use tower_agent_status::{Agent, StatusTracker};
+
+const DESKTOP: (u32, u32) = (1280, 800);
+const PHONE: (u32, u32) = (390, 844);
+const NARROWEST: (u32, u32) = (360, 640);
+
+/// What the page promises.
+const A_SECOND: Duration = Duration::from_secs(1);
+
+/// A browser at an address, or a line that says that there is none.
+async fn browser(test: &str, url: &str) -> Option<Browser> {
+    let browser = Browser::start().await.unwrap();
+    let Some(browser) = browser else {
+        scene::say(&format!("{test}: skipped, no chromedriver (apt-get install chromium-driver)"));
+        return None;
+    };
+    browser.look(DESKTOP, false).await.unwrap();
+    browser.open(url).await.unwrap();
+    Some(browser)
+}
+
+/// Nothing was said in the console but what begins so.
+async fn console_is_quiet(browser: &Browser, but: &[&str]) {
+    let lines = browser.console().await.unwrap();
+    let lines: Vec<_> =
+        lines.iter().filter(|line| !but.iter().any(|part| line.contains(part))).collect();
+    assert!(lines.is_empty(), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn each_state_appears_within_a_second() {
+    let scene = Scene::start().await;
+    let Some(browser) = browser("each_state_appears_within_a_second", &scene.page("")).await else {
+        return;
+    };
+    browser.wait_for("document.getElementById('welcome').hidden === false").await.unwrap();
+    // Notes when each text is seen for the first time.
+    browser
+        .run(
+            "window.seen = {};
+             new MutationObserver(() => {
+               for (const step of document.querySelectorAll('#steps li')) {
+                 const name = step.querySelector('.agent').textContent;
+                 window.seen[name + ' ' + step.dataset.state] ??= Date.now();
+               }
+               const overall = document.querySelector('#overall').dataset.state;
+               window.seen['workflow ' + overall] ??= Date.now();
+             }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });",
+        )
+        .await
+        .unwrap();
+    browser.open(&scene.page("session-live")).await.unwrap();
+    browser.wait_for("document.querySelectorAll('#steps li').length === 4").await.unwrap();
+
+    let agents = AGENTS.map(|(name, text)| Agent::new(name).pending(text));
+    let tracker = agents
+        .into_iter()
+        .fold(StatusTracker::builder(scene.store.clone()), |builder, agent| builder.agent(agent))
+        .start()
+        .unwrap();
+    let workflow = tracker.workflow("session-live").start().unwrap();
+    let mut late = Vec::new();
+    let mut check = async |what: String| {
+        tracker.flush().await.unwrap();
+        let saved = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        browser.wait_for(&format!("window.seen['{what}']")).await.unwrap();
+        let seen = browser.run(&format!("return window.seen['{what}']")).await.unwrap();
+        let seen = Duration::from_millis(seen.as_u64().unwrap());
+        late.push((seen.saturating_sub(saved), what));
+    };
+    check("workflow initializing".into()).await;
+    for (name, _) in &AGENTS[..3] {
+        let report = AgentReport::new(AgentState::InProgress);
+        tracker.update_agent_status("session-live", name, report).unwrap();
+        check(format!("{name} in-progress")).await;
+        let report = AgentReport::new(AgentState::Success).token_usage(TokenUsage::new(1_000, 200));
+        tracker.update_agent_status("session-live", name, report).unwrap();
+        check(format!("{name} success")).await;
+    }
+    let report = AgentReport::new(AgentState::Error).error("the model is gone");
+    tracker.update_agent_status("session-live", AGENTS[3].0, report).unwrap();
+    check("exceptionManagement error".into()).await;
+    workflow.fail("no way out");
+    check("workflow failed".into()).await;
+    scene::say(&format!("seen after {:?} at most", late.iter().max().unwrap()));
+    for (after, what) in late {
+        assert!(after <= A_SECOND, "{what} was seen after {after:?}");
+    }
+
+    let text = |id: &str| format!("return document.getElementById('{id}').textContent");
+    assert_eq!(browser.run(&text("total")).await.unwrap(), "3,600");
+    assert_eq!(browser.run(&text("done")).await.unwrap(), "4 of 4");
+    assert_eq!(browser.run(&text("alarm")).await.unwrap(), "The workflow failedno way out");
+    let fault = "return document.querySelectorAll('#steps .fault')[3].textContent";
+    assert!(browser.run(fault).await.unwrap().as_str().unwrap().ends_with("the model is gone"));
+    let live = browser.run("return document.getElementById('spoken').textContent").await.unwrap();
+    assert!(live.as_str().unwrap().contains("workflow failed"), "{live}");
+    // The list followed, without being asked.
+    browser.wait_for("document.querySelector('#list .dot[data-state=failed]')").await.unwrap();
+    console_is_quiet(&browser, &[]).await;
+}
+
+#[tokio::test]
+async fn the_newest_is_shown_unless_one_is_chosen() {
+    let scene = Scene::start().await;
+    scene.fill(2).await;
+    let Some(browser) = browser("the_newest_is_shown", &scene.page("")).await else { return };
+    let shown = |id: &str| format!("document.getElementById('session').textContent === '{id}'");
+    browser.wait_for(&shown("running")).await.unwrap();
+    let mut newer = json!({ "overallStatus": "processing" });
+    newer["createdAt"] = scene::ago(1.0).into();
+    newer["lastUpdated"] = newer["createdAt"].clone();
+    scene.put("newer", &newer).await;
+    browser.wait_for(&shown("newer")).await.unwrap();
+    browser.run("location.hash = 'failed'").await.unwrap();
+    browser.wait_for(&shown("failed")).await.unwrap();
+    newer["createdAt"] = scene::ago(0.0).into();
+    scene.put("newest", &newer).await;
+    browser.wait_for("document.querySelectorAll('#list li').length === 8").await.unwrap();
+    assert_eq!(browser.run(&format!("return {}", shown("failed"))).await.unwrap(), true);
+    console_is_quiet(&browser, &[]).await;
+}
+
+#[tokio::test]
+async fn markup_from_the_store_stays_text() {
+    const MARKUP: &str = "<img src=x onerror=\"window.broken=1\"><script>window.broken=1</script>";
+    let scene = Scene::start().await;
+    let agent = json!({
+        "status": "error", "activity": MARKUP, "error": MARKUP, "errorType": MARKUP, "calls": 2,
+        "tokenUsage": { "inputTokens": 1, "totalTokens": 1 }, "startedAt": scene::ago(2.0), "completedAt": scene::ago(1.0),
+    });
+    let item = json!({
+        "overallStatus": "failed", "error": MARKUP, "correlationId": MARKUP, MARKUP: agent,
+        "createdAt": scene::ago(3.0), "lastUpdated": scene::ago(1.0), "documentId": MARKUP, "<b>": MARKUP,
+    });
+    scene.put(MARKUP, &item).await;
+    let Some(browser) = browser("markup_from_the_store_stays_text", &scene.page("")).await else {
+        return;
+    };
+    browser.wait_for("document.querySelectorAll('#steps li').length === 5").await.unwrap();
+    let places = [
+        "#session",
+        "#steps li:last-child .agent",
+        "#steps li:last-child .activity",
+        "#steps li:last-child .fault span",
+        "#steps li:last-child .fault b",
+        "#alarm span",
+        "#facts dd",
+        "#tokens-of th",
+        "#list .name",
+    ];
+    for place in places {
+        let text = format!("return document.querySelector('{place}').textContent");
+        assert_eq!(browser.run(&text).await.unwrap(), MARKUP, "{place}");
+    }
+    let made = "return document.querySelectorAll('img, #workflow b b, dt b, script').length";
+    assert_eq!(browser.run(made).await.unwrap(), 1, "the page's own script alone");
+    assert_eq!(browser.run("return window.broken === undefined").await.unwrap(), true);
+    assert!(browser.run("return document.title").await.unwrap().as_str().unwrap().contains(MARKUP));
+    console_is_quiet(&browser, &[]).await;
+}
+
+#[tokio::test]
+async fn a_script_that_is_not_the_pages_own_does_not_run() {
+    let scene = Scene::start().await;
+    let Some(browser) = browser("a_script_that_is_not_the_pages_own", &scene.page("")).await else {
+        return;
+    };
+    let insert = "const script = document.createElement('script');
+                  script.textContent = 'window.broken = 1';
+                  document.body.append(script);
+                  return window.broken === undefined";
+    assert_eq!(browser.run(insert).await.unwrap(), true);
+    let console = browser.console().await.unwrap();
+    assert!(console.iter().any(|line| line.contains("Content Security Policy")), "{console:?}");
+}
+
+#[tokio::test]
+async fn it_says_when_the_server_is_gone_and_recovers() {
+    let mut scene = Scene::start().await;
+    scene.fill(3).await;
+    let Some(browser) = browser("it_says_when_the_server_is_gone", &scene.page("running")).await
+    else {
+        return;
+    };
+    let link = |state: &str| format!("document.getElementById('link').dataset.link === '{state}'");
+    browser.wait_for(&link("live")).await.unwrap();
+    browser.run("window.same = true").await.unwrap();
+    scene.stop().await;
+    browser.wait_for(&link("lost")).await.unwrap();
+    let text = browser.run("return document.getElementById('link').textContent").await.unwrap();
+    assert!(text.as_str().unwrap().starts_with("The connection is gone."), "{text}");
+    // What was known is still there, and the clock stands.
+    let elapsed = "return document.getElementById('elapsed').textContent";
+    let before = browser.run(elapsed).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(browser.run(elapsed).await.unwrap(), before);
+    scene.finish("running").await;
+    scene.serve(None).await;
+    browser.wait_for(&link("ended")).await.unwrap();
+    let overall = "return document.getElementById('overall').dataset.state";
+    assert_eq!(browser.run(overall).await.unwrap(), "completed");
+    assert_eq!(browser.run("return window.same").await.unwrap(), true, "without a reload");
+    console_is_quiet(&browser, &["net::ERR_"]).await;
+}
+
+#[tokio::test]
+async fn a_workflow_that_goes_on_after_its_end_is_followed() {
+    let scene = Scene::start().await;
+    scene.fill(0).await;
+    let Some(browser) = browser("a_workflow_that_goes_on", &scene.page("completed")).await else {
+        return;
+    };
+    browser.wait_for("document.getElementById('link').dataset.link === 'ended'").await.unwrap();
+    let time = scene::ago(0.0);
+    let again = json!({ "overallStatus": "processing", "createdAt": time, "lastUpdated": time, "revision": 9 });
+    scene.put("completed", &again).await;
+    browser
+        .wait_for("document.getElementById('overall').dataset.state === 'processing'")
+        .await
+        .unwrap();
+    console_is_quiet(&browser, &[]).await;
+}
+
+#[tokio::test]
+async fn the_keyboard_reaches_everything() {
+    let scene = Scene::start().await;
+    scene.fill(20).await;
+    let Some(browser) = browser("the_keyboard_reaches_everything", &scene.page("")).await else {
+        return;
+    };
+    browser.wait_for("document.querySelectorAll('#list li').length === 24").await.unwrap();
+    let focus = async || {
+        let here = "const at = document.activeElement;
+                    return at.id || at.dataset.filter || (at.closest('#list') ? 'item ' + at.title : at.tagName)";
+        browser.run(here).await.unwrap().as_str().unwrap().to_owned()
+    };
+    let mut stops = Vec::new();
+    for _ in 0..8 {
+        browser.press(&[key::TAB]).await.unwrap();
+        stops.push(focus().await);
+    }
+    let expected =
+        ["skip", "search", "all", "running", "failed", "stalled", "follow", "item running"];
+    assert_eq!(stops, expected);
+    // Every stop can be seen.
+    let outline = "return getComputedStyle(document.activeElement).outlineStyle";
+    assert_eq!(browser.run(outline).await.unwrap(), "solid");
+    browser.press(&[key::DOWN]).await.unwrap();
+    browser.press(&[key::DOWN]).await.unwrap();
+    let third = browser.run("return document.querySelectorAll('#list a')[2].title").await.unwrap();
+    assert_eq!(focus().await, format!("item {}", third.as_str().unwrap()));
+    browser.press(&[key::ENTER]).await.unwrap();
+    let chosen = format!("document.getElementById('session').textContent === {third}");
+    browser.wait_for(&chosen).await.unwrap();
+    browser.press(&[key::END]).await.unwrap();
+    let last =
+        browser.run("return [...document.querySelectorAll('#list a')].at(-1).title").await.unwrap();
+    assert_eq!(focus().await, format!("item {}", last.as_str().unwrap()));
+    browser.press(&[key::HOME]).await.unwrap();
+    browser.press(&[key::UP]).await.unwrap();
+    assert_eq!(focus().await, "item running");
+    // The list stays where the reader is while it is loaded anew.
+    scene.put("other", &json!({ "overallStatus": "failed", "createdAt": scene::ago(0.0) })).await;
+    browser.wait_for("document.querySelectorAll('#list li').length === 25").await.unwrap();
+    assert_eq!(focus().await, "item running");
+
+    for _ in 0..3 {
+        browser.press(&[key::SHIFT, key::TAB]).await.unwrap();
+    }
+    assert_eq!(focus().await, "failed");
+    browser.press(&[key::ENTER]).await.unwrap();
+    let visible = "return [...document.querySelectorAll('#list li:not([hidden]) .dot')].every((dot) => dot.dataset.state === 'failed')";
+    assert_eq!(browser.run(visible).await.unwrap(), true);
+    assert_eq!(browser.run("return document.activeElement.ariaPressed").await.unwrap(), "true");
+    for _ in 0..3 {
+        browser.press(&[key::SHIFT, key::TAB]).await.unwrap();
+    }
+    assert_eq!(focus().await, "search");
+    browser.type_text("nothing has this id").await.unwrap();
+    browser
+        .wait_for("document.getElementById('none').textContent === 'No workflow matches.'")
+        .await
+        .unwrap();
+    browser.press(&[key::SHIFT, key::TAB]).await.unwrap();
+    browser.press(&[key::ENTER]).await.unwrap();
+    assert_eq!(focus().await, "main");
+    console_is_quiet(&browser, &[]).await;
+}
+
+#[tokio::test]
+async fn five_hundred_workflows_are_quick() {
+    let scene = Scene::start().await;
+    scene.fill(600).await;
+    let Some(browser) = browser("five_hundred_workflows_are_quick", &scene.page("")).await else {
+        return;
+    };
+    browser.wait_for("document.querySelectorAll('#list li').length === 500").await.unwrap();
+    // How long the page is busy with a list in which all is new, and with the same again.
+    let figures = browser
+        .run(
+            "const list = [...entries.values()].map(({ entry }) => ({ ...entry }));
+             const time = (work) => { const start = performance.now(); work(); document.body.offsetHeight; return performance.now() - start; };
+             const same = time(() => showList(list));
+             const changed = time(() => showList(list.map((entry) => ({ ...entry, totalTokens: 1 + entry.totalTokens, lastUpdated: new Date().toISOString() }))));
+             const search = time(() => { document.getElementById('search').value = '7'; document.getElementById('search').dispatchEvent(new Event('input')); });
+             return { same, changed, search };",
+        )
+        .await
+        .unwrap();
+    scene::say(&format!("milliseconds with 500 workflows: {figures}"));
+    // No stopwatch, but an order of magnitude: what a reader does not notice is far below.
+    for (what, figure) in figures.as_object().unwrap() {
+        assert!(figure.as_f64().unwrap() < 1_000.0, "{what}: {figures}");
+    }
+    // What is the same is left alone.
+    let touched = browser
+        .run(
+            "document.getElementById('search').value = '';
+             wanted = '';
+             renderList();
+             let touched = 0;
+             const observer = new MutationObserver(() => {});
+             observer.observe(document.getElementById('list'), { subtree: true, childList: true, characterData: true });
+             showList([...entries.values()].map(({ entry }) => ({ ...entry })));
+             return observer.takeRecords().length;",
+        )
+        .await
+        .unwrap();
+    assert_eq!(touched, 0);
+    console_is_quiet(&browser, &[]).await;
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_and_kept() {
+    let scene = Scene::with_token(Some("s3cret")).await;
+    scene.fill(1).await;
+    let Some(browser) = browser("a_token_is_asked_for_and_kept", &scene.page("running")).await
+    else {
+        return;
+    };
+    browser.wait_for("document.getElementById('door').open").await.unwrap();
+    let field = "document.activeElement.id === 'token'";
+    browser.wait_for(field).await.unwrap();
+    browser.type_text("wrong").await.unwrap();
+    browser.press(&[key::ENTER]).await.unwrap();
+    browser.wait_for("!document.getElementById('wrong').hidden").await.unwrap();
+    browser.wait_for(field).await.unwrap();
+    browser.type_text("s3cret").await.unwrap();
+    browser.press(&[key::ENTER]).await.unwrap();
+    browser.wait_for("document.querySelectorAll('#steps li').length === 4").await.unwrap();
+    browser.wait_for("document.getElementById('link').dataset.link === 'live'").await.unwrap();
+    // The token is in no address, and is there after a reload.
+    browser.run("location.reload()").await.unwrap();
+    browser.wait_for("document.querySelectorAll('#list li').length === 5").await.unwrap();
+    assert_eq!(browser.run("return document.getElementById('door').open").await.unwrap(), false);
+    console_is_quiet(&browser, &["401 (Unauthorized)"]).await;
+}
+
+#[tokio::test]
+async fn it_is_never_wider_than_the_window() {
+    let scene = Scene::start().await;
+    scene.fill(3).await;
+    let long = format!("session-{}", "x".repeat(300));
+    let mut item = json!({ "overallStatus": "failed", "error": "y".repeat(400), "createdAt": scene::ago(1.0) });
+    item["z".repeat(200)] =
+        json!({ "status": "error", "activity": "w".repeat(200), "error": "v".repeat(300) });
+    item["documentId"] = Value::from("u".repeat(300));
+    scene.put(&long, &item).await;
+    let Some(browser) = browser("it_is_never_wider_than_the_window", &scene.page("")).await else {
+        return;
+    };
+    for size in [NARROWEST, PHONE, (800, 600), DESKTOP, (2560, 1440)] {
+        browser.look(size, false).await.unwrap();
+        for session in ["completed", &long, ""] {
+            browser.open(&scene.page(session)).await.unwrap();
+            browser.wait_for("document.querySelectorAll('#list li').length === 8").await.unwrap();
+            browser.wait_for("document.querySelector('#steps li')").await.unwrap();
+            let beyond = "return [...document.querySelectorAll('body *:not(.spoken):not(.spoken *)')]
+                .filter((node) => node.getBoundingClientRect().right > innerWidth + 1 && !node.closest('.lane, .ticks, .name'))
+                .map((node) => node.tagName + '.' + node.getAttribute('class'))";
+            assert_eq!(browser.run(beyond).await.unwrap(), json!([]), "{size:?} {session}");
+        }
+    }
+    console_is_quiet(&browser, &[]).await;
+}
+
+#[tokio::test]
+async fn it_looks_as_its_pictures() {
+    let scene = Scene::start().await;
+    scene.fill(40).await;
+    let Some(browser) = browser("it_looks_as_its_pictures", &scene.page("")).await else { return };
+    for (name, size) in [("1280x800", DESKTOP), ("390x844", PHONE)] {
+        for (scheme, dark) in [("light", false), ("dark", true)] {
+            browser.look(size, dark).await.unwrap();
+            for session in ["running", "failed", "stalled", "completed", ""] {
+                browser.open(&scene.page(session)).await.unwrap();
+                browser.wait_for("document.querySelector('#steps li')").await.unwrap();
+                let all = "document.querySelectorAll('#list li').length === 44";
+                browser.wait_for(all).await.unwrap();
+                let view = if session.is_empty() { "list" } else { session };
+                let file = artefact(&format!("{view}-{name}-{scheme}"));
+                browser.screenshot(&file).await.unwrap();
+                // The size of a PNG is in its head.
+                let picture = std::fs::read(&file).unwrap();
+                let side = |at| u32::from_be_bytes(picture[at..at + 4].try_into().unwrap());
+                assert_eq!((side(16), side(20)), size);
+            }
+        }
+    }
+    scene::say(&format!("pictures are in {}", artefact("x").parent().unwrap().display()));
+    console_is_quiet(&browser, &[]).await;
+}

@@ -1,0 +1,74 @@
+//! Every command over HTTP, against the endpoint that `STATUS_TEST_ENDPOINT` names.
+
+use std::io::Write as _;
+use std::process::Command;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+use tower_agent_status::store::DynamoDbStore;
+
+use crate::support::{HOUR, SECOND, Told, agent, command, item, put, with};
+
+#[tokio::test]
+async fn a_table_from_its_making_to_its_last_session() {
+    let Ok(url) = std::env::var("STATUS_TEST_ENDPOINT") else {
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: the command over HTTP, since STATUS_TEST_ENDPOINT is not set"
+        );
+        return;
+    };
+    let table = format!("cli-test-{}", std::process::id());
+    let run = |arguments: &[&str]| {
+        let mut command: Command = command();
+        command
+            .args(arguments)
+            .env("STATUS_TABLE_NAME", &table)
+            .env("STATUS_TABLE_KEY", "processing_id")
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_ENDPOINT_URL_DYNAMODB", &url);
+        Told::of(command.output().unwrap())
+    };
+    run(&["table", "check"]).assert_code(2).assert_says(&["does not exist", "table create"]);
+    let told = run(&["table", "create"]).assert_code(0);
+    assert!(told.out.contains("is created"), "{}", told.out);
+    let told = run(&["table", "create"]).assert_code(0);
+    assert!(told.out.contains("is there already"), "{}", told.out);
+    let told = run(&["table", "check", "--write"]);
+    // Not every emulator has time to live. All else is well.
+    let differs: Vec<_> = told.out.lines().filter(|line| !line.starts_with("ok ")).collect();
+    let expires =
+        differs.iter().all(|line| line.contains("expire") || line.contains("time-to-live"));
+    assert!(expires, "{told:#?}");
+    assert_eq!(told.code, Some(i32::from(!differs.is_empty())), "{told:#?}");
+    assert!(told.out.contains("its partition key is `processing_id`"), "{}", told.out);
+    assert!(told.out.contains("its index `recent`"), "{}", told.out);
+    assert!(told.out.contains("it was deleted"), "{}", told.out);
+
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .endpoint_url(&url);
+    let client = Client::from_conf(config.build());
+    let store = DynamoDbStore::new(client.clone(), &table);
+    put(&store, "load-1", item("completed", 2 * HOUR)).await;
+    put(&store, "load-2", with(item("failed", HOUR), "pdfAdapter", agent("success"))).await;
+    put(&store, "other", item("processing", SECOND)).await;
+
+    let list = run(&["list", "--json"]).assert_code(0).json();
+    let ids: Vec<_> = list.as_array().unwrap().iter().map(|row| &row["sessionId"]).collect();
+    assert_eq!(ids, ["other", "load-2", "load-1"]);
+    let shown = run(&["show", "load-2", "--json"]).assert_code(0).json();
+    assert_eq!(shown["pdfAdapter"]["tokenUsage"]["totalTokens"], 2000);
+    assert_eq!(shown["sessionId"], "load-2");
+    run(&["watch", "load-1"]).assert_code(0);
+    run(&["watch", "load-2"]).assert_code(1);
+    let told = run(&["delete", "--prefix", "load-", "--yes"]).assert_code(0);
+    assert_eq!(told.out, "2 sessions deleted\n");
+    run(&["delete", "other", "--yes"]).assert_code(0);
+    assert_eq!(run(&["list"]).assert_code(0).out, "no workflows\n");
+    client.delete_table().table_name(&table).send().await.unwrap();
+}

@@ -1,0 +1,59 @@
+//! Texts of the table that a terminal would obey, if it were given them.
+
+use serde_json::json;
+
+use crate::support::{File, HOUR, SECOND, Told, agent, item, with};
+
+/// A title, a cleared screen, a C1 control, a bell, an overstruck line, a turned text.
+const HOSTILE: &str = "x\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{7f}\r\n\u{202e}y\u{e0041}";
+
+#[track_caller]
+fn assert_harmless(told: &Told) {
+    for text in [&told.out, &told.err] {
+        let harmful = text.chars().find(|c| {
+            (c.is_control() && *c != '\n') || matches!(c, '\u{202e}' | '\u{e0041}' | '\u{9b}')
+        });
+        assert_eq!(harmful, None, "{told:#?}");
+    }
+}
+
+#[tokio::test]
+async fn no_text_of_the_table_reaches_the_terminal_raw() {
+    let file = File::new("hostile");
+    let mut bad = agent("error");
+    for name in ["activity", "error", "errorType"] {
+        bad[name] = HOSTILE.into();
+    }
+    let mut workflow = with(item("failed", HOUR), HOSTILE, bad);
+    for name in ["correlationId", "error", "documentId", "a\u{1b}[31m"] {
+        workflow[name] = HOSTILE.into();
+    }
+    workflow["other"] = json!({ HOSTILE: HOSTILE });
+    file.put(HOSTILE, workflow).await;
+    file.put("running", with(item("processing", SECOND), HOSTILE, agent("in-progress"))).await;
+
+    for arguments in [
+        &["list"][..],
+        &["list", "--json"],
+        &["show", HOSTILE],
+        &["show", HOSTILE, "--json"],
+        &["watch", HOSTILE],
+        &["watch", HOSTILE, "--json"],
+        &["watch", "running", "--timeout", "200ms"],
+        &["show", "\u{1b}[31mnobody"],
+        &["watch", "\u{1b}[31mnobody", "--timeout", "200ms"],
+        &["delete", "\u{1b}[31mnobody", "--yes"],
+    ] {
+        let told = file.run(arguments);
+        assert_harmless(&told);
+        let told_of = arguments.contains(&"list") || told.code != Some(2);
+        assert!(told_of, "{told:#?}");
+    }
+    // Escaped, not lost: the JSON reads back as the text it was.
+    let shown = file.run(["show", HOSTILE, "--json"]).assert_code(0).json();
+    assert_eq!(shown["sessionId"], HOSTILE);
+    assert_eq!(shown[HOSTILE]["activity"], HOSTILE);
+    assert_eq!(file.run(["list", "--json"]).json()[1]["sessionId"], HOSTILE);
+    file.run(["delete", HOSTILE, "--yes"]).assert_code(0);
+    assert!(!file.has(HOSTILE).await);
+}

@@ -1,0 +1,100 @@
+//! `list`.
+
+use serde_json::json;
+
+use crate::support::{File, HOUR, SECOND, agent, ago, item, with};
+
+#[tokio::test]
+async fn the_newest_come_first_and_no_more_than_asked_for() {
+    let file = File::new("list");
+    file.put("done", with(item("completed", 2 * HOUR), "pdfAdapter", agent("success"))).await;
+    file.put("bad", item("failed", HOUR)).await;
+    file.put("running", item("processing", 10 * SECOND)).await;
+    file.put("silent", item("processing", 3 * HOUR)).await;
+
+    let told = file.run(["list"]).assert_code(0);
+    assert_eq!(told.err, "");
+    let rows: Vec<Vec<&str>> =
+        told.out.lines().map(|line| line.split_whitespace().take(2).collect()).collect();
+    let expected = [
+        ["SESSION", "STATUS"],
+        ["running", "processing"],
+        ["bad", "failed"],
+        ["done", "completed"],
+        ["silent", "stalled"],
+    ];
+    assert_eq!(rows, expected);
+    assert!(told.out.contains("2,000"), "{}", told.out);
+
+    let told = file.run(["list", "--limit", "2"]).assert_code(0);
+    assert_eq!(told.out.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn as_json_each_has_its_status_and_times() {
+    let file = File::new("list-json");
+    assert_eq!(file.run(["list", "--json"]).assert_code(0).json(), json!([]));
+    assert_eq!(file.run(["list"]).assert_code(0).out, "no workflows\n");
+    file.put("s", with(item("completed", HOUR), "pdfAdapter", agent("success"))).await;
+    // As other writers leave it.
+    let theirs =
+        json!({ "createdAt": "2025-12-24T10:00:00.123456+00:00Z", "lastUpdated": "never" });
+    file.put("t", theirs).await;
+    let found = file.run(["list", "--json"]).assert_code(0).json();
+    let created = &found[0]["createdAt"];
+    assert!(created.as_str().unwrap().starts_with(&ago(HOUR)[..13]), "{created}");
+    let expected = json!([
+        { "sessionId": "s", "status": "completed", "createdAt": created, "lastUpdated": created,
+          "stalled": false, "totalTokens": 2000 },
+        { "sessionId": "t", "status": "initializing", "createdAt": "2025-12-24T10:00:00.123Z",
+          "lastUpdated": null, "stalled": true, "totalTokens": 0 },
+    ]);
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn one_status_is_looked_for_among_more_than_are_shown() {
+    let file = File::new("list-status");
+    for n in 0..30_u32 {
+        let status = if n % 10 == 9 { "failed" } else { "completed" };
+        file.put(&format!("s{n}"), item(status, SECOND * (n + 1))).await;
+    }
+    let ids = |arguments: &[&str]| -> Vec<String> {
+        let found = file.run(arguments).assert_code(0).json();
+        found
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["sessionId"].as_str().unwrap().into())
+            .collect()
+    };
+    let failed = ["list", "--json", "--limit", "2", "--status", "failed"];
+    assert_eq!(ids(&failed), ["s9", "s19"]);
+    let both = ["list", "--json", "--status", "failed", "--status", "completed", "--limit", "100"];
+    assert_eq!(ids(&both).len(), 30);
+    assert!(ids(&["list", "--json", "--status", "stalled"]).is_empty());
+    let impatient = ["list", "--json", "--status", "stalled", "--heartbeat", "0s"];
+    assert!(ids(&impatient).is_empty(), "what is finished does not stall");
+}
+
+#[tokio::test]
+async fn a_long_list_is_a_long_list() {
+    let file = File::new("list-long");
+    for n in 0..250_u32 {
+        file.put(&format!("s{n:03}"), item("completed", SECOND * (n + 1))).await;
+    }
+    let told = file.run(["list", "--limit", "10000"]).assert_code(0);
+    let ids: Vec<_> = told.out.lines().skip(1).map(|line| &line[..4]).collect();
+    let expected: Vec<_> = (0..250).map(|n| format!("s{n:03}")).collect();
+    assert_eq!(ids, expected);
+}
+
+#[test]
+fn what_cannot_be_asked_for_is_a_wrong_use() {
+    let file = File::new("list-usage");
+    for arguments in
+        [["--limit", "0"], ["--limit", "10001"], ["--status", "green"], ["--heartbeat", "7"]]
+    {
+        file.run(["list", arguments[0], arguments[1]]).assert_code(2).assert_says(&[arguments[0]]);
+    }
+}

@@ -1,0 +1,108 @@
+//! A server that answers as DynamoDB would, with what it is told to.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use serde_json::{Value as Json, json};
+
+use crate::support::{Told, command};
+
+type Answers = Arc<Mutex<HashMap<&'static str, (StatusCode, Json)>>>;
+
+/// What each operation is answered. It ends with the process.
+#[derive(Clone)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    answers: Answers,
+}
+
+impl Server {
+    /// One whose table is as the command would make it, and empty.
+    pub(crate) fn start() -> Self {
+        let answers = Answers::default();
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&answers));
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                axum::serve(listener, router).await.unwrap();
+            });
+        });
+        let server = Self { address, answers };
+        server.tell("DescribeTable", table());
+        let ttl = json!({ "TimeToLiveStatus": "ENABLED", "AttributeName": "expiresAt" });
+        server.tell("DescribeTimeToLive", json!({ "TimeToLiveDescription": ttl }));
+        for operation in ["UpdateItem", "GetItem", "DeleteItem"] {
+            server.tell(operation, json!({}));
+        }
+        server.tell("BatchGetItem", json!({ "Responses": {} }));
+        for operation in ["Query", "Scan"] {
+            server.tell(operation, json!({ "Items": [] }));
+        }
+        server
+    }
+
+    /// From now on it answers so.
+    pub(crate) fn tell(&self, operation: &'static str, answer: Json) {
+        self.answers.lock().unwrap().insert(operation, (StatusCode::OK, answer));
+    }
+
+    /// From now on it refuses.
+    pub(crate) fn refuse(&self, operation: &'static str, code: &str, message: &str) {
+        let answer = json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": message });
+        self.answers.lock().unwrap().insert(operation, (StatusCode::BAD_REQUEST, answer));
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Told {
+        let mut command = command();
+        command
+            .args(arguments)
+            .env("STATUS_TABLE_NAME", "status")
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{}", self.address));
+        Told::of(command.output().unwrap())
+    }
+}
+
+/// The description of a table that is as it should be.
+pub(crate) fn table() -> Json {
+    let key = |name: &str, role: &str| json!({ "AttributeName": name, "KeyType": role });
+    let text = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
+    json!({ "Table": {
+        "TableName": "status",
+        "TableStatus": "ACTIVE",
+        "KeySchema": [key("sessionId", "HASH")],
+        "AttributeDefinitions": [text("sessionId"), text("createdDay"), text("createdAt")],
+        "BillingModeSummary": { "BillingMode": "PAY_PER_REQUEST" },
+        "GlobalSecondaryIndexes": [{
+            "IndexName": "by-day",
+            "IndexStatus": "ACTIVE",
+            "KeySchema": [key("createdDay", "HASH"), key("createdAt", "RANGE")],
+            "Projection": { "ProjectionType": "KEYS_ONLY" },
+        }],
+    } })
+}
+
+async fn answer(
+    State(answers): State<Answers>,
+    headers: HeaderMap,
+    _: Bytes,
+) -> (StatusCode, String) {
+    let target = headers.get("x-amz-target").unwrap().to_str().unwrap();
+    let operation = target.rsplit('.').next().unwrap();
+    let answers = answers.lock().unwrap();
+    let unknown = json!({ "__type": "UnknownOperationException", "message": operation });
+    let (status, answer) =
+        answers.get(operation).cloned().unwrap_or((StatusCode::BAD_REQUEST, unknown));
+    (status, answer.to_string())
+}

@@ -1,0 +1,117 @@
+//! Settings that are missing or wrong, and stores that do not answer.
+
+use crate::server::Server;
+use crate::support::{File, Told, command};
+
+#[test]
+fn without_a_table_both_ways_to_name_one_are_said() {
+    for arguments in [&["list"][..], &["table", "check"], &["table", "create"]] {
+        let told = Told::of(command().args(arguments).output().unwrap()).assert_code(2);
+        assert_eq!(told.out, "");
+        told.assert_says(&["STATUS_TABLE_NAME is not set", "--embedded FILE"]);
+    }
+    let output = command().arg("list").env("STATUS_TABLE_NAME", "status").output().unwrap();
+    Told::of(output).assert_code(2).assert_says(&["AWS_REGION"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_not_made() {
+    let file = File::new("settings");
+    let missing = file.path().with_extension("missing");
+    let told = |arguments: &[&str]| {
+        let output = command().args(arguments).arg("--embedded").arg(&missing).output().unwrap();
+        Told::of(output)
+    };
+    for arguments in
+        [&["list"][..], &["show", "s"], &["watch", "s"], &["serve"], &["delete", "s", "-y"]]
+    {
+        told(arguments)
+            .assert_code(2)
+            .assert_says(&["there is no file", "tower-agent-status demo"]);
+        assert!(!missing.exists(), "{arguments:?}");
+    }
+    let output = command().args(["list", "--embedded", "/"]).output().unwrap();
+    Told::of(output).assert_code(2).assert_says(&["cannot open the embedded store `/`"]);
+}
+
+#[test]
+fn a_refusal_names_the_permission() {
+    let denied = "AccessDeniedException";
+    let table: [(&'static str, &[&str]); 5] = [
+        ("GetItem", &["show", "s"]),
+        ("GetItem", &["watch", "s"]),
+        ("BatchGetItem", &["delete", "s", "--yes"]),
+        ("Scan", &["list"]),
+        ("Scan", &["delete", "--prefix", "s", "--yes"]),
+    ];
+    for (operation, arguments) in table {
+        let server = Server::start();
+        server.refuse(operation, denied, "not authorized");
+        let action = format!("allow `dynamodb:{operation}`");
+        server.run(arguments).assert_code(2).assert_says(&["`status`", &action]);
+    }
+    let server = Server::start();
+    let found = serde_json::json!({ "Responses": { "status": [{ "sessionId": { "S": "s" } }] } });
+    server.tell("BatchGetItem", found);
+    server.refuse("DeleteItem", denied, "not authorized");
+    let told = server.run(&["delete", "s", "--yes"]).assert_code(1);
+    assert_eq!(told.out, "0 sessions deleted\n");
+    told.assert_says(&["`s` is not deleted", "allow `dynamodb:DeleteItem`"]);
+}
+
+#[test]
+fn a_table_that_does_not_answer_is_an_error_and_not_a_hang() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let output = command()
+        .arg("list")
+        .env("STATUS_TABLE_NAME", "status")
+        .env("AWS_REGION", "eu-west-1")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{address}"))
+        .output()
+        .unwrap();
+    let remedies = ["`status`", "check the network, AWS_REGION and AWS_ENDPOINT_URL_DYNAMODB"];
+    Told::of(output).assert_code(2).assert_says(&remedies);
+}
+
+#[test]
+fn each_command_has_an_example() {
+    let commands: [&[&str]; 11] = [
+        &[],
+        &["table"],
+        &["table", "create"],
+        &["table", "check"],
+        &["list"],
+        &["show"],
+        &["watch"],
+        &["serve"],
+        &["delete"],
+        &["demo"],
+        &["inspect"],
+    ];
+    for arguments in commands {
+        let told =
+            Told::of(command().args(arguments).arg("--help").output().unwrap()).assert_code(0);
+        let example = told.out.split_once("Example").map(|(_, example)| example);
+        let example =
+            example.unwrap_or_else(|| panic!("{arguments:?} has no example:\n{}", told.out));
+        let shown = format!("tower-agent-status {}", arguments.join(" "));
+        assert!(example.contains(shown.trim_end()), "{arguments:?}: {example}");
+    }
+    let told = Told::of(command().output().unwrap()).assert_code(2);
+    assert!(told.err.contains("Usage"), "{}", told.err);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    use std::process::Stdio;
+    let file = File::new("pipe");
+    let mut list =
+        file.command(["list"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(list.stdout.take());
+    let told = Told::of(list.wait_with_output().unwrap()).assert_code(0);
+    assert_eq!(told.err, "");
+}

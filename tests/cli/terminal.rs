@@ -1,0 +1,95 @@
+//! What is different on a terminal: colours, lines that are redrawn, questions. By
+//! `script`, of util-linux, which gives a program a terminal.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use crate::support::{File, HOUR, SECOND, agent, command, item, with};
+
+/// Runs the command on a terminal, with this typed; what it shows, and its exit code.
+/// `None`, with a line that says so, where there is no `script`.
+fn on_a_terminal(
+    file: &File,
+    arguments: &str,
+    typed: &str,
+    no_color: bool,
+) -> Option<(String, i32)> {
+    let inner = command();
+    let program = inner.get_program().to_str().unwrap();
+    let line = format!("'{program}' {arguments} --embedded '{}'", file.path().display());
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env_remove("NO_COLOR");
+    script.env("TERM", "xterm-256color").env("COLUMNS", "160").env("LINES", "40");
+    if no_color {
+        script.env("NO_COLOR", "1");
+    }
+    let spawned = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let Ok(mut script) = spawned else {
+        let _ = writeln!(std::io::stderr(), "skipped: a terminal, since there is no `script`");
+        return None;
+    };
+    let mut stdin = script.stdin.take().unwrap();
+    stdin.write_all(typed.as_bytes()).unwrap();
+    let reader = std::thread::spawn(move || {
+        let output = script.wait_with_output().unwrap();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code().unwrap())
+    });
+    // Kept open: its end would be the end of what is typed.
+    let told = reader.join().unwrap();
+    drop(stdin);
+    Some(told)
+}
+
+#[tokio::test]
+async fn colours_are_for_a_terminal_whose_owner_wants_them() {
+    let file = File::new("colours");
+    file.put("s", with(item("completed", HOUR), "pdfAdapter", agent("success"))).await;
+    for arguments in ["list", "show s", "table check"] {
+        let Some((shown, code)) = on_a_terminal(&file, arguments, "", false) else { return };
+        assert_eq!(code, 0, "{shown}");
+        assert!(shown.contains("\u{1b}[32m"), "{arguments}: {shown:?}");
+        let (shown, _) = on_a_terminal(&file, arguments, "", true).unwrap();
+        assert!(!shown.contains("\u{1b}["), "{arguments}: {shown:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_watched_workflow_is_drawn_and_its_end_stays() {
+    let file = File::new("drawn");
+    let workflow = with(item("failed", HOUR), "pdfAdapter", agent("success"));
+    let mut bad = agent("error");
+    bad["error"] = "x\u{1b}[2J".into();
+    file.put("s", with(workflow, "tradeExtraction", bad)).await;
+    let Some((shown, code)) = on_a_terminal(&file, "watch s", "", false) else { return };
+    assert_eq!(code, 1, "{shown}");
+    for part in ["✔", "pdfAdapter", "✘", "tradeExtraction", "2,000 tokens", "failed"] {
+        assert!(shown.contains(part), "no `{part}` in {shown:?}");
+    }
+    assert!(!shown.contains("\u{1b}[2J"), "{shown:?}");
+
+    file.put("t", with(item("processing", SECOND), "pdfAdapter", agent("in-progress"))).await;
+    let (shown, code) = on_a_terminal(&file, "watch t --timeout 500ms", "", false).unwrap();
+    assert_eq!(code, 3, "{shown}");
+    assert!(shown.matches("It is in-progress").count() > 1, "it is redrawn: {shown:?}");
+}
+
+#[tokio::test]
+async fn it_asks_before_it_deletes() {
+    let file = File::new("asks");
+    for n in 0..12 {
+        file.put(&format!("s-{n:02}"), item("processing", SECOND)).await;
+    }
+    for refusal in ["n\n", "\n", "yess\n"] {
+        let Some((shown, code)) = on_a_terminal(&file, "delete --prefix s-", refusal, true) else {
+            return;
+        };
+        assert_eq!(code, 1, "{shown}");
+        assert!(shown.contains("Delete 12 sessions from the embedded store"), "{shown}");
+        assert!(shown.contains("(being worked on)") && shown.contains("and 2 more"), "{shown}");
+        assert!(file.has("s-00").await && file.has("s-11").await);
+    }
+    let (shown, code) = on_a_terminal(&file, "delete s-00", "y\n", true).unwrap();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("Delete 1 session from"), "{shown}");
+    assert!(!file.has("s-00").await && file.has("s-01").await);
+}

@@ -1,0 +1,88 @@
+//! `watch`.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use tower_agent_status::status::AgentState;
+use tower_agent_status::{StatusTracker, store::StatusReader};
+
+use crate::support::{File, HOUR, SECOND, Told, agent, item, with};
+
+#[tokio::test]
+async fn the_exit_code_is_how_the_workflow_ended() {
+    let file = File::new("watch-codes");
+    file.put("good", item("completed", HOUR)).await;
+    file.put("bad", item("failed", HOUR)).await;
+    file.put("running", item("processing", SECOND)).await;
+    let told = file.run(["watch", "good"]).assert_code(0);
+    assert!(told.out.contains("completed"), "{}", told.out);
+    file.run(["watch", "bad"]).assert_code(1);
+    file.run(["watch", "running", "--timeout", "300ms"])
+        .assert_code(3)
+        .assert_says(&["`running` is processing after"]);
+    file.run(["watch", "nobody", "--timeout", "300ms"]).assert_code(3).assert_says(&[
+        "no session `nobody`",
+        "waiting",
+        "`nobody` is not in the table",
+    ]);
+}
+
+// The recorder works while this waits for lines.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_change_is_a_line_until_the_end() {
+    let file = File::new("watch-lines");
+    let mut watch = file
+        .command(["watch", "s", "--interval", "50ms"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut waiting = String::new();
+    BufReader::new(watch.stderr.as_mut().unwrap()).read_line(&mut waiting).unwrap();
+    assert!(waiting.contains("waiting for it"), "{waiting}");
+
+    let tracker = StatusTracker::builder(file.store.clone()).start().unwrap();
+    let workflow = tracker.workflow("s").start().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(|line| {
+        let line = line.unwrap();
+        line.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+    });
+    assert_eq!(lines.next().unwrap(), "workflow s initializing");
+    for (state, name) in [(AgentState::InProgress, "in-progress"), (AgentState::Success, "success")]
+    {
+        let report = tower_agent_status::status::AgentReport::new(state);
+        tracker.update_agent_status("s", "pdfAdapter", report).unwrap();
+        let line = lines.next().unwrap();
+        assert!(line.starts_with(&format!("{name} pdfAdapter")), "{line}");
+        if state == AgentState::InProgress {
+            assert_eq!(lines.next().unwrap(), "workflow s processing");
+        }
+    }
+    workflow.complete();
+    assert_eq!(lines.next().unwrap(), "workflow s completed");
+    assert_eq!(lines.next(), None);
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
+    tracker.shutdown(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn as_json_each_change_is_the_item_on_a_line() {
+    let file = File::new("watch-json");
+    file.put("s", with(item("completed", HOUR), "pdfAdapter", agent("success"))).await;
+    let told = file.run(["watch", "s", "--json"]).assert_code(0);
+    assert_eq!(told.out.lines().count(), 1);
+    let item = file.store.get("s").await.unwrap().unwrap();
+    let expected: Json = serde_json::to_value(&item).unwrap();
+    assert_eq!(told.json(), expected);
+}
+
+#[tokio::test]
+async fn one_that_stalls_says_so_and_is_watched_on() {
+    let file = File::new("watch-stalled");
+    file.put("s", item("processing", HOUR)).await;
+    let output = file.command(["watch", "s", "--timeout", "300ms"]).output().unwrap();
+    let told = Told::of(output).assert_code(3);
+    assert!(told.out.contains("stalled"), "{}", told.out);
+}

@@ -1,0 +1,168 @@
+//! The files of `examples/deploy` speak of the metrics, the attributes and the requests that
+//! the code has.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+#[path = "store/script.rs"]
+#[allow(dead_code, reason = "it is for the tests of the store first")]
+mod script;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use script::{Script, Step};
+use tower_agent_status::metrics;
+use tower_agent_status::status::{Change, Expected, Item, schema};
+use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore};
+
+fn file(name: &str) -> String {
+    let path = format!("{}/examples/deploy/{name}", env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// As an exporter for Prometheus shows a name.
+fn shown(name: &str) -> String {
+    name.replace('.', "_")
+}
+
+fn known_metrics() -> BTreeSet<String> {
+    [
+        metrics::TOKEN_USAGE,
+        metrics::OPERATION_DURATION,
+        metrics::TIME_TO_FIRST_CHUNK,
+        metrics::CALLS,
+        metrics::WRITES,
+        metrics::WRITE_DURATION,
+        metrics::WRITE_RETRIES,
+        metrics::SESSIONS_DIRTY,
+        metrics::LOST,
+    ]
+    .into_iter()
+    .map(shown)
+    .collect()
+}
+
+/// The words of a text that begin like a metric of ours.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split(|c: char| !is_word(c));
+    let is_ours =
+        |word: &&str| word.starts_with("agent_status_") || word.starts_with("gen_ai_client_");
+    words
+        .filter(is_ours)
+        // The parts of a histogram, and the beginning that a pattern is of.
+        .map(|word| word.strip_suffix("_sum").unwrap_or(word).trim_end_matches('_').to_owned())
+        .filter(|word| !matches!(word.as_str(), "agent_status" | "gen_ai_client"))
+        .collect()
+}
+
+#[test]
+fn no_metric_is_named_that_the_code_does_not_have() {
+    let known = known_metrics();
+    for name in ["monitoring.yaml", "collector.yaml", "rules.yml", "rules_test.yml"] {
+        let named = metrics_in(&file(name));
+        assert!(!named.is_empty(), "{name}");
+        let unknown: Vec<_> = named.difference(&known).collect();
+        assert!(unknown.is_empty(), "{name} names {unknown:?}");
+    }
+}
+
+#[test]
+fn every_metric_is_brought_to_the_dashboard() {
+    for name in ["monitoring.yaml", "collector.yaml"] {
+        let named = metrics_in(&file(name));
+        let missing: Vec<_> = known_metrics().difference(&named).cloned().collect();
+        assert!(missing.is_empty(), "{name} lacks {missing:?}");
+    }
+}
+
+/// Labels are made in `src/metrics.rs`, results and reasons beside them.
+#[test]
+fn labels_and_their_values_are_those_of_the_code() {
+    let source =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/metrics.rs")).unwrap();
+    let labels =
+        ["gen_ai.agent.name", "gen_ai.token.type", "error.type", "outcome", "result", "reason"];
+    let values = ["applied", "conflict", "success", "error", "full", "closed", "unsaved"];
+    for name in labels.iter().chain(&values) {
+        assert!(source.contains(&format!("`{name}`")), "src/metrics.rs has no {name}");
+    }
+    // What is asked for in braces and as dimensions is among them.
+    let shown: BTreeSet<_> = labels.into_iter().map(shown).collect();
+    let rules = file("rules.yml");
+    for group in rules.split("by (").skip(1) {
+        let names = group.split(')').next().unwrap().split(", ");
+        for name in names.filter(|name| *name != "job") {
+            assert!(shown.contains(name), "rules.yml groups by {name}");
+        }
+    }
+    let collector = file("collector.yaml");
+    for group in collector.split("dimensions: [").skip(1) {
+        let names = group.split("]\n").next().unwrap();
+        let names = names.split(['[', ']', ',']).map(str::trim).filter(|name| !name.is_empty());
+        for name in names {
+            assert!(shown.contains(name), "collector.yaml has the dimension {name}");
+        }
+    }
+}
+
+#[test]
+fn the_table_has_the_attributes_of_the_items() {
+    let table = file("table.yaml");
+    for part in [
+        format!("{{ AttributeName: {}, KeyType: HASH }}", schema::SESSION_ID),
+        format!("{{ AttributeName: {}, KeyType: HASH }}", schema::CREATED_DAY),
+        format!("{{ AttributeName: {}, KeyType: RANGE }}", schema::CREATED_AT),
+        format!("{{ AttributeName: {}, Enabled: true }}", schema::EXPIRES_AT),
+    ] {
+        assert_eq!(table.matches(&part).count(), 1, "{part}");
+    }
+}
+
+/// The actions of a policy of `table.yaml`.
+fn actions(policy: &str) -> BTreeSet<String> {
+    let table = file("table.yaml");
+    let policy = table.split(&format!("  {policy}:\n")).nth(1).unwrap();
+    let policy = policy.split("\n\n").next().unwrap();
+    let lists = policy.split("Action: [").skip(1).map(|rest| rest.split(']').next().unwrap());
+    let actions = lists.flat_map(|list| list.split(", "));
+    actions.map(|action| action.strip_prefix("dynamodb:").unwrap().to_owned()).collect()
+}
+
+/// The operations that were asked for since the last time.
+fn asked(script: &Script) -> BTreeSet<String> {
+    script.log().into_iter().collect()
+}
+
+#[tokio::test]
+async fn the_policies_allow_what_is_asked_for_and_no_more() {
+    let script = Script::default();
+    let made = DynamoDbStore::new(script.client(1), "status");
+    made.create_table().await.unwrap();
+    script.log();
+
+    let writer = DynamoDbStore::new(made.client().clone(), "status");
+    let mut item = Item::new();
+    item.set(schema::REVISION, 1);
+    let change = Change::new("s", item, Vec::new());
+    writer.discover().await.unwrap();
+    writer.write(&change, Expected::Absent).await.unwrap();
+    // A conflict whose item is not sent along is read.
+    script.next("UpdateItem", [Step::WithoutItem]);
+    writer.write(&change, Expected::Absent).await.unwrap();
+    assert_eq!(asked(&script), actions("WriterPolicy"));
+
+    let reader = DynamoDbStore::new(made.client().clone(), "status");
+    reader.discover().await.unwrap();
+    reader.get("s").await.unwrap();
+    reader.get_many(&["s".to_owned()]).await.unwrap();
+    reader.recent(1).await.unwrap();
+    reader.with_prefix("s", 1).await.unwrap();
+    assert_eq!(asked(&script), actions("ReaderPolicy"));
+}
+
+#[test]
+fn the_check_sees_what_it_looks_for() {
+    let text = "rate(agent_status_writes{}[5m]) gen_ai_client_token_usage_sum ^agent_status_.* agent_status:x";
+    let expected = ["agent_status_writes", "gen_ai_client_token_usage"].map(str::to_owned);
+    assert_eq!(metrics_in(text), BTreeSet::from(expected));
+}

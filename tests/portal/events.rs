@@ -1,0 +1,330 @@
+//! `GET /api/workflow/{sessionId}/events`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tower_agent_status::portal::Portal;
+use tower_agent_status::status::Item;
+use tower_agent_status::store::{Recent, StatusReader, StoreError};
+
+use crate::support::{Store, ask, completed, get, portal, processing, whole};
+use crate::warnings::Warnings;
+
+const POLL: Duration = Duration::from_secs(1);
+
+/// A piece of the stream.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Piece {
+    Comment(String),
+    /// The data, and the id if there is one.
+    Event(String, Option<String>),
+    End,
+}
+
+/// One who reads the stream of a session.
+pub(crate) struct Events {
+    body: Body,
+    received: String,
+}
+
+impl Events {
+    pub(crate) async fn of(router: &Router, session: &str) -> Self {
+        let response = ask(router, get(&format!("/api/workflow/{session}/events"))).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        let mut events = Self { body: response.into_body(), received: String::new() };
+        // The head may be long in reaching the client unless something follows it.
+        assert_eq!(events.next().await, Piece::Comment("live".to_owned()));
+        events
+    }
+
+    pub(crate) async fn next(&mut self) -> Piece {
+        loop {
+            if let Some((piece, rest)) = self.received.split_once("\n\n") {
+                let (piece, rest) = (piece.to_owned(), rest.to_owned());
+                self.received = rest;
+                if let Some(comment) = piece.strip_prefix(": ") {
+                    return Piece::Comment(comment.to_owned());
+                }
+                let (id, data) = match piece.split_once('\n') {
+                    Some((id, data)) => (Some(id.strip_prefix("id: ").unwrap().to_owned()), data),
+                    None => (None, piece.as_str()),
+                };
+                return Piece::Event(data.strip_prefix("data: ").unwrap().to_owned(), id);
+            }
+            let Some(frame) = self.body.frame().await else {
+                assert_eq!(self.received, "", "the stream broke off");
+                return Piece::End;
+            };
+            let data = frame.unwrap().into_data().unwrap();
+            self.received.push_str(std::str::from_utf8(&data).unwrap());
+        }
+    }
+
+    /// The data of the next piece, which has to be an event.
+    pub(crate) async fn data(&mut self) -> String {
+        match self.next().await {
+            Piece::Event(data, _) => data,
+            other => panic!("{other:?} is no event"),
+        }
+    }
+}
+
+fn live(store: &Store) -> Portal<Store> {
+    portal(store.clone()).poll_interval(POLL)
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_change_is_an_event_and_the_end_is_the_last() {
+    let store = Store::default();
+    let router = live(&store).router();
+    let mut events = Events::of(&router, "s").await;
+    let same = async |data: String| {
+        assert_eq!(data, whole(&router, "/api/workflow/s/status").await.2);
+        serde_json::from_str::<Value>(&data).unwrap()["overallStatus"].take()
+    };
+    assert_eq!(same(events.data().await).await, "pending");
+    store.put("s", &processing(1)).await;
+    assert_eq!(same(events.data().await).await, "processing");
+    store.put("s", &processing(2)).await;
+    assert_eq!(same(events.data().await).await, "processing");
+    store.put("s", &completed(3)).await;
+    assert_eq!(same(events.data().await).await, "completed");
+    assert_eq!(events.next().await, Piece::End);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workflow_that_has_finished_is_one_event() {
+    let store = Store::default();
+    store.put("s", &completed(1)).await;
+    let mut events = Events::of(&live(&store).router(), "s").await;
+    let Piece::Event(_, Some(_)) = events.next().await else { panic!("the end has an id") };
+    assert_eq!(events.next().await, Piece::End);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_browser_that_comes_again_after_the_end_is_told_not_to() {
+    let store = Store::default();
+    store.put("s", &completed(1)).await;
+    let router = live(&store).router();
+    let Piece::Event(_, Some(id)) = Events::of(&router, "s").await.next().await else { panic!() };
+    let again = async |id: &str| {
+        let path = "/api/workflow/s/events";
+        let request = Request::get(path).header("last-event-id", id).body(Body::empty()).unwrap();
+        ask(&router, request).await.status()
+    };
+    assert_eq!(again(&id).await, StatusCode::NO_CONTENT);
+    assert_eq!(again("another").await, StatusCode::OK);
+    // Tokens that came late are news.
+    let mut late = completed(2);
+    late["pdfAdapter"]["tokenUsage"] = serde_json::json!({ "totalTokens": 7 });
+    store.put("s", &late).await;
+    assert_eq!(again(&id).await, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_broken_by_comments() {
+    let store = Store::default();
+    store.put("s", &processing(1)).await;
+    let router = live(&store).keep_alive(Duration::from_secs(5)).router();
+    let mut events = Events::of(&router, "s").await;
+    events.data().await;
+    let start = Instant::now();
+    for n in 1..=3 {
+        assert_eq!(events.next().await, Piece::Comment("live".to_owned()));
+        assert_eq!(start.elapsed().as_secs(), 5 * n);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_end_at_shutdown() {
+    let store = Store::default();
+    store.put("s", &processing(1)).await;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let router = live(&store).shutdown(async { drop(stopped.await) }).router();
+    let mut events = [Events::of(&router, "s").await, Events::of(&router, "t").await];
+    for events in &mut events {
+        events.data().await;
+    }
+    drop(stop);
+    for events in &mut events {
+        assert_eq!(events.next().await, Piece::End);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_is_waited_for() {
+    let warnings = Warnings::watch();
+    let store = Store::default();
+    store.put("s", &processing(1)).await;
+    let router = live(&store).keep_alive(Duration::from_secs(60)).router();
+    let mut events = Events::of(&router, "s").await;
+    let before = events.data().await;
+    store.fails(true);
+    assert_eq!(events.next().await, Piece::Comment("stale".to_owned()));
+    // One who comes now is told the last that is known, and that it is not the newest.
+    let mut late = Events::of(&router, "s").await;
+    assert_eq!(late.next().await, Piece::Comment("stale".to_owned()));
+    assert_eq!(late.data().await, before);
+    let mut other = Events::of(&router, "t").await;
+    assert_eq!(other.next().await, Piece::Comment("stale".to_owned()));
+
+    let batches = store.reads().batches;
+    assert_eq!(events.next().await, Piece::Comment("stale".to_owned()));
+    let tries = store.reads().batches - batches;
+    assert!((8..=20).contains(&tries), "{tries} tries in a minute");
+    assert_eq!(warnings.take().len(), 1, "one outage is one line");
+
+    store.fails(false);
+    store.put("s", &completed(2)).await;
+    for events in [&mut events, &mut late] {
+        assert_eq!(events.next().await, Piece::Comment("live".to_owned()));
+        assert!(events.data().await.contains(r#""overallStatus":"completed""#));
+        assert_eq!(events.next().await, Piece::End);
+    }
+    assert_eq!(other.next().await, Piece::Comment("live".to_owned()));
+    assert!(other.data().await.contains(r#""overallStatus":"pending""#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_watchers_share_one_read() {
+    let store = Store::default();
+    for session in ["a", "b", "c"] {
+        store.put(session, &processing(1)).await;
+    }
+    let router = live(&store).router();
+    let mut watchers = Vec::new();
+    for n in 0..60 {
+        watchers.push(Events::of(&router, ["a", "b", "c"][n % 3]).await);
+    }
+    for watcher in &mut watchers {
+        watcher.data().await;
+    }
+    let start = store.reads();
+    tokio::time::sleep(POLL * 10 + POLL / 2).await;
+    let reads = store.reads();
+    assert_eq!((reads.batches - start.batches, reads.keys - start.keys), (10, 30));
+    assert_eq!((reads.gets, reads.lists), (0, 0));
+
+    // Those whom nobody watches are read no more.
+    watchers.retain_mut(|watcher| !watcher.received.is_empty());
+    tokio::time::sleep(POLL * 2).await;
+    let start = store.reads();
+    tokio::time::sleep(POLL * 10).await;
+    assert_eq!(store.reads(), start);
+    // And it begins again.
+    Events::of(&router, "a").await.data().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_read_as_soon_as_it_is_watched() {
+    let store = Store::default();
+    let router = live(&store).poll_interval(Duration::from_secs(3_600)).router();
+    Events::of(&router, "a").await.data().await;
+    let mut first = Events::of(&router, "a").await;
+    first.data().await;
+    let start = Instant::now();
+    let mut second = Events::of(&router, "b").await;
+    second.data().await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    drop(first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workflow_stalls_without_a_write() {
+    let store = Store::default();
+    store.put("s", &processing(1)).await;
+    let router = live(&store).heartbeat(Duration::from_millis(100)).router();
+    let mut events = Events::of(&router, "s").await;
+    let mut stalled = Vec::new();
+    while stalled.last() != Some(&true) {
+        if let Piece::Event(data, _) = events.next().await {
+            stalled.push(data.ends_with(r#""stalled":true}"#));
+        }
+    }
+    assert_eq!(stalled, [false, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_is_behind_is_not_shown() {
+    let store = Store::default();
+    store.put("s", &processing(7)).await;
+    let router = live(&store).keep_alive(POLL * 8 / 5).router();
+    let mut events = Events::of(&router, "s").await;
+    let first = events.data().await;
+    // A replica that has not seen the last writes yet, and then none at all.
+    let mut behind = processing(6);
+    behind["pdfAdapter"]["status"] = "pending".into();
+    store.put("s", &behind).await;
+    assert_eq!(events.next().await, Piece::Comment("live".to_owned()));
+    store.put("s", &processing(8)).await;
+    assert_ne!(events.data().await, first);
+    store.memory.delete("s").await.unwrap();
+    assert_eq!(events.next().await, Piece::Comment("live".to_owned()));
+    // But what stays away is gone.
+    assert!(events.data().await.contains(r#""overallStatus":"pending""#));
+    // A new run of the same name begins with lower numbers.
+    store.put("s", &processing(1)).await;
+    assert!(events.data().await.contains(r#""overallStatus":"processing""#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_an_end_to_what_can_be_watched() {
+    let store = Store::default();
+    let router = live(&store).router();
+    let mut watchers = Vec::new();
+    for n in 0..1_000 {
+        watchers.push(Events::of(&router, &n.to_string()).await);
+    }
+    let (status, _, body) = whole(&router, "/api/workflow/1000/events").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let expected = r#"{"detail":"too many workflows are watched at the moment; try again later"}"#;
+    assert_eq!(body, expected);
+    // One more of those that are watched is no more to read.
+    Events::of(&router, "7").await.data().await;
+    watchers.pop();
+    Events::of(&router, "1000").await.data().await;
+}
+
+/// Panics when told to.
+struct Fragile(Store, Arc<AtomicBool>);
+
+impl StatusReader for Fragile {
+    async fn get(&self, id: &str) -> Result<Option<Item>, StoreError> {
+        self.0.get(id).await
+    }
+
+    async fn get_many(&self, ids: &[String]) -> Result<Vec<Option<Item>>, StoreError> {
+        assert!(!self.1.load(Ordering::SeqCst), "told to");
+        self.0.get_many(ids).await
+    }
+
+    async fn recent(&self, limit: usize) -> Result<Recent, StoreError> {
+        self.0.recent(limit).await
+    }
+
+    async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        self.0.delete(id).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_panics_leaves_nobody_waiting() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let router = portal(Fragile(Store::default(), Arc::clone(&broken))).router();
+    let mut events = Events::of(&router, "s").await;
+    events.data().await;
+    broken.store(true, Ordering::SeqCst);
+    assert_eq!(events.next().await, Piece::End);
+    broken.store(false, Ordering::SeqCst);
+    Events::of(&router, "s").await.data().await;
+}

@@ -1,0 +1,69 @@
+//! The page, as far as it can be judged without a browser.
+
+use std::process::Command;
+
+use axum::Router;
+use base64::Engine as _;
+use http::StatusCode;
+
+use crate::support::{Store, portal, whole};
+
+#[tokio::test]
+async fn it_is_one_file_that_needs_no_other() {
+    let (status, headers, body) = whole(&portal(Store::default()).router(), "/").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(headers["content-type"], "text/html; charset=utf-8");
+    assert_eq!(body.matches("<script>").count(), 1);
+    assert_eq!(body.matches("<style>").count(), 1);
+    // Names of vocabularies are no addresses.
+    let body = body.replace("http://www.w3.org/2000/svg", "");
+    for outside in ["http:", "https:", " src=", "@import", "url(", "innerHTML", "insertAdjacent"] {
+        assert!(!body.contains(outside), "the page has {outside}");
+    }
+    // A style or a handler in an element would need a looser policy.
+    for inline in [" style=\"", " onclick", " onload", "eval(", "new Function"] {
+        assert!(!body.contains(inline), "the page has {inline}");
+    }
+}
+
+#[tokio::test]
+async fn its_policy_lets_its_own_script_run_and_no_other() {
+    let (_, headers, body) = whole(&portal(Store::default()).router(), "/").await;
+    let policy = headers["content-security-policy"].to_str().unwrap();
+    for part in [
+        "default-src 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "connect-src 'self'",
+    ] {
+        assert!(policy.split("; ").any(|found| found == part), "{part}: {policy}");
+    }
+    assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
+    for (element, directive) in [("script", "script-src"), ("style", "style-src")] {
+        let given = policy.split("; ").find_map(|part| part.strip_prefix(directive)).unwrap();
+        let digest = given.trim().trim_matches('\'').strip_prefix("sha256-").unwrap();
+        let digest = base64::engine::general_purpose::STANDARD.decode(digest).unwrap();
+        assert_eq!(digest.len(), 32);
+        assert!(body.contains(&format!("</{element}>")));
+    }
+}
+
+#[tokio::test]
+async fn it_can_be_mounted_under_a_path() {
+    let app = Router::new().nest("/status", portal(Store::default()).router());
+    assert_eq!(whole(&app, "/status").await.0, StatusCode::OK);
+    assert_eq!(whole(&app, "/status/api/workflow/recent").await.0, StatusCode::OK);
+    // Beside routes, layers and a fallback of the service's own.
+    let app = Router::new().fallback(async || "mine").merge(portal(Store::default()).router());
+    assert_eq!(whole(&app, "/elsewhere").await.2, "mine");
+    assert_eq!(whole(&app, "/api/workflow/recent").await.0, StatusCode::OK);
+}
+
+#[test]
+#[ignore = "needs Chromium: apt-get install chromium chromium-driver; .ci/run does it"]
+fn it_works_in_a_browser() {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/Cargo.toml");
+    let arguments = ["test", "--locked", "--manifest-path", manifest];
+    assert!(Command::new(env!("CARGO")).args(arguments).status().unwrap().success());
+}

@@ -1,0 +1,122 @@
+//! `GET /api/workflow/recent`.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::{Store, ask, get, portal, whole};
+use crate::warnings::Warnings;
+
+async fn fill(store: &Store, workflows: u32) {
+    for n in 0..workflows {
+        let (minute, second) = (n / 60, n % 60);
+        let time = format!("2025-12-24T10:{minute:02}:{second:02}.000Z");
+        let item = json!({
+            "overallStatus": "completed", "createdAt": time, "lastUpdated": time,
+            "pdfAdapter": { "status": "success", "tokenUsage": { "totalTokens": 1_200 } },
+        });
+        store.put(&format!("session-{n}"), &item).await;
+    }
+}
+
+fn ids(body: &str) -> Vec<String> {
+    let list: Vec<Value> = serde_json::from_str(body).unwrap();
+    list.iter().map(|entry| entry["sessionId"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_newest_come_first_and_ten_unless_told_otherwise() {
+    let store = Store::default();
+    fill(&store, 600).await;
+    let router = portal(store).router();
+    let (status, headers, body) = whole(&router, "/api/workflow/recent?limit=1").await;
+    assert_eq!(
+        (status, &headers["content-type"]),
+        (StatusCode::OK, &"application/json".parse().unwrap())
+    );
+    assert_eq!(headers.get("x-truncated"), None);
+    let expected = concat!(
+        r#"[{"sessionId":"session-599","status":"completed","createdAt":"2025-12-24T10:09:59.000Z","lastUpdated":"2025-12-24T10:09:59.000Z","#,
+        r#""correlationId":null,"stalled":false,"totalTokens":1200,"agents":{"pdfAdapter":"success","tradeMatching":"pending"}}]"#,
+    );
+    assert_eq!(body, expected);
+
+    let newest: Vec<_> = (0..600).rev().map(|n| format!("session-{n}")).collect();
+    for (query, expected) in [("", 10), ("?limit=2", 2), ("?limit=500", 500), ("?other=1", 10)] {
+        let (_, _, body) = whole(&router, &format!("/api/workflow/recent{query}")).await;
+        assert_eq!(ids(&body), newest[..expected], "{query}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_store_has_an_empty_list() {
+    let (status, _, body) = whole(&portal(Store::default()).router(), "/api/workflow/recent").await;
+    assert_eq!((status, body.as_str()), (StatusCode::OK, "[]"));
+}
+
+#[tokio::test]
+async fn a_limit_that_is_none_is_refused() {
+    let store = Store::default();
+    let router = portal(store.clone()).router();
+    for limit in ["0", "501", "-1", "1.5", "ten", "", "99999999999999999999"] {
+        let (status, _, body) =
+            whole(&router, &format!("/api/workflow/recent?limit={limit}")).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{limit}");
+        assert_eq!(body, r#"{"detail":"`limit` must be a whole number from 1 to 500"}"#);
+    }
+    assert_eq!(store.reads().lists, 0);
+}
+
+#[tokio::test]
+async fn a_list_that_may_lack_some_says_so() {
+    let store = Store::default();
+    store.truncates();
+    let (_, headers, _) = whole(&portal(store).router(), "/api/workflow/recent").await;
+    assert_eq!(headers["x-truncated"], "true");
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_told_to_the_log_alone() {
+    let warnings = Warnings::watch();
+    let store = Store::default();
+    store.fails(true);
+    let (status, _, body) = whole(&portal(store).router(), "/api/workflow/recent").await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(body, r#"{"detail":"the status store cannot be read at the moment"}"#);
+    assert!(matches!(&*warnings.take(), [line] if line.contains("table-of-secrets")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_who_ask_at_a_time_share_a_read() {
+    let store = Store::default();
+    fill(&store, 20).await;
+    let router = portal(store.clone()).poll_interval(Duration::from_secs(1)).router();
+    for _ in 0..50 {
+        whole(&router, "/api/workflow/recent?limit=10").await;
+        whole(&router, "/api/workflow/recent?limit=3").await;
+    }
+    assert_eq!(store.reads().lists, 1);
+    // A longer list is another question.
+    let (_, _, body) = whole(&router, "/api/workflow/recent?limit=20").await;
+    assert_eq!((ids(&body).len(), store.reads().lists), (20, 2));
+    fill(&store, 21).await;
+    tokio::time::advance(Duration::from_millis(1_001)).await;
+    let (_, _, body) = whole(&router, "/api/workflow/recent?limit=1").await;
+    assert_eq!((ids(&body), store.reads().lists), (vec!["session-20".to_owned()], 3));
+}
+
+#[tokio::test]
+async fn who_has_the_list_is_told_that_it_is_the_same() {
+    let store = Store::default();
+    fill(&store, 3).await;
+    let router = portal(store).router();
+    let (_, headers, _) = whole(&router, "/api/workflow/recent").await;
+    assert_eq!(headers["cache-control"], "no-cache");
+    let mut request = get("/api/workflow/recent");
+    request.headers_mut().insert("if-none-match", headers["etag"].clone());
+    assert_eq!(ask(&router, request).await.status(), StatusCode::NOT_MODIFIED);
+    let mut request = get("/api/workflow/recent?limit=1");
+    request.headers_mut().insert("if-none-match", headers["etag"].clone());
+    assert_eq!(ask(&router, request).await.status(), StatusCode::OK);
+}

@@ -1,0 +1,154 @@
+//! `GET /api/workflow/{sessionId}/status`, byte by byte.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use tower_agent_status::portal;
+
+use crate::support::{Store, ago, portal, whole};
+use crate::warnings::Warnings;
+
+#[tokio::test]
+async fn a_workflow_in_every_state_of_its_agents() {
+    let store = Store::default();
+    let item = json!({
+        "correlationId": "corr_abc123", "documentId": "FAB_26933659", "pages": 3,
+        "overallStatus": "failed", "error": "matching failed", "revision": 6,
+        "writers": { "3f9c": 17 }, "expiresAt": 1_774_346_400, "createdDay": "2025-12-24",
+        "createdAt": "2025-12-24T10:00:00.000Z", "lastUpdated": "2025-12-24T10:00:29.000Z",
+        "pdfAdapter": {
+            "status": "success", "activity": "Text extraction complete", "calls": 2,
+            "startedAt": "2025-12-24T10:00:00.000Z", "completedAt": "2025-12-24T10:00:17.900Z",
+            "lastUpdated": "2025-12-24T10:00:17.900Z", "duration": 17.9,
+            "tokenUsage": {
+                "inputTokens": 12_000, "outputTokens": 2_169, "totalTokens": 14_169,
+                "cacheReadInputTokens": 1_800, "reasoningTokens": 60,
+            },
+        },
+        "tradeMatching": {
+            "status": "error", "activity": "Matching failed", "calls": 1,
+            "error": "HTTP 500: no \"model\"", "errorType": "http_500",
+            "startedAt": "2025-12-24T10:00:18.000Z", "completedAt": "2025-12-24T10:00:29.000Z",
+            "lastUpdated": "2025-12-24T10:00:29.000Z", "duration": 11.0,
+        },
+        "zLast": { "status": "in-progress", "activity": "Working", "startedAt": "2025-12-24T10:00:01.000Z" },
+        "aFirst": { "status": "pending", "activity": "" },
+    });
+    store.put("session-corr_abc123", &item).await;
+    let router = portal(store).router();
+    let (status, headers, body) = whole(&router, "/api/workflow/session-corr_abc123/status").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(headers["content-type"], "application/json");
+    assert_eq!(headers["cache-control"], "no-store");
+    let expected = concat!(
+        r#"{"sessionId":"session-corr_abc123","overallStatus":"failed","lastUpdated":"2025-12-24T10:00:29.000Z","agents":{"#,
+        // The declared agents in their order, then the others as they started.
+        r#""pdfAdapter":{"status":"success","activity":"Text extraction complete (Tokens: 14,169)","#,
+        r#""startedAt":"2025-12-24T10:00:00.000Z","completedAt":"2025-12-24T10:00:17.900Z","duration":17,"error":null,"subSteps":[],"#,
+        r#""errorType":null,"tokenUsage":{"cacheReadInputTokens":1800,"inputTokens":12000,"outputTokens":2169,"reasoningTokens":60,"totalTokens":14169},"#,
+        r#""calls":2,"lastUpdated":"2025-12-24T10:00:17.900Z"},"#,
+        r#""tradeMatching":{"status":"error","activity":"Matching failed","#,
+        r#""startedAt":"2025-12-24T10:00:18.000Z","completedAt":"2025-12-24T10:00:29.000Z","duration":11,"error":"HTTP 500: no \"model\"","subSteps":[],"#,
+        r#""errorType":"http_500","tokenUsage":null,"calls":1,"lastUpdated":"2025-12-24T10:00:29.000Z"},"#,
+        r#""zLast":{"status":"in-progress","activity":"Working","startedAt":"2025-12-24T10:00:01.000Z","completedAt":null,"duration":null,"error":null,"subSteps":[],"#,
+        r#""errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":"2025-12-24T10:00:01.000Z"},"#,
+        r#""aFirst":{"status":"pending","activity":"","startedAt":null,"completedAt":null,"duration":null,"error":null,"subSteps":[],"#,
+        r#""errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null}},"#,
+        r#""error":"matching failed","createdAt":"2025-12-24T10:00:00.000Z","correlationId":"corr_abc123","#,
+        r#""attributes":{"documentId":"FAB_26933659","pages":3},"#,
+        r#""totalTokenUsage":{"cacheReadInputTokens":1800,"inputTokens":12000,"outputTokens":2169,"reasoningTokens":60,"totalTokens":14169},"stalled":false}"#,
+    );
+    assert_eq!(body, expected);
+}
+
+const UNKNOWN: &str = concat!(
+    r#"{"sessionId":"nobody","overallStatus":"pending","lastUpdated":null,"agents":{"#,
+    r#""pdfAdapter":{"status":"pending","activity":"Waiting for upload","startedAt":null,"completedAt":null,"duration":null,"error":null,"subSteps":[],"errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null},"#,
+    r#""tradeMatching":{"status":"pending","activity":"Waiting for extraction","startedAt":null,"completedAt":null,"duration":null,"error":null,"subSteps":[],"errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null}},"#,
+    r#""error":null,"createdAt":null,"correlationId":null,"attributes":{},"totalTokenUsage":{"inputTokens":0,"outputTokens":0,"totalTokens":0},"stalled":false}"#,
+);
+
+#[tokio::test]
+async fn an_unknown_session_is_pending() {
+    let store = Store::default();
+    let (status, _, body) =
+        whole(&portal(store.clone()).router(), "/api/workflow/nobody/status").await;
+    assert_eq!((status, body.as_str()), (StatusCode::OK, UNKNOWN));
+
+    // Where nobody said which agents there are, there are none.
+    let (_, _, body) = whole(&portal::router(store), "/api/workflow/nobody/status").await;
+    let status: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&status["overallStatus"], &status["agents"]), (&json!("pending"), &json!({})));
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_told_to_the_log_alone() {
+    let warnings = Warnings::watch();
+    let store = Store::default();
+    store.fails(true);
+    let (status, headers, body) =
+        whole(&portal(store).router(), "/api/workflow/session-7%0Aforged/status").await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(headers["content-type"], "application/json");
+    assert_eq!(body, r#"{"detail":"the status store cannot be read at the moment"}"#);
+    let warnings = warnings.take();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    for part in ["table-of-secrets", r"session-7\nforged"] {
+        assert!(warnings[0].contains(part), "{warnings:?}");
+    }
+}
+
+#[tokio::test]
+async fn three_heartbeats_without_a_sign_of_life_are_stalled() {
+    let store = Store::default();
+    let router = portal(store.clone()).heartbeat(Duration::from_secs(10)).router();
+    let is_stalled = async |overall: &str, silence: u64| {
+        let time = ago(Duration::from_secs(silence));
+        let item = json!({ "overallStatus": overall, "createdAt": time, "lastUpdated": time });
+        store.put("s", &item).await;
+        let (_, _, body) = whole(&router, "/api/workflow/s/status").await;
+        serde_json::from_str::<Value>(&body).unwrap()["stalled"].as_bool().unwrap()
+    };
+    assert!(is_stalled("processing", 31).await);
+    assert!(is_stalled("initializing", 31).await);
+    assert!(!is_stalled("processing", 20).await);
+    // What has finished needs no sign of life.
+    assert!(!is_stalled("completed", 31).await);
+    assert!(!is_stalled("failed", 31).await);
+}
+
+#[tokio::test]
+async fn tokens_are_told_once_they_are_known() {
+    let store = Store::default();
+    let router = portal(store.clone()).router();
+    let agent = async |agent: Value| {
+        store.put("s", &json!({ "overallStatus": "processing", "pdfAdapter": agent })).await;
+        let (_, _, body) = whole(&router, "/api/workflow/s/status").await;
+        let status: Value = serde_json::from_str(&body).unwrap();
+        let agent = &status["agents"]["pdfAdapter"];
+        (agent["activity"].as_str().unwrap().to_owned(), agent["tokenUsage"].clone())
+    };
+    let zeros = json!({ "inputTokens": 0, "outputTokens": 0, "totalTokens": 0 });
+    let some = json!({ "inputTokens": 1_000_000, "outputTokens": 1, "totalTokens": 1_000_001 });
+    let table = [
+        ("in-progress", "Reading", Some(&some), "Reading (Tokens: 1,000,001)", &some),
+        // Another writer has said so already.
+        ("success", "Read (Tokens: 1,000,001)", Some(&some), "Read (Tokens: 1,000,001)", &some),
+        ("success", "Read", None, "Read", &Value::Null),
+        // A reported zero is a zero; that of an agent that never ran is nothing.
+        ("success", "Read", Some(&zeros), "Read", &zeros),
+        ("pending", "Waiting", Some(&zeros), "Waiting", &Value::Null),
+        // An agent that waits for it knows not what is said so.
+        ("pending", "", None, "Waiting for upload", &Value::Null),
+        ("error", "", None, "", &Value::Null),
+    ];
+    for (status, activity, usage, expected, expected_usage) in table {
+        let mut item = json!({ "status": status, "activity": activity });
+        if let Some(usage) = usage {
+            item["tokenUsage"] = usage.clone();
+        }
+        let (activity, usage) = agent(item).await;
+        assert_eq!((activity.as_str(), &usage), (expected, expected_usage));
+    }
+}

@@ -1,0 +1,118 @@
+//! A thousand who watch a hundred workflows, over real connections.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use crate::support::{Store, completed, portal, processing};
+
+const SESSIONS: usize = 100;
+const WATCHERS: u64 = 1_000;
+const REVISIONS: u64 = 5;
+
+/// Watches a session to its end, and gives how many events there were and the last state.
+async fn watch(address: SocketAddr, session: String, all: Arc<Barrier>) -> (usize, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "GET /api/workflow/{session}/events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut lines = BufReader::new(stream).lines();
+    let (mut events, mut last) = (0, String::new());
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if let Some(data) = line.strip_prefix("data: ") {
+            let status: Value = serde_json::from_str(data).unwrap();
+            assert_eq!(status["sessionId"], session);
+            last = status["overallStatus"].as_str().unwrap().to_owned();
+            events += 1;
+            if events == 1 {
+                all.wait().await;
+            }
+        }
+    }
+    (events, last)
+}
+
+/// A number of this process, as Linux tells it in a line that begins so.
+fn figure(file: &str, line: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/self/{file}")).ok()?;
+    let rest = text.lines().find_map(|found| found.strip_prefix(line))?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+/// The memory of this process, in KiB.
+fn memory() -> Option<u64> {
+    figure("status", "VmRSS:")
+}
+
+/// As many watchers as there may be: each takes two files, one at either end.
+fn watchers() -> usize {
+    let files = figure("limits", "Max open files").unwrap_or(3 * WATCHERS);
+    let watchers = usize::try_from(WATCHERS.min(files / 3)).unwrap();
+    if files / 3 < WATCHERS {
+        println!("{watchers} watchers, since this process may open {files} files (ulimit -n)");
+    }
+    watchers
+}
+
+#[tokio::test]
+async fn no_watcher_misses_the_end() {
+    let store = Store::default();
+    for session in 0..SESSIONS {
+        store.put(&format!("s{session}"), &processing(1)).await;
+    }
+    let server = portal(store.clone()).bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = server.address();
+    tokio::spawn(server.serve());
+    let before = memory();
+    let mut watchers = JoinSet::new();
+    let number = self::watchers();
+    let all = Arc::new(Barrier::new(number + 1));
+    for n in 0..number {
+        watchers.spawn(watch(address, format!("s{}", n % SESSIONS), Arc::clone(&all)));
+    }
+    all.wait().await;
+    let (start, first) = (Instant::now(), store.reads());
+    for revision in 2..REVISIONS {
+        for session in 0..SESSIONS {
+            store.put(&format!("s{session}"), &processing(revision)).await;
+        }
+        let batches = store.reads().batches;
+        while store.reads().batches < batches + 2 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let (seconds, reads, after) = (start.elapsed().as_secs_f64(), store.reads(), memory());
+    for session in 0..SESSIONS {
+        store.put(&format!("s{session}"), &completed(REVISIONS)).await;
+    }
+    let (mut ended, mut events) = (0, 0);
+    while let Some(watcher) = watchers.join_next().await {
+        let (seen, last) = watcher.unwrap();
+        assert_eq!(last, "completed");
+        assert!(seen >= 2, "{seen} events");
+        ended += 1;
+        events += seen;
+    }
+    assert_eq!(ended, number);
+    assert_eq!((reads.gets, reads.lists), (0, 0));
+    let batches = reads.batches - first.batches;
+    // Two reads a second, give or take the one at either end; not one for each watcher.
+    #[expect(clippy::cast_precision_loss)]
+    let (batches_a_second, most) = (batches as f64 / seconds, 2.0 * seconds + 2.0);
+    assert!((batches as f64) <= most, "{batches} reads in {seconds} s");
+    assert_eq!(reads.keys - first.keys, batches * SESSIONS);
+    let grown = after.zip(before).map_or(0, |(after, before)| after.saturating_sub(before));
+    println!(
+        "{number} watchers of {SESSIONS} sessions: {batches_a_second:.1} reads a second of \
+         {SESSIONS} items each, {events} events, {} KiB for each watcher with both ends of its \
+         connection",
+        grown / number as u64
+    );
+}
