@@ -3,6 +3,12 @@
 //! A call is a value that moves: it is born in the service's `call`, lives in the response
 //! future until the head arrives, and as an [`Answer`] in the body until that ends. Each
 //! step takes the value, and dropping it is an outcome too, so there is exactly one.
+//!
+//! What is not needed is not done. A request is first [looked](Caller::look) at for a session;
+//! one that has none goes on as it came. The head of one that is tracked is taken apart
+//! only where a closure, a rule or a subscriber asks for it. All of a call is in one box,
+//! which is what moves, and usage that comes with the last piece of a body is told with its
+//! end only.
 
 use std::fmt::Display;
 use std::sync::Arc;
