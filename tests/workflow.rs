@@ -175,6 +175,13 @@ async fn attributes_that_would_not_fit_into_an_item_are_refused() {
     many(0, MAX).start().unwrap().detach();
     many(0, MAX).start().unwrap().detach();
     assert!(many(MAX, MAX + 1).start().is_err());
+    // And those that are learnt later.
+    let late = many(0, MAX).start().unwrap();
+    late.set_attribute("n0", "y").unwrap();
+    let more = late.set_attribute(format!("n{MAX}"), "x");
+    assert_eq!(more, Err(WorkflowError::TooManyAttributes { attributes: MAX + 1 }));
+    late.set_correlation_id("corr").unwrap();
+    late.detach();
     assert_eq!(saved(&tracker, &store).await.attributes.len(), MAX);
     many(MAX, MAX + 1).new_run().start().unwrap().detach();
     assert_eq!(saved(&tracker, &store).await.attributes.len(), 1);

@@ -56,8 +56,9 @@ impl StatusTracker {
         &self.handle.hub
     }
 
-    /// How many calls, workflows and changes were not recorded, because too many sessions were live or unsaved,
-    /// or because the tracker was shut down. The first of them is logged.
+    /// How many calls, workflows and changes were not recorded, because too many sessions
+    /// were live or unsaved, or because the tracker was shut down. The first of them is
+    /// logged.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.hub().lost.load(Ordering::Relaxed)

@@ -93,20 +93,28 @@ impl Tracked {
         run
     }
 
-    /// More is known of a workflow of that run.
+    /// More is known of a workflow of that run; how many attributes it would have, where
+    /// that is too many.
     pub(crate) fn describe(
         &self,
         run: u64,
         correlation_id: Option<String>,
         attributes: BTreeMap<String, Value>,
-    ) {
-        self.change(|state, now| {
-            let is_current = run == state.ledger.run();
-            if is_current {
-                state.ledger.describe(correlation_id, attributes, now);
+    ) -> Result<(), usize> {
+        let mut described = Ok(());
+        self.change(|kept, now| {
+            if run != kept.ledger.run() {
+                return false;
             }
-            is_current
+            let all = kept.ledger.attributes_with(&attributes);
+            if all > MAX_ATTRIBUTES && !attributes.is_empty() {
+                described = Err(all);
+                return false;
+            }
+            kept.ledger.describe(correlation_id, attributes, now);
+            true
         });
+        described
     }
 
     /// A workflow on this session is closed, finished or not.
