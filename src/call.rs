@@ -180,6 +180,24 @@ impl Drop for Call {
     }
 }
 
+/// Polls what is being tracked. If that panics, `tracked` is dropped at once: who catches
+/// the panic may keep the rest until it is over, and it would then seem to be given up.
+pub(crate) fn poll_tracked<T, P>(tracked: &mut Option<T>, poll: impl FnOnce(Option<&T>) -> P) -> P {
+    let ends_by_panic = EndsByPanic(tracked);
+    let polled = poll(ends_by_panic.0.as_ref());
+    std::mem::forget(ends_by_panic);
+    polled
+}
+
+/// Dropped by a panic only.
+struct EndsByPanic<'a, T>(&'a mut Option<T>);
+
+impl<T> Drop for EndsByPanic<'_, T> {
+    fn drop(&mut self) {
+        *self.0 = None;
+    }
+}
+
 /// To whom it is told what an answer says.
 pub(crate) trait Told {
     /// Whether the answer is over at its own end marker, whatever comes after it.

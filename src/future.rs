@@ -9,7 +9,7 @@ use http_body::Body;
 use pin_project::pin_project;
 
 use crate::body::StatusBody;
-use crate::call::Call;
+use crate::call::{Call, poll_tracked};
 
 /// The future of [`Status`](crate::Status).
 ///
@@ -37,10 +37,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = {
-            let _entered = this.call.as_ref().map(Call::enter);
-            ready!(this.inner.poll(cx))
-        };
+        let result = ready!(poll_tracked(this.call, |call| {
+            let _entered = call.map(Call::enter);
+            this.inner.poll(cx)
+        }));
         let call = this.call.take();
         Poll::Ready(match result {
             Ok(response) => {

@@ -179,6 +179,14 @@ async fn attributes_that_would_not_fit_into_an_item_are_refused() {
     many(MAX, MAX + 1).new_run().start().unwrap().detach();
     assert_eq!(saved(&tracker, &store).await.attributes.len(), 1);
 
+    // Those that are learnt later too.
+    let workflow = many(0, MAX).new_run().start().unwrap();
+    workflow.set_attribute("n1", "y").unwrap();
+    let error = workflow.set_attribute("more", "x").unwrap_err();
+    assert_eq!(error, WorkflowError::TooManyAttributes { attributes: MAX + 1 });
+    assert_eq!(workflow.status().attributes.len(), MAX);
+    workflow.set_correlation_id("c").unwrap();
+
     let map = |entries: Vec<(String, Value)>| Value::Map(entries.into_iter().collect());
     let start = |value: Value| tracker.workflow("map").attribute("pages", value).start().map(drop);
     let numbers = |n: usize| map((0..n).map(|n| (format!("{n:04}"), Value::Integer(1))).collect());
