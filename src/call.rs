@@ -81,8 +81,8 @@ impl Caller {
             }
         };
         let tracked = hub.session(&session)?;
+        let tracked = tracked.start_call(&agent, &self.tracker)?;
         let observer = Observer::new(request, &agent, &session);
-        let tracked = tracked.start_call(&agent, &self.tracker);
         let open = Box::new(Open { told: Observed { tracked, observer }, reader: None });
         let is_head = *request.method == Method::HEAD;
         Some(Call { open: Some(open), path: PathHint::new(request.path), is_head })

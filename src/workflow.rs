@@ -62,7 +62,7 @@ impl StatusTracker {
     /// # Errors
     ///
     /// If the session id or the agent's name cannot be used, or there is no room for one
-    /// more session.
+    /// more session, or in the session for one more agent.
     pub fn update_agent_status(
         &self,
         session_id: impl AsRef<str>,
@@ -71,8 +71,10 @@ impl StatusTracker {
     ) -> Result<(), WorkflowError> {
         let session_id = SessionId::new(session_id)?;
         let agent = self.hub().named_agent(&Agent::new(agent))?;
-        self.tracked(&session_id)?.report(&agent, report);
-        Ok(())
+        match self.tracked(&session_id)?.report(&agent, report) {
+            true => Ok(()),
+            false => Err(WorkflowError::TooManyAgents { name: agent.name().to_owned() }),
+        }
     }
 
     /// Finishes a workflow: `Ok` completes it, `Err` says why it failed. A workflow that
@@ -270,6 +272,16 @@ pub enum WorkflowError {
         /// How many it would have.
         attributes: usize,
     },
+    /// The session has no room for one more agent that was not declared.
+    #[error(
+        "the session has {max} agents or more, and `{name}` was not declared: declare it by \
+         `StatusTrackerBuilder::agent`, or name agents by what they do, not by what they work on",
+        max = StatusTracker::MAX_AGENTS
+    )]
+    TooManyAgents {
+        /// The agent.
+        name: String,
+    },
     /// As many sessions as are allowed are live or unsaved.
     #[error(
         "no room for one more session; finish some, see why they are not saved, or raise \
@@ -346,15 +358,15 @@ impl Workflow {
     pub fn set_correlation_id(&self, id: impl Into<String>) -> Result<(), WorkflowError> {
         let id = Some(id.into());
         check_correlation_id(id.as_deref())?;
-        self.open.session.describe(self.open.run, id, BTreeMap::new());
-        Ok(())
+        self.describe(id, BTreeMap::new())
     }
 
     /// A further attribute of the item, where it is learnt only now.
     ///
     /// # Errors
     ///
-    /// If the item cannot have an attribute of that name, or the text is too long.
+    /// If the item cannot have an attribute of that name, or has as many as it can have, or
+    /// the text is too long.
     pub fn set_attribute(
         &self,
         name: impl Into<String>,
@@ -362,8 +374,16 @@ impl Workflow {
     ) -> Result<(), WorkflowError> {
         let (name, value) = (name.into(), value.into());
         check_attribute(&self.open.tracker, &name, &value)?;
-        self.open.session.describe(self.open.run, None, BTreeMap::from([(name, value)]));
-        Ok(())
+        self.describe(None, BTreeMap::from([(name, value)]))
+    }
+
+    fn describe(
+        &self,
+        correlation_id: Option<String>,
+        attributes: BTreeMap<String, Value>,
+    ) -> Result<(), WorkflowError> {
+        let described = self.open.session.describe(self.open.run, correlation_id, attributes);
+        described.map_err(|attributes| WorkflowError::TooManyAttributes { attributes })
     }
 
     /// Makes this the session of every call that `future` makes.

@@ -14,6 +14,9 @@ use crate::status::{
 /// How many attributes a workflow may have beside those of every item.
 pub(crate) const MAX_ATTRIBUTES: usize = 64;
 
+/// How many agents a session may have before there is no room for one that was not declared.
+pub(super) const MAX_AGENTS: usize = 64;
+
 /// One session in memory.
 pub(crate) type Session = Entry<SessionId, Kept>;
 
@@ -114,20 +117,28 @@ impl Tracked {
         run
     }
 
-    /// More is known of a workflow of that run.
+    /// More is known of a workflow of that run; or how many attributes it would have, where
+    /// that is too many.
     pub(crate) fn describe(
         &self,
         run: u64,
         correlation_id: Option<String>,
         attributes: BTreeMap<String, Value>,
-    ) {
-        self.change(|state, now| {
-            let is_current = run == state.ledger.run();
-            if is_current {
-                state.ledger.describe(correlation_id, attributes, now);
+    ) -> Result<(), usize> {
+        let mut described = Ok(());
+        self.change(|kept, now| {
+            if run != kept.ledger.run() {
+                return false;
             }
-            is_current
+            let all = kept.ledger.attributes_with(&attributes);
+            if all > MAX_ATTRIBUTES && !attributes.is_empty() {
+                described = Err(all);
+                return false;
+            }
+            kept.ledger.describe(correlation_id, attributes, now);
+            true
         });
+        described
     }
 
     /// A workflow on this session is closed, finished or not.
@@ -143,23 +154,44 @@ impl Tracked {
         });
     }
 
-    /// Sets the state of an agent whose calls pass through no layer.
-    pub(crate) fn report(&self, agent: &Agent, report: AgentReport) {
+    /// Sets the state of an agent whose calls pass through no layer. Whether there was room
+    /// for it.
+    pub(crate) fn report(&self, agent: &Agent, report: AgentReport) -> bool {
+        let mut has_room = false;
         self.change(|kept, now| {
-            let slot = kept.ledger.slot(agent.shared_name(), agent.activities());
+            let Some(slot) = self.slot(kept, agent) else { return false };
+            has_room = true;
             kept.ledger.report(slot, report, now);
             true
         });
+        has_room
     }
 
-    /// A call of an agent starts.
-    pub(crate) fn start_call(self, agent: &Agent, tracker: &StatusTracker) -> TrackedCall {
-        let (mut slot, mut run) = (0, 0);
+    /// A call of an agent starts, if there is room for it.
+    pub(crate) fn start_call(self, agent: &Agent, tracker: &StatusTracker) -> Option<TrackedCall> {
+        let mut started = None;
         self.change(|kept, now| {
-            slot = kept.ledger.slot(agent.shared_name(), agent.activities());
-            run = kept.ledger.run();
+            let Some(slot) = self.slot(kept, agent) else { return false };
+            started = Some((slot, kept.ledger.run()));
             kept.ledger.started(slot, now)
         });
-        TrackedCall::new(tracker.clone(), self, slot, run)
+        let Some((slot, run)) = started else {
+            self.hub.lose_of_full_session(&self.session.id);
+            return None;
+        };
+        Some(TrackedCall::new(tracker.clone(), self, slot, run))
+    }
+
+    /// The place of an agent. Names that requests bring may be any number, and an item has
+    /// its limits: what it could not hold would keep all else of it from being saved.
+    fn slot(&self, kept: &mut Kept, agent: &Agent) -> Option<usize> {
+        let is_full = kept.ledger.agents() >= MAX_AGENTS;
+        if is_full
+            && kept.ledger.view().agent(agent.name()).is_none()
+            && !self.hub.is_declared(agent.name())
+        {
+            return None;
+        }
+        Some(kept.ledger.slot(agent.shared_name(), agent.activities()))
     }
 }

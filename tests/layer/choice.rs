@@ -206,3 +206,23 @@ async fn agents_that_were_not_declared_are_one_in_the_metrics() {
     agents.dedup();
     assert_eq!(agents, [tower_agent_status::metrics::OTHER_AGENTS, AGENT]);
 }
+
+#[tokio::test]
+async fn a_session_has_room_for_so_many_agents_that_were_not_declared() {
+    let warnings = Warnings::watch();
+    let (tracker, store) = tracker();
+    let layer = StatusLayer::per_request(&tracker)
+        .agent_from(|head| Some(head.path.trim_start_matches('/').to_owned()));
+    for n in 0..200 {
+        call(&layer, to(&format!("/document-{n}"))).await;
+    }
+    // Those that are there already go on.
+    call(&layer, to("/document-1")).await;
+    call(&layer, to(&format!("/{AGENT}"))).await;
+    let calls = calls(&tracker, &store).await;
+    assert_eq!(calls.len(), StatusTracker::MAX_AGENTS);
+    assert_eq!((calls["document-1"], calls[AGENT]), (2, 1));
+    assert_eq!(tracker.lost(), 200 - (StatusTracker::MAX_AGENTS as u64 - 1));
+    let warnings = warnings.take();
+    assert!(warnings.iter().any(|line| line.contains("too many agents")), "{warnings:?}");
+}
