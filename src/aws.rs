@@ -175,6 +175,7 @@ fn start(caller: &Caller, request: &mut HttpRequest) -> Option<Call> {
     let uri = request.uri().parse::<Uri>().unwrap_or_default();
     let call = caller.start(RequestHead {
         method: &Method::from_bytes(request.method().as_bytes()).unwrap_or_default(),
+        scheme: uri.scheme_str(),
         host: uri.host(),
         port: uri.port_u16(),
         path: uri.path(),

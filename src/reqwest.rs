@@ -195,6 +195,7 @@ impl<F> fmt::Debug for ReqwestResponseFuture<F> {
 fn head<'a>(request: &'a Request, extensions: &'a Extensions) -> RequestHead<'a> {
     RequestHead {
         method: request.method(),
+        scheme: Some(request.url().scheme()),
         host: request.url().host_str(),
         port: request.url().port(),
         path: request.url().path(),

@@ -226,3 +226,24 @@ async fn a_session_has_room_for_so_many_agents_that_were_not_declared() {
     let warnings = warnings.take();
     assert!(warnings.iter().any(|line| line.contains("too many agents")), "{warnings:?}");
 }
+
+/// reqwest's URL forgets a port that is its scheme's own, as other clients' need not.
+#[tokio::test]
+async fn a_rule_may_name_the_port_that_a_scheme_has_anyway() {
+    let (tracker, store) = tracker();
+    let layer = StatusLayer::per_request(&tracker)
+        .session_from(|_| Some("s".to_owned()))
+        .agent_for(Target::host("gateway:443"), "tls")
+        .agent_for(Target::host("gateway:80"), "plain");
+    let client = layer.layer(service_fn(|_: ::reqwest::Request| async {
+        Ok::<_, ::reqwest::Error>(::reqwest::Response::from(Response::new("")))
+    }));
+    let uris =
+        ["https://gateway:443/", "https://gateway/", "http://gateway:80/", "http://gateway/"];
+    for uri in uris {
+        let request = ::reqwest::Request::new(::reqwest::Method::GET, uri.parse().unwrap());
+        client.clone().oneshot(request).await.unwrap();
+        call(&layer, to(uri)).await;
+    }
+    assert_eq!(calls(&tracker, &store).await, counts([(AGENT, 0), ("tls", 4), ("plain", 4)]));
+}
