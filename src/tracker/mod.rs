@@ -57,8 +57,8 @@ impl StatusTracker {
     }
 
     /// How many agents a session may have before calls of one that was not declared, but
-    /// named by a request, pass untracked. All that are declared have room. With this an
-    /// item stays below the 400 KB that a table allows, whatever requests name.
+    /// named by a request, pass untracked. All that are declared have room. So many take
+    /// some 150 KB at most of the 400 KB that a table allows an item.
     pub const MAX_AGENTS: usize = session::MAX_AGENTS;
 
     /// How many calls, workflows and changes were not recorded, because too many sessions were

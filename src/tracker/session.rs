@@ -15,7 +15,7 @@ use crate::status::{
 pub(crate) const MAX_ATTRIBUTES: usize = 64;
 
 /// How many agents a session may have before there is no room for one that was not declared.
-pub(super) const MAX_AGENTS: usize = 64;
+pub(super) const MAX_AGENTS: usize = 128;
 
 /// One session in memory.
 pub(crate) type Session = Entry<SessionId, Kept>;
