@@ -11,6 +11,17 @@ use crate::status::{Activities, schema};
 /// Its name is an attribute of the table's items; readers look for it there. As an
 /// extension of a request it says whose call that is, where
 /// [one client calls many agents](crate::StatusLayer::per_request).
+///
+/// ```
+/// use tower_agent_status::Agent;
+///
+/// let agent = Agent::new("pdfAdapter")
+///     .pending("Waiting for upload")
+///     .in_progress("Extracting text from PDF document")
+///     .success("Text extraction complete")
+///     .error("Text extraction failed");
+/// assert_eq!(agent.name(), "pdfAdapter");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
     name: Arc<str>,
@@ -64,28 +75,28 @@ impl Agent {
         }
     }
 
-    /// What is shown until the first call.
+    /// What is shown until the first call; `Waiting` unless set.
     #[must_use]
     pub fn pending(mut self, activity: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.activities).pending = activity.into().into();
         self
     }
 
-    /// What is shown while a call is in flight.
+    /// What is shown while a call is in flight; `In progress` unless set.
     #[must_use]
     pub fn in_progress(mut self, activity: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.activities).in_progress = activity.into().into();
         self
     }
 
-    /// What is shown after a success.
+    /// What is shown after a success; `Complete` unless set.
     #[must_use]
     pub fn success(mut self, activity: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.activities).success = activity.into().into();
         self
     }
 
-    /// What is shown after a failure.
+    /// What is shown after a failure; `Failed` unless set.
     #[must_use]
     pub fn error(mut self, activity: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.activities).error = activity.into().into();

@@ -53,6 +53,9 @@
 //!     .await?;
 //! ```
 //!
+//! An [`Agent`] goes with it the same way, where one client calls several. Where
+//! those are AgentCore runtimes, [`Target::runtime`](crate::Target::runtime) tells them apart.
+//!
 //! # One client, not all
 //!
 //! The layer belongs into the configuration of the agents' own clients. In the shared
@@ -79,6 +82,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
+use crate::agent::Agent;
 use crate::call::{Answer, Call, Caller, Owned};
 use crate::chain::{Chain, ChainBody};
 use crate::service::Status;
@@ -170,6 +174,7 @@ impl HttpConnector for StatusConnector {
 fn start(caller: &Caller, request: &mut HttpRequest) -> Option<Call> {
     // A request of the SDK shows its extensions one by one, to those who know them.
     let mut extensions = Extensions::new();
+    copy_extension::<Agent>(request, &mut extensions);
     copy_extension::<SessionId>(request, &mut extensions);
     copy_extension::<Owned>(request, &mut extensions);
     let uri = request.uri().parse::<Uri>().unwrap_or_default();

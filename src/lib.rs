@@ -120,39 +120,24 @@
 //! [that is set](StatusTrackerBuilder::finish_when_idle), until nothing was heard of it for
 //! some time. Saved and idle for ten minutes it leaves memory, and its next call resumes it.
 //!
-//! A [`Workflow::run`](WorkflowBuilder::run) that could not be started runs its future in no
-//! session, also inside another workflow's scope.
+//! A [`WorkflowBuilder::run`] that could not be started runs its future in no session, also
+//! inside another workflow's scope.
+//!
+//! # Workflows and agents by hand
+//!
+//! Where no one future is the run, [`WorkflowBuilder::start`] gives a [`Workflow`] to
+//! [complete](Workflow::complete), [fail](Workflow::fail) or [detach](Workflow::detach);
+//! [`StatusTracker::initialize_status`] and [`StatusTracker::finalize_status`] do with the
+//! session's id alone. A session that was used before is resumed, and one that is finished
+//! stays finished, unless it is begun anew by [`new_run`](WorkflowBuilder::new_run). The
+//! state of an agent whose calls pass through no layer is set by
+//! [`StatusTracker::update_agent_status`].
 //!
 //! # One client for many agents
 //!
 //! [`StatusLayer::per_request`] takes the agent from each request: from an [`Agent`] among
 //! its extensions, from rules over where it goes ([`Target`]: host, path, the ARN of an
 //! `AgentCore` runtime), or from a closure.
-//!
-//! # A service that tracks itself
-//!
-//! [`WorkflowLayer`] is the other end: on the orchestrator's own server it opens a workflow
-//! for each request and finishes it by the response, at the end of its body. With
-//! [`StatusLayer`] on the way out, nothing in between has to change:
-//!
-//! ```
-//! # use axum::{Router, routing::post};
-//! # use tower_agent_status::{StatusTracker, WorkflowLayer};
-//! # async fn invoke() -> String { String::new() }
-//! # fn app(tracker: &StatusTracker) -> Router {
-//! Router::new()
-//!     .route("/invocations", post(invoke))
-//!     .route_layer(WorkflowLayer::new(tracker))
-//! # }
-//! ```
-//!
-//! The module [`server`] says which requests, in which session, and how they end.
-//!
-//! # Testing your orchestrator
-//!
-//! Put a [`MemoryStore`](store::MemoryStore) behind the tracker, run the orchestrator
-//! against mocked agents, wait for [`finished`](store::MemoryStore::finished), and assert
-//! what people would see: the module [`testing`] shows how.
 //!
 //! # Order of layers
 //!
@@ -189,6 +174,31 @@
 //! A client of reqwest-middleware takes a [`StatusMiddleware`], which is made from a layer.
 //! Its requests carry a [`SessionId`] by `.with_extension(session_id)`, and a client's all by
 //! `.with_init(Extension(session_id))`; those of the SDK by `.customize().mutate_request(…)`.
+//!
+//! # A service that tracks itself
+//!
+//! [`WorkflowLayer`] is the other end: on the orchestrator's own server it opens a workflow
+//! for each request and finishes it by the response, at the end of its body. With
+//! [`StatusLayer`] on the way out, nothing in between has to change:
+//!
+//! ```
+//! # use axum::{Router, routing::post};
+//! # use tower_agent_status::{StatusTracker, WorkflowLayer};
+//! # async fn invoke() -> String { String::new() }
+//! # fn app(tracker: &StatusTracker) -> Router {
+//! Router::new()
+//!     .route("/invocations", post(invoke))
+//!     .route_layer(WorkflowLayer::new(tracker))
+//! # }
+//! ```
+//!
+//! The module [`server`] says which requests, in which session, and how they end.
+//!
+//! # Testing your orchestrator
+//!
+//! Put a [`MemoryStore`](store::MemoryStore) behind the tracker, run the orchestrator
+//! against mocked agents, wait for [`finished`](store::MemoryStore::finished), and assert
+//! what people would see: the module [`testing`] shows how.
 //!
 //! # What is stored
 //!

@@ -67,7 +67,8 @@ impl Target {
         Self { host: None, path: Some(PathRule::below(path)) }
     }
 
-    /// This host, and this [path](Self::path) only.
+    /// The same host, and this [path](Self::path) only. It takes the place of a path or a
+    /// runtime that was given before.
     ///
     /// # Panics
     ///

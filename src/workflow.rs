@@ -59,6 +59,19 @@ impl StatusTracker {
 
     /// Sets the state of an agent whose calls pass through no layer.
     ///
+    /// ```
+    /// use tower_agent_status::status::{AgentReport, AgentState, TokenUsage};
+    /// # use tower_agent_status::{StatusTracker, WorkflowError};
+    ///
+    /// # fn example(tracker: &StatusTracker) -> Result<(), WorkflowError> {
+    /// let report = AgentReport::new(AgentState::Success)
+    ///     .activity("8 trades found")
+    ///     .token_usage(TokenUsage::new(1_200, 340));
+    /// tracker.update_agent_status("session-corr_abc123", "tradeExtraction", report)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the session id or the agent's name cannot be used, or there is no room for one
@@ -77,8 +90,8 @@ impl StatusTracker {
         }
     }
 
-    /// Finishes a workflow: `Ok` completes it, `Err` says why it failed. A workflow that
-    /// is finished already stays as it is.
+    /// Finishes a workflow: `Ok(())` completes it, `Err(&error)` says why it failed. A
+    /// workflow that is finished already stays as it is.
     ///
     /// # Errors
     ///
@@ -176,6 +189,10 @@ impl WorkflowBuilder {
     /// If the workflow cannot be [started](Self::start) the future runs all the same, and
     /// the first time a warning is logged. Its calls are untracked, in the scope of another
     /// workflow too: they are not that one's.
+    ///
+    /// # Errors
+    ///
+    /// That of the future, as it is.
     pub async fn run<F, T, E>(self, future: F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
@@ -297,6 +314,22 @@ pub enum WorkflowError {
 ///
 /// A clone is the same workflow. When the last clone is dropped before the workflow was
 /// finished, it fails; [`detach`](Self::detach) leaves it open instead.
+///
+/// ```
+/// # use tower_agent_status::{StatusTracker, WorkflowError};
+/// # async fn process() -> Result<String, std::io::Error> { Ok(String::new()) }
+/// # async fn example(tracker: &StatusTracker) -> Result<(), WorkflowError> {
+/// let workflow = tracker.workflow("session-corr_abc123").start()?;
+/// match workflow.scope(process()).await {
+///     Ok(document_id) => {
+///         workflow.set_attribute("documentId", document_id)?;
+///         workflow.complete();
+///     }
+///     Err(error) => workflow.fail(error),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Workflow {
     open: Arc<Open>,
@@ -313,6 +346,16 @@ struct Open {
 }
 
 impl Open {
+    fn describe(
+        &self,
+        correlation_id: Option<String>,
+        attributes: BTreeMap<String, Value>,
+    ) -> Result<(), WorkflowError> {
+        self.session
+            .describe(self.run, correlation_id, attributes)
+            .map_err(|attributes| WorkflowError::TooManyAttributes { attributes })
+    }
+
     fn finish(&self, result: Result<(), ErrorMessage>) {
         self.session.finish(Some(self.run), result);
     }
@@ -358,15 +401,15 @@ impl Workflow {
     pub fn set_correlation_id(&self, id: impl Into<String>) -> Result<(), WorkflowError> {
         let id = Some(id.into());
         check_correlation_id(id.as_deref())?;
-        self.describe(id, BTreeMap::new())
+        self.open.describe(id, BTreeMap::new())
     }
 
     /// A further attribute of the item, where it is learnt only now.
     ///
     /// # Errors
     ///
-    /// If the item cannot have an attribute of that name, or has as many as it can have, or
-    /// the text is too long.
+    /// If the item cannot have an attribute of that name, or not one more, or the value is
+    /// too large.
     pub fn set_attribute(
         &self,
         name: impl Into<String>,
@@ -374,16 +417,7 @@ impl Workflow {
     ) -> Result<(), WorkflowError> {
         let (name, value) = (name.into(), value.into());
         check_attribute(&self.open.tracker, &name, &value)?;
-        self.describe(None, BTreeMap::from([(name, value)]))
-    }
-
-    fn describe(
-        &self,
-        correlation_id: Option<String>,
-        attributes: BTreeMap<String, Value>,
-    ) -> Result<(), WorkflowError> {
-        let described = self.open.session.describe(self.open.run, correlation_id, attributes);
-        described.map_err(|attributes| WorkflowError::TooManyAttributes { attributes })
+        self.open.describe(None, BTreeMap::from([(name, value)]))
     }
 
     /// Makes this the session of every call that `future` makes.
@@ -398,6 +432,10 @@ impl Workflow {
     /// Runs the future in the workflow's [scope](Self::scope) and finishes the workflow by
     /// the result: `Ok` completes it, `Err` fails it, and so does a future that panics or
     /// is dropped before its end.
+    ///
+    /// # Errors
+    ///
+    /// That of the future, as it is.
     pub async fn run<F, T, E>(self, future: F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,

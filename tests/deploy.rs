@@ -156,7 +156,7 @@ async fn the_policies_allow_what_is_asked_for_and_no_more() {
     reader.get("s").await.unwrap();
     reader.get_many(&["s".to_owned()]).await.unwrap();
     reader.recent(1).await.unwrap();
-    reader.with_prefix("s", 1).await.unwrap();
+    reader.sessions_with_prefix("s", 1).await.unwrap();
     assert_eq!(asked(&script), actions("ReaderPolicy"));
 }
 

@@ -43,7 +43,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         &["agent", "call", "chain", "layer", "service", "session", "tracker"],
         &["tokio", "tracing"],
     ),
-    ("aws", &["call", "chain", "service", "session", "usage"], &["tokio", "tracing"]),
+    ("aws", &["agent", "call", "chain", "service", "session", "usage"], &["tokio", "tracing"]),
     ("workflow", &["agent", "session", "status", "tracker"], &["http", "http_body"]),
     (
         "server",
@@ -134,7 +134,7 @@ fn sources(folder: &Path) -> Vec<(String, String)> {
     found
 }
 
-/// `src/usage/walker.rs` is in the room `usage`, `src/call.rs` in `call`.
+/// `src/usage/gate.rs` is in the room `usage`, `src/call.rs` in `call`.
 fn room_of(file: &str) -> String {
     let inside = file.strip_prefix("src/").unwrap();
     inside.split('/').next().unwrap().trim_end_matches(".rs").to_owned()

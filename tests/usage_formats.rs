@@ -419,6 +419,82 @@ fn a_large_event_is_read_to_its_end() {
 }
 
 #[test]
+fn escapes_in_keys_and_strings_of_any_length_are_seen() {
+    let usage = r#""usage":{"total_tokens":7}"#;
+    for len in 0..150 {
+        let long = "k".repeat(len);
+        for body in [
+            format!(r#"{{"{long}\"x":1,{usage}}}"#),
+            format!(r#"{{"{long}\\":1,{usage}}}"#),
+            format!(r#"{{"a":"{long}\",\"usage\":{{\"total_tokens\":1}}",{usage}}}"#),
+            format!(r#"{{"a":"{long}\\",{usage}}}"#),
+            format!(r#"{{"a":{{"b":"{long}\"}}"}},{usage}}}"#),
+            format!(r#"{{"type":"{long}\"","\u0075sage":{{"total\u005ftokens":7}}}}"#),
+        ] {
+            let answer = answer("escapes", JSON, &body).usage(7, 0, 7);
+            for size in [1, 7, 64, usize::MAX] {
+                let (reading, _) = read(&answer, answer.body.chunks(size), End::Complete);
+                assert_eq!(reading.usage, expected(answer.usage), "{body} in pieces of {size}");
+                assert!(reading.complete, "{body} in pieces of {size}");
+            }
+        }
+        // This is not JSON, and is read alike.
+        for (body, total) in [
+            (format!(r#"{{"a":"{long}\,"usage":{{"total_tokens":1}}}}"#), None),
+            (format!(r#"{{"a":1\,"{long}":1,"usage":{{"total_tokens":1}}}}"#), Some(1)),
+        ] {
+            let answer = answer("escapes", JSON, &body);
+            for size in [1, 7, usize::MAX] {
+                let (reading, _) = read(&answer, answer.body.chunks(size), End::Complete);
+                let found = reading.usage.and_then(|usage| usage.total_tokens);
+                assert_eq!(found, total, "{body} in pieces of {size}");
+            }
+        }
+    }
+}
+
+/// Work that grew with the square of these lengths would not come to an end.
+#[test]
+fn hostile_bodies_are_read_in_linear_time_and_kept_in_small_part() {
+    const LEN: usize = 1 << 17;
+    let long = |begin: &str, part: &str| format!("{begin}{}", part.repeat(LEN / part.len()));
+    for body in [
+        long("", "["),
+        long("", r#"{"a":"#),
+        long("", r#"{"choices":["#),
+        long("", r#"{"usage":"#),
+        long("", "{}"),
+        long("[", "{},"),
+        long("", "\""),
+        long("{\"a\":\"", "\\"),
+        long("{\"a\":\"", "\\\""),
+        long("{\"a\":[\"", "\\\\\\\""),
+        long("{\"", "k"),
+        long("{\"", r"\u0061"),
+        long("{\"usage\":{\"total_tokens\":", "1"),
+        long("{\"type\":\"", "x"),
+        long("{\"error\":{\"message\":\"", "\\n"),
+        long("{\"a\"", " "),
+        long("", "data: \n"),
+        long("data: {", "data: \n"),
+        long("data: ", "[DONE]"),
+        long("", "data: {\"a\":1}\n\n"),
+        long("", "event: x\r"),
+        long(":", "\u{feff}"),
+        long("", "\0"),
+    ] {
+        for label in [JSON, SSE, LINES, FRAMES] {
+            let answer = answer("hostile", label, &body);
+            let whole = read(&answer, [body.as_bytes()], End::Complete).0;
+            assert_eq!(read(&answer, body.as_bytes().chunks(1400), End::Complete).0, whole);
+            if let Outcome::Error(error) = &whole.outcome {
+                assert!(error.message.as_str().len() <= 4096, "{label} {}", &body[..40]);
+            }
+        }
+    }
+}
+
+#[test]
 fn live_figures_come_as_they_are_read() {
     let answer = answer("live", SSE, "");
     let mut reader = reader(&answer, None);

@@ -43,7 +43,7 @@ pub(crate) fn agents() -> [Agent; 4] {
 }
 
 pub(crate) fn tracker<S: StatusStore>(store: S) -> StatusTrackerBuilder<S> {
-    agents().into_iter().fold(StatusTracker::builder(store), StatusTrackerBuilder::agent)
+    StatusTracker::builder(store).agents(agents())
 }
 
 /// An agent's client: what the program would use anyway, with a [`StatusLayer`] in it.

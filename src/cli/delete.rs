@@ -112,7 +112,7 @@ impl Delete {
         prefix: &str,
     ) -> Result<Vec<Session>, Failure> {
         let pages = usize::try_from(self.max_pages).unwrap_or(usize::MAX);
-        let found = store.with_prefix(prefix, pages).await?;
+        let found = store.sessions_with_prefix(prefix, pages).await?;
         if found.truncated {
             note(&format!(
                 "The table is larger than the {pages} MB that were looked through, so more such \

@@ -152,7 +152,7 @@ impl Findings {
                 &format!(
                     "aws dynamodb update-time-to-live --table-name {table} \
                      --time-to-live-specification Enabled=true,AttributeName={}",
-                    report.expiry_attribute
+                    report.ttl_attribute
                 ),
             )?,
             TimeToLive::Unknown(why) => self.unknown(&format!(

@@ -26,9 +26,14 @@
 //! | `GET /api/workflow/{sessionId}/events` | the same as server-sent events, at every change |
 //! | `GET /api/workflow/recent?limit=10` | the newest workflows, newest first; 500 at most |
 //!
+//! Names and values are those of the [item](crate::status::schema), with three differences:
+//! the agents are under `agents` and the caller's attributes under `attributes`; an agent's
+//! `duration` is in whole seconds; and `stalled` says whether the workflow
+//! [seems to have stopped](crate::status::WorkflowStatus::is_stalled).
+//!
 //! The list has the header `x-truncated: true` if the store could look at a part of its
-//! items only. There is no route that writes. A failure is answered as `{"detail": "…"}`: 500 if the
-//! store cannot be read, with the reason in the log alone.
+//! items only. There is no route that writes. A failure is answered as
+//! `{"detail": "…"}`: 500 if the store cannot be read, with the reason in the log alone.
 
 mod guard;
 mod live;
@@ -38,6 +43,7 @@ mod routes;
 mod serve;
 mod view;
 
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
@@ -64,7 +70,6 @@ pub struct Portal<R> {
     settings: Settings,
 }
 
-#[derive(Debug)]
 struct Settings {
     agents: Vec<Agent>,
     token: Option<String>,
@@ -72,6 +77,19 @@ struct Settings {
     keep_alive: Duration,
     heartbeat: Duration,
     shutdown: Shutdown,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whoever can read the log is not thereby to read the portal.
+        f.debug_struct("Settings")
+            .field("agents", &self.agents)
+            .field("has_token", &self.token.is_some())
+            .field("poll_interval", &self.poll_interval)
+            .field("keep_alive", &self.keep_alive)
+            .field("heartbeat", &self.heartbeat)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Resolves when the portal is to end.

@@ -33,7 +33,7 @@ impl<R: StatusReader> Portal<R> {
             Ok((listener.local_addr()?, listener))
         };
         let (address, listener) =
-            bind.await.map_err(|source| ServeError::Listen { address, source })?;
+            bind.await.map_err(|error| ServeError::Listen { address, error })?;
         let shutdown = self.settings.shutdown.clone();
         let is_open = self.settings.token.is_none();
         let mut router = self.router();
@@ -105,12 +105,12 @@ pub enum ServeError {
     #[error("the token must be 1 to 1,024 visible ASCII characters without spaces")]
     UnusableToken,
     /// The address is taken, or is none of this machine's.
-    #[error("cannot listen at {address}: {source}")]
+    #[error("cannot listen at {address}: {error}")]
     Listen {
         /// Where it should have listened.
         address: SocketAddr,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
 }
 

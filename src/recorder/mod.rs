@@ -111,6 +111,23 @@ impl fmt::Display for UnsavedError {
 impl std::error::Error for UnsavedError {}
 
 /// Settings of a [`StatusTracker`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_agent_status::{Agent, StatusTracker, store::MemoryStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let tracker = StatusTracker::builder(MemoryStore::new())
+///     .agent(Agent::new("pdfAdapter").pending("Waiting for upload"))
+///     .agent(Agent::new("tradeExtraction").pending("Waiting for PDF processing"))
+///     .heartbeat(Duration::from_secs(10))
+///     .start()?;
+/// // … and at the end of the process:
+/// tracker.shutdown(Duration::from_secs(5)).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use = "a tracker does nothing until it is started"]
 pub struct StatusTrackerBuilder<S> {
@@ -141,6 +158,12 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// its own texts.
     pub fn agent(mut self, agent: Agent) -> Self {
         self.agents.push(agent);
+        self
+    }
+
+    /// Declares several agents, in their order.
+    pub fn agents(mut self, agents: impl IntoIterator<Item = Agent>) -> Self {
+        self.agents.extend(agents);
         self
     }
 
@@ -240,13 +263,20 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
 pub enum StartError {
     /// An agent's name cannot be used.
     #[error("an agent cannot be declared: {0}")]
-    Agent(#[from] InvalidName),
+    Agent(InvalidName),
     /// There is no tokio runtime.
     #[error(
         "the recorder needs a tokio runtime: call `start` from within one, or run the future \
          that `build` gives"
     )]
     NoRuntime,
+}
+
+/// It is told in the text, so that it is no cause beside it.
+impl From<InvalidName> for StartError {
+    fn from(name: InvalidName) -> Self {
+        Self::Agent(name)
+    }
 }
 
 /// The task that saves what a tracker knows. It ends with

@@ -170,7 +170,8 @@ pub struct WorkflowStatus {
     pub last_updated: Timestamp,
     /// How many times the item was written; 0 if it was written by other means.
     pub revision: u64,
-    /// The last write of each writer, by the writer's id.
+    /// The number of the last write of each writer, by the writer's id. A writer's numbers
+    /// rise, and are taken from its clock: milliseconds since 1970.
     pub writers: BTreeMap<String, u64>,
     pub(crate) agents: Vec<(Arc<str>, AgentStatus)>,
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{AgentState, CallError, TokenUsage};
 
-/// What a caller says of an agent by hand.
+/// What a caller says of an agent by hand, through
+/// [`StatusTracker::update_agent_status`](crate::StatusTracker::update_agent_status).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentReport {
     pub(crate) state: AgentState,

@@ -1,6 +1,39 @@
 //! The names and types by which the document is stored: a contract with its readers.
 //!
 //! Attributes may be added. None may be renamed or change its type.
+//!
+//! Of an item:
+//!
+//! | attribute | type | what |
+//! | --- | --- | --- |
+//! | `sessionId` | text | the session, and the table's key unless the table says otherwise |
+//! | `correlationId` | text | what the workflow is known by elsewhere |
+//! | `overallStatus` | text | `initializing`, `processing`, `completed`, `failed` |
+//! | `error` | text | why the workflow failed, in 500 bytes at most |
+//! | `createdAt`, `lastUpdated` | text | times: RFC 3339 in UTC, to the millisecond |
+//! | `createdDay` | text | the day of `createdAt` |
+//! | `expiresAt` | number | when the item may be deleted, in seconds since 1970 |
+//! | `totalTokenUsage` | map | the sum of the agents' tokens |
+//! | `revision` | number | how many times the item was written |
+//! | `writers` | map | the number of each writer's last write |
+//! | the name of an agent | map | the agent, see below |
+//! | the name of an attribute | any | what a caller has set, such as `documentId` |
+//!
+//! Of an agent; what is not known is absent:
+//!
+//! | attribute | type | what |
+//! | --- | --- | --- |
+//! | `status` | text | `pending`, `in-progress`, `success`, `error` |
+//! | `activity` | text | what it is doing, for people |
+//! | `startedAt`, `completedAt`, `lastUpdated` | text | times, as above |
+//! | `duration` | number | from the start of the first call to the end of the last, in seconds |
+//! | `calls` | number | how many of its calls have ended |
+//! | `tokenUsage` | map | the tokens of all its calls |
+//! | `error`, `errorType` | text | the message, in 500 bytes at most, and the class of a failure |
+//!
+//! Of a map of tokens, each a number: `inputTokens`, `outputTokens`, `totalTokens`,
+//! `cacheReadInputTokens`, `cacheWriteInputTokens`, `reasoningTokens`. What they count is
+//! said by [`TokenUsage`].
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -1,8 +1,20 @@
-//! Where the documents are kept: the trait between the recorder and a table.
+//! Where the documents are kept.
+//!
+//! | store | keeps them in | feature |
+//! | --- | --- | --- |
+//! | [`DynamoDbStore::from_env`], [`DynamoDbStore::new`] | a DynamoDB table | `dynamodb` |
+//! | [`DynamoDbStore::embedded`] | one file, by a DynamoDB engine inside the process | `embedded` |
+//! | [`DynamoDbStore::embedded_in_memory`] | the same engine, in memory | `embedded` |
+//! | [`MemoryStore`] | memory, with every change that was made: for tests | |
+//!
+//! Each is a [`StatusStore`], which a tracker writes to, and a [`StatusReader`], which a
+//! portal reads. A store of your own is one when it implements these traits; an
+//! [`Arc`](std::sync::Arc) of a store is a store too.
 
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
 #[cfg(feature = "embedded")]
+#[cfg_attr(docsrs, doc(cfg(feature = "embedded")))]
 mod embedded;
 mod memory;
 mod shared;
@@ -13,6 +25,7 @@ use std::future::Future;
 use crate::status::{Change, Expected, Item};
 
 #[cfg(feature = "dynamodb")]
+#[cfg_attr(docsrs, doc(cfg(feature = "dynamodb")))]
 pub use dynamodb::{DynamoDbStore, RecentIndex, SetupError, TableReport, TimeToLive};
 pub use memory::MemoryStore;
 
@@ -22,6 +35,21 @@ pub use memory::MemoryStore;
 /// expected; both at once, so that of two writers that expect the same revision one wins.
 /// It decides [whether](StoreError::is_retryable) a failure is worth another try; the
 /// recorder decides when.
+///
+/// A store that is away, to test what a service does then:
+///
+/// ```
+/// use tower_agent_status::status::{Change, Expected};
+/// use tower_agent_status::store::{StatusStore, StoreError, StoreErrorKind, Written};
+///
+/// struct Away;
+///
+/// impl StatusStore for Away {
+///     async fn write(&self, _: &Change, _: Expected) -> Result<Written, StoreError> {
+///         Err(StoreError::new(StoreErrorKind::Unavailable, "the table is away"))
+///     }
+/// }
+/// ```
 pub trait StatusStore: Send + Sync + 'static {
     /// Applies a change if the item is as expected.
     ///
@@ -43,7 +71,8 @@ pub trait StatusStore: Send + Sync + 'static {
     }
 }
 
-/// Reads documents. The side of a store that portals and commands use.
+/// Reads documents, and deletes them. The side of a store that portals and commands use; a
+/// portal only reads.
 pub trait StatusReader: Send + Sync + 'static {
     /// The item of a session; `None` if there is none.
     ///

@@ -117,7 +117,7 @@ impl Tracked {
         run
     }
 
-    /// More is known of a workflow of that run; or how many attributes it would have, where
+    /// More is known of a workflow of that run; how many attributes it would have, where
     /// that is too many.
     pub(crate) fn describe(
         &self,

@@ -12,11 +12,11 @@ pub(super) struct Figures {
 }
 
 /// The input was reported under a name that leaves cached tokens out.
-const BARE: u8 = 1;
+const BARE: u8 = Kin::Bare as u8;
 /// Cached tokens were reported beside the input.
-const BESIDE: u8 = 2;
+const BESIDE: u8 = Kin::Beside as u8;
 /// Reasoning was reported under a name that is never part of the output.
-const APART: u8 = 4;
+const APART: u8 = Kin::Apart as u8;
 /// The figures are in this crate's terms already.
 const NORMALISED: u8 = 8;
 
@@ -38,21 +38,29 @@ impl Figures {
     /// Takes a number in.
     #[inline]
     pub(super) fn take(&mut self, field: Field, op: Op, kin: Kin, value: u64) {
-        let old = self.get(field);
-        let new = match (op, old) {
-            (Op::Set, _) | (Op::Fill | Op::Max, None) => value,
-            (Op::Fill, Some(_)) => return,
-            (Op::Max, Some(old)) => old.max(value),
-            (Op::Add, old) => old.unwrap_or(0).saturating_add(value),
-            (Op::Count, old) => old.unwrap_or(0).saturating_add(1),
+        let new = match op {
+            Op::Set => value,
+            Op::Fill if self.known & bit(field) != 0 => return,
+            op => self.joined(field, op, value),
         };
         self.put(field, new);
-        match (kin, field) {
-            (Kin::Bare, _) => self.kin |= BARE,
-            (Kin::Within, Field::Input) => self.kin &= !BARE,
-            (Kin::Beside, _) => self.kin |= BESIDE,
-            (Kin::Apart, Field::Reasoning) => self.kin |= APART,
-            _ => {}
+        if kin != Kin::Within {
+            self.kin |= kin as u8;
+        } else if field == Field::Input {
+            self.kin &= !BARE;
+        }
+    }
+
+    /// What becomes of a figure that is joined by another.
+    #[inline(never)]
+    fn joined(&self, field: Field, op: Op, value: u64) -> u64 {
+        // What is not known is zero.
+        let old = self.values[field as usize];
+        match op {
+            Op::Set | Op::Fill => value,
+            Op::Max => old.max(value),
+            Op::Add => old.saturating_add(value),
+            Op::Count => old.saturating_add(1),
         }
     }
 

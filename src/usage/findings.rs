@@ -3,7 +3,7 @@
 use super::errors::{Fault, Texts};
 use super::figures::Figures;
 use super::formats::{
-    Action, Flag, Format, Match, Meaning, Merge, Op, Place, Sign, TextKind, words,
+    Action, Field, Flag, Format, Kin, Meaning, Merge, Op, Place, Sign, TextKind, words,
 };
 use super::walker::Sink;
 
@@ -142,6 +142,7 @@ impl Findings {
         }
     }
 
+    #[inline(never)]
     fn usage_ends(&mut self, place: Place) {
         let current = std::mem::take(&mut self.current);
         if current.is_empty() {
@@ -164,24 +165,18 @@ impl Findings {
         self.place = Some(Place { merge, ..place });
     }
 
-    #[inline]
-    fn takes(&mut self, action: Action, value: u64) {
+    /// A figure that stands outside any usage object.
+    fn takes(&mut self, field: Field, op: Op, place: Place, value: u64) {
         self.touched = true;
-        match action {
-            Action::Figure(field, op, kin) => self.current.take(field, op, kin, value),
-            Action::Direct(field, op, place) => {
-                match self.place {
-                    Some(earlier) if earlier.rank > place.rank => return,
-                    Some(earlier) if earlier.rank == place.rank => {}
-                    _ => {
-                        self.best = Figures::default();
-                        self.place = Some(place);
-                    }
-                }
-                self.best.take(field, op, super::formats::Kin::Within, value);
+        match self.place {
+            Some(earlier) if earlier.rank > place.rank => return,
+            Some(earlier) if earlier.rank == place.rank => {}
+            _ => {
+                self.best = Figures::default();
+                self.place = Some(place);
             }
-            _ => {}
         }
+        self.best.take(field, op, Kin::Within, value);
     }
 }
 
@@ -204,10 +199,17 @@ impl Sink for Findings {
     }
 
     #[inline]
+    fn figure(&mut self, field: Field, op: Op, kin: Kin, value: u64) {
+        self.touched = true;
+        self.current.take(field, op, kin, value);
+    }
+
+    #[inline]
     fn number(&mut self, action: Action, value: Option<u64>) {
         match (action, value) {
             (Action::Sign(_) | Action::Direct(_, Op::Count, _), _) => self.present(action),
-            (_, Some(value)) => self.takes(action, value),
+            (Action::Direct(field, op, place), Some(value)) => self.takes(field, op, place, value),
+            (_, Some(_)) => self.touched = true,
             (_, None) => {}
         }
     }
@@ -216,14 +218,13 @@ impl Sink for Findings {
     fn word(&mut self, action: Action, word: Option<&[u8]>) {
         let Action::Word(place) = action else { return };
         let word = word.unwrap_or(b"?");
-        for (_, pattern, meaning) in words(place) {
-            let applies = match pattern {
-                Match::Is(text) => word == text.as_bytes(),
-                Match::Not(text) => word != text.as_bytes(),
-                Match::Starts(text) => word.starts_with(text.as_bytes()),
-            };
-            if applies {
-                self.means(*meaning);
+        let head = match word.first_chunk() {
+            Some(eight) => u64::from_le_bytes(*eight),
+            None => word.iter().rev().fold(0, |head, byte| head << 8 | u64::from(*byte)),
+        };
+        for known in words(place) {
+            if known.applies(head, word) {
+                self.means(known.meaning);
             }
         }
     }
@@ -244,7 +245,7 @@ impl Sink for Findings {
     #[inline]
     fn present(&mut self, action: Action) {
         match action {
-            Action::Direct(_, Op::Count, _) => self.takes(action, 1),
+            Action::Direct(field, op @ Op::Count, place) => self.takes(field, op, place, 1),
             Action::Sign(Sign::Choices) => {
                 self.is(Format::OpenAiChat);
                 self.awaits_end |= self.streaming;

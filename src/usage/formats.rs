@@ -69,13 +69,13 @@ pub(super) enum Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kin {
     /// Nothing: the part is within its parent.
-    Within,
+    Within = 0,
     /// An input that does not include cached tokens, should they be beside it.
-    Bare,
+    Bare = 1,
     /// A part that stands beside the input. Included or not, the input's spelling and the total tell.
-    Beside,
-    /// A part that is never included in its parent.
-    Apart,
+    Beside = 2,
+    /// Reasoning that is never included in the output.
+    Apart = 4,
 }
 
 /// Where a usage was found.
@@ -258,12 +258,12 @@ pub(super) const USAGE: &[Row] = &[
     ("totalTokenCount",                           Figure(Total, Set, Kin::Within)),
     ("cachedContentTokenCount",                   Figure(CacheRead, Set, Kin::Within)),
     ("thoughtsTokenCount",                        Figure(Reasoning, Set, Kin::Apart)),
-    ("toolUsePromptTokenCount",                   Figure(ToolInput, Set, Kin::Apart)),
+    ("toolUsePromptTokenCount",                   Figure(ToolInput, Set, Kin::Within)),
     ("total_input_tokens",                        Figure(Input, Set, Kin::Within)),
     ("total_output_tokens",                       Figure(Output, Set, Kin::Within)),
     ("total_cached_tokens",                       Figure(CacheRead, Set, Kin::Within)),
     ("total_thought_tokens",                      Figure(Reasoning, Set, Kin::Apart)),
-    ("total_tool_use_tokens",                     Figure(ToolInput, Set, Kin::Apart)),
+    ("total_tool_use_tokens",                     Figure(ToolInput, Set, Kin::Within)),
     // Cohere: what ran rather than what is billed.
     ("tokens.input_tokens",                       Figure(Input, Set, Kin::Within)),
     ("tokens.output_tokens",                      Figure(Output, Set, Kin::Within)),
@@ -457,12 +457,62 @@ impl Format {
     }
 }
 
+/// A word of [`WORDS`], compiled.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    /// Its first bytes, and which of eight they are.
+    head: u64,
+    mask: u64,
+    pattern: Match,
+    pub(super) meaning: Meaning,
+}
+
+impl Known {
+    const fn new(pattern: Match, meaning: Meaning) -> Self {
+        let (text, whole) = match pattern {
+            Is(text) => (text.as_bytes(), true),
+            Starts(text) => (text.as_bytes(), false),
+            Not(_) => (b"".as_slice(), false),
+        };
+        let (mut head, mut mask, mut i) = (0, 0, 0);
+        while i < 8 && (i < text.len() || whole) {
+            mask |= 0xff << (8 * i);
+            if i < text.len() {
+                head |= (text[i] as u64) << (8 * i);
+            }
+            i += 1;
+        }
+        Self { head, mask, pattern, meaning }
+    }
+
+    /// Whether the word, of which these are the first bytes, zero-padded, compares so.
+    #[inline]
+    pub(super) fn applies(&self, head: u64, word: &[u8]) -> bool {
+        head & self.mask == self.head
+            && match self.pattern {
+                Is(text) => word == text.as_bytes(),
+                Not(text) => word != text.as_bytes(),
+                Starts(text) => text.is_empty() || word.starts_with(text.as_bytes()),
+            }
+    }
+}
+
 /// The words of one place.
 #[inline]
-pub(super) fn words(place: Word) -> &'static [(Word, Match, Meaning)] {
+pub(super) fn words(place: Word) -> &'static [Known] {
     let (start, end) = RANGES[place as usize];
-    WORDS.get(start..end).unwrap_or_default()
+    KNOWN.get(start..end).unwrap_or_default()
 }
+
+static KNOWN: [Known; WORDS.len()] = {
+    let mut known = [Known::new(WORDS[0].1, WORDS[0].2); WORDS.len()];
+    let mut i = 0;
+    while i < WORDS.len() {
+        known[i] = Known::new(WORDS[i].1, WORDS[i].2);
+        i += 1;
+    }
+    known
+};
 
 const PLACES: usize = Word::TaskState as usize + 1;
 /// Where in [`WORDS`] the words of each place are.

@@ -3,8 +3,7 @@
 //! A [`UsageReader`] is made from a response's [`Head`] and fed the body as it passes, in
 //! pieces cut anywhere. It keeps no part of the body but a name or a number that is cut,
 //! and what an error says. It knows formats by what an answer *is*, not by who sent it:
-//! the content type, how the bytes are framed, and which keys lie on which path. All of
-//! that is one table of data, `formats.rs`.
+//! the content type, how the bytes are framed, and which keys lie on which path.
 //!
 //! ```
 //! use tower_agent_status::usage::{End, Head, PathHint, Progress, UsageReader};
@@ -145,7 +144,8 @@ pub struct Reading {
     pub outcome: Outcome,
     /// The tokens it used, as far as they were reported.
     pub usage: Option<TokenUsage>,
-    /// The format that was recognised.
+    /// The name of the format that was recognised, for people: `anthropic.messages`,
+    /// `openai.chat_completions` and so on. More may come.
     pub format: Option<&'static str>,
     /// Whether the answer came to its own end: an end marker, or a whole document.
     pub complete: bool,
@@ -245,7 +245,7 @@ impl UsageReader {
         filled.normalised()
     }
 
-    /// Judges the call, after the last piece.
+    /// Judges the call, after the last piece. The reader is then done.
     pub fn finish(&mut self, end: End<'_>) -> Reading {
         self.framing.finish(&mut self.findings);
         let findings = &self.findings;

@@ -27,7 +27,9 @@ const MAX_EDGES: usize = 256;
 const SLOTS: usize = 1024;
 
 /// No known key is longer than four words of eight bytes.
-const MAX_KEY: usize = 32;
+pub(super) const MAX_KEY: usize = 32;
+/// Keys are looked up in as many bytes, and what is after the key does not matter.
+pub(super) const KEY_ROOM: usize = 40;
 
 /// A key that leads from one node to another.
 #[derive(Clone, Copy)]
@@ -37,32 +39,33 @@ struct Edge {
     /// The two words after those, and the key's last eight bytes, where it is long enough.
     middle: [u64; 2],
     tail: u64,
-    /// Where it leads from, and the key's length.
-    tag: u16,
+    /// The head mixed with where it leads from and the key's length.
+    mixed: u64,
     to: NodeId,
 }
 
 impl Edge {
     /// Whether a key of the same length and the same first eight bytes is this one.
     #[inline]
-    fn has_rest(&self, bytes: &[u8], len: usize) -> bool {
+    fn has_rest(&self, key: &[u8; KEY_ROOM], len: usize) -> bool {
         let [second, third] = self.middle;
         len <= 8
-            || word(bytes, len - 8) == self.tail
-                && (len <= 16 || word(bytes, 8) == second)
-                && (len <= 24 || word(bytes, 16) == third)
+            || word(key, len - 8) == self.tail
+                && (len <= 16 || word(key, 8) == second)
+                && (len <= 24 || word(key, 16) == third)
     }
 }
 
 #[inline]
-fn word(bytes: &[u8], at: usize) -> u64 {
-    let word = bytes.get(at..).and_then(<[u8]>::first_chunk);
+fn word(key: &[u8; KEY_ROOM], at: usize) -> u64 {
+    let word = key.get(at..).and_then(<[u8]>::first_chunk);
     word.map_or(0, |word| u64::from_le_bytes(*word))
 }
 
+/// With the same head, no other node and length give the same.
 #[inline]
-const fn tag(from: NodeId, len: usize) -> u16 {
-    (from as u16) << 8 | len as u16
+const fn mix(head: u64, from: NodeId, len: usize) -> u64 {
+    head ^ (from as u64) << 56 ^ (len as u64) << 48
 }
 
 /// What a position in a document means.
@@ -83,25 +86,34 @@ impl Node {
         self.has_keys
     }
 
-    /// The node that a key leads to, which is the first `len` of these bytes.
+    /// Its keys.
     #[inline]
-    pub(super) fn child(&self, bytes: &[u8], len: usize) -> NodeId {
-        let head = match bytes.first_chunk::<8>() {
-            Some(eight) => u64::from_le_bytes(*eight) & HEADS[len.min(8)],
-            None => short_head(&bytes[..len.min(bytes.len())]),
-        };
+    pub(super) fn keys(&self) -> Keys {
+        Keys(self.keys)
+    }
+}
+
+/// The keys of an object.
+#[derive(Clone, Copy)]
+pub(super) struct Keys(NodeId);
+
+impl Keys {
+    /// The node that a key leads to, which is the first `len` of these bytes.
+    #[inline(always)]
+    pub(super) fn find(self, key: &[u8; KEY_ROOM], len: usize) -> NodeId {
         if len > MAX_KEY {
             return NOWHERE;
         }
-        let tag = tag(self.keys, len);
-        let mut slot = hash(tag, head);
+        let head = word(key, 0) & HEADS[len];
+        let mixed = mix(head, self.0, len);
+        let mut slot = hash(mixed);
         loop {
             let number = TRIE.slots[slot % SLOTS];
             if number == 0 {
                 return NOWHERE;
             }
             let edge = &TRIE.edges[usize::from(number)];
-            if edge.head == head && edge.tag == tag && edge.has_rest(bytes, len) {
+            if edge.head == head && edge.mixed == mixed && edge.has_rest(key, len) {
                 return edge.to;
             }
             slot += 1;
@@ -110,8 +122,8 @@ impl Node {
 }
 
 /// What is left of a key's first word, by the key's length.
-const HEADS: [u64; 9] = {
-    let mut heads = [u64::MAX; 9];
+static HEADS: [u64; MAX_KEY + 1] = {
+    let mut heads = [u64::MAX; MAX_KEY + 1];
     let mut len = 0;
     while len < 8 {
         heads[len] = (1 << (8 * len)) - 1;
@@ -120,16 +132,10 @@ const HEADS: [u64; 9] = {
     heads
 };
 
-/// The bytes as a number, zero-padded.
-#[cold]
-fn short_head(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |head, byte| head << 8 | u64::from(*byte))
-}
-
 /// Where the search for an edge begins.
 #[inline]
-const fn hash(tag: u16, head: u64) -> usize {
-    ((head ^ (tag as u64) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
+const fn hash(mixed: u64) -> usize {
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
 }
 
 /// The node of that number.
@@ -266,7 +272,7 @@ const fn compile() -> Trie {
 
     let nothing = Node { action: Action::None, element: NOWHERE, keys: 0, has_keys: false };
     let mut nodes = [nothing; MAX_NODES];
-    let mut edges = [Edge { head: 0, middle: [0; 2], tail: 0, tag: 0, to: NOWHERE }; MAX_EDGES];
+    let mut edges = [Edge { head: 0, middle: [0; 2], tail: 0, mixed: 0, to: NOWHERE }; MAX_EDGES];
     let mut slots = [0; SLOTS];
     let mut filled = 1;
     let mut id = 1;
@@ -275,16 +281,16 @@ const fn compile() -> Trie {
         while at != 0 {
             let key = draft.key[at];
             assert!(key.len() <= MAX_KEY, "a key is too long");
-            let tag = tag(id as NodeId, key.len());
+            let head = const_word(key, 0);
             let edge = Edge {
-                head: const_word(key, 0),
+                head,
                 middle: [const_word(key, 8), const_word(key, 16)],
                 tail: const_word(key, key.len().saturating_sub(8)),
-                tag,
+                mixed: mix(head, id as NodeId, key.len()),
                 to: at as NodeId,
             };
             edges[filled] = edge;
-            let mut slot = hash(edge.tag, edge.head);
+            let mut slot = hash(edge.mixed);
             while slots[slot] != 0 {
                 slot = (slot + 1) % SLOTS;
             }

@@ -1,45 +1,27 @@
 //! Recorded answers of real agents, sent again by a mocked one, through the layer.
 
-use std::fs;
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use serde_json::Value as Json;
 use tower::{Layer, ServiceExt as _};
 use tower_agent_status::StatusLayer;
-use tower_agent_status::status::{AgentStatus, TokenUsage};
+use tower_agent_status::status::AgentStatus;
 use tower_agent_status::store::MemoryStore;
 
+use crate::rows::{Row, rows};
 use crate::support::agent::{
     AgentBody, HttpClient, MockAgent, Received, client, data, piped, receive, whole,
 };
 use crate::support::{AGENT, builder, of_session, stored};
 
-const FOLDER: &str = "AGENT_STATUS_CORPUS";
-const FILES: [&str; 3] = ["recorded.jsonl", "agentcore.jsonl", "errors_in_200.jsonl"];
 /// Names the row that the agent is to answer with: the path is the recorded one.
 const ROW: &str = "x-row";
 
-struct Row {
-    json: Json,
-    body: Bytes,
-}
-
+/// What the agent does with a row, and what the caller and the table make of it.
 impl Row {
-    fn text(&self, name: &str) -> Option<&str> {
-        self.json[name].as_str()
-    }
-
-    fn status(&self) -> u16 {
-        u16::try_from(self.json["status"].as_u64().unwrap()).unwrap()
-    }
-
     fn path(&self) -> String {
         let path = self.json["request"]["path"].as_str().unwrap_or("/invocations");
         // Recorders put names in angle brackets in place of what is not for all eyes.
@@ -59,31 +41,17 @@ impl Row {
         for (name, field) in
             [("content-type", "content_type"), ("content-encoding", "content_encoding")]
         {
-            if let Some(value) = self.text(field) {
+            if let Some(value) = self.json[field].as_str() {
                 response = response.header(name, value);
             }
         }
         let is_chunked = self.json["headers"]["transfer-encoding"].is_string();
         let body = if is_chunked || self.json["streaming"] == true {
-            in_pieces(self.body.clone())
+            in_pieces(self.body.clone().into())
         } else {
             whole(self.body.clone())
         };
         response.body(body).unwrap()
-    }
-
-    /// The usage that is to be stored.
-    fn usage(&self) -> Option<TokenUsage> {
-        let norm = self.json["expected_norm"].as_object()?;
-        let raw = &self.json["expected_raw_usage"];
-        let mut usage = TokenUsage::default();
-        usage.input_tokens = norm["input"].as_u64();
-        usage.output_tokens = norm["output"].as_u64();
-        usage.total_tokens = norm["total"].as_u64();
-        usage.cache_read_input_tokens = raw["cache_read"].as_u64();
-        usage.cache_write_input_tokens = raw["cache_write"].as_u64();
-        usage.reasoning_tokens = raw["reasoning"].as_u64();
-        Some(usage)
     }
 
     /// The classes of errors that the outcome may have; `None` is success.
@@ -141,21 +109,6 @@ fn in_pieces(mut body: Bytes) -> AgentBody {
     piped
 }
 
-fn rows(folder: &str) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for file in FILES {
-        let path = Path::new(folder).join(file);
-        let text =
-            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            let json: Json = serde_json::from_str(line).unwrap();
-            let body = BASE64_STANDARD.decode(json["body_b64"].as_str().unwrap()).unwrap().into();
-            rows.push(Row { json, body });
-        }
-    }
-    rows
-}
-
 /// Says a line though the output of tests that pass is not shown.
 fn say(line: &str) {
     writeln!(std::io::stdout().lock(), "corpus: {line}").unwrap();
@@ -163,10 +116,10 @@ fn say(line: &str) {
 
 #[tokio::test]
 async fn recorded_answers_pass_unchanged_and_are_told_right() {
-    let Ok(folder) = std::env::var(FOLDER) else {
-        return say(&format!("skipped, {FOLDER} is not set"));
+    let rows = match rows() {
+        Ok(rows) => Arc::new(rows),
+        Err(why) => return say(&why),
     };
-    let rows = Arc::new(rows(&folder));
     let served = Arc::clone(&rows);
     let agent = MockAgent::start(move |request: Request<_>| {
         let row: usize = request.headers()[ROW].to_str().unwrap().parse().unwrap();
@@ -198,6 +151,5 @@ async fn recorded_answers_pass_unchanged_and_are_told_right() {
         stored(&tracker, &store, &format!("row-{n}")).await;
     }
     say(&format!("{} rows", rows.len()));
-    assert!(!rows.is_empty(), "no rows in {folder}");
     assert!(faulty.is_empty(), "{} rows:\n{}", faulty.len(), faulty.join("\n"));
 }

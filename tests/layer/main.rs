@@ -16,6 +16,8 @@ mod metrics;
 mod order;
 mod poll_ready;
 mod reqwest;
+#[path = "../corpus/rows.rs"]
+mod rows;
 mod session;
 mod spans;
 mod stacks;

@@ -8,7 +8,8 @@ use http::{Request, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tower_agent_status::portal::ServeError;
+use tower_agent_status::portal::{Portal, ServeError};
+use tower_agent_status::store::MemoryStore;
 
 use crate::events::Events;
 use crate::support::{Store, ask, get, portal, processing, whole};
@@ -98,6 +99,15 @@ async fn others_need_a_token() {
         request.headers_mut().insert("authorization", "Bearer ".parse().unwrap());
         assert_eq!(ask(&router, request).await.status(), StatusCode::UNAUTHORIZED);
     }
+}
+
+#[tokio::test]
+async fn a_token_is_not_shown() {
+    let portal = Portal::new(MemoryStore::new()).token("s3cret");
+    let shown = format!("{portal:?}");
+    assert!(shown.contains("has_token: true") && !shown.contains("s3cret"), "{shown}");
+    let server = format!("{:?}", portal.bind(LOOPBACK).await.unwrap());
+    assert!(!server.contains("s3cret"), "{server}");
 }
 
 #[tokio::test]

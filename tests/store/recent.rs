@@ -169,7 +169,7 @@ async fn a_scan_of_a_large_table_ends_and_says_so() {
     assert_eq!(recent.items.len(), 1);
     assert_eq!(script.count("Scan"), 64);
     script.log();
-    assert!(store.with_prefix("s", 3).await.unwrap().truncated);
+    assert!(store.sessions_with_prefix("s", 3).await.unwrap().truncated);
     assert_eq!(script.count("Scan"), 3);
 }
 
@@ -181,13 +181,13 @@ async fn sessions_are_found_by_how_their_ids_begin() {
     }
     let bare = change("test-undated", 1, Item::new());
     store.write(&bare, Expected::Absent).await.unwrap();
-    let found = store.with_prefix("test-", 9).await.unwrap();
+    let found = store.sessions_with_prefix("test-", 9).await.unwrap();
     let ids: Vec<_> = found.items.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["test-b", "test-a", "test-undated"]);
     assert!(!found.truncated);
     let (_, item) = &found.items[0];
     let names: Vec<_> = item.iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["createdAt", "lastUpdated", "overallStatus", "sessionId"]);
-    assert_eq!(store.with_prefix("", 9).await.unwrap().items.len(), 5);
-    assert_eq!(store.with_prefix("%", 9).await.unwrap().items, []);
+    assert_eq!(store.sessions_with_prefix("", 9).await.unwrap().items.len(), 5);
+    assert_eq!(store.sessions_with_prefix("%", 9).await.unwrap().items, []);
 }

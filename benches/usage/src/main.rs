@@ -5,7 +5,8 @@
 //! needle and understands nothing. Times wander from machine to machine, ratios less.
 //!
 //! `cargo run --release` prints the table; a word after `--` picks rows, say `-- sse`,
-//! and a number after that runs the reader alone that many times, for a profiler. `-- memory` feeds a gibibyte.
+//! `-- memory` feeds a gibibyte. `-- chat 1000 reader 1400` runs one way alone that many times,
+//! for a profiler: `reader`, `bound`, `typed` or `value`, in pieces of that size.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ use serde_json::{Value, json};
 use tower_agent_status::usage::{End, Head, PathHint, UsageReader};
 
 const ROUNDS: usize = 61;
+/// It begins with rare letters, so that the search for it is as fast as it can be.
+const NEEDLE: &str = "zqj_total_tokens";
 
 /// What is fed, and how it is cut into documents.
 struct Row {
@@ -33,12 +36,9 @@ fn main() {
         return memory();
     }
     if let Some(times) = std::env::args().nth(2).and_then(|times| times.parse().ok()) {
-        for row in rows().iter().filter(|row| row.name.contains(&pick)) {
-            for _ in 0..times {
-                black_box(reader(row, 16 << 10));
-            }
-        }
-        return;
+        let way = std::env::args().nth(3).unwrap_or_default();
+        let piece = std::env::args().nth(4).and_then(|piece| piece.parse().ok());
+        return repeat(&pick, times, &way, piece.unwrap_or(16 << 10));
     }
     println!("reader state: {} bytes", size_of::<UsageReader>());
     println!(
@@ -53,6 +53,21 @@ fn main() {
     println!(
         "\nbound, typed, Value: bound is reader ÷ bound (smaller is better), the others are theirs ÷ reader"
     );
+}
+
+/// Runs one way alone.
+fn repeat(pick: &str, times: usize, way: &str, piece: usize) {
+    let finder = memmem::Finder::new(NEEDLE);
+    for row in rows().iter().filter(|row| row.name.contains(pick)) {
+        for _ in 0..times {
+            match way {
+                "bound" => _ = black_box(bound(row, piece, &finder)),
+                "typed" => _ = black_box(typed(row)),
+                "value" => _ = black_box(value(row)),
+                _ => _ = black_box(reader(row, piece)),
+            }
+        }
+    }
 }
 
 /// Reads a gibibyte of an endless stream and of an endless document, and prints the most memory held.
@@ -92,8 +107,7 @@ fn memory() {
 fn measure(row: &Row, piece: usize) {
     assert_eq!(reader(row, piece), Some(row.total), "{}", row.name);
     assert_eq!(typed(row), Some(row.total), "{}", row.name);
-    // Two rare letters, so that the search itself is as fast as it can be.
-    let finder = memmem::Finder::new("zqj_total_tokens");
+    let finder = memmem::Finder::new(NEEDLE);
     let mut times: [Vec<Duration>; 4] = Default::default();
     // Short bodies are read many times over, so that the clock does not count.
     let repeat = (200_000 / row.body.len()).max(1);
@@ -143,6 +157,7 @@ fn reader(row: &Row, piece: usize) -> Option<u64> {
     reader.finish(End::Complete).usage?.total_tokens
 }
 
+#[inline(never)]
 fn bound(row: &Row, piece: usize, finder: &memmem::Finder<'_>) -> usize {
     row.body.chunks(piece).filter_map(|piece| finder.find(piece)).sum()
 }
@@ -186,10 +201,12 @@ fn each<T>(row: &Row, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
     last
 }
 
+#[inline(never)]
 fn typed(row: &Row) -> Option<u64> {
     each(row, |bytes| serde_json::from_slice::<Typed>(bytes).ok()?.total())
 }
 
+#[inline(never)]
 fn value(row: &Row) -> Option<u64> {
     each(row, |bytes| {
         let value: Value = serde_json::from_slice(bytes).ok()?;

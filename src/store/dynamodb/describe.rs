@@ -23,7 +23,7 @@ pub struct TableReport {
     pub is_on_demand: bool,
     /// The attribute under which items say when they expire: that of the table's time to
     /// live, or else the one set.
-    pub expiry_attribute: String,
+    pub ttl_attribute: String,
     /// Whether items expire.
     pub time_to_live: TimeToLive,
     /// The index by which the newest sessions are found.
@@ -40,7 +40,7 @@ pub enum TimeToLive {
     On(String),
     /// They do not.
     Off,
-    /// The role may not ask, or the endpoint knows no time to live.
+    /// The role may not ask, or the endpoint knows no time to live: what was answered.
     Unknown(String),
 }
 
@@ -94,14 +94,14 @@ impl DynamoDbStore {
             Some(status) => Some(status.as_str().to_owned()),
         };
         let time_to_live = self.time_to_live().await;
-        let expiry_attribute = match &time_to_live {
+        let ttl_attribute = match &time_to_live {
             TimeToLive::On(name) => name.clone(),
             TimeToLive::Off | TimeToLive::Unknown(_) => self.0.settings.expiry.clone(),
         };
         Ok(TableReport {
             partition_key,
             is_on_demand,
-            expiry_attribute,
+            ttl_attribute,
             time_to_live,
             recent_index: recent_index(described),
             transition,

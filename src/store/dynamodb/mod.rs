@@ -224,8 +224,8 @@ impl DynamoDbStore {
     /// Creates the table, on demand, with its time-to-live and the index of the newest
     /// sessions, and waits until it can be used, a minute at most.
     ///
-    /// A table that is there already is left as it is, its time-to-live and indexes too. An endpoint
-    /// that knows no time-to-live gets a table without.
+    /// A table that is there already is left as it is, its time-to-live and indexes too. An
+    /// endpoint that knows no time-to-live gets a table without.
     ///
     /// # Errors
     ///

@@ -72,7 +72,11 @@ impl DynamoDbStore {
     /// # Errors
     ///
     /// If the table cannot be read.
-    pub async fn with_prefix(&self, prefix: &str, pages: usize) -> Result<Recent, StoreError> {
+    pub async fn sessions_with_prefix(
+        &self,
+        prefix: &str,
+        pages: usize,
+    ) -> Result<Recent, StoreError> {
         let names = &self.known().await?.names;
         let mut found = Newest::new(usize::MAX);
         let mut scan = Scan::default();

@@ -23,15 +23,16 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use tower_agent_status::status::{AgentState, AgentStatus};
 use tower_agent_status::store::MemoryStore;
-use tower_agent_status::{Layer, SessionId, StatusLayer, StatusTracker, aws};
+use tower_agent_status::{Agent, Layer, SessionId, StatusLayer, StatusTracker, Target, aws};
 
+const ARN: &str = "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/pdf-x1";
 const ANSWER: &str = r#"{"success": true, "token_usage": {"input_tokens": 30, "output_tokens": 12, "total_tokens": 42}}"#;
 
 fn ask(clients: &Clients) -> InvokeAgentRuntimeFluentBuilder {
     clients
         .agentcore
         .invoke_agent_runtime()
-        .agent_runtime_arn("arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/pdf-x1")
+        .agent_runtime_arn(ARN)
         .runtime_session_id("c0ffee00-0000-4000-8000-000000000000-0")
         .payload(Blob::new("{}"))
 }
@@ -309,6 +310,27 @@ async fn a_header_or_a_closure_names_the_session() {
         ask(&clients).send().await.unwrap().response.collect().await.unwrap();
     }
     assert_eq!(stored(&tracker, &store).await.calls, 2);
+}
+
+#[tokio::test]
+async fn one_client_calls_several_agents() {
+    let service = Service::start(vec![Answer::json(200, ANSWER)]).await;
+    let (tracker, store) = tracker();
+    let layer = StatusLayer::per_request(&tracker).agent_for(Target::runtime(ARN), AGENT);
+    let tracked = SharedHttpClient::new(layer.layer(http_client()));
+    let clients = Clients::new(&service.url(), &tracked, &untimed());
+    session().in_scope(ask(&clients).send()).await.unwrap().response.collect().await.unwrap();
+    let other = || {
+        ask(&clients)
+            .agent_runtime_arn("arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/x")
+    };
+    // Nobody's agent.
+    session().in_scope(other().send()).await.unwrap().response.collect().await.unwrap();
+    let named = other().customize();
+    let named = named.mutate_request(|request| request.add_extension(Agent::new("matching")));
+    session().in_scope(named.send()).await.unwrap().response.collect().await.unwrap();
+    assert_eq!(stored(&tracker, &store).await.calls, 1);
+    assert_eq!(store.status(SESSION).unwrap().agent("matching").unwrap().calls, 1);
 }
 
 #[tokio::test]
