@@ -183,6 +183,7 @@ fn start(caller: &Caller, request: &mut HttpRequest) -> Option<Call> {
     let headers = header_map(request.headers());
     let head = RequestHead {
         method: &method,
+        scheme: uri.scheme_str(),
         host: uri.host(),
         port: uri.port_u16(),
         path: uri.path(),

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
-use crate::call::{Answer, Told};
+use crate::call::{Answer, Told, poll_tracked};
 use crate::usage::End;
 
 /// A response body that is looked at as it passes.
@@ -99,10 +99,10 @@ pub(crate) fn poll_frame<B: Body, T: Told>(
     cx: &mut Context<'_>,
     show: impl FnOnce(&B::Error, &mut dyn FnMut(&dyn Display)),
 ) -> Polled<B> {
-    let frame = {
-        let _entered = answer.as_ref().map(Answer::enter);
-        ready!(inner.as_mut().poll_frame(cx))
-    };
+    let frame = ready!(poll_tracked(answer, |answer| {
+        let _entered = answer.map(Answer::enter);
+        inner.as_mut().poll_frame(cx)
+    }));
     let Some(looking) = answer else { return Poll::Ready(frame) };
     match &frame {
         Some(Ok(frame)) => {

@@ -100,8 +100,8 @@ impl Caller {
             }
         };
         let tracked = hub.session(&session)?;
+        let tracked = TrackedCall::start(&self.tracker, tracked, &agent)?;
         let observer = Observer::new(&head, &agent, &session);
-        let tracked = TrackedCall::start(&self.tracker, tracked, &agent);
         let (told, path) = (Observed { tracked, observer }, PathHint::new(path));
         let is_head = *method == Method::HEAD;
         Some(Call { open: Some(Box::new(Open { told, path, reader: None })), is_head })
@@ -196,6 +196,24 @@ impl Drop for Call {
             };
             open.told.tell(Outcome::Error(error), None);
         }
+    }
+}
+
+/// Polls what is being tracked. If that panics, `tracked` is dropped at once: who catches
+/// the panic may keep the rest until it is over, and it would then seem to be given up.
+pub(crate) fn poll_tracked<T, P>(tracked: &mut Option<T>, poll: impl FnOnce(Option<&T>) -> P) -> P {
+    let ends_by_panic = EndsByPanic(tracked);
+    let polled = poll(ends_by_panic.0.as_ref());
+    std::mem::forget(ends_by_panic);
+    polled
+}
+
+/// Dropped by a panic only.
+struct EndsByPanic<'a, T>(&'a mut Option<T>);
+
+impl<T> Drop for EndsByPanic<'_, T> {
+    fn drop(&mut self) {
+        *self.0 = None;
     }
 }
 

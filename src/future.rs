@@ -9,7 +9,7 @@ use http_body::Body;
 use pin_project::pin_project;
 
 use crate::body::StatusBody;
-use crate::call::Call;
+use crate::call::{Call, poll_tracked};
 
 /// The future of [`Status`](crate::Status).
 ///
@@ -37,10 +37,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = {
-            let _entered = this.call.as_ref().and_then(Call::enter);
-            ready!(this.inner.poll(cx))
-        };
+        let result = ready!(poll_tracked(this.call, |call| {
+            let _entered = call.and_then(Call::enter);
+            this.inner.poll(cx)
+        }));
         Poll::Ready(match this.call.take() {
             Some(call) => answered(call, result),
             None => result.map(|response| response.map(StatusBody::untracked)),

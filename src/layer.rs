@@ -101,8 +101,9 @@ impl StatusLayer {
     }
 
     /// Takes the agent's name from the head of the request. A name that was not declared
-    /// shows in the sessions that call it; one that cannot be used leaves the call
-    /// untracked, and the first is logged.
+    /// shows in the sessions that call it; one that cannot be used, or for which a session
+    /// has [no room](StatusTracker::MAX_AGENTS), leaves the call untracked, and the first is
+    /// logged.
     ///
     /// The closure runs in the path of the call: it should neither wait nor compute much.
     #[must_use]

@@ -10,7 +10,7 @@
 //! | `agent_status.write.duration` | histogram | seconds | `result` | such a write |
 //! | `agent_status.write.retries` | counter | writes | | writes that are to be made again, after a conflict or a failure |
 //! | `agent_status.sessions.dirty` | gauge | sessions | | sessions that wait to be written, or are being written; with several trackers, those of the tracker that told last |
-//! | `agent_status.lost` | counter | changes | `reason` (`full`, `closed`, `unsaved`) | calls, workflows and changes that were not recorded, since too many sessions were live or the tracker was shut down; sessions that were not saved when the recorder ended |
+//! | `agent_status.lost` | counter | changes | `reason` (`full`, `closed`, `unsaved`) | calls, workflows and changes that were not recorded, since too many sessions were live, a session had too many agents, or the tracker was shut down; sessions that were not saved when the recorder ended |
 //!
 //! The `gen_ai` names and units are those of OpenTelemetry's semantic conventions 1.41.
 //! `gen_ai.operation.name` is always `invoke_agent`. `error.type` is there where a call

@@ -14,7 +14,7 @@ use pin_project::pin_project;
 use tower_service::Service;
 
 use crate::agent::InvalidName;
-use crate::call::{Answer, Call, Caller};
+use crate::call::{Answer, Call, Caller, poll_tracked};
 use crate::chain::{Chain, ChainBody};
 use crate::layer::StatusLayer;
 use crate::service::Status;
@@ -183,10 +183,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = {
-            let _entered = this.call.as_ref().map(Call::enter);
-            ready!(this.inner.poll(cx))
-        };
+        let result = ready!(poll_tracked(this.call, |call| {
+            let _entered = call.map(Call::enter);
+            this.inner.poll(cx)
+        }));
         Poll::Ready(match this.call.take() {
             Some(call) => answered(call, result),
             None => result,
@@ -208,6 +208,7 @@ fn start(
 ) -> Option<Call> {
     let head = || RequestHead {
         method: request.method(),
+        scheme: Some(request.url().scheme()),
         host: request.url().host_str(),
         port: request.url().port(),
         path: request.url().path(),

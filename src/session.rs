@@ -198,6 +198,8 @@ tokio::task_local! {
 pub struct RequestHead<'a> {
     /// The request's method.
     pub method: &'a Method,
+    /// The scheme of the request's URI, where it names one.
+    pub scheme: Option<&'a str>,
     /// The host of the request's URI, where it names one.
     pub host: Option<&'a str>,
     /// The port of the request's URI, where it names one.
@@ -217,6 +219,7 @@ impl<'a> RequestHead<'a> {
         let (host, port) = authority.map_or((None, None), host_and_port);
         Self {
             method: request.method(),
+            scheme: request.uri().scheme_str(),
             host,
             port,
             path: request.uri().path(),

@@ -37,8 +37,8 @@ impl Target {
     /// Requests to this host: that of the URI, or of the header `host` where the URI names
     /// none. Letter case does not matter.
     ///
-    /// A port (`localhost:8081`) must be in the request as well; without one, any port is
-    /// meant.
+    /// A port (`localhost:8081`) must be that of the request: the one it names, or that of
+    /// its scheme. Without one, any port is meant.
     ///
     /// # Panics
     ///
@@ -96,7 +96,8 @@ impl Target {
         let host_fits = self.host.as_ref().is_none_or(|(name, port)| {
             let named = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
             let (host, at) = match head.host {
-                Some(host) => (host, head.port),
+                // A URL may forget a port that is its scheme's own.
+                Some(host) => (host, head.port.or_else(|| port_of(head.scheme?))),
                 None => split_port(named.unwrap_or_default()),
             };
             host.eq_ignore_ascii_case(name) && port.is_none_or(|port| at == Some(port))
@@ -124,6 +125,14 @@ impl PathRule {
                 .and_then(|rest| rest.strip_suffix("/invocations"))
                 .is_some_and(|runtime| decoded(runtime).eq(arn.bytes())),
         }
+    }
+}
+
+fn port_of(scheme: &str) -> Option<u16> {
+    match scheme {
+        "https" => Some(443),
+        "http" => Some(80),
+        _ => None,
     }
 }
 

@@ -75,7 +75,7 @@ impl StatusTracker {
     /// # Errors
     ///
     /// If the session id or the agent's name cannot be used, or there is no room for one
-    /// more session.
+    /// more session, or in the session for one more agent.
     pub fn update_agent_status(
         &self,
         session_id: impl AsRef<str>,
@@ -84,8 +84,10 @@ impl StatusTracker {
     ) -> Result<(), WorkflowError> {
         let session_id = SessionId::new(session_id)?;
         let agent = self.hub().named_agent(&Agent::new(agent))?;
-        self.tracked(&session_id)?.report(&agent, report);
-        Ok(())
+        match self.tracked(&session_id)?.report(&agent, report) {
+            true => Ok(()),
+            false => Err(WorkflowError::TooManyAgents { name: agent.name().to_owned() }),
+        }
     }
 
     /// Finishes a workflow: `Ok(())` completes it, `Err(&error)` says why it failed. A
@@ -287,6 +289,16 @@ pub enum WorkflowError {
     TooManyAttributes {
         /// How many it would have.
         attributes: usize,
+    },
+    /// The session has no room for one more agent that was not declared.
+    #[error(
+        "the session has {max} agents or more, and `{name}` was not declared: declare it by \
+         `StatusTrackerBuilder::agent`, or name agents by what they do, not by what they work on",
+        max = StatusTracker::MAX_AGENTS
+    )]
+    TooManyAgents {
+        /// The agent.
+        name: String,
     },
     /// As many sessions as are allowed are live or unsaved.
     #[error(

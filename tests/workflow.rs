@@ -340,3 +340,26 @@ async fn a_document_serializes_as_its_item_reads() {
     assert_eq!(serde_json::to_value(OverallStatus::Processing).unwrap(), "processing");
     assert_eq!(serde_json::to_value(AgentState::InProgress).unwrap(), "in-progress");
 }
+
+#[tokio::test(start_paused = true)]
+async fn there_is_an_end_to_the_agents_that_were_not_declared() {
+    let (tracker, store) = tracker().await;
+    let report =
+        |name: &str| tracker.update_agent_status("s", name, AgentReport::new(AgentState::Success));
+    // Beside the one that is declared.
+    for n in 1..StatusTracker::MAX_AGENTS {
+        report(&format!("n{n}")).unwrap();
+    }
+    let error = report("more").unwrap_err();
+    assert_eq!(error, WorkflowError::TooManyAgents { name: "more".to_owned() });
+    assert!(error.to_string().contains("`more` was not declared"), "{error}");
+    report("a").unwrap();
+    report("n1").unwrap();
+    // One that is declared later has room as well.
+    let _layer = StatusLayer::new(&tracker, "late");
+    report("late").unwrap();
+    let status = saved(&tracker, &store).await;
+    assert_eq!(status.agents().count(), StatusTracker::MAX_AGENTS + 1);
+    assert_eq!(status.agent("n1").unwrap().calls, 2);
+    assert!(status.agent("more").is_none());
+}

@@ -10,7 +10,7 @@ use tower_agent_status::status::{Item, WorkflowStatus, schema};
 use tower_agent_status::store::{DynamoDbStore, StatusReader as _};
 
 use super::args::{Heartbeat, duration};
-use super::failure::{Failure, NO, note};
+use super::failure::{Failure, NO, note, unless_unread};
 use super::lines::{now, time_of};
 use super::store::StoreArgs;
 use super::text::{grouped, plain, shortened};
@@ -190,6 +190,7 @@ async fn delete_all(store: &DynamoDbStore, found: &[Session]) -> Result<bool, Fa
         bar.inc(1);
     }
     bar.finish_and_clear();
-    writeln!(io::stdout().lock(), "{} deleted", counted(deleted))?;
+    // Whether all went well is for the exit code to say, whoever reads this.
+    unless_unread(writeln!(io::stdout().lock(), "{} deleted", counted(deleted)))?;
     Ok(is_failed)
 }

@@ -1,6 +1,6 @@
 //! [`Failure`]: why a command did not do what it was asked.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use tower_agent_status::store::{SetupError, StoreError};
@@ -39,9 +39,15 @@ impl Failure {
 
 /// Says something beside the output.
 pub(crate) fn note(message: &str) {
-    #[expect(clippy::print_stderr, reason = "what a command says beside its output goes there")]
-    {
-        eprintln!("{}", plain(message));
+    // Where nobody listens there is nobody to tell that either; the exit code still says it.
+    let _ = writeln!(io::stderr().lock(), "{}", plain(message));
+}
+
+/// What became of a write, where the command is to go on without a reader.
+pub(crate) fn unless_unread(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 

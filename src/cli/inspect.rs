@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -51,9 +50,9 @@ pub(crate) struct Inspect {
     #[arg(long)]
     jsonl: bool,
 
-    /// Feed the body in pieces of that many bytes
-    #[arg(long, default_value = "1400")]
-    chunk: NonZeroUsize,
+    /// Feed the body in pieces of that many bytes, 16 MiB at most
+    #[arg(long, default_value = "1400", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    chunk: u32,
 }
 
 /// `Name: value`, the name in lower case.
@@ -94,6 +93,10 @@ impl Inspect {
         Ok(())
     }
 
+    fn piece(&self) -> usize {
+        usize::try_from(self.chunk).unwrap_or(usize::MAX)
+    }
+
     /// Reads a body as it comes, so that it may be of any size.
     fn inspect_body(&self, mut input: impl Read) -> io::Result<Value> {
         let mut headers: HashMap<_, _> = self.headers.iter().cloned().collect();
@@ -103,7 +106,7 @@ impl Inspect {
             headers.extend(value.iter().map(|value| (name.to_owned(), value.clone())));
         }
         let mut reader = reader(self.status, &self.path, &headers);
-        let mut piece = vec![0; self.chunk.get()];
+        let mut piece = vec![0; self.piece()];
         loop {
             // A pipe gives less than was asked for; the pieces are to be of the size given.
             let mut filled = 0;
@@ -122,7 +125,7 @@ impl Inspect {
 
     fn inspect_row(&self, row: &Row) -> Value {
         let mut reader = reader(row.status, &row.path, &row.headers);
-        for piece in row.body.chunks(self.chunk.get()) {
+        for piece in row.body.chunks(self.piece()) {
             if reader.feed(piece) == Progress::Ended {
                 break;
             }

@@ -11,7 +11,7 @@ use tower_agent_status::store::{
     Written,
 };
 
-use super::failure::{Failure, NO};
+use super::failure::{Failure, NO, unless_unread};
 use super::lines::now;
 use super::store::StoreArgs;
 use super::text::{Paint, plain};
@@ -97,28 +97,28 @@ struct Findings {
 }
 
 impl Findings {
+    /// Whether all is well is for the exit code to say, whoever reads this.
+    fn say(&self, word: &str, what: &str) -> io::Result<()> {
+        unless_unread(writeln!(io::stdout().lock(), "{word}  {}", plain(what)))
+    }
+
     fn ok(&mut self, what: &str) -> io::Result<()> {
-        let word = self.paint.green("ok     ");
-        writeln!(io::stdout().lock(), "{word}  {}", plain(what))
+        self.say(&self.paint.green("ok     "), what)
     }
 
     fn differs(&mut self, what: &str, remedy: &str) -> io::Result<()> {
         self.is_well = false;
-        let word = self.paint.yellow("differs");
-        let mut out = io::stdout().lock();
-        writeln!(out, "{word}  {}", plain(what))?;
-        writeln!(out, "         to mend it: {}", plain(remedy))
+        self.say(&self.paint.yellow("differs"), what)?;
+        self.say("       ", &format!("to mend it: {remedy}"))
     }
 
     fn unknown(&mut self, what: &str) -> io::Result<()> {
-        let word = self.paint.dim("unknown");
-        writeln!(io::stdout().lock(), "{word}  {}", plain(what))
+        self.say(&self.paint.dim("unknown"), what)
     }
 
     fn failed(&mut self, what: &str) -> io::Result<()> {
         self.is_well = false;
-        let word = self.paint.red("failed ");
-        writeln!(io::stdout().lock(), "{word}  {}", plain(what))
+        self.say(&self.paint.red("failed "), what)
     }
 
     fn table(

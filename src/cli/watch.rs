@@ -28,8 +28,8 @@ const FRAME: Duration = Duration::from_millis(100);
 /// printed at each change where there is none.
 ///
 /// A session that is not in the table yet is waited for. Ends with 0 if the workflow
-/// completed, 1 if it failed, and 3 if it has not ended by `--timeout`. With `--json` it
-/// prints the stored item, on one line, at each change.
+/// completed, 1 if it failed, and 3 if it has not ended by `--timeout`, or when nobody reads
+/// any more. With `--json` it prints the stored item, on one line, at each change.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status watch session-corr_abc123
@@ -99,13 +99,19 @@ impl Watch {
                 continue;
             };
             let status = WorkflowStatus::from_item(&self.session, &item);
-            view.show(&item, &status)?;
+            let is_read = match view.show(&item, &status) {
+                Err(Failure::BrokenPipe) => false,
+                shown => shown.map(|()| true)?,
+            };
             if status.overall_status.is_finished() {
                 view.finish();
                 return Ok(match status.overall_status {
                     OverallStatus::Completed => ExitCode::SUCCESS,
                     _ => ExitCode::from(NO),
                 });
+            }
+            if !is_read {
+                return Ok(ExitCode::from(NOT_ENDED));
             }
             last = Some((item, status));
         }

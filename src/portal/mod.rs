@@ -114,16 +114,20 @@ impl<R: StatusReader> Portal<R> {
     /// Declares an agent, after those declared before: it is shown in this place, and as
     /// pending, with its [`pending`](Agent::pending) text, in every workflow that says
     /// nothing of it. Agents that are not declared follow, in the order in which they
-    /// started.
+    /// started. One that was declared before keeps its place.
     pub fn agent(mut self, agent: Agent) -> Self {
-        self.settings.agents.push(agent);
+        let agents = &mut self.settings.agents;
+        // Two of one name would be the same key of a JSON object twice.
+        match agents.iter_mut().find(|known| known.name() == agent.name()) {
+            Some(known) => *known = agent,
+            None => agents.push(agent),
+        }
         self
     }
 
     /// Declares several agents, in their order.
-    pub fn agents(mut self, agents: impl IntoIterator<Item = Agent>) -> Self {
-        self.settings.agents.extend(agents);
-        self
+    pub fn agents(self, agents: impl IntoIterator<Item = Agent>) -> Self {
+        agents.into_iter().fold(self, Self::agent)
     }
 
     /// Asks for this bearer token on every route but the page itself, which holds no data

@@ -21,7 +21,14 @@ pub(super) struct RecentList<R> {
     reader: Arc<R>,
     interval: Duration,
     /// Held while the store is read, so that all who ask meanwhile share the answer.
-    last: Mutex<Option<Answer>>,
+    last: Mutex<Last>,
+}
+
+#[derive(Debug, Default)]
+struct Last {
+    answer: Option<Answer>,
+    /// When the store failed, and why.
+    failure: Option<(Instant, Arc<StoreError>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,18 +44,30 @@ impl<R: StatusReader> RecentList<R> {
     }
 
     /// The newest items, at least `limit` of them if there are so many.
-    pub(super) async fn get(&self, limit: usize) -> Result<Arc<Recent>, StoreError> {
-        let mut last = self.last.lock().await;
+    pub(super) async fn get(&self, limit: usize) -> Result<Arc<Recent>, Arc<StoreError>> {
         let asked_at = Instant::now();
-        if let Some(answer) = &*last
+        let mut last = self.last.lock().await;
+        let begun_at = Instant::now();
+        if let Some(answer) = &last.answer
             && answer.asked_for >= limit
-            && answer.fresh_until > asked_at
+            && answer.fresh_until > begun_at
         {
             return Ok(Arc::clone(&answer.recent));
         }
-        let recent = Arc::new(self.reader.recent(limit).await?);
-        let pause = self.interval.max(asked_at.elapsed() * SHARE);
-        *last = Some(Answer {
+        // Or each would wait for the failures of all before it.
+        if let Some((failed_at, error)) = &last.failure
+            && *failed_at > asked_at
+        {
+            return Err(Arc::clone(error));
+        }
+        let recent = self.reader.recent(limit).await.map_err(|error| {
+            let error = Arc::new(error);
+            last.failure = Some((Instant::now(), Arc::clone(&error)));
+            error
+        })?;
+        let recent = Arc::new(recent);
+        let pause = self.interval.max(begun_at.elapsed() * SHARE);
+        last.answer = Some(Answer {
             asked_for: limit,
             recent: Arc::clone(&recent),
             fresh_until: Instant::now() + pause,

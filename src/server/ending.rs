@@ -18,6 +18,8 @@ pub(super) struct Unanswered {
     session: SessionId,
     /// The response to HEAD has a body that nobody reads.
     is_head: bool,
+    /// The response to CONNECT, if it is a success, opens a tunnel.
+    is_connect: bool,
     response_header: Option<HeaderName>,
 }
 
@@ -28,7 +30,8 @@ impl Unanswered {
         response_header: Option<HeaderName>,
     ) -> Self {
         let session = workflow.session_id().clone();
-        Self { workflow: Some(workflow), session, is_head: method == Method::HEAD, response_header }
+        let (is_head, is_connect) = (method == Method::HEAD, method == Method::CONNECT);
+        Self { workflow: Some(workflow), session, is_head, is_connect, response_header }
     }
 
     pub(super) fn session(&self) -> &SessionId {
@@ -44,7 +47,8 @@ impl Unanswered {
             head.headers.entry(name).or_insert(id);
         }
         let is_left_open =
-            matches!(head.status, StatusCode::ACCEPTED | StatusCode::SWITCHING_PROTOCOLS);
+            matches!(head.status, StatusCode::ACCEPTED | StatusCode::SWITCHING_PROTOCOLS)
+                || self.is_connect && head.status.is_success();
         let ending = Ending { workflow, is_left_open };
         let mut answer = Answer::new(ending, head.status, &head.headers, PathHint::default());
         let is_bodiless = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

@@ -10,6 +10,7 @@ use pin_project::pin_project;
 
 use super::body::WorkflowBody;
 use super::ending::Unanswered;
+use crate::call::poll_tracked;
 
 /// The future of [`WorkflowService`](super::WorkflowService).
 ///
@@ -39,11 +40,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Some(unanswered) = this.unanswered.as_ref() else {
+        let Some(session) = this.unanswered.as_ref().map(|u| u.session().clone()) else {
             return this.inner.poll(cx).map_ok(|response| response.map(WorkflowBody::untracked));
         };
-        let session = unanswered.session().clone();
-        let result = ready!(session.enter(|| this.inner.poll(cx)));
+        let result =
+            ready!(poll_tracked(this.unanswered, |_| session.enter(|| this.inner.poll(cx))));
         let unanswered = this.unanswered.take();
         Poll::Ready(match result {
             Ok(response) => {

@@ -83,7 +83,7 @@
 //! | the inner service or the body fails | failed |
 //! | the caller goes away before the response, or before the end of its body | failed |
 //! | the handler panics | failed |
-//! | status 202 (Accepted) or 101 (Switching Protocols) | left to the handler |
+//! | status 202 (Accepted) or 101 (Switching Protocols), or 2xx to CONNECT | left to the handler |
 //! | the handler has called [`Workflow::detach`](crate::Workflow::detach) | left to the handler |
 //! | the handler has finished the workflow itself | as it has |
 //!

@@ -207,6 +207,11 @@ impl Ledger {
         self.view.agents.len() - 1
     }
 
+    /// How many agents there are.
+    pub(crate) fn agents(&self) -> usize {
+        self.view.agents.len()
+    }
+
     /// How many attributes there are with these.
     pub(crate) fn attributes_with(&self, more: &BTreeMap<String, Value>) -> usize {
         let known = &self.view.attributes;

@@ -21,16 +21,25 @@ pub(crate) struct TrackedCall {
 }
 
 impl TrackedCall {
-    /// A call of an agent starts.
-    pub(crate) fn start(tracker: &StatusTracker, session: Arc<Session>, agent: &Agent) -> Self {
-        let (mut slot, mut run) = (0, 0);
-        tracker.hub().change(&session, |kept, now| {
-            slot = kept.ledger.slot(agent.shared_name(), agent.activities());
-            run = kept.ledger.run();
+    /// A call of an agent starts, if there is room for the agent.
+    pub(crate) fn start(
+        tracker: &StatusTracker,
+        session: Arc<Session>,
+        agent: &Agent,
+    ) -> Option<Self> {
+        let hub = tracker.hub();
+        let mut started = None;
+        hub.change(&session, |kept, now| {
+            let Some(slot) = hub.slot(kept, agent) else { return false };
+            started = Some((slot, kept.ledger.run()));
             kept.ledger.started(slot, now)
         });
+        let Some((slot, run)) = started else {
+            hub.lose_of_full_session(&session.id);
+            return None;
+        };
         let (tracker, told) = (tracker.clone(), TokenUsage::default());
-        Self { has_ended: false, tracker, session, slot, run, told }
+        Some(Self { has_ended: false, tracker, session, slot, run, told })
     }
 
     /// The tokens used so far.

@@ -48,6 +48,7 @@ pub(crate) struct Hub {
 struct Said {
     untracked: AtomicBool,
     full: AtomicBool,
+    full_session: AtomicBool,
     closed: AtomicBool,
     invalid_session: AtomicBool,
     undescribed: AtomicBool,
@@ -107,6 +108,10 @@ impl Hub {
     fn known(&self, name: &str) -> Option<Arc<Agent>> {
         let agents = self.agents.read().unwrap_or_else(PoisonError::into_inner);
         agents.iter().find(|known| known.name() == name).cloned()
+    }
+
+    pub(super) fn is_declared(&self, name: &str) -> bool {
+        self.known(name).is_some()
     }
 
     fn declared(&self) -> Vec<Arc<Agent>> {
@@ -198,6 +203,12 @@ impl Hub {
     /// Counts a change that came after the recorder had ended.
     fn lose_after_the_end(&self, id: &SessionId) {
         self.lose("closed", "the tracker was shut down", &self.said.closed, id);
+    }
+
+    /// Counts a call of an agent for which its session has no room.
+    pub(super) fn lose_of_full_session(&self, id: &SessionId) {
+        let why = "the session has too many agents for one more that was not declared";
+        self.lose("full", why, &self.said.full_session, id);
     }
 
     fn lose(&self, reason: &'static str, why: &str, said: &AtomicBool, id: &SessionId) {

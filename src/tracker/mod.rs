@@ -56,9 +56,14 @@ impl StatusTracker {
         &self.handle.hub
     }
 
-    /// How many calls, workflows and changes were not recorded, because too many sessions
-    /// were live or unsaved, or because the tracker was shut down. The first of them is
-    /// logged.
+    /// How many agents a session may have before calls of one that was not declared, but
+    /// named by a request, pass untracked. All that are declared have room. So many take
+    /// some 150 KB at most of the 400 KB that a table allows an item.
+    pub const MAX_AGENTS: usize = session::MAX_AGENTS;
+
+    /// How many calls, workflows and changes were not recorded, because too many sessions were
+    /// live or unsaved, because a session had too many [agents](Self::MAX_AGENTS), or because
+    /// the tracker was shut down. The first of each is logged.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.hub().lost.load(Ordering::Relaxed)

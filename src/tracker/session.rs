@@ -12,6 +12,9 @@ use crate::status::{AgentReport, ErrorMessage, Ledger, Timestamp, Value, Workflo
 /// How many attributes a workflow may have beside those of every item.
 pub(crate) const MAX_ATTRIBUTES: usize = 64;
 
+/// How many agents a session may have before there is no room for one that was not declared.
+pub(super) const MAX_AGENTS: usize = 128;
+
 /// One session in memory.
 pub(crate) type Session = Entry<SessionId, Kept>;
 
@@ -130,12 +133,31 @@ impl Tracked {
         });
     }
 
-    /// Sets the state of an agent whose calls pass through no layer.
-    pub(crate) fn report(&self, agent: &Agent, report: AgentReport) {
+    /// Sets the state of an agent whose calls pass through no layer. Whether there was room
+    /// for it.
+    pub(crate) fn report(&self, agent: &Agent, report: AgentReport) -> bool {
+        let mut has_room = false;
         self.change(|kept, now| {
-            let slot = kept.ledger.slot(agent.shared_name(), agent.activities());
+            let Some(slot) = self.hub.slot(kept, agent) else { return false };
+            has_room = true;
             kept.ledger.report(slot, report, now);
             true
         });
+        has_room
+    }
+}
+
+impl Hub {
+    /// The place of an agent. Names that requests bring may be any number, and an item has
+    /// its limits: what it could not hold would keep all else of it from being saved.
+    pub(super) fn slot(&self, kept: &mut Kept, agent: &Agent) -> Option<usize> {
+        let is_full = kept.ledger.agents() >= MAX_AGENTS;
+        if is_full
+            && kept.ledger.view().agent(agent.name()).is_none()
+            && !self.is_declared(agent.name())
+        {
+            return None;
+        }
+        Some(kept.ledger.slot(agent.shared_name(), agent.activities()))
     }
 }

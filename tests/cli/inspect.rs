@@ -97,3 +97,13 @@ fn what_cannot_be_read_is_named() {
         assert!(said.contains(expected), "{arguments:?}: {said}");
     }
 }
+
+#[test]
+fn a_piece_is_of_a_size_that_fits_into_memory() {
+    for chunk in ["18446744073709551615", "9999999999999", "0"] {
+        let output = inspect(&["--chunk", chunk], b"{}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("--chunk"), "{said}");
+    }
+}

@@ -62,6 +62,10 @@ impl Server {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Told {
+        Told::of(self.command(arguments).output().unwrap())
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = command();
         command
             .args(arguments)
@@ -70,7 +74,7 @@ impl Server {
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{}", self.address));
-        Told::of(command.output().unwrap())
+        command
     }
 }
 

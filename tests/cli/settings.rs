@@ -115,3 +115,27 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     let told = Told::of(list.wait_with_output().unwrap()).assert_code(0);
     assert_eq!(told.err, "");
 }
+
+/// A pipe whose other end is closed.
+#[cfg(unix)]
+fn nobody() -> std::process::Stdio {
+    std::io::pipe().unwrap().1.into()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn without_anybody_to_talk_to_the_exit_code_is_the_same() {
+    let file = File::new("nobody");
+    file.put("s", serde_json::json!({ "overallStatus": "processing" })).await;
+    let code = |arguments: &[&str]| {
+        let mut command = file.command(arguments);
+        command.stdout(nobody()).stderr(nobody()).status().unwrap().code()
+    };
+    assert_eq!(code(&["show", "unknown"]), Some(1));
+    assert_eq!(code(&["list", "--status", "failed"]), Some(0));
+    // A workflow that has not ended has not completed.
+    assert_eq!(code(&["watch", "s"]), Some(3));
+    assert_eq!(code(&["watch", "s", "--json"]), Some(3));
+    // One is not there, whoever reads that the other was deleted.
+    assert_eq!(code(&["delete", "s", "unknown", "--yes"]), Some(1));
+}

@@ -109,3 +109,13 @@ fn a_table_that_cannot_be_used_is_an_error_with_its_remedy() {
         told.assert_says(&["partition key `sessionId` of type N", "type S"]);
     }
 }
+
+/// `head -1` has seen enough before the test session is deleted.
+#[cfg(unix)]
+#[test]
+fn what_a_check_finds_is_its_exit_code_though_nobody_reads() {
+    let server = Server::start();
+    let mut check = server.command(&["table", "check", "--write"]);
+    check.stdout(std::io::pipe().unwrap().1).stderr(std::process::Stdio::null());
+    assert_eq!(check.status().unwrap().code(), Some(1), "it does not read back");
+}

@@ -206,3 +206,44 @@ async fn agents_that_were_not_declared_are_one_in_the_metrics() {
     agents.dedup();
     assert_eq!(agents, [tower_agent_status::metrics::OTHER_AGENTS, AGENT]);
 }
+
+#[tokio::test]
+async fn a_session_has_room_for_so_many_agents_that_were_not_declared() {
+    let warnings = Warnings::watch();
+    let (tracker, store) = tracker();
+    let layer = StatusLayer::per_request(&tracker)
+        .agent_from(|head| Some(head.path.trim_start_matches('/').to_owned()));
+    for n in 0..200 {
+        call(&layer, to(&format!("/document-{n}"))).await;
+    }
+    // Those that are there already go on.
+    call(&layer, to("/document-1")).await;
+    call(&layer, to(&format!("/{AGENT}"))).await;
+    let calls = calls(&tracker, &store).await;
+    assert_eq!(calls.len(), StatusTracker::MAX_AGENTS);
+    assert_eq!((calls["document-1"], calls[AGENT]), (2, 1));
+    assert_eq!(tracker.lost(), 200 - (StatusTracker::MAX_AGENTS as u64 - 1));
+    let warnings = warnings.take();
+    assert!(warnings.iter().any(|line| line.contains("too many agents")), "{warnings:?}");
+}
+
+/// reqwest's URL forgets a port that is its scheme's own, as other clients' need not.
+#[tokio::test]
+async fn a_rule_may_name_the_port_that_a_scheme_has_anyway() {
+    let (tracker, store) = tracker();
+    let layer = StatusLayer::per_request(&tracker)
+        .session_from(|_| Some("s".to_owned()))
+        .agent_for(Target::host("gateway:443"), "tls")
+        .agent_for(Target::host("gateway:80"), "plain");
+    let client = layer.layer(service_fn(|_: ::reqwest::Request| async {
+        Ok::<_, ::reqwest::Error>(::reqwest::Response::from(Response::new("")))
+    }));
+    let uris =
+        ["https://gateway:443/", "https://gateway/", "http://gateway:80/", "http://gateway/"];
+    for uri in uris {
+        let request = ::reqwest::Request::new(::reqwest::Method::GET, uri.parse().unwrap());
+        client.clone().oneshot(request).await.unwrap();
+        call(&layer, to(uri)).await;
+    }
+    assert_eq!(calls(&tracker, &store).await, counts([(AGENT, 0), ("tls", 4), ("plain", 4)]));
+}

@@ -576,3 +576,21 @@ async fn data_that_cannot_be_seen_in_full_costs_the_figures_and_not_the_outcome(
         assert_eq!(agent.state, AgentState::Success);
     }
 }
+
+#[tokio::test]
+async fn a_panic_that_is_caught_around_the_layer_is_told_as_one() {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).clock(ticking_clock()).start().unwrap();
+    let inner = service_fn(|_: Request<()>| async {
+        if true {
+            panic!("the service panics, as it is told");
+        }
+        Ok::<_, std::convert::Infallible>(Response::new(String::new()))
+    });
+    let mut service = StatusLayer::new(&tracker, AGENT).layer(inner);
+    let future = service.call(of_session(SESSION, Request::new(())));
+    // It is dropped when the panic is over.
+    assert!(AssertUnwindSafe(future).catch_unwind().await.is_err());
+    let error = look(&tracker).error.unwrap();
+    assert_eq!((&*error.class, error.message.as_str()), ("panic", "the call panicked"));
+}

@@ -5,6 +5,10 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use tower_agent_status::portal::Portal;
+use tower_agent_status::status::Item;
+use tower_agent_status::store::{Recent, StatusReader, StoreError, StoreErrorKind};
+
 use crate::support::{Store, ask, get, portal, whole};
 use crate::warnings::Warnings;
 
@@ -119,4 +123,44 @@ async fn who_has_the_list_is_told_that_it_is_the_same() {
     let mut request = get("/api/workflow/recent?limit=1");
     request.headers_mut().insert("if-none-match", headers["etag"].clone());
     assert_eq!(ask(&router, request).await.status(), StatusCode::OK);
+}
+
+/// A store that takes a second to fail.
+#[derive(Debug)]
+struct Failing(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl StatusReader for Failing {
+    async fn get(&self, _: &str) -> Result<Option<Item>, StoreError> {
+        Ok(None)
+    }
+
+    async fn get_many(&self, ids: &[String]) -> Result<Vec<Option<Item>>, StoreError> {
+        Ok(vec![None; ids.len()])
+    }
+
+    async fn recent(&self, _: usize) -> Result<Recent, StoreError> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Err(StoreError::new(StoreErrorKind::Unavailable, "it does not answer"))
+    }
+
+    async fn delete(&self, _: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_ask_at_one_time_share_a_failure() {
+    let reads = std::sync::Arc::default();
+    let router = Portal::new(Failing(std::sync::Arc::clone(&reads))).router();
+    let begun = tokio::time::Instant::now();
+    let asked = (0..30).map(|_| whole(&router, "/api/workflow/recent"));
+    for (status, _, _) in futures_util::future::join_all(asked).await {
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    assert_eq!(reads.load(std::sync::atomic::Ordering::SeqCst), 1);
+    assert!(begun.elapsed() < Duration::from_secs(2), "nobody waits for the others' failures");
+    // Who asks after it gets an answer of its own.
+    whole(&router, "/api/workflow/recent").await;
+    assert_eq!(reads.load(std::sync::atomic::Ordering::SeqCst), 2);
 }

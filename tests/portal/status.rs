@@ -152,3 +152,18 @@ async fn tokens_are_told_once_they_are_known() {
         assert_eq!((activity.as_str(), &usage), (expected, expected_usage));
     }
 }
+
+#[tokio::test]
+async fn an_agent_that_is_declared_twice_is_one_with_the_later_text() {
+    use tower_agent_status::{Agent, portal::Portal};
+    let agent = |name: &str, text: &str| Agent::new(name).pending(text);
+    let portal = Portal::new(Store::default()).agents([
+        agent("one", "first"),
+        agent("two", "x"),
+        agent("one", "second"),
+    ]);
+    let (_, _, body) = whole(&portal.router(), "/api/workflow/s/status").await;
+    assert_eq!(body.matches(r#""one":"#).count(), 1, "{body}");
+    assert!(body.contains("second") && !body.contains("first"), "{body}");
+    assert!(body.find(r#""one":"#) < body.find(r#""two":"#), "it keeps its place: {body}");
+}

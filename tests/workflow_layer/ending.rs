@@ -339,3 +339,62 @@ async fn many_requests_at_a_time_are_each_their_own() {
         assert_tokens(&status, 3, 4);
     }
 }
+
+/// As tower-http's `CatchPanic` does it: what panicked is dropped when the panic is over.
+#[tokio::test]
+async fn a_panic_that_is_caught_around_the_layer_is_told_as_one() {
+    use futures_util::FutureExt as _;
+    use tower::{Layer as _, Service as _};
+
+    let tracking = Tracking::start();
+    let request = || {
+        let request = axum::extract::Request::post("/");
+        request.header(crate::support::ASKED_SESSION, "s").body(Body::empty()).unwrap()
+    };
+    let handler = async || -> String { panic!("as the test wants it") };
+    let app = Router::new().route("/", on_post(handler));
+    let future = tracking.layer().layer(app).call(request());
+    std::panic::AssertUnwindSafe(future).catch_unwind().await.unwrap_err();
+    assert_failed(&tracking.store.finished("s").await, "the handler panicked");
+
+    let tracking = Tracking::start();
+    let body = async || {
+        Body::from_stream(futures_util::stream::poll_fn(
+            |_| -> std::task::Poll<Option<Result<&str, std::io::Error>>> {
+                panic!("as the test wants it")
+            },
+        ))
+    };
+    let app = Router::new().route("/", on_post(body));
+    let response = tracking.layer().layer(app).call(request()).await.unwrap();
+    let read = http_body_util::BodyExt::collect(response.into_body());
+    std::panic::AssertUnwindSafe(read).catch_unwind().await.unwrap_err();
+    assert_failed(&tracking.store.finished("s").await, "the handler panicked");
+}
+
+#[tokio::test]
+async fn a_tunnel_is_left_to_the_handler() {
+    use tower::{Layer as _, Service as _};
+
+    // What a WebSocket over HTTP/2 is opened with.
+    let tracking = Tracking::start();
+    let kept = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let handler = {
+        let kept = kept.clone();
+        async move |Extension(workflow): Extension<Workflow>| {
+            *kept.lock().unwrap() = Some(workflow);
+            StatusCode::OK
+        }
+    };
+    let app = Router::new().route("/", any(handler));
+    let request = axum::extract::Request::connect("/")
+        .header(crate::support::ASKED_SESSION, "s")
+        .body(Body::empty())
+        .unwrap();
+    let response = tracking.layer().layer(app).call(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    drop(response);
+    assert!(!tracking.now("s").overall_status.is_finished());
+    kept.lock().unwrap().take().unwrap().complete();
+    assert_completed(&tracking.store.finished("s").await);
+}
