@@ -177,15 +177,19 @@ fn start(caller: &Caller, request: &mut HttpRequest) -> Option<Call> {
     copy_extension::<Agent>(request, &mut extensions);
     copy_extension::<SessionId>(request, &mut extensions);
     copy_extension::<Owned>(request, &mut extensions);
+    let named = caller.look(&extensions)?;
     let uri = request.uri().parse::<Uri>().unwrap_or_default();
-    let call = caller.start(RequestHead {
-        method: &Method::from_bytes(request.method().as_bytes()).unwrap_or_default(),
+    let method = Method::from_bytes(request.method().as_bytes()).unwrap_or_default();
+    let headers = header_map(request.headers());
+    let head = RequestHead {
+        method: &method,
         host: uri.host(),
         port: uri.port_u16(),
         path: uri.path(),
-        headers: &header_map(request.headers()),
+        headers: &headers,
         extensions: &extensions,
-    })?;
+    };
+    let call = caller.start(named, &extensions, &method, uri.path(), || head)?;
     caller.mark(&mut extensions);
     if let Some(mark) = extensions.remove::<Owned>() {
         request.add_extension(mark);
@@ -214,7 +218,7 @@ fn with_answer(body: SdkBody, mut answer: Answer) -> SdkBody {
     // A body that can be had again came over no connection: it is whole, and stays as it is.
     if body.try_clone().is_some() {
         if let Some(whole) = body.bytes() {
-            answer.data(&whole);
+            answer.data(&whole, true);
         }
         answer.end(End::Complete);
         return body;

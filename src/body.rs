@@ -33,6 +33,12 @@ impl<B: Body> StatusBody<B> {
 }
 
 impl<B> StatusBody<B> {
+    /// The body of an answer that nobody looks at.
+    #[inline]
+    pub(crate) fn untracked(inner: B) -> Self {
+        Self { inner, answer: None }
+    }
+
     /// The inner body.
     pub fn get_ref(&self) -> &B {
         &self.inner
@@ -57,6 +63,9 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
+        if this.answer.is_none() {
+            return this.inner.poll_frame(cx);
+        }
         poll_frame(this.inner, this.answer, cx, |error, told| told(error))
     }
 
@@ -81,7 +90,9 @@ pub(crate) fn is_over(body: &impl Body) -> bool {
 type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
 
 /// Polls a body and looks at what comes. `show` says how an error is to be shown; the
-/// caller gets it as it is.
+/// caller gets it as it is. Kept apart, so that a body of no call is as small a piece of
+/// code as it can be.
+#[inline(never)]
 pub(crate) fn poll_frame<B: Body, T: Told>(
     mut inner: Pin<&mut B>,
     answer: &mut Option<Answer<T>>,
@@ -95,11 +106,12 @@ pub(crate) fn poll_frame<B: Body, T: Told>(
     let Some(looking) = answer else { return Poll::Ready(frame) };
     match &frame {
         Some(Ok(frame)) => {
-            if let Some(data) = frame.data_ref() {
-                looking.data(data);
-            }
             // A caller that knows the length may not poll again.
-            if frame.is_trailers() || is_over(&*inner) {
+            let is_last = frame.is_trailers() || is_over(&*inner);
+            if let Some(data) = frame.data_ref() {
+                looking.data(data, is_last);
+            }
+            if is_last {
                 looking.end(End::Complete);
             }
         }

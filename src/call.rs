@@ -3,6 +3,12 @@
 //! A call is a value that moves: it is born in the service's `call`, lives in the response
 //! future until the head arrives, and as an [`Answer`] in the body until that ends. Each
 //! step takes the value, and dropping it is an outcome too, so there is exactly one.
+//!
+//! What is not needed is not done. A request is first [looked](Caller::look) at for a session;
+//! one that has none goes on as it came. The head of one that is tracked is taken apart
+//! only where a closure, a rule or a subscriber asks for it. All of a call is in one box,
+//! which is what moves, and usage that comes with the last piece of a body is told with its
+//! end only.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -14,7 +20,7 @@ use tracing::span::Entered;
 use crate::agent::InvalidName;
 use crate::choice::AgentChoice;
 use crate::observe::Observer;
-use crate::session::{RequestHead, SessionSource};
+use crate::session::{Named, RequestHead, SessionSource};
 use crate::status::{CallError, Outcome, TokenUsage};
 use crate::target::Target;
 use crate::tracker::{StatusTracker, TrackedCall};
@@ -58,22 +64,35 @@ impl Caller {
         Arc::make_mut(&mut self.agents).from = Some(Arc::new(from));
     }
 
-    /// A call starts, if its request names a session and an agent, and no layer around has
-    /// started it.
-    /// The request of a call that starts is to be [marked](Self::mark).
-    pub(crate) fn start(&self, request: RequestHead<'_>) -> Option<Call> {
+    /// Where the session of a request is named, if no layer around has started its call.
+    /// Without one there is nothing to [start](Self::start).
+    #[inline]
+    pub(crate) fn look(&self, extensions: &Extensions) -> Option<Named> {
+        let named = self.source.look(extensions)?;
+        let mark = extensions.get::<Owned>();
+        (!mark.is_some_and(|mark| mark.is_by(self.mark_of()))).then_some(named)
+    }
+
+    /// A call starts, if its request names a session and an agent.
+    /// The request of a call that starts is to be [marked](Self::mark). Its head is taken
+    /// apart where somebody asks for it.
+    pub(crate) fn start<'a>(
+        &self,
+        named: Named,
+        extensions: &Extensions,
+        method: &Method,
+        path: &str,
+        head: impl Fn() -> RequestHead<'a>,
+    ) -> Option<Call> {
         let hub = self.tracker.hub();
-        if request.extensions.get::<Owned>().is_some_and(|mark| mark.is_by(self.mark_of())) {
-            return None;
-        }
-        let session = match self.source.resolve(request) {
+        let session = match self.source.resolve(named, &head) {
             Ok(session) => session?,
             Err(error) => {
                 hub.warn_of_invalid_session(&error);
                 return None;
             }
         };
-        let agent = match self.agents.choose(hub, request) {
+        let agent = match self.agents.choose(hub, extensions.get(), &head) {
             Ok(agent) => agent?,
             Err(error) => {
                 hub.warn_of_invalid_agent(&error);
@@ -81,11 +100,11 @@ impl Caller {
             }
         };
         let tracked = hub.session(&session)?;
-        let observer = Observer::new(request, &agent, &session);
-        let tracked = tracked.start_call(&agent, &self.tracker);
-        let open = Box::new(Open { told: Observed { tracked, observer }, reader: None });
-        let is_head = *request.method == Method::HEAD;
-        Some(Call { open: Some(open), path: PathHint::new(request.path), is_head })
+        let observer = Observer::new(&head, &agent, &session);
+        let tracked = TrackedCall::start(&self.tracker, tracked, &agent);
+        let (told, path) = (Observed { tracked, observer }, PathHint::new(path));
+        let is_head = *method == Method::HEAD;
+        Some(Call { open: Some(Box::new(Open { told, path, reader: None })), is_head })
     }
 
     /// Marks a request, so that no layer further in starts its call again.
@@ -125,7 +144,6 @@ impl Owned {
 pub(crate) struct Call {
     /// Taken by whichever step comes first.
     open: Option<Box<Open<Observed>>>,
-    path: PathHint,
     is_head: bool,
 }
 
@@ -150,7 +168,8 @@ impl Call {
     pub(crate) fn answered(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Answer> {
         let mut open = self.open.take()?;
         open.told.observer.answered(status.as_u16());
-        open.reader = Some(reader(status, headers, self.path));
+        let path = open.path;
+        open.reader.get_or_insert_with(|| reader(status, headers, path));
         let mut answer = Answer { open: Some(open) };
         // These have no body, whatever a layer further in makes of it.
         if self.is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
@@ -161,21 +180,21 @@ impl Call {
 
     /// The call failed before there was a response.
     pub(crate) fn failed(mut self, error: &dyn Display) {
-        if let Some(open) = self.open.take() {
-            open.told.end(Outcome::Error(CallError::transport(error)), None);
+        if let Some(mut open) = self.open.take() {
+            open.told.tell(Outcome::Error(CallError::transport(error)), None);
         }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
+        if let Some(mut open) = self.open.take() {
             let error = if std::thread::panicking() {
                 CallError::new("panic", "the call panicked")
             } else {
                 CallError::new("cancelled", "the caller gave up before the agent answered")
             };
-            open.told.end(Outcome::Error(error), None);
+            open.told.tell(Outcome::Error(error), None);
         }
     }
 }
@@ -197,8 +216,8 @@ pub(crate) trait Told {
     /// The tokens used so far.
     fn progress(&mut self, _usage: &TokenUsage) {}
 
-    /// The answer has ended.
-    fn end(self, reading: Reading);
+    /// The answer has ended. Nothing is told after it.
+    fn end(&mut self, reading: Reading);
 }
 
 /// A call, and who watches it.
@@ -209,7 +228,7 @@ pub(crate) struct Observed {
 
 impl Observed {
     /// The one outcome, told to the table and to those who watch.
-    fn end(self, outcome: Outcome, usage: Option<TokenUsage>) {
+    fn tell(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
         self.observer.ended(&outcome, usage.as_ref());
         self.tracked.end(outcome, usage);
     }
@@ -230,8 +249,8 @@ impl Told for Observed {
         self.tracked.progress(usage);
     }
 
-    fn end(self, reading: Reading) {
-        self.end(reading.outcome, reading.usage);
+    fn end(&mut self, reading: Reading) {
+        self.tell(reading.outcome, reading.usage);
     }
 }
 
@@ -245,6 +264,7 @@ pub(crate) struct Answer<T: Told = Observed> {
 /// often, and most are of no call.
 struct Open<T> {
     told: T,
+    path: PathHint,
     /// There from the head on.
     reader: Option<UsageReader>,
 }
@@ -254,11 +274,19 @@ fn reader(status: StatusCode, headers: &HeaderMap, path: PathHint) -> UsageReade
     // Most names that are asked for are not there. To look one up by its text takes long,
     // and a header of another length is another header.
     let length = |name: &str| 1_u64 << (name.len() % 64);
-    let lengths = headers.keys().fold(0, |lengths, name| lengths | length(name.as_str()));
+    let (mut lengths, mut content_type) = (0, None);
+    for (name, value) in headers {
+        lengths |= length(name.as_str());
+        if name == header::CONTENT_TYPE {
+            content_type = content_type.or(Some(value));
+        }
+    }
     let header = |name: &str| {
+        if lengths & length(name) == 0 {
+            return None;
+        }
         let value = match name {
-            "content-type" => headers.get(header::CONTENT_TYPE),
-            name if lengths & length(name) == 0 => None,
+            "content-type" => content_type,
             name => headers.get(name),
         };
         value?.to_str().ok()
@@ -268,7 +296,8 @@ fn reader(status: StatusCode, headers: &HeaderMap, path: PathHint) -> UsageReade
 
 impl<T: Told> Answer<T> {
     pub(crate) fn new(told: T, status: StatusCode, headers: &HeaderMap, path: PathHint) -> Self {
-        Self { open: Some(Box::new(Open { told, reader: Some(reader(status, headers, path)) })) }
+        let reader = Some(reader(status, headers, path));
+        Self { open: Some(Box::new(Open { told, path, reader })) }
     }
 
     /// Whether the outcome is told.
@@ -281,9 +310,10 @@ impl<T: Told> Answer<T> {
         self.open.as_ref().and_then(|open| open.told.enter())
     }
 
-    /// A piece of the body has passed.
-    pub(crate) fn data(&mut self, data: &impl Buf) {
-        let Some(Open { told, reader: Some(reader) }) = self.open.as_deref_mut() else { return };
+    /// A piece of the body has passed. After the last one nothing is told but the end.
+    pub(crate) fn data(&mut self, data: &impl Buf, is_last: bool) {
+        let Some(open) = self.open.as_deref_mut() else { return };
+        let Open { told, reader: Some(reader), .. } = open else { return };
         let mut progress = Progress::More;
         let shown = for_each_slice(data, |slice| {
             if progress == Progress::More || !T::ENDS_AT_MARKER {
@@ -296,7 +326,7 @@ impl<T: Told> Answer<T> {
         told.chunk(|| reader.is_stream());
         if progress == Progress::Ended && T::ENDS_AT_MARKER {
             self.end(End::Complete);
-        } else if let Some(usage) = reader.usage() {
+        } else if !is_last && let Some(usage) = reader.usage() {
             told.progress(&usage);
         }
     }

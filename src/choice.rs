@@ -21,14 +21,19 @@ pub(crate) struct AgentChoice {
 
 impl AgentChoice {
     /// The agent; `Ok(None)` if nothing names one.
-    pub(crate) fn choose(
+    pub(crate) fn choose<'a>(
         &self,
         hub: &Hub,
-        head: RequestHead<'_>,
+        named: Option<&Agent>,
+        head: impl FnOnce() -> RequestHead<'a>,
     ) -> Result<Option<Arc<Agent>>, InvalidName> {
-        if let Some(agent) = head.extensions.get::<Agent>() {
+        if let Some(agent) = named {
             return hub.named_agent(agent).map(Some);
         }
+        if self.rules.is_empty() && self.from.is_none() {
+            return Ok(self.default.clone());
+        }
+        let head = head();
         if let Some((_, agent)) = self.rules.iter().find(|(target, _)| target.is_of(head)) {
             return Ok(Some(Arc::clone(agent)));
         }

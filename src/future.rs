@@ -38,23 +38,33 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = {
-            let _entered = this.call.as_ref().map(Call::enter);
+            let _entered = this.call.as_ref().and_then(Call::enter);
             ready!(this.inner.poll(cx))
         };
-        let call = this.call.take();
-        Poll::Ready(match result {
-            Ok(response) => {
-                let (head, body) = response.into_parts();
-                let answer = call.and_then(|call| call.answered(head.status, &head.headers));
-                Ok(Response::from_parts(head, StatusBody::new(body, answer)))
-            }
-            Err(error) => {
-                if let Some(call) = call {
-                    call.failed(&error);
-                }
-                Err(error)
-            }
+        Poll::Ready(match this.call.take() {
+            Some(call) => answered(call, result),
+            None => result.map(|response| response.map(StatusBody::untracked)),
         })
+    }
+}
+
+/// What the caller gets of a call that was answered or has failed. Kept apart, so that a
+/// future of no call is as small a piece of code as it can be.
+#[inline(never)]
+fn answered<R, E>(call: Call, result: Result<Response<R>, E>) -> Result<Response<StatusBody<R>>, E>
+where
+    R: Body,
+    E: Display,
+{
+    match result {
+        Ok(response) => {
+            let answer = call.answered(response.status(), response.headers());
+            Ok(response.map(|body| StatusBody::new(body, answer)))
+        }
+        Err(error) => {
+            call.failed(&error);
+            Err(error)
+        }
     }
 }
 

@@ -238,18 +238,38 @@
 //!
 //! # Crate features
 //!
-//! | feature | default | what it adds |
-//! | --- | --- | --- |
-//! | `dynamodb` | yes | [`store::DynamoDbStore`], through the AWS SDK |
-//! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies |
-//! | `reqwest` | | the layer in clients of reqwest and reqwest-middleware ([`StatusMiddleware`]) |
-//! | `aws` | | the layer in clients of the AWS SDK, such as Bedrock's and AgentCore's ([`aws`]) |
-//! | `cli` | | the command `tower-agent-status`: lists, shows, watches, serves, deletes; makes and checks the table |
-//! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page |
-//! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file |
-//! | `metrics` | | counts and times of calls, tokens and writes, through the `metrics` facade |
+//! | feature | default | what it adds | crates |
+//! | --- | --- | --- | --- |
+//! | `dynamodb` | yes | [`store::DynamoDbStore`], through the AWS SDK | 155 |
+//! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies | 54 |
+//! | `reqwest` | | the layer in clients of reqwest and reqwest-middleware ([`StatusMiddleware`]) | 84 |
+//! | `aws` | | the layer in clients of the AWS SDK, such as Bedrock's and AgentCore's ([`aws`]) | 55 |
+//! | `cli` | | the command `tower-agent-status`: lists, shows, watches, serves, deletes; makes and checks the table | 227 |
+//! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page | 66 |
+//! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file | 181 |
+//! | `metrics` | | counts and times of calls, tokens and writes, through the `metrics` facade | 36 |
+//! | none | | the layer, the tracker and the store in memory | 33 |
+//! | default | | | 169 |
+//! | all | | | 235 |
 //!
-//! Without default features no AWS crate, no SQLite and no decoder is compiled.
+//! The last column is how many crates are compiled with that feature alone (on Linux, those
+//! that only build others among them), counted by `.ci/feature-cost`. Most of `dynamodb` is the
+//! AWS SDK with its HTTP and TLS stack, which a program that uses AWS has anyway; it is taken
+//! without its default features, and so without single sign-on, credentials of other processes
+//! and an older HTTP stack.
+//!
+//! Without default features no AWS crate, no SQLite and no decoder is compiled. A C compiler is
+//! needed for the TLS of `dynamodb`, the zstd of `decompression` and the SQLite of `embedded`.
+//!
+//! # Further pages
+//!
+//! - [When something is not as expected](crate::guide::troubleshooting), by what you see: not in
+//!   the table, no tokens, writes failing, stuck in progress, `cancelled` instead of success.
+//! - [Scale](crate::guide::scale): writes, capacity, limits and cost, from one workflow to 10,000
+//!   a second.
+//!
+//! The oldest Rust that builds it is 1.94.1, which is what the AWS SDK asks for. A newer one is
+//! no breaking change.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod agent;
@@ -262,6 +282,8 @@ mod call;
 mod chain;
 mod choice;
 mod future;
+#[cfg(doc)]
+pub mod guide;
 mod layer;
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]

@@ -24,13 +24,13 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn new(
-        request: RequestHead<'_>,
+    pub(crate) fn new<'a>(
+        head: impl Fn() -> RequestHead<'a>,
         #[cfg(feature = "metrics")] agent: &Arc<Agent>,
         #[cfg(not(feature = "metrics"))] agent: &Agent,
         session: &SessionId,
     ) -> Self {
-        let span = CallSpan::new(request, agent, session);
+        let span = CallSpan::new(head, agent, session);
         let is_timed = cfg!(feature = "metrics") || span.is_heard();
         Self {
             span,
@@ -69,7 +69,7 @@ impl Observer {
     }
 
     /// The call has ended.
-    pub(crate) fn ended(mut self, outcome: &Outcome, usage: Option<&TokenUsage>) {
+    pub(crate) fn ended(&mut self, outcome: &Outcome, usage: Option<&TokenUsage>) {
         let error = match outcome {
             Outcome::Success => None,
             Outcome::Error(error) => Some(error),

@@ -18,7 +18,7 @@ use crate::call::{Answer, Call, Caller};
 use crate::chain::{Chain, ChainBody};
 use crate::layer::StatusLayer;
 use crate::service::Status;
-use crate::session::RequestHead;
+use crate::session::{Named, RequestHead};
 use crate::tracker::StatusTracker;
 
 /// Tracks every call of an agent's `reqwest_middleware` client.
@@ -88,9 +88,16 @@ impl Middleware for StatusMiddleware {
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
         // A layer around the client can leave its mark only on the request itself.
-        let mut seen = extensions_of(&mut request);
-        seen.extend(extensions.clone());
-        let Some(call) = self.caller.start(head(&request, &seen)) else {
+        let mut own = extensions_of(&mut request);
+        let seen = if own.is_empty() {
+            &*extensions
+        } else {
+            own.extend(extensions.clone());
+            &own
+        };
+        let named = self.caller.look(seen);
+        let call = named.and_then(|named| start(&self.caller, named, &request, seen));
+        let Some(call) = call else {
             return next.run(request, extensions).await;
         };
         let marked = Marked::new(&self.caller, extensions);
@@ -143,7 +150,8 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let mut extensions = extensions_of(&mut request);
-        let call = self.caller.start(head(&request, &extensions));
+        let named = self.caller.look(&extensions);
+        let call = named.and_then(|named| start(&self.caller, named, &request, &extensions));
         if call.is_some() {
             self.caller.mark(&mut extensions);
             request = with_extensions(request, extensions);
@@ -192,15 +200,21 @@ impl<F> fmt::Debug for ReqwestResponseFuture<F> {
     }
 }
 
-fn head<'a>(request: &'a Request, extensions: &'a Extensions) -> RequestHead<'a> {
-    RequestHead {
+fn start(
+    caller: &Caller,
+    named: Named,
+    request: &Request,
+    extensions: &Extensions,
+) -> Option<Call> {
+    let head = || RequestHead {
         method: request.method(),
         host: request.url().host_str(),
         port: request.url().port(),
         path: request.url().path(),
         headers: request.headers(),
         extensions,
-    }
+    };
+    caller.start(named, extensions, request.method(), request.url().path(), head)
 }
 
 /// The extensions of a request. It shows them only as the `http::Request` that it is made

@@ -56,8 +56,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let Some(named) = self.caller.look(request.extensions()) else {
+            return ResponseFuture::new(self.inner.call(request), None);
+        };
         // The call is born first, so that a panic inside is recorded too.
-        let call = self.caller.start(RequestHead::new(&request));
+        let head = || RequestHead::new(&request);
+        let (extensions, path) = (request.extensions(), request.uri().path());
+        let call = self.caller.start(named, extensions, request.method(), path, head);
         if call.is_some() {
             self.caller.mark(request.extensions_mut());
         }

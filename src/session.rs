@@ -256,12 +256,26 @@ impl SessionSource {
         Self::from_fn(move |head| Some(to_session_id(head.headers.get(&name)?.to_str().ok()?)))
     }
 
-    /// The session of a request that is sent; `Ok(None)` if nothing names one.
-    pub(crate) fn resolve(
+    /// Looks for the session of a request that is sent, without its head; `None` if
+    /// nothing names one.
+    pub(crate) fn look(&self, extensions: &Extensions) -> Option<Named> {
+        let session = extensions.get::<SessionId>().cloned().or_else(SessionId::current);
+        match session {
+            Some(session) => Some(Named::Session(session)),
+            None => self.0.is_some().then_some(Named::InHead),
+        }
+    }
+
+    /// The session that was looked for; `Ok(None)` if the head names none either.
+    pub(crate) fn resolve<'a>(
         &self,
-        head: RequestHead<'_>,
+        named: Named,
+        head: impl FnOnce() -> RequestHead<'a>,
     ) -> Result<Option<SessionId>, InvalidSessionId> {
-        self.named(head, SessionId::current)
+        match named {
+            Named::Session(session) => Ok(Some(session)),
+            Named::InHead => self.in_head(head()),
+        }
     }
 
     /// The session that a received request names itself. What surrounds its server has
@@ -270,19 +284,24 @@ impl SessionSource {
         &self,
         head: RequestHead<'_>,
     ) -> Result<Option<SessionId>, InvalidSessionId> {
-        self.named(head, || None)
+        match head.extensions.get::<SessionId>() {
+            Some(session) => Ok(Some(session.clone())),
+            None => self.in_head(head),
+        }
     }
 
-    fn named(
-        &self,
-        head: RequestHead<'_>,
-        surrounding: impl FnOnce() -> Option<SessionId>,
-    ) -> Result<Option<SessionId>, InvalidSessionId> {
-        if let Some(session) = head.extensions.get::<SessionId>().cloned().or_else(surrounding) {
-            return Ok(Some(session));
-        }
+    fn in_head(&self, head: RequestHead<'_>) -> Result<Option<SessionId>, InvalidSessionId> {
         self.0.as_ref().and_then(|from| from(head)).map(SessionId::new).transpose()
     }
+}
+
+/// Where the session of a request is named. Most requests that are not tracked are told by
+/// that there is no such place, before their head is taken apart.
+pub(crate) enum Named {
+    /// In its extensions, or by the surrounding scope.
+    Session(SessionId),
+    /// In its head, if anywhere.
+    InHead,
 }
 
 impl fmt::Debug for SessionSource {
@@ -313,7 +332,9 @@ mod tests {
         let id = |id: &str| SessionId::new(id).unwrap();
         let mut request = http::Request::builder().header("x-id", "h").body(()).unwrap();
         let resolve = |request: &http::Request<()>| {
-            source.resolve(RequestHead::new(request)).unwrap().map(|id| id.to_string())
+            let named = source.look(request.extensions()).unwrap();
+            let head = || RequestHead::new(request);
+            source.resolve(named, head).unwrap().map(|id| id.to_string())
         };
         assert_eq!(resolve(&request).unwrap(), "session-h");
         let scoped = id("scope").in_scope(async { resolve(&request) }).await;

@@ -18,7 +18,12 @@ pub(crate) struct CallSpan(tracing::Span);
 
 impl CallSpan {
     /// A span inside the current one, with what is known when the call starts.
-    pub(crate) fn new(request: RequestHead<'_>, agent: &Agent, session: &SessionId) -> Self {
+    pub(crate) fn new<'a>(
+        head: impl Fn() -> RequestHead<'a>,
+        agent: &Agent,
+        session: &SessionId,
+    ) -> Self {
+        // The fields are looked at only where somebody listens.
         Self(tracing::info_span!(
             target: "tower_agent_status",
             "invoke_agent",
@@ -34,9 +39,9 @@ impl CallSpan {
             gen_ai.usage.cache_read.input_tokens = Empty,
             gen_ai.usage.cache_creation.input_tokens = Empty,
             gen_ai.usage.reasoning.output_tokens = Empty,
-            http.request.method = request.method.as_str(),
+            http.request.method = head().method.as_str(),
             http.response.status_code = Empty,
-            server.address = request.host,
+            server.address = head().host,
             "error.type" = Empty,
         ))
     }

@@ -105,7 +105,8 @@ impl StatusTracker {
     }
 
     fn tracked(&self, session: &SessionId) -> Result<Tracked, WorkflowError> {
-        self.hub().session(session).ok_or_else(|| match self.hub().handoff.is_closed() {
+        let session = self.hub().session(session).map(|session| Tracked::new(self.hub(), session));
+        session.ok_or_else(|| match self.hub().handoff.is_closed() {
             true => WorkflowError::ShutDown,
             false => WorkflowError::Full,
         })

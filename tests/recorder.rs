@@ -341,6 +341,17 @@ async fn a_process_that_ends_leaves_a_session_that_is_seen_to_be_stalled() {
     drop(workflow);
 }
 
+/// The page on scale calculates from it.
+#[tokio::test(start_paused = true)]
+async fn a_silent_workflow_is_written_twice_in_each_heartbeat() {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).start().unwrap();
+    let workflow = tracker.workflow("s").start().unwrap();
+    sleep(Duration::from_secs(601)).await;
+    assert_eq!(store.history().len(), 1 + 600 / 15);
+    workflow.complete();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_flush_comes_back_whatever_has_left_a_session_behind() {
     let store = MemoryStore::new();

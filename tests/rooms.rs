@@ -56,6 +56,8 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("portal", &["agent", "status", "store"], &["hyper"]),
     // The command sees the crate from outside.
     ("cli", &[], &["axum", "tower"]),
+    // Documentation alone.
+    ("guide", &[], &["http", "tokio", "tracing"]),
     ("lib", &["*"], &[]),
 ];
 

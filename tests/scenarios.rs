@@ -22,6 +22,7 @@ use clap::ValueEnum as _;
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tower::{BoxError, service_fn};
+use tower_agent_status::status::{self, Change, Item};
 use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, StatusStore};
 
 use agents::{Agents, Pace};
@@ -150,12 +151,12 @@ async fn a_stream_that_is_abandoned_is_cancelled_and_keeps_the_tokens_seen() {
     }
 }
 
-/// How many writes a run takes whose agents hand over at once.
+/// The writes of a run whose agents hand over at once.
 ///
 /// Each call is held up until what is known at its start is written, and nothing is written
 /// by itself, so that nothing depends on how fast the machine is. That the gathering time
 /// comes to the same is tested under paused time.
-async fn writes(scenario: Scenario) -> usize {
+async fn writes(scenario: Scenario) -> Vec<Change> {
     let store = MemoryStore::new();
     let agents = Agents::start(scenario, Pace(0.0)).await.unwrap();
     let tracker = tracking::tracker(store.clone()).gather(Duration::MAX).start().unwrap();
@@ -175,13 +176,54 @@ async fn writes(scenario: Scenario) -> usize {
     let workflow = tracking::workflow(&tracker, SESSION, &document);
     workflow.run(orchestrator.process(&document)).await.unwrap();
     tracker.shutdown(Duration::from_secs(10)).await.unwrap();
-    store.history().len()
+    store.history()
 }
 
 #[tokio::test]
 async fn four_agents_are_five_writes_and_three_are_four() {
-    assert_eq!(writes(Scenario::Review).await, 5);
-    assert_eq!(writes(Scenario::Matched).await, 4);
+    assert_eq!(writes(Scenario::Review).await.len(), 5);
+    assert_eq!(writes(Scenario::Matched).await.len(), 4);
+}
+
+/// How large DynamoDB takes a value to be, in bytes, by its documentation.
+fn size(value: &status::Value) -> usize {
+    let of_digits = |text: String| text.trim_matches(['0', '.']).replace('.', "").len().div_ceil(2);
+    match value {
+        status::Value::Text(text) => text.len(),
+        status::Value::Integer(number) => 1 + of_digits(number.to_string()),
+        status::Value::Decimal(number) => 1 + of_digits(number.to_string()),
+        status::Value::Map(map) => 3 + map.len() + size_of_all(map),
+        other => panic!("no size is known of {other:?}"),
+    }
+}
+
+fn size_of_all(item: &Item) -> usize {
+    item.iter().map(|(name, value)| name.len() + size(value)).sum()
+}
+
+/// The page on scale calculates from these figures.
+#[tokio::test]
+async fn the_writes_are_as_large_as_the_page_on_scale_says() {
+    let page = include_str!("../docs/scale.md");
+    let (mut item, mut rows, mut all) = (Item::new(), 0, 0);
+    item.set("sessionId", SESSION);
+    for (n, change) in writes(Scenario::Review).await.iter().enumerate() {
+        let before = if n == 0 { 0 } else { size_of_all(&item) };
+        change.apply(&mut item);
+        let after = size_of_all(&item);
+        let units = before.max(after).div_ceil(1024);
+        let start = format!("| {} | ", n + 1);
+        let row = page.lines().find(|line| line.starts_with(&start)).expect("a row for each write");
+        let columns: Vec<_> = row.split('|').map(str::trim).collect();
+        println!("write {}: {after} bytes, {units} units; {row}", n + 1);
+        let said: usize = columns[3].replace(',', "").parse().expect("a number of bytes");
+        // How long an agent took is a matter of some digits.
+        assert!(after.abs_diff(said) <= 20, "{after} bytes: {row}");
+        assert_eq!(columns[4], units.to_string(), "{row}");
+        (rows, all) = (rows + 1, all + units);
+    }
+    assert_eq!(rows, 5);
+    assert!(page.contains(&format!("{all} write units")), "{all} in all");
 }
 
 /// A session's item is not mixed up with another's, whatever else runs.

@@ -245,6 +245,8 @@ where
     servers.spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
+            // Those that have ended are let go of.
+            while connections.try_join_next().is_some() {}
             let agent = agent.clone();
             let service = service_fn(move |request: Request<Incoming>| {
                 let agent = agent.clone();

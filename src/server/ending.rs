@@ -86,7 +86,7 @@ impl Told for Ending {
     // The handler may pass on one agent's whole answer, and then call the next.
     const ENDS_AT_MARKER: bool = false;
 
-    fn end(self, reading: Reading) {
+    fn end(&mut self, reading: Reading) {
         match reading.outcome {
             _ if self.is_left_open => {
                 if self.workflow.is_last() {

@@ -1,5 +1,8 @@
 //! [`TokenUsage`]: how many tokens were used, each figure absent until it is known.
 
+/// How many figures there are.
+const FIGURES: usize = 6;
+
 /// The tokens a call, an agent or a workflow has used.
 ///
 /// The figures follow the OpenTelemetry GenAI conventions whatever the provider
@@ -58,14 +61,11 @@ impl TokenUsage {
     /// What has to be added to `earlier` to reach this usage.
     pub(crate) fn since(&self, earlier: &Self) -> TokenDelta {
         let mut delta = TokenDelta::default();
-        for (delta, (now, before)) in
-            delta.0.iter_mut().zip(self.figures().into_iter().zip(earlier.figures()))
-        {
-            *delta = match (now, before) {
-                (None, None) => None,
-                // A figure that is gone again takes back what it gave.
-                (now, before) => Some(signed(now).saturating_sub(signed(before))),
-            };
+        let (now, before) = (self.figures(), earlier.figures());
+        for n in 0..FIGURES {
+            // A figure that is gone again takes back what it gave.
+            delta.known[n] = now[n].is_some() || before[n].is_some();
+            delta.figures[n] = signed(now[n]).saturating_sub(signed(before[n]));
         }
         delta
     }
@@ -73,16 +73,16 @@ impl TokenUsage {
     /// This usage with a difference added.
     pub(crate) fn plus_delta(&self, delta: &TokenDelta) -> Self {
         let mut figures = self.figures();
-        for (figure, delta) in figures.iter_mut().zip(delta.0) {
-            if let Some(delta) = delta {
-                *figure = Some(figure.unwrap_or(0).saturating_add_signed(delta));
+        for (n, figure) in figures.iter_mut().enumerate() {
+            if delta.known[n] {
+                *figure = Some(figure.unwrap_or(0).saturating_add_signed(delta.figures[n]));
             }
         }
         Self::from_figures(figures)
     }
 
     /// In the order of their names in the schema.
-    pub(super) fn figures(&self) -> [Option<u64>; 6] {
+    pub(super) fn figures(&self) -> [Option<u64>; FIGURES] {
         [
             self.input_tokens,
             self.output_tokens,
@@ -93,7 +93,7 @@ impl TokenUsage {
         ]
     }
 
-    pub(super) fn from_figures(figures: [Option<u64>; 6]) -> Self {
+    pub(super) fn from_figures(figures: [Option<u64>; FIGURES]) -> Self {
         let [input, output, total, cache_read, cache_write, reasoning] = figures;
         Self {
             input_tokens: input,
@@ -111,24 +111,23 @@ fn signed(figure: Option<u64>) -> i64 {
 }
 
 /// A difference between two usages. A figure can go down: some streams correct
-/// themselves.
+/// themselves. One that is not known is zero here, so that sums need not ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TokenDelta([Option<i64>; 6]);
+pub(crate) struct TokenDelta {
+    known: [bool; FIGURES],
+    figures: [i64; FIGURES],
+}
 
 impl TokenDelta {
     pub(crate) fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.known == [false; FIGURES]
     }
 
-    pub(crate) fn plus(&self, other: &Self) -> Self {
-        let mut sum = *self;
-        for (sum, other) in sum.0.iter_mut().zip(other.0) {
-            *sum = match (*sum, other) {
-                (Some(a), Some(b)) => Some(a.saturating_add(b)),
-                (known, None) | (None, known) => known,
-            };
+    pub(crate) fn add(&mut self, other: &Self) {
+        for n in 0..FIGURES {
+            self.known[n] |= other.known[n];
+            self.figures[n] = self.figures[n].saturating_add(other.figures[n]);
         }
-        sum
     }
 }
 
@@ -166,7 +165,9 @@ mod tests {
         );
         assert_eq!(reached.total_tokens, Some(7));
         assert_eq!(reached.reasoning_tokens, None);
-        assert!(after.since(&after).plus(&TokenDelta::default()) != TokenDelta::default());
+        let mut sum = after.since(&after);
+        sum.add(&TokenDelta::default());
+        assert!(sum != TokenDelta::default());
         assert!(TokenUsage::default().since(&TokenUsage::default()).is_empty());
     }
 }

@@ -1,15 +1,18 @@
 //! [`TrackedCall`]: one call in flight.
 
-use super::{StatusTracker, Tracked};
+use std::sync::Arc;
+
+use super::{Session, StatusTracker};
+use crate::agent::Agent;
 use crate::status::{CallError, Outcome, TokenUsage};
 
-/// One call in flight. Who holds it [ends](Self::end) it; dropped, as by a panic in
+/// One call in flight. Who holds it [ends](Self::end) it once; dropped, as by a panic in
 /// between, it ends as well.
 pub(crate) struct TrackedCall {
     has_ended: bool,
     /// Keeps the recorder at work until the call is told.
-    _tracker: StatusTracker,
-    tracked: Tracked,
+    tracker: StatusTracker,
+    session: Arc<Session>,
     slot: usize,
     /// The run in which it began. Once another has begun, nothing is told any more.
     run: u64,
@@ -18,9 +21,16 @@ pub(crate) struct TrackedCall {
 }
 
 impl TrackedCall {
-    pub(super) fn new(tracker: StatusTracker, tracked: Tracked, slot: usize, run: u64) -> Self {
-        let told = TokenUsage::default();
-        Self { has_ended: false, _tracker: tracker, tracked, slot, run, told }
+    /// A call of an agent starts.
+    pub(crate) fn start(tracker: &StatusTracker, session: Arc<Session>, agent: &Agent) -> Self {
+        let (mut slot, mut run) = (0, 0);
+        tracker.hub().change(&session, |kept, now| {
+            slot = kept.ledger.slot(agent.shared_name(), agent.activities());
+            run = kept.ledger.run();
+            kept.ledger.started(slot, now)
+        });
+        let (tracker, told) = (tracker.clone(), TokenUsage::default());
+        Self { has_ended: false, tracker, session, slot, run, told }
     }
 
     /// The tokens used so far.
@@ -30,19 +40,21 @@ impl TrackedCall {
         }
         let tokens = usage.since(&self.told);
         self.told = *usage;
-        self.tracked.progressed(self.slot, self.run, tokens);
+        self.tracker.hub().change_figures(&self.session, |kept, now| {
+            let is_current = kept.ledger.run() == self.run;
+            if is_current {
+                kept.ledger.progressed(self.slot, tokens, now);
+            }
+            is_current
+        });
     }
 
     /// The call has ended; `usage` is all it used.
-    pub(crate) fn end(mut self, outcome: Outcome, usage: Option<TokenUsage>) {
-        self.end_now(outcome, usage);
-    }
-
-    fn end_now(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
+    pub(crate) fn end(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
         self.has_ended = true;
         // Usage that is no longer known at the end was told, and was paid for.
         let tokens = usage.map(|usage| usage.since(&self.told)).unwrap_or_default();
-        self.tracked.change(|kept, now| {
+        self.tracker.hub().change(&self.session, |kept, now| {
             let is_current = kept.ledger.run() == self.run;
             if is_current {
                 kept.ledger.ended(self.slot, outcome, tokens, now);
@@ -55,7 +67,7 @@ impl TrackedCall {
 impl Drop for TrackedCall {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.end_now(Outcome::Error(CallError::lost_in_a_panic()), None);
+            self.end(Outcome::Error(CallError::lost_in_a_panic()), None);
         }
     }
 }

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::handoff::{Handoff, Taken};
+use super::handoff::{Handoff, Mark, Taken};
 use super::session::Kept;
-use super::{Clock, Order, Session, Tracked, Unsaved};
+use super::{Clock, Order, Session, Unsaved};
 use crate::agent::{Agent, InvalidName, check_name};
 use crate::session::{SessionId, random_digits};
 use crate::status::{ErrorMessage, Ledger, Timestamp};
@@ -139,14 +139,14 @@ impl Hub {
 
     /// A session of which this process knows, or learns now; `None` if there is no room
     /// for one more.
-    pub(crate) fn session(self: &Arc<Self>, id: &SessionId) -> Option<Tracked> {
+    pub(crate) fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
         if self.handoff.is_closed() {
             self.lose_after_the_end(id);
             return None;
         }
         let mut sessions = self.lock_sessions();
         if let Some(session) = sessions.get(id) {
-            return Some(Tracked::new(self, session));
+            return Some(Arc::clone(session));
         }
         if sessions.len() >= self.limits.max_sessions {
             drop(sessions);
@@ -157,7 +157,38 @@ impl Hub {
         self.show_declared(&mut ledger);
         let session = Arc::new(Session::new(id.clone(), Kept::new(ledger)));
         sessions.insert(id.clone(), Arc::clone(&session));
-        Some(Tracked::new(self, &session))
+        Some(session)
+    }
+
+    /// Changes a session, and has it saved if `change` says that there is something to save.
+    pub(super) fn change(
+        &self,
+        session: &Arc<Session>,
+        change: impl FnOnce(&mut Kept, Timestamp) -> bool,
+    ) {
+        let now = self.now();
+        let is_taken_on = self
+            .handoff
+            .change(session, |kept| if change(kept, now) { Mark::Dirty } else { Mark::Nothing });
+        if !is_taken_on {
+            self.lose_after_the_end(&session.id);
+        }
+    }
+
+    /// Changes figures of a session. That alone is worth a write now and then only;
+    /// whatever else changes takes it along.
+    pub(super) fn change_figures(
+        &self,
+        session: &Arc<Session>,
+        change: impl FnOnce(&mut Kept, Timestamp) -> bool,
+    ) {
+        let now = self.now();
+        self.handoff.change(
+            session,
+            |kept| {
+                if change(kept, now) { Mark::Figures } else { Mark::Nothing }
+            },
+        );
     }
 
     pub(super) fn lock_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
@@ -165,7 +196,7 @@ impl Hub {
     }
 
     /// Counts a change that came after the recorder had ended.
-    pub(super) fn lose_after_the_end(&self, id: &SessionId) {
+    fn lose_after_the_end(&self, id: &SessionId) {
         self.lose("closed", "the tracker was shut down", &self.said.closed, id);
     }
 
@@ -263,8 +294,8 @@ impl Hub {
     }
 
     /// Renews the sessions that are alive and have been silent for so long.
-    pub(crate) fn heartbeat(self: &Arc<Self>, session: &Arc<Session>, silent: Duration) {
-        Tracked::new(self, session).change(|kept, now| {
+    pub(crate) fn heartbeat(&self, session: &Arc<Session>, silent: Duration) {
+        self.change(session, |kept, now| {
             let alive = kept.open > 0 || kept.ledger.is_at_work();
             let since = now.since(kept.ledger.view().last_updated);
             alive && since >= silent && kept.ledger.heartbeat(now)
@@ -279,9 +310,9 @@ impl Hub {
 
     /// Completes a session that was only seen by its calls, once it was idle for so long
     /// as is set.
-    pub(crate) fn finish_idle(self: &Arc<Self>, session: &Arc<Session>) {
+    pub(crate) fn finish_idle(&self, session: &Arc<Session>) {
         let Some(idle) = self.limits.finish_when_idle else { return };
-        Tracked::new(self, session).change(|kept, now| {
+        self.change(session, |kept, now| {
             let since = now.since(kept.ledger.view().last_updated);
             !kept.was_opened && since >= idle && kept.ledger.finish_idle(now)
         });

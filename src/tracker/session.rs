@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::handoff::{Content, Entry, Mark};
-use super::{Hub, StatusTracker, TrackedCall};
+use super::Hub;
+use super::handoff::{Content, Entry};
 use crate::agent::Agent;
 use crate::session::SessionId;
-use crate::status::{
-    AgentReport, ErrorMessage, Ledger, Timestamp, TokenDelta, Value, WorkflowStatus,
-};
+use crate::status::{AgentReport, ErrorMessage, Ledger, Timestamp, Value, WorkflowStatus};
 
 /// How many attributes a workflow may have beside those of every item.
 pub(crate) const MAX_ATTRIBUTES: usize = 64;
@@ -46,8 +44,8 @@ pub(crate) struct Tracked {
 }
 
 impl Tracked {
-    pub(super) fn new(hub: &Arc<Hub>, session: &Arc<Session>) -> Self {
-        Self { hub: Arc::clone(hub), session: Arc::clone(session) }
+    pub(crate) fn new(hub: &Arc<Hub>, session: Arc<Session>) -> Self {
+        Self { hub: Arc::clone(hub), session }
     }
 
     pub(crate) fn id(&self) -> &SessionId {
@@ -61,26 +59,7 @@ impl Tracked {
     /// Changes the session, and has it saved if `change` says that there is something
     /// to save.
     pub(super) fn change(&self, change: impl FnOnce(&mut Kept, Timestamp) -> bool) {
-        let now = self.hub.now();
-        let is_taken_on = self.hub.handoff.change(&self.session, |kept| {
-            if change(kept, now) { Mark::Dirty } else { Mark::Nothing }
-        });
-        if !is_taken_on {
-            self.hub.lose_after_the_end(&self.session.id);
-        }
-    }
-
-    /// A call in flight has used tokens. That alone is worth a write now and then only;
-    /// whatever else changes takes it along.
-    pub(super) fn progressed(&self, slot: usize, run: u64, tokens: TokenDelta) {
-        let now = self.hub.now();
-        self.hub.handoff.change(&self.session, |kept| {
-            if kept.ledger.run() != run {
-                return Mark::Nothing;
-            }
-            kept.ledger.progressed(slot, tokens, now);
-            Mark::Figures
-        });
+        self.hub.change(&self.session, change);
     }
 
     /// A workflow is opened on this session; the run it belongs to, or how many attributes
@@ -158,16 +137,5 @@ impl Tracked {
             kept.ledger.report(slot, report, now);
             true
         });
-    }
-
-    /// A call of an agent starts.
-    pub(crate) fn start_call(self, agent: &Agent, tracker: &StatusTracker) -> TrackedCall {
-        let (mut slot, mut run) = (0, 0);
-        self.change(|kept, now| {
-            slot = kept.ledger.slot(agent.shared_name(), agent.activities());
-            run = kept.ledger.run();
-            kept.ledger.started(slot, now)
-        });
-        TrackedCall::new(tracker.clone(), self, slot, run)
     }
 }

@@ -1,5 +1,10 @@
-//! The hand-off from the path of a call to the recorder, under contention: a call's start
-//! and end through the tracker, against two messages into a channel.
+//! The hand-off to the recorder, under contention: two events, against two messages into a
+//! channel.
+//!
+//! Nothing public hands over and does nothing else. A report by hand comes nearest: it looks
+//! up its session and its agent by their names, of which it makes copies, and so is set
+//! against a channel whose messages hold such copies. The calls are whole calls, with their
+//! request, their mark and what reads their answer.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -10,6 +15,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tokio::sync::mpsc;
 use tower::{Layer, Service};
+use tower_agent_status::status::{AgentReport, AgentState};
 use tower_agent_status::store::MemoryStore;
 use tower_agent_status::{SessionId, StatusLayer, StatusTracker};
 
@@ -18,10 +24,13 @@ use crate::{Row, Runner, Way};
 /// What would travel through a channel: as large as what the tracker is told.
 struct Message {
     _session: Arc<str>,
+    _agent: Arc<str>,
     _told: [u64; 12],
 }
 
 const CHANNEL: &str = "tokio mpsc try_send";
+const SESSION: &str = "session-corr_abc123";
+const AGENT: &str = "pdfAdapter";
 
 pub fn rows() -> Vec<Row> {
     [("hand-off, 1 thread", 1), ("hand-off, 2 threads", 2)]
@@ -32,7 +41,10 @@ pub fn rows() -> Vec<Row> {
             runs: 100_000,
             peer: CHANNEL,
             ways: vec![
-                Way::new(CHANNEL, move || channel(threads)),
+                Way::new(CHANNEL, move || channel(threads, false)),
+                Way::new("tokio mpsc try_send, names copied", move || channel(threads, true)),
+                Way::new("reports to one session", move || reports(threads, false)),
+                Way::new("reports to a session for each thread", move || reports(threads, true)),
                 Way::new("calls of one session", move || calls(threads, false)),
                 Way::new("calls of a session for each thread", move || calls(threads, true)),
             ],
@@ -100,22 +112,41 @@ impl Drop for Background {
     }
 }
 
-fn channel(threads: usize) -> Runner {
+fn channel(threads: usize, copies: bool) -> Runner {
     let (sender, mut receiver) = mpsc::channel::<Message>(1024);
     let consumer = Background::run(async move {
         while let Some(message) = receiver.recv().await {
             std::hint::black_box(message);
         }
     });
-    let session: Arc<str> = "session-corr_abc123".into();
+    let names: [Arc<str>; 2] = [SESSION.into(), AGENT.into()];
     let run = move |_, times| {
         for _ in 0..2 * times {
-            let message = Message { _session: Arc::clone(&session), _told: [1; 12] };
+            let [session, agent] =
+                if copies { [SESSION.into(), AGENT.into()] } else { names.clone() };
+            let message = Message { _session: session, _agent: agent, _told: [1; 12] };
             // A full channel refuses, which is the cheaper way for it.
             let _ = std::hint::black_box(sender.try_send(message));
         }
     };
     on_threads(threads, run, consumer)
+}
+
+/// An agent starts and ends, told by hand.
+fn reports(threads: usize, is_apart: bool) -> Runner {
+    let (tracker, recorder) =
+        StatusTracker::builder(MemoryStore::new()).build().expect("a tracker");
+    let recorder = Background::run(recorder);
+    let run = move |thread: usize, times: u64| {
+        let session = if is_apart { format!("{SESSION}-{thread}") } else { SESSION.to_owned() };
+        for _ in 0..times {
+            for state in [AgentState::InProgress, AgentState::Success] {
+                let report = AgentReport::new(state);
+                tracker.update_agent_status(&session, AGENT, report).expect("a report");
+            }
+        }
+    };
+    on_threads(threads, run, recorder)
 }
 
 /// Answers at once, with a body that is over.
@@ -140,7 +171,7 @@ fn calls(threads: usize, is_apart: bool) -> Runner {
     let (tracker, recorder) =
         StatusTracker::builder(MemoryStore::new()).build().expect("a tracker");
     let recorder = Background::run(recorder);
-    let service = StatusLayer::new(&tracker, "pdfAdapter").layer(Nothing);
+    let service = StatusLayer::new(&tracker, AGENT).layer(Nothing);
     let run = move |thread: usize, times: u64| {
         let session = if is_apart { thread } else { 0 };
         let session = SessionId::new(format!("session-{session}")).expect("an id");
