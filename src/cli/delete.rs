@@ -30,11 +30,11 @@ const NAMED: usize = 10;
   tower-agent-status delete --prefix load-test- --older-than 7d
   tower-agent-status delete --prefix demo- --embedded agent-status-demo.db --yes")]
 pub(crate) struct Delete {
-    /// The sessions' ids
+    /// The sessions' ids; or give `--prefix`
     #[arg(value_name = "SESSION", required_unless_present = "prefix", value_parser = NonEmptyStringValueParser::new())]
     sessions: Vec<String>,
 
-    /// All sessions whose ids begin so
+    /// In place of ids: all sessions whose ids begin so
     #[arg(long, value_name = "P", conflicts_with = "sessions", value_parser = NonEmptyStringValueParser::new())]
     prefix: Option<String>,
 

@@ -18,19 +18,30 @@ pub(crate) struct StoreArgs {
 impl StoreArgs {
     /// The store, which is there.
     pub(crate) async fn open(&self) -> Result<DynamoDbStore, Failure> {
-        let Some(file) = &self.embedded else {
-            return DynamoDbStore::from_env().await.map_err(|error| Self::or_a_file(&error));
-        };
-        // Opened, it would be made: a mistyped name would give an empty store.
-        if !file.exists() {
-            return Err(Failure::Unusable(format!(
+        self.refuse_missing_file()?;
+        match &self.embedded {
+            Some(file) => Ok(DynamoDbStore::embedded(file)?),
+            None => DynamoDbStore::from_env().await.map_err(|error| Self::or_a_file(&error)),
+        }
+    }
+
+    /// An error if the file is missing. Opened, it would be made: a mistyped name would
+    /// give an empty store.
+    pub(crate) fn refuse_missing_file(&self) -> Result<(), Failure> {
+        match &self.embedded {
+            Some(file) if self.is_file_missing() => Err(Failure::Unusable(format!(
                 "there is no file {}: name the one that the tracker writes, or make one with \
                  `tower-agent-status demo --embedded {}`",
                 file.display(),
                 quoted(file),
-            )));
+            ))),
+            _ => Ok(()),
         }
-        Ok(DynamoDbStore::embedded(file)?)
+    }
+
+    /// Whether opening the store makes a file.
+    pub(crate) fn is_file_missing(&self) -> bool {
+        self.embedded.as_ref().is_some_and(|file| !file.exists())
     }
 
     /// The store, which may be yet to be made.

@@ -53,9 +53,12 @@ impl Table {
         let mut findings = Findings { paint: Paint::stdout(), is_well: true };
         match self {
             Self::Create { store: args } => {
+                let is_made = args.is_file_missing();
                 let store = args.open_unasked().await?;
                 let name = args.name(&store);
                 match store.describe_table().await {
+                    // Opened, a file has its table.
+                    Ok(_) if is_made => findings.ok(&format!("{name} is created"))?,
                     Ok(_) => {
                         findings.ok(&format!("{name} is there already: it is left as it is"))?;
                     }
@@ -77,6 +80,7 @@ impl Table {
                 Ok(ExitCode::SUCCESS)
             }
             Self::Check { store: args, write } => {
+                args.refuse_missing_file()?;
                 let store = args.open_unasked().await?;
                 let report = store.describe_table().await?;
                 findings.ok(&format!("{} is there", args.name(&store)))?;

@@ -22,14 +22,24 @@ fn a_file_that_is_not_there_is_not_made() {
         let output = command().args(arguments).arg("--embedded").arg(&missing).output().unwrap();
         Told::of(output)
     };
-    for arguments in
-        [&["list"][..], &["show", "s"], &["watch", "s"], &["serve"], &["delete", "s", "-y"]]
-    {
+    for arguments in [
+        &["list"][..],
+        &["show", "s"],
+        &["watch", "s"],
+        &["serve"],
+        &["delete", "s", "-y"],
+        &["table", "check"],
+    ] {
         told(arguments)
             .assert_code(2)
             .assert_says(&["there is no file", "tower-agent-status demo"]);
         assert!(!missing.exists(), "{arguments:?}");
     }
+    let made = told(&["table", "create"]).assert_code(0);
+    assert!(made.out.contains("is created"), "{}", made.out);
+    let kept = told(&["table", "create"]).assert_code(0);
+    assert!(kept.out.contains("is there already"), "{}", kept.out);
+    std::fs::remove_file(&missing).unwrap();
     let output = command().args(["list", "--embedded", "/"]).output().unwrap();
     Told::of(output).assert_code(2).assert_says(&["cannot open the embedded store `/`"]);
 }
