@@ -414,16 +414,15 @@ impl<S: StatusStore> Worker<S> {
         if self.next_sweep.is_none_or(|at| at > now) {
             return;
         }
-        let half = self.settings.heartbeat / 2;
+        // By the next sweep it would be due.
+        let every = self.hub().sweep_every(self.settings.heartbeat);
+        let silent = self.settings.heartbeat.saturating_sub(every);
         for session in self.hub().all_sessions() {
-            self.hub().heartbeat(&session, half);
+            self.hub().heartbeat(&session, silent);
             self.hub().finish_idle(&session);
             self.hub().release(&session, IDLE);
         }
-        self.next_sweep = self
-            .hub()
-            .has_sessions()
-            .then(|| now + self.hub().sweep_every(self.settings.heartbeat));
+        self.next_sweep = self.hub().has_sessions().then(|| now + every);
     }
 
     fn unsaved(&self) -> Vec<Unsaved> {

@@ -313,10 +313,11 @@ impl Hub {
         });
     }
 
-    /// How often to look through all sessions: twice in the shortest time that is to be kept,
-    /// so that nothing is much later than it should be.
+    /// How often to look through all sessions: so often in the shortest time that is to be
+    /// kept that what is seen to at one of these looks is neither much too late nor written
+    /// much more often than it should be.
     pub(crate) fn sweep_every(&self, heartbeat: Duration) -> Duration {
-        heartbeat.min(self.limits.finish_when_idle.unwrap_or(heartbeat)) / 2
+        heartbeat.min(self.limits.finish_when_idle.unwrap_or(heartbeat)) / 16
     }
 
     /// Completes a session that was only seen by its calls, once it was idle for so long
