@@ -211,8 +211,12 @@ where
             if let Some(RequestUri(uri)) = head.extensions.get() {
                 more.insert("request uri", uri.to_string());
             }
-            let head =
-                Head { status: head.status, version: head.version, headers: head.headers, more };
+            let head = Head {
+                status: head.status,
+                version: Some(head.version),
+                headers: head.headers,
+                more,
+            };
             Answer { head, body: Box::new(Box::pin(body)) }
         })
         .map_err(|error| Failure::of(&*error.into()));

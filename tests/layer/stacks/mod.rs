@@ -8,6 +8,7 @@ mod agent;
 mod clients;
 mod reqwest;
 mod rows;
+mod sdk;
 mod secrets;
 mod seen;
 
@@ -24,9 +25,10 @@ use tower_agent_status::store::MemoryStore;
 
 use self::agent::ScriptedAgent;
 use self::clients::{AnyClient, Beside, Hyper, Kind, Neighbour, Place, Settings};
-use self::reqwest::{By, Middleware, Tower};
+use self::reqwest::{Middleware, Tower};
 use self::rows::{Caller, Ends, ROWS, Row};
-use self::seen::Seen;
+use self::sdk::Sdk;
+use self::seen::{By, Seen};
 use crate::support::{
     AGENT, SESSION, assert_contract_of_history, builder, of_session, ticking_clock,
 };
@@ -63,6 +65,8 @@ kinds! {
     reqwest_middleware_by_frames: Middleware(By::Frames),
     reqwest_by_chunks: Tower(By::Chunks),
     reqwest_by_frames: Tower(By::Frames),
+    sdk_by_chunks: Sdk(By::Chunks),
+    sdk_by_frames: Sdk(By::Frames),
 }
 
 async fn every_row(kind: &dyn Kind) {

@@ -16,17 +16,8 @@ use tower_agent_status::{SessionId, StatusLayer, StatusMiddleware, StatusTracker
 
 use super::agent::PATIENCE;
 use super::clients::{AnyClient, Kind, Place, Settings, from_fn, of_extensions, retried};
-use super::seen::{Answer, Event, Failure, Head, Reading};
+use super::seen::{Answer, By, Event, Failure, Head, Reading};
 use crate::support::AGENT;
-
-/// How the caller of a reqwest client reads an answer.
-#[derive(Clone, Copy)]
-pub(crate) enum By {
-    /// `Response::chunk`.
-    Chunks,
-    /// As an `http::Response`, frame by frame.
-    Frames,
-}
 
 /// A client of reqwest-middleware.
 pub(crate) struct Middleware(pub(crate) By);
@@ -145,7 +136,7 @@ pub(crate) fn answer(response: Response, by: By) -> Answer {
     more.insert("content length", format!("{:?}", response.content_length()));
     let head = Head {
         status: response.status(),
-        version: response.version(),
+        version: Some(response.version()),
         headers: response.headers().clone(),
         more,
     };

@@ -8,6 +8,8 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::retry::ErrorKind;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Version};
 use http_body::{Body, Frame};
@@ -31,7 +33,8 @@ pub(crate) enum Seen {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
-    pub(crate) version: Version,
+    /// Nothing where the kind of client does not tell it.
+    pub(crate) version: Option<Version>,
     pub(crate) headers: HeaderMap,
     /// What else a kind of client tells of it: URL, extensions, the agent's address.
     pub(crate) more: BTreeMap<&'static str, String>,
@@ -99,6 +102,14 @@ fn traits(error: &(dyn Error + 'static)) -> Vec<&'static str> {
         say("refused", error.kind() == io::ErrorKind::ConnectionRefused);
     } else if error.is::<Elapsed>() {
         say("Elapsed", true);
+    } else if let Some(error) = error.downcast_ref::<ConnectorError>() {
+        say("ConnectorError", true);
+        say("timeout", error.is_timeout());
+        say("io", error.is_io());
+        say("user", error.is_user());
+        say("other", error.is_other());
+        say("transient", error.as_other() == Some(ErrorKind::TransientError));
+        say("connection", error.connection_metadata().is_some());
     } else if let Some(error) = error.downcast_ref::<reqwest::Error>() {
         say("reqwest::Error", true);
         say("body", error.is_body());
@@ -160,6 +171,15 @@ where
         let hint = Some((hint.lower(), hint.upper()));
         Event::Stands { hint, is_end: Some(self.is_end_stream()) }
     }
+}
+
+/// How the caller of a client reads an answer, where there are two ways.
+#[derive(Clone, Copy)]
+pub(crate) enum By {
+    /// The client's own: `Response::chunk` of reqwest, `ByteStream::next` of the SDK.
+    Chunks,
+    /// As an `http_body::Body`, frame by frame.
+    Frames,
 }
 
 /// What a caller does with an answer.
