@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Extensions, Response};
-use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Extension, Middleware, Next};
 use tower_agent_status::status::{AgentState, TokenUsage, WorkflowStatus};
 use tower_agent_status::store::MemoryStore;
-use tower_agent_status::{StatusLayer, StatusMiddleware, StatusTracker};
+use tower_agent_status::{Agent, StatusLayer, StatusMiddleware, StatusTracker};
 
 use crate::support::agent::{AgentBody, MockAgent, data, piped, whole};
 use crate::support::{builder, id};
@@ -91,6 +91,32 @@ async fn a_call_without_a_session_is_untouched() {
     assert_eq!(response.text().await.unwrap(), ANSWER);
     stack.tracker.flush().await.unwrap();
     assert!(stack.store.history().is_empty());
+}
+
+#[tokio::test]
+async fn session_and_agent_are_the_clients_unless_a_request_names_its_own() {
+    let mock = agent(200, ANSWER).await;
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).start().unwrap();
+    let client = ClientBuilder::new(::reqwest::Client::new())
+        .with_init(Extension(id("s")))
+        .with_init(Extension(Agent::new("clients")))
+        .with(StatusMiddleware::from(StatusLayer::per_request(&tracker)))
+        .build();
+    let ask = |request: reqwest_middleware::RequestBuilder| async {
+        request.send().await.unwrap().bytes().await.unwrap();
+    };
+    ask(client.get(mock.url("/"))).await;
+    ask(client.get(mock.url("/")).with_extension(Agent::new("requests"))).await;
+    ask(client.get(mock.url("/")).with_extension(id("t"))).await;
+
+    tracker.flush().await.unwrap();
+    let calls = |session: &str| {
+        let status = store.status(session).unwrap();
+        ["clients", "requests"].map(|agent| status.agent(agent).map_or(0, |agent| agent.calls))
+    };
+    assert_eq!(calls("s"), [1, 1]);
+    assert_eq!(calls("t"), [1, 0]);
 }
 
 #[tokio::test]
