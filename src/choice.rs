@@ -1,7 +1,10 @@
 //! Which agent a request is for.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+
+use http::Extensions;
 
 use crate::agent::{Agent, InvalidName};
 use crate::session::RequestHead;
@@ -24,23 +27,25 @@ impl AgentChoice {
     pub(crate) fn choose<'a>(
         &self,
         hub: &Hub,
-        named: Option<&Agent>,
+        extensions: &Extensions,
         head: impl FnOnce() -> RequestHead<'a>,
-    ) -> Result<Option<Arc<Agent>>, InvalidName> {
-        if let Some(agent) = named {
-            return hub.named_agent(agent).map(Some);
+    ) -> Result<Option<Cow<'_, Arc<Agent>>>, InvalidName> {
+        if !extensions.is_empty()
+            && let Some(agent) = extensions.get()
+        {
+            return hub.named_agent(agent).map(|agent| Some(Cow::Owned(agent)));
         }
         if self.rules.is_empty() && self.from.is_none() {
-            return Ok(self.default.clone());
+            return Ok(self.default.as_ref().map(Cow::Borrowed));
         }
         let head = head();
         if let Some((_, agent)) = self.rules.iter().find(|(target, _)| target.is_of(head)) {
-            return Ok(Some(Arc::clone(agent)));
+            return Ok(Some(Cow::Borrowed(agent)));
         }
         if let Some(name) = self.from.as_ref().and_then(|from| from(head)) {
-            return hub.named_agent(&Agent::new(name)).map(Some);
+            return hub.named_agent(&Agent::new(name)).map(|agent| Some(Cow::Owned(agent)));
         }
-        Ok(self.default.clone())
+        Ok(self.default.as_ref().map(Cow::Borrowed))
     }
 }
 

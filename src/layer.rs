@@ -140,7 +140,7 @@ impl StatusLayer {
         name: HeaderName,
         to_session_id: impl Fn(&str) -> String + Send + Sync + 'static,
     ) -> Self {
-        self.caller.source = SessionSource::from_header(name, to_session_id);
+        self.caller.set_source(SessionSource::from_header(name, to_session_id));
         self
     }
 
@@ -153,7 +153,7 @@ impl StatusLayer {
         mut self,
         from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.caller.source = SessionSource::from_fn(from);
+        self.caller.set_source(SessionSource::from_fn(from));
         self
     }
 

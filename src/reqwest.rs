@@ -97,10 +97,10 @@ impl Middleware for StatusMiddleware {
         };
         let named = self.caller.look(seen);
         let call = named.and_then(|named| start(&self.caller, named, &request, seen));
-        let Some(call) = call else {
+        let Some(mut call) = call else {
             return next.run(request, extensions).await;
         };
-        let marked = Marked::new(&self.caller, extensions);
+        let marked = Marked::new(&self.caller, &mut call, extensions);
         let result = call.around(next.run(request, marked.extensions)).await;
         drop(marked);
         answered(call, result)
@@ -115,8 +115,8 @@ struct Marked<'a> {
 }
 
 impl<'a> Marked<'a> {
-    fn new(caller: &'a Caller, extensions: &'a mut Extensions) -> Self {
-        caller.mark(extensions);
+    fn new(caller: &'a Caller, call: &mut Call, extensions: &'a mut Extensions) -> Self {
+        caller.mark(call, extensions);
         Self { caller, extensions }
     }
 }
@@ -151,9 +151,9 @@ where
     fn call(&mut self, mut request: Request) -> Self::Future {
         let mut extensions = extensions_of(&mut request);
         let named = self.caller.look(&extensions);
-        let call = named.and_then(|named| start(&self.caller, named, &request, &extensions));
-        if call.is_some() {
-            self.caller.mark(&mut extensions);
+        let mut call = named.and_then(|named| start(&self.caller, named, &request, &extensions));
+        if let Some(call) = &mut call {
+            self.caller.mark(call, &mut extensions);
             request = with_extensions(request, extensions);
         }
         let inner = {

@@ -62,9 +62,9 @@ where
         // The call is born first, so that a panic inside is recorded too.
         let head = || RequestHead::new(&request);
         let (extensions, path) = (request.extensions(), request.uri().path());
-        let call = self.caller.start(named, extensions, request.method(), path, head);
-        if call.is_some() {
-            self.caller.mark(request.extensions_mut());
+        let mut call = self.caller.start(named, extensions, request.method(), path, head);
+        if let Some(call) = call.as_mut().filter(|call| call.needs_mark()) {
+            self.caller.mark(call, request.extensions_mut());
         }
         let inner = {
             let _entered = call.as_ref().map(Call::enter);

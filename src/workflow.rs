@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::agent::{Agent, InvalidName};
-use crate::session::{InvalidSessionId, SessionId};
+use crate::session::{InvalidSessionId, Scope, SessionId};
 use crate::status::{AgentReport, ErrorMessage, Value, WorkflowStatus};
 use crate::tracker::{MAX_ATTRIBUTES, StatusTracker, Tracked};
 
@@ -204,7 +204,7 @@ impl WorkflowBuilder {
             Ok(workflow) => workflow.run(future).await,
             Err(error) => {
                 tracker.hub().warn_of_untracked_workflow(&error);
-                SessionId::outside_scopes(future).await
+                Scope::outside(future).await
             }
         }
     }
@@ -427,7 +427,12 @@ impl Workflow {
     /// and not into a task started with `tokio::spawn`: wrap such a task's future in a
     /// scope of its own.
     pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        self.session_id().in_scope(future)
+        self.surroundings().around(future)
+    }
+
+    /// The [scope](Self::scope) of its calls, to be entered by hand.
+    pub(crate) fn surroundings(&self) -> Scope {
+        self.open.session.scope()
     }
 
     /// Runs the future in the workflow's [scope](Self::scope) and finishes the workflow by

@@ -12,7 +12,7 @@ use pin_project::pin_project;
 use super::ending::Ending;
 use crate::body;
 use crate::call::Answer;
-use crate::session::SessionId;
+use crate::session::Scope;
 use crate::usage::End;
 
 /// A response body that is polled in the scope of its workflow, and whose end is the
@@ -24,7 +24,7 @@ pub struct WorkflowBody<B> {
     // Before the workflow: the calls in it end as what they are, and then the workflow.
     #[pin]
     inner: B,
-    session: Option<SessionId>,
+    scope: Option<Scope>,
     answer: Option<Answer<Ending>>,
     /// How much of the announced length is still to come.
     announced: Option<u64>,
@@ -33,13 +33,13 @@ pub struct WorkflowBody<B> {
 impl<B: Body> WorkflowBody<B> {
     pub(super) fn new(
         inner: B,
-        session: SessionId,
+        scope: Scope,
         answer: Option<Answer<Ending>>,
         headers: &HeaderMap,
     ) -> Self {
         let length = |value: &http::HeaderValue| value.to_str().ok()?.parse().ok();
         let announced = headers.get(header::CONTENT_LENGTH).and_then(length);
-        let mut body = Self { inner, session: Some(session), answer, announced };
+        let mut body = Self { inner, scope: Some(scope), answer, announced };
         // Nobody may poll an empty body.
         if body.inner.is_end_stream() || announced == Some(0) {
             body.end();
@@ -49,7 +49,7 @@ impl<B: Body> WorkflowBody<B> {
 
     /// The body of a response to a request that has opened none.
     pub(super) fn untracked(inner: B) -> Self {
-        Self { inner, session: None, answer: None, announced: None }
+        Self { inner, scope: None, answer: None, announced: None }
     }
 
     fn end(&mut self) {
@@ -84,8 +84,8 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
-        let Some(session) = this.session else { return this.inner.poll_frame(cx) };
-        let frame = ready!(session.enter(|| {
+        let Some(scope) = this.scope else { return this.inner.poll_frame(cx) };
+        let frame = ready!(scope.enter(|| {
             body::poll_frame(this.inner, this.answer, cx, |error, told| told(error))
         }));
         // A server that has sent what was announced does not poll again.
@@ -115,7 +115,7 @@ where
 impl<B> fmt::Debug for WorkflowBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WorkflowBody")
-            .field("session_id", &self.session)
+            .field("session_id", &self.scope.as_ref().map(Scope::id))
             .field("is_open", &self.answer.is_some())
             .finish_non_exhaustive()
     }

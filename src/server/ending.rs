@@ -6,7 +6,7 @@ use http::response::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::call::{Answer, Told};
-use crate::session::SessionId;
+use crate::session::{Scope, SessionId};
 use crate::status::Outcome;
 use crate::usage::{End, PathHint, Reading};
 use crate::workflow::Workflow;
@@ -15,7 +15,7 @@ use crate::workflow::Workflow;
 pub(super) struct Unanswered {
     /// Taken by whichever end comes first.
     workflow: Option<Workflow>,
-    session: SessionId,
+    scope: Scope,
     /// The response to HEAD has a body that nobody reads.
     is_head: bool,
     /// The response to CONNECT, if it is a success, opens a tunnel.
@@ -29,20 +29,24 @@ impl Unanswered {
         method: &Method,
         response_header: Option<HeaderName>,
     ) -> Self {
-        let session = workflow.session_id().clone();
+        let scope = workflow.surroundings();
         let (is_head, is_connect) = (method == Method::HEAD, method == Method::CONNECT);
-        Self { workflow: Some(workflow), session, is_head, is_connect, response_header }
+        Self { workflow: Some(workflow), scope, is_head, is_connect, response_header }
     }
 
     pub(super) fn session(&self) -> &SessionId {
-        &self.session
+        self.scope.id()
+    }
+
+    pub(super) fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// The handler has given the head of the response, which is told the session id.
     pub(super) fn answered(mut self, head: &mut Parts) -> Option<Answer<Ending>> {
         let workflow = self.workflow.take()?;
         if let Some(name) = self.response_header.take()
-            && let Ok(id) = HeaderValue::from_bytes(self.session.as_str().as_bytes())
+            && let Ok(id) = HeaderValue::from_bytes(self.session().as_str().as_bytes())
         {
             head.headers.entry(name).or_insert(id);
         }

@@ -40,17 +40,17 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Some(session) = this.unanswered.as_ref().map(|u| u.session().clone()) else {
+        let Some(scope) = this.unanswered.as_ref().map(|u| u.scope().clone()) else {
             return this.inner.poll(cx).map_ok(|response| response.map(WorkflowBody::untracked));
         };
         let result =
-            ready!(poll_tracked(this.unanswered, |_| session.enter(|| this.inner.poll(cx))));
+            ready!(poll_tracked(this.unanswered, |_| scope.enter(|| this.inner.poll(cx))));
         let unanswered = this.unanswered.take();
         Poll::Ready(match result {
             Ok(response) => {
                 let (mut head, body) = response.into_parts();
                 let answer = unanswered.and_then(|unanswered| unanswered.answered(&mut head));
-                let body = WorkflowBody::new(body, session, answer, &head.headers);
+                let body = WorkflowBody::new(body, scope, answer, &head.headers);
                 Ok(Response::from_parts(head, body))
             }
             Err(error) => {

@@ -65,7 +65,7 @@ where
         let header = self.opening.response_header.clone();
         // Before the call, so that a panic inside is recorded too.
         let unanswered = Unanswered::new(workflow, request.method(), header);
-        let inner = unanswered.session().enter(|| self.inner.call(request));
+        let inner = unanswered.scope().enter(|| self.inner.call(request));
         ResponseFuture::new(inner, Some(unanswered))
     }
 }

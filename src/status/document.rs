@@ -87,6 +87,18 @@ pub(crate) struct Activities {
     pub(crate) error: Arc<str>,
 }
 
+impl Activities {
+    /// The text of this state.
+    pub(crate) fn of(&self, state: AgentState) -> &Arc<str> {
+        match state {
+            AgentState::Pending => &self.pending,
+            AgentState::InProgress => &self.in_progress,
+            AgentState::Success => &self.success,
+            AgentState::Error => &self.error,
+        }
+    }
+}
+
 impl Default for Activities {
     fn default() -> Self {
         Self {

@@ -31,6 +31,7 @@ const WORKFLOW_ENDED: &str = "workflow_ended";
 /// One session as this process knows it.
 #[derive(Debug)]
 pub(crate) struct Ledger {
+    /// All that is known, but for activities: see [`Live::has_own_text`].
     view: WorkflowStatus,
     /// What is not for the table, in the order of `view.agents`.
     live: Vec<Live>,
@@ -62,11 +63,30 @@ struct Live {
     failed: Option<CallError>,
     /// The agent was reported to be in progress, and nothing else since.
     by_hand: bool,
+    /// The activity is the agent's own text for its state. It is put into the view when
+    /// somebody looks: calls change it more often than that, and each change of a shared
+    /// text is two operations that processors share.
+    has_own_text: bool,
 }
 
 impl Live {
     fn idle(activities: Arc<Activities>) -> Self {
-        Self { activities, in_flight: 0, started_at: None, failed: None, by_hand: false }
+        Self {
+            activities,
+            in_flight: 0,
+            started_at: None,
+            failed: None,
+            by_hand: false,
+            has_own_text: false,
+        }
+    }
+
+    /// Shows this activity, or else the agent's own for its state.
+    fn show(&mut self, activity: Option<Arc<str>>, agent: &mut AgentStatus) {
+        self.has_own_text = activity.is_none();
+        if let Some(activity) = activity {
+            agent.activity = activity;
+        }
     }
 }
 
@@ -140,8 +160,27 @@ impl Ledger {
     }
 
     /// The document with everything this process knows.
-    pub(crate) fn view(&self) -> &WorkflowStatus {
+    pub(crate) fn view(&mut self) -> &WorkflowStatus {
+        self.put_in_texts();
         &self.view
+    }
+
+    fn put_in_texts(&mut self) {
+        for ((_, agent), live) in self.view.agents.iter_mut().zip(&mut self.live) {
+            if std::mem::take(&mut live.has_own_text) {
+                agent.activity = Arc::clone(live.activities.of(agent.state));
+            }
+        }
+    }
+
+    /// When any of it last changed, or the workflow was last known alive.
+    pub(crate) fn last_updated(&self) -> Timestamp {
+        self.view.last_updated
+    }
+
+    /// Whether there is an agent of that name.
+    pub(crate) fn has_agent(&self, name: &str) -> bool {
+        self.view.agent(name).is_some()
     }
 
     /// The table has, or had, everything up to this version.
@@ -184,6 +223,7 @@ impl Ledger {
             Some(slot) => {
                 // An agent first seen in the table has no texts of its own.
                 if !Arc::ptr_eq(&self.live[slot].activities, activities) {
+                    self.put_in_texts();
                     self.live[slot].activities = Arc::clone(activities);
                 }
                 slot
@@ -287,8 +327,7 @@ impl Ledger {
         agent.completed_at = None;
         agent.error = None;
         agent.state = AgentState::InProgress;
-        agent.activity =
-            activity.unwrap_or_else(|| Arc::clone(&self.live[slot].activities.in_progress));
+        self.live[slot].show(activity, agent);
         agent.last_updated = agent.last_updated.max(Some(now));
         if self.view.overall_status == OverallStatus::Initializing {
             self.view.overall_status = OverallStatus::Processing;
@@ -305,15 +344,11 @@ impl Ledger {
         if self.view.overall_status == OverallStatus::Initializing {
             self.view.overall_status = OverallStatus::Processing;
         }
-        let live = &self.live[slot];
-        let (state, text) = match &error {
-            None => (AgentState::Success, &live.activities.success),
-            Some(_) => (AgentState::Error, &live.activities.error),
-        };
+        let live = &mut self.live[slot];
         let agent = &mut self.view.agents[slot].1;
         let started_at = *agent.started_at.get_or_insert(live.started_at.unwrap_or(now));
-        agent.state = state;
-        agent.activity = activity.unwrap_or_else(|| Arc::clone(text));
+        agent.state = if error.is_none() { AgentState::Success } else { AgentState::Error };
+        live.show(activity, agent);
         // Two clocks may have told the two times.
         agent.completed_at = Some(now.max(started_at));
         agent.error = error;
@@ -375,11 +410,12 @@ impl Ledger {
             }
             AgentState::Pending | AgentState::InProgress if is_finished => {}
             AgentState::Pending => {
-                let text =
-                    activity.unwrap_or_else(|| Arc::clone(&self.live[slot].activities.pending));
+                let live = &mut self.live[slot];
                 let agent = &mut self.view.agents[slot].1;
                 let AgentStatus { token_usage, calls, last_updated, .. } = *agent;
+                let text = Arc::clone(&live.activities.pending);
                 *agent = AgentStatus { token_usage, calls, ..AgentStatus::pending(text) };
+                live.show(activity, agent);
                 agent.last_updated = last_updated.max(Some(now));
             }
             AgentState::InProgress => self.show_in_progress(slot, activity, now),
@@ -476,7 +512,7 @@ impl Ledger {
         if !self.is_dirty() {
             return None;
         }
-        let mut next = self.view.clone();
+        let mut next = self.view().clone();
         let stored = self.stored.as_deref();
         next.revision = stored.map_or(0, |stored| stored.revision).saturating_add(1);
         next.writers = stored.map_or_else(BTreeMap::new, |stored| stored.writers.clone());
@@ -553,6 +589,7 @@ impl Ledger {
             self.stored = None;
             return;
         };
+        self.put_in_texts();
         let found = WorkflowStatus::from_item(&self.view.session_id, found);
         let last_seen = found.writers.get(writer).copied().unwrap_or(0);
         match self.new_run {

@@ -67,13 +67,18 @@ impl Timestamp {
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let millis = match time.duration_since(UNIX_EPOCH) {
-            Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
-            Err(before) => {
-                i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |millis| -millis)
-            }
+            Ok(after) => millis(after),
+            Err(before) => -millis(before.duration()),
         };
         Self::from_millis(millis)
     }
+}
+
+/// Whole milliseconds, as far as they fit. The standard library's own way takes a division of
+/// 128 bits.
+fn millis(duration: Duration) -> i64 {
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    seconds.saturating_mul(1000).saturating_add(i64::from(duration.subsec_millis()))
 }
 
 impl fmt::Display for Timestamp {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Session, StatusTracker};
 use crate::agent::Agent;
-use crate::status::{CallError, Outcome, TokenUsage};
+use crate::status::{CallError, Outcome, TokenDelta, TokenUsage};
 
 /// One call in flight. Who holds it [ends](Self::end) it once; dropped, as by a panic in
 /// between, it ends as well.
@@ -16,8 +16,8 @@ pub(crate) struct TrackedCall {
     slot: usize,
     /// The run in which it began. Once another has begun, nothing is told any more.
     run: u64,
-    /// The usage that the tracker knows of.
-    told: TokenUsage,
+    /// The usage that the tracker knows of, if any.
+    told: Option<TokenUsage>,
 }
 
 impl TrackedCall {
@@ -38,17 +38,16 @@ impl TrackedCall {
             hub.lose_of_full_session(&session.id);
             return None;
         };
-        let (tracker, told) = (tracker.clone(), TokenUsage::default());
-        Some(Self { has_ended: false, tracker, session, slot, run, told })
+        Some(Self { has_ended: false, tracker: tracker.clone(), session, slot, run, told: None })
     }
 
     /// The tokens used so far.
     pub(crate) fn progress(&mut self, usage: &TokenUsage) {
-        if *usage == self.told {
+        if self.told == Some(*usage) {
             return;
         }
-        let tokens = usage.since(&self.told);
-        self.told = *usage;
+        let tokens = self.since_told(usage);
+        self.told = Some(*usage);
         self.tracker.hub().change_figures(&self.session, |kept, now| {
             let is_current = kept.ledger.run() == self.run;
             if is_current {
@@ -58,11 +57,15 @@ impl TrackedCall {
         });
     }
 
+    fn since_told(&self, usage: &TokenUsage) -> TokenDelta {
+        usage.since(&self.told.unwrap_or_default())
+    }
+
     /// The call has ended; `usage` is all it used.
     pub(crate) fn end(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
         self.has_ended = true;
         // Usage that is no longer known at the end was told, and was paid for.
-        let tokens = usage.map(|usage| usage.since(&self.told)).unwrap_or_default();
+        let tokens = usage.map(|usage| self.since_told(&usage)).unwrap_or_default();
         self.tracker.hub().change(&self.session, |kept, now| {
             let is_current = kept.ledger.run() == self.run;
             if is_current {

@@ -10,7 +10,7 @@ use super::handoff::{Handoff, Mark, Taken};
 use super::session::Kept;
 use super::{Clock, Order, Session, Unsaved};
 use crate::agent::{Agent, InvalidName, check_name};
-use crate::session::{SessionId, random_digits};
+use crate::session::{Scope, SessionId, random_digits};
 use crate::status::{ErrorMessage, Ledger, Timestamp};
 
 /// How a tracker keeps its sessions.
@@ -22,6 +22,8 @@ pub(crate) struct Limits {
     pub(crate) clock: Clock,
 }
 
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
 /// What the recorder has taken.
 pub(crate) type News = Taken<SessionId, Kept, Order>;
 
@@ -29,6 +31,8 @@ type Reserves = dyn Fn(&str) -> bool + Send + Sync;
 
 /// What the request path and the recorder share.
 pub(crate) struct Hub {
+    /// Tells the trackers of this process apart; never 0.
+    number: u64,
     /// The name of this tracker among an item's writers.
     pub(crate) writer: String,
     limits: Limits,
@@ -37,6 +41,7 @@ pub(crate) struct Hub {
     agents: RwLock<Vec<Arc<Agent>>>,
     sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
     pub(crate) handoff: Handoff<SessionId, Kept, Order>,
+    marks_requests: AtomicBool,
     said: Said,
     pub(super) lost: AtomicU64,
     /// The number of the last write.
@@ -58,16 +63,33 @@ struct Said {
 impl Hub {
     pub(crate) fn new(limits: Limits, reserves: Box<Reserves>) -> Self {
         Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             writer: random_digits(),
             limits,
             reserves,
             agents: RwLock::default(),
             sessions: Mutex::default(),
             handoff: Handoff::new(),
+            marks_requests: AtomicBool::new(false),
             said: Said::default(),
             lost: AtomicU64::new(0),
             last_seq: AtomicU64::new(0),
         }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether every request of a call has to be marked, since there may be layers that
+    /// would otherwise take it for another one.
+    pub(crate) fn marks_requests(&self) -> bool {
+        self.marks_requests.load(Ordering::Relaxed)
+    }
+
+    /// Has requests marked from now on.
+    pub(crate) fn mark_requests(&self) {
+        self.marks_requests.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -163,6 +185,19 @@ impl Hub {
         let session = Arc::new(Session::new(id.clone(), Kept::new(ledger)));
         sessions.insert(id.clone(), Arc::clone(&session));
         Some(session)
+    }
+
+    /// The session of a scope.
+    pub(crate) fn session_of(&self, scope: &Scope) -> Option<Arc<Session>> {
+        // What is kept there cannot have been let go of meanwhile.
+        match scope.kept(self.number) {
+            Some(session) if !self.handoff.is_closed() => Some(session),
+            _ => {
+                let session = self.session(scope.id())?;
+                scope.keep(self.number, Arc::clone(&session));
+                Some(session)
+            }
+        }
     }
 
     /// Changes a session, and has it saved if `change` says that there is something to save.
@@ -297,7 +332,7 @@ impl Hub {
         // One that is to be completed when it is idle has to be here then.
         let idle =
             self.limits.finish_when_idle.map_or(idle, |after| idle.max(after.saturating_mul(2)));
-        let is_idle = || state.open == 0 && self.now().since(ledger.view().last_updated) >= idle;
+        let is_idle = || state.open == 0 && self.now().since(ledger.last_updated()) >= idle;
         let is_over = ledger.is_finished() || is_idle();
         if is_over && !state.is_queued() && !ledger.is_dirty() && !ledger.is_at_work() {
             sessions.remove(&session.id);
@@ -308,7 +343,7 @@ impl Hub {
     pub(crate) fn heartbeat(&self, session: &Arc<Session>, silent: Duration) {
         self.change(session, |kept, now| {
             let alive = kept.open > 0 || kept.ledger.is_at_work();
-            let since = now.since(kept.ledger.view().last_updated);
+            let since = now.since(kept.ledger.last_updated());
             alive && since >= silent && kept.ledger.heartbeat(now)
         });
     }
@@ -325,7 +360,7 @@ impl Hub {
     pub(crate) fn finish_idle(&self, session: &Arc<Session>) {
         let Some(idle) = self.limits.finish_when_idle else { return };
         self.change(session, |kept, now| {
-            let since = now.since(kept.ledger.view().last_updated);
+            let since = now.since(kept.ledger.last_updated());
             !kept.was_opened && since >= idle && kept.ledger.finish_idle(now)
         });
     }

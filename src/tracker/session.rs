@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Hub;
 use super::handoff::{Content, Entry};
 use crate::agent::Agent;
-use crate::session::SessionId;
+use crate::session::{Scope, SessionId};
 use crate::status::{AgentReport, ErrorMessage, Ledger, Timestamp, Value, WorkflowStatus};
 
 /// How many attributes a workflow may have beside those of every item.
@@ -53,6 +53,13 @@ impl Tracked {
 
     pub(crate) fn id(&self) -> &SessionId {
         &self.session.id
+    }
+
+    /// The scope of its calls.
+    pub(crate) fn scope(&self) -> Scope {
+        let scope = Scope::new(self.session.id.clone());
+        scope.keep(self.hub.number(), Arc::clone(&self.session));
+        scope
     }
 
     pub(crate) fn status(&self) -> WorkflowStatus {
@@ -153,7 +160,7 @@ impl Hub {
     pub(super) fn slot(&self, kept: &mut Kept, agent: &Agent) -> Option<usize> {
         let is_full = kept.ledger.agents() >= MAX_AGENTS;
         if is_full
-            && kept.ledger.view().agent(agent.name()).is_none()
+            && !kept.ledger.has_agent(agent.name())
             && !self.is_declared(agent.name())
         {
             return None;

@@ -1,0 +1,158 @@
+//! [`Answer`]: a response that is being read, and to whom it is told what it says.
+
+use bytes::Buf;
+use http::{HeaderMap, StatusCode, header};
+use tracing::span::Entered;
+
+use super::Observed;
+use crate::status::TokenUsage;
+use crate::usage::{End, Head, PathHint, Progress, Reading, UsageReader};
+
+/// To whom it is told what an answer says.
+pub(crate) trait Told {
+    /// Whether the answer is over at its own end marker, whatever comes after it.
+    const ENDS_AT_MARKER: bool;
+
+    /// Makes what happens until the guard is dropped part of the call's span, if there is
+    /// one.
+    fn enter(&self) -> Option<Entered<'_>> {
+        None
+    }
+
+    /// A piece of the answer has arrived.
+    fn chunk(&mut self, _is_stream: impl FnOnce() -> bool) {}
+
+    /// The tokens used so far.
+    fn progress(&mut self, _usage: &TokenUsage) {}
+
+    /// The answer has ended. Nothing is told after it.
+    fn end(&mut self, reading: Reading);
+}
+
+/// A response that is being read: that of a call, or one that a server gives.
+pub(crate) struct Answer<T: Told = Observed> {
+    /// Gone once the outcome is told; what comes after it changes nothing.
+    open: Option<Box<Open<T>>>,
+}
+
+/// What goes from step to step, in the one box of a call: futures and bodies are moved
+/// often, and most are of no call.
+pub(super) struct Open<T> {
+    pub(super) told: T,
+    path: PathHint,
+    /// There from the head on.
+    reader: Option<UsageReader>,
+}
+
+impl<T> Open<T> {
+    pub(super) fn new(told: T, path: PathHint) -> Self {
+        Self { told, path, reader: None }
+    }
+
+    /// The head of the answer is there.
+    pub(super) fn begin(&mut self, status: StatusCode, headers: &HeaderMap) {
+        self.reader = Some(reader(status, headers, self.path));
+    }
+}
+
+/// What reads the body that belongs to this head.
+fn reader(status: StatusCode, headers: &HeaderMap, path: PathHint) -> UsageReader {
+    // Most names that are asked for are not there. To look one up by its text takes long,
+    // and a header of another length is another header.
+    let length = |name: &str| 1_u64 << (name.len() % 64);
+    let (mut lengths, mut content_type) = (0, None);
+    for (name, value) in headers {
+        lengths |= length(name.as_str());
+        if name == header::CONTENT_TYPE {
+            content_type = content_type.or(Some(value));
+        }
+    }
+    let header = |name: &str| {
+        if lengths & length(name) == 0 {
+            return None;
+        }
+        let value = match name {
+            "content-type" => content_type,
+            name => headers.get(name),
+        };
+        value?.to_str().ok()
+    };
+    UsageReader::new(&Head { status: status.as_u16(), path, header: &header })
+}
+
+impl<T: Told> Answer<T> {
+    pub(crate) fn new(told: T, status: StatusCode, headers: &HeaderMap, path: PathHint) -> Self {
+        let mut open = Box::new(Open::new(told, path));
+        open.begin(status, headers);
+        Self::of(open)
+    }
+
+    /// The answer whose head was the last step.
+    pub(super) fn of(open: Box<Open<T>>) -> Self {
+        Self { open: Some(open) }
+    }
+
+    /// Whether the outcome is told.
+    pub(crate) fn is_over(&self) -> bool {
+        self.open.is_none()
+    }
+
+    /// Makes what happens until the guard is dropped part of what is told.
+    pub(crate) fn enter(&self) -> Option<Entered<'_>> {
+        self.open.as_ref().and_then(|open| open.told.enter())
+    }
+
+    /// A piece of the body has passed. After the last one nothing is told but the end.
+    pub(crate) fn data(&mut self, data: &impl Buf, is_last: bool) {
+        let Some(open) = self.open.as_deref_mut() else { return };
+        let Open { told, reader: Some(reader), .. } = open else { return };
+        let mut progress = Progress::More;
+        let shown = for_each_slice(data, |slice| {
+            if progress == Progress::More || !T::ENDS_AT_MARKER {
+                progress = reader.feed(slice);
+            }
+        });
+        if shown < data.remaining() {
+            reader.skip_rest();
+        }
+        told.chunk(|| reader.is_stream());
+        if progress == Progress::Ended && T::ENDS_AT_MARKER {
+            self.end(End::Complete);
+        } else if !is_last && let Some(usage) = reader.usage() {
+            told.progress(&usage);
+        }
+    }
+
+    /// The body has ended.
+    pub(crate) fn end(&mut self, how: End<'_>) {
+        let Some(mut open) = self.open.take() else { return };
+        if let Some(reader) = &mut open.reader {
+            let reading = reader.finish(how);
+            open.told.end(reading);
+        }
+    }
+}
+
+impl<T: Told> Drop for Answer<T> {
+    fn drop(&mut self) {
+        self.end(End::Dropped);
+    }
+}
+
+/// Shows the bytes of a buffer without consuming them; how many could be shown.
+///
+/// A [`Buf`] gives its first slice by reference, and several through
+/// [`chunks_vectored`](Buf::chunks_vectored), if it implements that. One in more pieces
+/// than fit here is shown as far as they go.
+fn for_each_slice(data: &impl Buf, mut show: impl FnMut(&[u8])) -> usize {
+    const SLICES: usize = 16;
+    let first = data.chunk();
+    if first.len() == data.remaining() {
+        show(first);
+        return first.len();
+    }
+    let mut slices = [std::io::IoSlice::new(&[]); SLICES];
+    let filled = data.chunks_vectored(&mut slices);
+    slices[..filled].iter().for_each(|slice| show(slice));
+    slices[..filled].iter().map(|slice| slice.len()).sum()
+}

@@ -1,0 +1,140 @@
+//! [`Caller`]: what every kind of client stack needs to start a call.
+
+use std::sync::Arc;
+
+use http::{Extensions, Method};
+
+use super::nesting::{Inside, Owned};
+use super::{Call, Observed};
+use crate::agent::InvalidName;
+use crate::choice::AgentChoice;
+use crate::observe::Observer;
+use crate::session::{Named, RequestHead, Scope, SessionId, SessionSource};
+use crate::target::Target;
+use crate::tracker::{Session, StatusTracker, TrackedCall};
+use crate::usage::PathHint;
+
+/// Whose calls a client makes: what every kind of client stack needs to start one.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    tracker: StatusTracker,
+    agents: Arc<AgentChoice>,
+    source: SessionSource,
+}
+
+impl Caller {
+    /// The caller of the agents that its requests name.
+    pub(crate) fn new(tracker: &StatusTracker) -> Self {
+        let (agents, source) = (Arc::default(), SessionSource::default());
+        Self { tracker: tracker.clone(), agents, source }
+    }
+
+    /// Makes this the agent of requests that name none.
+    pub(crate) fn set_agent(&mut self, agent: &str) -> Result<(), InvalidName> {
+        let agent = self.tracker.hub().agent(agent)?;
+        Arc::make_mut(&mut self.agents).default = Some(agent);
+        Ok(())
+    }
+
+    /// Makes this the agent of requests that go there.
+    pub(crate) fn add_rule(&mut self, target: Target, agent: &str) -> Result<(), InvalidName> {
+        let agent = self.tracker.hub().agent(agent)?;
+        Arc::make_mut(&mut self.agents).rules.push((target, agent));
+        Ok(())
+    }
+
+    /// Has the head of a request name its agent.
+    pub(crate) fn set_agent_from(
+        &mut self,
+        from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
+    ) {
+        Arc::make_mut(&mut self.agents).from = Some(Arc::new(from));
+    }
+
+    /// Where to look when neither the request's extensions nor a scope name a session.
+    pub(crate) fn set_source(&mut self, source: SessionSource) {
+        self.source = source;
+        // What is found in a request's head is found on any task.
+        self.tracker.hub().mark_requests();
+    }
+
+    /// Where the session of a request is named, if no mark on it says that a layer around
+    /// has started its call. Without one there is nothing to [start](Self::start).
+    #[inline]
+    pub(crate) fn look(&self, extensions: &Extensions) -> Option<Named> {
+        let named = self.source.look(extensions)?;
+        (extensions.is_empty() || !Owned::is_on(extensions, self.number())).then_some(named)
+    }
+
+    /// A call starts, if its request names a session and an agent, and no layer around has
+    /// started it. Its head is taken apart where somebody asks for it.
+    pub(crate) fn start<'a>(
+        &self,
+        named: Named,
+        extensions: &Extensions,
+        method: &Method,
+        path: &str,
+        head: impl Fn() -> RequestHead<'a>,
+    ) -> Option<Call> {
+        let hub = self.tracker.hub();
+        let inside = Inside::current();
+        if inside.is_any() {
+            hub.mark_requests();
+            if inside.is_of(self.number(), path) {
+                return None;
+            }
+        }
+        let session = self.session(named, extensions, &head)?;
+        let agent = match self.agents.choose(hub, extensions, &head) {
+            Ok(agent) => agent?,
+            Err(error) => {
+                hub.warn_of_invalid_agent(&error);
+                return None;
+            }
+        };
+        let observer = Observer::new(&head, &agent, &session.id);
+        let tracked = TrackedCall::start(&self.tracker, session, &agent)?;
+        let is_known_inside = named == Named::InScope && !inside.is_any() && !hub.marks_requests();
+        let inside = if is_known_inside { Inside::of(self.number(), path) } else { Inside::NONE };
+        let is_head = *method == Method::HEAD;
+        Some(Call::new(Observed::new(tracked, observer, is_head, inside), PathHint::new(path)))
+    }
+
+    fn session<'a>(
+        &self,
+        named: Named,
+        extensions: &Extensions,
+        head: impl Fn() -> RequestHead<'a>,
+    ) -> Option<Arc<Session>> {
+        let hub = self.tracker.hub();
+        match named {
+            Named::InScope => Scope::with_current(|scope| hub.session_of(scope))?,
+            Named::InExtensions => hub.session(extensions.get::<SessionId>()?),
+            Named::InHead => match self.source.in_head(head()) {
+                Ok(session) => hub.session(&session?),
+                Err(error) => {
+                    hub.warn_of_invalid_session(&error);
+                    None
+                }
+            },
+        }
+    }
+
+    /// Marks the request of a call, so that no layer further in starts it again.
+    pub(crate) fn mark(&self, call: &mut Call, extensions: &mut Extensions) {
+        if let Some(open) = &mut call.open {
+            open.told.inside = Inside::NONE;
+        }
+        Owned::put_on(extensions, self.number());
+    }
+
+    /// Takes this layer's mark off again.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn unmark(&self, extensions: &mut Extensions) {
+        Owned::take_off(extensions);
+    }
+
+    fn number(&self) -> u64 {
+        self.tracker.hub().number()
+    }
+}

@@ -1,0 +1,106 @@
+//! Of nested layers of one tracker the outermost owns the call. How those further in know.
+//!
+//! A layer that has started a call can leave a mark on the request. It goes wherever the
+//! request goes, through a buffer to another task or into a retry, and costs three
+//! allocations where the request has no other extensions, which is more than all else that
+//! is done for a call.
+//!
+//! Where only a scope names the session there is a cheaper way, since a scope is seen by
+//! what is polled inside of the layer and by nothing else: the thread knows that it is
+//! inside of a call. That does not tell whether a request seen there is the same one, or
+//! another one that an agent in this process sends to a further agent. So from the first
+//! time that this happens in a tracker all its requests are marked, which tells. That first
+//! time the place of the path in memory does, which is the same for a request that is handed
+//! on.
+
+use std::cell::Cell;
+
+use http::Extensions;
+
+/// Marks a request whose call a layer has started. Layers of several trackers may be nested
+/// in any order.
+#[derive(Clone)]
+pub(crate) struct Owned {
+    tracker: u64,
+    around: Option<Box<Self>>,
+}
+
+impl Owned {
+    /// Whether a layer of this tracker has marked the request.
+    pub(super) fn is_on(extensions: &Extensions, tracker: u64) -> bool {
+        let mark = extensions.get::<Self>();
+        let mut marks = std::iter::successors(mark, |mark| mark.around.as_deref());
+        marks.any(|mark| mark.tracker == tracker)
+    }
+
+    pub(super) fn put_on(extensions: &mut Extensions, tracker: u64) {
+        let around = extensions.remove::<Self>().map(Box::new);
+        extensions.insert(Self { tracker, around });
+    }
+
+    /// Takes the mark off that was put on last.
+    #[cfg(feature = "reqwest")]
+    pub(super) fn take_off(extensions: &mut Extensions) {
+        if let Some(around) = extensions.remove::<Self>().and_then(|mark| mark.around) {
+            extensions.insert(*around);
+        }
+    }
+}
+
+thread_local! {
+    static INSIDE: Cell<Inside> = const { Cell::new(Inside::NONE) };
+}
+
+/// The call that is being polled, if its request is not marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Inside {
+    /// The number of the tracker, or 0.
+    tracker: u64,
+    /// Where the path of the request is in memory.
+    path: usize,
+}
+
+impl Inside {
+    pub(super) const NONE: Self = Self { tracker: 0, path: 0 };
+
+    pub(super) fn of(tracker: u64, path: &str) -> Self {
+        Self { tracker, path: path.as_ptr().addr() }
+    }
+
+    /// What this thread is inside of.
+    #[inline]
+    pub(super) fn current() -> Self {
+        INSIDE.try_with(Cell::get).unwrap_or(Self::NONE)
+    }
+
+    #[inline]
+    pub(super) fn is_any(self) -> bool {
+        self != Self::NONE
+    }
+
+    /// Whether the request with this path is that of the call, which a layer of this
+    /// tracker has started.
+    pub(super) fn is_of(self, tracker: u64, path: &str) -> bool {
+        self == Self::of(tracker, path)
+    }
+
+    /// This thread is inside of the call until the guard is dropped.
+    #[inline]
+    pub(super) fn enter(self) -> Entered {
+        // Of a call whose request is marked the thread need not know.
+        let is_known = self.is_any();
+        Entered(is_known.then(|| INSIDE.try_with(|inside| inside.replace(self)).ok()).flatten())
+    }
+}
+
+/// What the thread was inside of before.
+pub(super) struct Entered(Option<Inside>);
+
+impl Drop for Entered {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(before) = self.0 {
+            let _ = INSIDE.try_with(|inside| inside.set(before));
+        }
+    }
+}
