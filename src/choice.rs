@@ -4,8 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use http::Extensions;
-
 use crate::agent::{Agent, InvalidName};
 use crate::session::RequestHead;
 use crate::target::Target;
@@ -27,12 +25,10 @@ impl AgentChoice {
     pub(crate) fn choose<'a>(
         &self,
         hub: &Hub,
-        extensions: &Extensions,
+        named: Option<&Agent>,
         head: impl FnOnce() -> RequestHead<'a>,
     ) -> Result<Option<Cow<'_, Arc<Agent>>>, InvalidName> {
-        if !extensions.is_empty()
-            && let Some(agent) = extensions.get()
-        {
+        if let Some(agent) = named {
             return hub.named_agent(agent).map(|agent| Some(Cow::Owned(agent)));
         }
         if self.rules.is_empty() && self.from.is_none() {

@@ -10,7 +10,7 @@ use tracing::span::Entered;
 use crate::agent::Agent;
 use crate::session::{RequestHead, SessionId};
 use crate::span::CallSpan;
-use crate::status::{CallError, Outcome, TokenUsage};
+use crate::status::{CallError, TokenUsage};
 
 /// Watches one call, from its start to its end.
 pub(crate) struct Observer {
@@ -18,7 +18,6 @@ pub(crate) struct Observer {
     /// When the call started, if anybody wants to know.
     started: Option<Instant>,
     has_chunk: bool,
-    has_ended: bool,
     #[cfg(feature = "metrics")]
     agent: Arc<Agent>,
 }
@@ -36,7 +35,6 @@ impl Observer {
             span,
             started: is_timed.then(Instant::now),
             has_chunk: false,
-            has_ended: false,
             #[cfg(feature = "metrics")]
             agent: Arc::clone(agent),
         }
@@ -68,29 +66,12 @@ impl Observer {
         }
     }
 
-    /// The call has ended.
-    pub(crate) fn ended(&mut self, outcome: &Outcome, usage: Option<&TokenUsage>) {
-        let error = match outcome {
-            Outcome::Success => None,
-            Outcome::Error(error) => Some(error),
-        };
-        self.tell_end(error, usage);
-    }
-
-    fn tell_end(&mut self, error: Option<&CallError>, usage: Option<&TokenUsage>) {
-        self.has_ended = true;
+    /// The call has ended. It is told once.
+    pub(crate) fn ended(&self, error: Option<&CallError>, usage: Option<&TokenUsage>) {
         self.span.ended(error, usage);
         #[cfg(feature = "metrics")]
         if let Some(started) = self.started {
             self.agent.metrics().ended(started.elapsed(), error, usage);
-        }
-    }
-}
-
-impl Drop for Observer {
-    fn drop(&mut self) {
-        if !self.has_ended {
-            self.tell_end(Some(&CallError::lost_in_a_panic()), None);
         }
     }
 }

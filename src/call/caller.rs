@@ -85,15 +85,16 @@ impl Caller {
             }
         }
         let session = self.session(named, extensions, &head)?;
-        let agent = match self.agents.choose(hub, extensions, &head) {
+        let asked = if extensions.is_empty() { None } else { extensions.get() };
+        let agent = match self.agents.choose(hub, asked, &head) {
             Ok(agent) => agent?,
             Err(error) => {
                 hub.warn_of_invalid_agent(&error);
                 return None;
             }
         };
-        let observer = Observer::new(&head, &agent, &session.id);
         let tracked = TrackedCall::start(&self.tracker, session, &agent)?;
+        let observer = Observer::new(&head, &agent, tracked.session_id());
         let is_known_inside = named == Named::InScope && !inside.is_any() && !hub.marks_requests();
         let inside = if is_known_inside { Inside::of(self.number(), path) } else { Inside::NONE };
         let is_head = *method == Method::HEAD;

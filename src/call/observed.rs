@@ -6,28 +6,41 @@ use tracing::span::Entered;
 use super::Told;
 use super::nesting::Inside;
 use crate::observe::Observer;
-use crate::status::{Outcome, TokenUsage};
+use crate::status::{CallError, Outcome, TokenDelta, TokenUsage};
 use crate::tracker::TrackedCall;
 use crate::usage::Reading;
 
-/// A call, and who watches it.
+/// A call, and who watches it. Dropped before it is told how it ended, as by a panic in
+/// between, it ends as well.
 pub(crate) struct Observed {
     tracked: TrackedCall,
     observer: Observer,
+    untold: Untold,
     /// Whether the request is one for the head alone.
     pub(super) is_head: bool,
     /// What the thread is inside of while the call is polled.
     pub(super) inside: Inside,
+    /// The usage that the tracker knows of, if any.
+    told: Option<TokenUsage>,
+}
+
+/// What is still to be told. Who watches may panic, and is then not told again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Untold {
+    End,
+    EndToTracker,
+    Nothing,
 }
 
 impl Observed {
+    #[inline]
     pub(super) fn new(
         tracked: TrackedCall,
         observer: Observer,
         is_head: bool,
         inside: Inside,
     ) -> Self {
-        Self { tracked, observer, is_head, inside }
+        Self { tracked, observer, untold: Untold::End, is_head, inside, told: None }
     }
 
     /// The head of the response has arrived.
@@ -35,26 +48,45 @@ impl Observed {
         self.observer.answered(status.as_u16());
     }
 
-    /// The one outcome, told to the table and to those who watch.
+    /// The one outcome, told to the table and to those who watch. `usage` is all that the
+    /// call used.
     pub(super) fn tell(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
-        self.observer.ended(&outcome, usage.as_ref());
-        self.tracked.end(outcome, usage);
+        let error = match &outcome {
+            Outcome::Success => None,
+            Outcome::Error(error) => Some(error),
+        };
+        // Usage that is no longer known at the end was told, and was paid for.
+        let tokens = usage.as_ref().map(|usage| self.since_told(usage));
+        self.untold = Untold::EndToTracker;
+        self.observer.ended(error, usage.as_ref());
+        self.untold = Untold::Nothing;
+        self.tracked.end(outcome, tokens);
+    }
+
+    fn since_told(&self, usage: &TokenUsage) -> TokenDelta {
+        usage.since(&self.told.unwrap_or_default())
     }
 }
 
 impl Told for Observed {
     const ENDS_AT_MARKER: bool = true;
 
+    #[inline]
     fn enter(&self) -> Option<Entered<'_>> {
         Some(self.observer.enter())
     }
 
+    #[inline]
     fn chunk(&mut self, is_stream: impl FnOnce() -> bool) {
         self.observer.chunk(is_stream);
     }
 
     fn progress(&mut self, usage: &TokenUsage) {
-        self.tracked.progress(usage);
+        if self.told != Some(*usage) {
+            let tokens = self.since_told(usage);
+            self.told = Some(*usage);
+            self.tracked.progress(tokens);
+        }
     }
 
     fn end(&mut self, reading: Reading) {
@@ -62,3 +94,13 @@ impl Told for Observed {
     }
 }
 
+impl Drop for Observed {
+    fn drop(&mut self) {
+        let lost = || Outcome::Error(CallError::lost_in_a_panic());
+        match self.untold {
+            Untold::Nothing => {}
+            Untold::EndToTracker => self.tracked.end(lost(), None),
+            Untold::End => self.tell(lost(), None),
+        }
+    }
+}

@@ -372,10 +372,18 @@ impl Ledger {
         &mut self,
         slot: usize,
         outcome: Outcome,
-        tokens: TokenDelta,
+        tokens: Option<TokenDelta>,
         now: Timestamp,
     ) {
-        self.add_tally(slot, Tally { calls: 1, tokens });
+        match tokens {
+            Some(tokens) => self.add_tally(slot, Tally { calls: 1, tokens }),
+            // Nothing to add up, as of most calls.
+            None => {
+                for calls in [&mut self.pending[slot].calls, &mut self.view.agents[slot].1.calls] {
+                    *calls = calls.saturating_add(1);
+                }
+            }
+        }
         let live = &mut self.live[slot];
         live.in_flight = live.in_flight.saturating_sub(1);
         live.by_hand = false;

@@ -54,7 +54,7 @@ impl Process {
     fn end(&mut self, agent: &str, outcome: Outcome, tokens: u64, now: i64) {
         let slot = self.slot(agent);
         let used = TokenUsage::new(tokens, 0).since(&TokenUsage::default());
-        self.ledger.ended(slot, outcome, used, at(now));
+        self.ledger.ended(slot, outcome, Some(used), at(now));
     }
 
     fn propose(&mut self, now: i64) -> Option<Proposal> {
