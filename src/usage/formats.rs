@@ -571,6 +571,19 @@ pub(super) const PATHS: &[(PathMatch, PathSays)] = &[
     (Contains("/harness"),              PathSays::ManyCalls),
 ];
 
+/// How many bytes all of them have.
+pub(super) const SHORTEST_PATH: usize = {
+    let (mut shortest, mut i) = (usize::MAX, 0);
+    while i < PATHS.len() {
+        let (Ends(part) | Contains(part)) = PATHS[i].0;
+        if part.len() < shortest {
+            shortest = part.len();
+        }
+        i += 1;
+    }
+    shortest
+};
+
 /// Response headers that report usage, for models whose answers do not.
 pub(super) const HEADERS: &[(&str, Field, Kin)] = &[
     ("x-amzn-bedrock-input-token-count", Input, Kin::Bare),

@@ -36,7 +36,7 @@ use std::fmt;
 use self::decode::Encoding;
 use self::figures::Figures;
 use self::findings::Findings;
-use self::formats::{Field, Op, PATHS, PathMatch, PathSays};
+use self::formats::{Field, Op, PATHS, PathMatch, PathSays, SHORTEST_PATH};
 use self::framing::{Framing, Label};
 use crate::status::{Outcome, TokenUsage};
 
@@ -53,25 +53,31 @@ impl PathHint {
     #[must_use]
     pub fn new(path: &str) -> Self {
         let path = path.as_bytes();
-        let end = path.iter().position(|byte| matches!(byte, b'?' | b'#'));
-        let mut path = &path[..end.unwrap_or(path.len())];
+        let mut path = match memchr::memchr2(b'?', b'#', path) {
+            Some(end) => &path[..end],
+            None => path,
+        };
         while let Some(shorter) = path.strip_suffix(b"/") {
             path = shorter;
         }
         let mut hint = Self::default();
         let mut apply = |says: PathSays| hint.0 |= 1 << says as u8;
+        // A few bytes tell most paths from these, for less than it takes to compare the whole.
+        let end = path.last_chunk::<SHORTEST_PATH>();
         for (pattern, says) in PATHS {
-            if let PathMatch::Ends(end) = pattern
-                && path.last() == end.as_bytes().last()
-                && path.ends_with(end.as_bytes())
+            if let PathMatch::Ends(part) = pattern
+                && part.as_bytes().last_chunk() == end
+                && path.ends_with(part.as_bytes())
             {
                 apply(*says);
             }
         }
         // What a path may contain begins with a slash, as few of its bytes do.
-        for at in (0..path.len()).filter(|at| path[*at] == b'/') {
+        for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            let begin = path[at..].first_chunk::<SHORTEST_PATH>();
             for (pattern, says) in PATHS {
                 if let PathMatch::Contains(part) = pattern
+                    && part.as_bytes().first_chunk() == begin
                     && path[at..].starts_with(part.as_bytes())
                 {
                     apply(*says);

@@ -22,8 +22,7 @@ const ERROR_SHAPE: usize = 5;
 const RESERVED: usize = 6;
 
 const MAX_NODES: usize = 256;
-const MAX_EDGES: usize = 256;
-/// Four times as many as edges, so that nearly every search ends at once. `hash` fits this number.
+/// Four times as many as keys, so that nearly every search ends at once. `hash` fits this number.
 const SLOTS: usize = 1024;
 
 /// No known key is longer than four words of eight bytes.
@@ -31,7 +30,7 @@ pub(super) const MAX_KEY: usize = 32;
 /// Keys are looked up in as many bytes, and what is after the key does not matter.
 pub(super) const KEY_ROOM: usize = 40;
 
-/// A key that leads from one node to another.
+/// The one key that leads to a node from another.
 #[derive(Clone, Copy)]
 struct Edge {
     /// The key's first eight bytes, zero-padded, which are all of most keys that matter.
@@ -41,7 +40,6 @@ struct Edge {
     tail: u64,
     /// The head mixed with where it leads from and the key's length.
     mixed: u64,
-    to: NodeId,
 }
 
 impl Edge {
@@ -109,12 +107,12 @@ impl Keys {
         let mut slot = hash(mixed);
         loop {
             let number = TRIE.slots[slot % SLOTS];
-            if number == 0 {
+            if number == NOWHERE {
                 return NOWHERE;
             }
             let edge = &TRIE.edges[usize::from(number)];
             if edge.head == head && edge.mixed == mixed && edge.has_rest(key, len) {
-                return edge.to;
+                return number;
             }
             slot += 1;
         }
@@ -146,10 +144,10 @@ pub(super) fn node(id: NodeId) -> &'static Node {
 
 struct Trie {
     nodes: [Node; MAX_NODES],
-    /// Number 0 is none.
-    edges: [Edge; MAX_EDGES],
-    /// A hash table of the edges' numbers.
-    slots: [u8; SLOTS],
+    /// The edges, by the node that they lead to.
+    edges: [Edge; MAX_NODES],
+    /// A hash table of the edges.
+    slots: [NodeId; SLOTS],
 }
 
 static TRIE: Trie = compile();
@@ -272,9 +270,8 @@ const fn compile() -> Trie {
 
     let nothing = Node { action: Action::None, element: NOWHERE, keys: 0, has_keys: false };
     let mut nodes = [nothing; MAX_NODES];
-    let mut edges = [Edge { head: 0, middle: [0; 2], tail: 0, mixed: 0, to: NOWHERE }; MAX_EDGES];
-    let mut slots = [0; SLOTS];
-    let mut filled = 1;
+    let mut edges = [Edge { head: 0, middle: [0; 2], tail: 0, mixed: 0 }; MAX_NODES];
+    let mut slots = [NOWHERE; SLOTS];
     let mut id = 1;
     while id < draft.len {
         let mut at = draft.first[id];
@@ -287,15 +284,13 @@ const fn compile() -> Trie {
                 middle: [const_word(key, 8), const_word(key, 16)],
                 tail: const_word(key, key.len().saturating_sub(8)),
                 mixed: mix(head, id as NodeId, key.len()),
-                to: at as NodeId,
             };
-            edges[filled] = edge;
+            edges[at] = edge;
             let mut slot = hash(edge.mixed);
-            while slots[slot] != 0 {
+            while slots[slot] != NOWHERE {
                 slot = (slot + 1) % SLOTS;
             }
-            slots[slot] = filled as u8;
-            filled += 1;
+            slots[slot] = at as NodeId;
             at = draft.next[at];
         }
         nodes[id] = Node {

@@ -5,132 +5,157 @@
 use super::{Sink, State, Walker, is_space, spaces, starts_scalar};
 use crate::usage::blocks::{self, BLOCK};
 use crate::usage::formats::Action;
-use crate::usage::trie::{self, KEY_ROOM, MAX_KEY, NOWHERE};
+use crate::usage::trie::{self, KEY_ROOM, NOWHERE};
 
-/// Holds the longest known key, and what is looked at of its value.
-const WINDOW: usize = 64;
-/// What is left of a piece is copied if it is shorter than this, and zeros put after it.
-const TAIL: usize = 2 * BLOCK;
-/// In place of where a value ends. Nothing is there.
-const NOT_PLAIN: usize = usize::MAX;
+/// A block, in which quotes are looked for, and room for what is looked at after the last of them.
+const WINDOW: usize = 2 * BLOCK;
+/// In place of where a value ends. There is a quote, which ends none.
+const NOT_PLAIN: usize = 0;
 /// What is looked at of a value: longer numbers may not fit in a figure.
 const AHEAD: usize = 16;
 
 impl Walker {
     /// In an object, before a key or its end.
     pub(super) fn members(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
-        let at = self.plain_members(bytes, bytes, sink);
+        if bytes.first() == Some(&b'}') {
+            return self.between(bytes, sink);
+        }
+        let mut at = 0;
+        if bytes.len() >= WINDOW {
+            at = self.plain_members(bytes, bytes, sink);
+        }
         let rest = &bytes[at..];
         if self.state != State::Key || rest.is_empty() {
             return at;
         }
-        // What is left is less than a block. Zeros after it are part of nothing plain.
-        let mut padded = [0; TAIL + BLOCK];
-        let len = rest.len().min(TAIL);
+        // What is left is less than a window. Zeros after it are part of nothing plain.
+        let mut padded = [0; 2 * WINDOW];
+        let len = rest.len().min(WINDOW);
         padded[..len].copy_from_slice(&rest[..len]);
-        let read = self.plain_members(&rest[..len], &padded, sink);
-        if self.state == State::Key && read < len {
-            // A key that is not whole.
-            self.scratch.clear();
-            self.state = State::InKey;
-            return at + read + 1;
-        }
-        at + read
+        at + self.plain_members(&rest[..len], &padded, sink)
     }
 
-    /// The same, as long as there are blocks of `padded` bytes, which are `bytes` and perhaps more.
+    /// The same, as long as there are windows of `padded` bytes, which are `bytes` and perhaps more.
     ///
-    /// Quotes are found a block at a time and not one after another, so that the processor need not
-    /// know where one member ends to look at the next.
+    /// The quotes of a block are found together and not one after another, so that the processor
+    /// need not know where one member ends to look at the next.
     #[inline(never)]
     fn plain_members(&mut self, bytes: &[u8], padded: &[u8], sink: &mut impl Sink) -> usize {
         let mut keys = self.parent().keys();
-        let mut quotes = Quotes::new(padded, 0);
-        let mut at = 0;
-        while let Some(first) = bytes.get(at) {
-            if *first != b'"' {
-                at += self.between(&bytes[at..], sink);
+        let mut from = 0;
+        'windows: while from < bytes.len()
+            && let Some(window) = padded.get(from..).and_then(<[u8]>::first_chunk::<WINDOW>)
+        {
+            if window[0] != b'"' {
+                from += self.between(&bytes[from..], sink);
                 if self.state != State::Key {
-                    return at;
+                    return from;
                 }
                 keys = self.parent().keys();
                 continue;
             }
-            if quotes.next() != Some(at) {
-                // What is no JSON came before, such as a backslash outside a string.
-                quotes = Quotes::new(padded, at);
-                quotes.next();
-            }
-            let window = padded.get(at..).and_then(<[u8]>::first_chunk::<WINDOW>);
-            let (Some(window), Some(close)) = (window, quotes.next()) else { return at };
-            let len = close - at - 1;
-            let (_, key) = window.split_at(1);
-            let Some(key) = key.first_chunk() else { return at };
-            if len > MAX_KEY && padded.get(close) == Some(&b'"') {
-                self.node = NOWHERE;
-                self.state = State::Colon;
-                return close + 1;
-            }
-            if len > MAX_KEY || window[len + 1] != b'"' || window[len + 2] != b':' {
-                break;
-            }
-            let id = keys.find(key, len);
-            let space = usize::from(window[len + 3] == b' ');
-            let (_, ahead) = window.split_at(len + 3 + space);
-            let Some(ahead) = ahead.first_chunk() else { return at };
-            let value = close + 2 + space;
-            let end = if id == NOWHERE {
-                skip(ahead, value, &mut quotes)
-            } else {
-                let node = trie::node(id);
-                match node.action {
-                    Action::Figure(field, op, kin) => {
-                        let end = figure(ahead, |number| sink.figure(field, op, kin, number));
-                        if end > 0 { value + end } else { NOT_PLAIN }
+            let mut quotes = Quotes::new(window);
+            let mut at = 0;
+            loop {
+                if window[at] == b' ' {
+                    at += 1;
+                }
+                // The quote here is the first one, unless a backslash stood outside a string. From
+                // there on all is told by the quotes, which are known before the values are.
+                let open = quotes.first();
+                if window[at] != b'"' || open < at {
+                    from += at;
+                    continue 'windows;
+                }
+                quotes.pass();
+                let Some(close) = quotes.next() else {
+                    if open == 0 {
+                        break;
                     }
-                    _ if ahead[0] == b'{' && node.has_keys() && self.has_room() => {
-                        self.node = id;
-                        self.opens(node, sink);
-                        keys = node.keys();
-                        at = value + 1;
-                        continue;
-                    }
-                    action @ Action::Word(_) if ahead[0] == b'"' => {
-                        let end = plain_string(&mut quotes);
-                        match padded.get(value + 1..end.wrapping_sub(1)) {
-                            Some(word) => {
-                                sink.word(action, Some(word).filter(|word| word.len() <= KEY_ROOM));
-                                end
+                    from += open;
+                    continue 'windows;
+                };
+                if part(window, close) != Some(b"\":") {
+                    from += open;
+                    break;
+                }
+                let mut value = close + 2;
+                if window[value] == b' ' {
+                    value += 1;
+                }
+                let (Some(key), Some(ahead)) = (part(window, open + 1), part(window, value)) else {
+                    return from;
+                };
+                let id = keys.find(key, close - open - 1);
+                let end = if id == NOWHERE {
+                    skip(ahead, value, window, &mut quotes)
+                } else {
+                    let node = trie::node(id);
+                    match node.action {
+                        Action::Figure(field, op, kin) => match figure(ahead) {
+                            Some((number, len)) => {
+                                sink.figure(field, op, kin, number);
+                                value + len
                             }
                             None => NOT_PLAIN,
+                        },
+                        _ if ahead[0] == b'{' && node.has_keys() && self.has_room() => {
+                            self.node = id;
+                            self.opens(node, sink);
+                            keys = node.keys();
+                            at = value + 1;
+                            continue;
+                        }
+                        action @ Action::Word(_) if ahead[0] == b'"' => {
+                            let end = plain_string(window, &mut quotes);
+                            if let Some(word) = window.get(value + 1..end.wrapping_sub(1)) {
+                                sink.word(action, Some(word).filter(|word| word.len() <= KEY_ROOM));
+                            }
+                            end
+                        }
+                        _ => NOT_PLAIN,
+                    }
+                };
+                match window[end] {
+                    b',' => at = end + 1,
+                    b'}' => {
+                        let mut end = end;
+                        while self.in_object() && window.get(end) == Some(&b'}') {
+                            self.close(sink);
+                            end += 1;
+                        }
+                        if self.in_object() && window.get(end) == Some(&b',') {
+                            keys = self.parent().keys();
+                            at = end + 1;
+                        } else {
+                            from += end;
+                            from += self.after_last(&bytes[from..], sink);
+                            if self.state != State::Key {
+                                return from;
+                            }
+                            keys = self.parent().keys();
+                            continue 'windows;
                         }
                     }
-                    _ => NOT_PLAIN,
-                }
-            };
-            match padded.get(end) {
-                Some(b',') => at = end + 1,
-                Some(b'}') => at = end,
-                _ => {
-                    self.node = id;
-                    self.state = State::Value;
-                    let Some(rest) = bytes.get(value..) else { return at };
-                    at = value + self.value(rest, sink);
-                    if self.state != State::Key {
-                        return at;
+                    _ => {
+                        self.node = id;
+                        self.state = State::Value;
+                        from += value;
+                        from += self.value(&bytes[from..], sink);
+                        if self.state != State::Key {
+                            return from;
+                        }
+                        keys = self.parent().keys();
+                        continue 'windows;
                     }
-                    keys = self.parent().keys();
-                    quotes = Quotes::new(padded, at);
                 }
             }
-        }
-        if at < bytes.len() {
             // A key that is not plain.
             self.scratch.clear();
             self.state = State::InKey;
-            at += 1;
+            return from + 1;
         }
-        at
+        from
     }
 
     /// In an object, where no key begins.
@@ -150,63 +175,56 @@ impl Walker {
     }
 }
 
-/// Where the quotes are, and what may be an escape.
-struct Quotes<'a> {
-    bytes: &'a [u8],
-    /// Where the block at hand begins.
-    block: usize,
-    /// Those of its quotes and backslashes that were not passed.
-    mask: u64,
-}
+/// Where the quotes are in a block, and what may be an escape, as far as they were not passed.
+struct Quotes(u64);
 
-impl<'a> Quotes<'a> {
+impl Quotes {
     #[inline(always)]
-    fn new(bytes: &'a [u8], at: usize) -> Self {
-        let block = at / BLOCK * BLOCK;
-        let mask = Self::mask(bytes, block).unwrap_or(0) & u64::MAX << (at % BLOCK);
-        Self { bytes, block, mask }
+    fn new(window: &[u8; WINDOW]) -> Self {
+        Self(window.first_chunk().map_or(0, blocks::quotes_and_escapes))
+    }
+
+    /// Where the first of them is; after the block if there is none.
+    #[inline(always)]
+    fn first(&self) -> usize {
+        self.0.trailing_zeros() as usize
     }
 
     #[inline(always)]
-    fn mask(bytes: &[u8], block: usize) -> Option<u64> {
-        bytes.get(block..).and_then(<[u8]>::first_chunk).map(blocks::quotes_and_escapes)
+    fn pass(&mut self) {
+        self.0 &= self.0.wrapping_sub(1);
     }
 
-    /// The next one, which is passed; nothing after the last whole block.
+    /// The first of them, which is passed.
     #[inline(always)]
     fn next(&mut self) -> Option<usize> {
-        self.fill()?;
-        let at = self.block + self.mask.trailing_zeros() as usize;
-        self.mask &= self.mask - 1;
-        Some(at)
-    }
-
-    #[inline(always)]
-    fn fill(&mut self) -> Option<()> {
-        while self.mask == 0 {
-            let next = self.block + BLOCK;
-            self.mask = Self::mask(self.bytes, next)?;
-            self.block = next;
-        }
-        Some(())
+        let first = (self.0 != 0).then(|| self.first());
+        self.pass();
+        first
     }
 }
 
-/// Where a string ends that begins at the next quote, if it has no escape and is whole; else [`NOT_PLAIN`].
+/// A part of a window.
 #[inline(always)]
-fn plain_string(quotes: &mut Quotes<'_>) -> usize {
-    quotes.next();
+fn part<const LEN: usize>(window: &[u8; WINDOW], at: usize) -> Option<&[u8; LEN]> {
+    window.get(at..).and_then(<[u8]>::first_chunk)
+}
+
+/// Where a string ends that begins at the first quote, if it has no escape and is whole; else [`NOT_PLAIN`].
+#[inline(always)]
+fn plain_string(window: &[u8; WINDOW], quotes: &mut Quotes) -> usize {
+    quotes.pass();
     match quotes.next() {
-        Some(end) if quotes.bytes.get(end) == Some(&b'"') => end + 1,
+        Some(end) if window[end] == b'"' => end + 1,
         _ => NOT_PLAIN,
     }
 }
 
 /// Where a value of no interest ends, if it is plain; else [`NOT_PLAIN`].
 #[inline(always)]
-fn skip(ahead: &[u8; AHEAD], value: usize, quotes: &mut Quotes<'_>) -> usize {
+fn skip(ahead: &[u8; AHEAD], value: usize, window: &[u8; WINDOW], quotes: &mut Quotes) -> usize {
     if ahead[0] == b'"' {
-        return plain_string(quotes);
+        return plain_string(window, quotes);
     }
     if starts_scalar(ahead[0]) {
         let len = blocks::scalar_len(ahead);
@@ -217,20 +235,16 @@ fn skip(ahead: &[u8; AHEAD], value: usize, quotes: &mut Quotes<'_>) -> usize {
     NOT_PLAIN
 }
 
-/// Tells of a number of a few digits, and returns where it ends; 0 if it is anything else.
+/// A number of a few digits and nothing else, and how many they are.
 #[inline(always)]
-fn figure(ahead: &[u8; AHEAD], tell: impl FnOnce(u64)) -> usize {
+fn figure(ahead: &[u8; AHEAD]) -> Option<(u64, usize)> {
     let mut number = 0;
     for (i, byte) in ahead.iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
-            if i == 0 || !matches!(byte, b',' | b'}') {
-                return 0;
-            }
-            tell(number);
-            return i;
+            return (i > 0 && matches!(byte, b',' | b'}')).then_some((number, i));
         }
         number = number * 10 + u64::from(digit);
     }
-    0
+    None
 }
