@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
@@ -99,20 +99,19 @@ pub(crate) fn poll_frame<B: Body, T: Told>(
     cx: &mut Context<'_>,
     show: impl FnOnce(&B::Error, &mut dyn FnMut(&dyn Display)),
 ) -> Polled<B> {
-    let frame = ready!(poll_tracked(answer, |answer| {
+    // One value from here to the end, which need not be copied.
+    let polled = poll_tracked(answer, |answer| {
         let _entered = answer.map(Answer::enter);
         inner.as_mut().poll_frame(cx)
-    }));
-    let Some(looking) = answer else { return Poll::Ready(frame) };
-    match &frame {
+    });
+    let (Poll::Ready(frame), Some(looking)) = (&polled, &mut *answer) else { return polled };
+    match frame {
         Some(Ok(frame)) => {
             // A caller that knows the length may not poll again.
             let is_last = frame.is_trailers() || is_over(&*inner);
-            if let Some(data) = frame.data_ref() {
-                looking.data(data, is_last);
-            }
-            if is_last {
-                looking.end(End::Complete);
+            match frame.data_ref() {
+                Some(data) => looking.data(data, is_last),
+                None => looking.end(End::Complete),
             }
         }
         Some(Err(error)) => show(error, &mut |shown| looking.end(End::Failed(shown))),
@@ -121,7 +120,7 @@ pub(crate) fn poll_frame<B: Body, T: Told>(
     if looking.is_over() {
         *answer = None;
     }
-    Poll::Ready(frame)
+    polled
 }
 
 impl<B> fmt::Debug for StatusBody<B> {

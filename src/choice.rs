@@ -26,7 +26,7 @@ impl AgentChoice {
         &self,
         hub: &Hub,
         named: Option<&Agent>,
-        head: impl FnOnce() -> RequestHead<'a>,
+        head: &dyn Fn() -> RequestHead<'a>,
     ) -> Result<Option<Cow<'_, Arc<Agent>>>, InvalidName> {
         if let Some(agent) = named {
             return hub.named_agent(agent).map(|agent| Some(Cow::Owned(agent)));

@@ -24,7 +24,7 @@ pub(crate) struct Observer {
 
 impl Observer {
     pub(crate) fn new<'a>(
-        head: impl Fn() -> RequestHead<'a>,
+        head: &dyn Fn() -> RequestHead<'a>,
         #[cfg(feature = "metrics")] agent: &Arc<Agent>,
         #[cfg(not(feature = "metrics"))] agent: &Agent,
         session: &SessionId,

@@ -215,7 +215,7 @@ fn start(
         headers: request.headers(),
         extensions,
     };
-    caller.start(named, extensions, request.method(), request.url().path(), head)
+    caller.start(named, extensions, request.method(), request.url().path(), &head)
 }
 
 /// The extensions of a request. It shows them only as the `http::Request` that it is made

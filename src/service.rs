@@ -62,7 +62,7 @@ where
         // The call is born first, so that a panic inside is recorded too.
         let head = || RequestHead::new(&request);
         let (extensions, path) = (request.extensions(), request.uri().path());
-        let mut call = self.caller.start(named, extensions, request.method(), path, head);
+        let mut call = self.caller.start(named, extensions, request.method(), path, &head);
         if let Some(call) = call.as_mut().filter(|call| call.needs_mark()) {
             self.caller.mark(call, request.extensions_mut());
         }

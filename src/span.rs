@@ -19,7 +19,7 @@ pub(crate) struct CallSpan(tracing::Span);
 impl CallSpan {
     /// A span inside the current one, with what is known when the call starts.
     pub(crate) fn new<'a>(
-        head: impl Fn() -> RequestHead<'a>,
+        head: &dyn Fn() -> RequestHead<'a>,
         agent: &Agent,
         session: &SessionId,
     ) -> Self {

@@ -1,12 +1,12 @@
 //! [`Answer`]: a response that is being read, and to whom it is told what it says.
 
 use bytes::Buf;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use tracing::span::Entered;
 
 use super::Observed;
 use crate::status::TokenUsage;
-use crate::usage::{End, Head, PathHint, Progress, Reading, UsageReader};
+use crate::usage::{Announced, End, PathHint, Progress, Reading, UsageReader};
 
 /// To whom it is told what an answer says.
 pub(crate) trait Told {
@@ -40,44 +40,47 @@ pub(crate) struct Answer<T: Told = Observed> {
 pub(super) struct Open<T> {
     pub(super) told: T,
     path: PathHint,
-    /// There from the head on.
-    reader: Option<UsageReader>,
+    body: Read,
+}
+
+/// How far the body was read.
+// All of it is in the box of the call, of which there is one.
+#[expect(clippy::large_enum_variant, reason = "one allocation is enough")]
+enum Read {
+    /// There is no head yet, or no more body.
+    Nothing,
+    /// There is a head. Most bodies come in one piece, for which no reader is kept.
+    Announced(Announced),
+    Partly(UsageReader),
 }
 
 impl<T> Open<T> {
+    #[inline]
     pub(super) fn new(told: T, path: PathHint) -> Self {
-        Self { told, path, reader: None }
+        Self { told, path, body: Read::Nothing }
     }
 
     /// The head of the answer is there.
     pub(super) fn begin(&mut self, status: StatusCode, headers: &HeaderMap) {
-        self.reader = Some(reader(status, headers, self.path));
+        let mut announced = Announced::new(status.as_u16(), self.path);
+        for (name, value) in headers {
+            announced.show(name.as_str(), value.as_bytes());
+        }
+        self.body = Read::Announced(announced);
     }
-}
 
-/// What reads the body that belongs to this head.
-fn reader(status: StatusCode, headers: &HeaderMap, path: PathHint) -> UsageReader {
-    // Most names that are asked for are not there. To look one up by its text takes long,
-    // and a header of another length is another header.
-    let length = |name: &str| 1_u64 << (name.len() % 64);
-    let (mut lengths, mut content_type) = (0, None);
-    for (name, value) in headers {
-        lengths |= length(name.as_str());
-        if name == header::CONTENT_TYPE {
-            content_type = content_type.or(Some(value));
+    /// What reads on.
+    fn reader(&mut self) -> Option<&mut UsageReader> {
+        if let Read::Announced(_) = self.body
+            && let Read::Announced(announced) = std::mem::replace(&mut self.body, Read::Nothing)
+        {
+            self.body = Read::Partly(UsageReader::of(announced));
+        }
+        match &mut self.body {
+            Read::Partly(reader) => Some(reader),
+            Read::Nothing | Read::Announced(_) => None,
         }
     }
-    let header = |name: &str| {
-        if lengths & length(name) == 0 {
-            return None;
-        }
-        let value = match name {
-            "content-type" => content_type,
-            name => headers.get(name),
-        };
-        value?.to_str().ok()
-    };
-    UsageReader::new(&Head { status: status.as_u16(), path, header: &header })
 }
 
 impl<T: Told> Answer<T> {
@@ -102,35 +105,64 @@ impl<T: Told> Answer<T> {
         self.open.as_ref().and_then(|open| open.told.enter())
     }
 
-    /// A piece of the body has passed. After the last one nothing is told but the end.
+    /// A piece of the body has passed. The last one ends it.
     pub(crate) fn data(&mut self, data: &impl Buf, is_last: bool) {
-        let Some(open) = self.open.as_deref_mut() else { return };
-        let Open { told, reader: Some(reader), .. } = open else { return };
-        let mut progress = Progress::More;
-        let shown = for_each_slice(data, |slice| {
-            if progress == Progress::More || !T::ENDS_AT_MARKER {
-                progress = reader.feed(slice);
-            }
-        });
-        if shown < data.remaining() {
-            reader.skip_rest();
+        if is_last {
+            return self.last(data);
         }
-        told.chunk(|| reader.is_stream());
+        let Some(open) = self.open.as_deref_mut() else { return };
+        let Some(reader) = open.reader() else { return };
+        let progress = feed::<T>(reader, data);
+        let (is_stream, usage) = (reader.is_stream(), reader.usage());
+        open.told.chunk(|| is_stream);
         if progress == Progress::Ended && T::ENDS_AT_MARKER {
             self.end(End::Complete);
-        } else if !is_last && let Some(usage) = reader.usage() {
-            told.progress(&usage);
+        } else if let Some(usage) = usage {
+            open.told.progress(&usage);
+        }
+    }
+
+    /// The last piece of the body has passed.
+    fn last(&mut self, data: &impl Buf) {
+        let Some(mut open) = self.open.take() else { return };
+        let Open { told, body, .. } = &mut *open;
+        let mut tell = |reader: &mut UsageReader| {
+            feed::<T>(reader, data);
+            told.chunk(|| reader.is_stream());
+            told.end(reader.finish(End::Complete));
+        };
+        match body {
+            Read::Partly(reader) => tell(reader),
+            body => {
+                if let Read::Announced(announced) = std::mem::replace(body, Read::Nothing) {
+                    tell(&mut UsageReader::of(announced));
+                }
+            }
         }
     }
 
     /// The body has ended.
     pub(crate) fn end(&mut self, how: End<'_>) {
         let Some(mut open) = self.open.take() else { return };
-        if let Some(reader) = &mut open.reader {
+        if let Some(reader) = open.reader() {
             let reading = reader.finish(how);
             open.told.end(reading);
         }
     }
+}
+
+/// Shows a piece to a reader.
+fn feed<T: Told>(reader: &mut UsageReader, data: &impl Buf) -> Progress {
+    let mut progress = Progress::More;
+    let shown = for_each_slice(data, |slice| {
+        if progress == Progress::More || !T::ENDS_AT_MARKER {
+            progress = reader.feed(slice);
+        }
+    });
+    if shown < data.remaining() {
+        reader.skip_rest();
+    }
+    progress
 }
 
 impl<T: Told> Drop for Answer<T> {

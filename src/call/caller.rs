@@ -74,7 +74,7 @@ impl Caller {
         extensions: &Extensions,
         method: &Method,
         path: &str,
-        head: impl Fn() -> RequestHead<'a>,
+        head: &dyn Fn() -> RequestHead<'a>,
     ) -> Option<Call> {
         let hub = self.tracker.hub();
         let inside = Inside::current();
@@ -84,9 +84,9 @@ impl Caller {
                 return None;
             }
         }
-        let session = self.session(named, extensions, &head)?;
+        let session = self.session(named, extensions, head)?;
         let asked = if extensions.is_empty() { None } else { extensions.get() };
-        let agent = match self.agents.choose(hub, asked, &head) {
+        let agent = match self.agents.choose(hub, asked, head) {
             Ok(agent) => agent?,
             Err(error) => {
                 hub.warn_of_invalid_agent(&error);
@@ -94,7 +94,7 @@ impl Caller {
             }
         };
         let tracked = TrackedCall::start(&self.tracker, session, &agent)?;
-        let observer = Observer::new(&head, &agent, tracked.session_id());
+        let observer = Observer::new(head, &agent, tracked.session_id());
         let is_known_inside = named == Named::InScope && !inside.is_any() && !hub.marks_requests();
         let inside = if is_known_inside { Inside::of(self.number(), path) } else { Inside::NONE };
         let is_head = *method == Method::HEAD;
@@ -105,7 +105,7 @@ impl Caller {
         &self,
         named: Named,
         extensions: &Extensions,
-        head: impl Fn() -> RequestHead<'a>,
+        head: &dyn Fn() -> RequestHead<'a>,
     ) -> Option<Arc<Session>> {
         let hub = self.tracker.hub();
         match named {

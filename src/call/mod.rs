@@ -43,6 +43,7 @@ pub(crate) struct Entered<'a> {
 }
 
 impl Call {
+    #[inline]
     fn new(told: Observed, path: PathHint) -> Self {
         Self { open: Some(Box::new(Open::new(told, path))) }
     }

@@ -87,20 +87,29 @@ impl Inside {
     /// This thread is inside of the call until the guard is dropped.
     #[inline]
     pub(super) fn enter(self) -> Entered {
+        let before = Self::current();
         // Of a call whose request is marked the thread need not know.
-        let is_known = self.is_any();
-        Entered(is_known.then(|| INSIDE.try_with(|inside| inside.replace(self)).ok()).flatten())
+        if self.is_any() {
+            Self::set(self);
+        }
+        Entered { before }
+    }
+
+    #[inline]
+    fn set(inside: Self) {
+        // A thread that ends is inside of nothing.
+        let _ = INSIDE.try_with(|cell| cell.set(inside));
     }
 }
 
 /// What the thread was inside of before.
-pub(super) struct Entered(Option<Inside>);
+pub(super) struct Entered {
+    before: Inside,
+}
 
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        if let Some(before) = self.0 {
-            let _ = INSIDE.try_with(|inside| inside.set(before));
-        }
+        Inside::set(self.before);
     }
 }

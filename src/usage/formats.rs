@@ -571,18 +571,50 @@ pub(super) const PATHS: &[(PathMatch, PathSays)] = &[
     (Contains("/harness"),              PathSays::ManyCalls),
 ];
 
-/// How many bytes all of them have.
-pub(super) const SHORTEST_PATH: usize = {
-    let (mut shortest, mut i) = (usize::MAX, 0);
+/// The first eight bytes of each [`Contains`].
+pub(super) const BEGINNINGS: [u64; count_paths(false)] = {
+    let (mut words, mut filled, mut i) = ([0; count_paths(false)], 0, 0);
     while i < PATHS.len() {
-        let (Ends(part) | Contains(part)) = PATHS[i].0;
-        if part.len() < shortest {
-            shortest = part.len();
+        if let Contains(part) = PATHS[i].0 {
+            assert!(part.as_bytes()[0] == b'/', "what a path contains begins with a slash");
+            words[filled] = const_word(part.as_bytes(), 0, 8);
+            filled += 1;
         }
         i += 1;
     }
-    shortest
+    words
 };
+
+/// The last seven bytes of each [`Ends`].
+pub(super) const ENDS: [u64; count_paths(true)] = {
+    let (mut words, mut filled, mut i) = ([0; count_paths(true)], 0, 0);
+    while i < PATHS.len() {
+        if let Ends(part) = PATHS[i].0 {
+            words[filled] = const_word(part.as_bytes(), part.len() - 7, 7);
+            filled += 1;
+        }
+        i += 1;
+    }
+    words
+};
+
+const fn count_paths(of_ends: bool) -> usize {
+    let (mut count, mut i) = (0, 0);
+    while i < PATHS.len() {
+        count += (matches!(PATHS[i].0, Ends(_)) == of_ends) as usize;
+        i += 1;
+    }
+    count
+}
+
+const fn const_word(bytes: &[u8], from: usize, len: usize) -> u64 {
+    let (mut word, mut i) = (0, 0);
+    while i < len {
+        word |= (bytes[from + i] as u64) << (8 * i);
+        i += 1;
+    }
+    word
+}
 
 /// Response headers that report usage, for models whose answers do not.
 pub(super) const HEADERS: &[(&str, Field, Kin)] = &[

@@ -18,6 +18,7 @@
 //! assert!(reader.finish(End::Dropped).complete);
 //! ```
 
+mod announced;
 mod blocks;
 mod crc;
 mod decode;
@@ -33,11 +34,13 @@ mod walker;
 
 use std::fmt;
 
+pub(crate) use self::announced::Announced;
+
 use self::decode::Encoding;
 use self::figures::Figures;
 use self::findings::Findings;
-use self::formats::{Field, Op, PATHS, PathMatch, PathSays, SHORTEST_PATH};
-use self::framing::{Framing, Label};
+use self::formats::{Field, Op, PATHS, PathMatch, PathSays};
+use self::framing::Framing;
 use crate::status::{Outcome, TokenUsage};
 
 /// What the path of a request says of its answer.
@@ -53,35 +56,41 @@ impl PathHint {
     #[must_use]
     pub fn new(path: &str) -> Self {
         let path = path.as_bytes();
-        let mut path = match memchr::memchr2(b'?', b'#', path) {
-            Some(end) => &path[..end],
-            None => path,
-        };
+        // Nearly all paths are told from these by a word of eight bytes, for less than a search
+        // would take.
+        let (mut end, mut may_contain) = (path.len(), false);
+        for (at, byte) in path.iter().enumerate() {
+            match byte {
+                b'/' => {
+                    let word = path[at..].first_chunk().map(|word| u64::from_le_bytes(*word));
+                    may_contain |= word.is_some_and(|word| formats::BEGINNINGS.contains(&word));
+                }
+                b'?' | b'#' => {
+                    end = at;
+                    break;
+                }
+                _ => {}
+            }
+        }
+        let mut path = &path[..end];
         while let Some(shorter) = path.strip_suffix(b"/") {
             path = shorter;
         }
+        let word = path.last_chunk().map(|word| u64::from_le_bytes(*word) >> 8);
+        let may_end = word.map_or(path.len() == 7, |word| formats::ENDS.contains(&word));
+        if may_contain || may_end { Self::compare(path) } else { Self::default() }
+    }
+
+    #[inline(never)]
+    fn compare(path: &[u8]) -> Self {
         let mut hint = Self::default();
-        let mut apply = |says: PathSays| hint.0 |= 1 << says as u8;
-        // A few bytes tell most paths from these, for less than it takes to compare the whole.
-        let end = path.last_chunk::<SHORTEST_PATH>();
         for (pattern, says) in PATHS {
-            if let PathMatch::Ends(part) = pattern
-                && part.as_bytes().last_chunk() == end
-                && path.ends_with(part.as_bytes())
-            {
-                apply(*says);
-            }
-        }
-        // What a path may contain begins with a slash, as few of its bytes do.
-        for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-            let begin = path[at..].first_chunk::<SHORTEST_PATH>();
-            for (pattern, says) in PATHS {
-                if let PathMatch::Contains(part) = pattern
-                    && part.as_bytes().first_chunk() == begin
-                    && path[at..].starts_with(part.as_bytes())
-                {
-                    apply(*says);
-                }
+            let applies = match pattern {
+                PathMatch::Ends(part) => path.ends_with(part.as_bytes()),
+                PathMatch::Contains(part) => memchr::memmem::find(path, part.as_bytes()).is_some(),
+            };
+            if applies {
+                hint.0 |= 1 << *says as u8;
             }
         }
         hint
@@ -180,25 +189,27 @@ impl UsageReader {
     /// A reader for the body that belongs to this head.
     #[must_use]
     pub fn new(head: &Head<'_>) -> Self {
-        let mut headers = None;
-        for (name, field, kin) in formats::HEADERS {
-            if let Some(value) = (head.header)(name).and_then(|text| text.trim().parse().ok()) {
-                headers.get_or_insert_with(Box::<Figures>::default).take(
-                    *field,
-                    Op::Set,
-                    *kin,
-                    value,
-                );
+        let mut announced = Announced::new(head.status, head.path);
+        let figures = formats::HEADERS.iter().map(|(name, ..)| *name);
+        for name in [announced::CONTENT_TYPE, announced::CONTENT_ENCODING].into_iter().chain(figures) {
+            if let Some(value) = (head.header)(name) {
+                announced.show(name, value.as_bytes());
             }
         }
-        let label = Label::new((head.header)("content-type"));
+        Self::of(announced)
+    }
+
+    /// A reader for the body that was announced so.
+    #[inline]
+    pub(crate) fn of(announced: Announced) -> Self {
+        let Announced { status, path, label, encoding, figures, .. } = announced;
         Self {
-            status: head.status,
-            path: head.path,
-            encoding: Encoding::new((head.header)("content-encoding")),
-            framing: Framing::new(label, head.path),
-            findings: Findings::new(head.status >= 400),
-            headers,
+            status,
+            path,
+            encoding,
+            framing: Framing::new(label, path),
+            findings: Findings::new(status >= 400),
+            headers: figures,
         }
     }
 
