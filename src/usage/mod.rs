@@ -73,16 +73,19 @@ impl PathHint {
             }
         }
         // What a path may contain begins with a slash, as few of its bytes do.
-        for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-            let begin = path[at..].first_chunk::<SHORTEST_PATH>();
-            for (pattern, says) in PATHS {
-                if let PathMatch::Contains(part) = pattern
-                    && part.as_bytes().first_chunk() == begin
-                    && path[at..].starts_with(part.as_bytes())
-                {
-                    apply(*says);
+        while let Some((first, rest)) = path.split_first() {
+            let begin = path.first_chunk::<SHORTEST_PATH>();
+            if *first == b'/' && begin.is_some() {
+                for (pattern, says) in PATHS {
+                    if let PathMatch::Contains(part) = pattern
+                        && part.as_bytes().first_chunk() == begin
+                        && path.starts_with(part.as_bytes())
+                    {
+                        apply(*says);
+                    }
                 }
             }
+            path = rest;
         }
         hint
     }
@@ -237,6 +240,9 @@ impl UsageReader {
             return None;
         }
         let figures = self.settled().figures();
+        if figures.is_empty() && self.headers.is_none() {
+            return None;
+        }
         let Some(headers) = &self.headers else { return figures.normalised() };
         // Headers fill in what the body leaves out.
         if figures.normalised().is_none() {
