@@ -98,7 +98,7 @@ impl Caller {
         let is_known_inside = named == Named::InScope && !inside.is_any() && !hub.marks_requests();
         let inside = if is_known_inside { Inside::of(self.number(), path) } else { Inside::NONE };
         let is_head = *method == Method::HEAD;
-        Some(Call::new(Observed::new(tracked, observer, is_head, inside), PathHint::new(path)))
+        Some(Call::new(Observed::new(tracked, observer, is_head, inside), PathHint::of(path)))
     }
 
     fn session<'a>(

@@ -13,7 +13,7 @@ pub(super) enum Encoding {
 
 impl Encoding {
     pub(super) fn new(content_encoding: Option<&str>) -> Self {
-        let name = content_encoding.unwrap_or_default().trim();
+        let Some(name) = content_encoding.map(str::trim) else { return Self::Plain };
         if name.is_empty() || name.eq_ignore_ascii_case("identity") {
             return Self::Plain;
         }

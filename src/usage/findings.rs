@@ -51,7 +51,9 @@ struct Document {
 
 impl Findings {
     pub(super) fn new(failed_status: bool) -> Self {
-        Self { failed_status, ..Self::default() }
+        let mut findings = Self::default();
+        findings.failed_status = failed_status;
+        findings
     }
 
     pub(super) fn figures(&self) -> &Figures {
@@ -180,6 +182,22 @@ impl Findings {
     }
 }
 
+/// The first eight bytes of a word, zero-padded.
+#[inline]
+fn head(word: &[u8]) -> u64 {
+    if let Some(eight) = word.first_chunk() {
+        return u64::from_le_bytes(*eight);
+    }
+    match (word.first_chunk(), word.last_chunk()) {
+        // Two fours, which may overlap.
+        (Some(first), Some(last)) => {
+            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+            u64::from(first) | u64::from(last) << (8 * (word.len() - 4))
+        }
+        _ => word.iter().rev().fold(0, |head, byte| head << 8 | u64::from(*byte)),
+    }
+}
+
 impl Sink for Findings {
     #[inline]
     fn object(&mut self, action: Action, begins: bool) {
@@ -218,10 +236,7 @@ impl Sink for Findings {
     fn word(&mut self, action: Action, word: Option<&[u8]>) {
         let Action::Word(place) = action else { return };
         let word = word.unwrap_or(b"?");
-        let head = match word.first_chunk() {
-            Some(eight) => u64::from_le_bytes(*eight),
-            None => word.iter().rev().fold(0, |head, byte| head << 8 | u64::from(*byte)),
-        };
+        let head = head(word);
         for known in words(place) {
             if known.applies(head, word) {
                 self.means(known.meaning);

@@ -11,7 +11,10 @@ use self::Op::{Add, Count, Fill, Max, Set};
 pub(super) type Row = (&'static str, Action);
 
 /// What is done with the value at the end of a path.
+///
+/// It is looked at for each value, and read at once where it is a byte of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Action {
     /// Nothing: the path only leads on.
     None,

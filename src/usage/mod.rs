@@ -55,30 +55,27 @@ impl PathHint {
     /// Looks at a request's path (the query may be on it or not).
     #[must_use]
     pub fn new(path: &str) -> Self {
-        let path = path.as_bytes();
+        let end = memchr::memchr2(b'?', b'#', path.as_bytes());
+        Self::of(&path[..end.unwrap_or(path.len())])
+    }
+
+    /// Looks at a request's path, without a query.
+    pub(crate) fn of(path: &str) -> Self {
+        let path = path.trim_end_matches('/').as_bytes();
         // Nearly all paths are told from these by a word of eight bytes, for less than a search
         // would take.
-        let (mut end, mut may_contain) = (path.len(), false);
-        for (at, byte) in path.iter().enumerate() {
-            match byte {
-                b'/' => {
-                    let word = path[at..].first_chunk().map(|word| u64::from_le_bytes(*word));
-                    may_contain |= word.is_some_and(|word| formats::BEGINNINGS.contains(&word));
-                }
-                b'?' | b'#' => {
-                    end = at;
-                    break;
-                }
-                _ => {}
-            }
-        }
-        let mut path = &path[..end];
-        while let Some(shorter) = path.strip_suffix(b"/") {
-            path = shorter;
-        }
-        let word = path.last_chunk().map(|word| u64::from_le_bytes(*word) >> 8);
-        let may_end = word.map_or(path.len() == 7, |word| formats::ENDS.contains(&word));
-        if may_contain || may_end { Self::compare(path) } else { Self::default() }
+        let may_contain = || {
+            let first = path.get(..path.len().saturating_sub(7)).unwrap_or_default();
+            memchr::memchr_iter(b'/', first).any(|at| {
+                let word = path[at..].first_chunk().map(|word| u64::from_le_bytes(*word));
+                word.is_some_and(|word| formats::BEGINNINGS.contains(&word))
+            })
+        };
+        let may_end = || match path.last_chunk() {
+            Some(word) => formats::ENDS.contains(&(u64::from_le_bytes(*word) >> 8)),
+            None => path.len() == 7,
+        };
+        if may_end() || may_contain() { Self::compare(path) } else { Self::default() }
     }
 
     #[inline(never)]
@@ -248,6 +245,9 @@ impl UsageReader {
             return None;
         }
         let figures = self.settled().figures();
+        if figures.is_empty() && self.headers.is_none() {
+            return None;
+        }
         let Some(headers) = &self.headers else { return figures.normalised() };
         // Headers fill in what the body leaves out.
         if figures.normalised().is_none() {

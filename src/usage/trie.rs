@@ -62,8 +62,8 @@ fn word(key: &[u8; KEY_ROOM], at: usize) -> u64 {
 
 /// With the same head, no other node and length give the same.
 #[inline]
-const fn mix(head: u64, from: NodeId, len: usize) -> u64 {
-    head ^ (from as u64) << 56 ^ (len as u64) << 48
+const fn mix(head: u64, keys: Keys, len: usize) -> u64 {
+    head ^ keys.0 ^ (len as u64) << 48
 }
 
 /// What a position in a document means.
@@ -73,8 +73,8 @@ pub(super) struct Node {
     pub(super) action: Action,
     /// What an element is, if the value is an array.
     pub(super) element: NodeId,
-    /// Where its keys are: its own number, or that of the shape it shares.
-    keys: NodeId,
+    /// Its own, or those of the shape it shares.
+    keys: Keys,
     has_keys: bool,
 }
 
@@ -87,23 +87,25 @@ impl Node {
     /// Its keys.
     #[inline]
     pub(super) fn keys(&self) -> Keys {
-        Keys(self.keys)
+        self.keys
     }
 }
 
-/// The keys of an object.
+/// The keys of an object: where they lead from, in the highest bits.
 #[derive(Clone, Copy)]
-pub(super) struct Keys(NodeId);
+pub(super) struct Keys(u64);
 
 impl Keys {
+    const fn of(node: usize) -> Self {
+        Self((node as u64) << 56)
+    }
+
     /// The node that a key leads to, which is the first `len` of these bytes.
     #[inline(always)]
     pub(super) fn find(self, key: &[u8; KEY_ROOM], len: usize) -> NodeId {
-        if len > MAX_KEY {
-            return NOWHERE;
-        }
-        let head = word(key, 0) & HEADS[len];
-        let mixed = mix(head, self.0, len);
+        let Some(mask) = HEADS.get(len) else { return NOWHERE };
+        let head = word(key, 0) & mask;
+        let mixed = mix(head, self, len);
         let mut slot = hash(mixed);
         loop {
             let number = TRIE.slots[slot % SLOTS];
@@ -133,7 +135,7 @@ static HEADS: [u64; MAX_KEY + 1] = {
 /// Where the search for an edge begins.
 #[inline]
 const fn hash(mixed: u64) -> usize {
-    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
+    (mixed.wrapping_mul(0x7f4a_7c15) >> 54) as usize
 }
 
 /// The node of that number.
@@ -268,7 +270,8 @@ const fn compile() -> Trie {
     // An answer may be an array of answers.
     draft.element[ROOT as usize] = ROOT as usize;
 
-    let nothing = Node { action: Action::None, element: NOWHERE, keys: 0, has_keys: false };
+    let nothing =
+        Node { action: Action::None, element: NOWHERE, keys: Keys::of(0), has_keys: false };
     let mut nodes = [nothing; MAX_NODES];
     let mut edges = [Edge { head: 0, middle: [0; 2], tail: 0, mixed: 0 }; MAX_NODES];
     let mut slots = [NOWHERE; SLOTS];
@@ -283,7 +286,7 @@ const fn compile() -> Trie {
                 head,
                 middle: [const_word(key, 8), const_word(key, 16)],
                 tail: const_word(key, key.len().saturating_sub(8)),
-                mixed: mix(head, id as NodeId, key.len()),
+                mixed: mix(head, Keys::of(id), key.len()),
             };
             edges[at] = edge;
             let mut slot = hash(edge.mixed);
@@ -296,7 +299,7 @@ const fn compile() -> Trie {
         nodes[id] = Node {
             action: draft.action[id],
             element: draft.element[id] as NodeId,
-            keys: id as NodeId,
+            keys: Keys::of(id),
             has_keys: draft.first[id] != 0,
         };
         id += 1;
@@ -311,7 +314,7 @@ const fn compile() -> Trie {
         };
         if shape != 0 {
             assert!(!nodes[id].has_keys, "a usage object or an error has keys of its own");
-            nodes[id].keys = shape as NodeId;
+            nodes[id].keys = Keys::of(shape);
             nodes[id].has_keys = true;
         }
         id += 1;

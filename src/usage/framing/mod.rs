@@ -114,6 +114,13 @@ impl Framing {
     }
 
     pub(super) fn feed(&mut self, bytes: &[u8], findings: &mut Findings) {
+        // The beginning of most bodies.
+        if let (Frames::Unknown { len: 0, .. }, Some(first)) = (&self.frames, bytes.first())
+            && begins_json(*first)
+        {
+            self.frames = Frames::Json(Json::new(self.label == Label::Lines));
+            findings.streaming = false;
+        }
         match &mut self.frames {
             Frames::Json(json) => json.feed(bytes, findings),
             Frames::Sse(sse) => sse.feed(bytes, findings),
@@ -133,8 +140,6 @@ impl Framing {
                 let Some(start) = start else { return };
                 bytes = &bytes[start..];
                 if begins_json(bytes[0]) {
-                    self.frames = Frames::Json(Json::new(self.label == Label::Lines));
-                    findings.streaming = false;
                     break;
                 }
             }

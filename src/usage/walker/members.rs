@@ -55,29 +55,26 @@ impl Walker {
                 continue;
             }
             let mut quotes = Quotes::new(window);
+            // Where a quote is, which begins a key.
             let mut at = 0;
             loop {
-                if window[at] == b' ' {
-                    at += 1;
-                }
-                // The quote here is the first one, unless a backslash stood outside a string. From
-                // there on all is told by the quotes, which are known before the values are.
+                // It is the first one, unless a backslash stood outside a string. From there on all
+                // is told by the quotes, which are known before the values are.
                 let open = quotes.first();
-                if window[at] != b'"' || open < at {
+                if open < at {
                     from += at;
                     continue 'windows;
                 }
                 quotes.pass();
                 let Some(close) = quotes.next() else {
                     if open == 0 {
-                        break;
+                        return self.odd_key(from);
                     }
                     from += open;
                     continue 'windows;
                 };
                 if part(window, close) != Some(b"\":") {
-                    from += open;
-                    break;
+                    return self.odd_key(from + open);
                 }
                 let mut value = close + 2;
                 if window[value] == b' ' {
@@ -104,7 +101,11 @@ impl Walker {
                             self.opens(node, sink);
                             keys = node.keys();
                             at = value + 1;
-                            continue;
+                            if ahead[1] == b'"' {
+                                continue;
+                            }
+                            from += at;
+                            continue 'windows;
                         }
                         action @ Action::Word(_) if ahead[0] == b'"' => {
                             let end = plain_string(window, &mut quotes);
@@ -116,46 +117,52 @@ impl Walker {
                         _ => NOT_PLAIN,
                     }
                 };
-                match window[end] {
-                    b',' => at = end + 1,
-                    b'}' => {
+                let Some(next) = part(window, end) else { return from };
+                match next {
+                    [b',', b'"', _] => at = end + 1,
+                    [b',', b' ', b'"'] => at = end + 2,
+                    [b',', ..] => {
+                        from += end + 1;
+                        continue 'windows;
+                    }
+                    [b'}', ..] => {
                         let mut end = end;
                         while self.in_object() && window.get(end) == Some(&b'}') {
                             self.close(sink);
                             end += 1;
                         }
-                        if self.in_object() && window.get(end) == Some(&b',') {
-                            keys = self.parent().keys();
+                        keys = self.parent().keys();
+                        if self.in_object() && part(window, end) == Some(b",\"") {
                             at = end + 1;
-                        } else {
-                            from += end;
-                            from += self.after_last(&bytes[from..], sink);
-                            if self.state != State::Key {
-                                return from;
-                            }
-                            keys = self.parent().keys();
-                            continue 'windows;
+                            continue;
                         }
+                        from += end;
+                        from += self.after_last(&bytes[from..], sink);
+                        break;
                     }
                     _ => {
                         self.node = id;
                         self.state = State::Value;
                         from += value;
                         from += self.value(&bytes[from..], sink);
-                        if self.state != State::Key {
-                            return from;
-                        }
-                        keys = self.parent().keys();
-                        continue 'windows;
+                        break;
                     }
                 }
             }
-            // A key that is not plain.
-            self.scratch.clear();
-            self.state = State::InKey;
-            return from + 1;
+            if self.state != State::Key {
+                return from;
+            }
+            keys = self.parent().keys();
         }
         from
+    }
+
+    /// In an object, before a key that is not plain.
+    #[cold]
+    fn odd_key(&mut self, at: usize) -> usize {
+        self.scratch.clear();
+        self.state = State::InKey;
+        at + 1
     }
 
     /// In an object, where no key begins.

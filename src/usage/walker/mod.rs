@@ -14,6 +14,8 @@ use super::trie::{self, KEY_ROOM, NOWHERE, NodeId};
 
 /// Deeper than any known path.
 const MAX_DEPTH: usize = 12;
+/// Room for them, of a size that a place in it need not be compared with.
+const STACK: usize = MAX_DEPTH.next_power_of_two();
 
 /// What a walker tells of a document.
 pub(super) trait Sink {
@@ -75,7 +77,7 @@ pub(super) struct Walker {
     /// What the value at hand means.
     node: NodeId,
     /// The open objects and arrays that are followed, by what they mean.
-    stack: [NodeId; MAX_DEPTH],
+    stack: [NodeId; STACK],
     depth: u8,
     /// Which of them are arrays, from bit 0, the innermost, outwards.
     arrays: u16,
@@ -101,7 +103,7 @@ impl Walker {
             state: State::Start,
             root,
             node: root,
-            stack: [NOWHERE; MAX_DEPTH],
+            stack: [NOWHERE; STACK],
             depth: 0,
             arrays: 0,
             string: StringEnd::default(),
@@ -200,7 +202,7 @@ impl Walker {
     #[inline]
     fn parent(&self) -> &'static trie::Node {
         let top = usize::from(self.depth).wrapping_sub(1);
-        trie::node(self.stack.get(top).copied().unwrap_or(NOWHERE))
+        trie::node(self.stack[top % STACK])
     }
 
     #[inline(never)]
@@ -309,11 +311,9 @@ impl Walker {
     /// The value at hand is an object or array that is followed.
     #[inline]
     fn push(&mut self, array: bool) {
-        if let Some(slot) = self.stack.get_mut(usize::from(self.depth)) {
-            *slot = self.node;
-            self.arrays = self.arrays << 1 | u16::from(array);
-            self.depth += 1;
-        }
+        self.stack[usize::from(self.depth) % STACK] = self.node;
+        self.arrays = self.arrays << 1 | u16::from(array);
+        self.depth += 1;
     }
 
     /// The innermost open object or array ends.
