@@ -22,6 +22,7 @@ pub(crate) struct AgentChoice {
 
 impl AgentChoice {
     /// The agent; `Ok(None)` if nothing names one.
+    #[inline]
     pub(crate) fn choose<'a>(
         &self,
         hub: &Hub,

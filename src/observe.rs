@@ -23,6 +23,7 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
+    #[inline]
     pub(crate) fn new<'a>(
         head: &dyn Fn() -> RequestHead<'a>,
         #[cfg(feature = "metrics")] agent: &Arc<Agent>,
@@ -41,6 +42,7 @@ impl Observer {
     }
 
     /// Makes what happens until the guard is dropped part of the call's span.
+    #[inline]
     pub(crate) fn enter(&self) -> Entered<'_> {
         self.span.enter()
     }

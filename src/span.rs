@@ -18,6 +18,7 @@ pub(crate) struct CallSpan(tracing::Span);
 
 impl CallSpan {
     /// A span inside the current one, with what is known when the call starts.
+    #[inline]
     pub(crate) fn new<'a>(
         head: &dyn Fn() -> RequestHead<'a>,
         agent: &Agent,

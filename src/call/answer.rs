@@ -39,47 +39,33 @@ pub(crate) struct Answer<T: Told = Observed> {
 /// often, and most are of no call.
 pub(super) struct Open<T> {
     pub(super) told: T,
-    path: PathHint,
-    body: Read,
-}
-
-/// How far the body was read.
-// All of it is in the box of the call, of which there is one.
-#[expect(clippy::large_enum_variant, reason = "one allocation is enough")]
-enum Read {
-    /// There is no head yet, or no more body.
-    Nothing,
-    /// There is a head. Most bodies come in one piece, for which no reader is kept.
-    Announced(Announced),
-    Partly(UsageReader),
+    pub(super) path: PathHint,
+    /// There from the head until the body is read.
+    announced: Option<Announced>,
+    /// There if the body comes in pieces. Most come in one, for which no reader is kept.
+    reader: Option<UsageReader>,
 }
 
 impl<T> Open<T> {
     #[inline]
     pub(super) fn new(told: T, path: PathHint) -> Self {
-        Self { told, path, body: Read::Nothing }
+        Self { told, path, announced: None, reader: None }
     }
 
     /// The head of the answer is there.
     pub(super) fn begin(&mut self, status: StatusCode, headers: &HeaderMap) {
-        let mut announced = Announced::new(status.as_u16(), self.path);
+        let announced = self.announced.insert(Announced::new(status.as_u16(), self.path));
         for (name, value) in headers {
             announced.show(name.as_str(), value.as_bytes());
         }
-        self.body = Read::Announced(announced);
     }
 
     /// What reads on.
     fn reader(&mut self) -> Option<&mut UsageReader> {
-        if let Read::Announced(_) = self.body
-            && let Read::Announced(announced) = std::mem::replace(&mut self.body, Read::Nothing)
-        {
-            self.body = Read::Partly(UsageReader::of(announced));
+        if let Some(announced) = self.announced.take() {
+            self.reader = Some(UsageReader::of(announced));
         }
-        match &mut self.body {
-            Read::Partly(reader) => Some(reader),
-            Read::Nothing | Read::Announced(_) => None,
-        }
+        self.reader.as_mut()
     }
 }
 
@@ -125,19 +111,16 @@ impl<T: Told> Answer<T> {
     /// The last piece of the body has passed.
     fn last(&mut self, data: &impl Buf) {
         let Some(mut open) = self.open.take() else { return };
-        let Open { told, body, .. } = &mut *open;
+        let Open { told, announced, reader, .. } = &mut *open;
         let mut tell = |reader: &mut UsageReader| {
             feed::<T>(reader, data);
             told.chunk(|| reader.is_stream());
             told.end(reader.finish(End::Complete));
         };
-        match body {
-            Read::Partly(reader) => tell(reader),
-            body => {
-                if let Read::Announced(announced) = std::mem::replace(body, Read::Nothing) {
-                    tell(&mut UsageReader::of(announced));
-                }
-            }
+        match (announced.take(), reader) {
+            (Some(announced), _) => tell(&mut UsageReader::of(announced)),
+            (None, Some(reader)) => tell(reader),
+            (None, None) => {}
         }
     }
 

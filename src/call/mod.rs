@@ -108,6 +108,7 @@ impl Drop for Call {
 
 /// Polls what is being tracked. If that panics, `tracked` is dropped at once: who catches
 /// the panic may keep the rest until it is over, and it would then seem to be given up.
+#[inline]
 pub(crate) fn poll_tracked<T, P>(tracked: &mut Option<T>, poll: impl FnOnce(Option<&T>) -> P) -> P {
     let ends_by_panic = EndsByPanic(tracked);
     let polled = poll(ends_by_panic.0.as_ref());

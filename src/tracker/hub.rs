@@ -188,6 +188,7 @@ impl Hub {
     }
 
     /// The session of a scope.
+    #[inline]
     pub(crate) fn session_of(&self, scope: &Scope) -> Option<Arc<Session>> {
         // What is kept there cannot have been let go of meanwhile.
         match scope.kept(self.number) {

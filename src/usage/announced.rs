@@ -25,6 +25,7 @@ pub(super) const CONTENT_TYPE: &str = "content-type";
 pub(super) const CONTENT_ENCODING: &str = "content-encoding";
 
 impl Announced {
+    #[inline]
     pub(crate) fn new(status: u16, path: PathHint) -> Self {
         Self {
             status,

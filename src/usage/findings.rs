@@ -50,6 +50,7 @@ struct Document {
 }
 
 impl Findings {
+    #[inline]
     pub(super) fn new(failed_status: bool) -> Self {
         let mut findings = Self::default();
         findings.failed_status = failed_status;

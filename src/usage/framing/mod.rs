@@ -93,6 +93,7 @@ const FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 impl Framing {
+    #[inline]
     pub(super) fn new(label: Label, path: PathHint) -> Self {
         let frames = if label == Label::EventStream {
             Frames::EventStream(Box::new(EventStream::new(path)))
