@@ -20,6 +20,7 @@ pub(super) struct Known<'a> {
 
 /// Judges a call. The most telling of what is known wins: a failure that the agent reported, an error
 /// status, the end marker, and only then how the transport ended.
+#[inline]
 pub(super) fn judge(known: &Known<'_>, end: End<'_>) -> Outcome {
     if known.status >= 400 {
         let class = format!("http_{}", known.status);

@@ -104,6 +104,7 @@ impl Json {
     }
 
     /// Reads on, up to the end of a document.
+    #[inline]
     fn read(&mut self, bytes: &[u8], findings: &mut Findings) -> usize {
         let mut at = 0;
         if self.walker.is_done() {
@@ -131,6 +132,7 @@ impl Json {
     }
 
     /// There is nothing more to come.
+    #[inline]
     pub(super) fn finish(&mut self, findings: &mut Findings) {
         if let Some(gate) = self.gate.as_deref_mut()
             && gate.is_carrying()

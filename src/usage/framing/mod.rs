@@ -114,6 +114,7 @@ impl Framing {
         }
     }
 
+    #[inline]
     pub(super) fn feed(&mut self, bytes: &[u8], findings: &mut Findings) {
         // The beginning of most bodies.
         if let (Frames::Unknown { len: 0, .. }, Some(first)) = (&self.frames, bytes.first())
@@ -191,6 +192,7 @@ impl Framing {
     }
 
     /// There is nothing more to come.
+    #[inline]
     pub(super) fn finish(&mut self, findings: &mut Findings) {
         if let Frames::Unknown { begin, len } = self.frames
             && len > 0

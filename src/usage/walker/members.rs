@@ -166,7 +166,7 @@ impl Walker {
     }
 
     /// In an object, where no key begins.
-    #[inline(never)]
+    #[inline]
     fn between(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
         match bytes.first() {
             Some(b'}') => {

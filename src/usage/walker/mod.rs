@@ -147,6 +147,10 @@ impl Walker {
     /// Reads on, until the bytes are used up or the document ends; returns how many were read.
     pub(super) fn feed(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
         let mut at = 0;
+        if self.state == State::Start && bytes.first() == Some(&b'{') {
+            self.opens(trie::node(self.root), sink);
+            at = 1;
+        }
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             at += match self.state {
                 State::Key => self.members(rest, sink),
