@@ -261,8 +261,9 @@
 //! - [Scale](crate::guide::scale): writes, capacity, limits and cost, from one workflow to 10,000
 //!   a second.
 //!
-//! The oldest Rust that builds it is 1.94.1, which is what the AWS SDK asks for. A newer one is
-//! no breaking change.
+//! It needs Rust 1.94.1, which is what the AWS SDK asks for. It is tested with 1.95; for the
+//! stated version, clippy looks for what its standard library lacks. A newer minimum is no
+//! breaking change.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod agent;
