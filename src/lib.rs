@@ -141,24 +141,11 @@
 //!
 //! # Order of layers
 //!
-//! What it means for a [`StatusLayer`] to be inside or outside of a neighbour. Of a
-//! [`ServiceBuilder`](https://docs.rs/tower/0.5/tower/struct.ServiceBuilder.html) what is
-//! named first is outside; of a reqwest-middleware client what is attached first.
-//!
-//! | neighbour | layer inside | layer outside |
-//! | --- | --- | --- |
-//! | `tower::retry`, reqwest-retry | every attempt is a call, and its tokens count: the better place | one call; only the last answer is seen |
-//! | `tower::timeout` | a head that takes too long ends the call as `cancelled` | as `timeout` |
-//! | `tower::limit`'s `ConcurrencyLimit` | waiting for room is not part of a call | the same |
-//! | `tower::buffer` | a call starts when it leaves the queue; no scope is seen (above) | waiting in the queue is part of the call |
-//! | tower-http's `DecompressionLayer` | the body is still compressed, and read by the feature `decompression` | the body is plain, and read without it |
-//! | tower-http's `FollowRedirectLayer` | every hop is a call | one call; only the last answer is seen |
-//! | another layer of the same tracker | leaves the call alone | owns the call: the outermost does |
-//!
-//! `tower::timeout` watches over the head of a response only: a caller that drops a body
-//! because it takes too long has `cancelled` the call. A time-out of reqwest's client covers
-//! the body too, and ends the call as `timeout`. That client follows redirects itself,
-//! inside of every layer.
+//! Inside of `tower::retry`, so that every attempt is a call and its tokens count; outside of
+//! `tower::timeout`, so that a call that takes too long ends as `timeout` and not as
+//! `cancelled`; inside of decompression, since the layer reads compressed bodies itself.
+//! [The page on stacks](crate::guide::stack) says what it means to be inside or outside of
+//! each neighbour.
 //!
 //! # In other clients
 //!
@@ -265,13 +252,18 @@
 //!
 //! # Further pages
 //!
+//! - [The item](crate::guide::item), attribute by attribute.
+//! - [Where in the stack](crate::guide::stack): beside retries, time-outs, buffers, decompression.
+//! - [Limits](crate::guide::limits): what the layer cannot see, how long texts may be, what is
+//!   lost when.
 //! - [When something is not as expected](crate::guide::troubleshooting), by what you see: not in
 //!   the table, no tokens, writes failing, stuck in progress, `cancelled` instead of success.
 //! - [Scale](crate::guide::scale): writes, capacity, limits and cost, from one workflow to 10,000
 //!   a second.
 //!
-//! The oldest Rust that builds it is 1.94.1, which is what the AWS SDK asks for. A newer one is
-//! no breaking change.
+//! It needs Rust 1.94.1, which is what the AWS SDK asks for. It is tested with 1.95; for the
+//! stated version, clippy looks for what its standard library lacks. A newer minimum is no
+//! breaking change.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod agent;

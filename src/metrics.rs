@@ -27,7 +27,9 @@
 //! instructions, and no allocation. Units and descriptions are told when a tracker is
 //! built; an exporter that comes later can be told them with [`describe`].
 //!
-//! A call without a session is not tracked, and is not in these figures either.
+//! A call without a session is not tracked, and is not in these figures either. Workflows
+//! that have stalled are not in them: their processes are gone. The feature `portal` counts
+//! them, for Prometheus, at a route of its own.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,9 +10,11 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use script::{Script, Step};
+use tower::ServiceExt as _;
 use tower_agent_status::metrics;
+use tower_agent_status::portal::{Portal, STALLED_WORKFLOWS};
 use tower_agent_status::status::{Change, Expected, Item, schema};
-use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore};
+use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, StatusStore};
 
 fn file(name: &str) -> String {
     let path = format!("{}/examples/deploy/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -35,6 +37,7 @@ fn known_metrics() -> BTreeSet<String> {
         metrics::WRITE_RETRIES,
         metrics::SESSIONS_DIRTY,
         metrics::LOST,
+        STALLED_WORKFLOWS,
     ]
     .into_iter()
     .map(shown)
@@ -72,6 +75,23 @@ fn every_metric_is_brought_to_the_dashboard() {
         let named = metrics_in(&file(name));
         let missing: Vec<_> = known_metrics().difference(&named).cloned().collect();
         assert!(missing.is_empty(), "{name} lacks {missing:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_portal_is_scraped_where_it_tells() {
+    let router = Portal::new(MemoryStore::new()).router();
+    for name in ["collector.yaml", "prometheus.yml"] {
+        let text = file(name);
+        let paths: Vec<_> = text.split("metrics_path: ").skip(1).collect();
+        let [path] = paths[..] else { panic!("{name} has {} paths", paths.len()) };
+        let path = path.lines().next().unwrap();
+        let request = http::Request::get(path).body(axum::body::Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), http::StatusCode::OK, "{name}: {path}");
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let told = metrics_in(std::str::from_utf8(&body).unwrap());
+        assert_eq!(told, BTreeSet::from([STALLED_WORKFLOWS.to_owned()]), "{name}");
     }
 }
 

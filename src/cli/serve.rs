@@ -15,6 +15,8 @@ use super::store::StoreArgs;
 
 /// Serve the portal: a page with the newest workflows, live, and the same as JSON.
 ///
+/// For Prometheus, /api/workflow/metrics tells how many of them have stalled.
+///
 /// It prints its address, logs to standard error, and ends with Ctrl-C or SIGTERM.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

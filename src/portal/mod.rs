@@ -25,15 +25,21 @@
 //! | `GET /api/workflow/{sessionId}/status` | the workflow; one that is not known is pending |
 //! | `GET /api/workflow/{sessionId}/events` | the same as server-sent events, at every change |
 //! | `GET /api/workflow/recent?limit=10` | the newest workflows, newest first; 500 at most |
+//! | `GET /api/workflow/metrics?limit=1000` | the gauge [`STALLED_WORKFLOWS`], for Prometheus |
 //!
 //! Names and values are those of the [item](crate::status::schema), with three differences:
 //! the agents are under `agents` and the caller's attributes under `attributes`; an agent's
 //! `duration` is in whole seconds; and `stalled` says whether the workflow
 //! [seems to have stopped](crate::status::WorkflowStatus::is_stalled).
 //!
-//! The list has the header `x-truncated: true` if the store could look at a part of its
-//! items only. There is no route that writes. A failure is answered as
-//! `{"detail": "…"}`: 500 if the store cannot be read, with the reason in the log alone.
+//! The gauge counts the workflows that have stalled among the newest, 10,000 at most: a
+//! process that is gone cannot count itself. It is absent where a zero could not be known:
+//! if all of them began so lately that none can have stalled, or if the store could look at
+//! a part of its items only.
+//!
+//! In that last case the list has the header `x-truncated: true`. There is no route that
+//! writes. A failure is answered as `{"detail": "…"}`: 500 if the store cannot be read, with
+//! the reason in the log alone.
 
 mod guard;
 mod live;
@@ -41,6 +47,7 @@ mod page;
 mod recent;
 mod routes;
 mod serve;
+mod stalled;
 mod view;
 
 use std::fmt;
@@ -55,6 +62,7 @@ use crate::agent::Agent;
 use crate::store::StatusReader;
 
 pub use serve::{ServeError, Server};
+pub use stalled::STALLED_WORKFLOWS;
 
 /// The routes of the portal, with its defaults: the agents are those of each item, and
 /// whoever reaches the routes may read. See [`Portal`] for what can be set.

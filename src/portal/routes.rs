@@ -26,8 +26,8 @@ use tokio::time::sleep;
 use super::live::{self, Event, Live};
 use super::recent::{MAX_LIMIT, RecentList};
 use super::view::{View, etag};
-use super::{Portal, Settings, Shutdown, guard, page};
-use crate::store::StatusReader;
+use super::{Portal, Settings, Shutdown, guard, page, stalled};
+use crate::store::{Recent, StatusReader};
 
 const DEFAULT_LIMIT: usize = 10;
 
@@ -46,6 +46,16 @@ struct Shared<R> {
     shutdown: Shutdown,
 }
 
+impl<R: StatusReader> Shared<R> {
+    /// The newest workflows, at least so many if there are so many.
+    async fn recent(&self, limit: usize) -> Result<Arc<Recent>, Refusal> {
+        self.recent.get(limit).await.map_err(|error| {
+            tracing::error!(%error, "the recent workflows cannot be read");
+            Refusal::unreadable()
+        })
+    }
+}
+
 pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
     let Portal { reader, settings } = portal;
     let Settings { agents, token, poll_interval, keep_alive, heartbeat, shutdown } = settings;
@@ -61,6 +71,7 @@ pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
     };
     let mut api = Router::new()
         .route("/api/workflow/recent", get(recent))
+        .route("/api/workflow/metrics", get(metrics))
         .route("/api/workflow/{session_id}/status", get(status))
         .route("/api/workflow/{session_id}/events", get(events))
         .with_state(Arc::new(shared));
@@ -89,20 +100,8 @@ async fn recent<R: StatusReader>(
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let given = query.ok().map(|Query(mut query)| query.remove("limit"));
-    let limit = match given {
-        Some(None) => Some(DEFAULT_LIMIT),
-        Some(Some(text)) => text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)),
-        None => None,
-    };
-    let limit = limit.ok_or_else(|| {
-        let detail = format!("`limit` must be a whole number from 1 to {MAX_LIMIT}");
-        Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
-    })?;
-    let recent = shared.recent.get(limit).await.map_err(|error| {
-        tracing::error!(%error, "the recent workflows cannot be read");
-        Refusal::unreadable()
-    })?;
+    let limit = limit(query, DEFAULT_LIMIT, MAX_LIMIT)?;
+    let recent = shared.recent(limit).await?;
     let items = &recent.items[..limit.min(recent.items.len())];
     let list = shared.view.list(items, SystemTime::now().into());
     // Those who ask every few seconds mostly find what they have.
@@ -121,6 +120,19 @@ async fn recent<R: StatusReader>(
         headers.insert(ETAG, tag);
     }
     Ok(response)
+}
+
+async fn metrics<R: StatusReader>(
+    State(shared): State<Arc<Shared<R>>>,
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let among = limit(query, stalled::AMONG, stalled::MAX_AMONG)?;
+    let recent = shared.recent(among).await?;
+    let now = SystemTime::now().into();
+    let text = stalled::exposition(&recent, among, shared.view.heartbeat, now);
+    let headers =
+        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
+    Ok((headers, text).into_response())
 }
 
 async fn events<R: StatusReader>(
@@ -207,6 +219,24 @@ impl Watcher {
     fn comment(&self) -> Bytes {
         Bytes::from_static(if self.is_stale { b": stale\n\n" } else { b": live\n\n" })
     }
+}
+
+/// How many workflows are asked for.
+fn limit(
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+    default: usize,
+    max: usize,
+) -> Result<usize, Refusal> {
+    let given = query.ok().map(|Query(mut query)| query.remove("limit"));
+    let limit = match given {
+        Some(None) => Some(default),
+        Some(Some(text)) => text.parse().ok().filter(|limit| (1..=max).contains(limit)),
+        None => None,
+    };
+    limit.ok_or_else(|| {
+        let detail = format!("`limit` must be a whole number from 1 to {max}");
+        Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    })
 }
 
 /// The session id as the path gives it, whatever its characters.

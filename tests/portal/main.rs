@@ -11,6 +11,7 @@ mod hostile;
 mod page;
 mod recent;
 mod serving;
+mod stalled;
 mod status;
 mod support;
 mod table;

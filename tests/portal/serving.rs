@@ -41,7 +41,12 @@ async fn every_answer_says_what_a_browser_may_not_do() {
 async fn a_token_opens_every_route_and_nothing_else_does() {
     let store = Store::default();
     let router = portal(store.clone()).token("s3cret").router();
-    let paths = ["/api/workflow/s/status", "/api/workflow/recent", "/api/workflow/s/events"];
+    let paths = [
+        "/api/workflow/s/status",
+        "/api/workflow/recent",
+        "/api/workflow/metrics",
+        "/api/workflow/s/events",
+    ];
     let given = [
         None,
         Some(""),

@@ -1,0 +1,111 @@
+//! `GET /api/workflow/metrics`: the gauge of stalled workflows.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use tower_agent_status::portal::{Portal, STALLED_WORKFLOWS};
+
+use crate::support::{Store, ago, portal, whole};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A workflow that began and was last heard of so long ago.
+fn workflow(overall_status: &str, created: Duration, heard_of: Duration) -> Value {
+    json!({
+        "overallStatus": overall_status, "createdAt": ago(created), "lastUpdated": ago(heard_of),
+    })
+}
+
+/// The gauge that is told, if it is.
+async fn gauge<R: tower_agent_status::store::StatusReader>(
+    portal: Portal<R>,
+    query: &str,
+) -> Option<String> {
+    let path = format!("/api/workflow/metrics{query}");
+    let (status, headers, body) = whole(&portal.router(), &path).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(headers["cache-control"], "no-store");
+    let lines: Vec<_> = body.lines().collect();
+    let [help, kind, sample] = lines[..] else { panic!("{body}") };
+    assert!(help.starts_with(&format!("# HELP {STALLED_WORKFLOWS} ")), "{help}");
+    assert_eq!(kind, format!("# TYPE {STALLED_WORKFLOWS} gauge"));
+    match sample.split_once(' ') {
+        Some((STALLED_WORKFLOWS, number)) => Some(number.to_owned()),
+        _ => {
+            assert!(sample.starts_with("# Not known"), "{sample}");
+            None
+        }
+    }
+}
+
+#[tokio::test]
+async fn those_without_an_end_and_a_heartbeat_are_counted() {
+    let store = Store::default();
+    assert_eq!(gauge(portal(store.clone()), "").await.as_deref(), Some("0"));
+    store.put("done", &workflow("completed", 900 * SECOND, 800 * SECOND)).await;
+    store.put("failed", &workflow("failed", 900 * SECOND, 800 * SECOND)).await;
+    store.put("alive", &workflow("processing", 900 * SECOND, 60 * SECOND)).await;
+    assert_eq!(gauge(portal(store.clone()), "").await.as_deref(), Some("0"));
+    store.put("gone", &workflow("processing", 900 * SECOND, 100 * SECOND)).await;
+    store.put("never begun", &workflow("initializing", 900 * SECOND, 900 * SECOND)).await;
+    assert_eq!(gauge(portal(store.clone()), "").await.as_deref(), Some("2"));
+    let patient = portal(store.clone()).heartbeat(60 * SECOND);
+    assert_eq!(gauge(patient, "").await.as_deref(), Some("1"), "three heartbeats are missed");
+}
+
+#[tokio::test]
+async fn only_the_newest_are_looked_at() {
+    let store = Store::default();
+    store.put("old", &workflow("processing", 900 * SECOND, 900 * SECOND)).await;
+    store.put("newer", &workflow("completed", 200 * SECOND, 200 * SECOND)).await;
+    store.put("newest", &workflow("completed", 100 * SECOND, 100 * SECOND)).await;
+    assert_eq!(gauge(portal(store.clone()), "?limit=3").await.as_deref(), Some("1"));
+    assert_eq!(gauge(portal(store.clone()), "?limit=2").await.as_deref(), Some("0"));
+    // The answer to a longer list is not taken for one to a shorter.
+    let router = portal(store.clone()).poll_interval(60 * SECOND).router();
+    let (_, _, all) = whole(&router, "/api/workflow/metrics?limit=10").await;
+    let (_, _, two) = whole(&router, "/api/workflow/metrics?limit=2").await;
+    assert!(all.ends_with(" 1\n") && two.ends_with(" 0\n"), "{all}{two}");
+    assert_eq!(store.reads().lists, 3);
+}
+
+#[tokio::test]
+async fn a_zero_that_cannot_be_known_is_not_told() {
+    let store = Store::default();
+    store.put("old", &workflow("processing", 900 * SECOND, 900 * SECOND)).await;
+    store.put("a", &workflow("processing", 80 * SECOND, SECOND)).await;
+    store.put("b", &workflow("processing", 10 * SECOND, SECOND)).await;
+    // The two newest are too young to have stalled, whatever became of them.
+    assert_eq!(gauge(portal(store.clone()), "?limit=2").await, None);
+    let hasty = portal(store.clone()).heartbeat(20 * SECOND);
+    assert_eq!(gauge(hasty, "?limit=2").await.as_deref(), Some("0"));
+
+    let store = Store::default();
+    store.truncates();
+    assert_eq!(gauge(portal(store.clone()), "").await, None);
+    store.put("gone", &workflow("processing", 900 * SECOND, 900 * SECOND)).await;
+    assert_eq!(gauge(portal(store.clone()), "").await.as_deref(), Some("1"), "at least");
+}
+
+#[tokio::test]
+async fn a_failure_is_no_figure() {
+    let store = Store::default();
+    store.fails(true);
+    let (status, _, body) = whole(&portal(store).router(), "/api/workflow/metrics").await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!body.contains(STALLED_WORKFLOWS), "{body}");
+}
+
+#[tokio::test]
+async fn more_than_ten_thousand_are_not_looked_at() {
+    let router = portal(Store::default()).router();
+    for limit in ["0", "10001", "all", ""] {
+        let path = format!("/api/workflow/metrics?limit={limit}");
+        let (status, _, body) = whole(&router, &path).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{limit}");
+        assert_eq!(body, r#"{"detail":"`limit` must be a whole number from 1 to 10000"}"#);
+    }
+    assert_eq!(whole(&router, "/api/workflow/metrics?limit=10000").await.0, StatusCode::OK);
+}
