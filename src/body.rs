@@ -21,9 +21,12 @@ pub struct StatusBody<B> {
 }
 
 impl<B: Body> StatusBody<B> {
+    /// The body of an answer, or of one that nobody looks at.
+    #[inline]
     pub(crate) fn new(inner: B, mut answer: Option<Answer>) -> Self {
         // An empty body, of HEAD or of status 204, may never be polled.
-        if is_over(&inner)
+        if answer.is_some()
+            && is_over(&inner)
             && let Some(mut answer) = answer.take()
         {
             answer.end(End::Complete);
@@ -33,12 +36,6 @@ impl<B: Body> StatusBody<B> {
 }
 
 impl<B> StatusBody<B> {
-    /// The body of an answer that nobody looks at.
-    #[inline]
-    pub(crate) fn untracked(inner: B) -> Self {
-        Self { inner, answer: None }
-    }
-
     /// The inner body.
     pub fn get_ref(&self) -> &B {
         &self.inner

@@ -9,7 +9,7 @@ use http_body::Body;
 use pin_project::pin_project;
 
 use crate::body::StatusBody;
-use crate::call::{Call, poll_tracked};
+use crate::call::{Answer, Call, poll_tracked};
 
 /// The future of [`Status`](crate::Status).
 ///
@@ -35,35 +35,27 @@ where
 {
     type Output = Result<Response<StatusBody<R>>, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = ready!(poll_tracked(this.call, |call| {
             let _entered = call.and_then(Call::enter);
             this.inner.poll(cx)
         }));
-        Poll::Ready(match this.call.take() {
-            Some(call) => answered(call, result),
-            None => result.map(|response| response.map(StatusBody::untracked)),
-        })
+        let answer = this.call.take().and_then(|call| answered(call, &result));
+        Poll::Ready(result.map(|response| response.map(|body| StatusBody::new(body, answer))))
     }
 }
 
-/// What the caller gets of a call that was answered or has failed. Kept apart, so that a
-/// future of no call is as small a piece of code as it can be.
+/// What is to be read of a call that was answered or has failed. Kept apart, so that a future
+/// of no call is as small a piece of code as it can be.
 #[inline(never)]
-fn answered<R, E>(call: Call, result: Result<Response<R>, E>) -> Result<Response<StatusBody<R>>, E>
-where
-    R: Body,
-    E: Display,
-{
+fn answered<R, E: Display>(call: Call, result: &Result<Response<R>, E>) -> Option<Answer> {
     match result {
-        Ok(response) => {
-            let answer = call.answered(response.status(), response.headers());
-            Ok(response.map(|body| StatusBody::new(body, answer)))
-        }
+        Ok(response) => call.answered(response.status(), response.headers()),
         Err(error) => {
-            call.failed(&error);
-            Err(error)
+            call.failed(error);
+            None
         }
     }
 }

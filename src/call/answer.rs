@@ -5,8 +5,8 @@ use http::{HeaderMap, StatusCode};
 use tracing::span::Entered;
 
 use super::Observed;
-use crate::status::TokenUsage;
-use crate::usage::{Announced, End, PathHint, Progress, Reading, UsageReader};
+use crate::status::{Outcome, TokenUsage};
+use crate::usage::{Announced, End, PathHint, Progress, UsageReader};
 
 /// To whom it is told what an answer says.
 pub(crate) trait Told {
@@ -25,8 +25,8 @@ pub(crate) trait Told {
     /// The tokens used so far.
     fn progress(&mut self, _usage: &TokenUsage) {}
 
-    /// The answer has ended. Nothing is told after it.
-    fn end(&mut self, reading: Reading);
+    /// The answer has ended, and used these tokens in all. Nothing is told after it.
+    fn end(&mut self, outcome: Outcome, usage: Option<TokenUsage>);
 }
 
 /// A response that is being read: that of a call, or one that a server gives.
@@ -115,7 +115,7 @@ impl<T: Told> Answer<T> {
         let mut tell = |reader: &mut UsageReader| {
             feed::<T>(reader, data);
             told.chunk(|| reader.is_stream());
-            told.end(reader.finish(End::Complete));
+            told.end(reader.judge(End::Complete).0, reader.usage());
         };
         match (announced.take(), reader) {
             (Some(announced), _) => tell(&mut UsageReader::of(announced)),
@@ -128,8 +128,8 @@ impl<T: Told> Answer<T> {
     pub(crate) fn end(&mut self, how: End<'_>) {
         let Some(mut open) = self.open.take() else { return };
         if let Some(reader) = open.reader() {
-            let reading = reader.finish(how);
-            open.told.end(reading);
+            let (outcome, usage) = (reader.judge(how).0, reader.usage());
+            open.told.end(outcome, usage);
         }
     }
 }

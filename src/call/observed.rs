@@ -8,7 +8,6 @@ use super::nesting::Inside;
 use crate::observe::Observer;
 use crate::status::{CallError, Outcome, TokenDelta, TokenUsage};
 use crate::tracker::TrackedCall;
-use crate::usage::Reading;
 
 /// A call, and who watches it. Dropped before it is told how it ended, as by a panic in
 /// between, it ends as well.
@@ -89,8 +88,8 @@ impl Told for Observed {
         }
     }
 
-    fn end(&mut self, reading: Reading) {
-        self.tell(reading.outcome, reading.usage);
+    fn end(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
+        self.tell(outcome, usage);
     }
 }
 

@@ -7,8 +7,8 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::call::{Answer, Told};
 use crate::session::{Scope, SessionId};
-use crate::status::Outcome;
-use crate::usage::{End, PathHint, Reading};
+use crate::status::{Outcome, TokenUsage};
+use crate::usage::{End, PathHint};
 use crate::workflow::Workflow;
 
 /// The workflow of a request that has no response yet. Dropped, it fails.
@@ -94,8 +94,8 @@ impl Told for Ending {
     // The handler may pass on one agent's whole answer, and then call the next.
     const ENDS_AT_MARKER: bool = false;
 
-    fn end(&mut self, reading: Reading) {
-        match reading.outcome {
+    fn end(&mut self, outcome: Outcome, _: Option<TokenUsage>) {
+        match outcome {
             _ if self.is_left_open => {
                 if self.workflow.is_last() {
                     let why = "the answer was that the work goes on, and nobody holds the workflow";

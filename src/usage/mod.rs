@@ -264,6 +264,20 @@ impl UsageReader {
 
     /// Judges the call, after the last piece. The reader is then done.
     pub fn finish(&mut self, end: End<'_>) -> Reading {
+        let (outcome, complete) = self.judge(end);
+        let findings = &self.findings;
+        Reading {
+            outcome,
+            usage: self.usage(),
+            format: findings.format(),
+            complete,
+            error_code: findings.fault().and_then(|fault| fault.code.clone()),
+        }
+    }
+
+    /// Judges the call as [`finish`](Self::finish) does, for those who need no more: how it
+    /// ended, and whether the answer came to its own end.
+    pub(crate) fn judge(&mut self, end: End<'_>) -> (Outcome, bool) {
         self.framing.finish(&mut self.findings);
         let findings = &self.findings;
         let whole = self.framing.is_whole() && !findings.awaits_end;
@@ -277,13 +291,7 @@ impl UsageReader {
             ended: findings.ended,
             cut,
         };
-        Reading {
-            outcome: outcome::judge(&known, end),
-            usage: self.usage(),
-            format: findings.format(),
-            complete: complete && !cut,
-            error_code: findings.fault().and_then(|fault| fault.code.clone()),
-        }
+        (outcome::judge(&known, end), complete && !cut)
     }
 
     /// What was told for certain.
