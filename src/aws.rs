@@ -190,7 +190,8 @@ fn start(caller: &Caller, request: &mut HttpRequest) -> Option<Call> {
         headers: &headers,
         extensions: &extensions,
     };
-    let mut call = caller.start(named, &extensions, &method, uri.path(), &|| head)?;
+    let address = (uri.authority().map_or("", |authority| authority.as_str()), uri.path());
+    let mut call = caller.start(named, &extensions, &method, address, &|| head)?;
     caller.mark(&mut call, &mut extensions);
     if let Some(mark) = extensions.remove::<Owned>() {
         request.add_extension(mark);

@@ -216,7 +216,8 @@ fn start(
         headers: request.headers(),
         extensions,
     };
-    caller.start(named, extensions, request.method(), request.url().path(), &head)
+    let address = (request.url().authority(), request.url().path());
+    caller.start(named, extensions, request.method(), address, &head)
 }
 
 /// The extensions of a request. It shows them only as the `http::Request` that it is made

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::task::{Context, Poll};
 
+use http::uri::Authority;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
@@ -61,8 +62,9 @@ where
         };
         // The call is born first, so that a panic inside is recorded too.
         let head = || RequestHead::new(&request);
-        let (extensions, path) = (request.extensions(), request.uri().path());
-        let mut call = self.caller.start(named, extensions, request.method(), path, &head);
+        let (extensions, uri) = (request.extensions(), request.uri());
+        let address = (uri.authority().map_or("", Authority::as_str), uri.path());
+        let mut call = self.caller.start(named, extensions, request.method(), address, &head);
         if let Some(call) = call.as_mut().filter(|call| call.needs_mark()) {
             self.caller.mark(call, request.extensions_mut());
         }

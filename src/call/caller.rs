@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Extensions, Method};
 
-use super::nesting::{Inside, Owned};
+use super::nesting::{Address, Inside, Owned};
 use super::{Call, Observed};
 use crate::agent::InvalidName;
 use crate::choice::AgentChoice;
@@ -73,14 +73,14 @@ impl Caller {
         named: Named,
         extensions: &Extensions,
         method: &Method,
-        path: &str,
+        (authority, path): (&str, &str),
         head: &dyn Fn() -> RequestHead<'a>,
     ) -> Option<Call> {
         let hub = self.tracker.hub();
-        let inside = Inside::current();
+        let (inside, address) = (Inside::current(), Address::new(authority, path));
         if inside.is_any() {
             hub.mark_requests();
-            if inside.is_of(self.number(), path) {
+            if inside.is_of(self.number(), address) {
                 return None;
             }
         }
@@ -96,7 +96,8 @@ impl Caller {
         let tracked = TrackedCall::start(&self.tracker, session, &agent)?;
         let observer = Observer::new(head, &agent, tracked.session_id());
         let is_known_inside = named == Named::InScope && !inside.is_any() && !hub.marks_requests();
-        let inside = if is_known_inside { Inside::of(self.number(), path) } else { Inside::NONE };
+        let inside =
+            if is_known_inside { Inside::of(self.number(), address) } else { Inside::NONE };
         let is_head = *method == Method::HEAD;
         Some(Call::new(Observed::new(tracked, observer, is_head, inside), PathHint::of(path)))
     }

@@ -124,4 +124,3 @@ impl<T> Drop for EndsByPanic<'_, T> {
         *self.0 = None;
     }
 }
-

@@ -10,8 +10,8 @@
 //! inside of a call. That does not tell whether a request seen there is the same one, or
 //! another one that an agent in this process sends to a further agent. So from the first
 //! time that this happens in a tracker all its requests are marked, which tells. That first
-//! time the place of the path in memory does, which is the same for a request that is handed
-//! on.
+//! time it is told by where the path is in memory, which is the same for a request that is
+//! handed on, and by how the address ends, since memory is used again.
 
 use std::cell::Cell;
 
@@ -51,20 +51,37 @@ thread_local! {
     static INSIDE: Cell<Inside> = const { Cell::new(Inside::NONE) };
 }
 
+/// Where a request goes, as far as it takes to know it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    /// Where the path is in memory.
+    path: usize,
+    /// How host, port and path end.
+    ends: [u64; 2],
+}
+
+impl Address {
+    #[inline]
+    pub(super) fn new(authority: &str, path: &str) -> Self {
+        let end =
+            |text: &str| text.as_bytes().last_chunk().map_or(0, |end| u64::from_le_bytes(*end));
+        Self { path: path.as_ptr().addr(), ends: [end(authority), end(path)] }
+    }
+}
+
 /// The call that is being polled, if its request is not marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Inside {
     /// The number of the tracker, or 0.
     tracker: u64,
-    /// Where the path of the request is in memory.
-    path: usize,
+    address: Address,
 }
 
 impl Inside {
-    pub(super) const NONE: Self = Self { tracker: 0, path: 0 };
+    pub(super) const NONE: Self = Self { tracker: 0, address: Address { path: 0, ends: [0; 2] } };
 
-    pub(super) fn of(tracker: u64, path: &str) -> Self {
-        Self { tracker, path: path.as_ptr().addr() }
+    pub(super) fn of(tracker: u64, address: Address) -> Self {
+        Self { tracker, address }
     }
 
     /// What this thread is inside of.
@@ -75,13 +92,13 @@ impl Inside {
 
     #[inline]
     pub(super) fn is_any(self) -> bool {
-        self != Self::NONE
+        self.tracker != 0
     }
 
-    /// Whether the request with this path is that of the call, which a layer of this
-    /// tracker has started.
-    pub(super) fn is_of(self, tracker: u64, path: &str) -> bool {
-        self == Self::of(tracker, path)
+    /// Whether the request that goes there is that of the call, which a layer of this tracker
+    /// has started.
+    pub(super) fn is_of(self, tracker: u64, address: Address) -> bool {
+        self == Self::of(tracker, address)
     }
 
     /// This thread is inside of the call until the guard is dropped.

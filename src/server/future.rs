@@ -43,8 +43,7 @@ where
         let Some(scope) = this.unanswered.as_ref().map(|u| u.scope().clone()) else {
             return this.inner.poll(cx).map_ok(|response| response.map(WorkflowBody::untracked));
         };
-        let result =
-            ready!(poll_tracked(this.unanswered, |_| scope.enter(|| this.inner.poll(cx))));
+        let result = ready!(poll_tracked(this.unanswered, |_| scope.enter(|| this.inner.poll(cx))));
         let unanswered = this.unanswered.take();
         Poll::Ready(match result {
             Ok(response) => {

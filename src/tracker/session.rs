@@ -159,10 +159,7 @@ impl Hub {
     /// its limits: what it could not hold would keep all else of it from being saved.
     pub(super) fn slot(&self, kept: &mut Kept, agent: &Agent) -> Option<usize> {
         let is_full = kept.ledger.agents() >= MAX_AGENTS;
-        if is_full
-            && !kept.ledger.has_agent(agent.name())
-            && !self.is_declared(agent.name())
-        {
+        if is_full && !kept.ledger.has_agent(agent.name()) && !self.is_declared(agent.name()) {
             return None;
         }
         Some(kept.ledger.slot(agent.shared_name(), agent.activities()))

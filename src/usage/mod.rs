@@ -188,7 +188,9 @@ impl UsageReader {
     pub fn new(head: &Head<'_>) -> Self {
         let mut announced = Announced::new(head.status, head.path);
         let figures = formats::HEADERS.iter().map(|(name, ..)| *name);
-        for name in [announced::CONTENT_TYPE, announced::CONTENT_ENCODING].into_iter().chain(figures) {
+        for name in
+            [announced::CONTENT_TYPE, announced::CONTENT_ENCODING].into_iter().chain(figures)
+        {
             if let Some(value) = (head.header)(name) {
                 announced.show(name, value.as_bytes());
             }

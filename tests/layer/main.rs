@@ -13,6 +13,7 @@ mod corpus;
 mod end_of_call;
 mod fan_out;
 mod metrics;
+mod nesting;
 mod order;
 mod poll_ready;
 mod reqwest;

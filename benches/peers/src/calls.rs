@@ -41,7 +41,8 @@ pub fn rows() -> Vec<Row> {
     vec![
         row("call, 2 bytes", "call", 1, 10_000, nothing),
         row("call, 2 KB with usage", "call", 1, 10_000, usage),
-        row("sse, 5,000 events", "chunk", events().len().div_ceil(1400) as u64, 5, stream),
+        row("sse, 1.4 KB a chunk", "chunk", events().len().div_ceil(1400) as u64, 5, stream),
+        row("sse, one event a chunk", "event", EVENTS, 5, Answer { piece: EVENT, ..stream }),
     ]
 }
 
@@ -54,14 +55,18 @@ pub fn chat() -> Bytes {
     .into()
 }
 
-/// 5,000 events of 250 bytes, then the usage and the end marker.
+const EVENTS: u64 = 5_000;
+/// How many bytes one has.
+const EVENT: usize = 250;
+
+/// Events, then the usage and the end marker.
 fn events() -> Bytes {
     let mut stream = String::new();
-    for n in 0..5_000 {
+    for n in 0..EVENTS {
         let mut event = format!(
             r#"data: {{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1766570400,"model":"m","choices":[{{"index":0,"delta":{{"content":" token {n}"#
         );
-        event += &"x".repeat(250 - 2 - event.len() - r#""},"finish_reason":null}]}"#.len());
+        event += &"x".repeat(EVENT - 2 - event.len() - r#""},"finish_reason":null}]}"#.len());
         event += "\"},\"finish_reason\":null}]}\n\n";
         stream += &event;
     }

@@ -1,0 +1,176 @@
+//! Layers inside of layers, whose session is that of a scope: of those around one request the
+//! outermost owns the call, and a request of its own is a call of its own.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::{HeaderName, Request, Response};
+use http_body_util::BodyExt as _;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt as _, service_fn};
+use tower_agent_status::store::MemoryStore;
+use tower_agent_status::{StatusLayer, StatusTracker};
+use tower_http::follow_redirect::FollowRedirectLayer;
+
+use crate::support::{SESSION, builder, id, ticking_clock};
+
+const ID: HeaderName = HeaderName::from_static("x-session-id");
+
+type Agent = BoxCloneSyncService<Request<String>, Response<String>, Infallible>;
+
+fn tracker() -> StatusTracker {
+    builder(MemoryStore::new()).clock(ticking_clock()).start().unwrap()
+}
+
+/// An agent that counts how many extensions the requests have that reach it.
+fn agent(extensions: &Arc<AtomicUsize>) -> Agent {
+    let extensions = Arc::clone(extensions);
+    BoxCloneSyncService::new(service_fn(move |request: Request<String>| {
+        extensions.fetch_add(request.extensions().len(), Ordering::Relaxed);
+        let is_old = request.uri().path() == "/old";
+        let mut response = Response::new(String::from("{}"));
+        if is_old {
+            *response.status_mut() = http::StatusCode::TEMPORARY_REDIRECT;
+            response.headers_mut().insert("location", "/new".parse().unwrap());
+        }
+        std::future::ready(Ok(response))
+    }))
+}
+
+fn request(path: &str) -> Request<String> {
+    Request::get(format!("http://agent.example{path}")).body(String::new()).unwrap()
+}
+
+/// Makes a call in the session's scope, and reads the answer.
+async fn call<S, B>(service: S, request: Request<String>)
+where
+    S: Service<Request<String>, Response = Response<B>>,
+    S::Error: std::fmt::Debug,
+    B: http_body::Body<Error: std::fmt::Debug>,
+{
+    let whole = async {
+        let response = service.oneshot(request).await.unwrap();
+        response.into_body().collect().await.unwrap();
+    };
+    id(SESSION).in_scope(whole).await;
+}
+
+/// How many calls of each agent there were.
+fn calls<const N: usize>(tracker: &StatusTracker, agents: [&str; N]) -> [u64; N] {
+    let status = tracker.status(SESSION).unwrap();
+    agents.map(|name| status.agent(name).map_or(0, |agent| agent.calls))
+}
+
+#[tokio::test]
+async fn a_request_that_only_a_scope_can_name_gets_no_extension() {
+    let (tracker, extensions) = (tracker(), Arc::default());
+    let layer = StatusLayer::new(&tracker, "outer");
+    for n in 1..=2 {
+        call(layer.layer(agent(&extensions)), request("/")).await;
+        assert_eq!(calls(&tracker, ["outer"]), [n]);
+    }
+    assert_eq!(extensions.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn of_nested_layers_the_outermost_owns_the_call() {
+    let tracker = tracker();
+    let layer = |name| StatusLayer::new(&tracker, name);
+    for n in 1..=3 {
+        let nested = layer("inner").layer(layer("inner").layer(agent(&Arc::default())));
+        call(layer("outer").layer(nested), request("/")).await;
+        assert_eq!(calls(&tracker, ["outer", "inner"]), [n, 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_later_attempt_inside_of_the_outermost_is_the_same_call() {
+    let tracker = tracker();
+    // The inner layer is reached when the future is polled, and twice.
+    let inner = StatusLayer::new(&tracker, "inner").layer(agent(&Arc::default()));
+    let twice = service_fn(move |request: Request<String>| {
+        let inner = inner.clone();
+        async move {
+            for _ in 0..2 {
+                tokio::task::yield_now().await;
+                inner.clone().oneshot(request.clone()).await?.into_body().collect().await.unwrap();
+            }
+            inner.oneshot(request).await
+        }
+    });
+    for n in 1..=2 {
+        call(StatusLayer::new(&tracker, "outer").layer(twice.clone()), request("/")).await;
+        assert_eq!(calls(&tracker, ["outer", "inner"]), [n, 0]);
+    }
+}
+
+#[tokio::test]
+async fn the_call_of_an_agent_in_this_process_to_a_further_one_is_a_call_of_its_own() {
+    let tracker = tracker();
+    let tool = StatusLayer::new(&tracker, "tool").layer(agent(&Arc::default()));
+    let supervisor = service_fn(move |_: Request<String>| {
+        let tool = tool.clone();
+        // Its own request is gone by now, and the memory of that is likely used again.
+        async move { tool.oneshot(request("/a/tool/of/it")).await.map(|_| Response::new(String::new())) }
+    });
+    let outer = StatusLayer::new(&tracker, "supervisor").layer(supervisor);
+    for n in 1..=3 {
+        call(outer.clone(), request("/supervisor/r")).await;
+        assert_eq!(calls(&tracker, ["supervisor", "tool"]), [n, n]);
+    }
+}
+
+#[tokio::test]
+async fn once_layers_were_seen_to_be_nested_a_redirect_between_them_is_the_same_call() {
+    let tracker = tracker();
+    let nested = || {
+        ServiceBuilder::new()
+            .layer(StatusLayer::new(&tracker, "outer"))
+            .layer(FollowRedirectLayer::new())
+            .layer(StatusLayer::new(&tracker, "inner"))
+            .service(agent(&Arc::default()))
+    };
+    call(nested(), request("/new")).await;
+    call(nested(), request("/old")).await;
+    assert_eq!(calls(&tracker, ["outer", "inner"]), [2, 0]);
+}
+
+#[tokio::test]
+async fn behind_a_buffer_a_layer_that_finds_the_session_by_itself_knows_too() {
+    let tracker = tracker();
+    let service = ServiceBuilder::new()
+        .layer(StatusLayer::new(&tracker, "outer"))
+        .buffer(1)
+        .layer(StatusLayer::new(&tracker, "inner").session_header(ID))
+        .service(agent(&Arc::default()));
+    let mut request = request("/");
+    request.headers_mut().insert(ID, SESSION.parse().unwrap());
+    call(service, request).await;
+    assert_eq!(calls(&tracker, ["outer", "inner"]), [1, 0]);
+}
+
+#[tokio::test]
+async fn two_trackers_record_the_same_call_once_each() {
+    let (one, other) = (tracker(), tracker());
+    let layer = |tracker| StatusLayer::new(tracker, "agent");
+    for n in 1..=2 {
+        let service = layer(&one).layer(layer(&other).layer(agent(&Arc::default())));
+        let service = layer(&other).layer(layer(&one).layer(service));
+        call(service, request("/")).await;
+        assert_eq!((calls(&one, ["agent"]), calls(&other, ["agent"])), ([n], [n]));
+    }
+}
+
+#[tokio::test]
+async fn a_scope_is_of_no_use_to_another_tracker_that_comes_later() {
+    let (one, other) = (tracker(), tracker());
+    let both = async {
+        for tracker in [&one, &other, &one] {
+            let service = StatusLayer::new(tracker, "agent").layer(agent(&Arc::default()));
+            service.oneshot(request("/")).await.unwrap().into_body().collect().await.unwrap();
+        }
+    };
+    id(SESSION).in_scope(both).await;
+    assert_eq!((calls(&one, ["agent"]), calls(&other, ["agent"])), ([2], [1]));
+}
