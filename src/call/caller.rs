@@ -95,7 +95,7 @@ impl Caller {
         };
         let tracked = TrackedCall::start(&self.tracker, session, &agent)?;
         let observer = Observer::new(head, &agent, tracked.session_id());
-        let is_known_inside = named == Named::InScope && !inside.is_any() && !hub.marks_requests();
+        let is_known_inside = named == Named::Scope && !inside.is_any() && !hub.marks_requests();
         let inside =
             if is_known_inside { Inside::of(self.number(), address) } else { Inside::NONE };
         let is_head = *method == Method::HEAD;
@@ -110,9 +110,9 @@ impl Caller {
     ) -> Option<Arc<Session>> {
         let hub = self.tracker.hub();
         match named {
-            Named::InScope => Scope::with_current(|scope| hub.session_of(scope))?,
-            Named::InExtensions => hub.session(extensions.get::<SessionId>()?),
-            Named::InHead => match self.source.in_head(head()) {
+            Named::Scope => Scope::with_current(|scope| hub.session_of(scope))?,
+            Named::Extension => hub.session(extensions.get::<SessionId>()?),
+            Named::Head => match self.source.in_head(head()) {
                 Ok(session) => hub.session(&session?),
                 Err(error) => {
                     hub.warn_of_invalid_session(&error);

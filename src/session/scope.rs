@@ -84,7 +84,11 @@ mod tests {
         scope.keep(2, Arc::new(8_u8));
         assert_eq!(scope.kept::<u8>(1).as_deref(), Some(&7));
         assert_eq!(scope.kept::<u8>(2), None);
-        assert_eq!(scope.clone().kept::<u8>(1).as_deref(), Some(&7));
+        let copy = scope.clone();
+        assert_eq!(
+            (copy.kept::<u8>(1), scope.kept::<u8>(1)),
+            (Some(Arc::new(7)), Some(Arc::new(7)))
+        );
     }
 
     #[tokio::test]

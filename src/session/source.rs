@@ -31,12 +31,12 @@ impl SessionSource {
     #[inline]
     pub(crate) fn look(&self, extensions: &Extensions) -> Option<Named> {
         if !extensions.is_empty() && extensions.get::<SessionId>().is_some() {
-            return Some(Named::InExtensions);
+            return Some(Named::Extension);
         }
         if Scope::is_entered() {
-            return Some(Named::InScope);
+            return Some(Named::Scope);
         }
-        self.is_set().then_some(Named::InHead)
+        self.is_set().then_some(Named::Head)
     }
 
     /// Whether there is a place to look.
@@ -71,11 +71,11 @@ impl SessionSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Named {
     /// Among its extensions.
-    InExtensions,
+    Extension,
     /// By the surrounding scope.
-    InScope,
+    Scope,
     /// In its head, if anywhere.
-    InHead,
+    Head,
 }
 
 impl fmt::Debug for SessionSource {
@@ -96,14 +96,14 @@ mod tests {
         let id = |id: &str| SessionId::new(id).unwrap();
         let mut request = http::Request::builder().header("x-id", "h").body(()).unwrap();
         let look = |request: &http::Request<()>| source.look(request.extensions());
-        assert_eq!(look(&request), Some(Named::InHead));
+        assert_eq!(look(&request), Some(Named::Head));
         let in_head = source.in_head(RequestHead::new(&request)).unwrap();
         assert_eq!(in_head, Some(id("session-h")));
         let scoped = id("scope").in_scope(async { look(&request) }).await;
-        assert_eq!(scoped, Some(Named::InScope));
+        assert_eq!(scoped, Some(Named::Scope));
         request.extensions_mut().insert(id("extension"));
         let both = id("scope").in_scope(async { look(&request) }).await;
-        assert_eq!(both, Some(Named::InExtensions));
+        assert_eq!(both, Some(Named::Extension));
         assert_eq!(source.in_head(RequestHead::new(&http::Request::new(()))).unwrap(), None);
         assert_eq!(SessionSource::default().look(&Extensions::new()), None);
     }
