@@ -4,6 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use crate::Row;
+use crate::trial::Trial;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
@@ -37,12 +38,12 @@ pub fn table(rows: &[Row]) {
     for row in rows {
         let mut bare = None;
         for way in &row.ways {
-            let mut runner = (way.make)();
-            tracing::callsite::rebuild_interest_cache();
-            runner(100);
+            let mut trial = Trial::new(way);
+            trial.run(100);
             let before = COUNT.get();
-            runner(100);
+            trial.run(100);
             let count = COUNT.get() - before;
+            trial.end();
             let added = count as f64 - *bare.get_or_insert(count) as f64;
             let each = added / (100 * row.units) as f64;
             println!("{:<48} {each:>12.3} a {}", format!("{}: {}", row.name, way.name), row.unit);

@@ -1,24 +1,30 @@
 //! What the layer costs, beside other layers that look at a call and beside none.
 //!
-//! `cargo run --release` prints a table of times; a word after `--` picks rows, say
-//! `-- sse`. All ways of a row take turns, each figure is the median of many rounds, and
-//! what counts is what a way adds to the bare service. Times wander, ratios less, and
-//! instructions hardly: `./instructions` counts those under valgrind.
+//! `cargo bench` prints a table of times; a word after `--` picks rows, say `-- sse`. All ways
+//! of a row take turns, each figure is the median of many rounds, and what counts is what a
+//! way adds to the bare service. Times wander, ratios less, and instructions hardly:
+//! `./instructions` counts those under valgrind.
 //!
 //! - `-- allocations` counts what each way allocates for a call and for a chunk;
 //! - `-- list` names the rows and the ways, `-- run ROW WAY N` runs one alone N times, for a
 //!   profiler.
 //!
-//! The recorder does not run meanwhile: this is the path of the call. What a write costs is
-//! another matter, since calls do not wait for it.
+//! Neither criterion nor divan measures this: both run one way to its end before the next, so
+//! that whatever else the machine does meanwhile hits one of the two that are compared.
+//!
+//! In the rows of calls the recorder does not run meanwhile: this is the path of the call.
+//! What a write costs is another matter, since calls do not wait for it.
 
 mod allocations;
 mod calls;
-mod handoff;
+mod contention;
 mod peers;
 mod reqwests;
+mod trial;
 
 use std::time::{Duration, Instant};
+
+use trial::Trial;
 
 /// Runs something that many times.
 pub type Runner = Box<dyn FnMut(u64)>;
@@ -48,11 +54,12 @@ impl Way {
 }
 
 fn rows() -> Vec<Row> {
-    [calls::rows(), reqwests::rows(), handoff::rows()].into_iter().flatten().collect()
+    [calls::rows(), reqwests::rows(), contention::rows()].into_iter().flatten().collect()
 }
 
 fn main() {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    // Cargo adds that word.
+    let arguments: Vec<_> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["list"] => {
@@ -78,9 +85,10 @@ fn run(row: &str, way: &str, times: u64) {
     let rows = rows();
     let row = rows.iter().find(|known| known.name == row).expect("a row of the list");
     let way = row.ways.iter().find(|known| known.name == way).expect("a way of the list");
-    let mut runner = (way.make)();
     // What is made once is not counted: the difference of two numbers of runs is.
-    runner(times);
+    let mut trial = Trial::new(way);
+    trial.run(times);
+    trial.end();
 }
 
 /// Prints what each way of a row adds to the bare one.
@@ -89,13 +97,12 @@ fn time(row: &Row) {
     let mut times = vec![Vec::with_capacity(ROUNDS); row.ways.len()];
     for _ in 0..ROUNDS {
         for (way, times) in row.ways.iter().zip(&mut times) {
-            let mut runner = (way.make)();
-            // Whoever listened in the last way is gone.
-            tracing::callsite::rebuild_interest_cache();
-            runner(row.runs / 10 + 1);
+            let mut trial = Trial::new(way);
+            trial.run(row.runs / 10 + 1);
             let start = Instant::now();
-            runner(row.runs);
+            trial.run(row.runs);
             times.push(start.elapsed());
+            trial.end();
         }
     }
     let each = |times: &mut Vec<Duration>| {

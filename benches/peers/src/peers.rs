@@ -1,14 +1,47 @@
-//! Those who listen, and throw away what they hear.
+//! Those who listen, and throw away what they hear. How much that was is counted.
+
+use std::cell::Cell;
 
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
-use tracing::Dispatch;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing::span::{Attributes, Id};
+use tracing::{Dispatch, Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+/// What a way's name says if somebody listens to it.
+pub const LISTENERS: [&str; 2] = ["a subscriber", "OpenTelemetry SDK"];
+
+thread_local! {
+    static HEARD: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many spans, events and measurements were heard so far on this thread.
+pub fn heard() -> u64 {
+    HEARD.get()
+}
+
+fn hear(more: u64) {
+    HEARD.set(HEARD.get() + more);
+}
 
 /// A subscriber that keeps track of spans, and does nothing with them.
 pub fn discarding() -> Dispatch {
-    Dispatch::new(tracing_subscriber::registry())
+    Dispatch::new(tracing_subscriber::registry().with(Ear))
+}
+
+/// Counts, and nothing else.
+struct Ear;
+
+impl<S: Subscriber> Layer<S> for Ear {
+    fn on_new_span(&self, _: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        hear(1);
+    }
+
+    fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
+        hear(1);
+    }
 }
 
 /// Takes ended spans, and throws them away. Without a processor the SDK records nothing.
@@ -22,6 +55,7 @@ macro_rules! discarding_processor {
 
             fn on_end(&self, span: $sdk::trace::SpanData) {
                 std::hint::black_box(span);
+                hear(1);
             }
 
             fn force_flush(&self) -> $sdk::error::OTelSdkResult {
@@ -58,18 +92,36 @@ pub fn opentelemetry_for_reqwest() -> Dispatch {
 }
 
 /// Metrics go to the OpenTelemetry SDK, which aggregates them and exports them to memory
-/// once an hour.
-pub struct Meters(SdkMeterProvider);
+/// once an hour, and in the end.
+pub struct Meters {
+    provider: SdkMeterProvider,
+    exported: InMemoryMetricExporter,
+}
 
 impl Meters {
     pub fn new() -> Self {
-        let reader = PeriodicReader::builder(InMemoryMetricExporter::default())
+        let exported = InMemoryMetricExporter::default();
+        let reader = PeriodicReader::builder(exported.clone())
             .with_interval(std::time::Duration::from_secs(3600))
             .build();
-        Self(SdkMeterProvider::builder().with_reader(reader).build())
+        Self { provider: SdkMeterProvider::builder().with_reader(reader).build(), exported }
     }
 
     pub fn meter(&self) -> Meter {
-        self.0.meter("bench")
+        self.provider.meter("bench")
+    }
+}
+
+impl Drop for Meters {
+    fn drop(&mut self) {
+        self.provider.force_flush().expect("an export");
+        for exported in self.exported.get_finished_metrics().expect("what was exported") {
+            let metrics = exported.scope_metrics().flat_map(|scope| scope.metrics());
+            for metric in metrics.filter(|metric| metric.name().ends_with("request.duration")) {
+                if let AggregatedMetrics::F64(MetricData::Histogram(durations)) = metric.data() {
+                    hear(durations.data_points().map(|point| point.count()).sum());
+                }
+            }
+        }
     }
 }
