@@ -52,7 +52,7 @@
 //!     .service(hyper_client);
 //!
 //! // One workflow around each run of the orchestrator.
-//! tracker
+//! let outcome = tracker
 //!     .workflow("session-corr_abc123")
 //!     .correlation_id("corr_abc123")
 //!     .run(async {
@@ -60,9 +60,11 @@
 //!         pdf_adapter.oneshot(http::Request::new(String::new())).await?;
 //!         Ok::<_, std::convert::Infallible>(())
 //!     })
-//!     .await?;
+//!     .await;
 //!
+//! // However it went: what is not saved yet is saved now.
 //! tracker.shutdown(Duration::from_secs(5)).await?;
+//! outcome?;
 //! assert!(store.status("session-corr_abc123").is_some());
 //! # Ok(())
 //! # }

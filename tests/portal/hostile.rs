@@ -44,7 +44,13 @@ async fn markup_is_data() {
 #[tokio::test]
 async fn nothing_can_be_written() {
     let router = portal(Store::default()).router();
-    let paths = ["/", "/api/workflow/recent", "/api/workflow/s/status", "/api/workflow/s/events"];
+    let paths = [
+        "/",
+        "/api/workflow/recent",
+        "/api/workflow/metrics",
+        "/api/workflow/s/status",
+        "/api/workflow/s/events",
+    ];
     for path in paths {
         for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             let request = Request::builder().method(&method).uri(path).body(Body::empty()).unwrap();
