@@ -150,11 +150,11 @@ impl Template {
 fn text_len(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(sixteen) = bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
-        let Some(stop) = blocks::first_special(sixteen) else {
-            at += 16;
+        let len = blocks::text_len(sixteen);
+        at += len;
+        if len == 16 {
             continue;
-        };
-        at += stop;
+        }
         match bytes[at] {
             b'"' => return Some(at),
             b'\\' if bytes.get(at + 1)? >= &b' ' => at += 2,

@@ -1,139 +1,105 @@
 //! Skipping what is of no interest, 64 bytes at a time.
+//!
+//! A block becomes a few words of 64 bits, in which bit `n` says something of byte `n`, so that
+//! a few operations on words do for 64 bytes. What makes the words is chosen when it runs, once
+//! for each value that is skipped: AVX-512 or AVX2 where the processor has it, else what it must
+//! have. What looks at 16 bytes only uses the latter, since choosing would cost more.
 
-// Compiled for the tests everywhere, which hold it against the instructions.
-#[cfg(any(
-    test,
-    not(any(target_feature = "sse2", target_feature = "neon", target_feature = "simd128"))
-))]
-mod portable;
+mod container;
+mod string;
 
-#[cfg(not(any(
-    target_feature = "sse2",
-    target_feature = "neon",
-    target_feature = "simd128"
-)))]
-use self::portable::u8x16;
-#[cfg(any(target_feature = "sse2", target_feature = "neon", target_feature = "simd128"))]
-use wide::u8x16;
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch, mask8x16, u8x16, u8x64};
+
+pub(super) use self::container::ContainerEnd;
+pub(super) use self::string::StringEnd;
 
 /// How many bytes are looked at together.
 pub(super) const BLOCK: usize = 64;
 
 /// One block, loaded.
-struct Block([u8x16; 4]);
+#[derive(Clone, Copy)]
+struct Block<S: Simd>(u8x64<S>);
 
-impl Block {
-    #[inline]
-    fn load(bytes: &[u8; BLOCK]) -> Self {
-        let (quarters, _) = bytes.as_chunks::<16>();
-        match quarters {
-            [a, b, c, d] => Self([u8x16::new(*a), u8x16::new(*b), u8x16::new(*c), u8x16::new(*d)]),
-            _ => Self([u8x16::splat(0); 4]),
-        }
+impl<S: Simd> Block<S> {
+    #[inline(always)]
+    fn load(simd: S, bytes: &[u8; BLOCK]) -> Self {
+        Self(u8x64::simd_from(simd, *bytes))
     }
 
     /// Bit `n` is set where byte `n` is this one.
-    #[inline]
-    fn is(&self, byte: u8) -> u64 {
-        let byte = u8x16::splat(byte);
-        mask(self.0.map(|quarter| quarter.simd_eq(byte)))
+    #[inline(always)]
+    fn is(self, byte: u8) -> u64 {
+        self.0.simd_eq(byte).to_bitmask()
     }
 
     /// The same with `[` and `{` alike, and `]` and `}`.
-    #[inline]
-    fn folded(&self) -> Self {
-        let fold = u8x16::splat(0x20);
-        Self(self.0.map(|quarter| quarter | fold))
+    #[inline(always)]
+    fn folded(self) -> Self {
+        Self(self.0 | 0x20)
     }
 
     /// Whether any byte is a backslash or a bracket (or a bar, which does no harm).
-    #[inline]
-    fn has_structure(&self) -> bool {
-        let fold = u8x16::splat(0x20);
-        let open = u8x16::splat(b'{');
-        let two = u8x16::splat(2);
+    #[inline(always)]
+    fn has_structure(self) -> bool {
         // `{`, `|` and `}` follow one another, and folding sends `[`, `\` and `]` there.
-        any(self.0.map(|quarter| {
-            let above = (quarter | fold) - open;
-            above.simd_eq(above.min(two))
-        }))
+        ((self.0 | 0x20) - b'{').simd_le(2).any_true()
     }
 }
 
 /// Where the quotes and backslashes are.
 #[inline]
 pub(super) fn quotes_and_escapes(bytes: &[u8; BLOCK]) -> u64 {
-    let (quote, backslash) = (u8x16::splat(b'"'), u8x16::splat(b'\\'));
-    mask(Block::load(bytes).0.map(|quarter| quarter.simd_eq(quote) | quarter.simd_eq(backslash)))
+    dispatch!(Level::baseline(), simd => {
+        let bytes = u8x64::simd_from(simd, *bytes);
+        (bytes.simd_eq(b'"') | bytes.simd_eq(b'\\')).to_bitmask()
+    })
 }
 
 /// How many bytes come before the first quote or backslash; 16 if there is none.
 #[inline]
 pub(super) fn plain_len(bytes: &[u8; 16]) -> usize {
-    let bytes = u8x16::new(*bytes);
-    let quotes = bytes.simd_eq(u8x16::splat(b'"'));
-    first(quotes | bytes.simd_eq(u8x16::splat(b'\\')))
+    dispatch!(Level::baseline(), simd => {
+        let bytes = u8x16::simd_from(simd, *bytes);
+        first(bytes.simd_eq(b'"') | bytes.simd_eq(b'\\'))
+    })
 }
 
 /// How many bytes come before the first that may end a number or literal; 16 if there is none.
 /// It stops at a plus sign too, which does not end one.
 #[inline]
 pub(super) fn scalar_len(bytes: &[u8; 16]) -> usize {
-    let bytes = u8x16::new(*bytes);
-    let low = bytes.simd_eq(bytes.min(u8x16::splat(b',')));
-    first(low | (bytes | u8x16::splat(0x20)).simd_eq(u8x16::splat(b'}')))
+    dispatch!(Level::baseline(), simd => {
+        let bytes = u8x16::simd_from(simd, *bytes);
+        first(bytes.simd_le(b',') | (bytes | 0x20).simd_eq(b'}'))
+    })
 }
 
 /// How many digits these bytes begin with.
 #[inline]
 pub(super) fn digits(bytes: &[u8; 16]) -> usize {
-    let digits = u8x16::new(*bytes) - u8x16::splat(b'0');
-    first(!digits.simd_eq(digits.min(u8x16::splat(9))))
+    dispatch!(Level::baseline(), simd => {
+        first((u8x16::simd_from(simd, *bytes) - b'0').simd_gt(9))
+    })
+}
+
+/// How many bytes come before the first quote, backslash or control character; 16 if there is none.
+#[inline]
+pub(super) fn text_len(bytes: &[u8; 16]) -> usize {
+    dispatch!(Level::baseline(), simd => {
+        let bytes = u8x16::simd_from(simd, *bytes);
+        first(bytes.simd_eq(b'"') | bytes.simd_eq(b'\\') | bytes.simd_le(0x1f))
+    })
 }
 
 /// The first byte that is set; 16 if there is none.
-#[inline]
-fn first(bytes: u8x16) -> usize {
+#[inline(always)]
+fn first<S: Simd>(bytes: mask8x16<S>) -> usize {
     (bytes.to_bitmask() | 1 << 16).trailing_zeros() as usize
 }
 
-/// The first quote, backslash or control character.
-#[inline]
-pub(super) fn first_special(bytes: &[u8; 16]) -> Option<usize> {
-    let bytes = u8x16::new(*bytes);
-    let special = bytes.simd_eq(u8x16::splat(b'"'))
-        | bytes.simd_eq(u8x16::splat(b'\\'))
-        | bytes.simd_eq(bytes.min(u8x16::splat(0x1f)));
-    let mask = special.to_bitmask();
-    (mask != 0).then(|| mask.trailing_zeros() as usize)
-}
-
-#[inline]
-fn mask(quarters: [u8x16; 4]) -> u64 {
-    let [a, b, c, d] = quarters.map(|quarter| u64::from(quarter.to_bitmask()));
-    a | b << 16 | c << 32 | d << 48
-}
-
-#[inline]
-fn any(quarters: [u8x16; 4]) -> bool {
-    let [a, b, c, d] = quarters;
-    ((a | b) | (c | d)).to_bitmask() != 0
-}
-
-/// Bit `n` of the result is the exclusive or of bits `0..=n`.
-#[inline]
-fn prefix_xor(mut bits: u64) -> u64 {
-    bits ^= bits << 1;
-    bits ^= bits << 2;
-    bits ^= bits << 4;
-    bits ^= bits << 8;
-    bits ^= bits << 16;
-    bits ^= bits << 32;
-    bits
-}
-
 /// Which bytes a backslash escapes. `carry` is 1 if the first byte is escaped from before.
-#[inline]
+#[inline(always)]
 fn escaped(backslashes: u64, carry: u64) -> u64 {
     const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
     if backslashes & (backslashes << 1 | carry) == 0 {
@@ -160,7 +126,7 @@ const QUIET: u32 = 2;
 
 /// The last bytes of a piece, which fill no block, as one block; and how many of its first bytes
 /// are none of them.
-#[inline]
+#[inline(always)]
 fn last_block(bytes: &[u8], rest: &[u8]) -> ([u8; BLOCK], usize) {
     let seen = BLOCK - rest.len();
     match bytes.last_chunk::<BLOCK>() {
@@ -173,185 +139,28 @@ fn last_block(bytes: &[u8], rest: &[u8]) -> ([u8; BLOCK], usize) {
     }
 }
 
-/// Finds the quote that ends a string.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct StringEnd {
-    /// The next byte is escaped.
-    escape: bool,
-}
-
-impl StringEnd {
-    /// The same as [`find`](Self::find), for a string that has just begun: most are short, and
-    /// have no escape.
-    #[inline]
-    pub(super) fn find_near(&mut self, bytes: &[u8]) -> Option<usize> {
-        let mut from = 0;
-        while from < BLOCK
-            && let Some(sixteen) = bytes.get(from..).and_then(<[u8]>::first_chunk)
-        {
-            let len = plain_len(sixteen);
-            from += len;
-            if len < 16 {
-                if sixteen[len] == b'"' {
-                    return Some(from);
-                }
-                break;
-            }
-        }
-        self.find(&bytes[from..]).map(|end| from + end)
-    }
-
-    /// The index of the closing quote, or nothing if it is not in these bytes.
-    pub(super) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
-        let (mut rest, mut quiet) = (bytes, 0);
-        let mut carry = u64::from(self.escape);
-        while let Some((block, next)) = rest.split_first_chunk::<BLOCK>() {
-            let loaded = Block::load(block);
-            let quotes = loaded.is(b'"');
-            if quotes == 0 && block[BLOCK - 1] != b'\\' {
-                carry = 0;
-                rest = next;
-                quiet += 1;
-                if quiet == QUIET {
-                    quiet = 0;
-                    rest = &rest[quiet_len(rest)..];
-                }
-                continue;
-            }
-            quiet = 0;
-            let backslashes = loaded.is(b'\\');
-            let escaped = escaped(backslashes, carry);
-            let ends = quotes & !escaped;
-            if ends != 0 {
-                self.escape = false;
-                return Some(bytes.len() - rest.len() + ends.trailing_zeros() as usize);
-            }
-            carry = (backslashes & !escaped) >> (BLOCK - 1);
-            rest = next;
-        }
-        if rest.is_empty() {
-            self.escape = carry != 0;
-            return None;
-        }
-        let (block, seen) = last_block(bytes, rest);
-        let block = Block::load(&block);
-        let backslashes = block.is(b'\\') >> seen;
-        let escaped = escaped(backslashes, carry);
-        let ends = (block.is(b'"') >> seen) & !escaped;
-        if ends != 0 {
-            self.escape = false;
-            return Some(bytes.len() - rest.len() + ends.trailing_zeros() as usize);
-        }
-        self.escape = escapes_next(backslashes, escaped, rest.len());
-        None
-    }
-}
-
 /// Whether the last of `len` bytes is a backslash that escapes the byte after it.
-#[inline]
+#[inline(always)]
 fn escapes_next(backslashes: u64, escaped: u64, len: usize) -> bool {
     (backslashes & !escaped) >> (len - 1) & 1 != 0
-}
-
-/// Finds the end of an object or array, without looking at what is in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ContainerEnd {
-    /// How many brackets are open.
-    depth: u32,
-    escape: bool,
-    in_string: bool,
-}
-
-impl ContainerEnd {
-    /// Begins right after an opening bracket.
-    pub(super) fn opened() -> Self {
-        Self { depth: 1, escape: false, in_string: false }
-    }
-
-    /// The index after the bracket that closes it, or nothing if that is not in these bytes.
-    pub(super) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
-        let (mut rest, mut quiet) = (bytes, 0);
-        while let Some((block, next)) = rest.split_first_chunk::<BLOCK>() {
-            let loaded = Block::load(block);
-            let quotes = loaded.is(b'"');
-            if quotes != 0 {
-                quiet = 0;
-            } else if self.in_string {
-                if block[BLOCK - 1] != b'\\' {
-                    self.escape = false;
-                    rest = next;
-                    quiet += 1;
-                    if quiet == QUIET {
-                        quiet = 0;
-                        rest = &rest[quiet_len(rest)..];
-                    }
-                    continue;
-                }
-            } else if !loaded.has_structure() {
-                // The middle of a long list of numbers.
-                self.escape = false;
-                rest = next;
-                continue;
-            }
-            if let Some(end) = self.block(&loaded, quotes, 0) {
-                return Some(bytes.len() - rest.len() + end);
-            }
-            rest = next;
-        }
-        if rest.is_empty() {
-            return None;
-        }
-        let (block, seen) = last_block(bytes, rest);
-        let block = Block::load(&block);
-        let end = self.block(&block, block.is(b'"') >> seen, seen)?;
-        Some(bytes.len() - rest.len() + end)
-    }
-
-    /// The same in one block, of which the first bytes were seen before.
-    #[inline(always)]
-    fn block(&mut self, block: &Block, quotes: u64, seen: usize) -> Option<usize> {
-        let backslashes = block.is(b'\\') >> seen;
-        let escaped = escaped(backslashes, u64::from(self.escape));
-        self.escape = escapes_next(backslashes, escaped, BLOCK - seen);
-        let before = if self.in_string { u64::MAX } else { 0 };
-        let strings = prefix_xor(quotes & !escaped) ^ before;
-        self.in_string = strings >> (BLOCK - 1) != 0;
-
-        let folded = block.folded();
-        let opens = (folded.is(b'{') >> seen) & !strings;
-        let closes = (folded.is(b'}') >> seen) & !strings;
-        let closing = closes.count_ones();
-        if self.depth > closing {
-            self.depth = (self.depth - closing).saturating_add(opens.count_ones());
-            return None;
-        }
-        self.close_in(opens, closes)
-    }
-
-    /// The exact place, in the block where the depth may come down to nothing.
-    #[cold]
-    fn close_in(&mut self, opens: u64, closes: u64) -> Option<usize> {
-        let mut left = opens | closes;
-        while left != 0 {
-            let at = left.trailing_zeros();
-            if opens >> at & 1 != 0 {
-                self.depth = self.depth.saturating_add(1);
-            } else {
-                self.depth -= 1;
-                if self.depth == 0 {
-                    return Some(at as usize + 1);
-                }
-            }
-            left &= left - 1;
-        }
-        None
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// All there is on this machine, down to none.
+    fn levels() -> Vec<Level> {
+        let mut levels = vec![Level::new(), Level::baseline(), Level::fallback()];
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        levels.extend(
+            [Level::new().as_sse4_2().map(Simd::level), Level::new().as_avx2().map(Simd::level)]
+                .into_iter()
+                .flatten(),
+        );
+        levels
+    }
 
     fn container_end(bytes: &[u8]) -> Option<usize> {
         let (mut depth, mut string, mut escape) = (1_u32, false, false);
@@ -417,12 +226,24 @@ mod tests {
             let part = |pick: &usize| alphabet.get(*pick..=*pick).unwrap_or(&long);
             let bytes: Vec<u8> = picks.iter().flat_map(part).copied().collect();
             cuts.sort_unstable();
+            for level in levels() {
+                prop_assert_eq!(
+                    in_pieces(&bytes, &cuts, &mut ContainerEnd::opened(), |container, piece| {
+                        container.find_by(level, piece)
+                    }),
+                    container_end(&bytes),
+                    "{:?}", level
+                );
+                prop_assert_eq!(
+                    in_pieces(&bytes, &cuts, &mut StringEnd::default(), |string, piece| {
+                        string.find_by(level, piece)
+                    }),
+                    string_end(&bytes),
+                    "{:?}", level
+                );
+            }
             prop_assert_eq!(
-                in_pieces(&bytes, &cuts, &mut ContainerEnd::opened(), ContainerEnd::find),
-                container_end(&bytes)
-            );
-            prop_assert_eq!(
-                in_pieces(&bytes, &cuts, &mut StringEnd::default(), StringEnd::find),
+                in_pieces(&bytes, &cuts, &mut StringEnd::default(), StringEnd::find_near),
                 string_end(&bytes)
             );
         }

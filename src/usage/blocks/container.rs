@@ -1,0 +1,114 @@
+//! Where an object or array ends.
+
+use fearless_simd::{Level, Simd, dispatch};
+
+use super::{BLOCK, Block, QUIET, escaped, escapes_next, last_block, quiet_len};
+
+/// Finds the end of an object or array, without looking at what is in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::usage) struct ContainerEnd {
+    /// How many brackets are open.
+    depth: u32,
+    escape: bool,
+    in_string: bool,
+}
+
+impl ContainerEnd {
+    /// Begins right after an opening bracket.
+    pub(in crate::usage) fn opened() -> Self {
+        Self { depth: 1, escape: false, in_string: false }
+    }
+
+    /// The index after the bracket that closes it, or nothing if that is not in these bytes.
+    pub(in crate::usage) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
+        self.find_by(Level::new(), bytes)
+    }
+
+    /// The same by the instructions of this level.
+    pub(super) fn find_by(&mut self, level: Level, bytes: &[u8]) -> Option<usize> {
+        dispatch!(level, simd => self.find_in(simd, bytes))
+    }
+
+    #[inline(always)]
+    fn find_in<S: Simd>(&mut self, simd: S, bytes: &[u8]) -> Option<usize> {
+        let (mut rest, mut quiet) = (bytes, 0);
+        while let Some((block, next)) = rest.split_first_chunk::<BLOCK>() {
+            let loaded = Block::load(simd, block);
+            let quotes = loaded.is(b'"');
+            quiet = if quotes == 0 { quiet + 1 } else { 0 };
+            if quotes == 0 && !self.in_string && !loaded.has_structure() {
+                // The middle of a long list of numbers.
+                self.escape = false;
+                rest = next;
+                continue;
+            }
+            if let Some(end) = self.block(loaded, quotes, 0) {
+                return Some(bytes.len() - rest.len() + end);
+            }
+            rest = next;
+            if quiet >= QUIET && self.in_string && !self.escape {
+                quiet = 0;
+                rest = &rest[quiet_len(rest)..];
+            }
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        let (block, seen) = last_block(bytes, rest);
+        let block = Block::load(simd, &block);
+        let end = self.block(block, block.is(b'"') >> seen, seen)?;
+        Some(bytes.len() - rest.len() + end)
+    }
+
+    /// The same in one block, of which the first bytes were seen before.
+    #[inline(always)]
+    fn block<S: Simd>(&mut self, block: Block<S>, quotes: u64, seen: usize) -> Option<usize> {
+        let backslashes = block.is(b'\\') >> seen;
+        let escaped = escaped(backslashes, u64::from(self.escape));
+        self.escape = escapes_next(backslashes, escaped, BLOCK - seen);
+        let before = if self.in_string { u64::MAX } else { 0 };
+        let strings = prefix_xor(quotes & !escaped) ^ before;
+        self.in_string = strings >> (BLOCK - 1) != 0;
+
+        let folded = block.folded();
+        let opens = (folded.is(b'{') >> seen) & !strings;
+        let closes = (folded.is(b'}') >> seen) & !strings;
+        let closing = closes.count_ones();
+        if self.depth > closing {
+            self.depth = (self.depth - closing).saturating_add(opens.count_ones());
+            return None;
+        }
+        self.close_in(opens, closes)
+    }
+
+    /// The exact place, in the block where the depth may come down to nothing.
+    #[cold]
+    fn close_in(&mut self, opens: u64, closes: u64) -> Option<usize> {
+        let mut left = opens | closes;
+        while left != 0 {
+            let at = left.trailing_zeros();
+            if opens >> at & 1 != 0 {
+                self.depth = self.depth.saturating_add(1);
+            } else {
+                self.depth -= 1;
+                if self.depth == 0 {
+                    return Some(at as usize + 1);
+                }
+            }
+            left &= left - 1;
+        }
+        None
+    }
+}
+
+/// Bit `n` of the result is the exclusive or of bits `0..=n`.
+#[inline(always)]
+fn prefix_xor(mut bits: u64) -> u64 {
+    bits ^= bits << 1;
+    bits ^= bits << 2;
+    bits ^= bits << 4;
+    bits ^= bits << 8;
+    bits ^= bits << 16;
+    bits ^= bits << 32;
+    bits
+}

@@ -1,0 +1,82 @@
+//! Where a string ends.
+
+use fearless_simd::{Level, Simd, dispatch};
+
+use super::{BLOCK, Block, QUIET, escaped, escapes_next, last_block, plain_len, quiet_len};
+
+/// Finds the quote that ends a string.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::usage) struct StringEnd {
+    /// The next byte is escaped.
+    escape: bool,
+}
+
+impl StringEnd {
+    /// The same as [`find`](Self::find), for a string that has just begun: most are short, and
+    /// have no escape.
+    #[inline]
+    pub(in crate::usage) fn find_near(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut from = 0;
+        while from < BLOCK
+            && let Some(sixteen) = bytes.get(from..).and_then(<[u8]>::first_chunk)
+        {
+            let len = plain_len(sixteen);
+            from += len;
+            if len < 16 {
+                if sixteen[len] == b'"' {
+                    return Some(from);
+                }
+                break;
+            }
+        }
+        self.find(&bytes[from..]).map(|end| from + end)
+    }
+
+    /// The index of the closing quote, or nothing if it is not in these bytes.
+    pub(in crate::usage) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
+        self.find_by(Level::new(), bytes)
+    }
+
+    /// The same by the instructions of this level.
+    pub(super) fn find_by(&mut self, level: Level, bytes: &[u8]) -> Option<usize> {
+        dispatch!(level, simd => self.find_in(simd, bytes))
+    }
+
+    #[inline(always)]
+    fn find_in<S: Simd>(&mut self, simd: S, bytes: &[u8]) -> Option<usize> {
+        let (mut rest, mut quiet) = (bytes, 0);
+        let mut carry = u64::from(self.escape);
+        while let Some((block, next)) = rest.split_first_chunk::<BLOCK>() {
+            let block = Block::load(simd, block);
+            let (quotes, backslashes) = (block.is(b'"'), block.is(b'\\'));
+            let escaped = escaped(backslashes, carry);
+            let ends = quotes & !escaped;
+            if ends != 0 {
+                self.escape = false;
+                return Some(bytes.len() - rest.len() + ends.trailing_zeros() as usize);
+            }
+            carry = (backslashes & !escaped) >> (BLOCK - 1);
+            rest = next;
+            quiet = if quotes | carry == 0 { quiet + 1 } else { 0 };
+            if quiet == QUIET {
+                quiet = 0;
+                rest = &rest[quiet_len(rest)..];
+            }
+        }
+        if rest.is_empty() {
+            self.escape = carry != 0;
+            return None;
+        }
+        let (block, seen) = last_block(bytes, rest);
+        let block = Block::load(simd, &block);
+        let backslashes = block.is(b'\\') >> seen;
+        let escaped = escaped(backslashes, carry);
+        let ends = (block.is(b'"') >> seen) & !escaped;
+        if ends != 0 {
+            self.escape = false;
+            return Some(bytes.len() - rest.len() + ends.trailing_zeros() as usize);
+        }
+        self.escape = escapes_next(backslashes, escaped, rest.len());
+        None
+    }
+}
