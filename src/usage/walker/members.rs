@@ -1,6 +1,10 @@
 //! The members of an object, as long as they are plain: key, colon, value and comma whole within
-//! a piece, without spaces but one after the colon. Whatever is not is left to the states that
-//! read it a byte at a time, and read the same.
+//! a piece, without spaces but one after the colon and the comma. Whatever is not is left to the
+//! states that read it a byte at a time, and read the same.
+//!
+//! An object is looked at in windows that begin at a key. The quotes of a window's first block are
+//! found at once, and one after the other tell where keys and strings begin and end; a value is
+//! only checked to end where a member may. So the next key is known before the value is read.
 
 use super::{Sink, State, Walker, is_space, spaces, starts_scalar};
 use crate::usage::blocks::{self, BLOCK};
