@@ -1,0 +1,106 @@
+//! What a live session takes in memory, in bytes asked of the allocator.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Empty, Full};
+use recorder_bench::agents::{AGENTS, Agent, Answers, Spent, chat, declared};
+use recorder_bench::stores::Nowhere;
+use tower::{Layer as _, Service};
+use tower_agent_status::{StatusBody, StatusLayer, StatusTracker, Workflow};
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: everything is the system allocator's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+const SESSIONS: usize = 10_000;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let tracker = StatusTracker::builder(Nowhere).agents(declared()).start().expect("a tracker");
+    // What is there for the first session only is not counted, nor are these lists.
+    let answer = chat();
+    let first = open(&tracker, SESSIONS);
+    call(&tracker, &first, AGENTS[0], &answer).await;
+    tracker.flush().await.expect("a store");
+    let mut workflows = Vec::with_capacity(SESSIONS);
+    let mut answers = Vec::with_capacity(SESSIONS);
+    let mut documents = Vec::with_capacity(SESSIONS);
+
+    let before = LIVE.load(Ordering::Relaxed);
+    println!("{:<46} {:>12}", "of 10,000 live sessions", "bytes each");
+    let show = |what: &str, before: usize| {
+        let bytes = LIVE.load(Ordering::Relaxed).saturating_sub(before);
+        println!("  {what:<44} {:>12}", bytes / SESSIONS);
+    };
+    workflows.extend((0..SESSIONS).map(|n| open(&tracker, n)));
+    tracker.flush().await.expect("a store");
+    show("opened", before);
+    for agent in AGENTS {
+        for workflow in &workflows {
+            call(&tracker, workflow, agent, &answer).await;
+        }
+        tracker.flush().await.expect("a store");
+    }
+    show("after a call of each of four agents", before);
+    for workflow in &workflows {
+        answers.push(start(&tracker, workflow, AGENTS[0], &answer).await);
+    }
+    tracker.flush().await.expect("a store");
+    show("while the answer to one call is on its way", before);
+    answers.clear();
+    tracker.flush().await.expect("a store");
+    let alone = LIVE.load(Ordering::Relaxed);
+    documents.extend(workflows.iter().map(Workflow::status));
+    show("the document itself, for comparison", alone);
+    documents.clear();
+    workflows.drain(..).for_each(|workflow| workflow.complete());
+    tracker.flush().await.expect("a store");
+    show("completed and saved", before);
+}
+
+fn open(tracker: &StatusTracker, n: usize) -> Workflow {
+    tracker
+        .workflow(format!("session-corr_{n:012}"))
+        .correlation_id(format!("corr_{n:012}"))
+        .attribute("documentId", "FAB_26933659")
+        .attribute("sourceType", "BANK")
+        .start()
+        .expect("a workflow")
+}
+
+/// A call up to the head of its answer.
+async fn start(
+    tracker: &StatusTracker,
+    workflow: &Workflow,
+    agent: &str,
+    answer: &Bytes,
+) -> StatusBody<Full<Bytes>> {
+    let inner = Agent { answer: answer.clone(), spent: Spent::default(), answers: Answers::AtOnce };
+    let mut client = StatusLayer::new(tracker, agent).layer(inner);
+    let request = Request::post("https://agents.example/invocations").body(Empty::new());
+    let response = workflow.scope(async { client.call(request.expect("a request")).await });
+    response.await.expect("an answer").into_body()
+}
+
+async fn call(tracker: &StatusTracker, workflow: &Workflow, agent: &str, answer: &Bytes) {
+    start(tracker, workflow, agent, answer).await.collect().await.expect("a body");
+}

@@ -1,0 +1,276 @@
+//! What the recorder costs: the processor's time of a write, the number of writes, and how
+//! many workflows it gets into a store.
+//!
+//! `cargo bench` prints the tables. `-- run WAY PACE N` runs one way alone, N workflows one
+//! after the other, and prints its figures as JSON: for a profiler, and for `against-boto3`.
+//!
+//! The ways of a table take turns. The server is a process of its own, whose time does not
+//! count. The time of this process does, in its own code and in the kernel's; what the kernel
+//! does for the server in the course of a send on the loopback interface is among it, and is
+//! the same for all ways.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use recorder_bench::agents::{Pace, chat};
+use recorder_bench::by_hand::five_updates;
+use recorder_bench::stores::Nowhere;
+use recorder_bench::workflow::{Tracked, bare};
+use recorder_bench::{cpu, endpoint};
+use tokio::runtime::{Builder, Runtime};
+use tower_agent_status::store::{DynamoDbStore, StatusStore};
+
+const BARE: &str = "bare";
+const TRACKED: &str = "tracked";
+const BY_HAND: &str = "by-hand";
+
+fn main() {
+    if !endpoint::is_known() {
+        let status = endpoint::run_again(env!("CARGO_BIN_EXE_instant-dynamodb"));
+        std::process::exit(status.code().unwrap_or(1));
+    }
+    let arguments: Vec<_> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        [] => {
+            cost_of_a_write();
+            throughput();
+        }
+        ["run", way, pace, workflows] => {
+            let pace = if pace == "slow" { Pace::Slow } else { Pace::AtOnce };
+            let workflows = workflows.parse().expect("a number of workflows");
+            println!("{}", Way::new(way, pace).run(workflows).json());
+        }
+        _ => eprintln!("usage: [run {BARE}|{TRACKED}|{BY_HAND} at-once|slow N]"),
+    }
+}
+
+/// So that no two workflows of all runs have one name.
+fn session_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let process = std::process::id();
+    format!("session-corr_{process:x}_{:x}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// As `#[tokio::main]` makes one.
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+/// One way to run workflows, over HTTP.
+struct Way {
+    runtime: Runtime,
+    kind: Kind,
+    pace: Pace,
+}
+
+enum Kind {
+    Bare(Bytes),
+    Tracked(Arc<Tracked>),
+    ByHand(DynamoDbStore),
+}
+
+/// What so many workflows took.
+struct Figures {
+    workflows: u64,
+    cpu: Duration,
+    /// The time of the median workflow, without that of its agents.
+    time: Duration,
+    writes: u64,
+}
+
+impl Figures {
+    fn json(&self) -> String {
+        let Self { workflows, cpu, time, writes } = self;
+        let (cpu, time) = (cpu.as_nanos(), time.as_nanos());
+        format!(r#"{{"workflows":{workflows},"cpu_ns":{cpu},"time_ns":{time},"writes":{writes}}}"#)
+    }
+}
+
+impl Way {
+    fn new(name: &str, pace: Pace) -> Self {
+        let runtime = runtime();
+        let store = || runtime.block_on(table());
+        let kind = match name {
+            BARE => Kind::Bare(chat()),
+            TRACKED => {
+                let store = store();
+                let _entered = runtime.enter();
+                Kind::Tracked(Arc::new(Tracked::new(store)))
+            }
+            BY_HAND => Kind::ByHand(store()),
+            _ => panic!("there is no way {name}"),
+        };
+        Self { runtime, kind, pace }
+    }
+
+    fn writes(&self) -> u64 {
+        match &self.kind {
+            Kind::Tracked(tracked) => tracked.writes(),
+            _ => 0,
+        }
+    }
+
+    fn run(&self, workflows: u64) -> Figures {
+        let (writes, cpu) = (self.writes(), cpu::time());
+        let mut times: Vec<_> = (0..workflows).map(|_| self.one()).collect();
+        let cpu = cpu::time() - cpu;
+        times.sort_unstable();
+        let time = times.get(times.len() / 2).copied().unwrap_or_default();
+        Figures { workflows, cpu, time, writes: self.writes() - writes }
+    }
+
+    /// On a thread of the runtime, where a server runs what handles a request.
+    fn one(&self) -> Duration {
+        let pace = self.pace;
+        let work = match &self.kind {
+            Kind::Bare(answer) => {
+                let answer = answer.clone();
+                self.runtime.spawn(async move { bare(&answer, pace).await })
+            }
+            Kind::Tracked(tracked) => {
+                let tracked = Arc::clone(tracked);
+                self.runtime.spawn(async move { tracked.run(&session_id(), pace).await })
+            }
+            Kind::ByHand(store) => {
+                let store = store.clone();
+                self.runtime.spawn(async move {
+                    let start = Instant::now();
+                    five_updates(store.client(), store.table(), &session_id(), pace).await;
+                    start.elapsed()
+                })
+            }
+        };
+        self.runtime.block_on(work).expect("a workflow")
+    }
+}
+
+/// The table of the environment; it is made where it is missing.
+async fn table() -> DynamoDbStore {
+    let store = DynamoDbStore::from_env_unasked().await.expect("settings");
+    store.create_table().await.expect("a table");
+    store
+}
+
+fn median<T: PartialOrd + Copy>(mut figures: Vec<T>) -> T {
+    figures.sort_by(|a, b| a.partial_cmp(b).expect("no NaN"));
+    figures[figures.len() / 2]
+}
+
+/// The processor's time for a write over HTTP, beside a program that writes by hand.
+fn cost_of_a_write() {
+    const ROUNDS: usize = 15;
+    const WORKFLOWS: u64 = 20;
+    let ways = [BARE, BY_HAND, TRACKED].map(|way| Way::new(way, Pace::Slow));
+    let [mut bare, mut by_hand, mut tracked] = [const { Vec::new() }; 3];
+    let mut writes = Vec::new();
+    for round in 0..=ROUNDS {
+        let [of_bare, of_hand, of_tracked] = ways.each_ref().map(|way| way.run(WORKFLOWS));
+        // The first one is to warm up.
+        if round > 0 {
+            let each = |figures: Figures| figures.cpu.as_secs_f64() * 1e6 / WORKFLOWS as f64;
+            writes.push(of_tracked.writes as f64 / WORKFLOWS as f64);
+            bare.push(each(of_bare));
+            by_hand.push(each(of_hand));
+            tracked.push(each(of_tracked));
+        }
+    }
+    let (bare, by_hand, tracked) = (median(bare), median(by_hand), median(tracked));
+    let writes = median(writes);
+    println!("{:<44} {:>12} {:>12} {:>8}", "over HTTP", "µs CPU/write", "writes/flow", "ratio");
+    let row = |name, cpu: f64, writes: f64| {
+        let (cpu, ratio) = (cpu / writes, (cpu / writes) / (by_hand / 5.0));
+        println!("  {name:<42} {cpu:>12.1} {writes:>12.2} {ratio:>7.2}×");
+    };
+    row("AWS SDK, updates by hand", by_hand, 5.0);
+    row("recorder, a workflow less a bare one", tracked - bare, writes);
+}
+
+/// How many workflows a second get into a store, many of them at once.
+fn throughput() {
+    const ROUNDS: usize = 5;
+    let file = std::env::temp_dir().join(format!("recorder-bench-{}.db", std::process::id()));
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let in_memory = DynamoDbStore::embedded_in_memory().expect("an engine");
+    let in_file = DynamoDbStore::embedded(&file).expect("an engine");
+    let ways: [(&str, Box<dyn Fn(u64) -> f64>); 5] = [
+        ("AWS SDK by hand, embedded engine in memory", by_hand_at_once(&runtime, &in_memory)),
+        ("recorder, embedded engine in memory", tracked_at_once(&runtime, in_memory)),
+        ("AWS SDK by hand, embedded engine in a file", by_hand_at_once(&runtime, &in_file)),
+        ("recorder, embedded engine in a file", tracked_at_once(&runtime, in_file)),
+        ("recorder, a store that answers at once", tracked_at_once(&runtime, Nowhere)),
+    ];
+    let mut rates = vec![Vec::new(); ways.len()];
+    for _ in 0..ROUNDS {
+        for (n, (_, run)) in ways.iter().enumerate() {
+            // A store that answers at once needs more of them to be busy.
+            let workflows = if n == 4 { 20_000 } else { 1_000 };
+            rates[n].push(run(workflows));
+        }
+    }
+    let rates: Vec<_> = rates.into_iter().map(median).collect();
+    println!("\n{:<44} {:>12} {:>21}", "1,000 workflows at once", "workflows/s", "ratio");
+    for (n, (name, _)) in ways.iter().enumerate() {
+        let ratio =
+            if n == 4 { String::new() } else { format!("{:.2}×", rates[n] / rates[n & !1]) };
+        println!("  {name:<42} {:>12.0} {ratio:>21}", rates[n]);
+    }
+    drop(ways);
+    std::fs::remove_file(file).expect("the file was made");
+}
+
+/// Runs as many workflows as asked, so many at once, and gives the workflows of a second.
+fn at_once<F>(runtime: &Runtime, workflows: u64, work: impl Fn() -> F) -> f64
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    const MANY: u64 = 1_000;
+    let start = Instant::now();
+    runtime.block_on(async {
+        let mut running = tokio::task::JoinSet::new();
+        for n in 0..workflows {
+            if n >= MANY {
+                running.join_next().await.expect("some run").expect("a workflow");
+            }
+            running.spawn(work());
+        }
+        while let Some(ended) = running.join_next().await {
+            ended.expect("a workflow");
+        }
+    });
+    workflows as f64 / start.elapsed().as_secs_f64()
+}
+
+fn tracked_at_once<'a>(
+    runtime: &'a Runtime,
+    store: impl StatusStore,
+) -> Box<dyn Fn(u64) -> f64 + 'a> {
+    let tracked = Arc::new(Tracked::new(store));
+    Box::new(move |workflows| {
+        let before = tracked.writes();
+        let rate = at_once(runtime, workflows, || {
+            let tracked = Arc::clone(&tracked);
+            async move {
+                tracked.run(&session_id(), Pace::Slow).await;
+            }
+        });
+        assert_eq!(tracked.writes() - before, 5 * workflows, "five writes a workflow");
+        rate
+    })
+}
+
+fn by_hand_at_once<'a>(
+    runtime: &'a Runtime,
+    store: &DynamoDbStore,
+) -> Box<dyn Fn(u64) -> f64 + 'a> {
+    let store = store.clone();
+    Box::new(move |workflows| {
+        at_once(runtime, workflows, || {
+            let store = store.clone();
+            async move { five_updates(store.client(), store.table(), &session_id(), Pace::AtOnce).await }
+        })
+    })
+}

@@ -1,0 +1,87 @@
+//! Where the status goes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+use tower_agent_status::status::{Change, Expected};
+use tower_agent_status::store::{StatusStore, StoreError, Written};
+
+/// A store that answers at once, and keeps nothing.
+#[derive(Clone)]
+pub struct Nowhere;
+
+impl StatusStore for Nowhere {
+    async fn write(&self, _: &Change, _: Expected) -> Result<Written, StoreError> {
+        Ok(Written::Applied)
+    }
+}
+
+/// A store that counts what it applies, and tells those who wait for it.
+#[derive(Clone)]
+pub struct Counted<S> {
+    store: S,
+    counts: Counts,
+}
+
+/// How much was applied, and for whom.
+#[derive(Clone, Default)]
+pub struct Counts {
+    sessions: Arc<Mutex<HashMap<String, watch::Sender<u64>>>>,
+    writes: Arc<AtomicU64>,
+}
+
+/// How often a session was written.
+#[derive(Clone)]
+pub struct Saves(watch::Receiver<u64>);
+
+impl<S> Counted<S> {
+    pub fn new(store: S) -> (Self, Counts) {
+        let counts = Counts::default();
+        (Self { store, counts: counts.clone() }, counts)
+    }
+}
+
+impl Counts {
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
+    pub fn of(&self, session_id: &str) -> Saves {
+        let (sender, receiver) = watch::channel(0);
+        self.sessions.lock().expect("never poisoned").insert(session_id.to_owned(), sender);
+        Saves(receiver)
+    }
+
+    /// Nobody waits for this session any more.
+    pub fn forget(&self, session_id: &str) {
+        self.sessions.lock().expect("never poisoned").remove(session_id);
+    }
+}
+
+impl Saves {
+    pub async fn reach(mut self, writes: u64) {
+        self.0.wait_for(|count| *count >= writes).await.expect("the session is not forgotten");
+    }
+}
+
+impl<S: StatusStore> StatusStore for Counted<S> {
+    /// # Panics
+    ///
+    /// If the change is not applied: what is measured is a table that is there.
+    async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
+        let written = self.store.write(change, expected).await;
+        assert!(matches!(written, Ok(Written::Applied)), "not written: {written:?}");
+        self.counts.writes.fetch_add(1, Ordering::Relaxed);
+        let sessions = self.counts.sessions.lock().expect("never poisoned");
+        if let Some(session) = sessions.get(&change.session_id) {
+            session.send_modify(|count| *count += 1);
+        }
+        written
+    }
+
+    fn reserves(&self, attribute: &str) -> bool {
+        self.store.reserves(attribute)
+    }
+}
