@@ -7,6 +7,8 @@
 //! either; comparing is many times cheaper than reading. Nothing is guessed: an event that
 //! differs anywhere else is read.
 
+use fearless_simd::{Level, Simd, dispatch};
+
 use super::blocks;
 
 /// Events up to this size are compared, and carried from one piece to the next.
@@ -54,6 +56,14 @@ struct Hole {
     open: bool,
 }
 
+/// What an event is compared with up to a hole that is open, and what fills the hole.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    literal: u16,
+    hole: u16,
+    fill: Fill,
+}
+
 /// An event that told nothing.
 #[derive(Clone, Copy, Debug)]
 struct Template {
@@ -61,6 +71,9 @@ struct Template {
     len: u16,
     holes: [Hole; MAX_HOLES],
     count: u8,
+    /// The same as `holes` and what is between, without those that are not open.
+    segments: [Segment; MAX_HOLES],
+    open: u8,
     /// How many events it let pass.
     passed: u32,
 }
@@ -74,47 +87,49 @@ impl Template {
         len: 0,
         holes: [Hole { start: 0, end: 0, fill: Fill::Text, open: false }; MAX_HOLES],
         count: 0,
+        segments: [Segment { literal: 0, hole: 0, fill: Fill::Text }; MAX_HOLES],
+        open: 0,
         passed: 0,
     };
 
     /// The length of the event that these bytes begin with, if it equals this one but for the holes.
-    // Left to itself, the compiler's mind changes with code elsewhere, and a stream's speed by a tenth.
     #[inline(always)]
-    fn matches(&self, bytes: &[u8]) -> Option<usize> {
-        if self.len == 0 {
+    fn matches<S: Simd>(&self, simd: S, bytes: &[u8]) -> Option<usize> {
+        let mut template = self.bytes.get(..usize::from(self.len))?;
+        if template.is_empty() {
             return None;
         }
-        let mut at = 0;
-        let mut from = 0;
-        for hole in self.holes.iter().take(usize::from(self.count)) {
-            if !hole.open {
-                continue;
-            }
-            let literal = self.bytes.get(from..usize::from(hole.start))?;
-            let rest = bytes.get(at..)?.strip_prefix(literal)?;
-            at += literal.len();
-            at += match hole.fill {
-                Fill::Text => text_len(rest)?,
-                Fill::Number => number_len(rest)?,
+        let mut rest = bytes;
+        for segment in self.segments.get(..usize::from(self.open))? {
+            let (literal, next) = template.split_at_checked(usize::from(segment.literal))?;
+            rest = strip(simd, literal, rest)?;
+            let filled = match segment.fill {
+                Fill::Text => text_len(simd, rest)?,
+                Fill::Number => number_len(simd, rest)?,
             };
-            from = usize::from(hole.end);
+            rest = rest.get(filled..)?;
+            template = next.get(usize::from(segment.hole)..)?;
         }
-        let literal = self.bytes.get(from..usize::from(self.len))?;
-        bytes.get(at..)?.starts_with(literal).then_some(at + literal.len())
+        rest = strip(simd, template, rest)?;
+        Some(bytes.len() - rest.len())
     }
 
     /// Makes a template of an event, of which the JSON object begins at `json`, and which may be
     /// like `earlier`.
-    fn learn(&mut self, event: &[u8], json: usize, earlier: &Self) {
+    fn learn<S: Simd>(&mut self, simd: S, event: &[u8], json: usize, earlier: &Self) {
         self.passed = 0;
         let Some(room) = self.bytes.get_mut(..event.len()) else { return };
         room.copy_from_slice(event);
         self.len = event.len() as u16;
         self.count = 0;
+        self.open = 0;
+        let mut compared = 0;
         let mut at = json;
         while let Some(next) = event.get(at..).and_then(|rest| memchr::memchr(b'"', rest)) {
             let start = at + next + 1;
-            let Some(len) = event.get(start..).and_then(text_len) else { return };
+            let Some(len) = event.get(start..).and_then(|rest| text_len(simd, rest)) else {
+                return;
+            };
             let key = &event[start..start + len];
             at = start + len + 1;
             if event.get(at) != Some(&b':') || !FREE_KEYS.contains(&key) {
@@ -124,8 +139,8 @@ impl Template {
             at += usize::from(event.get(at) == Some(&b' '));
             let rest = &event[at..];
             let (start, len, fill) = match rest.first() {
-                Some(b'"') => (at + 1, text_len(&rest[1..]), Fill::Text),
-                Some(b'0'..=b'9') => (at, number_len(rest), Fill::Number),
+                Some(b'"') => (at + 1, text_len(simd, &rest[1..]), Fill::Text),
+                Some(b'0'..=b'9') => (at, number_len(simd, rest), Fill::Number),
                 _ => continue,
             };
             let (Some(len), Some(hole)) = (len, self.holes.get_mut(usize::from(self.count))) else {
@@ -140,21 +155,34 @@ impl Template {
                 });
             *hole = Hole { start: start as u16, end: (start + len) as u16, fill, open };
             self.count += 1;
+            if open && let Some(segment) = self.segments.get_mut(usize::from(self.open)) {
+                let literal = (start - compared) as u16;
+                *segment = Segment { literal, hole: len as u16, fill };
+                self.open += 1;
+                compared = start + len;
+            }
             at = start + len + usize::from(fill == Fill::Text);
         }
     }
 }
 
+/// What follows the literal, if these bytes begin with it.
+#[inline(always)]
+fn strip<'a, S: Simd>(simd: S, literal: &[u8], bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let (begin, rest) = bytes.split_at_checked(literal.len())?;
+    blocks::equal(simd, literal, begin).then_some(rest)
+}
+
 /// The length of a string up to its closing quote, if it is whole and within a line.
-#[inline]
-fn text_len(bytes: &[u8]) -> Option<usize> {
+#[inline(always)]
+fn text_len<S: Simd>(simd: S, bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(sixteen) = bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
-        let len = blocks::text_len(sixteen);
-        at += len;
-        if len == 16 {
+        let Some(stop) = blocks::first_special(simd, sixteen) else {
+            at += 16;
             continue;
-        }
+        };
+        at += stop;
         match bytes[at] {
             b'"' => return Some(at),
             b'\\' if bytes.get(at + 1)? >= &b' ' => at += 2,
@@ -172,10 +200,10 @@ fn text_len(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The length of a whole number, if something follows it.
-#[inline]
-fn number_len(bytes: &[u8]) -> Option<usize> {
+#[inline(always)]
+fn number_len<S: Simd>(simd: S, bytes: &[u8]) -> Option<usize> {
     if let Some(sixteen) = bytes.first_chunk::<16>()
-        && let len @ ..16 = blocks::digits(sixteen)
+        && let len @ ..16 = blocks::digits(simd, sixteen)
     {
         return Some(len).filter(|len| *len > 0);
     }
@@ -203,34 +231,35 @@ impl Gate {
     }
 
     /// The length of the events that these bytes begin with and that are known to tell nothing.
-    #[inline]
     pub(super) fn passes(&mut self, bytes: &[u8]) -> usize {
-        let mut at = 0;
-        loop {
-            let before = at;
-            for turn in 0..TEMPLATES {
-                let number = (usize::from(self.latest) + turn) % TEMPLATES;
-                let template = &mut self.templates[number];
-                while let Some(len) = template.matches(&bytes[at..]) {
-                    at += len;
-                    template.passed = template.passed.saturating_add(1);
-                }
-                if at > before {
-                    self.latest = number as u8;
-                    break;
-                }
-            }
-            if at == before || at == bytes.len() {
-                return at;
-            }
+        dispatch!(Level::new(), simd => self.passes_in(simd, bytes))
+    }
+
+    #[inline(always)]
+    fn passes_in<S: Simd>(&mut self, simd: S, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let latest = usize::from(self.latest);
+            let Some((number, len)) = (0..TEMPLATES).find_map(|turn| {
+                let number = (latest + turn) % TEMPLATES;
+                Some((number, self.templates[number].matches(simd, rest)?))
+            }) else {
+                break;
+            };
+            let template = &mut self.templates[number];
+            template.passed = template.passed.saturating_add(1);
+            self.latest = number as u8;
+            rest = &rest[len..];
         }
+        bytes.len() - rest.len()
     }
 
     /// Remembers an event that was read whole and told nothing.
     pub(super) fn learn(&mut self, event: &[u8], json: usize) {
         let earlier = self.templates[usize::from(self.latest) % TEMPLATES];
         self.latest = (self.latest + 1) % TEMPLATES as u8;
-        self.templates[usize::from(self.latest)].learn(event, json, &earlier);
+        let template = &mut self.templates[usize::from(self.latest)];
+        dispatch!(Level::baseline(), simd => template.learn(simd, event, json, &earlier));
     }
 
     /// Whether part of an event is carried.
@@ -267,7 +296,9 @@ impl Gate {
     /// If the carried event is known to tell nothing, stops carrying it and returns its length.
     pub(super) fn passes_carried(&mut self) -> Option<usize> {
         let event = &self.carry[..usize::from(self.carried)];
-        let len = self.templates.iter().find_map(|template| template.matches(event))?;
+        let len = dispatch!(Level::new(), simd => {
+            self.templates.iter().find_map(|template| template.matches(simd, event))
+        })?;
         self.carried = 0;
         Some(len)
     }

@@ -9,7 +9,7 @@ mod container;
 mod string;
 
 use fearless_simd::prelude::*;
-use fearless_simd::{Level, dispatch, mask8x16, u8x16, u8x64};
+use fearless_simd::{Level, dispatch, mask8x16, u8x16, u8x32, u8x64};
 
 pub(super) use self::container::ContainerEnd;
 pub(super) use self::string::StringEnd;
@@ -76,20 +76,31 @@ pub(super) fn scalar_len(bytes: &[u8; 16]) -> usize {
 }
 
 /// How many digits these bytes begin with.
-#[inline]
-pub(super) fn digits(bytes: &[u8; 16]) -> usize {
-    dispatch!(Level::baseline(), simd => {
-        first((u8x16::simd_from(simd, *bytes) - b'0').simd_gt(9))
-    })
+#[inline(always)]
+pub(super) fn digits<S: Simd>(simd: S, bytes: &[u8; 16]) -> usize {
+    first((u8x16::simd_from(simd, *bytes) - b'0').simd_gt(9))
 }
 
-/// How many bytes come before the first quote, backslash or control character; 16 if there is none.
-#[inline]
-pub(super) fn text_len(bytes: &[u8; 16]) -> usize {
-    dispatch!(Level::baseline(), simd => {
-        let bytes = u8x16::simd_from(simd, *bytes);
-        first(bytes.simd_eq(b'"') | bytes.simd_eq(b'\\') | bytes.simd_le(0x1f))
-    })
+/// The first quote, backslash or control character.
+#[inline(always)]
+pub(super) fn first_special<S: Simd>(simd: S, bytes: &[u8; 16]) -> Option<usize> {
+    let bytes = u8x16::simd_from(simd, *bytes);
+    let special = bytes.simd_eq(b'"') | bytes.simd_eq(b'\\') | bytes.simd_le(0x1f);
+    let mask = special.to_bitmask();
+    (mask != 0).then(|| mask.trailing_zeros() as usize)
+}
+
+/// Whether two slices of one length are equal.
+#[inline(always)]
+pub(super) fn equal<S: Simd>(simd: S, a: &[u8], b: &[u8]) -> bool {
+    let (Some(last_a), Some(last_b)) = (a.last_chunk(), b.last_chunk()) else { return a == b };
+    let differ =
+        |a: &[u8; 32], b: &[u8; 32]| u8x32::simd_from(simd, *a) ^ u8x32::simd_from(simd, *b);
+    let mut all = differ(last_a, last_b);
+    for (a, b) in a.as_chunks().0.iter().zip(b.as_chunks().0) {
+        all |= differ(a, b);
+    }
+    all.simd_eq(0).all_true()
 }
 
 /// The first byte that is set; 16 if there is none.
