@@ -188,6 +188,9 @@ fn cost_of_a_write() {
     row("recorder, a workflow less a bare one", tracked - bare, writes);
 }
 
+/// Runs so many workflows, and gives how many that is in a second.
+type Rate<'a> = Box<dyn Fn(u64) -> f64 + 'a>;
+
 /// How many workflows a second get into a store, many of them at once.
 fn throughput() {
     const ROUNDS: usize = 5;
@@ -196,7 +199,7 @@ fn throughput() {
     let _entered = runtime.enter();
     let in_memory = DynamoDbStore::embedded_in_memory().expect("an engine");
     let in_file = DynamoDbStore::embedded(&file).expect("an engine");
-    let ways: [(&str, Box<dyn Fn(u64) -> f64>); 5] = [
+    let ways: [(&str, Rate<'_>); 5] = [
         ("AWS SDK by hand, embedded engine in memory", by_hand_at_once(&runtime, &in_memory)),
         ("recorder, embedded engine in memory", tracked_at_once(&runtime, in_memory)),
         ("AWS SDK by hand, embedded engine in a file", by_hand_at_once(&runtime, &in_file)),
@@ -244,10 +247,7 @@ where
     workflows as f64 / start.elapsed().as_secs_f64()
 }
 
-fn tracked_at_once<'a>(
-    runtime: &'a Runtime,
-    store: impl StatusStore,
-) -> Box<dyn Fn(u64) -> f64 + 'a> {
+fn tracked_at_once<'a>(runtime: &'a Runtime, store: impl StatusStore) -> Rate<'a> {
     let tracked = Arc::new(Tracked::new(store));
     Box::new(move |workflows| {
         let before = tracked.writes();
@@ -262,10 +262,7 @@ fn tracked_at_once<'a>(
     })
 }
 
-fn by_hand_at_once<'a>(
-    runtime: &'a Runtime,
-    store: &DynamoDbStore,
-) -> Box<dyn Fn(u64) -> f64 + 'a> {
+fn by_hand_at_once<'a>(runtime: &'a Runtime, store: &DynamoDbStore) -> Rate<'a> {
     let store = store.clone();
     Box::new(move |workflows| {
         at_once(runtime, workflows, || {
