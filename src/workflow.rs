@@ -360,12 +360,17 @@ impl Open {
     fn finish(&self, result: Result<(), ErrorMessage>) {
         self.session.finish(Some(self.run), result);
     }
+
+    /// The workflow has failed, unless it is finished.
+    fn abandon(&self) {
+        self.session.abandon(self.run, untimely_end());
+    }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         if !*self.detached.get_mut() {
-            self.finish(Err(ErrorMessage::new(untimely_end())));
+            self.abandon();
         }
         self.session.close();
     }
@@ -498,7 +503,7 @@ struct Unfinished(Workflow);
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        self.0.fail(untimely_end());
+        self.0.open.abandon();
     }
 }
 

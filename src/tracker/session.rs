@@ -140,6 +140,19 @@ impl Tracked {
         });
     }
 
+    /// Whoever was to end the workflow of that run is gone. What that means is only put into
+    /// words if nobody has ended it before, as nearly always somebody has.
+    pub(crate) fn abandon(&self, run: u64, why: &'static str) {
+        self.change(|kept, now| {
+            if run != kept.ledger.run() {
+                return false;
+            }
+            let is_finished = kept.ledger.is_finished();
+            let result = if is_finished { Ok(()) } else { Err(ErrorMessage::new(why)) };
+            kept.ledger.finish(result, now)
+        });
+    }
+
     /// Sets the state of an agent whose calls pass through no layer. Whether there was room
     /// for it.
     pub(crate) fn report(&self, agent: &Agent, report: AgentReport) -> bool {
