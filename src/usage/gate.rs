@@ -99,19 +99,20 @@ impl Template {
         if template.is_empty() {
             return None;
         }
-        let mut rest = bytes;
+        let mut at = 0;
         for segment in self.segments.get(..usize::from(self.open))? {
             let (literal, next) = template.split_at_checked(usize::from(segment.literal))?;
-            rest = strip(simd, literal, rest)?;
-            let filled = match segment.fill {
-                Fill::Text => text_len(simd, rest)?,
-                Fill::Number => number_len(simd, rest)?,
+            if !begins_with(simd, bytes.get(at..)?, literal) {
+                return None;
+            }
+            at += literal.len();
+            at = match segment.fill {
+                Fill::Text => text_end(simd, bytes, at)?,
+                Fill::Number => number_end(simd, bytes, at)?,
             };
-            rest = rest.get(filled..)?;
             template = next.get(usize::from(segment.hole)..)?;
         }
-        rest = strip(simd, template, rest)?;
-        Some(bytes.len() - rest.len())
+        begins_with(simd, bytes.get(at..)?, template).then_some(at + template.len())
     }
 
     /// Makes a template of an event, of which the JSON object begins at `json`, and which may be
@@ -127,23 +128,20 @@ impl Template {
         let mut at = json;
         while let Some(next) = event.get(at..).and_then(|rest| memchr::memchr(b'"', rest)) {
             let start = at + next + 1;
-            let Some(len) = event.get(start..).and_then(|rest| text_len(simd, rest)) else {
-                return;
-            };
-            let key = &event[start..start + len];
-            at = start + len + 1;
+            let Some(end) = text_end(simd, event, start) else { return };
+            let key = &event[start..end];
+            at = end + 1;
             if event.get(at) != Some(&b':') || !FREE_KEYS.contains(&key) {
                 continue;
             }
             at += 1;
             at += usize::from(event.get(at) == Some(&b' '));
-            let rest = &event[at..];
-            let (start, len, fill) = match rest.first() {
-                Some(b'"') => (at + 1, text_len(simd, &rest[1..]), Fill::Text),
-                Some(b'0'..=b'9') => (at, number_len(simd, rest), Fill::Number),
+            let (start, end, fill) = match event.get(at) {
+                Some(b'"') => (at + 1, text_end(simd, event, at + 1), Fill::Text),
+                Some(b'0'..=b'9') => (at, number_end(simd, event, at), Fill::Number),
                 _ => continue,
             };
-            let (Some(len), Some(hole)) = (len, self.holes.get_mut(usize::from(self.count))) else {
+            let (Some(end), Some(hole)) = (end, self.holes.get_mut(usize::from(self.count))) else {
                 return;
             };
             let open = fill == Fill::Text
@@ -151,63 +149,59 @@ impl Template {
                     let value = earlier.bytes.get(before.start.into()..before.end.into());
                     before.fill == fill
                         && (before.open
-                            || earlier.passed < STEADY && value != event.get(start..start + len))
+                            || earlier.passed < STEADY && value != event.get(start..end))
                 });
-            *hole = Hole { start: start as u16, end: (start + len) as u16, fill, open };
+            *hole = Hole { start: start as u16, end: end as u16, fill, open };
             self.count += 1;
             if open && let Some(segment) = self.segments.get_mut(usize::from(self.open)) {
                 let literal = (start - compared) as u16;
-                *segment = Segment { literal, hole: len as u16, fill };
+                *segment = Segment { literal, hole: (end - start) as u16, fill };
                 self.open += 1;
-                compared = start + len;
+                compared = end;
             }
-            at = start + len + usize::from(fill == Fill::Text);
+            at = end + usize::from(fill == Fill::Text);
         }
     }
 }
 
-/// What follows the literal, if these bytes begin with it.
 #[inline(always)]
-fn strip<'a, S: Simd>(simd: S, literal: &[u8], bytes: &'a [u8]) -> Option<&'a [u8]> {
-    let (begin, rest) = bytes.split_at_checked(literal.len())?;
-    blocks::equal(simd, literal, begin).then_some(rest)
+fn begins_with<S: Simd>(simd: S, bytes: &[u8], literal: &[u8]) -> bool {
+    bytes.get(..literal.len()).is_some_and(|begin| blocks::equal(simd, begin, literal))
 }
 
-/// The length of a string up to its closing quote, if it is whole and within a line.
+/// Where a string that begins at `at` has its closing quote, if it is whole and within a line.
 #[inline(always)]
-fn text_len<S: Simd>(simd: S, bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while let Some(sixteen) = bytes.get(at..).and_then(<[u8]>::first_chunk::<16>) {
-        let Some(stop) = blocks::first_special(simd, sixteen) else {
-            at += 16;
-            continue;
-        };
-        at += stop;
-        match bytes[at] {
+fn text_end<S: Simd>(simd: S, bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at = next(bytes, at, |chunk| blocks::specials(simd, chunk))?;
+        match bytes.get(at)? {
             b'"' => return Some(at),
             b'\\' if bytes.get(at + 1)? >= &b' ' => at += 2,
             _ => return None,
         }
     }
-    loop {
-        match bytes.get(at)? {
-            b'"' => return Some(at),
-            b'\\' if bytes.get(at + 1)? >= &b' ' => at += 2,
-            0..b' ' | b'\\' => return None,
-            _ => at += 1,
-        }
-    }
 }
 
-/// The length of a whole number, if something follows it.
+/// Where a number that begins at `at` ends, if something follows it.
 #[inline(always)]
-fn number_len<S: Simd>(simd: S, bytes: &[u8]) -> Option<usize> {
-    if let Some(sixteen) = bytes.first_chunk::<16>()
-        && let len @ ..16 = blocks::digits(simd, sixteen)
-    {
-        return Some(len).filter(|len| *len > 0);
+fn number_end<S: Simd>(simd: S, bytes: &[u8], at: usize) -> Option<usize> {
+    next(bytes, at, |chunk| blocks::no_digits(simd, chunk)).filter(|end| *end > at)
+}
+
+/// The first byte from `at` on of those that `find` sets the bits of.
+#[inline(always)]
+fn next(bytes: &[u8], mut at: usize, find: impl Fn(&[u8; 32]) -> u64) -> Option<usize> {
+    while let Some(chunk) = bytes.get(at..)?.first_chunk() {
+        let found = find(chunk);
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize);
+        }
+        at += 32;
     }
-    bytes.iter().position(|byte| !byte.is_ascii_digit()).filter(|len| *len > 0)
+    let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
+    let (chunk, seen) = blocks::last_block(bytes, rest);
+    let found = find(&chunk) >> seen;
+    (found != 0).then(|| at + found.trailing_zeros() as usize)
 }
 
 /// The templates of a stream, and the event that is cut by the end of a piece.
@@ -306,8 +300,47 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::blocks::tests::levels;
     use super::super::formats::{Action, ERROR, ROOT, USAGE};
     use super::*;
+
+    fn slow_text_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+        loop {
+            match bytes.get(at)? {
+                b'"' => return Some(at),
+                b'\\' if *bytes.get(at + 1)? >= b' ' => at += 2,
+                0..b' ' | b'\\' => return None,
+                _ => at += 1,
+            }
+        }
+    }
+
+    fn slow_number_end(bytes: &[u8], at: usize) -> Option<usize> {
+        let len = bytes[at..].iter().position(|byte| !byte.is_ascii_digit())?;
+        (len > 0).then_some(at + len)
+    }
+
+    proptest! {
+        #[test]
+        fn holes_end_where_a_slow_reader_finds(
+            picks in prop::collection::vec(0_usize..60, 0..80),
+            from in 0_usize..80,
+        ) {
+            let alphabet = b"\"\\\\\n ,aaaaaaaaaaaaaaaaaaaaaaaaa";
+            let part = |pick: &usize| alphabet.get(*pick).copied().unwrap_or(b'7');
+            let bytes: Vec<u8> = picks.iter().map(part).collect();
+            let from = from.min(bytes.len());
+            for level in levels() {
+                let (text, number) = dispatch!(level, simd => {
+                    (text_end(simd, &bytes, from), number_end(simd, &bytes, from))
+                });
+                prop_assert_eq!(text, slow_text_end(&bytes, from), "{:?}", level);
+                prop_assert_eq!(number, slow_number_end(&bytes, from), "{:?}", level);
+            }
+        }
+    }
 
     #[test]
     fn no_word_has_a_free_key() {

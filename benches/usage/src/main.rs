@@ -6,7 +6,8 @@
 //!
 //! `cargo bench` prints the table; a word after `--` picks rows, say `-- sse`,
 //! `-- memory` feeds a gibibyte. `-- chat 1000 reader 1400` runs one way alone that many times,
-//! for a profiler: `reader`, `bound`, `typed` or `value`, in pieces of that size.
+//! for a profiler: `reader`, `bound`, `typed` or `value`, in pieces of that size, or `event` for
+//! an event a piece.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -30,6 +31,33 @@ struct Row {
     total: u64,
 }
 
+/// Where a body is cut.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// After so many bytes.
+    Size(usize),
+    /// After each event.
+    Event,
+}
+
+impl Row {
+    fn pieces(&self, cut: Cut) -> Vec<&[u8]> {
+        let end: &[u8] = if self.content_type == "text/event-stream" { b"\n\n" } else { b"\n" };
+        match cut {
+            Cut::Size(size) => self.body.chunks(size).collect(),
+            Cut::Event => {
+                let mut from = 0;
+                memmem::find_iter(&self.body, end)
+                    .map(|at| {
+                        let to = at + end.len();
+                        &self.body[std::mem::replace(&mut from, to)..to]
+                    })
+                    .collect()
+            }
+        }
+    }
+}
+
 fn main() {
     // Cargo tells a bench that it is one.
     let pick = std::env::args().nth(1).filter(|word| word != "--bench").unwrap_or_default();
@@ -38,8 +66,11 @@ fn main() {
     }
     if let Some(times) = std::env::args().nth(2).and_then(|times| times.parse().ok()) {
         let way = std::env::args().nth(3).unwrap_or_default();
-        let piece = std::env::args().nth(4).and_then(|piece| piece.parse().ok());
-        return repeat(&pick, times, &way, piece.unwrap_or(16 << 10));
+        let cut = match std::env::args().nth(4).as_deref() {
+            Some("event") => Cut::Event,
+            piece => Cut::Size(piece.and_then(|piece| piece.parse().ok()).unwrap_or(16 << 10)),
+        };
+        return repeat(&pick, times, &way, cut);
     }
     println!("reader state: {} bytes", size_of::<UsageReader>());
     println!(
@@ -47,8 +78,10 @@ fn main() {
         "row", "piece", "bytes", "reader", "GB/s", "bound", "typed", "Value", "ns/event"
     );
     for row in rows().iter().filter(|row| row.name.contains(&pick)) {
-        for piece in [1400, 16 << 10] {
-            measure(row, piece);
+        for cut in [Cut::Size(1400), Cut::Size(16 << 10), Cut::Event] {
+            if row.event.is_some() || cut != Cut::Event {
+                measure(row, cut);
+            }
         }
     }
     println!(
@@ -57,15 +90,16 @@ fn main() {
 }
 
 /// Runs one way alone.
-fn repeat(pick: &str, times: usize, way: &str, piece: usize) {
+fn repeat(pick: &str, times: usize, way: &str, cut: Cut) {
     let finder = memmem::Finder::new(NEEDLE);
     for row in rows().iter().filter(|row| row.name.contains(pick)) {
+        let pieces = row.pieces(cut);
         for _ in 0..times {
             match way {
-                "bound" => _ = black_box(bound(row, piece, &finder)),
+                "bound" => _ = black_box(bound(&pieces, &finder)),
                 "typed" => _ = black_box(typed(row)),
                 "value" => _ = black_box(value(row)),
-                _ => _ = black_box(reader(row, piece)),
+                _ => _ = black_box(reader(row, &pieces)),
             }
         }
     }
@@ -105,16 +139,17 @@ fn memory() {
     }
 }
 
-fn measure(row: &Row, piece: usize) {
-    assert_eq!(reader(row, piece), Some(row.total), "{}", row.name);
+fn measure(row: &Row, cut: Cut) {
+    let pieces = row.pieces(cut);
+    assert_eq!(reader(row, &pieces), Some(row.total), "{}", row.name);
     assert_eq!(typed(row), Some(row.total), "{}", row.name);
     let finder = memmem::Finder::new(NEEDLE);
     let mut times: [Vec<Duration>; 4] = Default::default();
     // Short bodies are read many times over, so that the clock does not count.
     let repeat = (200_000 / row.body.len()).max(1);
     for round in 0..ROUNDS {
-        time(&mut times[0], repeat, || reader(row, piece));
-        time(&mut times[1], repeat, || bound(row, piece, &finder));
+        time(&mut times[0], repeat, || reader(row, &pieces));
+        time(&mut times[1], repeat, || bound(&pieces, &finder));
         if round % 4 == 0 {
             time(&mut times[2], repeat, || typed(row));
             time(&mut times[3], repeat, || value(row));
@@ -128,7 +163,10 @@ fn measure(row: &Row, piece: usize) {
     println!(
         "{:<26} {:>6} {:>8} {:>7.1}µ {:>8.1} {:>7.2}x {:>7.1}x {:>7.0}x {:>9}",
         row.name,
-        piece,
+        match cut {
+            Cut::Size(size) => size.to_string(),
+            Cut::Event => "event".to_owned(),
+        },
         row.body.len(),
         reader * 1e6,
         row.body.len() as f64 / reader / 1e9,
@@ -148,19 +186,19 @@ fn time<T>(into: &mut Vec<Duration>, repeat: usize, mut work: impl FnMut() -> T)
 }
 
 #[inline(never)]
-fn reader(row: &Row, piece: usize) -> Option<u64> {
+fn reader(row: &Row, pieces: &[&[u8]]) -> Option<u64> {
     let header = |name: &str| (name == "content-type").then_some(row.content_type);
     let head = Head { status: 200, path: PathHint::default(), header: &header };
     let mut reader = UsageReader::new(&head);
-    for piece in row.body.chunks(piece) {
+    for piece in pieces {
         reader.feed(piece);
     }
     reader.finish(End::Complete).usage?.total_tokens
 }
 
 #[inline(never)]
-fn bound(row: &Row, piece: usize, finder: &memmem::Finder<'_>) -> usize {
-    row.body.chunks(piece).filter_map(|piece| finder.find(piece)).sum()
+fn bound(pieces: &[&[u8]], finder: &memmem::Finder<'_>) -> usize {
+    pieces.iter().filter_map(|piece| finder.find(piece)).sum()
 }
 
 /// The usage alone, in all the spellings of these rows.

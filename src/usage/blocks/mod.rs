@@ -75,32 +75,49 @@ pub(super) fn scalar_len(bytes: &[u8; 16]) -> usize {
     })
 }
 
-/// How many digits these bytes begin with.
+/// Bit `n` is set where byte `n` is no digit.
 #[inline(always)]
-pub(super) fn digits<S: Simd>(simd: S, bytes: &[u8; 16]) -> usize {
-    first((u8x16::simd_from(simd, *bytes) - b'0').simd_gt(9))
+pub(super) fn no_digits<S: Simd>(simd: S, bytes: &[u8; 32]) -> u64 {
+    (u8x32::simd_from(simd, *bytes) - b'0').simd_gt(9).to_bitmask()
 }
 
-/// The first quote, backslash or control character.
+/// Bit `n` is set where byte `n` is a quote, backslash or control character.
 #[inline(always)]
-pub(super) fn first_special<S: Simd>(simd: S, bytes: &[u8; 16]) -> Option<usize> {
-    let bytes = u8x16::simd_from(simd, *bytes);
-    let special = bytes.simd_eq(b'"') | bytes.simd_eq(b'\\') | bytes.simd_le(0x1f);
-    let mask = special.to_bitmask();
-    (mask != 0).then(|| mask.trailing_zeros() as usize)
+pub(super) fn specials<S: Simd>(simd: S, bytes: &[u8; 32]) -> u64 {
+    let bytes = u8x32::simd_from(simd, *bytes);
+    (bytes.simd_eq(b'"') | bytes.simd_eq(b'\\') | bytes.simd_le(0x1f)).to_bitmask()
 }
 
 /// Whether two slices of one length are equal.
 #[inline(always)]
 pub(super) fn equal<S: Simd>(simd: S, a: &[u8], b: &[u8]) -> bool {
-    let (Some(last_a), Some(last_b)) = (a.last_chunk(), b.last_chunk()) else { return a == b };
-    let differ =
-        |a: &[u8; 32], b: &[u8; 32]| u8x32::simd_from(simd, *a) ^ u8x32::simd_from(simd, *b);
-    let mut all = differ(last_a, last_b);
-    for (a, b) in a.as_chunks().0.iter().zip(b.as_chunks().0) {
-        all |= differ(a, b);
+    if let (Some(last_a), Some(last_b)) = (a.last_chunk(), b.last_chunk()) {
+        let load = |bytes: &[u8; 32]| u8x32::simd_from(simd, *bytes);
+        let mut differ = load(last_a) ^ load(last_b);
+        for (a, b) in a.as_chunks().0.iter().zip(b.as_chunks().0) {
+            differ |= load(a) ^ load(b);
+        }
+        return differ.simd_eq(0).all_true();
     }
-    all.simd_eq(0).all_true()
+    // Two chunks that overlap are all of what is shorter.
+    if let Some(equal) = ends_equal(a, b, u128::from_le_bytes) {
+        return equal;
+    }
+    if let Some(equal) = ends_equal(a, b, u64::from_le_bytes) {
+        return equal;
+    }
+    if let Some(equal) = ends_equal(a, b, u32::from_le_bytes) {
+        return equal;
+    }
+    a.iter().eq(b)
+}
+
+/// Whether the first and last few bytes are equal; nothing if there are fewer.
+#[inline(always)]
+fn ends_equal<const N: usize, T: Eq>(a: &[u8], b: &[u8], word: fn([u8; N]) -> T) -> Option<bool> {
+    let (first_a, first_b) = (a.first_chunk()?, b.first_chunk()?);
+    let (last_a, last_b) = (a.last_chunk()?, b.last_chunk()?);
+    Some((word(*first_a) == word(*first_b)) & (word(*last_a) == word(*last_b)))
 }
 
 /// The first byte that is set; 16 if there is none.
@@ -135,15 +152,15 @@ fn quiet_len(bytes: &[u8]) -> usize {
 /// After this many blocks without a quote, a string is likely a long text.
 const QUIET: u32 = 2;
 
-/// The last bytes of a piece, which fill no block, as one block; and how many of its first bytes
-/// are none of them.
+/// The last bytes of a piece, which fill no block of this size, as one; and how many of its first
+/// bytes are none of them.
 #[inline(always)]
-fn last_block(bytes: &[u8], rest: &[u8]) -> ([u8; BLOCK], usize) {
-    let seen = BLOCK - rest.len();
-    match bytes.last_chunk::<BLOCK>() {
+pub(super) fn last_block<const N: usize>(bytes: &[u8], rest: &[u8]) -> ([u8; N], usize) {
+    let seen = N - rest.len();
+    match bytes.last_chunk() {
         Some(last) => (*last, seen),
         None => {
-            let mut block = [b' '; BLOCK];
+            let mut block = [b' '; N];
             block[seen..].copy_from_slice(rest);
             (block, seen)
         }
@@ -157,12 +174,12 @@ fn escapes_next(backslashes: u64, escaped: u64, len: usize) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
     /// All there is on this machine, down to none.
-    fn levels() -> Vec<Level> {
+    pub(in crate::usage) fn levels() -> Vec<Level> {
         let mut levels = vec![Level::new(), Level::baseline(), Level::fallback()];
         #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
         levels.extend(
@@ -171,6 +188,23 @@ mod tests {
                 .flatten(),
         );
         levels
+    }
+
+    #[test]
+    fn one_byte_makes_slices_differ() {
+        let one: Vec<u8> = (0..150).collect();
+        for level in levels() {
+            let equal = |a: &[u8], b: &[u8]| dispatch!(level, simd => super::equal(simd, a, b));
+            for len in 0..=one.len() {
+                let mut other = one[..len].to_vec();
+                assert!(equal(&one[..len], &other), "{len} bytes, {level:?}");
+                for at in 0..len {
+                    other[at] ^= 0x80;
+                    assert!(!equal(&one[..len], &other), "byte {at} of {len}, {level:?}");
+                    other[at] ^= 0x80;
+                }
+            }
+        }
     }
 
     fn container_end(bytes: &[u8]) -> Option<usize> {
