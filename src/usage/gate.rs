@@ -6,6 +6,9 @@
 //! that equals a template outside its holes would be read the same way and tell nothing
 //! either; comparing is many times cheaper than reading. Nothing is guessed: an event that
 //! differs anywhere else is read.
+//!
+//! What lies between the holes, and the holes' ends, are looked at by vectors. The instructions
+//! are chosen once for all events of a piece that pass one after another.
 
 use fearless_simd::{Level, Simd, dispatch};
 
