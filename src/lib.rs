@@ -229,17 +229,17 @@
 //!
 //! | feature | default | what it adds | crates |
 //! | --- | --- | --- | --- |
-//! | `dynamodb` | yes | [`store::DynamoDbStore`], through the AWS SDK | 155 |
-//! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies | 54 |
-//! | `reqwest` | | the layer in clients of reqwest and reqwest-middleware ([`StatusMiddleware`]) | 84 |
-//! | `aws` | | the layer in clients of the AWS SDK, such as Bedrock's and AgentCore's ([`aws`]) | 55 |
-//! | `cli` | | the command `tower-agent-status`: lists, shows, watches, serves, deletes; makes and checks the table | 227 |
-//! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page | 66 |
-//! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file | 181 |
-//! | `metrics` | | counts and times of calls, tokens and writes, through the `metrics` facade | 36 |
-//! | none | | the layer, the tracker and the store in memory | 33 |
-//! | default | | | 169 |
-//! | all | | | 235 |
+//! | `dynamodb` | yes | [`store::DynamoDbStore`], through the AWS SDK | 153 |
+//! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies | 52 |
+//! | `reqwest` | | the layer in clients of reqwest and reqwest-middleware ([`StatusMiddleware`]) | 82 |
+//! | `aws` | | the layer in clients of the AWS SDK, such as Bedrock's and AgentCore's ([`aws`]) | 53 |
+//! | `cli` | | the command `tower-agent-status`: lists, shows, watches, serves, deletes; makes and checks the table | 225 |
+//! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page | 64 |
+//! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file | 179 |
+//! | `metrics` | | counts and times of calls, tokens and writes, through the `metrics` facade | 34 |
+//! | none | | the layer, the tracker and the store in memory | 31 |
+//! | default | | | 167 |
+//! | all | | | 233 |
 //!
 //! The last column is how many crates are compiled with that feature alone (on Linux, those
 //! that only build others among them), counted by `.ci/feature-cost`. Most of `dynamodb` is the
