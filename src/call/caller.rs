@@ -94,12 +94,12 @@ impl Caller {
             }
         };
         let tracked = TrackedCall::start(&self.tracker, session, &agent)?;
-        let observer = Observer::new(head, &agent, tracked.session_id());
         let is_known_inside = named == Named::Scope && !inside.is_any() && !hub.marks_requests();
         let inside =
             if is_known_inside { Inside::of(self.number(), address) } else { Inside::NONE };
         let is_head = *method == Method::HEAD;
-        Some(Call::new(Observed::new(tracked, observer, is_head, inside), PathHint::of(path)))
+        let watch = |session: &_| Observer::new(head, &agent, session);
+        Some(Call::new(Observed::new(tracked, watch, is_head, inside), PathHint::of(path)))
     }
 
     fn session<'a>(

@@ -11,7 +11,8 @@
 //! another one that an agent in this process sends to a further agent. So from the first
 //! time that this happens in a tracker all its requests are marked, which tells. That first
 //! time it is told by where the path is in memory, which is the same for a request that is
-//! handed on, and by how the address ends, since memory is used again.
+//! handed on, and by what the address is: memory is used again, and the path of a URI that
+//! has none is in the same place for all.
 
 use std::cell::Cell;
 
@@ -56,17 +57,26 @@ thread_local! {
 pub(super) struct Address {
     /// Where the path is in memory.
     path: usize,
-    /// How host, port and path end.
-    ends: [u64; 2],
+    /// What host, port and path are.
+    digests: [u64; 2],
 }
 
 impl Address {
     #[inline]
     pub(super) fn new(authority: &str, path: &str) -> Self {
-        let end =
-            |text: &str| text.as_bytes().last_chunk().map_or(0, |end| u64::from_le_bytes(*end));
-        Self { path: path.as_ptr().addr(), ends: [end(authority), end(path)] }
+        Self { path: path.as_ptr().addr(), digests: [digest(authority), digest(path)] }
     }
+}
+
+/// A number that is another one for nearly every other text.
+#[inline]
+fn digest(text: &str) -> u64 {
+    let (words, rest) = text.as_bytes().as_chunks();
+    let rest = rest.iter().fold(rest.len() as u64, |word, byte| word << 8 | u64::from(*byte));
+    let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain([rest]);
+    words.fold(0, |digest: u64, word| {
+        (digest ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+    })
 }
 
 /// The call that is being polled, if its request is not marked.
@@ -78,7 +88,8 @@ pub(super) struct Inside {
 }
 
 impl Inside {
-    pub(super) const NONE: Self = Self { tracker: 0, address: Address { path: 0, ends: [0; 2] } };
+    pub(super) const NONE: Self =
+        Self { tracker: 0, address: Address { path: 0, digests: [0; 2] } };
 
     pub(super) fn of(tracker: u64, address: Address) -> Self {
         Self { tracker, address }

@@ -6,6 +6,7 @@ use tracing::span::Entered;
 use super::Told;
 use super::nesting::Inside;
 use crate::observe::Observer;
+use crate::session::SessionId;
 use crate::status::{CallError, Outcome, TokenDelta, TokenUsage};
 use crate::tracker::TrackedCall;
 
@@ -31,20 +32,41 @@ enum Untold {
     Nothing,
 }
 
+/// Dropped by a panic only, of who is to watch the call: it ends.
+struct Unwatched<'a>(&'a TrackedCall);
+
+impl Drop for Unwatched<'_> {
+    fn drop(&mut self) {
+        self.0.end(Outcome::Error(CallError::lost_in_a_panic()), None);
+    }
+}
+
 impl Observed {
+    /// A call that has started is watched from now on.
     #[inline]
     pub(super) fn new(
         tracked: TrackedCall,
-        observer: Observer,
+        watch: impl FnOnce(&SessionId) -> Observer,
         is_head: bool,
         inside: Inside,
     ) -> Self {
+        let unwatched = Unwatched(&tracked);
+        let observer = watch(tracked.session_id());
+        std::mem::forget(unwatched);
         Self { tracked, observer, untold: Untold::End, is_head, inside, told: None }
     }
 
     /// The head of the response has arrived.
-    pub(super) fn answered(&self, status: StatusCode) {
-        self.observer.answered(status.as_u16());
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.watched(|observer| observer.answered(status.as_u16()));
+    }
+
+    /// Shows something to who watches.
+    #[inline]
+    fn watched(&mut self, show: impl FnOnce(&mut Observer)) {
+        self.untold = Untold::EndToTracker;
+        show(&mut self.observer);
+        self.untold = Untold::End;
     }
 
     /// The one outcome, told to the table and to those who watch. `usage` is all that the
@@ -77,7 +99,7 @@ impl Told for Observed {
 
     #[inline]
     fn chunk(&mut self, is_stream: impl FnOnce() -> bool) {
-        self.observer.chunk(is_stream);
+        self.watched(|observer| observer.chunk(is_stream));
     }
 
     fn progress(&mut self, usage: &TokenUsage) {

@@ -174,3 +174,41 @@ async fn a_scope_is_of_no_use_to_another_tracker_that_comes_later() {
     id(SESSION).in_scope(both).await;
     assert_eq!((calls(&one, ["agent"]), calls(&other, ["agent"])), ([2], [1]));
 }
+
+/// An agent that is a service in this process, and answers by one call of another.
+fn asks<S, B>(tool: S, at: &'static str) -> Agent
+where
+    S: Service<Request<String>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: Send,
+{
+    BoxCloneSyncService::new(service_fn(move |own: Request<String>| {
+        drop(own);
+        let request = Request::get(at).body(String::new()).unwrap();
+        let answer = tool.clone().oneshot(request);
+        async move { answer.await.map(|_| Response::new(String::from("{}"))) }
+    }))
+}
+
+#[tokio::test]
+async fn an_agent_at_the_root_of_another_host_is_called_by_a_call_of_its_own() {
+    let tracker = tracker();
+    let tool = StatusLayer::new(&tracker, "tool").layer(agent(&Arc::default()));
+    let supervisor = asks(tool, "http://matching.agents.internal");
+    let outer = StatusLayer::new(&tracker, "supervisor").layer(supervisor);
+    let request = Request::get("http://pdf.agents.internal").body(String::new()).unwrap();
+    call(outer, request).await;
+    assert_eq!(calls(&tracker, ["supervisor", "tool"]), [1, 1]);
+}
+
+#[tokio::test]
+async fn a_path_of_the_same_length_and_end_is_another_one() {
+    let tracker = tracker();
+    let tool = StatusLayer::new(&tracker, "tool").layer(agent(&Arc::default()));
+    let supervisor = asks(tool, "http://agents.internal/agents/match/invocations");
+    let outer = StatusLayer::new(&tracker, "supervisor").layer(supervisor);
+    let request = Request::get("http://agents.internal/agents/trade/invocations");
+    call(outer, request.body(String::new()).unwrap()).await;
+    assert_eq!(calls(&tracker, ["supervisor", "tool"]), [1, 1]);
+}

@@ -250,6 +250,44 @@ async fn a_call_that_is_lost_in_a_panic_is_told() {
     assert_eq!(call.fields["error.type"], "panic");
 }
 
+/// Panics whenever it is told something of that kind.
+#[derive(Clone, Copy, PartialEq)]
+enum Panics {
+    OnSpan,
+    OnRecord,
+}
+
+impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Panics {
+    fn on_new_span(&self, _: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        assert!(*self != Self::OnSpan, "a subscriber that panics");
+    }
+
+    fn on_record(&self, _: &Id, _: &Record<'_>, _: Context<'_, S>) {
+        assert!(*self != Self::OnRecord, "a subscriber that panics");
+    }
+}
+
+/// The state of the agent after a call that is watched by this subscriber.
+async fn state_after(panics: Panics) -> String {
+    let subscriber = tracing_subscriber::registry().with(panics);
+    let _listening = tracing::subscriber::set_default(subscriber);
+    let (tracker, service) = stack(JSON);
+    let call = async { service.oneshot(request()).await.unwrap().collect().await.is_ok() };
+    assert!(tokio::spawn(call).await.unwrap_err().is_panic());
+    let status = tracker.status(SESSION).unwrap();
+    status.agent(AGENT).unwrap().state.to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_panics_again_and_again_is_told_nothing_more() {
+    assert_eq!(state_after(Panics::OnRecord).await, "error");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_panics_at_the_start_leaves_no_call_in_flight() {
+    assert_eq!(state_after(Panics::OnSpan).await, "error");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_not_tracked_has_no_span_and_nested_layers_have_one() {
     let (spans, _listening) = Spans::listen();
