@@ -2,9 +2,8 @@
 
 use bytes::Buf;
 use http::{HeaderMap, StatusCode};
-use tracing::span::Entered;
 
-use super::Observed;
+use super::{Entered, Observed};
 use crate::status::{Outcome, TokenUsage};
 use crate::usage::{Announced, End, PathHint, Progress, UsageReader};
 
@@ -13,8 +12,7 @@ pub(crate) trait Told {
     /// Whether the answer is over at its own end marker, whatever comes after it.
     const ENDS_AT_MARKER: bool;
 
-    /// Makes what happens until the guard is dropped part of the call's span, if there is
-    /// one.
+    /// Makes what happens until the guard is dropped part of the call, if there is one.
     fn enter(&self) -> Option<Entered<'_>> {
         None
     }

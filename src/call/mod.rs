@@ -38,7 +38,7 @@ pub(crate) struct Call {
 
 /// What lasts as long as the thread is inside of a call.
 pub(crate) struct Entered<'a> {
-    _span: Option<span::Entered<'a>>,
+    _span: span::Entered<'a>,
     _inside: nesting::Entered,
 }
 
@@ -56,8 +56,7 @@ impl Call {
     /// Makes what happens until the guard is dropped part of the call.
     #[inline]
     pub(crate) fn enter(&self) -> Option<Entered<'_>> {
-        let told = &self.open.as_ref()?.told;
-        Some(Entered { _span: told.enter(), _inside: told.inside.enter() })
+        self.open.as_ref()?.told.enter()
     }
 
     /// Runs a future as part of the call.

@@ -1,10 +1,9 @@
 //! [`Observed`]: a call in flight, and who watches it.
 
 use http::StatusCode;
-use tracing::span::Entered;
 
-use super::Told;
 use super::nesting::Inside;
+use super::{Entered, Told};
 use crate::observe::Observer;
 use crate::session::SessionId;
 use crate::status::{CallError, Outcome, TokenDelta, TokenUsage};
@@ -94,7 +93,7 @@ impl Told for Observed {
 
     #[inline]
     fn enter(&self) -> Option<Entered<'_>> {
-        Some(self.observer.enter())
+        Some(Entered { _span: self.observer.enter(), _inside: self.inside.enter() })
     }
 
     #[inline]

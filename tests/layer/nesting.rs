@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{HeaderName, Request, Response};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, StreamBody};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_agent_status::store::MemoryStore;
@@ -211,4 +211,21 @@ async fn a_path_of_the_same_length_and_end_is_another_one() {
     let request = Request::get("http://agents.internal/agents/trade/invocations");
     call(outer, request.body(String::new()).unwrap()).await;
     assert_eq!(calls(&tracker, ["supervisor", "tool"]), [1, 1]);
+}
+
+#[tokio::test]
+async fn a_layer_further_in_that_is_reached_from_the_body_knows() {
+    let tracker = tracker();
+    let inner = StatusLayer::new(&tracker, "inner").layer(agent(&Arc::default()));
+    let lazy = service_fn(move |request: Request<String>| {
+        let inner = inner.clone();
+        let body = futures_util::stream::once(async move {
+            let body = inner.oneshot(request).await?.into_body();
+            let bytes = body.collect().await.unwrap().to_bytes();
+            Ok::<_, Infallible>(http_body::Frame::data(bytes))
+        });
+        std::future::ready(Ok::<_, Infallible>(Response::new(StreamBody::new(Box::pin(body)))))
+    });
+    call(StatusLayer::new(&tracker, "outer").layer(lazy), request("/")).await;
+    assert_eq!(calls(&tracker, ["outer", "inner"]), [1, 0]);
 }
