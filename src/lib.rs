@@ -249,7 +249,7 @@
 //!
 //! Without default features no AWS crate, no SQLite and no decoder is compiled. A C compiler is
 //! needed for the TLS of `dynamodb`, the zstd of `decompression` and the SQLite of `embedded`.
-//! A build from nothing took 18 s without features, 100 s with the default ones and 133 s with
+//! A build from nothing took 22 s without features, 82 s with the default ones and 110 s with
 //! all, on two cores in November 2026.
 //!
 //! # Further pages
