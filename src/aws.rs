@@ -190,9 +190,8 @@ fn start(caller: &Caller, request: &mut HttpRequest) -> Option<Call> {
         headers: &headers,
         extensions: &extensions,
     };
-    let address = (uri.authority().map_or("", |authority| authority.as_str()), uri.path());
-    let mut call = caller.start(named, &extensions, &method, address, &|| head)?;
-    caller.mark(&mut call, &mut extensions);
+    let call = caller.start(named, &extensions, &method, uri.path(), &|| head)?;
+    caller.mark(&mut extensions);
     if let Some(mark) = extensions.remove::<Owned>() {
         request.add_extension(mark);
     }

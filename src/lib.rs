@@ -74,9 +74,9 @@
 //!
 //! Nothing that the caller could see. The layer awaits nothing but the inner service; it
 //! changes no byte, frame, trailer, size hint or error; and no failure of the table
-//! reaches the caller. It looks at the body's bytes as they pass. Of several layers of one
-//! tracker in one stack the outermost owns the call; where one further in could not tell
-//! otherwise, the request is marked with an extension.
+//! reaches the caller. It marks the request with an extension, so that of several layers of
+//! one tracker in one stack the outermost owns the call, and looks at the body's bytes as
+//! they pass.
 //!
 //! # When a call is success, error or cancelled
 //!

@@ -98,10 +98,10 @@ impl Middleware for StatusMiddleware {
         };
         let named = self.caller.look(seen);
         let call = named.and_then(|named| start(&self.caller, named, &request, seen));
-        let Some(mut call) = call else {
+        let Some(call) = call else {
             return next.run(request, extensions).await;
         };
-        let marked = Marked::new(&self.caller, &mut call, extensions);
+        let marked = Marked::new(&self.caller, extensions);
         let result = call.around(next.run(request, marked.extensions)).await;
         drop(marked);
         answered(call, result)
@@ -116,8 +116,8 @@ struct Marked<'a> {
 }
 
 impl<'a> Marked<'a> {
-    fn new(caller: &'a Caller, call: &mut Call, extensions: &'a mut Extensions) -> Self {
-        caller.mark(call, extensions);
+    fn new(caller: &'a Caller, extensions: &'a mut Extensions) -> Self {
+        caller.mark(extensions);
         Self { caller, extensions }
     }
 }
@@ -152,9 +152,9 @@ where
     fn call(&mut self, mut request: Request) -> Self::Future {
         let mut extensions = extensions_of(&mut request);
         let named = self.caller.look(&extensions);
-        let mut call = named.and_then(|named| start(&self.caller, named, &request, &extensions));
-        if let Some(call) = &mut call {
-            self.caller.mark(call, &mut extensions);
+        let call = named.and_then(|named| start(&self.caller, named, &request, &extensions));
+        if call.is_some() {
+            self.caller.mark(&mut extensions);
             request = with_extensions(request, extensions);
         }
         let inner = {
@@ -216,8 +216,7 @@ fn start(
         headers: request.headers(),
         extensions,
     };
-    let address = (request.url().authority(), request.url().path());
-    caller.start(named, extensions, request.method(), address, &head)
+    caller.start(named, extensions, request.method(), request.url().path(), &head)
 }
 
 /// The extensions of a request. It shows them only as the `http::Request` that it is made

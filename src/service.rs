@@ -3,7 +3,6 @@
 use std::fmt::Display;
 use std::task::{Context, Poll};
 
-use http::uri::Authority;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
@@ -62,11 +61,10 @@ where
         };
         // The call is born first, so that a panic inside is recorded too.
         let head = || RequestHead::new(&request);
-        let (extensions, uri) = (request.extensions(), request.uri());
-        let address = (uri.authority().map_or("", Authority::as_str), uri.path());
-        let mut call = self.caller.start(named, extensions, request.method(), address, &head);
-        if let Some(call) = call.as_mut().filter(|call| call.needs_mark()) {
-            self.caller.mark(call, request.extensions_mut());
+        let (extensions, path) = (request.extensions(), request.uri().path());
+        let call = self.caller.start(named, extensions, request.method(), path, &head);
+        if call.is_some() {
+            self.caller.mark(request.extensions_mut());
         }
         let inner = {
             let _entered = call.as_ref().map(Call::enter);

@@ -2,8 +2,9 @@
 
 use bytes::Buf;
 use http::{HeaderMap, StatusCode};
+use tracing::span::Entered;
 
-use super::{Entered, Observed};
+use super::Observed;
 use crate::status::{Outcome, TokenUsage};
 use crate::usage::{Announced, End, PathHint, Progress, UsageReader};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Extensions, Method};
 
-use super::nesting::{Address, Inside, Owned};
+use super::owned::Owned;
 use super::{Call, Observed};
 use crate::agent::InvalidName;
 use crate::choice::AgentChoice;
@@ -54,8 +54,6 @@ impl Caller {
     /// Where to look when neither the request's extensions nor a scope name a session.
     pub(crate) fn set_source(&mut self, source: SessionSource) {
         self.source = source;
-        // What is found in a request's head is found on any task.
-        self.tracker.hub().mark_requests();
     }
 
     /// Where the session of a request is named, if no mark on it says that a layer around
@@ -66,24 +64,17 @@ impl Caller {
         (extensions.is_empty() || !Owned::is_on(extensions, self.number())).then_some(named)
     }
 
-    /// A call starts, if its request names a session and an agent, and no layer around has
-    /// started it. Its head is taken apart where somebody asks for it.
+    /// A call starts, if its request names a session and an agent. The request of a call that
+    /// starts is to be [marked](Self::mark). Its head is taken apart where somebody asks for it.
     pub(crate) fn start<'a>(
         &self,
         named: Named,
         extensions: &Extensions,
         method: &Method,
-        (authority, path): (&str, &str),
+        path: &str,
         head: &dyn Fn() -> RequestHead<'a>,
     ) -> Option<Call> {
         let hub = self.tracker.hub();
-        let (inside, address) = (Inside::current(), Address::new(authority, path));
-        if inside.is_any() {
-            hub.mark_requests();
-            if inside.is_of(self.number(), address) {
-                return None;
-            }
-        }
         let session = self.session(named, extensions, head)?;
         let asked = if extensions.is_empty() { None } else { extensions.get() };
         let agent = match self.agents.choose(hub, asked, head) {
@@ -94,12 +85,9 @@ impl Caller {
             }
         };
         let tracked = TrackedCall::start(&self.tracker, session, &agent)?;
-        let is_known_inside = named == Named::Scope && !inside.is_any() && !hub.marks_requests();
-        let inside =
-            if is_known_inside { Inside::of(self.number(), address) } else { Inside::NONE };
         let is_head = *method == Method::HEAD;
         let watch = |session: &_| Observer::new(head, &agent, session);
-        Some(Call::new(Observed::new(tracked, watch, is_head, inside), PathHint::of(path)))
+        Some(Call::new(Observed::new(tracked, watch, is_head), PathHint::of(path)))
     }
 
     fn session<'a>(
@@ -123,10 +111,7 @@ impl Caller {
     }
 
     /// Marks the request of a call, so that no layer further in starts it again.
-    pub(crate) fn mark(&self, call: &mut Call, extensions: &mut Extensions) {
-        if let Some(open) = &mut call.open {
-            open.told.inside = Inside::NONE;
-        }
+    pub(crate) fn mark(&self, extensions: &mut Extensions) {
         Owned::put_on(extensions, self.number());
     }
 

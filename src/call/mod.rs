@@ -12,19 +12,19 @@
 
 mod answer;
 mod caller;
-mod nesting;
 mod observed;
+mod owned;
 
 use std::fmt::Display;
 
 use http::{HeaderMap, StatusCode};
-use tracing::span;
+use tracing::span::Entered;
 
 pub(crate) use self::answer::{Answer, Told};
 pub(crate) use self::caller::Caller;
-#[cfg(feature = "aws")]
-pub(crate) use self::nesting::Owned;
 pub(crate) use self::observed::Observed;
+#[cfg(feature = "aws")]
+pub(crate) use self::owned::Owned;
 
 use self::answer::Open;
 use crate::status::{CallError, Outcome};
@@ -36,21 +36,10 @@ pub(crate) struct Call {
     open: Option<Box<Open<Observed>>>,
 }
 
-/// What lasts as long as the thread is inside of a call.
-pub(crate) struct Entered<'a> {
-    _span: span::Entered<'a>,
-    _inside: nesting::Entered,
-}
-
 impl Call {
     #[inline]
     fn new(told: Observed, path: PathHint) -> Self {
         Self { open: Some(Box::new(Open::new(told, path))) }
-    }
-
-    /// Whether the request is to be [marked](Caller::mark).
-    pub(crate) fn needs_mark(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| !open.told.inside.is_any())
     }
 
     /// Makes what happens until the guard is dropped part of the call.

@@ -1,9 +1,9 @@
 //! [`Observed`]: a call in flight, and who watches it.
 
 use http::StatusCode;
+use tracing::span::Entered;
 
-use super::nesting::Inside;
-use super::{Entered, Told};
+use super::Told;
 use crate::observe::Observer;
 use crate::session::SessionId;
 use crate::status::{CallError, Outcome, TokenDelta, TokenUsage};
@@ -17,8 +17,6 @@ pub(crate) struct Observed {
     untold: Untold,
     /// Whether the request is one for the head alone.
     pub(super) is_head: bool,
-    /// What the thread is inside of while the call is polled.
-    pub(super) inside: Inside,
     /// The usage that the tracker knows of, if any.
     told: Option<TokenUsage>,
 }
@@ -47,12 +45,11 @@ impl Observed {
         tracked: TrackedCall,
         watch: impl FnOnce(&SessionId) -> Observer,
         is_head: bool,
-        inside: Inside,
     ) -> Self {
         let unwatched = Unwatched(&tracked);
         let observer = watch(tracked.session_id());
         std::mem::forget(unwatched);
-        Self { tracked, observer, untold: Untold::End, is_head, inside, told: None }
+        Self { tracked, observer, untold: Untold::End, is_head, told: None }
     }
 
     /// The head of the response has arrived.
@@ -93,7 +90,7 @@ impl Told for Observed {
 
     #[inline]
     fn enter(&self) -> Option<Entered<'_>> {
-        Some(Entered { _span: self.observer.enter(), _inside: self.inside.enter() })
+        Some(self.observer.enter())
     }
 
     #[inline]

@@ -41,7 +41,6 @@ pub(crate) struct Hub {
     agents: RwLock<Vec<Arc<Agent>>>,
     sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
     pub(crate) handoff: Handoff<SessionId, Kept, Order>,
-    marks_requests: AtomicBool,
     said: Said,
     pub(super) lost: AtomicU64,
     /// The number of the last write.
@@ -70,7 +69,6 @@ impl Hub {
             agents: RwLock::default(),
             sessions: Mutex::default(),
             handoff: Handoff::new(),
-            marks_requests: AtomicBool::new(false),
             said: Said::default(),
             lost: AtomicU64::new(0),
             last_seq: AtomicU64::new(0),
@@ -79,17 +77,6 @@ impl Hub {
 
     pub(crate) fn number(&self) -> u64 {
         self.number
-    }
-
-    /// Whether every request of a call has to be marked, since there may be layers that
-    /// would otherwise take it for another one.
-    pub(crate) fn marks_requests(&self) -> bool {
-        self.marks_requests.load(Ordering::Relaxed)
-    }
-
-    /// Has requests marked from now on.
-    pub(crate) fn mark_requests(&self) {
-        self.marks_requests.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn now(&self) -> Timestamp {

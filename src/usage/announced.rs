@@ -38,7 +38,8 @@ impl Announced {
         }
     }
 
-    /// Shows a header, by its lower-case name. Of several of one name the first counts.
+    /// Shows a header, by its lower-case name. Of several of one name the first counts, of
+    /// figures the first that is a number.
     #[inline]
     pub(crate) fn show(&mut self, name: &str, value: &[u8]) {
         // Few headers have names of these lengths, and fewer are these.

@@ -2,8 +2,6 @@
 //! outermost owns the call, and a request of its own is a call of its own.
 
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{HeaderName, Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
@@ -23,11 +21,9 @@ fn tracker() -> StatusTracker {
     builder(MemoryStore::new()).clock(ticking_clock()).start().unwrap()
 }
 
-/// An agent that counts how many extensions the requests have that reach it.
-fn agent(extensions: &Arc<AtomicUsize>) -> Agent {
-    let extensions = Arc::clone(extensions);
-    BoxCloneSyncService::new(service_fn(move |request: Request<String>| {
-        extensions.fetch_add(request.extensions().len(), Ordering::Relaxed);
+/// An agent that has moved from one of its paths.
+fn agent() -> Agent {
+    BoxCloneSyncService::new(service_fn(|request: Request<String>| {
         let is_old = request.uri().path() == "/old";
         let mut response = Response::new(String::from("{}"));
         if is_old {
@@ -63,22 +59,11 @@ fn calls<const N: usize>(tracker: &StatusTracker, agents: [&str; N]) -> [u64; N]
 }
 
 #[tokio::test]
-async fn a_request_that_only_a_scope_can_name_gets_no_extension() {
-    let (tracker, extensions) = (tracker(), Arc::default());
-    let layer = StatusLayer::new(&tracker, "outer");
-    for n in 1..=2 {
-        call(layer.layer(agent(&extensions)), request("/")).await;
-        assert_eq!(calls(&tracker, ["outer"]), [n]);
-    }
-    assert_eq!(extensions.load(Ordering::Relaxed), 0);
-}
-
-#[tokio::test]
 async fn of_nested_layers_the_outermost_owns_the_call() {
     let tracker = tracker();
     let layer = |name| StatusLayer::new(&tracker, name);
     for n in 1..=3 {
-        let nested = layer("inner").layer(layer("inner").layer(agent(&Arc::default())));
+        let nested = layer("inner").layer(layer("inner").layer(agent()));
         call(layer("outer").layer(nested), request("/")).await;
         assert_eq!(calls(&tracker, ["outer", "inner"]), [n, 0]);
     }
@@ -88,7 +73,7 @@ async fn of_nested_layers_the_outermost_owns_the_call() {
 async fn a_later_attempt_inside_of_the_outermost_is_the_same_call() {
     let tracker = tracker();
     // The inner layer is reached when the future is polled, and twice.
-    let inner = StatusLayer::new(&tracker, "inner").layer(agent(&Arc::default()));
+    let inner = StatusLayer::new(&tracker, "inner").layer(agent());
     let twice = service_fn(move |request: Request<String>| {
         let inner = inner.clone();
         async move {
@@ -108,7 +93,7 @@ async fn a_later_attempt_inside_of_the_outermost_is_the_same_call() {
 #[tokio::test]
 async fn the_call_of_an_agent_in_this_process_to_a_further_one_is_a_call_of_its_own() {
     let tracker = tracker();
-    let tool = StatusLayer::new(&tracker, "tool").layer(agent(&Arc::default()));
+    let tool = StatusLayer::new(&tracker, "tool").layer(agent());
     let supervisor = service_fn(move |_: Request<String>| {
         let tool = tool.clone();
         // Its own request is gone by now, and the memory of that is likely used again.
@@ -122,14 +107,14 @@ async fn the_call_of_an_agent_in_this_process_to_a_further_one_is_a_call_of_its_
 }
 
 #[tokio::test]
-async fn once_layers_were_seen_to_be_nested_a_redirect_between_them_is_the_same_call() {
+async fn a_redirect_between_layers_is_the_same_call() {
     let tracker = tracker();
     let nested = || {
         ServiceBuilder::new()
             .layer(StatusLayer::new(&tracker, "outer"))
             .layer(FollowRedirectLayer::new())
             .layer(StatusLayer::new(&tracker, "inner"))
-            .service(agent(&Arc::default()))
+            .service(agent())
     };
     call(nested(), request("/new")).await;
     call(nested(), request("/old")).await;
@@ -143,7 +128,7 @@ async fn behind_a_buffer_a_layer_that_finds_the_session_by_itself_knows_too() {
         .layer(StatusLayer::new(&tracker, "outer"))
         .buffer(1)
         .layer(StatusLayer::new(&tracker, "inner").session_header(ID))
-        .service(agent(&Arc::default()));
+        .service(agent());
     let mut request = request("/");
     request.headers_mut().insert(ID, SESSION.parse().unwrap());
     call(service, request).await;
@@ -155,7 +140,7 @@ async fn two_trackers_record_the_same_call_once_each() {
     let (one, other) = (tracker(), tracker());
     let layer = |tracker| StatusLayer::new(tracker, "agent");
     for n in 1..=2 {
-        let service = layer(&one).layer(layer(&other).layer(agent(&Arc::default())));
+        let service = layer(&one).layer(layer(&other).layer(agent()));
         let service = layer(&other).layer(layer(&one).layer(service));
         call(service, request("/")).await;
         assert_eq!((calls(&one, ["agent"]), calls(&other, ["agent"])), ([n], [n]));
@@ -167,7 +152,7 @@ async fn a_scope_is_of_no_use_to_another_tracker_that_comes_later() {
     let (one, other) = (tracker(), tracker());
     let both = async {
         for tracker in [&one, &other, &one] {
-            let service = StatusLayer::new(tracker, "agent").layer(agent(&Arc::default()));
+            let service = StatusLayer::new(tracker, "agent").layer(agent());
             service.oneshot(request("/")).await.unwrap().into_body().collect().await.unwrap();
         }
     };
@@ -194,7 +179,7 @@ where
 #[tokio::test]
 async fn an_agent_at_the_root_of_another_host_is_called_by_a_call_of_its_own() {
     let tracker = tracker();
-    let tool = StatusLayer::new(&tracker, "tool").layer(agent(&Arc::default()));
+    let tool = StatusLayer::new(&tracker, "tool").layer(agent());
     let supervisor = asks(tool, "http://matching.agents.internal");
     let outer = StatusLayer::new(&tracker, "supervisor").layer(supervisor);
     let request = Request::get("http://pdf.agents.internal").body(String::new()).unwrap();
@@ -205,7 +190,7 @@ async fn an_agent_at_the_root_of_another_host_is_called_by_a_call_of_its_own() {
 #[tokio::test]
 async fn a_path_of_the_same_length_and_end_is_another_one() {
     let tracker = tracker();
-    let tool = StatusLayer::new(&tracker, "tool").layer(agent(&Arc::default()));
+    let tool = StatusLayer::new(&tracker, "tool").layer(agent());
     let supervisor = asks(tool, "http://agents.internal/agents/match/invocations");
     let outer = StatusLayer::new(&tracker, "supervisor").layer(supervisor);
     let request = Request::get("http://agents.internal/agents/trade/invocations");
@@ -216,7 +201,7 @@ async fn a_path_of_the_same_length_and_end_is_another_one() {
 #[tokio::test]
 async fn a_layer_further_in_that_is_reached_from_the_body_knows() {
     let tracker = tracker();
-    let inner = StatusLayer::new(&tracker, "inner").layer(agent(&Arc::default()));
+    let inner = StatusLayer::new(&tracker, "inner").layer(agent());
     let lazy = service_fn(move |request: Request<String>| {
         let inner = inner.clone();
         let body = futures_util::stream::once(async move {
@@ -228,4 +213,39 @@ async fn a_layer_further_in_that_is_reached_from_the_body_knows() {
     });
     call(StatusLayer::new(&tracker, "outer").layer(lazy), request("/")).await;
     assert_eq!(calls(&tracker, ["outer", "inner"]), [1, 0]);
+}
+
+#[tokio::test]
+async fn in_a_task_that_was_given_the_scope_a_layer_further_in_knows() {
+    let tracker = tracker();
+    let inner = StatusLayer::new(&tracker, "inner").layer(agent());
+    let spawns = service_fn(move |request: Request<String>| {
+        let scope = tower_agent_status::SessionId::current().unwrap();
+        let task = tokio::spawn(scope.in_scope(inner.clone().oneshot(request)));
+        async move { task.await.unwrap() }
+    });
+    call(StatusLayer::new(&tracker, "outer").layer(spawns), request("/")).await;
+    assert_eq!(calls(&tracker, ["outer", "inner"]), [1, 0]);
+}
+
+#[tokio::test]
+async fn the_first_redirect_between_layers_is_the_same_call() {
+    let tracker = tracker();
+    let nested = ServiceBuilder::new()
+        .layer(StatusLayer::new(&tracker, "outer"))
+        .layer(FollowRedirectLayer::new())
+        .layer(StatusLayer::new(&tracker, "inner"))
+        .service(agent());
+    call(nested, request("/old")).await;
+    assert_eq!(calls(&tracker, ["outer", "inner"]), [1, 0]);
+}
+
+#[tokio::test]
+async fn an_agent_that_calls_itself_at_the_same_uri_does_so_by_a_call_of_its_own() {
+    let tracker = tracker();
+    let at = "http://agent.example/a/path";
+    let tool = StatusLayer::new(&tracker, "tool").layer(agent());
+    let outer = StatusLayer::new(&tracker, "supervisor").layer(asks(tool, at));
+    call(outer, Request::get(at).body(String::new()).unwrap()).await;
+    assert_eq!(calls(&tracker, ["supervisor", "tool"]), [1, 1]);
 }
