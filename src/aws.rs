@@ -83,7 +83,7 @@ use aws_smithy_types::config_bag::ConfigBag;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
 use crate::agent::Agent;
-use crate::call::{Answer, Call, Caller, Owned};
+use crate::call::{Answer, Call, Caller, Marked};
 use crate::chain::{Chain, ChainBody};
 use crate::service::Status;
 use crate::session::{RequestHead, SessionId};
@@ -176,8 +176,10 @@ fn start(caller: &Caller, request: &mut HttpRequest) -> Option<Call> {
     let mut extensions = Extensions::new();
     copy_extension::<Agent>(request, &mut extensions);
     copy_extension::<SessionId>(request, &mut extensions);
-    copy_extension::<Owned>(request, &mut extensions);
     let named = caller.look(&extensions)?;
+    if caller.has_marked(request) {
+        return None;
+    }
     let uri = request.uri().parse::<Uri>().unwrap_or_default();
     let method = Method::from_bytes(request.method().as_bytes()).unwrap_or_default();
     let headers = header_map(request.headers());
@@ -191,11 +193,18 @@ fn start(caller: &Caller, request: &mut HttpRequest) -> Option<Call> {
         extensions: &extensions,
     };
     let call = caller.start(named, &extensions, &method, uri.path(), &|| head)?;
-    caller.mark(&mut extensions);
-    if let Some(mark) = extensions.remove::<Owned>() {
-        request.add_extension(mark);
-    }
+    caller.mark(request);
     Some(call)
+}
+
+impl Marked for HttpRequest {
+    fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.extension()
+    }
+
+    fn put<T: Clone + Send + Sync + 'static>(&mut self, extension: T) {
+        self.add_extension(extension);
+    }
 }
 
 fn copy_extension<T: Clone + Send + Sync + 'static>(from: &HttpRequest, to: &mut Extensions) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Extensions, Method};
 
-use super::owned::Owned;
+use super::owned::Marked;
 use super::{Call, Observed};
 use crate::agent::InvalidName;
 use crate::choice::AgentChoice;
@@ -61,7 +61,7 @@ impl Caller {
     #[inline]
     pub(crate) fn look(&self, extensions: &Extensions) -> Option<Named> {
         let named = self.source.look(extensions)?;
-        (extensions.is_empty() || !Owned::is_on(extensions, self.number())).then_some(named)
+        (extensions.is_empty() || !self.has_marked(extensions)).then_some(named)
     }
 
     /// A call starts, if its request names a session and an agent. The request of a call that
@@ -111,14 +111,19 @@ impl Caller {
     }
 
     /// Marks the request of a call, so that no layer further in starts it again.
-    pub(crate) fn mark(&self, extensions: &mut Extensions) {
-        Owned::put_on(extensions, self.number());
+    pub(crate) fn mark(&self, request: &mut impl Marked) {
+        request.mark(self.number());
+    }
+
+    /// Whether a layer of this tracker, which is around then, has marked a request.
+    pub(crate) fn has_marked(&self, request: &impl Marked) -> bool {
+        request.is_marked(self.number())
     }
 
     /// Takes this layer's mark off again.
     #[cfg(feature = "reqwest")]
     pub(crate) fn unmark(&self, extensions: &mut Extensions) {
-        Owned::take_off(extensions);
+        super::owned::unmark(extensions, self.number());
     }
 
     fn number(&self) -> u64 {

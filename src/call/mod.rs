@@ -24,7 +24,7 @@ pub(crate) use self::answer::{Answer, Told};
 pub(crate) use self::caller::Caller;
 pub(crate) use self::observed::Observed;
 #[cfg(feature = "aws")]
-pub(crate) use self::owned::Owned;
+pub(crate) use self::owned::Marked;
 
 use self::answer::Open;
 use crate::status::{CallError, Outcome};
