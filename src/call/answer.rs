@@ -47,8 +47,10 @@ pub(super) struct Open<T> {
 
 impl<T> Open<T> {
     #[inline]
-    pub(super) fn new(told: T, path: PathHint) -> Self {
-        Self { told, path, announced: None, reader: None }
+    pub(super) fn new(told: T, path: PathHint) -> Box<Self> {
+        // Most of it is empty, and is not copied into a place that is there already.
+        let open = Box::new_uninit();
+        Box::write(open, Self { told, path, announced: None, reader: None })
     }
 
     /// The head of the answer is there.
@@ -70,7 +72,7 @@ impl<T> Open<T> {
 
 impl<T: Told> Answer<T> {
     pub(crate) fn new(told: T, status: StatusCode, headers: &HeaderMap, path: PathHint) -> Self {
-        let mut open = Box::new(Open::new(told, path));
+        let mut open = Open::new(told, path);
         open.begin(status, headers);
         Self::of(open)
     }

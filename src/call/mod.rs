@@ -39,7 +39,7 @@ pub(crate) struct Call {
 impl Call {
     #[inline]
     fn new(told: Observed, path: PathHint) -> Self {
-        Self { open: Some(Box::new(Open::new(told, path))) }
+        Self { open: Some(Open::new(told, path)) }
     }
 
     /// Makes what happens until the guard is dropped part of the call.
