@@ -64,12 +64,14 @@ impl PathHint {
         let path = path.trim_end_matches('/').as_bytes();
         // Nearly all paths are told from these by a word of eight bytes, for less than a search
         // would take.
-        let may_contain = || {
-            let first = path.get(..path.len().saturating_sub(7)).unwrap_or_default();
-            memchr::memchr_iter(b'/', first).any(|at| {
-                let word = path[at..].first_chunk().map(|word| u64::from_le_bytes(*word));
-                word.is_some_and(|word| formats::BEGINNINGS.contains(&word))
-            })
+        let begins = |word: &[u8; 8]| {
+            word[0] == b'/' && formats::BEGINNINGS.contains(&u64::from_le_bytes(*word))
+        };
+        let may_contain = || match path.len() {
+            // So few are looked at one by one before a search is under way.
+            ..40 => path.array_windows().any(begins),
+            _ => memchr::memchr_iter(b'/', path)
+                .any(|at| path[at..].first_chunk().is_some_and(begins)),
         };
         let may_end = || match path.last_chunk() {
             Some(word) => formats::ENDS.contains(&(u64::from_le_bytes(*word) >> 8)),
