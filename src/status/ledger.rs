@@ -212,6 +212,7 @@ impl Ledger {
 
     /// The place of an agent; an unknown one is added as pending, which is not a change
     /// that has to be written for its own sake.
+    #[inline]
     pub(crate) fn slot(&mut self, name: &Arc<str>, activities: &Arc<Activities>) -> usize {
         let known = self
             .view
@@ -305,6 +306,7 @@ impl Ledger {
     }
 
     /// A call of an agent starts. Whether there is something new to write.
+    #[inline]
     pub(crate) fn started(&mut self, slot: usize, now: Timestamp) -> bool {
         let live = &mut self.live[slot];
         live.in_flight += 1;
@@ -321,6 +323,7 @@ impl Ledger {
         true
     }
 
+    #[inline]
     fn show_in_progress(&mut self, slot: usize, activity: Option<Arc<str>>, now: Timestamp) {
         let agent = &mut self.view.agents[slot].1;
         agent.started_at.get_or_insert(now);
@@ -334,6 +337,7 @@ impl Ledger {
         }
     }
 
+    #[inline]
     fn show_ended(
         &mut self,
         slot: usize,
@@ -368,6 +372,7 @@ impl Ledger {
     }
 
     /// A call ended, and has used these tokens since they were last told.
+    #[inline]
     pub(crate) fn ended(
         &mut self,
         slot: usize,

@@ -19,6 +19,7 @@ pub(crate) struct TrackedCall {
 
 impl TrackedCall {
     /// A call of an agent starts, if there is room for the agent.
+    #[inline]
     pub(crate) fn start(
         tracker: &StatusTracker,
         session: Arc<Session>,
@@ -54,6 +55,7 @@ impl TrackedCall {
     }
 
     /// The call has ended, and has used these tokens since they were last told.
+    #[inline]
     pub(crate) fn end(&self, outcome: Outcome, tokens: Option<TokenDelta>) {
         self.tracker.hub().change(&self.session, |kept, now| {
             let is_current = kept.ledger.run() == self.run;

@@ -175,6 +175,7 @@ impl<I, C: Content, O> Handoff<I, C, O> {
 
     /// Changes an entry, and has it saved if the change says so. `false` if it was to be
     /// saved, and nobody will, since the recorder has ended.
+    #[inline]
     pub(crate) fn change(
         &self,
         entry: &Arc<Entry<I, C>>,

@@ -189,6 +189,7 @@ impl Hub {
     }
 
     /// Changes a session, and has it saved if `change` says that there is something to save.
+    #[inline]
     pub(super) fn change(
         &self,
         session: &Arc<Session>,

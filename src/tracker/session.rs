@@ -170,6 +170,7 @@ impl Tracked {
 impl Hub {
     /// The place of an agent. Names that requests bring may be any number, and an item has
     /// its limits: what it could not hold would keep all else of it from being saved.
+    #[inline]
     pub(super) fn slot(&self, kept: &mut Kept, agent: &Agent) -> Option<usize> {
         let is_full = kept.ledger.agents() >= MAX_AGENTS;
         if is_full && !kept.ledger.has_agent(agent.name()) && !self.is_declared(agent.name()) {
