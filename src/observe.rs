@@ -53,12 +53,11 @@ impl Observer {
     }
 
     /// A piece of the body has arrived. Only of a stream is it told when the first did.
+    #[inline]
     pub(crate) fn chunk(&mut self, is_stream: impl FnOnce() -> bool) {
-        if self.has_chunk {
-            return;
-        }
-        self.has_chunk = true;
-        if let Some(started) = self.started
+        let is_first = !std::mem::replace(&mut self.has_chunk, true);
+        if is_first
+            && let Some(started) = self.started
             && is_stream()
         {
             let after = started.elapsed();

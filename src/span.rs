@@ -53,6 +53,7 @@ impl CallSpan {
     }
 
     /// Makes what happens until the guard is dropped part of the call.
+    #[inline]
     pub(crate) fn enter(&self) -> Entered<'_> {
         self.0.enter()
     }

@@ -61,12 +61,12 @@ impl<T> Open<T> {
         }
     }
 
-    /// What reads on.
-    fn reader(&mut self) -> Option<&mut UsageReader> {
+    /// What reads on, and to whom it is told what that finds.
+    fn reader(&mut self) -> Option<(&mut UsageReader, &mut T)> {
         if let Some(announced) = self.announced.take() {
             self.reader = Some(UsageReader::of(announced));
         }
-        self.reader.as_mut()
+        Some((self.reader.as_mut()?, &mut self.told))
     }
 }
 
@@ -98,14 +98,13 @@ impl<T: Told> Answer<T> {
             return self.last(data);
         }
         let Some(open) = self.open.as_deref_mut() else { return };
-        let Some(reader) = open.reader() else { return };
+        let Some((reader, told)) = open.reader() else { return };
         let progress = feed::<T>(reader, data);
-        let (is_stream, usage) = (reader.is_stream(), reader.usage());
-        open.told.chunk(|| is_stream);
+        told.chunk(|| reader.is_stream());
         if progress == Progress::Ended && T::ENDS_AT_MARKER {
             self.end(End::Complete);
-        } else if let Some(usage) = usage {
-            open.told.progress(&usage);
+        } else if let Some(usage) = reader.usage() {
+            told.progress(&usage);
         }
     }
 
@@ -128,9 +127,8 @@ impl<T: Told> Answer<T> {
     /// The body has ended.
     pub(crate) fn end(&mut self, how: End<'_>) {
         let Some(mut open) = self.open.take() else { return };
-        if let Some(reader) = open.reader() {
-            let (outcome, usage) = (reader.judge(how).0, reader.usage());
-            open.told.end(outcome, usage);
+        if let Some((reader, told)) = open.reader() {
+            told.end(reader.judge(how).0, reader.usage());
         }
     }
 }
