@@ -760,7 +760,7 @@ fn unexplained() -> CallError {
 
 fn add_tokens(usage: &mut Option<TokenUsage>, delta: &TokenDelta) {
     if !delta.is_empty() {
-        *usage = Some(usage.unwrap_or_default().plus_delta(delta));
+        usage.get_or_insert_default().add(delta);
     }
 }
 

@@ -64,21 +64,29 @@ impl TokenUsage {
         let (now, before) = (self.figures(), earlier.figures());
         for n in 0..FIGURES {
             // A figure that is gone again takes back what it gave.
-            delta.known[n] = now[n].is_some() || before[n].is_some();
-            delta.figures[n] = signed(now[n]).saturating_sub(signed(before[n]));
+            if now[n].is_some() || before[n].is_some() {
+                delta.known[n] = true;
+                delta.figures[n] = signed(now[n]).saturating_sub(signed(before[n]));
+            }
         }
         delta
     }
 
-    /// This usage with a difference added.
-    pub(crate) fn plus_delta(&self, delta: &TokenDelta) -> Self {
-        let mut figures = self.figures();
-        for (n, figure) in figures.iter_mut().enumerate() {
+    /// Adds a difference.
+    pub(crate) fn add(&mut self, delta: &TokenDelta) {
+        let figures = [
+            &mut self.input_tokens,
+            &mut self.output_tokens,
+            &mut self.total_tokens,
+            &mut self.cache_read_input_tokens,
+            &mut self.cache_write_input_tokens,
+            &mut self.reasoning_tokens,
+        ];
+        for (n, figure) in figures.into_iter().enumerate() {
             if delta.known[n] {
                 *figure = Some(figure.unwrap_or(0).saturating_add_signed(delta.figures[n]));
             }
         }
-        Self::from_figures(figures)
     }
 
     /// In the order of their names in the schema.
@@ -111,7 +119,7 @@ fn signed(figure: Option<u64>) -> i64 {
 }
 
 /// A difference between two usages. A figure can go down: some streams correct
-/// themselves. One that is not known is zero here, so that sums need not ask.
+/// themselves. One that is not known is zero here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TokenDelta {
     known: [bool; FIGURES],
@@ -125,8 +133,10 @@ impl TokenDelta {
 
     pub(crate) fn add(&mut self, other: &Self) {
         for n in 0..FIGURES {
-            self.known[n] |= other.known[n];
-            self.figures[n] = self.figures[n].saturating_add(other.figures[n]);
+            if other.known[n] {
+                self.known[n] = true;
+                self.figures[n] = self.figures[n].saturating_add(other.figures[n]);
+            }
         }
     }
 }
@@ -156,7 +166,8 @@ mod tests {
             TokenUsage { input_tokens: Some(9), output_tokens: Some(4), ..Default::default() };
         let after =
             TokenUsage { input_tokens: Some(7), total_tokens: Some(7), ..Default::default() };
-        let reached = before.plus_delta(&after.since(&before));
+        let mut reached = before;
+        reached.add(&after.since(&before));
         assert_eq!(reached.input_tokens, Some(7));
         assert_eq!(
             reached.output_tokens,
