@@ -233,7 +233,7 @@ fn extensions_of(request: &mut Request) -> Extensions {
     *request.headers_mut() = headers;
     *request.url_mut() = url;
     let copy = copy.and_then(|copy| http::Request::<Body>::try_from(copy).ok());
-    copy.map(|copy| copy.into_parts().0.extensions).unwrap_or_default()
+    copy.map(|mut copy| std::mem::take(copy.extensions_mut())).unwrap_or_default()
 }
 
 /// The request with other extensions. It takes them only from an `http::Request`; all
