@@ -46,22 +46,33 @@ impl Announced {
         match name.len() {
             12 if name == CONTENT_TYPE && !self.has_label => {
                 self.has_label = true;
-                self.label = match value {
-                    b"application/json" => Label::Json,
-                    value => Label::new(std::str::from_utf8(value).ok()),
-                };
+                self.content_type(value);
             }
             16 if name == CONTENT_ENCODING && !self.has_encoding => {
                 self.has_encoding = true;
-                self.encoding = Encoding::new(std::str::from_utf8(value).ok());
+                self.content_encoding(value);
             }
             32.. => self.figure(name, value),
             _ => {}
         }
     }
 
+    #[inline]
+    pub(super) fn content_type(&mut self, value: &[u8]) {
+        // That of nearly all documents is told without reading it.
+        self.label = if value == b"application/json".as_slice() {
+            Label::Json
+        } else {
+            Label::new(std::str::from_utf8(value).ok())
+        };
+    }
+
+    pub(super) fn content_encoding(&mut self, value: &[u8]) {
+        self.encoding = Encoding::new(std::str::from_utf8(value).ok());
+    }
+
     #[cold]
-    fn figure(&mut self, name: &str, value: &[u8]) {
+    pub(super) fn figure(&mut self, name: &str, value: &[u8]) {
         let known = formats::HEADERS.iter().find(|(known, ..)| *known == name);
         let number = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
         if let (Some((_, field, kin)), Some(number)) = (known, number) {

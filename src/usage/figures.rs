@@ -21,6 +21,8 @@ const APART: u8 = Kin::Apart as u8;
 const NORMALISED: u8 = 8;
 
 impl Figures {
+    pub(super) const NONE: Self = Self { values: [0; 8], known: 0, kin: 0 };
+
     /// The figure, if it was reported.
     pub(super) fn get(&self, field: Field) -> Option<u64> {
         (self.known & bit(field) != 0).then(|| self.values[field as usize])
@@ -109,6 +111,7 @@ impl Figures {
     ///
     /// Once one of the three is known, the others are numbers too: providers leave out what is
     /// zero (Gemini an output, embeddings theirs), and a total alone is an input.
+    #[inline(always)]
     pub(super) fn normalised(&self) -> Option<TokenUsage> {
         let cache_read = self.get(Field::CacheRead);
         let cache_write = self.get(Field::CacheWrite);

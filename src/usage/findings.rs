@@ -3,7 +3,7 @@
 use super::errors::{Fault, Texts};
 use super::figures::Figures;
 use super::formats::{
-    Action, Field, Flag, Format, Kin, Meaning, Merge, Op, Place, Sign, TextKind, words,
+    Action, Field, Flag, Format, Kin, Meaning, Merge, Op, Place, Sign, TextKind, Word, words,
 };
 use super::walker::Sink;
 
@@ -13,11 +13,9 @@ const ERROR_TEXT: u8 = 4;
 /// What was found in an answer so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Findings {
-    /// The figures that count, and where they were found.
-    best: Figures,
+    figures: Both,
+    /// Where those that count were found.
     place: Option<Place>,
-    /// The usage object at hand.
-    current: Figures,
     texts: Option<Box<Texts>>,
     fault: Option<Box<Fault>>,
     format: Option<Format>,
@@ -38,6 +36,35 @@ pub(super) struct Findings {
     pub(super) ended: bool,
 }
 
+/// The figures that count, and those of the usage object at hand. They change places, since to move
+/// what was written a moment ago takes longer.
+#[derive(Clone, Debug)]
+struct Both {
+    both: [Figures; 2],
+    /// The number of those that count.
+    best: bool,
+}
+
+impl Default for Both {
+    #[inline]
+    fn default() -> Self {
+        Self { both: [Figures::NONE; 2], best: false }
+    }
+}
+
+impl Both {
+    #[inline]
+    fn best(&mut self) -> &mut Figures {
+        &mut self.both[usize::from(self.best)]
+    }
+
+    /// Those of the usage object at hand.
+    #[inline]
+    fn current(&mut self) -> &mut Figures {
+        &mut self.both[usize::from(!self.best)]
+    }
+}
+
 /// What the document at hand says, which is judged at its end.
 #[derive(Clone, Copy, Debug, Default)]
 struct Document {
@@ -56,7 +83,7 @@ impl Findings {
     }
 
     pub(super) fn figures(&self) -> &Figures {
-        &self.best
+        &self.figures.both[usize::from(self.figures.best)]
     }
 
     pub(super) fn fault(&self) -> Option<&Fault> {
@@ -101,7 +128,7 @@ impl Findings {
         } else if let Some(texts) = &mut self.texts {
             texts.clear();
         }
-        self.current = Figures::default();
+        *self.figures.current() = Figures::NONE;
     }
 
     /// The document at hand is a failure, with this code unless it tells a better one.
@@ -123,6 +150,7 @@ impl Findings {
         self.format.get_or_insert(format);
     }
 
+    #[inline(never)]
     pub(super) fn means(&mut self, meaning: Meaning) {
         self.touched |= !matches!(meaning, Meaning::Is(_) | Meaning::MayBe(_) | Meaning::Opens(_));
         match meaning {
@@ -145,25 +173,30 @@ impl Findings {
 
     #[inline(never)]
     fn usage_ends(&mut self, place: Place) {
-        let current = std::mem::take(&mut self.current);
-        if current.is_empty() {
+        if self.figures.current().is_empty() {
             return;
         }
-        let Some(earlier) = self.place.filter(|earlier| earlier.rank >= place.rank) else {
-            self.best = current;
-            self.place = Some(place);
-            return;
+        let earlier = self.place.filter(|earlier| earlier.rank >= place.rank);
+        let merge = match earlier {
+            None => Merge::Last,
+            Some(earlier) if earlier.rank > place.rank => {
+                *self.figures.current() = Figures::NONE;
+                return;
+            }
+            Some(Place { merge: Merge::Override, .. }) => Merge::Override,
+            Some(_) => place.merge,
         };
-        if earlier.rank > place.rank {
-            return;
+        if merge == Merge::Last {
+            self.figures.best = !self.figures.best;
+        } else {
+            let current = *self.figures.current();
+            match merge {
+                Merge::Sum => self.figures.best().add(&current),
+                _ => self.figures.best().override_by(&current),
+            }
         }
-        let merge = if earlier.merge == Merge::Override { Merge::Override } else { place.merge };
-        match merge {
-            Merge::Last => self.best = current,
-            Merge::Override => self.best.override_by(&current),
-            Merge::Sum => self.best.add(&current),
-        }
-        self.place = Some(Place { merge, ..place });
+        *self.figures.current() = Figures::NONE;
+        self.place = Some(Place { merge: earlier.map_or(place.merge, |_| merge), ..place });
     }
 
     /// A figure that stands outside any usage object.
@@ -173,11 +206,11 @@ impl Findings {
             Some(earlier) if earlier.rank > place.rank => return,
             Some(earlier) if earlier.rank == place.rank => {}
             _ => {
-                self.best = Figures::default();
+                *self.figures.best() = Figures::NONE;
                 self.place = Some(place);
             }
         }
-        self.best.take(field, op, Kin::Within, value);
+        self.figures.best().take(field, op, Kin::Within, value);
     }
 }
 
@@ -202,7 +235,7 @@ impl Sink for Findings {
     fn object(&mut self, action: Action, begins: bool) {
         self.touched |= matches!(action, Action::Usage(_) | Action::Error);
         match action {
-            Action::Usage(_) if begins => self.current = Figures::default(),
+            Action::Usage(_) if begins => *self.figures.current() = Figures::NONE,
             Action::Error if begins => self.document.fails = true,
             Action::Usage(place) => {
                 self.usage_ends(place);
@@ -218,7 +251,7 @@ impl Sink for Findings {
     #[inline]
     fn figure(&mut self, field: Field, op: Op, kin: Kin, value: u64) {
         self.touched = true;
-        self.current.take(field, op, kin, value);
+        self.figures.current().take(field, op, kin, value);
     }
 
     #[inline]
@@ -232,12 +265,11 @@ impl Sink for Findings {
     }
 
     #[inline]
-    fn word(&mut self, action: Action, word: Option<&[u8]>) {
-        let Action::Word(place) = action else { return };
+    fn word(&mut self, place: Word, word: Option<&[u8]>) {
         let word = word.unwrap_or(b"?");
-        let head = head(word);
-        for known in words(place) {
-            if known.applies(head, word) {
+        let heads = [head(word), head(word.get(8..).unwrap_or_default())];
+        for known in words(place, word) {
+            if known.applies(heads, word) {
                 self.means(known.meaning);
             }
         }

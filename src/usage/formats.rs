@@ -460,12 +460,12 @@ impl Format {
     }
 }
 
-/// A word of [`WORDS`], compiled.
+/// A word of [`WORDS`], compiled: its first two words of eight bytes, zero-padded, which are all of
+/// most, and which of their bytes are compared.
 #[derive(Clone, Copy)]
 pub(super) struct Known {
-    /// Its first bytes, and which of eight they are.
-    head: u64,
-    mask: u64,
+    heads: [u64; 2],
+    masks: [u64; 2],
     pattern: Match,
     pub(super) meaning: Meaning,
 }
@@ -477,35 +477,54 @@ impl Known {
             Starts(text) => (text.as_bytes(), false),
             Not(_) => (b"".as_slice(), false),
         };
-        let (mut head, mut mask, mut i) = (0, 0, 0);
-        while i < 8 && (i < text.len() || whole) {
-            mask |= 0xff << (8 * i);
+        let (mut heads, mut masks, mut i) = ([0; 2], [0; 2], 0);
+        while i < 16 && (i < text.len() || whole) {
+            masks[i / 8] |= 0xff << (8 * (i % 8));
             if i < text.len() {
-                head |= (text[i] as u64) << (8 * i);
+                heads[i / 8] |= (text[i] as u64) << (8 * (i % 8));
             }
             i += 1;
         }
-        Self { head, mask, pattern, meaning }
+        Self { heads, masks, pattern, meaning }
     }
 
-    /// Whether the word, of which these are the first bytes, zero-padded, compares so.
+    /// Whether the word, which begins with these, compares so.
     #[inline]
-    pub(super) fn applies(&self, head: u64, word: &[u8]) -> bool {
-        head & self.mask == self.head
+    pub(super) fn applies(&self, heads: [u64; 2], word: &[u8]) -> bool {
+        heads[0] & self.masks[0] == self.heads[0]
+            && heads[1] & self.masks[1] == self.heads[1]
             && match self.pattern {
+                Is(text) if text.len() <= 16 => word.len() == text.len(),
                 Is(text) => word == text.as_bytes(),
                 Not(text) => word != text.as_bytes(),
-                Starts(text) => text.is_empty() || word.starts_with(text.as_bytes()),
+                Starts(text) => text.len() <= 16 || word.starts_with(text.as_bytes()),
             }
     }
 }
 
-/// The words of one place.
+/// The words of one place that may be this one.
 #[inline]
-pub(super) fn words(place: Word) -> &'static [Known] {
-    let (start, end) = RANGES[place as usize];
-    KNOWN.get(start..end).unwrap_or_default()
+pub(super) fn words(place: Word, word: &[u8]) -> impl Iterator<Item = &'static Known> {
+    let place = &PLACES[place as usize];
+    let first = word.first().map_or(0, |byte| usize::from(*byte) % FIRSTS);
+    let mut left = place.may_begin[first];
+    std::iter::from_fn(move || {
+        let known = place.words.get(left.trailing_zeros() as usize)?;
+        left &= left - 1;
+        Some(known)
+    })
 }
+
+/// The words of a place, compiled.
+#[derive(Clone, Copy)]
+struct Words {
+    words: &'static [Known],
+    /// By the last bits of a first byte, a bit for each word that may begin so.
+    may_begin: [u32; FIRSTS],
+}
+
+/// Letters, upper or lower case, have this many last bits.
+const FIRSTS: usize = 32;
 
 static KNOWN: [Known; WORDS.len()] = {
     let mut known = [Known::new(WORDS[0].1, WORDS[0].2); WORDS.len()];
@@ -517,25 +536,36 @@ static KNOWN: [Known; WORDS.len()] = {
     known
 };
 
-const PLACES: usize = Word::TaskState as usize + 1;
-/// Where in [`WORDS`] the words of each place are.
-static RANGES: [(usize, usize); PLACES] = ranges();
+const PLACE_COUNT: usize = Word::TaskState as usize + 1;
 
-const fn ranges() -> [(usize, usize); PLACES] {
-    let mut ranges = [(0, 0); PLACES];
+static PLACES: [Words; PLACE_COUNT] = {
+    let mut places = [Words { words: &[], may_begin: [0; FIRSTS] }; PLACE_COUNT];
     let mut i = 0;
     while i < WORDS.len() {
-        let range = &mut ranges[WORDS[i].0 as usize];
-        if range.1 == 0 {
-            range.0 = i;
-        } else {
-            assert!(range.1 == i, "the words of a place stand together");
+        let place = &mut places[WORDS[i].0 as usize];
+        let number = place.words.len();
+        assert!(number < 32, "a place has more words than there are bits");
+        let start = i - number;
+        assert!(
+            WORDS[start].0 as usize == WORDS[i].0 as usize,
+            "the words of a place stand together"
+        );
+        place.words = KNOWN.split_at(i + 1).0.split_at(start).1;
+        let text = match WORDS[i].1 {
+            Is(text) | Starts(text) => text.as_bytes(),
+            Not(_) => b"",
+        };
+        let mut first = 0;
+        while first < FIRSTS {
+            if text.is_empty() || text[0] as usize % FIRSTS == first {
+                place.may_begin[first] |= 1 << number;
+            }
+            first += 1;
         }
-        range.1 = i + 1;
         i += 1;
     }
-    ranges
-}
+    places
+};
 
 /// What the path of a request says of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

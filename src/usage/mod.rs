@@ -189,19 +189,22 @@ impl UsageReader {
     #[must_use]
     pub fn new(head: &Head<'_>) -> Self {
         let mut announced = Announced::new(head.status, head.path);
-        let figures = formats::HEADERS.iter().map(|(name, ..)| *name);
-        for name in
-            [announced::CONTENT_TYPE, announced::CONTENT_ENCODING].into_iter().chain(figures)
-        {
+        if let Some(value) = (head.header)(announced::CONTENT_TYPE) {
+            announced.content_type(value.as_bytes());
+        }
+        if let Some(value) = (head.header)(announced::CONTENT_ENCODING) {
+            announced.content_encoding(value.as_bytes());
+        }
+        for (name, ..) in formats::HEADERS {
             if let Some(value) = (head.header)(name) {
-                announced.show(name, value.as_bytes());
+                announced.figure(name, value.as_bytes());
             }
         }
         Self::of(announced)
     }
 
     /// A reader for the body that was announced so.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(announced: Announced) -> Self {
         let Announced { status, path, label, encoding, figures, .. } = announced;
         Self {
@@ -244,6 +247,7 @@ impl UsageReader {
 
     /// The tokens reported so far.
     #[must_use]
+    #[inline(always)]
     pub fn usage(&self) -> Option<TokenUsage> {
         if self.path.says(PathSays::NoUsage) {
             return None;
@@ -281,6 +285,7 @@ impl UsageReader {
 
     /// Judges the call as [`finish`](Self::finish) does, for those who need no more: how it
     /// ended, and whether the answer came to its own end.
+    #[inline(always)]
     pub(crate) fn judge(&mut self, end: End<'_>) -> (Outcome, bool) {
         self.framing.finish(&mut self.findings);
         let findings = &self.findings;

@@ -18,27 +18,32 @@ pub(super) struct Known<'a> {
     pub(super) cut: bool,
 }
 
-/// Judges a call. The most telling of what is known wins: a failure that the agent reported, an error
-/// status, the end marker, and only then how the transport ended.
+/// Judges a call. The most telling of what is known wins: a failure that the agent reported, an
+/// error status, the end marker, and only then how the transport ended.
 #[inline]
 pub(super) fn judge(known: &Known<'_>, end: End<'_>) -> Outcome {
+    let has_failed = known.status >= 400 || known.fault.is_some_and(|fault| fault.reported);
+    let is_over = match end {
+        End::Complete => !known.cut,
+        End::Dropped => known.complete,
+        End::Failed(_) => false,
+    };
+    if !has_failed && (known.ended || is_over) { Outcome::Success } else { failure(known, end) }
+}
+
+/// Why a call that was no success was none.
+#[cold]
+fn failure(known: &Known<'_>, end: End<'_>) -> Outcome {
+    let told = known.fault.and_then(|fault| fault.message.as_deref().or(fault.code.as_deref()));
     if known.status >= 400 {
         let class = format!("http_{}", known.status);
-        let told = known.fault.and_then(|fault| fault.message.as_deref().or(fault.code.as_deref()));
-        let message = told.unwrap_or_else(|| reason(known.status));
-        return Outcome::Error(CallError::new(class, message));
+        return Outcome::Error(CallError::new(class, told.unwrap_or_else(|| reason(known.status))));
     }
-    if let Some(fault) = known.fault.filter(|fault| fault.reported) {
-        let told = fault.message.as_deref().or(fault.code.as_deref());
+    if known.fault.is_some_and(|fault| fault.reported) {
         return error("agent", told.unwrap_or("the agent reported a failure"));
     }
-    if known.ended {
-        return Outcome::Success;
-    }
     match end {
-        End::Complete if known.cut => error("incomplete", "the answer broke off before its end"),
-        End::Complete => Outcome::Success,
-        End::Dropped if known.complete => Outcome::Success,
+        End::Complete => error("incomplete", "the answer broke off before its end"),
         End::Dropped => error("cancelled", "the caller gave up before the answer was complete"),
         End::Failed(failure) => Outcome::Error(CallError::transport(failure)),
     }

@@ -22,8 +22,9 @@ const ERROR_SHAPE: usize = 5;
 const RESERVED: usize = 6;
 
 const MAX_NODES: usize = 256;
-/// Four times as many as keys, so that nearly every search ends at once. `hash` fits this number.
-const SLOTS: usize = 1024;
+/// So many that a factor can be found with which no two edges hash alike.
+const SLOTS: usize = 1 << SLOT_BITS;
+const SLOT_BITS: u32 = 12;
 
 /// No known key is longer than four words of eight bytes.
 pub(super) const MAX_KEY: usize = 32;
@@ -106,17 +107,15 @@ impl Keys {
         let Some(mask) = HEADS.get(len) else { return NOWHERE };
         let head = word(key, 0) & mask;
         let mixed = mix(head, self, len);
-        let mut slot = hash(mixed);
-        loop {
-            let number = TRIE.slots[slot % SLOTS];
-            if number == NOWHERE {
-                return NOWHERE;
-            }
-            let edge = &TRIE.edges[usize::from(number)];
-            if edge.head == head && edge.mixed == mixed && edge.has_rest(key, len) {
-                return number;
-            }
-            slot += 1;
+        let number = TRIE.slots[hash(mixed, TRIE.factor)];
+        if number == NOWHERE {
+            return NOWHERE;
+        }
+        let edge = &TRIE.edges[usize::from(number)];
+        if edge.mixed == mixed && edge.head == head && edge.has_rest(key, len) {
+            number
+        } else {
+            NOWHERE
         }
     }
 }
@@ -132,10 +131,10 @@ static HEADS: [u64; MAX_KEY + 1] = {
     heads
 };
 
-/// Where the search for an edge begins.
+/// Where an edge is, if it is any.
 #[inline]
-const fn hash(mixed: u64) -> usize {
-    (mixed.wrapping_mul(0x7f4a_7c15) >> 54) as usize
+const fn hash(mixed: u64, factor: u64) -> usize {
+    (mixed.wrapping_mul(factor) >> (u64::BITS - SLOT_BITS)) as usize
 }
 
 /// The node of that number.
@@ -148,8 +147,9 @@ struct Trie {
     nodes: [Node; MAX_NODES],
     /// The edges, by the node that they lead to.
     edges: [Edge; MAX_NODES],
-    /// A hash table of the edges.
+    /// The number of the edge that hashes so with the factor; there is no other.
     slots: [NodeId; SLOTS],
+    factor: u64,
 }
 
 static TRIE: Trie = compile();
@@ -273,8 +273,7 @@ const fn compile() -> Trie {
     let nothing =
         Node { action: Action::None, element: NOWHERE, keys: Keys::of(0), has_keys: false };
     let mut nodes = [nothing; MAX_NODES];
-    let mut edges = [Edge { head: 0, middle: [0; 2], tail: 0, mixed: 0 }; MAX_NODES];
-    let mut slots = [NOWHERE; SLOTS];
+    let mut edges = [Edge { head: 0, middle: [0; 2], tail: 0, mixed: u64::MAX }; MAX_NODES];
     let mut id = 1;
     while id < draft.len {
         let mut at = draft.first[id];
@@ -289,11 +288,6 @@ const fn compile() -> Trie {
                 mixed: mix(head, Keys::of(id), key.len()),
             };
             edges[at] = edge;
-            let mut slot = hash(edge.mixed);
-            while slots[slot] != NOWHERE {
-                slot = (slot + 1) % SLOTS;
-            }
-            slots[slot] = at as NodeId;
             at = draft.next[at];
         }
         nodes[id] = Node {
@@ -319,5 +313,38 @@ const fn compile() -> Trie {
         }
         id += 1;
     }
-    Trie { nodes, edges, slots }
+    let (slots, factor) = hashed(&edges, draft.len);
+    Trie { nodes, edges, slots, factor }
+}
+
+/// Finds a factor with which no two edges hash alike.
+const fn hashed(edges: &[Edge; MAX_NODES], len: usize) -> ([NodeId; SLOTS], u64) {
+    let mut slots = [NOWHERE; SLOTS];
+    // Which factor each slot was taken with last.
+    let mut taken = [0_u64; SLOTS];
+    let mut factor = 0x9e37_79b9_7f4a_7c15;
+    'factors: loop {
+        factor += 2;
+        let mut id = RESERVED;
+        while id < len {
+            if edges[id].mixed != u64::MAX {
+                let slot = hash(edges[id].mixed, factor);
+                if taken[slot] == factor {
+                    continue 'factors;
+                }
+                taken[slot] = factor;
+                slots[slot] = id as NodeId;
+            }
+            id += 1;
+        }
+        break;
+    }
+    let mut slot = 0;
+    while slot < SLOTS {
+        if taken[slot] != factor {
+            slots[slot] = NOWHERE;
+        }
+        slot += 1;
+    }
+    (slots, factor)
 }

@@ -36,7 +36,19 @@ impl ContainerEnd {
             let loaded = Block::load(simd, block);
             let quotes = loaded.is(b'"');
             quiet = if quotes == 0 { quiet + 1 } else { 0 };
-            if quotes == 0 && !self.in_string && !loaded.has_structure() {
+            if quotes == 0 && self.in_string {
+                // The middle of a long text.
+                let backslashes = loaded.is(b'\\');
+                let escaped = escaped(backslashes, u64::from(self.escape));
+                self.escape = escapes_next(backslashes, escaped, BLOCK);
+                rest = next;
+                if quiet >= QUIET && !self.escape {
+                    quiet = 0;
+                    rest = &rest[quiet_len(rest)..];
+                }
+                continue;
+            }
+            if quotes == 0 && !loaded.has_structure() {
                 // The middle of a long list of numbers.
                 self.escape = false;
                 rest = next;
@@ -46,10 +58,6 @@ impl ContainerEnd {
                 return Some(bytes.len() - rest.len() + end);
             }
             rest = next;
-            if quiet >= QUIET && self.in_string && !self.escape {
-                quiet = 0;
-                rest = &rest[quiet_len(rest)..];
-            }
         }
         if rest.is_empty() {
             return None;

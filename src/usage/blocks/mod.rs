@@ -47,13 +47,23 @@ impl<S: Simd> Block<S> {
     }
 }
 
-/// Where the quotes and backslashes are.
+/// The level for what looks at one block and is told by it where to go on. Beyond AVX2 that takes
+/// longer: what AVX-512 compares is later where it can be reckoned with.
 #[inline]
-pub(super) fn quotes_and_escapes(bytes: &[u8; BLOCK]) -> u64 {
-    dispatch!(Level::baseline(), simd => {
-        let bytes = u8x64::simd_from(simd, *bytes);
-        (bytes.simd_eq(b'"') | bytes.simd_eq(b'\\')).to_bitmask()
-    })
+pub(super) fn level_of_one() -> Level {
+    let level = Level::new();
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if let Some(avx2) = level.as_avx2() {
+        return avx2.level();
+    }
+    level
+}
+
+/// Where the quotes and backslashes are.
+#[inline(always)]
+pub(super) fn quotes_and_escapes<S: Simd>(simd: S, bytes: &[u8; BLOCK]) -> u64 {
+    let bytes = u8x64::simd_from(simd, *bytes);
+    (bytes.simd_eq(b'"') | bytes.simd_eq(b'\\')).to_bitmask()
 }
 
 /// How many bytes come before the first quote or backslash; 16 if there is none.
@@ -67,12 +77,10 @@ pub(super) fn plain_len(bytes: &[u8; 16]) -> usize {
 
 /// How many bytes come before the first that may end a number or literal; 16 if there is none.
 /// It stops at a plus sign too, which does not end one.
-#[inline]
-pub(super) fn scalar_len(bytes: &[u8; 16]) -> usize {
-    dispatch!(Level::baseline(), simd => {
-        let bytes = u8x16::simd_from(simd, *bytes);
-        first(bytes.simd_le(b',') | (bytes | 0x20).simd_eq(b'}'))
-    })
+#[inline(always)]
+pub(super) fn scalar_len<S: Simd>(simd: S, bytes: &[u8; 16]) -> usize {
+    let bytes = u8x16::simd_from(simd, *bytes);
+    first(bytes.simd_le(b',') | (bytes | 0x20).simd_eq(b'}'))
 }
 
 /// Bit `n` is set where byte `n` is no digit.

@@ -4,7 +4,9 @@ use super::base64::Base64;
 use crate::usage::PathHint;
 use crate::usage::crc::Crc;
 use crate::usage::findings::Findings;
-use crate::usage::formats::{Action, FRAMES, Field, Format, Kin, Meaning, Op, PathSays, TextKind};
+use crate::usage::formats::{
+    Action, FRAMES, Field, Format, Kin, Meaning, Op, PathSays, TextKind, Word,
+};
 use crate::usage::trie;
 use crate::usage::walker::{Sink, Walker};
 
@@ -337,7 +339,7 @@ impl Sink for Unwrap<'_> {
     fn object(&mut self, _: Action, _: bool) {}
     fn figure(&mut self, _: Field, _: Op, _: Kin, _: u64) {}
     fn number(&mut self, _: Action, _: Option<u64>) {}
-    fn word(&mut self, _: Action, _: Option<&[u8]>) {}
+    fn word(&mut self, _: Word, _: Option<&[u8]>) {}
     fn boolean(&mut self, _: Action, _: bool) {}
     fn present(&mut self, _: Action) {}
 }

@@ -21,7 +21,22 @@ impl Json {
         Self { walker: Walker::new(trie::ROOT), read_one: false, lines, gate: None }
     }
 
-    pub(super) fn feed(&mut self, mut bytes: &[u8], findings: &mut Findings) {
+    #[inline]
+    pub(super) fn feed(&mut self, bytes: &[u8], findings: &mut Findings) {
+        // In the first document, which is the only one of most bodies.
+        let is_first = !self.lines && !self.read_one && self.gate.is_none();
+        let mut read = 0;
+        if is_first && !self.walker.is_broken() {
+            read = self.walker.feed(bytes, findings);
+            self.note_end(findings);
+        }
+        if read < bytes.len() {
+            self.feed_on(&bytes[read..], findings);
+        }
+    }
+
+    #[inline(never)]
+    fn feed_on(&mut self, mut bytes: &[u8], findings: &mut Findings) {
         while !bytes.is_empty() && !findings.ended {
             let read = if self.gate.as_deref().is_some_and(Gate::is_carrying) {
                 self.carry(bytes, findings)
@@ -131,14 +146,20 @@ impl Json {
         }
     }
 
+    /// Reads what is carried, though its line is not whole.
+    #[cold]
+    fn read_carried(&mut self, findings: &mut Findings) {
+        if let Some(gate) = self.gate.as_deref_mut() {
+            let (line, len) = gate.drop_carried();
+            self.all(&line[..len], findings);
+        }
+    }
+
     /// There is nothing more to come.
     #[inline]
     pub(super) fn finish(&mut self, findings: &mut Findings) {
-        if let Some(gate) = self.gate.as_deref_mut()
-            && gate.is_carrying()
-        {
-            let (line, len) = gate.drop_carried();
-            self.all(&line[..len], findings);
+        if self.gate.as_deref().is_some_and(Gate::is_carrying) {
+            self.read_carried(findings);
         }
         if !self.walker.is_done() {
             self.walker.finish(findings);

@@ -6,6 +6,8 @@
 //! found at once, and one after the other tell where keys and strings begin and end; a value is
 //! only checked to end where a member may. So the next key is known before the value is read.
 
+use fearless_simd::{Simd, dispatch};
+
 use super::{Sink, State, Walker, is_space, spaces, starts_scalar};
 use crate::usage::blocks::{self, BLOCK};
 use crate::usage::formats::Action;
@@ -13,52 +15,54 @@ use crate::usage::trie::{self, KEY_ROOM, NOWHERE};
 
 /// A block, in which quotes are looked for, and room for what is looked at after the last of them.
 const WINDOW: usize = 2 * BLOCK;
+/// Where the last quote of a key may be, so that its value begins within the block.
+const LAST_CLOSE: usize = BLOCK - 4;
 /// In place of where a value ends. There is a quote, which ends none.
 const NOT_PLAIN: usize = 0;
 /// What is looked at of a value: longer numbers may not fit in a figure.
 const AHEAD: usize = 16;
 
 impl Walker {
-    /// In an object, before a key or its end.
+    /// In an object, before a key.
+    #[inline(never)]
     pub(super) fn members(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
-        if bytes.first() == Some(&b'}') {
-            return self.between(bytes, sink);
-        }
-        let mut at = 0;
-        if bytes.len() >= WINDOW {
-            at = self.plain_members(bytes, bytes, sink);
-        }
-        let rest = &bytes[at..];
-        if self.state != State::Key || rest.is_empty() {
-            return at;
-        }
-        // What is left is less than a window. Zeros after it are part of nothing plain.
-        let mut padded = [0; 2 * WINDOW];
-        let len = rest.len().min(WINDOW);
-        padded[..len].copy_from_slice(&rest[..len]);
-        at + self.plain_members(&rest[..len], &padded, sink)
+        dispatch!(blocks::level_of_one(), simd => self.plain_members(simd, bytes, sink))
     }
 
-    /// The same, as long as there are windows of `padded` bytes, which are `bytes` and perhaps more.
+    /// The same, as long as members are plain.
     ///
     /// The quotes of a block are found together and not one after another, so that the processor
     /// need not know where one member ends to look at the next.
-    #[inline(never)]
-    fn plain_members(&mut self, bytes: &[u8], padded: &[u8], sink: &mut impl Sink) -> usize {
+    #[inline(always)]
+    fn plain_members<S: Simd>(&mut self, simd: S, bytes: &[u8], sink: &mut impl Sink) -> usize {
         let mut keys = self.parent().keys();
         let mut from = 0;
-        'windows: while from < bytes.len()
-            && let Some(window) = padded.get(from..).and_then(<[u8]>::first_chunk::<WINDOW>)
-        {
+        // The end of the bytes, with zeros after it, which are part of nothing plain.
+        let mut padded = [0; 2 * WINDOW];
+        let mut padded_from = None;
+        'windows: while let Some(rest) = bytes.get(from..).filter(|rest| !rest.is_empty()) {
+            let window = match rest.first_chunk::<WINDOW>() {
+                Some(window) => window,
+                None => {
+                    let begin = *padded_from.get_or_insert_with(|| {
+                        padded[..rest.len()].copy_from_slice(rest);
+                        from
+                    });
+                    match padded.get(from - begin..).and_then(<[u8]>::first_chunk) {
+                        Some(window) => window,
+                        None => return from,
+                    }
+                }
+            };
             if window[0] != b'"' {
-                from += self.between(&bytes[from..], sink);
+                from += self.between(rest, sink);
                 if self.state != State::Key {
                     return from;
                 }
                 keys = self.parent().keys();
                 continue;
             }
-            let mut quotes = Quotes::new(window);
+            let mut quotes = Quotes::of(simd, bytes, rest);
             // Where a quote is, which begins a key.
             let mut at = 0;
             loop {
@@ -70,26 +74,32 @@ impl Walker {
                     continue 'windows;
                 }
                 quotes.pass();
-                let Some(close) = quotes.next() else {
+                let close = quotes.first();
+                if close > LAST_CLOSE {
+                    // It is cut by the end of the block.
                     if open == 0 {
                         return self.odd_key(from);
                     }
                     from += open;
                     continue 'windows;
-                };
+                }
+                quotes.pass();
                 if part(window, close) != Some(b"\":") {
                     return self.odd_key(from + open);
                 }
-                let mut value = close + 2;
-                if window[value] == b' ' {
-                    value += 1;
-                }
+                let value = close + 2 + usize::from(window[close + 2] == b' ');
                 let (Some(key), Some(ahead)) = (part(window, open + 1), part(window, value)) else {
                     return from;
                 };
                 let id = keys.find(key, close - open - 1);
                 let end = if id == NOWHERE {
-                    skip(ahead, value, window, &mut quotes)
+                    if ahead[0] == b'"' {
+                        quotes.string_end(window)
+                    } else if starts_scalar(ahead[0]) {
+                        value + blocks::scalar_len(simd, ahead)
+                    } else {
+                        NOT_PLAIN
+                    }
                 } else {
                     let node = trie::node(id);
                     match node.action {
@@ -111,52 +121,74 @@ impl Walker {
                             from += at;
                             continue 'windows;
                         }
-                        action @ Action::Word(_) if ahead[0] == b'"' => {
-                            let end = plain_string(window, &mut quotes);
+                        action
+                            if ahead.starts_with(b"[{\"")
+                                && trie::node(node.element).has_keys()
+                                && self.has_room_for(2) =>
+                        {
+                            sink.present(action);
+                            self.node = id;
+                            self.push(true);
+                            self.node = node.element;
+                            let element = trie::node(node.element);
+                            self.opens(element, sink);
+                            keys = element.keys();
+                            at = value + 2;
+                            continue;
+                        }
+                        Action::Word(place) if ahead[0] == b'"' => {
+                            let end = quotes.string_end(window);
                             if let Some(word) = window.get(value + 1..end.wrapping_sub(1)) {
-                                sink.word(action, Some(word).filter(|word| word.len() <= KEY_ROOM));
+                                sink.word(place, Some(word).filter(|word| word.len() <= KEY_ROOM));
                             }
                             end
                         }
                         _ => NOT_PLAIN,
                     }
                 };
-                let Some(next) = part(window, end) else { return from };
-                match next {
-                    [b',', b'"', _] => at = end + 1,
-                    [b',', b' ', b'"'] => at = end + 2,
-                    [b',', ..] => {
-                        from += end + 1;
+                if part(window, end) == Some(b",\"") {
+                    at = end + 1;
+                    continue;
+                }
+                match window.get(end) {
+                    Some(b',') => {
+                        at = end + 1;
+                        if part(window, at) == Some(b" \"") {
+                            at += 1;
+                            continue;
+                        }
+                        from += at;
                         continue 'windows;
                     }
-                    [b'}', ..] => {
+                    Some(b'}') => {
                         let mut end = end;
-                        while self.in_object() && window.get(end) == Some(&b'}') {
+                        while let Some(closing) = self.closing()
+                            && window.get(end) == Some(closing)
+                        {
                             self.close(sink);
                             end += 1;
                         }
-                        keys = self.parent().keys();
                         if self.in_object() && part(window, end) == Some(b",\"") {
+                            keys = self.parent().keys();
                             at = end + 1;
                             continue;
                         }
                         from += end;
                         from += self.after_last(&bytes[from..], sink);
-                        break;
                     }
                     _ => {
                         self.node = id;
                         self.state = State::Value;
                         from += value;
                         from += self.value(&bytes[from..], sink);
-                        break;
                     }
                 }
+                if self.state != State::Key {
+                    return from;
+                }
+                keys = self.parent().keys();
+                continue 'windows;
             }
-            if self.state != State::Key {
-                return from;
-            }
-            keys = self.parent().keys();
         }
         from
     }
@@ -171,7 +203,7 @@ impl Walker {
 
     /// In an object, where no key begins.
     #[inline]
-    fn between(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
+    pub(super) fn between(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
         match bytes.first() {
             Some(b'}') => {
                 self.close(sink);
@@ -186,13 +218,20 @@ impl Walker {
     }
 }
 
-/// Where the quotes are in a block, and what may be an escape, as far as they were not passed.
+/// The quotes of a window's first block, and what may be an escape, as far as they were not passed.
 struct Quotes(u64);
 
 impl Quotes {
     #[inline(always)]
-    fn new(window: &[u8; WINDOW]) -> Self {
-        Self(window.first_chunk().map_or(0, blocks::quotes_and_escapes))
+    fn of<S: Simd>(simd: S, bytes: &[u8], rest: &[u8]) -> Self {
+        match rest.first_chunk() {
+            Some(block) => Self(blocks::quotes_and_escapes(simd, block)),
+            // What was written a moment ago, as what is padded, takes longer to read.
+            None => {
+                let (block, seen) = blocks::last_block(bytes, rest);
+                Self(blocks::quotes_and_escapes(simd, &block) >> seen)
+            }
+        }
     }
 
     /// Where the first of them is; after the block if there is none.
@@ -206,12 +245,14 @@ impl Quotes {
         self.0 &= self.0.wrapping_sub(1);
     }
 
-    /// The first of them, which is passed.
+    /// Where a string ends that begins at the first of them, if it has no escape and is whole;
+    /// else [`NOT_PLAIN`]. Both are passed.
     #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
-        let first = (self.0 != 0).then(|| self.first());
+    fn string_end(&mut self, window: &[u8; WINDOW]) -> usize {
         self.pass();
-        first
+        let end = self.first();
+        self.pass();
+        if end < BLOCK && window[end] == b'"' { end + 1 } else { NOT_PLAIN }
     }
 }
 
@@ -219,31 +260,6 @@ impl Quotes {
 #[inline(always)]
 fn part<const LEN: usize>(window: &[u8; WINDOW], at: usize) -> Option<&[u8; LEN]> {
     window.get(at..).and_then(<[u8]>::first_chunk)
-}
-
-/// Where a string ends that begins at the first quote, if it has no escape and is whole; else [`NOT_PLAIN`].
-#[inline(always)]
-fn plain_string(window: &[u8; WINDOW], quotes: &mut Quotes) -> usize {
-    quotes.pass();
-    match quotes.next() {
-        Some(end) if window[end] == b'"' => end + 1,
-        _ => NOT_PLAIN,
-    }
-}
-
-/// Where a value of no interest ends, if it is plain; else [`NOT_PLAIN`].
-#[inline(always)]
-fn skip(ahead: &[u8; AHEAD], value: usize, window: &[u8; WINDOW], quotes: &mut Quotes) -> usize {
-    if ahead[0] == b'"' {
-        return plain_string(window, quotes);
-    }
-    if starts_scalar(ahead[0]) {
-        let len = blocks::scalar_len(ahead);
-        if len < AHEAD {
-            return value + len;
-        }
-    }
-    NOT_PLAIN
 }
 
 /// A number of a few digits and nothing else, and how many they are.

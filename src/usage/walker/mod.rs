@@ -9,7 +9,7 @@ mod scratch;
 
 use self::scratch::Scratch;
 use super::blocks::{self, ContainerEnd, StringEnd};
-use super::formats::{Action, Field, Kin, Op};
+use super::formats::{Action, Field, Kin, Op, Word};
 use super::trie::{self, KEY_ROOM, NOWHERE, NodeId};
 
 /// Deeper than any known path.
@@ -26,7 +26,7 @@ pub(super) trait Sink {
     /// A number of another kind; nothing if it is not a whole number that fits.
     fn number(&mut self, action: Action, value: Option<u64>);
     /// A short text in which escapes were resolved; nothing if it is longer than any known word.
-    fn word(&mut self, action: Action, word: Option<&[u8]>);
+    fn word(&mut self, place: Word, word: Option<&[u8]>);
     /// A boolean.
     fn boolean(&mut self, action: Action, value: bool);
     /// Something other than null is here.
@@ -153,6 +153,7 @@ impl Walker {
         }
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             at += match self.state {
+                State::Key if rest[0] == b'}' => self.between(rest, sink),
                 State::Key => self.members(rest, sink),
                 State::InKey => self.in_key(rest),
                 State::Value | State::FirstElement | State::Start => self.value(rest, sink),
@@ -195,7 +196,22 @@ impl Walker {
     }
 
     fn has_room(&self) -> bool {
-        usize::from(self.depth) < MAX_DEPTH
+        self.has_room_for(1)
+    }
+
+    #[inline]
+    fn has_room_for(&self, more: usize) -> bool {
+        usize::from(self.depth) + more <= MAX_DEPTH
+    }
+
+    /// What ends the innermost open object or array.
+    #[inline]
+    fn closing(&self) -> Option<&'static u8> {
+        match (self.depth, self.arrays & 1) {
+            (0, _) => None,
+            (_, 0) => Some(&b'}'),
+            _ => Some(&b']'),
+        }
     }
 
     #[inline]
@@ -232,9 +248,9 @@ impl Walker {
         match *first {
             byte if is_space(byte) => return spaces(bytes),
             b'"' => match node.action {
-                Action::Word(_) => {
+                Action::Word(place) => {
                     if let Some(len) = word_len(&bytes[1..]) {
-                        sink.word(node.action, bytes.get(1..=len));
+                        sink.word(place, bytes.get(1..=len));
                         return len + 2 + self.after(&bytes[len + 2..], sink);
                     }
                     self.scratch.clear();
@@ -302,7 +318,7 @@ impl Walker {
     }
 
     /// The value at hand is an object that is followed.
-    #[inline]
+    #[inline(always)]
     fn opens(&mut self, node: &trie::Node, sink: &mut impl Sink) {
         if node.action != Action::None {
             sink.present(node.action);
@@ -431,13 +447,14 @@ impl Walker {
 
     #[inline(never)]
     fn in_word(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
+        let Action::Word(place) = self.action() else { return 0 };
         for (i, byte) in bytes.iter().enumerate() {
             if self.scratch.take(*byte) {
-                sink.word(self.action(), self.scratch.word());
+                sink.word(place, self.scratch.word());
                 return i + 1 + self.after(&bytes[i + 1..], sink);
             }
             if self.scratch.is_full() {
-                sink.word(self.action(), None);
+                sink.word(place, None);
                 // Not in an escape, of which nothing is kept before it is whole.
                 self.string = StringEnd::default();
                 self.state = State::SkipString;
