@@ -11,6 +11,7 @@
 //! for a profiler: `reader`, `bound`, `typed` or `value`, in pieces of that size, or `event` for
 //! an event a piece.
 
+use std::borrow::Cow;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -97,8 +98,8 @@ fn repeat(pick: &str, times: usize, way: &str, cut: Cut) {
         for _ in 0..times {
             match way {
                 "bound" => _ = black_box(bound(&pieces, &finder)),
-                "typed" => _ = black_box(typed(row)),
-                "value" => _ = black_box(value(row)),
+                "typed" => _ = black_box(typed(row, &pieces)),
+                "value" => _ = black_box(value(row, &pieces)),
                 _ => _ = black_box(reader(row, &pieces)),
             }
         }
@@ -142,7 +143,7 @@ fn memory() {
 fn measure(row: &Row, cut: Cut) {
     let pieces = row.pieces(cut);
     assert_eq!(reader(row, &pieces), Some(row.total), "{}", row.name);
-    assert_eq!(typed(row), Some(row.total), "{}", row.name);
+    assert_eq!(typed(row, &pieces), Some(row.total), "{}", row.name);
     let finder = memmem::Finder::new(NEEDLE);
     let mut times: [Vec<Duration>; 5] = Default::default();
     // Short bodies are read many times over, so that the clock does not count.
@@ -152,8 +153,8 @@ fn measure(row: &Row, cut: Cut) {
         time(&mut times[1], repeat, || find(&pieces));
         time(&mut times[2], repeat, || bound(&pieces, &finder));
         if round % 4 == 0 {
-            time(&mut times[3], repeat, || typed(row));
-            time(&mut times[4], repeat, || value(row));
+            time(&mut times[3], repeat, || typed(row, &pieces));
+            time(&mut times[4], repeat, || value(row, &pieces));
         }
     }
     let [reader, find, bound, typed, value] = times.map(|mut times| {
@@ -208,7 +209,7 @@ fn bound(pieces: &[&[u8]], finder: &memmem::Finder<'_>) -> usize {
     pieces.iter().filter_map(|piece| finder.find(piece)).sum()
 }
 
-/// The usage alone, in all the spellings of these rows.
+/// The usage alone, with the figures that the reader gives, in the spellings of these rows.
 #[derive(Deserialize)]
 struct Typed {
     usage: Option<Tokens>,
@@ -219,24 +220,50 @@ struct Typed {
 
 #[derive(Deserialize)]
 struct Tokens {
+    #[serde(alias = "input_tokens")]
+    prompt_tokens: Option<u64>,
+    #[serde(alias = "output_tokens")]
+    completion_tokens: Option<u64>,
     total_tokens: Option<u64>,
+    prompt_tokens_details: Option<Cached>,
+    completion_tokens_details: Option<Reasoning>,
+}
+
+#[derive(Deserialize)]
+struct Cached {
+    cached_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Reasoning {
+    reasoning_tokens: Option<u64>,
 }
 
 impl Typed {
     fn total(&self) -> Option<u64> {
-        let tokens = self.usage.as_ref().or(self.token_usage.as_ref());
-        let plain = || Some(self.prompt_eval_count? + self.eval_count?);
-        tokens.and_then(|tokens| tokens.total_tokens).or_else(plain)
+        let Some(tokens) = self.usage.as_ref().or(self.token_usage.as_ref()) else {
+            return Some(self.prompt_eval_count? + self.eval_count?);
+        };
+        black_box((tokens.prompt_tokens, tokens.completion_tokens));
+        black_box(tokens.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens));
+        let details = tokens.completion_tokens_details.as_ref();
+        black_box(details.and_then(|details| details.reasoning_tokens));
+        tokens.total_tokens
     }
 }
 
-/// Reads each document as this type, whole, and keeps the last answer.
-fn each<T>(row: &Row, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+/// Reads each document as this type, and keeps the last answer. It has to be whole, so the pieces
+/// are put together first, as `collect` does with a body.
+fn each<T>(row: &Row, pieces: &[&[u8]], read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+    let body = match pieces {
+        [whole] => Cow::Borrowed(*whole),
+        pieces => Cow::Owned(pieces.concat()),
+    };
     if row.event.is_none() {
-        return read(&row.body);
+        return read(&body);
     }
     let mut last = None;
-    for line in row.body.split(|byte| *byte == b'\n') {
+    for line in body.split(|byte| *byte == b'\n') {
         let line = line.strip_prefix(b"data: ").unwrap_or(line);
         if line.starts_with(b"{")
             && let Some(read) = read(line)
@@ -248,13 +275,13 @@ fn each<T>(row: &Row, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
 }
 
 #[inline(never)]
-fn typed(row: &Row) -> Option<u64> {
-    each(row, |bytes| serde_json::from_slice::<Typed>(bytes).ok()?.total())
+fn typed(row: &Row, pieces: &[&[u8]]) -> Option<u64> {
+    each(row, pieces, |bytes| serde_json::from_slice::<Typed>(bytes).ok()?.total())
 }
 
 #[inline(never)]
-fn value(row: &Row) -> Option<u64> {
-    each(row, |bytes| {
+fn value(row: &Row, pieces: &[&[u8]]) -> Option<u64> {
+    each(row, pieces, |bytes| {
         let value: Value = serde_json::from_slice(bytes).ok()?;
         value["usage"]["total_tokens"].as_u64()
     })
