@@ -2,9 +2,10 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::process::Command;
 
-use crate::Row;
 use crate::trial::Trial;
+use crate::{Row, find};
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
@@ -33,20 +34,40 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 /// Prints how often each way allocates, more than the bare one does, in the rows that have one.
-pub fn table(rows: &[Row]) {
-    println!("{:<48} {:>12}", "allocations added", "each");
-    for row in rows.iter().filter(|row| row.ways[0].name != row.peer) {
+/// Each is counted in a process of its own, so that none follows another's trackers.
+pub fn table(rows: &[Row], pick: &str) {
+    println!("{:<60} {:>12}", "allocations added", "each");
+    let picked = rows.iter().filter(|row| row.name.contains(pick) && row.ways[0].name != row.peer);
+    for row in picked {
         let mut bare = None;
         for way in &row.ways {
-            let mut trial = Trial::new(way);
-            trial.run(100);
-            let before = COUNT.get();
-            trial.run(100);
-            let count = COUNT.get() - before;
-            trial.end();
-            let added = count as f64 - *bare.get_or_insert(count) as f64;
-            let each = added / (100 * row.units) as f64;
-            println!("{:<48} {each:>12.3} a {}", format!("{}: {}", row.name, way.name), row.unit);
+            let count = counted(row.name, way.name);
+            let added = count - *bare.get_or_insert(count);
+            let each = added / (RUNS * row.units) as f64;
+            println!("{:<60} {each:>12.3} a {}", format!("{}: {}", row.name, way.name), row.unit);
         }
     }
+}
+
+const RUNS: u64 = 100;
+
+fn counted(row: &str, way: &str) -> f64 {
+    let this = std::env::current_exe().expect("this program");
+    let output = Command::new(this).args(["allocations", row, way]).output().expect("a run of it");
+    let count = String::from_utf8_lossy(&output.stdout);
+    count.trim().parse().unwrap_or_else(|_| {
+        panic!("{row}: {way}: {count}{}", String::from_utf8_lossy(&output.stderr))
+    })
+}
+
+/// Prints how often a way allocates in so many runs.
+pub fn count(rows: &[Row], row: &str, way: &str) {
+    let (_, way) = find(rows, row, way);
+    let mut trial = Trial::new(way);
+    trial.run(RUNS);
+    let before = COUNT.get();
+    trial.run(RUNS);
+    let count = COUNT.get() - before;
+    trial.end();
+    println!("{count}");
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -28,6 +29,8 @@ struct Answer {
     body: fn() -> Bytes,
     /// In pieces of this size.
     piece: usize,
+    /// Only the time to the first of them counts, though all are read.
+    first: bool,
 }
 
 pub fn rows() -> Vec<Row> {
@@ -35,14 +38,27 @@ pub fn rows() -> Vec<Row> {
         content_type: "application/json",
         body: || Bytes::from_static(b"{}"),
         piece: usize::MAX,
+        first: false,
     };
     let usage = Answer { body: chat, ..nothing };
-    let stream = Answer { content_type: "text/event-stream", body: events, piece: 1400 };
+    let stream = Answer {
+        content_type: "text/event-stream",
+        body: || events(EVENTS),
+        piece: 1400,
+        ..nothing
+    };
     vec![
         row("call, 2 bytes", "call", 1, 10_000, nothing),
         row("call, 2 KB with usage", "call", 1, 10_000, usage),
-        row("sse, 1.4 KB a chunk", "chunk", events().len().div_ceil(1400) as u64, 5, stream),
+        row("sse, 1.4 KB a chunk", "chunk", events(EVENTS).len().div_ceil(1400) as u64, 5, stream),
         row("sse, one event a chunk", "event", EVENTS, 5, Answer { piece: EVENT, ..stream }),
+        row(
+            "sse, to the first chunk",
+            "call",
+            1,
+            10_000,
+            Answer { body: few_events, first: true, ..stream },
+        ),
     ]
 }
 
@@ -59,10 +75,15 @@ const EVENTS: u64 = 5_000;
 /// How many bytes one has.
 const EVENT: usize = 250;
 
-/// Events, then the usage and the end marker.
-fn events() -> Bytes {
+/// A stream of a few chunks.
+fn few_events() -> Bytes {
+    events(10)
+}
+
+/// So many events, then the usage and the end marker.
+fn events(count: u64) -> Bytes {
     let mut stream = String::new();
-    for n in 0..EVENTS {
+    for n in 0..count {
         let mut event = format!(
             r#"data: {{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1766570400,"model":"m","choices":[{{"index":0,"delta":{{"content":" token {n}"#
         );
@@ -143,30 +164,37 @@ fn row(name: &'static str, unit: &'static str, units: u64, runs: u64, answer: An
             let layer = StatusLayer::new(&tracker, "pdfAdapter");
             let session = has_session.then(in_session).flatten();
             let agent = Agent { answer, body: (answer.body)() };
-            runner(runtime, layer.layer(agent), session, dispatch(), tracker)
+            runner(runtime, layer.layer(agent), answer.first, session, dispatch(), tracker)
         })
     };
     let ways = vec![
-        way("bare", |agent| runner(runtime(), agent, None, None, ())),
+        way("bare", |agent| {
+            let first = agent.answer.first;
+            runner(runtime(), agent, first, None, None, ())
+        }),
         status("StatusLayer", || None, true),
         status("StatusLayer, no session", || None, false),
         status("StatusLayer, a subscriber that discards", || Some(discarding()), true),
         status("StatusLayer, OpenTelemetry SDK", || Some(opentelemetry()), true),
         way(TRACE, |agent| {
-            runner(runtime(), TraceLayer::new_for_http().layer(agent), None, None, ())
+            let first = agent.answer.first;
+            runner(runtime(), TraceLayer::new_for_http().layer(agent), first, None, None, ())
         }),
         way("tower-http TraceLayer, a subscriber that discards", |agent| {
+            let first = agent.answer.first;
             let service = TraceLayer::new_for_http().layer(agent);
-            runner(runtime(), service, None, Some(discarding()), ())
+            runner(runtime(), service, first, None, Some(discarding()), ())
         }),
         way("tower-otel metrics, OpenTelemetry SDK", |agent| {
+            let first = agent.answer.first;
             let meters = Meters::new();
             let layer = tower_otel::metrics::HttpLayer::client(&meters.meter());
-            runner(runtime(), layer.layer(agent), None, None, meters)
+            runner(runtime(), layer.layer(agent), first, None, None, meters)
         }),
         way("tower-otel trace, OpenTelemetry SDK", |agent| {
+            let first = agent.answer.first;
             let layer = tower_otel::trace::HttpLayer::client(Level::INFO).trace_body();
-            runner(runtime(), layer.layer(agent), None, Some(opentelemetry()), ())
+            runner(runtime(), layer.layer(agent), first, None, Some(opentelemetry()), ())
         }),
     ];
     Row { name, unit, units, runs, peer: TRACE, ways }
@@ -183,10 +211,12 @@ pub fn tracker(runtime: &Runtime) -> StatusTracker {
     StatusTracker::builder(MemoryStore::new()).start().expect("a tracker")
 }
 
-/// Makes calls and reads their answers, one after the other, in one task.
+/// Makes calls and reads their answers, one after the other, in one task. What counts may be the
+/// time to the `first` chunk alone.
 fn runner<S, B>(
     runtime: Runtime,
     mut service: S,
+    first: bool,
     session: Option<SessionId>,
     dispatch: Option<Dispatch>,
     kept: impl Sized + 'static,
@@ -200,13 +230,21 @@ where
     Box::new(move |times| {
         let _kept = &kept;
         let _listening = dispatch.as_ref().map(tracing::dispatcher::set_default);
+        let mut counts = first.then_some(Duration::ZERO);
         let calls = async {
             for _ in 0..times {
                 let request = Request::post("https://agents.example/invocations");
                 let request = request.body(Sent::new()).expect("a request");
                 let service = service.ready().await.expect("ready");
+                let start = first.then(Instant::now);
                 let response = service.call(request).await.expect("an answer");
                 let mut body = std::pin::pin!(response.into_body());
+                if let (Some(start), Some(counts)) = (start, &mut counts) {
+                    std::hint::black_box(
+                        body.frame().await.expect("a first piece").expect("a piece"),
+                    );
+                    *counts += start.elapsed();
+                }
                 while let Some(frame) = body.frame().await {
                     std::hint::black_box(frame.expect("a piece"));
                 }
@@ -216,5 +254,6 @@ where
             Some(session) => runtime.block_on(session.in_scope(calls)),
             None => runtime.block_on(calls),
         }
+        counts
     })
 }

@@ -22,12 +22,12 @@ mod peers;
 mod reqwests;
 mod trial;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use trial::Trial;
 
-/// Runs something that many times.
-pub type Runner = Box<dyn FnMut(u64)>;
+/// Runs something that many times, and says how much of the time it took counts, if not all.
+pub type Runner = Box<dyn FnMut(u64) -> Option<Duration>>;
 
 /// One thing measured in several ways, of which the first is the bare one.
 pub struct Row {
@@ -74,7 +74,9 @@ fn main() {
             let times = times.parse().expect("a number of runs");
             run(row, way, times);
         }
-        ["allocations"] => allocations::table(&rows()),
+        ["allocations"] => allocations::table(&rows(), ""),
+        ["allocations", pick] => allocations::table(&rows(), pick),
+        ["allocations", row, way] => allocations::count(&rows(), row, way),
         [] => rows().iter().for_each(time),
         [pick] => rows().iter().filter(|row| row.name.contains(pick)).for_each(time),
         _ => eprintln!("usage: [ROW | allocations | list | run ROW WAY N]"),
@@ -83,12 +85,17 @@ fn main() {
 
 fn run(row: &str, way: &str, times: u64) {
     let rows = rows();
-    let row = rows.iter().find(|known| known.name == row).expect("a row of the list");
-    let way = row.ways.iter().find(|known| known.name == way).expect("a way of the list");
+    let (_, way) = find(&rows, row, way);
     // What is made once is not counted: the difference of two numbers of runs is.
     let mut trial = Trial::new(way);
     trial.run(times);
     trial.end();
+}
+
+/// A way of a row, by their names.
+fn find<'a>(rows: &'a [Row], row: &str, way: &str) -> (&'a Row, &'a Way) {
+    let row = rows.iter().find(|known| known.name == row).expect("a row of the list");
+    (row, row.ways.iter().find(|known| known.name == way).expect("a way of the list"))
 }
 
 /// Prints what each way of a row adds to the bare one.
@@ -99,9 +106,7 @@ fn time(row: &Row) {
         for (way, times) in row.ways.iter().zip(&mut times) {
             let mut trial = Trial::new(way);
             trial.run(row.runs / 10 + 1);
-            let start = Instant::now();
-            trial.run(row.runs);
-            times.push(start.elapsed());
+            times.push(trial.run(row.runs));
             trial.end();
         }
     }

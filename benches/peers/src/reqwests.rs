@@ -75,6 +75,7 @@ fn runner(
             Some(session) => runtime.block_on(session.in_scope(calls)),
             None => runtime.block_on(calls),
         }
+        None
     })
 }
 

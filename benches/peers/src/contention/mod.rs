@@ -137,6 +137,7 @@ fn runner<P: Sync + 'static>(
         on_threads(threads, run, times);
         let all = times * threads as u64;
         pair.handed_over.add(Figures { calls: all, tokens: all * Figures::ONE.tokens });
+        None
     })
 }
 

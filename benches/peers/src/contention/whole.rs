@@ -74,6 +74,7 @@ fn runner<T: Sync + 'static>(
     Box::new(move |times| {
         let teller = listened.teller.as_ref().expect("there until the end");
         on_threads(threads, |thread, times| tell(teller, thread, times), times);
+        None
     })
 }
 
