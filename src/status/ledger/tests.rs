@@ -1,6 +1,8 @@
 //! Promises of the document, each as a story between ledgers and one item.
 
+use super::saving::WRITERS_KEPT;
 use super::*;
+use crate::status::{Expected, Item};
 
 /// A table of one item, which answers as a store does.
 #[derive(Default)]

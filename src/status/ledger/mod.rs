@@ -13,17 +13,19 @@
 //! has seen. What it has not seen is added to it, and the sum is the new view. So no token
 //! is lost and none is counted twice, whatever was lost on the way.
 
+mod merge;
+mod saving;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{
-    Activities, AgentReport, AgentState, AgentStatus, CallError, Change, ErrorMessage, Expected,
-    Item, Outcome, OverallStatus, Timestamp, TokenDelta, TokenUsage, Value, WorkflowStatus,
-};
+pub(crate) use self::saving::Proposal;
 
-/// How many writers an item remembers; the longest silent are forgotten first.
-const WRITERS_KEPT: usize = 32;
+use super::{
+    Activities, AgentReport, AgentState, AgentStatus, CallError, ErrorMessage, Outcome,
+    OverallStatus, Timestamp, TokenDelta, TokenUsage, Value, WorkflowStatus,
+};
 
 /// The class of an agent that was in progress when its workflow ended.
 const WORKFLOW_ENDED: &str = "workflow_ended";
@@ -122,24 +124,6 @@ enum NewRun {
     Unwritten,
     /// This was the first write of the new run; it may have been applied.
     Since(u64),
-}
-
-/// One write, from its making to its answer.
-#[derive(Debug)]
-pub(crate) struct Proposal {
-    pub(crate) expected: Expected,
-    next: Arc<WorkflowStatus>,
-    stored: Option<Arc<WorkflowStatus>>,
-    seq: u64,
-    version: u64,
-}
-
-impl Proposal {
-    /// What is to be written; `None` if the table has it all. This takes longer than the
-    /// making of the proposal, and needs the ledger no more.
-    pub(crate) fn change(&self) -> Option<Change> {
-        self.next.change_from(self.stored.as_deref())
-    }
 }
 
 impl Ledger {
@@ -510,247 +494,6 @@ impl Ledger {
     fn changed(&mut self, now: Timestamp) {
         self.view.last_updated = self.view.last_updated.max(now);
         self.version += 1;
-    }
-
-    /// The write that brings the table up to date, if it lacks anything.
-    ///
-    /// Each proposal is answered by one of [`applied`](Self::applied),
-    /// [`conflicted`](Self::conflicted), [`failed`](Self::failed) and
-    /// [`needless`](Self::needless) before the next.
-    ///
-    /// `seq` numbers the writes of this writer over all its sessions, and over all the
-    /// ledgers that it has had for one session, each higher than the one before. It is
-    /// taken from the clock, so that it also tells how long a writer has been silent.
-    pub(crate) fn propose(&mut self, writer: &str, seq: u64) -> Option<Proposal> {
-        if !self.is_dirty() {
-            return None;
-        }
-        let mut next = self.view().clone();
-        let stored = self.stored.as_deref();
-        next.revision = stored.map_or(0, |stored| stored.revision).saturating_add(1);
-        next.writers = stored.map_or_else(BTreeMap::new, |stored| stored.writers.clone());
-        next.writers.insert(writer.to_owned(), seq);
-        while next.writers.len() > WRITERS_KEPT {
-            // Never this one, whose clock may be behind: its next conflict asks for it.
-            let others = next.writers.iter().filter(|(id, _)| id.as_str() != writer);
-            let oldest = others.min_by_key(|(_, seq)| **seq);
-            let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
-            next.writers.remove(&oldest);
-        }
-        let expected = match stored.map(|stored| stored.revision) {
-            None => Expected::Absent,
-            Some(0) => Expected::Unrevised,
-            Some(revision) => Expected::Revision(revision),
-        };
-        self.first_seq.get_or_insert(seq);
-        if self.new_run == NewRun::Unwritten {
-            self.new_run = NewRun::Since(seq);
-        }
-        if self.pending.iter().any(|tally| *tally != Tally::default()) {
-            let none = vec![Tally::default(); self.pending.len()];
-            let tallies = std::mem::replace(&mut self.pending, none);
-            self.attempted.push(Attempt { seq, tallies });
-        }
-        Some(Proposal {
-            expected,
-            next: Arc::new(next),
-            stored: self.stored.clone(),
-            seq,
-            version: self.version,
-        })
-    }
-
-    /// The proposal changes nothing, and was not written.
-    pub(crate) fn needless(&mut self, proposal: &Proposal) {
-        self.failed(proposal, false);
-        self.saved_version = proposal.version;
-        self.idle_since = None;
-    }
-
-    /// The write was applied.
-    pub(crate) fn applied(&mut self, proposal: Proposal) {
-        self.attempted.clear();
-        // A new run may have begun while the write was under way.
-        if self.new_run != NewRun::Unwritten {
-            self.new_run = NewRun::No;
-        }
-        self.idle_since = None;
-        self.stored = Some(proposal.next);
-        self.saved_version = proposal.version;
-    }
-
-    /// The write failed.
-    pub(crate) fn failed(&mut self, proposal: &Proposal, may_have_been_applied: bool) {
-        if may_have_been_applied {
-            return;
-        }
-        // Nobody has seen this write, so what it carried belongs to the next one.
-        if let Some(attempt) = self.attempted.pop_if(|attempt| attempt.seq == proposal.seq) {
-            for (pending, tally) in self.pending.iter_mut().zip(&attempt.tallies) {
-                pending.add(tally);
-            }
-        }
-        if self.new_run == NewRun::Since(proposal.seq) {
-            self.new_run = NewRun::Unwritten;
-        }
-    }
-
-    /// The item was not what the write expected; this is what it is.
-    pub(crate) fn conflicted(&mut self, found: Option<&Item>, writer: &str, now: Timestamp) {
-        let Some(found) = found else {
-            // The item was deleted. All that is known is written again.
-            self.stored = None;
-            return;
-        };
-        self.put_in_texts();
-        let found = WorkflowStatus::from_item(&self.view.session_id, found);
-        let last_seen = found.writers.get(writer).copied().unwrap_or(0);
-        match self.new_run {
-            NewRun::Since(first) if last_seen >= first => self.new_run = NewRun::No,
-            NewRun::No => {}
-            // An item of the run before: all of it goes.
-            NewRun::Unwritten | NewRun::Since(_) => {
-                self.comes_after(&found);
-                self.stored = Some(Arc::new(found));
-                return;
-            }
-        }
-        // Only an item that this process has seen, or written, can be of an earlier run
-        // than the one that was found; otherwise this is the one to resume.
-        let knows_item =
-            self.stored.is_some() || self.first_seq.is_some_and(|first| last_seen >= first);
-        let known = self
-            .stored
-            .as_ref()
-            .map_or(self.view.created_at, |stored| stored.created_at.max(self.view.created_at));
-        if knows_item && found.created_at > known {
-            self.follow(&found);
-        }
-        self.attempted.retain(|attempt| attempt.seq > last_seen);
-        self.merge(&found, now);
-        self.stored = Some(Arc::new(found));
-        self.version += 1;
-    }
-
-    /// Somebody else began the workflow anew. What is known of the run before goes, its
-    /// end with it. Calls in flight, and what no item has seen of those that ended, go
-    /// with the new run: it is not known when they began, and nothing is to be lost.
-    fn follow(&mut self, found: &WorkflowStatus) {
-        let mut view = WorkflowStatus::new(Arc::clone(&self.view.session_id), found.created_at);
-        view.last_updated = self.view.last_updated;
-        for ((name, mut agent), live) in self.view.agents.drain(..).zip(&self.live) {
-            // What only the end of its run ended goes with that end, however late it was told.
-            let went_with_run = live.in_flight == 0
-                && agent.error.as_ref().is_some_and(|error| error.class == WORKFLOW_ENDED);
-            if agent.last_updated > Some(found.created_at) && !went_with_run {
-                view.overall_status = OverallStatus::Processing;
-                for at in [&mut agent.started_at, &mut agent.completed_at] {
-                    *at = at.map(|at| at.max(found.created_at));
-                }
-            } else {
-                agent = AgentStatus::pending(Arc::clone(&live.activities.pending));
-            }
-            view.agents.push((name, agent));
-        }
-        self.view = view;
-        self.stored = None;
-        self.idle_since = None;
-    }
-
-    /// Makes the view the sum of what was found in the table and what it lacks.
-    fn merge(&mut self, found: &WorkflowStatus, now: Timestamp) {
-        let base = self.stored.take();
-        let view = &mut self.view;
-
-        // What this process has not changed itself is as found.
-        if base.as_ref().is_some_and(|base| base.correlation_id == view.correlation_id)
-            || view.correlation_id.is_none()
-        {
-            view.correlation_id.clone_from(&found.correlation_id);
-        }
-        for (name, value) in &found.attributes {
-            let unchanged =
-                base.as_ref().is_some_and(|b| b.attributes.get(name) == view.attributes.get(name));
-            if unchanged || !view.attributes.contains_key(name) {
-                view.attributes.insert(name.clone(), value.clone());
-            }
-        }
-        // An item written by other means may not say when it was created.
-        if found.created_at.as_millis() > 0 {
-            view.created_at = found.created_at;
-        }
-        view.last_updated = view.last_updated.max(found.last_updated);
-        if self.idle_since.take_if(|since| found.last_updated > *since).is_some() {
-            // It was not idle: another process has been at work on it.
-            view.overall_status = OverallStatus::Processing;
-        }
-        // Never backwards, and the first end counts.
-        let both_started =
-            [found.overall_status, view.overall_status].contains(&OverallStatus::Processing);
-        if found.overall_status.is_finished() {
-            view.overall_status = found.overall_status;
-            view.error.clone_from(&found.error);
-        } else if both_started && !view.overall_status.is_finished() {
-            view.overall_status = OverallStatus::Processing;
-        }
-
-        for (name, agent) in &found.agents {
-            let slot = view.agents.iter().position(|(known, _)| known == name);
-            match slot {
-                Some(slot) => {
-                    let base = base.as_ref().and_then(|base| base.agent(name));
-                    merge_agent(&mut view.agents[slot].1, agent, base);
-                }
-                None => {
-                    view.agents.push((Arc::clone(name), agent.clone()));
-                    self.live.push(Live::idle(Arc::default()));
-                    self.pending.push(Tally::default());
-                }
-            }
-        }
-        // Calls and tokens are what was found and what is not acknowledged.
-        for (slot, (name, agent)) in view.agents.iter_mut().enumerate() {
-            let found = found.agents.iter().find(|(known, _)| known == name);
-            agent.calls = found.map_or(0, |(_, found)| found.calls);
-            agent.token_usage = found.and_then(|(_, found)| found.token_usage);
-            let lacking = self.attempted.iter().filter_map(|attempt| attempt.tallies.get(slot));
-            for tally in lacking.chain([&self.pending[slot]]) {
-                agent.calls = agent.calls.saturating_add(tally.calls);
-                add_tokens(&mut agent.token_usage, &tally.tokens);
-            }
-        }
-        if self.is_finished() {
-            self.end_agents_in_progress(now);
-        } else {
-            // While any call is in flight here, its agent is in progress.
-            for slot in 0..self.live.len() {
-                if self.live[slot].in_flight > 0
-                    && self.view.agents[slot].1.state != AgentState::InProgress
-                {
-                    self.show_in_progress(slot, None, now);
-                }
-            }
-        }
-    }
-}
-
-/// An agent's state is the later one's; it started when the first call did.
-fn merge_agent(mine: &mut AgentStatus, found: &AgentStatus, base: Option<&AgentStatus>) {
-    // What this process has not changed is as found, whatever the two clocks say.
-    if base == Some(&*mine) {
-        *mine = found.clone();
-        return;
-    }
-    let started_at = match (mine.started_at, found.started_at) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (known, None) | (None, known) => known,
-    };
-    if found.last_updated > mine.last_updated {
-        *mine = found.clone();
-    }
-    // A pending one was set back by hand, and has not started.
-    if mine.state != AgentState::Pending {
-        mine.started_at = started_at;
     }
 }
 
