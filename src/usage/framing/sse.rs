@@ -302,12 +302,13 @@ impl Sse {
         self.error = false;
     }
 
+    /// Follows [`DONE`] through the data: white space may come after it, and nothing else.
     fn match_done(&mut self, value: &[u8]) {
         let Some(before) = self.done else { return };
-        let before = usize::from(before);
-        let value = value.trim_ascii_end();
-        let matches = DONE.get(before..before + value.len()) == Some(value);
-        self.done = matches.then_some((before + value.len()) as u8);
+        let left = &DONE[usize::from(before)..];
+        let (now, after) = value.split_at(value.len().min(left.len()));
+        let matches = left.starts_with(now) && after.iter().all(u8::is_ascii_whitespace);
+        self.done = matches.then_some(before + now.len() as u8);
     }
 
     fn push_text(&mut self, byte: u8) {
