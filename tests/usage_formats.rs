@@ -167,6 +167,7 @@ fn answers() -> Vec<Answer> {
         answer("chat stream", SSE, sse(&[chat, chat, chat_stop, r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14}}"#, "[DONE]"])).usage(10, 4, 14).ends(),
         answer("chat stream without usage", SSE, sse(&[chat, chat_stop, "[DONE]"])).ends(),
         answer("white space after the end marker", SSE, sse(&[chat, "[DONE] \t"])).ends(),
+        answer("a broken line, and an odd space before the last", LINES, "{\"a\":1}\n?\n{\"a\":1}\n\u{c}{\"a\":").outcome("incomplete"),
         answer("white space before an end marker", SSE, ": it begins\r\rdata:\t[DONE]\n\n"),
         answer("white space within an end marker", SSE, ": it begins\r\rdata: [DONE\u{c}]\n\n"),
         answer("chat stream that has no end marker", SSE, sse(&[chat, chat_stop])),
