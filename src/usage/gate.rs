@@ -95,14 +95,13 @@ impl Template {
         passed: 0,
     };
 
-    /// The length of the event that these bytes begin with, if it equals this one but for the holes.
+    /// Where the event ends that begins at `at`, if it equals this one but for the holes.
     #[inline(always)]
-    fn matches<S: Simd>(&self, simd: S, bytes: &[u8]) -> Option<usize> {
+    fn matches<S: Simd>(&self, simd: S, bytes: &[u8], mut at: usize) -> Option<usize> {
         let mut template = self.bytes.get(..usize::from(self.len))?;
         if template.is_empty() {
             return None;
         }
-        let mut at = 0;
         for segment in self.segments.get(..usize::from(self.open))? {
             let (literal, next) = template.split_at_checked(usize::from(segment.literal))?;
             if !begins_with(simd, bytes.get(at..)?, literal) {
@@ -229,26 +228,31 @@ impl Gate {
 
     /// The length of the events that these bytes begin with and that are known to tell nothing.
     pub(super) fn passes(&mut self, bytes: &[u8]) -> usize {
-        dispatch!(Level::new(), simd => self.passes_in(simd, bytes))
+        dispatch!(blocks::level_of_one(), simd => self.passes_in(simd, bytes))
     }
 
     #[inline(always)]
     fn passes_in<S: Simd>(&mut self, simd: S, bytes: &[u8]) -> usize {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let latest = usize::from(self.latest);
-            let Some((number, len)) = (0..TEMPLATES).find_map(|turn| {
-                let number = (latest + turn) % TEMPLATES;
-                Some((number, self.templates[number].matches(simd, rest)?))
-            }) else {
-                break;
-            };
-            let template = &mut self.templates[number];
-            template.passed = template.passed.saturating_add(1);
-            self.latest = number as u8;
-            rest = &rest[len..];
+        let mut at = 0;
+        let mut turn = usize::from(self.latest) % TEMPLATES;
+        // Events of one kind follow one another, so each template goes on while it matches.
+        let mut failed = 0;
+        while at < bytes.len() && failed < TEMPLATES {
+            let template = &mut self.templates[turn];
+            let mut passed = 0;
+            while let Some(end) = template.matches(simd, bytes, at) {
+                at = end;
+                passed += 1;
+            }
+            if passed > 0 {
+                template.passed = template.passed.saturating_add(passed);
+                self.latest = turn as u8;
+                failed = 0;
+            }
+            failed += 1;
+            turn = (turn + 1) % TEMPLATES;
         }
-        bytes.len() - rest.len()
+        at
     }
 
     /// Remembers an event that was read whole and told nothing.
@@ -293,8 +297,8 @@ impl Gate {
     /// If the carried event is known to tell nothing, stops carrying it and returns its length.
     pub(super) fn passes_carried(&mut self) -> Option<usize> {
         let event = &self.carry[..usize::from(self.carried)];
-        let len = dispatch!(Level::new(), simd => {
-            self.templates.iter().find_map(|template| template.matches(simd, event))
+        let len = dispatch!(blocks::level_of_one(), simd => {
+            self.templates.iter().find_map(|template| template.matches(simd, event, 0))
         })?;
         self.carried = 0;
         Some(len)

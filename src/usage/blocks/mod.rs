@@ -100,7 +100,7 @@ pub(super) fn specials<S: Simd>(simd: S, bytes: &[u8; 32]) -> u64 {
 #[inline(always)]
 pub(super) fn equal<S: Simd>(simd: S, a: &[u8], b: &[u8]) -> bool {
     if let (Some(last_a), Some(last_b)) = (a.last_chunk(), b.last_chunk()) {
-        let load = |bytes: &[u8; 32]| u8x32::simd_from(simd, *bytes);
+        let load = |bytes: &[u8; BLOCK]| u8x64::simd_from(simd, *bytes);
         let mut differ = load(last_a) ^ load(last_b);
         for (a, b) in a.as_chunks().0.iter().zip(b.as_chunks().0) {
             differ |= load(a) ^ load(b);
@@ -108,6 +108,13 @@ pub(super) fn equal<S: Simd>(simd: S, a: &[u8], b: &[u8]) -> bool {
         return differ.simd_eq(0).all_true();
     }
     // Two chunks that overlap are all of what is shorter.
+    if let (Some(first_a), Some(first_b)) = (a.first_chunk(), b.first_chunk())
+        && let (Some(last_a), Some(last_b)) = (a.last_chunk(), b.last_chunk())
+    {
+        let load = |bytes: &[u8; 32]| u8x32::simd_from(simd, *bytes);
+        let differ = load(first_a) ^ load(first_b) | load(last_a) ^ load(last_b);
+        return differ.simd_eq(0).all_true();
+    }
     if let Some(equal) = ends_equal(a, b, u128::from_le_bytes) {
         return equal;
     }
