@@ -1,9 +1,10 @@
 //! Skipping what is of no interest, 64 bytes at a time.
 //!
 //! A block becomes a few words of 64 bits, in which bit `n` says something of byte `n`, so that
-//! a few operations on words do for 64 bytes. What makes the words is chosen when it runs, once
-//! for each value that is skipped: AVX-512 or AVX2 where the processor has it, else what it must
-//! have. What looks at 16 bytes only uses the latter, since choosing would cost more.
+//! a few operations on words do for 64 bytes. What makes the words is chosen when it runs: AVX-512
+//! or AVX2 where the processor has it, else what it must have. It is chosen once for each value
+//! that is skipped, each object that is followed and each run of events; what looks at 16 bytes
+//! outside of those only uses what there must be, since choosing would cost more.
 
 mod container;
 mod string;
