@@ -95,27 +95,25 @@ impl Template {
         passed: 0,
     };
 
-    /// The length of the event that these bytes begin with, if it equals this one but for the holes.
+    /// Where the event ends that begins at `at`, if it equals this one but for the holes.
     #[inline(always)]
-    fn matches<S: Simd>(&self, simd: S, bytes: &[u8]) -> Option<usize> {
-        let mut template = self.bytes.get(..usize::from(self.len))?;
+    fn matches<S: Simd>(&self, simd: S, bytes: &[u8], mut at: usize) -> Result<usize, Differs> {
+        let mut template = self.bytes.get(..usize::from(self.len)).ok_or(Differs::Here)?;
         if template.is_empty() {
-            return None;
+            return Err(Differs::Here);
         }
-        let mut at = 0;
-        for segment in self.segments.get(..usize::from(self.open))? {
-            let (literal, next) = template.split_at_checked(usize::from(segment.literal))?;
-            if !begins_with(simd, bytes.get(at..)?, literal) {
-                return None;
-            }
-            at += literal.len();
-            at = match segment.fill {
-                Fill::Text => text_end(simd, bytes, at)?,
-                Fill::Number => number_end(simd, bytes, at)?,
+        for segment in self.segments.get(..usize::from(self.open)).ok_or(Differs::Here)? {
+            let literal = usize::from(segment.literal);
+            let (literal, next) = template.split_at_checked(literal).ok_or(Differs::Here)?;
+            at = follows(simd, bytes, at, literal)?;
+            let end = match segment.fill {
+                Fill::Text => text_end(simd, bytes, at),
+                Fill::Number => number_end(simd, bytes, at),
             };
-            template = next.get(usize::from(segment.hole)..)?;
+            at = end.ok_or(Differs::Here)?;
+            template = next.get(usize::from(segment.hole)..).ok_or(Differs::Here)?;
         }
-        begins_with(simd, bytes.get(at..)?, template).then_some(at + template.len())
+        follows(simd, bytes, at, template)
     }
 
     /// Makes a template of an event, of which the JSON object begins at `json`, and which may be
@@ -167,9 +165,24 @@ impl Template {
     }
 }
 
+/// Why no event was found that equals a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Differs {
+    /// Something else is there.
+    Here,
+    /// Nothing so far: the bytes end before the event does.
+    Cut,
+}
+
+/// Where the literal ends, if it is there at `at`.
 #[inline(always)]
-fn begins_with<S: Simd>(simd: S, bytes: &[u8], literal: &[u8]) -> bool {
-    bytes.get(..literal.len()).is_some_and(|begin| blocks::equal(simd, begin, literal))
+fn follows<S: Simd>(simd: S, bytes: &[u8], at: usize, literal: &[u8]) -> Result<usize, Differs> {
+    let rest = bytes.get(at..).ok_or(Differs::Here)?;
+    match rest.get(..literal.len()) {
+        Some(begin) if blocks::equal(simd, begin, literal) => Ok(at + literal.len()),
+        None if literal.starts_with(rest) => Err(Differs::Cut),
+        _ => Err(Differs::Here),
+    }
 }
 
 /// Where a string that begins at `at` has its closing quote, if it is whole and within a line.
@@ -227,28 +240,44 @@ impl Gate {
         }
     }
 
-    /// The length of the events that these bytes begin with and that are known to tell nothing.
-    pub(super) fn passes(&mut self, bytes: &[u8]) -> usize {
+    /// The length of the events that these bytes begin with and that are known to tell nothing;
+    /// and whether all that follows is the beginning of one more.
+    pub(super) fn passes(&mut self, bytes: &[u8]) -> (usize, bool) {
         dispatch!(Level::new(), simd => self.passes_in(simd, bytes))
     }
 
     #[inline(always)]
-    fn passes_in<S: Simd>(&mut self, simd: S, bytes: &[u8]) -> usize {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let latest = usize::from(self.latest);
-            let Some((number, len)) = (0..TEMPLATES).find_map(|turn| {
-                let number = (latest + turn) % TEMPLATES;
-                Some((number, self.templates[number].matches(simd, rest)?))
-            }) else {
-                break;
+    fn passes_in<S: Simd>(&mut self, simd: S, bytes: &[u8]) -> (usize, bool) {
+        let mut at = 0;
+        let mut turn = usize::from(self.latest) % TEMPLATES;
+        let mut failed = 0;
+        // Events of one kind follow one another, so each template goes on while it matches.
+        while failed < TEMPLATES {
+            let template = &mut self.templates[turn];
+            let mut passed = 0;
+            let differs = loop {
+                match template.matches(simd, bytes, at) {
+                    Ok(end) => at = end,
+                    Err(differs) => break differs,
+                }
+                passed += 1;
+                if at == bytes.len() {
+                    break Differs::Cut;
+                }
             };
-            let template = &mut self.templates[number];
-            template.passed = template.passed.saturating_add(1);
-            self.latest = number as u8;
-            rest = &rest[len..];
+            if passed > 0 {
+                template.passed = template.passed.saturating_add(passed);
+                self.latest = turn as u8;
+                failed = 0;
+            }
+            // No other template can match: what is cut has no end.
+            if differs == Differs::Cut {
+                return (at, true);
+            }
+            failed += 1;
+            turn = (turn + 1) % TEMPLATES;
         }
-        bytes.len() - rest.len()
+        (at, false)
     }
 
     /// Remembers an event that was read whole and told nothing.
@@ -294,7 +323,7 @@ impl Gate {
     pub(super) fn passes_carried(&mut self) -> Option<usize> {
         let event = &self.carry[..usize::from(self.carried)];
         let len = dispatch!(Level::new(), simd => {
-            self.templates.iter().find_map(|template| template.matches(simd, event))
+            self.templates.iter().find_map(|template| template.matches(simd, event, 0).ok())
         })?;
         self.carried = 0;
         Some(len)
@@ -359,10 +388,31 @@ mod tests {
         let mut gate = Gate::new();
         let event = |n: u32| format!("{{\"created\":{n},\"stop\":0}}\n");
         gate.learn(event(1).as_bytes(), 0);
-        assert_eq!(gate.passes(event(1).as_bytes()), 23);
-        assert_eq!(gate.passes(event(22).as_bytes()), 0);
+        assert_eq!(gate.passes(event(1).as_bytes()).0, 23);
+        assert_eq!(gate.passes(event(22).as_bytes()).0, 0);
         gate.learn(event(22).as_bytes(), 0);
-        assert_eq!(gate.passes(event(333).as_bytes()), 25);
+        assert_eq!(gate.passes(event(333).as_bytes()).0, 25);
+    }
+
+    #[test]
+    fn what_is_begun_has_no_end_yet() {
+        let event = b"data: {\"id\":\"a\",\"created\":12,\"delta\":\"x\",\"stop\":null}\n\n";
+        let text = event.iter().position(|byte| *byte == b'x').unwrap();
+        let mut gate = Gate::new();
+        gate.learn(event, 6);
+        for cut in 1..event.len() {
+            let twice = [event, &event[..cut]].concat();
+            // The end of a text that is cut is not found.
+            let begun = cut != text && cut != text + 1;
+            assert_eq!(gate.passes(&twice), (event.len(), begun), "cut at {cut}");
+            for at in 0..cut.min(text) {
+                let mut other = twice.clone();
+                other[event.len() + at] ^= 0x80;
+                assert_eq!(gate.passes(&other), (event.len(), false), "byte {at} of {cut}");
+            }
+        }
+        // Nothing follows.
+        assert_eq!(gate.passes(event), (event.len(), true));
     }
 
     #[test]
@@ -410,7 +460,7 @@ mod tests {
             ),
         ] {
             let len = other.trim_end_matches("more").len();
-            assert_eq!(gate.passes(other.as_bytes()), if same { len } else { 0 }, "{other}");
+            assert_eq!(gate.passes(other.as_bytes()).0, if same { len } else { 0 }, "{other}");
         }
     }
 }
