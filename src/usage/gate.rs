@@ -242,6 +242,7 @@ impl Gate {
 
     /// The length of the events that these bytes begin with and that are known to tell nothing;
     /// and whether all that follows is the beginning of one more.
+    #[inline]
     pub(super) fn passes(&mut self, bytes: &[u8]) -> (usize, bool) {
         dispatch!(Level::new(), simd => self.passes_in(simd, bytes))
     }
