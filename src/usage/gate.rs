@@ -117,6 +117,34 @@ impl Template {
         begins_with(simd, bytes.get(at..)?, template).then_some(at + template.len())
     }
 
+    /// Whether these bytes are the beginning of an event that equals this one but for the holes, and
+    /// end before it does. They end in no hole.
+    fn is_begun(&self, bytes: &[u8]) -> bool {
+        dispatch!(Level::baseline(), simd => self.is_begun_in(simd, bytes))
+    }
+
+    #[inline(always)]
+    fn is_begun_in<S: Simd>(&self, simd: S, bytes: &[u8]) -> bool {
+        let Some(mut template) = self.bytes.get(..usize::from(self.len)) else { return false };
+        let mut rest = bytes;
+        for segment in self.segments.get(..usize::from(self.open)).unwrap_or_default() {
+            let literal = usize::from(segment.literal);
+            let Some((literal, next)) = template.split_at_checked(literal) else { return false };
+            let Some(after) = rest.get(literal.len()..) else { return literal.starts_with(rest) };
+            if !begins_with(simd, rest, literal) {
+                return false;
+            }
+            let end = match segment.fill {
+                Fill::Text => text_end(simd, after, 0),
+                Fill::Number => number_end(simd, after, 0),
+            };
+            let next = next.get(usize::from(segment.hole)..);
+            let (Some(end), Some(next)) = (end, next) else { return false };
+            (rest, template) = (&after[end..], next);
+        }
+        rest.len() < template.len() && template.starts_with(rest)
+    }
+
     /// Makes a template of an event, of which the JSON object begins at `json`, and which may be
     /// like `earlier`.
     fn learn<S: Simd>(&mut self, simd: S, event: &[u8], json: usize, earlier: &Self) {
@@ -226,9 +254,15 @@ impl Gate {
         }
     }
 
-    /// The length of the events that these bytes begin with and that are known to tell nothing.
-    pub(super) fn passes(&mut self, bytes: &[u8]) -> usize {
-        dispatch!(blocks::level_of_one(), simd => self.passes_in(simd, bytes))
+    /// The length of the events that these bytes begin with and that are known to tell nothing;
+    /// and whether what follows is the beginning of one more, which is cut.
+    #[inline]
+    pub(super) fn passes(&mut self, bytes: &[u8]) -> (usize, bool) {
+        let len = dispatch!(blocks::level_of_one(), simd => self.passes_in(simd, bytes));
+        let rest = &bytes[len..];
+        // A template has an event's end at its own end only, so what is cut has none.
+        let is_begun = || self.templates.iter().any(|template| template.is_begun(rest));
+        (len, !rest.is_empty() && is_begun())
     }
 
     #[inline(always)]
@@ -363,10 +397,31 @@ mod tests {
         let mut gate = Gate::new();
         let event = |n: u32| format!("{{\"created\":{n},\"stop\":0}}\n");
         gate.learn(event(1).as_bytes(), 0);
-        assert_eq!(gate.passes(event(1).as_bytes()), 23);
-        assert_eq!(gate.passes(event(22).as_bytes()), 0);
+        assert_eq!(gate.passes(event(1).as_bytes()).0, 23);
+        assert_eq!(gate.passes(event(22).as_bytes()).0, 0);
         gate.learn(event(22).as_bytes(), 0);
-        assert_eq!(gate.passes(event(333).as_bytes()), 25);
+        assert_eq!(gate.passes(event(333).as_bytes()).0, 25);
+    }
+
+    #[test]
+    fn what_is_begun_has_no_end_yet() {
+        let event = b"data: {\"id\":\"a\",\"created\":12,\"delta\":\"x\",\"stop\":null}\n\n";
+        let text = event.iter().position(|byte| *byte == b'x').unwrap();
+        let mut gate = Gate::new();
+        gate.learn(event, 6);
+        for cut in 1..event.len() {
+            let twice = [event, &event[..cut]].concat();
+            // The end of a text that is cut is not found.
+            let begun = cut != text && cut != text + 1;
+            assert_eq!(gate.passes(&twice), (event.len(), begun), "cut at {cut}");
+            for at in 0..cut.min(text) {
+                let mut other = twice.clone();
+                other[event.len() + at] ^= 0x80;
+                assert_eq!(gate.passes(&other), (event.len(), false), "byte {at} of {cut}");
+            }
+        }
+        // Nothing follows.
+        assert_eq!(gate.passes(event), (event.len(), false));
     }
 
     #[test]
@@ -414,7 +469,7 @@ mod tests {
             ),
         ] {
             let len = other.trim_end_matches("more").len();
-            assert_eq!(gate.passes(other.as_bytes()), if same { len } else { 0 }, "{other}");
+            assert_eq!(gate.passes(other.as_bytes()).0, if same { len } else { 0 }, "{other}");
         }
     }
 }

@@ -43,9 +43,11 @@ impl Json {
             } else if !(self.lines || self.read_one) || !self.is_between() {
                 self.read(bytes, findings)
             } else {
-                match self.gate.as_deref_mut().map(|gate| gate.passes(bytes)) {
-                    Some(len) if len > 0 => len,
-                    _ => self.line(bytes, findings),
+                let gate = self.gate.as_deref_mut();
+                let (passed, begun) = gate.map_or((0, false), |gate| gate.passes(bytes));
+                match &bytes[passed..] {
+                    [] => passed,
+                    rest => passed + self.line(rest, begun, findings),
                 }
             };
             bytes = &bytes[read..];
@@ -57,10 +59,11 @@ impl Json {
         self.walker.is_done() || self.walker.is_fresh()
     }
 
-    /// Reads a line that no template lets pass, or begins to.
-    fn line(&mut self, bytes: &[u8], findings: &mut Findings) -> usize {
+    /// Reads a line that no template lets pass, or begins to. If it is `begun`, it is known not
+    /// to end here.
+    fn line(&mut self, bytes: &[u8], begun: bool, findings: &mut Findings) -> usize {
         let window = &bytes[..bytes.len().min(MAX_EVENT)];
-        match memchr::memchr(b'\n', window) {
+        match if begun { None } else { memchr::memchr(b'\n', window) } {
             Some(end) => {
                 self.whole(&bytes[..=end], findings);
                 end + 1

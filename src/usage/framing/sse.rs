@@ -66,9 +66,11 @@ impl Sse {
             } else if !self.is_between() {
                 self.read(bytes, findings)
             } else {
-                match self.gate.as_deref_mut().map(|gate| gate.passes(bytes)) {
-                    Some(len) if len > 0 => len,
-                    _ => self.event(bytes, findings),
+                let gate = self.gate.as_deref_mut();
+                let (passed, begun) = gate.map_or((0, false), |gate| gate.passes(bytes));
+                match &bytes[passed..] {
+                    [] => passed,
+                    rest => passed + self.event(rest, begun, findings),
                 }
             };
             bytes = &bytes[read..];
@@ -80,10 +82,11 @@ impl Sse {
         self.line == Line::Name && self.text_len == 0 && !(self.data || self.after_cr || self.error)
     }
 
-    /// Reads an event that no template lets pass, or begins to.
-    fn event(&mut self, bytes: &[u8], findings: &mut Findings) -> usize {
+    /// Reads an event that no template lets pass, or begins to. If it is `begun`, it is known not
+    /// to end here.
+    fn event(&mut self, bytes: &[u8], begun: bool, findings: &mut Findings) -> usize {
         let window = &bytes[..bytes.len().min(MAX_EVENT)];
-        match event_end(window) {
+        match if begun { None } else { event_end(window) } {
             Some(end) => {
                 self.whole(&bytes[..end], findings);
                 end
