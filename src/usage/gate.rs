@@ -274,7 +274,9 @@ impl Gate {
         while at < bytes.len() && failed < TEMPLATES {
             let template = &mut self.templates[turn];
             let mut passed = 0;
-            while let Some(end) = template.matches(simd, bytes, at) {
+            while at < bytes.len()
+                && let Some(end) = template.matches(simd, bytes, at)
+            {
                 at = end;
                 passed += 1;
             }
