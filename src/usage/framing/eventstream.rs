@@ -137,7 +137,8 @@ impl EventStream {
     /// There is nothing more to come.
     pub(super) fn finish(&mut self, findings: &mut Findings) {
         if self.is_open() {
-            *findings = std::mem::take(&mut self.before);
+            // What is settled is looked at after this too.
+            findings.clone_from(&self.before);
             self.part = Part::Broken;
         }
     }
