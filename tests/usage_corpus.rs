@@ -8,7 +8,7 @@ mod rows;
 use rows::{Row, rows};
 use serde_json::Value;
 use tower_agent_status::status::Outcome;
-use tower_agent_status::usage::{End, Head, PathHint, Reading, UsageReader};
+use tower_agent_status::usage::{End, Head, PathHint, Progress, Reading, UsageReader};
 
 const PIECES: [usize; 4] = [1, 7, 1400, usize::MAX];
 
@@ -32,11 +32,16 @@ fn recorded_answers_are_read_right() {
 
 fn check(row: &Row) -> Vec<String> {
     let mut faults = Vec::new();
-    let whole = read(row, usize::MAX);
+    let whole = read(row, usize::MAX, Until::End);
     for piece in PIECES {
-        let reading = read(row, piece);
+        let reading = read(row, piece, Until::End);
         if reading != whole {
             faults.push(format!("in pieces of {piece}: {reading:?} and whole: {whole:?}"));
+        }
+        // Who stops at the end marker misses what comes after it, but no figure before.
+        let reading = read(row, piece, Until::Marker);
+        if reading.usage != whole.usage {
+            faults.push(format!("up to the marker, in pieces of {piece}: {:?}", reading.usage));
         }
     }
 
@@ -99,7 +104,14 @@ fn check_error(row: &Row, reading: &Reading) -> Option<String> {
         .then(|| format!("code {:?}, not {code}", reading.error_code))
 }
 
-fn read(row: &Row, piece: usize) -> Reading {
+/// How far a body is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    Marker,
+    End,
+}
+
+fn read(row: &Row, piece: usize, until: Until) -> Reading {
     let json = &row.json;
     let header = |name: &str| match name {
         "content-type" => json["content_type"].as_str(),
@@ -113,7 +125,9 @@ fn read(row: &Row, piece: usize) -> Reading {
     };
     let mut reader = UsageReader::new(&head);
     for piece in row.body.chunks(piece) {
-        reader.feed(piece);
+        if reader.feed(piece) == Progress::Ended && until == Until::Marker {
+            break;
+        }
     }
     reader.finish(End::Complete)
 }
