@@ -317,14 +317,19 @@ const fn compile() -> Trie {
     Trie { nodes, edges, slots, factor }
 }
 
+/// How many factors are tried. A few dozens are enough for the paths there are.
+const MAX_FACTORS: u64 = 1_000;
+
 /// Finds a factor with which no two edges hash alike.
 const fn hashed(edges: &[Edge; MAX_NODES], len: usize) -> ([NodeId; SLOTS], u64) {
     let mut slots = [NOWHERE; SLOTS];
     // Which factor each slot was taken with last.
     let mut taken = [0_u64; SLOTS];
-    let mut factor = 0x9e37_79b9_7f4a_7c15;
+    let first = 0x9e37_79b9_7f4a_7c15;
+    let mut factor = first;
     'factors: loop {
         factor += 2;
+        assert!(factor < first + MAX_FACTORS * 2, "the table of paths needs more `SLOT_BITS`");
         let mut id = RESERVED;
         while id < len {
             if edges[id].mixed != u64::MAX {
