@@ -411,6 +411,18 @@ fn an_end_marker_outweighs_the_transport() {
 }
 
 #[test]
+fn done_waits_for_no_blank_line() {
+    for body in ["data: {\"id\":1}\n\ndata: [DONE]\n", "data:[DONE]\r\n", ": x\n\ndata: [DONE]\n"] {
+        for cut in 0..body.len() {
+            let mut reader = reader(&answer("", SSE, ""), None);
+            let (first, second) = body.as_bytes().split_at(cut);
+            reader.feed(first);
+            assert_eq!(reader.feed(second), Progress::Ended, "{body:?} cut at {cut}");
+        }
+    }
+}
+
+#[test]
 fn a_large_event_is_read_to_its_end() {
     let text = "x\\\"y ".repeat(20_000);
     let event = format!(

@@ -91,8 +91,8 @@ impl Sse {
                 self.whole(&bytes[..end], findings);
                 end
             }
-            // It goes on in the next piece. `[DONE]` must not wait for that.
-            None if bytes.len() < MAX_EVENT && !bytes.starts_with(b"data: [") => {
+            // It goes on in the next piece.
+            None if bytes.len() < MAX_EVENT && !may_be_done(bytes) => {
                 let gate = self.gate.get_or_insert_with(|| Box::new(Gate::new()));
                 gate.carry(bytes).1.len()
             }
@@ -135,12 +135,12 @@ impl Sse {
             return taken;
         }
         let end = event_end(event);
-        if end.is_none() && event.len() < MAX_EVENT {
+        if end.is_none() && event.len() < MAX_EVENT && !may_be_done(event) {
             return taken;
         }
         let (event, len) = gate.drop_carried();
         let Some(end) = end else {
-            // Too long to be carried.
+            // Too long to be carried, or perhaps the last line there is.
             self.all(&event[..len], findings);
             return taken;
         };
@@ -330,6 +330,12 @@ impl Sse {
     fn is_text(&self, text: &[u8]) -> bool {
         self.text.get(..usize::from(self.text_len)) == Some(text)
     }
+}
+
+/// Whether these bytes may begin [`DONE`], which must not wait for a blank line after it.
+fn may_be_done(event: &[u8]) -> bool {
+    let data = event.strip_prefix(b"data:").unwrap_or_default();
+    data.strip_prefix(b" ").unwrap_or(data).starts_with(b"[")
 }
 
 /// Where the event ends that these bytes begin with: after its blank line.
