@@ -274,9 +274,8 @@ impl Gate {
         while at < bytes.len() && failed < TEMPLATES {
             let template = &mut self.templates[turn];
             let mut passed = 0;
-            while at < bytes.len()
-                && let Some(end) = template.matches(simd, bytes, at)
-            {
+            // No template matches no bytes: to look whether there are any takes longer.
+            while let Some(end) = template.matches(simd, bytes, at) {
                 at = end;
                 passed += 1;
             }
