@@ -157,10 +157,10 @@ async fn run_on(
         Err(error) => return fail(&error),
     };
     let text = if args.json {
-        serde_json::to_string(&item.in_order())?
+        serde_json::to_string(&item.ordered())?
     } else {
         eprintln!("The item in the store:\n");
-        serde_json::to_string_pretty(&item.in_order())?
+        serde_json::to_string_pretty(&item.ordered())?
     };
     match writeln!(io::stdout(), "{text}") {
         // Whoever reads it, such as `head`, has seen enough.

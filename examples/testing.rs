@@ -97,7 +97,7 @@ fn silent(agent: &'static str) -> BoxFuture<'static, Answer> {
 async fn run(store: &MemoryStore, mocked: Mocked) -> Result<Settlement, BoxError> {
     let names = ["pdfAdapter", "tradeExtraction", "tradeMatching", "exceptionManagement"];
     // Without gathering, each state is a write, and the history has them all.
-    let mut tracker = StatusTracker::builder(store.clone()).gather(Duration::ZERO);
+    let mut tracker = StatusTracker::builder(store.clone()).batch_delay(Duration::ZERO);
     for name in names {
         tracker = tracker.agent(Agent::new(name));
     }
@@ -130,7 +130,7 @@ async fn a_trade_that_matches_needs_three_agents() {
     let settlement = run(&store, well).await;
     assert!(matches!(settlement, Ok(Settlement::Matched)), "{settlement:?}");
 
-    let status = store.finished("session-1").await;
+    let status = store.wait_until_finished("session-1").await;
     assert_completed(&status);
     // An agent that is not named here was not called.
     let called = ["pdfAdapter", "tradeExtraction", "tradeMatching"];
@@ -146,7 +146,7 @@ async fn an_agent_that_fails_ends_the_workflow() {
     let settlement = run(&store, overloaded).await;
     assert!(settlement.is_err(), "{settlement:?}");
 
-    let status = store.finished("session-1").await;
+    let status = store.wait_until_finished("session-1").await;
     assert_failed(&status, "too many trades");
     assert_agents(
         &status,
@@ -162,7 +162,7 @@ async fn an_agent_that_never_answers_is_given_up() {
     let settlement = run(&store, silent).await;
     assert!(settlement.is_err(), "{settlement:?}");
 
-    let status = store.finished("session-1").await;
+    let status = store.wait_until_finished("session-1").await;
     assert_failed(&status, "dropped before its end");
     assert_agents(&status, [("pdfAdapter", Error)]);
     let error = status.agent("pdfAdapter").and_then(|agent| agent.error.as_ref());

@@ -157,10 +157,10 @@ pub enum InvalidName {
     Reserved(String),
     /// The table keeps its key or its time to live there.
     #[error("the name `{0}` is taken: the table keeps its key or expiry there; choose another")]
-    TableAttribute(String),
+    ReservedByStore(String),
     /// Two agents, or an agent and an attribute, have the same name.
     #[error("the name `{0}` is given twice; each agent and each attribute needs its own")]
-    Twice(String),
+    Duplicate(String),
 }
 
 /// Whether an agent or an attribute may have this name, as far as the name itself tells.

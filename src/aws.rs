@@ -83,9 +83,9 @@ use aws_smithy_types::config_bag::ConfigBag;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
 use crate::agent::Agent;
-use crate::call::{Answer, Call, Caller, Marked};
-use crate::chain::{Chain, ChainBody};
-use crate::service::Status;
+use crate::call::{Call, CarriesOwner, ResponseObserver, Tracking};
+use crate::chain::{ChainBody, ErrorChain};
+use crate::service::StatusService;
 use crate::session::{RequestHead, SessionId};
 use crate::usage::End;
 
@@ -113,14 +113,14 @@ pub fn default_http_client() -> SharedHttpClient {
 }
 
 /// Tracks the calls of an AWS SDK client. See [`aws`](self).
-impl<C: HttpClient> HttpClient for Status<C> {
+impl<C: HttpClient> HttpClient for StatusService<C> {
     fn http_connector(
         &self,
         settings: &HttpConnectorSettings,
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
         let inner = self.inner.http_connector(settings, components);
-        SharedHttpConnector::new(StatusConnector { inner, caller: self.caller.clone() })
+        SharedHttpConnector::new(StatusConnector { inner, tracking: self.tracking.clone() })
     }
 
     fn validate_base_client_config(
@@ -148,12 +148,14 @@ impl<C: HttpClient> HttpClient for Status<C> {
 #[derive(Debug)]
 struct StatusConnector {
     inner: SharedHttpConnector,
-    caller: Caller,
+    tracking: Tracking,
 }
 
 impl HttpConnector for StatusConnector {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
-        let Some(call) = start(&self.caller, &mut request) else { return self.inner.call(request) };
+        let Some(call) = start(&self.tracking, &mut request) else {
+            return self.inner.call(request);
+        };
         let response = {
             let _entered = call.enter();
             self.inner.call(request)
@@ -162,7 +164,7 @@ impl HttpConnector for StatusConnector {
             match call.around(response).await {
                 Ok(response) => Ok(answered(call, response)),
                 Err(error) => {
-                    call.failed(&Chain(&error));
+                    call.failed(&ErrorChain(&error));
                     Err(error)
                 }
             }
@@ -171,13 +173,13 @@ impl HttpConnector for StatusConnector {
 }
 
 /// A call starts, if it is to be tracked, and its request is marked.
-fn start(caller: &Caller, request: &mut HttpRequest) -> Option<Call> {
+fn start(tracking: &Tracking, request: &mut HttpRequest) -> Option<Call> {
     // A request of the SDK shows its extensions one by one, to those who know them.
     let mut extensions = Extensions::new();
     copy_extension::<Agent>(request, &mut extensions);
     copy_extension::<SessionId>(request, &mut extensions);
-    let named = caller.look(&extensions)?;
-    if caller.has_marked(request) {
+    let named = tracking.look(&extensions)?;
+    if tracking.has_marked(request) {
         return None;
     }
     let uri = request.uri().parse::<Uri>().unwrap_or_default();
@@ -192,12 +194,12 @@ fn start(caller: &Caller, request: &mut HttpRequest) -> Option<Call> {
         headers: &headers,
         extensions: &extensions,
     };
-    let call = caller.start(named, &extensions, &method, uri.path(), &|| head)?;
-    caller.mark(request);
+    let call = tracking.start(named, &extensions, &method, uri.path(), &|| head)?;
+    tracking.mark(request);
     Some(call)
 }
 
-impl Marked for HttpRequest {
+impl CarriesOwner for HttpRequest {
     fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.extension()
     }
@@ -224,7 +226,7 @@ fn answered(call: Call, mut response: HttpResponse) -> HttpResponse {
 }
 
 /// The body, looked at as it passes.
-fn with_answer(body: SdkBody, mut answer: Answer) -> SdkBody {
+fn with_answer(body: SdkBody, mut answer: ResponseObserver) -> SdkBody {
     // A body that can be had again came over no connection: it is whole, and stays as it is.
     if body.try_clone().is_some() {
         if let Some(whole) = body.bytes() {

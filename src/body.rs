@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
-use crate::call::{Answer, Told, poll_tracked};
+use crate::call::{Observer, ResponseObserver, poll_tracked};
 use crate::usage::End;
 
 /// A response body that is looked at as it passes.
@@ -17,13 +17,13 @@ use crate::usage::End;
 pub struct StatusBody<B> {
     #[pin]
     inner: B,
-    answer: Option<Answer>,
+    answer: Option<ResponseObserver>,
 }
 
 impl<B: Body> StatusBody<B> {
     /// The body of an answer, or of one that nobody looks at.
     #[inline]
-    pub(crate) fn new(inner: B, mut answer: Option<Answer>) -> Self {
+    pub(crate) fn new(inner: B, mut answer: Option<ResponseObserver>) -> Self {
         // An empty body, of HEAD or of status 204, may never be polled.
         if answer.is_some()
             && is_over(&inner)
@@ -87,18 +87,18 @@ pub(crate) fn is_over(body: &impl Body) -> bool {
 type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
 
 /// Polls a body and looks at what comes. `show` says how an error is to be shown; the
-/// caller gets it as it is. Kept apart, so that a body of no call is as small a piece of
+/// caller gets it as it is. SessionState apart, so that a body of no call is as small a piece of
 /// code as it can be.
 #[inline(never)]
-pub(crate) fn poll_frame<B: Body, T: Told>(
+pub(crate) fn poll_frame<B: Body, T: Observer>(
     mut inner: Pin<&mut B>,
-    answer: &mut Option<Answer<T>>,
+    answer: &mut Option<ResponseObserver<T>>,
     cx: &mut Context<'_>,
     show: impl FnOnce(&B::Error, &mut dyn FnMut(&dyn Display)),
 ) -> Polled<B> {
     // One value from here to the end, which need not be copied.
     let polled = poll_tracked(answer, |answer| {
-        let _entered = answer.map(Answer::enter);
+        let _entered = answer.map(ResponseObserver::enter);
         inner.as_mut().poll_frame(cx)
     });
     let (Poll::Ready(frame), Some(looking)) = (&polled, &mut *answer) else { return polled };

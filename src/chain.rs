@@ -1,4 +1,4 @@
-//! [`Chain`], an error told with its causes, and the [`ChainBody`] that tells so.
+//! [`ErrorChain`], an error told with its causes, and the [`ChainBody`] that tells so.
 //!
 //! The stacks that use them hide the types of their bodies, and say only in the causes of
 //! an error what has failed: "error sending request", and further down "connection
@@ -12,13 +12,13 @@ use std::task::{Context, Poll};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::body;
-use crate::call::Answer;
+use crate::call::ResponseObserver;
 use crate::usage::End;
 
 /// An error with its causes.
-pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'static));
+pub(crate) struct ErrorChain<'a>(pub(crate) &'a (dyn Error + 'static));
 
-impl fmt::Display for Chain<'_> {
+impl fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         let mut source = self.0.source();
@@ -33,14 +33,14 @@ impl fmt::Display for Chain<'_> {
 /// A [`StatusBody`](crate::StatusBody) that tells an error with its causes.
 pub(crate) struct ChainBody<B: Body> {
     inner: B,
-    answer: Option<Answer>,
+    answer: Option<ResponseObserver>,
     as_error: fn(&B::Error) -> &(dyn Error + 'static),
 }
 
 impl<B: Body> ChainBody<B> {
     pub(crate) fn new(
         inner: B,
-        mut answer: Answer,
+        mut answer: ResponseObserver,
         as_error: fn(&B::Error) -> &(dyn Error + 'static),
     ) -> Self {
         if body::is_over(&inner) {
@@ -59,7 +59,9 @@ impl<B: Body + Unpin> Body for ChainBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let Self { inner, answer, as_error } = &mut *self;
-        body::poll_frame(Pin::new(inner), answer, cx, |error, tell| tell(&Chain(as_error(error))))
+        body::poll_frame(Pin::new(inner), answer, cx, |error, tell| {
+            tell(&ErrorChain(as_error(error)))
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -7,30 +7,30 @@ use std::sync::Arc;
 use crate::agent::{Agent, InvalidName};
 use crate::session::RequestHead;
 use crate::target::Target;
-use crate::tracker::Hub;
+use crate::tracker::Shared;
 
 type FromHead = dyn Fn(RequestHead<'_>) -> Option<String> + Send + Sync;
 
 /// Chooses the agent of a request, by the first of these that answers: the request's
 /// extension, the rules in their order, the closure, and the agent of the client.
 #[derive(Clone, Default)]
-pub(crate) struct AgentChoice {
+pub(crate) struct AgentSelector {
     pub(crate) rules: Vec<(Target, Arc<Agent>)>,
     pub(crate) from: Option<Arc<FromHead>>,
     pub(crate) default: Option<Arc<Agent>>,
 }
 
-impl AgentChoice {
+impl AgentSelector {
     /// The agent; `Ok(None)` if nothing names one.
     #[inline]
     pub(crate) fn choose<'a>(
         &self,
-        hub: &Hub,
+        shared: &Shared,
         named: Option<&Agent>,
         head: &dyn Fn() -> RequestHead<'a>,
     ) -> Result<Option<Cow<'_, Arc<Agent>>>, InvalidName> {
         if let Some(agent) = named {
-            return hub.named_agent(agent).map(|agent| Some(Cow::Owned(agent)));
+            return shared.named_agent(agent).map(|agent| Some(Cow::Owned(agent)));
         }
         if self.rules.is_empty() && self.from.is_none() {
             return Ok(self.default.as_ref().map(Cow::Borrowed));
@@ -40,15 +40,15 @@ impl AgentChoice {
             return Ok(Some(Cow::Borrowed(agent)));
         }
         if let Some(name) = self.from.as_ref().and_then(|from| from(head)) {
-            return hub.named_agent(&Agent::new(name)).map(|agent| Some(Cow::Owned(agent)));
+            return shared.named_agent(&Agent::new(name)).map(|agent| Some(Cow::Owned(agent)));
         }
         Ok(self.default.as_ref().map(Cow::Borrowed))
     }
 }
 
-impl fmt::Debug for AgentChoice {
+impl fmt::Debug for AgentSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AgentChoice")
+        f.debug_struct("AgentSelector")
             .field("rules", &self.rules)
             .field("default", &self.default)
             .finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! [`ResponseFuture`]: the response of a tracked call.
+//! [`StatusFuture`]: the response of a tracked call.
 
 use std::fmt::{self, Display};
 use std::pin::Pin;
@@ -9,25 +9,25 @@ use http_body::Body;
 use pin_project::pin_project;
 
 use crate::body::StatusBody;
-use crate::call::{Answer, Call, poll_tracked};
+use crate::call::{Call, ResponseObserver, poll_tracked};
 
-/// The future of [`Status`](crate::Status).
+/// The future of [`StatusService`](crate::StatusService).
 ///
 /// Dropped before the response is there, it leaves its agent `cancelled`.
 #[pin_project]
-pub struct ResponseFuture<F> {
+pub struct StatusFuture<F> {
     #[pin]
     inner: F,
     call: Option<Call>,
 }
 
-impl<F> ResponseFuture<F> {
+impl<F> StatusFuture<F> {
     pub(crate) fn new(inner: F, call: Option<Call>) -> Self {
         Self { inner, call }
     }
 }
 
-impl<F, R, E> Future for ResponseFuture<F>
+impl<F, R, E> Future for StatusFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
     R: Body,
@@ -47,10 +47,13 @@ where
     }
 }
 
-/// What is to be read of a call that was answered or has failed. Kept apart, so that a future
+/// What is to be read of a call that was answered or has failed. SessionState apart, so that a future
 /// of no call is as small a piece of code as it can be.
 #[inline(never)]
-fn answered<R, E: Display>(call: Call, result: &Result<Response<R>, E>) -> Option<Answer> {
+fn answered<R, E: Display>(
+    call: Call,
+    result: &Result<Response<R>, E>,
+) -> Option<ResponseObserver> {
     match result {
         Ok(response) => call.answered(response.status(), response.headers()),
         Err(error) => {
@@ -60,8 +63,8 @@ fn answered<R, E: Display>(call: Call, result: &Result<Response<R>, E>) -> Optio
     }
 }
 
-impl<F> fmt::Debug for ResponseFuture<F> {
+impl<F> fmt::Debug for StatusFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("is_tracked", &self.call.is_some()).finish()
+        f.debug_struct("StatusFuture").field("is_tracked", &self.call.is_some()).finish()
     }
 }

@@ -4,9 +4,9 @@ use http::HeaderName;
 use tower_layer::Layer;
 
 use crate::agent::InvalidName;
-use crate::call::Caller;
-use crate::service::Status;
-use crate::session::{RequestHead, SessionSource};
+use crate::call::Tracking;
+use crate::service::StatusService;
+use crate::session::{RequestHead, SessionLookup};
 use crate::target::Target;
 use crate::tracker::StatusTracker;
 
@@ -26,7 +26,7 @@ use crate::tracker::StatusTracker;
 /// ```
 #[derive(Clone, Debug)]
 pub struct StatusLayer {
-    caller: Caller,
+    tracking: Tracking,
 }
 
 impl StatusLayer {
@@ -47,9 +47,9 @@ impl StatusLayer {
     ///
     /// If the name cannot be used.
     pub fn try_new(tracker: &StatusTracker, agent: &str) -> Result<Self, InvalidName> {
-        let mut caller = Caller::new(tracker);
-        caller.set_agent(agent)?;
-        Ok(Self { caller })
+        let mut tracking = Tracking::new(tracker);
+        tracking.set_agent(agent)?;
+        Ok(Self { tracking })
     }
 
     /// A layer for a client that calls many agents. Which one a call is for, the first of
@@ -76,7 +76,7 @@ impl StatusLayer {
     /// ```
     #[must_use]
     pub fn per_request(tracker: &StatusTracker) -> Self {
-        Self { caller: Caller::new(tracker) }
+        Self { tracking: Tracking::new(tracker) }
     }
 
     /// Requests that go there are calls of this agent, which is added like the agent of
@@ -96,7 +96,7 @@ impl StatusLayer {
     ///
     /// If the name cannot be used.
     pub fn try_agent_for(mut self, target: Target, agent: &str) -> Result<Self, InvalidName> {
-        self.caller.add_rule(target, agent)?;
+        self.tracking.add_rule(target, agent)?;
         Ok(self)
     }
 
@@ -111,7 +111,7 @@ impl StatusLayer {
         mut self,
         from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.caller.set_agent_from(from);
+        self.tracking.set_agent_from(from);
         self
     }
 
@@ -140,7 +140,7 @@ impl StatusLayer {
         name: HeaderName,
         to_session_id: impl Fn(&str) -> String + Send + Sync + 'static,
     ) -> Self {
-        self.caller.set_source(SessionSource::from_header(name, to_session_id));
+        self.tracking.set_source(SessionLookup::from_header(name, to_session_id));
         self
     }
 
@@ -153,13 +153,13 @@ impl StatusLayer {
         mut self,
         from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.caller.set_source(SessionSource::from_fn(from));
+        self.tracking.set_source(SessionLookup::from_fn(from));
         self
     }
 
     #[cfg(feature = "reqwest")]
-    pub(crate) fn into_caller(self) -> Caller {
-        self.caller
+    pub(crate) fn into_tracking(self) -> Tracking {
+        self.tracking
     }
 }
 
@@ -172,9 +172,9 @@ fn named(layer: Result<StatusLayer, InvalidName>) -> StatusLayer {
 }
 
 impl<S> Layer<S> for StatusLayer {
-    type Service = Status<S>;
+    type Service = StatusService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Status::new(inner, self.caller.clone())
+        StatusService::new(inner, self.tracking.clone())
     }
 }

@@ -109,9 +109,9 @@
 //! | where calls are made | the scope | what helps |
 //! | --- | --- | --- |
 //! | `join!`, `select!`, `FuturesUnordered`, any future awaited in the run | is there | |
-//! | `tokio::spawn`, `JoinSet`, `spawn_blocking` | is lost | [`SessionId::in_scope`] or [`Workflow::scope`] around the task's future; an extension |
+//! | `tokio::spawn`, `JoinSet`, `spawn_blocking` | is lost | [`SessionId::scope`] or [`Workflow::scope`] around the task's future; an extension |
 //! | inside of a `tower::buffer`, which calls on a task of its own | is lost | the layer outside of the buffer; an extension |
-//! | a stream that calls when it is polled, after [`Workflow::run`] returned | is over | polling it in [`SessionId::in_scope`] |
+//! | a stream that calls when it is polled, after [`Workflow::run`] returned | is over | polling it in [`SessionId::scope`] |
 //!
 //! A call keeps the session that it started with, wherever its body is read. Of a body that
 //! is read after the run, the agent ends twice: as `workflow_ended` with the run, and by the
@@ -119,7 +119,7 @@
 //!
 //! A session that is known only from its calls begins with the first and stays `processing`
 //! until [`StatusTracker::finalize_status`]; or, where
-//! [that is set](StatusTrackerBuilder::finish_when_idle), until nothing was heard of it for
+//! [that is set](StatusTrackerBuilder::idle_timeout), until nothing was heard of it for
 //! some time. Saved and idle for ten minutes it leaves memory, and its next call resumes it.
 //!
 //! A [`WorkflowBuilder::run`] that could not be started runs its future in no session, also
@@ -186,7 +186,7 @@
 //! # Testing your orchestrator
 //!
 //! Put a [`MemoryStore`](store::MemoryStore) behind the tracker, run the orchestrator
-//! against mocked agents, wait for [`finished`](store::MemoryStore::finished), and assert
+//! against mocked agents, wait for [`finished`](store::MemoryStore::wait_until_finished), and assert
 //! what people would see: the module [`testing`] shows how.
 //!
 //! # What is stored
@@ -195,8 +195,8 @@
 //! at most 500 bytes and pass one redaction ([`status::ErrorMessage`]); nothing else of a
 //! request or a response is stored. A workflow of four agents, one after the other, is
 //! five writes, since the end of one agent and the start of the next travel together where
-//! they follow within [the gathering time](StatusTrackerBuilder::gather). A stream that tells
-//! its tokens before its end adds [a write a second](StatusTrackerBuilder::live_figures).
+//! they follow within [the gathering time](StatusTrackerBuilder::batch_delay). A stream that tells
+//! its tokens before its end adds [a write a second](StatusTrackerBuilder::live_usage_interval).
 //!
 //! What is not saved yet is tried again until it is, in memory bounded by the number of
 //! live and unsaved sessions. [`StatusTracker::flush`] and [`StatusTracker::shutdown`] say
@@ -309,11 +309,11 @@ mod workflow;
 pub use crate::reqwest::{ReqwestResponseFuture, StatusMiddleware};
 pub use agent::{Agent, InvalidName};
 pub use body::StatusBody;
-pub use future::ResponseFuture;
+pub use future::StatusFuture;
 pub use layer::StatusLayer;
 pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
 pub use server::WorkflowLayer;
-pub use service::Status;
+pub use service::StatusService;
 pub use session::{InvalidSessionId, RequestHead, SessionId};
 pub use target::Target;
 pub use tower_layer::Layer;

@@ -13,7 +13,7 @@ use crate::span::CallSpan;
 use crate::status::{CallError, TokenUsage};
 
 /// Watches one call, from its start to its end.
-pub(crate) struct Observer {
+pub(crate) struct CallTelemetry {
     span: CallSpan,
     /// When the call started, if anybody wants to know.
     started: Option<Instant>,
@@ -22,7 +22,7 @@ pub(crate) struct Observer {
     agent: Arc<Agent>,
 }
 
-impl Observer {
+impl CallTelemetry {
     #[inline]
     pub(crate) fn new<'a>(
         head: &dyn Fn() -> RequestHead<'a>,

@@ -1,5 +1,5 @@
 //! The same tracking in reqwest's clients: [`StatusMiddleware`] in one of
-//! reqwest-middleware, and [`Status`] over any service of reqwest's own types.
+//! reqwest-middleware, and [`StatusService`] over any service of reqwest's own types.
 
 use std::any::Any;
 use std::error::Error;
@@ -15,11 +15,11 @@ use pin_project::pin_project;
 use tower_service::Service;
 
 use crate::agent::InvalidName;
-use crate::call::{Answer, Call, Caller, poll_tracked};
-use crate::chain::{Chain, ChainBody};
+use crate::call::{Call, ResponseObserver, Tracking, poll_tracked};
+use crate::chain::{ChainBody, ErrorChain};
 use crate::layer::StatusLayer;
-use crate::service::Status;
-use crate::session::{Named, RequestHead};
+use crate::service::StatusService;
+use crate::session::{RequestHead, SessionLocation};
 use crate::tracker::StatusTracker;
 
 /// Tracks every call of an agent's `reqwest_middleware` client.
@@ -49,7 +49,7 @@ use crate::tracker::StatusTracker;
 /// ```
 #[derive(Clone, Debug)]
 pub struct StatusMiddleware {
-    caller: Caller,
+    tracking: Tracking,
 }
 
 impl StatusMiddleware {
@@ -76,7 +76,7 @@ impl StatusMiddleware {
 
 impl From<StatusLayer> for StatusMiddleware {
     fn from(layer: StatusLayer) -> Self {
-        Self { caller: layer.into_caller() }
+        Self { tracking: layer.into_tracking() }
     }
 }
 
@@ -96,35 +96,35 @@ impl Middleware for StatusMiddleware {
             own.extend(extensions.clone());
             &own
         };
-        let named = self.caller.look(seen);
-        let call = named.and_then(|named| start(&self.caller, named, &request, seen));
+        let named = self.tracking.look(seen);
+        let call = named.and_then(|named| start(&self.tracking, named, &request, seen));
         let Some(call) = call else {
             return next.run(request, extensions).await;
         };
-        let marked = Marked::new(&self.caller, extensions);
-        let result = call.around(next.run(request, marked.extensions)).await;
-        drop(marked);
+        let owned = OwnedExtensions::new(&self.tracking, extensions);
+        let result = call.around(next.run(request, owned.extensions)).await;
+        drop(owned);
         answered(call, result)
     }
 }
 
 /// The extensions of a request with the mark of this call in them, until this is dropped:
 /// a retry middleware around this one gives the same extensions to each attempt.
-struct Marked<'a> {
-    caller: &'a Caller,
+struct OwnedExtensions<'a> {
+    tracking: &'a Tracking,
     extensions: &'a mut Extensions,
 }
 
-impl<'a> Marked<'a> {
-    fn new(caller: &'a Caller, extensions: &'a mut Extensions) -> Self {
-        caller.mark(extensions);
-        Self { caller, extensions }
+impl<'a> OwnedExtensions<'a> {
+    fn new(tracking: &'a Tracking, extensions: &'a mut Extensions) -> Self {
+        tracking.mark(extensions);
+        Self { tracking, extensions }
     }
 }
 
-impl Drop for Marked<'_> {
+impl Drop for OwnedExtensions<'_> {
     fn drop(&mut self) {
-        self.caller.unmark(self.extensions);
+        self.tracking.unmark(self.extensions);
     }
 }
 
@@ -136,7 +136,7 @@ impl Drop for Marked<'_> {
 /// A `reqwest::Request` shows its extensions to nobody. One that is to carry a
 /// [`SessionId`](crate::SessionId) is made from an `http::Request` that has it:
 /// `reqwest::Request::try_from(http_request)`.
-impl<S> Service<Request> for Status<S>
+impl<S> Service<Request> for StatusService<S>
 where
     S: Service<Request, Response = Response>,
     S::Error: Display + 'static,
@@ -151,10 +151,10 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let mut extensions = extensions_of(&mut request);
-        let named = self.caller.look(&extensions);
-        let call = named.and_then(|named| start(&self.caller, named, &request, &extensions));
+        let named = self.tracking.look(&extensions);
+        let call = named.and_then(|named| start(&self.tracking, named, &request, &extensions));
         if call.is_some() {
-            self.caller.mark(&mut extensions);
+            self.tracking.mark(&mut extensions);
             request = with_extensions(request, extensions);
         }
         let inner = {
@@ -165,7 +165,7 @@ where
     }
 }
 
-/// The future of [`Status`] over a service of reqwest's types.
+/// The future of [`StatusService`] over a service of reqwest's types.
 ///
 /// Dropped before the response is there, it leaves its agent `cancelled`.
 #[pin_project]
@@ -202,8 +202,8 @@ impl<F> fmt::Debug for ReqwestResponseFuture<F> {
 }
 
 fn start(
-    caller: &Caller,
-    named: Named,
+    tracking: &Tracking,
+    named: SessionLocation,
     request: &Request,
     extensions: &Extensions,
 ) -> Option<Call> {
@@ -216,7 +216,7 @@ fn start(
         headers: request.headers(),
         extensions,
     };
-    caller.start(named, extensions, request.method(), request.url().path(), &head)
+    tracking.start(named, extensions, request.method(), request.url().path(), &head)
 }
 
 /// The extensions of a request. It shows them only as the `http::Request` that it is made
@@ -260,7 +260,7 @@ fn answered<E: Display + 'static>(call: Call, result: Result<Response, E>) -> Re
         }),
         Err(error) => {
             match as_error(&error) {
-                Some(error) => call.failed(&Chain(error)),
+                Some(error) => call.failed(&ErrorChain(error)),
                 None => call.failed(&error),
             }
             Err(error)
@@ -282,7 +282,7 @@ fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
 }
 
 /// The response with its body looked at as it passes.
-fn with_answer(response: Response, answer: Answer) -> Response {
+fn with_answer(response: Response, answer: ResponseObserver) -> Response {
     let url = response.url().clone();
     let mut response = http::Response::<Body>::from(response);
     // A `reqwest::Response` keeps its URL beside the parts of an `http::Response`, and

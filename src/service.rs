@@ -1,4 +1,4 @@
-//! [`Status`]: the service that a [`StatusLayer`](crate::StatusLayer) makes.
+//! [`StatusService`]: the service that a [`StatusLayer`](crate::StatusLayer) makes.
 
 use std::fmt::Display;
 use std::task::{Context, Poll};
@@ -8,20 +8,20 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::body::StatusBody;
-use crate::call::{Call, Caller};
-use crate::future::ResponseFuture;
+use crate::call::{Call, Tracking};
+use crate::future::StatusFuture;
 use crate::session::RequestHead;
 
 /// Tracks the calls of one agent. Made by [`StatusLayer`](crate::StatusLayer).
 #[derive(Clone, Debug)]
-pub struct Status<S> {
+pub struct StatusService<S> {
     pub(crate) inner: S,
-    pub(crate) caller: Caller,
+    pub(crate) tracking: Tracking,
 }
 
-impl<S> Status<S> {
-    pub(crate) fn new(inner: S, caller: Caller) -> Self {
-        Self { inner, caller }
+impl<S> StatusService<S> {
+    pub(crate) fn new(inner: S, tracking: Tracking) -> Self {
+        Self { inner, tracking }
     }
 
     /// The inner service.
@@ -40,7 +40,7 @@ impl<S> Status<S> {
     }
 }
 
-impl<S, B, R> Service<Request<B>> for Status<S>
+impl<S, B, R> Service<Request<B>> for StatusService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Display,
@@ -48,7 +48,7 @@ where
 {
     type Response = Response<StatusBody<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = StatusFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         // Nothing starts here: `call` may never come.
@@ -56,20 +56,20 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Some(named) = self.caller.look(request.extensions()) else {
-            return ResponseFuture::new(self.inner.call(request), None);
+        let Some(named) = self.tracking.look(request.extensions()) else {
+            return StatusFuture::new(self.inner.call(request), None);
         };
         // The call is born first, so that a panic inside is recorded too.
         let head = || RequestHead::new(&request);
         let (extensions, path) = (request.extensions(), request.uri().path());
-        let call = self.caller.start(named, extensions, request.method(), path, &head);
+        let call = self.tracking.start(named, extensions, request.method(), path, &head);
         if call.is_some() {
-            self.caller.mark(request.extensions_mut());
+            self.tracking.mark(request.extensions_mut());
         }
         let inner = {
             let _entered = call.as_ref().map(Call::enter);
             self.inner.call(request)
         };
-        ResponseFuture::new(inner, call)
+        StatusFuture::new(inner, call)
     }
 }

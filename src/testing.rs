@@ -2,7 +2,7 @@
 //!
 //! A test puts the [layer](crate::StatusLayer) into the clients that call its mocked agents,
 //! with a [`MemoryStore`](crate::store::MemoryStore), runs the orchestrator, and
-//! [waits](crate::store::MemoryStore::finished) for the document. The assertions show all
+//! [waits](crate::store::MemoryStore::wait_until_finished) for the document. The assertions show all
 //! of it when they fail.
 //!
 //! ```
@@ -30,7 +30,7 @@
 //! let tracker = StatusTracker::builder(store.clone()).start()?;
 //! tracker.workflow("session-1").run(process(&tracker)).await?;
 //!
-//! let status = store.finished("session-1").await;
+//! let status = store.wait_until_finished("session-1").await;
 //! testing::assert_completed(&status);
 //! testing::assert_agents(&status, [("pdfAdapter", Success)]);
 //! # Ok(())

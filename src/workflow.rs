@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::agent::{Agent, InvalidName};
 use crate::session::{InvalidSessionId, Scope, SessionId};
 use crate::status::{AgentReport, ErrorMessage, Value, WorkflowStatus};
-use crate::tracker::{MAX_ATTRIBUTES, StatusTracker, Tracked};
+use crate::tracker::{MAX_ATTRIBUTES, SessionHandle, StatusTracker};
 
 impl StatusTracker {
     /// A workflow of this session id (a text or a [`SessionId`]), not started yet.
@@ -83,7 +83,7 @@ impl StatusTracker {
         report: AgentReport,
     ) -> Result<(), WorkflowError> {
         let session_id = SessionId::new(session_id)?;
-        let agent = self.hub().named_agent(&Agent::new(agent))?;
+        let agent = self.shared().named_agent(&Agent::new(agent))?;
         match self.tracked(&session_id)?.report(&agent, report) {
             true => Ok(()),
             false => Err(WorkflowError::TooManyAgents { name: agent.name().to_owned() }),
@@ -106,9 +106,12 @@ impl StatusTracker {
         Ok(())
     }
 
-    fn tracked(&self, session: &SessionId) -> Result<Tracked, WorkflowError> {
-        let session = self.hub().session(session).map(|session| Tracked::new(self.hub(), session));
-        session.ok_or_else(|| match self.hub().handoff.is_closed() {
+    fn tracked(&self, session: &SessionId) -> Result<SessionHandle, WorkflowError> {
+        let session = self
+            .shared()
+            .session(session)
+            .map(|session| SessionHandle::new(self.shared(), session));
+        session.ok_or_else(|| match self.shared().handoff.is_closed() {
             true => WorkflowError::ShutDown,
             false => WorkflowError::Full,
         })
@@ -170,7 +173,7 @@ impl WorkflowBuilder {
         Ok(Workflow { open: Arc::new(open) })
     }
 
-    fn open(self) -> Result<(Tracked, u64), WorkflowError> {
+    fn open(self) -> Result<(SessionHandle, u64), WorkflowError> {
         let session_id = SessionId::new(&self.session_id)?;
         for (name, value) in &self.attributes {
             check_attribute(&self.tracker, name, value)?;
@@ -203,7 +206,7 @@ impl WorkflowBuilder {
         match self.start() {
             Ok(workflow) => workflow.run(future).await,
             Err(error) => {
-                tracker.hub().warn_of_untracked_workflow(&error);
+                tracker.shared().warn_of_untracked_workflow(&error);
                 Scope::outside(future).await
             }
         }
@@ -216,7 +219,7 @@ pub(crate) fn check_attribute(
     name: &str,
     value: &Value,
 ) -> Result<(), WorkflowError> {
-    tracker.hub().check_attribute(name)?;
+    tracker.shared().check_attribute(name)?;
     check_size(name, size(value, 0))
 }
 
@@ -239,7 +242,7 @@ fn check_size(name: &str, bytes: Option<usize>) -> Result<(), WorkflowError> {
 /// The bytes of all texts and names in a value; `None` if its maps are nested too deep.
 fn size(value: &Value, depth: usize) -> Option<usize> {
     match value {
-        Value::Text(text) => Some(text.len()),
+        Value::String(text) => Some(text.len()),
         Value::Map(_) if depth == WorkflowBuilder::MAX_DEPTH => None,
         Value::Map(map) => map
             .iter()
@@ -338,7 +341,7 @@ pub struct Workflow {
 
 /// What the clones of a workflow share; it closes the workflow when the last is gone.
 struct Open {
-    session: Tracked,
+    session: SessionHandle,
     /// The run it belongs to: it does not finish one that was begun after it.
     run: u64,
     detached: AtomicBool,
@@ -387,7 +390,7 @@ fn untimely_end() -> &'static str {
 
 impl Workflow {
     /// The session's id: give it to a request as an extension, or to a spawned task with
-    /// [`SessionId::in_scope`].
+    /// [`SessionId::scope`].
     #[must_use]
     pub fn session_id(&self) -> &SessionId {
         self.open.session.id()
@@ -432,11 +435,11 @@ impl Workflow {
     /// and not into a task started with `tokio::spawn`: wrap such a task's future in a
     /// scope of its own.
     pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        self.surroundings().around(future)
+        self.task_scope().around(future)
     }
 
     /// The [scope](Self::scope) of its calls, to be entered by hand.
-    pub(crate) fn surroundings(&self) -> Scope {
+    pub(crate) fn task_scope(&self) -> Scope {
         self.open.session.scope()
     }
 
@@ -484,7 +487,7 @@ impl Workflow {
 
     /// Whether this tracker records it.
     pub(crate) fn is_of(&self, tracker: &StatusTracker) -> bool {
-        Arc::ptr_eq(self.open.tracker.hub(), tracker.hub())
+        Arc::ptr_eq(self.open.tracker.shared(), tracker.shared())
     }
 
     /// Whether somebody has [let go](Self::detach) of it.

@@ -13,7 +13,7 @@ use script::{Script, Step};
 use tower::ServiceExt as _;
 use tower_agent_status::metrics;
 use tower_agent_status::portal::{Portal, STALLED_WORKFLOWS};
-use tower_agent_status::status::{Change, Expected, Item, schema};
+use tower_agent_status::status::{Change, Item, Precondition, schema};
 use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, StatusStore};
 
 fn file(name: &str) -> String {
@@ -162,13 +162,13 @@ async fn the_policies_allow_what_is_asked_for_and_no_more() {
 
     let writer = DynamoDbStore::new(made.client().clone(), "status");
     let mut item = Item::new();
-    item.set(schema::REVISION, 1);
+    item.insert(schema::REVISION, 1);
     let change = Change::new("s", item, Vec::new());
     writer.discover().await.unwrap();
-    writer.write(&change, Expected::Absent).await.unwrap();
+    writer.write(&change, Precondition::Absent).await.unwrap();
     // A conflict whose item is not sent along is read.
     script.next("UpdateItem", [Step::WithoutItem]);
-    writer.write(&change, Expected::Absent).await.unwrap();
+    writer.write(&change, Precondition::Absent).await.unwrap();
     assert_eq!(asked(&script), actions("WriterPolicy"));
 
     let reader = DynamoDbStore::new(made.client().clone(), "status");

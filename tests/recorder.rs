@@ -13,9 +13,11 @@ use tokio::time::{Instant, sleep};
 use tower::util::BoxCloneService;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_agent_status::status::{
-    AgentReport, AgentState, Change, Expected, Item, OverallStatus, TokenUsage, WorkflowStatus,
+    AgentReport, AgentState, Change, Item, OverallStatus, Precondition, TokenUsage, WorkflowStatus,
 };
-use tower_agent_status::store::{MemoryStore, StatusStore, StoreError, StoreErrorKind, Written};
+use tower_agent_status::store::{
+    MemoryStore, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
+};
 use tower_agent_status::{Agent, SessionId, StatusLayer, StatusTracker, StatusTrackerBuilder};
 
 /// A clock that goes with tokio's paused time.
@@ -93,7 +95,11 @@ impl Slow {
 }
 
 impl StatusStore for Slow {
-    async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
+    async fn write(
+        &self,
+        change: &Change,
+        expected: Precondition,
+    ) -> Result<WriteOutcome, StoreError> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         sleep(self.takes).await;
         let fails =
@@ -419,8 +425,12 @@ async fn whoever_asks_for_the_end_is_told_how_it_was() {
 async fn settings_of_any_length_leave_the_recorder_at_work() {
     let store = MemoryStore::new();
     let far = Duration::MAX;
-    let tracker =
-        builder(store.clone()).heartbeat(far).live_figures(far).gather(far).start().unwrap();
+    let tracker = builder(store.clone())
+        .heartbeat_interval(far)
+        .live_usage_interval(far)
+        .batch_delay(far)
+        .start()
+        .unwrap();
     run_four(&tracker, "s", Duration::from_millis(10)).await;
     tracker.shutdown(far).await.unwrap();
     assert_four_succeeded(&store.status("s").unwrap());
@@ -433,7 +443,7 @@ async fn a_call_in_flight_keeps_the_recorder_at_work() {
     let recorder = tokio::spawn(recorder);
     let client = agent(&tracker, "a", Duration::ZERO);
     let session = SessionId::new("s").unwrap();
-    let response = session.in_scope(client.oneshot(Request::new(()))).await.unwrap();
+    let response = session.scope(client.oneshot(Request::new(()))).await.unwrap();
     drop(tracker);
     // The recorder has had its time for a last try.
     sleep(Duration::from_secs(10)).await;
@@ -461,8 +471,8 @@ async fn after_the_end_nothing_is_taken_on_and_what_is_lost_is_counted() {
 struct Restless;
 
 impl StatusStore for Restless {
-    async fn write(&self, _: &Change, _: Expected) -> Result<Written, StoreError> {
-        Ok(Written::Conflict(Some(Item::new())))
+    async fn write(&self, _: &Change, _: Precondition) -> Result<WriteOutcome, StoreError> {
+        Ok(WriteOutcome::Conflict(Some(Item::new())))
     }
 }
 
@@ -489,7 +499,7 @@ async fn a_write_that_hangs_is_given_up_and_tried_again() {
 async fn one_call(tracker: &StatusTracker, session: &str) {
     let client = agent(tracker, "a", Duration::ZERO);
     let session = SessionId::new(session).unwrap();
-    let response = session.in_scope(client.oneshot(Request::new(()))).await.unwrap();
+    let response = session.scope(client.oneshot(Request::new(()))).await.unwrap();
     http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
 }
 
@@ -526,7 +536,7 @@ async fn a_session_known_from_its_calls_is_completed_when_it_is_idle_if_that_is_
     for idle in [10, 60, 3_600] {
         let store = MemoryStore::new();
         let idle = Duration::from_secs(idle);
-        let tracker = builder(store.clone()).finish_when_idle(idle).start().unwrap();
+        let tracker = builder(store.clone()).idle_timeout(idle).start().unwrap();
         let opened = tracker.workflow("opened").start().unwrap();
         tracker.initialize_status("by-hand", None, &[]).unwrap();
         one_call(&tracker, "opened").await;
@@ -558,10 +568,10 @@ async fn a_session_known_from_its_calls_is_completed_when_it_is_idle_if_that_is_
 async fn a_long_call_is_not_idle() {
     let store = MemoryStore::new();
     let idle = Duration::from_secs(60);
-    let tracker = builder(store.clone()).finish_when_idle(idle).start().unwrap();
+    let tracker = builder(store.clone()).idle_timeout(idle).start().unwrap();
     let client = agent(&tracker, "a", idle * 5);
     let session = SessionId::new("s").unwrap();
-    let call = tokio::spawn(session.in_scope(client.oneshot(Request::new(()))));
+    let call = tokio::spawn(session.scope(client.oneshot(Request::new(()))));
     sleep(idle * 4).await;
     assert_eq!(store.status("s").unwrap().overall_status, OverallStatus::Processing);
     let response = call.await.unwrap().unwrap();
@@ -575,7 +585,7 @@ async fn what_is_opened_or_at_work_by_hand_is_renewed() {
     for heartbeat in [30, 2_000].map(Duration::from_secs) {
         let store = MemoryStore::new();
         let now = paused_clock();
-        let tracker = builder(store.clone()).heartbeat(heartbeat).start().unwrap();
+        let tracker = builder(store.clone()).heartbeat_interval(heartbeat).start().unwrap();
         // So that the sessions are looked through at other times than they are due.
         one_call(&tracker, "other").await;
         sleep(heartbeat / 20).await;
@@ -588,7 +598,8 @@ async fn what_is_opened_or_at_work_by_hand_is_renewed() {
             sleep(heartbeat + Duration::from_secs(1)).await;
             for session in ["opened", "reported"] {
                 let last = store.status(session).unwrap().last_updated;
-                let silent = tower_agent_status::status::Timestamp::from(now()).since(last);
+                let silent =
+                    tower_agent_status::status::Timestamp::from(now()).duration_since(last);
                 assert!(silent <= heartbeat, "{session}: {silent:?}");
             }
         }

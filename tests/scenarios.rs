@@ -159,7 +159,7 @@ async fn a_stream_that_is_abandoned_is_cancelled_and_keeps_the_tokens_seen() {
 async fn writes(scenario: Scenario) -> Vec<Change> {
     let store = MemoryStore::new();
     let agents = Agents::start(scenario, Pace(0.0)).await.unwrap();
-    let tracker = tracking::tracker(store.clone()).gather(Duration::MAX).start().unwrap();
+    let tracker = tracking::tracker(store.clone()).batch_delay(Duration::MAX).start().unwrap();
     let client = tracking::hyper_client();
     let held_up = {
         let tracker = tracker.clone();
@@ -189,9 +189,9 @@ async fn four_agents_are_five_writes_and_three_are_four() {
 fn size(value: &status::Value) -> usize {
     let of_digits = |text: String| text.trim_matches(['0', '.']).replace('.', "").len().div_ceil(2);
     match value {
-        status::Value::Text(text) => text.len(),
+        status::Value::String(text) => text.len(),
         status::Value::Integer(number) => 1 + of_digits(number.to_string()),
-        status::Value::Decimal(number) => 1 + of_digits(number.to_string()),
+        status::Value::Float(number) => 1 + of_digits(number.to_string()),
         status::Value::Map(map) => 3 + map.len() + size_of_all(map),
         other => panic!("no size is known of {other:?}"),
     }
@@ -206,7 +206,7 @@ fn size_of_all(item: &Item) -> usize {
 async fn the_writes_are_as_large_as_the_page_on_scale_says() {
     let page = include_str!("../docs/scale.md");
     let (mut item, mut rows, mut all) = (Item::new(), 0, 0);
-    item.set("sessionId", SESSION);
+    item.insert("sessionId", SESSION);
     for (n, change) in writes(Scenario::Review).await.iter().enumerate() {
         let before = if n == 0 { 0 } else { size_of_all(&item) };
         change.apply(&mut item);

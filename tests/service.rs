@@ -80,7 +80,7 @@ impl Running {
         let session = response.headers()["x-workflow-session-id"].to_str().unwrap().to_owned();
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        self.store.finished(&session).await;
+        self.store.wait_until_finished(&session).await;
         let item = self.store.item(&session).unwrap();
         contract::assert_contract(&item);
         (status, String::from_utf8(body.to_vec()).unwrap(), serde_json::to_value(item).unwrap())
@@ -163,7 +163,7 @@ async fn stopped_it_answers_what_is_running_and_saves_it() {
             status.agent(&name).is_some_and(|agent| agent.state == state)
         }
     };
-    running.store.when(session, is_called("pdfAdapter", AgentState::InProgress)).await;
+    running.store.wait_for(session, is_called("pdfAdapter", AgentState::InProgress)).await;
     running.stop.send(()).unwrap();
     running.ended.await.unwrap();
     let response = call.await.unwrap().unwrap();

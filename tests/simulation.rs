@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use tokio::time::{Instant, sleep};
-use tower_agent_status::status::{Change, Expected, Item};
-use tower_agent_status::store::{MemoryStore, StoreError, Written};
+use tower_agent_status::status::{Change, Item, Precondition};
+use tower_agent_status::store::{MemoryStore, StoreError, WriteOutcome};
 
 use faults::{Director, Fate, Fault, Reached};
 use model::{Answer, Model, Note};
@@ -141,14 +141,14 @@ impl Client {
 impl Director for Client {
     type Note = Note;
 
-    fn asked(&self, change: &Change, expected: Expected) -> (Note, Fate) {
+    fn asked(&self, change: &Change, expected: Precondition) -> (Note, Fate) {
         let fate = self.fate(&change.session_id);
         let mut model = self.world.model();
         model.count("writes");
         if let Some(fault) = fate.fault {
             model.count(name(fault));
         }
-        (model.asked(self.process, &change.session_id, expected == Expected::Absent), fate)
+        (model.asked(self.process, &change.session_id, expected == Precondition::Absent), fate)
     }
 
     fn reached(&self, note: &Note, before: Option<&Item>, reached: &Reached) {
@@ -159,11 +159,11 @@ impl Director for Client {
         }
     }
 
-    fn answered(&self, note: &Note, answer: &Result<Written, StoreError>) {
+    fn answered(&self, note: &Note, answer: &Result<WriteOutcome, StoreError>) {
         let answer = match answer {
-            Ok(Written::Applied) => Answer::Applied,
-            Ok(Written::Conflict(found)) => {
-                let revision = found.as_ref().and_then(|item| item.get("revision")?.as_integer());
+            Ok(WriteOutcome::Applied) => Answer::Applied,
+            Ok(WriteOutcome::Conflict(found)) => {
+                let revision = found.as_ref().and_then(|item| item.get("revision")?.as_u64());
                 Answer::Conflict { found_revision: revision.unwrap_or(0) }
             }
             Err(error) if error.may_have_been_applied() => Answer::Ambiguous,

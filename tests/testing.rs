@@ -12,7 +12,7 @@ use tower_agent_status::testing::{assert_agents, assert_completed, assert_failed
 use tower_agent_status::{Agent, StatusTracker};
 
 async fn tracker(store: &MemoryStore) -> StatusTracker {
-    let builder = StatusTracker::builder(store.clone()).gather(Duration::ZERO);
+    let builder = StatusTracker::builder(store.clone()).batch_delay(Duration::ZERO);
     builder.agent(Agent::new("a")).agent(Agent::new("b")).start().unwrap()
 }
 
@@ -31,7 +31,7 @@ async fn failed() -> (MemoryStore, WorkflowStatus) {
     report(&tracker, "a", AgentReport::new(Success).token_usage(TokenUsage::new(5, 2))).await;
     report(&tracker, "b", AgentReport::new(Error).error("no trade")).await;
     workflow.fail("b found no trade");
-    let status = store.finished("s").await;
+    let status = store.wait_until_finished("s").await;
     (store, status)
 }
 
@@ -58,7 +58,7 @@ async fn they_accept_what_is_so() {
     let store = MemoryStore::new();
     let tracker = tracker(&store).await;
     tracker.workflow("s").start().unwrap().complete();
-    let status = store.finished("s").await;
+    let status = store.wait_until_finished("s").await;
     assert_completed(&status);
     assert_agents(&status, []);
     assert_agents(&status, [("a", Pending)]);
@@ -92,7 +92,7 @@ async fn a_workflow_that_does_not_finish_is_shown_after_ten_seconds() {
     let _workflow = tracker.workflow("s").start().unwrap();
     let waited = tokio::spawn({
         let store = store.clone();
-        async move { store.finished("s").await }
+        async move { store.wait_until_finished("s").await }
     });
     let panic = waited.await.unwrap_err().into_panic();
     let text = panic.downcast::<String>().unwrap();
@@ -100,7 +100,7 @@ async fn a_workflow_that_does_not_finish_is_shown_after_ten_seconds() {
         *text,
         "not as expected after 10s: s: initializing, 0 tokens\n  a: pending\n  b: pending"
     );
-    let waited = tokio::spawn(async move { store.finished("other").await });
+    let waited = tokio::spawn(async move { store.wait_until_finished("other").await });
     let text = waited.await.unwrap_err().into_panic().downcast::<String>().unwrap();
     assert_eq!(*text, "not as expected after 10s: nothing is stored of `other`; there is [\"s\"]");
 }
@@ -111,7 +111,7 @@ async fn many_may_wait_before_anything_is_there() {
     let waiting: Vec<_> = (0..20)
         .map(|n| {
             let store = store.clone();
-            tokio::spawn(async move { store.finished(&format!("s{}", n % 2)).await })
+            tokio::spawn(async move { store.wait_until_finished(&format!("s{}", n % 2)).await })
         })
         .collect();
     tokio::task::yield_now().await;

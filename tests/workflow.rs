@@ -6,7 +6,7 @@ use std::time::Duration;
 use tower_agent_status::status::{
     AgentReport, AgentState, OverallStatus, TokenUsage, Value, WorkflowStatus, schema,
 };
-use tower_agent_status::store::{MemoryStore, StatusStore, StoreError, Written};
+use tower_agent_status::store::{MemoryStore, StatusStore, StoreError, WriteOutcome};
 use tower_agent_status::{
     Agent, InvalidName, InvalidSessionId, SessionId, StartError, StatusLayer, StatusTracker,
     WorkflowBuilder, WorkflowError,
@@ -141,7 +141,11 @@ async fn what_cannot_be_used_is_refused_by_name() {
         attribute("overallStatus", ""),
         Err(InvalidName::Reserved("overallStatus".into()).into())
     );
-    assert_eq!(attribute("a", ""), Err(InvalidName::Twice("a".into()).into()), "an agent's name");
+    assert_eq!(
+        attribute("a", ""),
+        Err(InvalidName::Duplicate("a".into()).into()),
+        "an agent's name"
+    );
     let long = attribute("documentId", &"x".repeat(5_000)).unwrap_err();
     assert_eq!(
         long.to_string(),
@@ -221,12 +225,12 @@ impl StatusStore for OtherKey {
     async fn write(
         &self,
         _: &tower_agent_status::status::Change,
-        _: tower_agent_status::status::Expected,
-    ) -> Result<Written, StoreError> {
-        Ok(Written::Applied)
+        _: tower_agent_status::status::Precondition,
+    ) -> Result<WriteOutcome, StoreError> {
+        Ok(WriteOutcome::Applied)
     }
 
-    fn reserves(&self, attribute: &str) -> bool {
+    fn is_reserved(&self, attribute: &str) -> bool {
         attribute == "processing_id"
     }
 }
@@ -245,11 +249,11 @@ async fn agents_that_cannot_be_are_refused_at_the_start() {
     }
     let twice =
         StatusTracker::builder(MemoryStore::new()).agent(Agent::new("a")).agent(Agent::new("a"));
-    assert_eq!(twice.start().unwrap_err(), StartError::Agent(InvalidName::Twice("a".into())));
+    assert_eq!(twice.start().unwrap_err(), StartError::Agent(InvalidName::Duplicate("a".into())));
 
     let tracker = StatusTracker::builder(OtherKey).start().unwrap();
     let error = StatusLayer::try_new(&tracker, "processing_id").unwrap_err();
-    assert_eq!(error, InvalidName::TableAttribute("processing_id".into()));
+    assert_eq!(error, InvalidName::ReservedByStore("processing_id".into()));
     assert!(error.to_string().contains("choose another"), "{error}");
 }
 
@@ -312,7 +316,7 @@ async fn what_is_learnt_later_belongs_to_the_run_that_learnt_it() {
     first.set_correlation_id("corr").unwrap();
     let status = saved(&tracker, &store).await;
     assert_eq!(status.correlation_id.as_deref(), Some("corr"));
-    assert_eq!(status.attributes["documentId"].as_text(), Some("d"));
+    assert_eq!(status.attributes["documentId"].as_str(), Some("d"));
 
     let second = tracker.workflow("s").new_run().start().unwrap();
     first.set_attribute("documentId", "late").unwrap();

@@ -130,13 +130,14 @@ impl Changes {
 
 fn workflow_line(label: &str, status: &WorkflowStatus) -> String {
     let end = if status.overall_status.is_finished() { status.last_updated } else { now() };
-    let elapsed = seconds(end.since(status.created_at));
+    let elapsed = seconds(end.duration_since(status.created_at));
     let tokens = tokens(Some(&status.total_token_usage()));
     format!("{label:<55} {elapsed:>7} {tokens:>14}")
 }
 
 fn agent_line(name: &str, agent: &AgentStatus) -> String {
-    let elapsed = agent.started_at.map(|start| agent.completed_at.unwrap_or_else(now).since(start));
+    let elapsed =
+        agent.started_at.map(|start| agent.completed_at.unwrap_or_else(now).duration_since(start));
     let elapsed = elapsed.map(seconds).unwrap_or_default();
     let tokens = tokens(agent.token_usage.as_ref());
     let error = agent.error.as_ref().map(|error| format!("  {error}")).unwrap_or_default();

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioExecutor;
 use tower::ServiceBuilder;
 use tower_agent_status::store::StatusStore;
 use tower_agent_status::{
-    Agent, Status, StatusLayer, StatusTracker, StatusTrackerBuilder, WorkflowBuilder,
+    Agent, StatusLayer, StatusService, StatusTracker, StatusTrackerBuilder, WorkflowBuilder,
 };
 use tower_http::decompression::{Decompression, DecompressionLayer};
 
@@ -50,7 +50,7 @@ pub(crate) fn tracker<S: StatusStore>(store: S) -> StatusTrackerBuilder<S> {
 ///
 /// The layer sits inside the decompression, so it sees the bytes as they are on the wire.
 /// It reads compressed answers as well.
-pub(crate) type Client<S> = Decompression<Status<S>>;
+pub(crate) type Client<S> = Decompression<StatusService<S>>;
 
 pub(crate) fn client<S>(tracker: &StatusTracker, agent: &str, inner: S) -> Client<S> {
     ServiceBuilder::new()

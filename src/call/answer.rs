@@ -1,15 +1,15 @@
-//! [`Answer`]: a response that is being read, and to whom it is told what it says.
+//! [`ResponseObserver`]: a response that is being read, and to whom it is told what it says.
 
 use bytes::Buf;
 use http::{HeaderMap, StatusCode};
 use tracing::span::Entered;
 
-use super::Observed;
+use super::ClientCall;
 use crate::status::{Outcome, TokenUsage};
 use crate::usage::{Announced, End, PathHint, Progress, UsageReader};
 
 /// To whom it is told what an answer says.
-pub(crate) trait Told {
+pub(crate) trait Observer {
     /// Whether the answer is over at its own end marker, whatever comes after it.
     const ENDS_AT_MARKER: bool;
 
@@ -29,7 +29,7 @@ pub(crate) trait Told {
 }
 
 /// A response that is being read: that of a call, or one that a server gives.
-pub(crate) struct Answer<T: Told = Observed> {
+pub(crate) struct ResponseObserver<T: Observer = ClientCall> {
     /// Gone once the outcome is told; what comes after it changes nothing.
     open: Option<Box<Open<T>>>,
 }
@@ -70,7 +70,7 @@ impl<T> Open<T> {
     }
 }
 
-impl<T: Told> Answer<T> {
+impl<T: Observer> ResponseObserver<T> {
     pub(crate) fn new(told: T, status: StatusCode, headers: &HeaderMap, path: PathHint) -> Self {
         let mut open = Open::new(told, path);
         open.begin(status, headers);
@@ -134,7 +134,7 @@ impl<T: Told> Answer<T> {
 }
 
 /// Shows a piece to a reader.
-fn feed<T: Told>(reader: &mut UsageReader, data: &impl Buf) -> Progress {
+fn feed<T: Observer>(reader: &mut UsageReader, data: &impl Buf) -> Progress {
     let mut progress = Progress::More;
     let shown = for_each_slice(data, |slice| {
         if progress == Progress::More || !T::ENDS_AT_MARKER {
@@ -147,7 +147,7 @@ fn feed<T: Told>(reader: &mut UsageReader, data: &impl Buf) -> Progress {
     progress
 }
 
-impl<T: Told> Drop for Answer<T> {
+impl<T: Observer> Drop for ResponseObserver<T> {
     fn drop(&mut self) {
         self.end(End::Dropped);
     }

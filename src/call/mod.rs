@@ -1,10 +1,10 @@
 //! One call, from its start to its one outcome.
 //!
 //! A call is a value that moves: it is born in the service's `call`, lives in the response
-//! future until the head arrives, and as an [`Answer`] in the body until that ends. Each
+//! future until the head arrives, and as an [`ResponseObserver`] in the body until that ends. Each
 //! step takes the value, and dropping it is an outcome too, so there is exactly one.
 //!
-//! What is not needed is not done. A request is first [looked](Caller::look) at for a session;
+//! What is not needed is not done. A request is first [looked](Tracking::look) at for a session;
 //! one that has none goes on as it came. The head of one that is tracked is taken apart
 //! only where a closure, a rule or a subscriber asks for it. All of a call is in one box,
 //! which is what moves, and usage that comes with the last piece of a body is told with its
@@ -13,18 +13,18 @@
 mod answer;
 mod caller;
 mod observed;
-mod owned;
+mod ownership;
 
 use std::fmt::Display;
 
 use http::{HeaderMap, StatusCode};
 use tracing::span::Entered;
 
-pub(crate) use self::answer::{Answer, Told};
-pub(crate) use self::caller::Caller;
-pub(crate) use self::observed::Observed;
+pub(crate) use self::answer::{Observer, ResponseObserver};
+pub(crate) use self::caller::Tracking;
+pub(crate) use self::observed::ClientCall;
 #[cfg(feature = "aws")]
-pub(crate) use self::owned::Marked;
+pub(crate) use self::ownership::CarriesOwner;
 
 use self::answer::Open;
 use crate::status::{CallError, Outcome};
@@ -33,12 +33,12 @@ use crate::usage::{End, PathHint};
 /// A call that waits for the head of its response.
 pub(crate) struct Call {
     /// Taken by whichever step comes first.
-    open: Option<Box<Open<Observed>>>,
+    open: Option<Box<Open<ClientCall>>>,
 }
 
 impl Call {
     #[inline]
-    fn new(told: Observed, path: PathHint) -> Self {
+    fn new(told: ClientCall, path: PathHint) -> Self {
         Self { open: Some(Open::new(told, path)) }
     }
 
@@ -60,12 +60,16 @@ impl Call {
     }
 
     /// The head of the response has arrived.
-    pub(crate) fn answered(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Answer> {
+    pub(crate) fn answered(
+        mut self,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Option<ResponseObserver> {
         let mut open = self.open.take()?;
         open.told.answered(status);
         let is_head = open.told.is_head;
         open.begin(status, headers);
-        let mut answer = Answer::of(open);
+        let mut answer = ResponseObserver::of(open);
         // These have no body, whatever a layer further in makes of it.
         if is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
             answer.end(End::Complete);

@@ -1,20 +1,20 @@
-//! [`Observed`]: a call in flight, and who watches it.
+//! [`ClientCall`]: a call in flight, and who watches it.
 
 use http::StatusCode;
 use tracing::span::Entered;
 
-use super::Told;
-use crate::observe::Observer;
+use super::Observer;
+use crate::observe::CallTelemetry;
 use crate::session::SessionId;
 use crate::status::{CallError, Outcome, TokenDelta, TokenUsage};
 use crate::tracker::TrackedCall;
 
 /// A call, and who watches it. Dropped before it is told how it ended, as by a panic in
 /// between, it ends as well.
-pub(crate) struct Observed {
+pub(crate) struct ClientCall {
     tracked: TrackedCall,
-    observer: Observer,
-    untold: Untold,
+    telemetry: CallTelemetry,
+    remaining: Remaining,
     /// Whether the request is one for the head alone.
     pub(super) is_head: bool,
     /// The usage that the tracker knows of, if any.
@@ -23,46 +23,46 @@ pub(crate) struct Observed {
 
 /// What is still to be told. Who watches may panic, and is then not told again.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Untold {
+enum Remaining {
     End,
     EndToTracker,
     Nothing,
 }
 
 /// Dropped by a panic only, of who is to watch the call: it ends.
-struct Unwatched<'a>(&'a TrackedCall);
+struct StartGuard<'a>(&'a TrackedCall);
 
-impl Drop for Unwatched<'_> {
+impl Drop for StartGuard<'_> {
     fn drop(&mut self) {
         self.0.end(Outcome::Error(CallError::lost_in_a_panic()), None);
     }
 }
 
-impl Observed {
+impl ClientCall {
     /// A call that has started is watched from now on.
     #[inline]
     pub(super) fn new(
         tracked: TrackedCall,
-        watch: impl FnOnce(&SessionId) -> Observer,
+        watch: impl FnOnce(&SessionId) -> CallTelemetry,
         is_head: bool,
     ) -> Self {
-        let unwatched = Unwatched(&tracked);
-        let observer = watch(tracked.session_id());
-        std::mem::forget(unwatched);
-        Self { tracked, observer, untold: Untold::End, is_head, told: None }
+        let guard = StartGuard(&tracked);
+        let telemetry = watch(tracked.session_id());
+        std::mem::forget(guard);
+        Self { tracked, telemetry, remaining: Remaining::End, is_head, told: None }
     }
 
     /// The head of the response has arrived.
     pub(super) fn answered(&mut self, status: StatusCode) {
-        self.watched(|observer| observer.answered(status.as_u16()));
+        self.watched(|telemetry| telemetry.answered(status.as_u16()));
     }
 
     /// Shows something to who watches.
     #[inline]
-    fn watched(&mut self, show: impl FnOnce(&mut Observer)) {
-        self.untold = Untold::EndToTracker;
-        show(&mut self.observer);
-        self.untold = Untold::End;
+    fn watched(&mut self, show: impl FnOnce(&mut CallTelemetry)) {
+        self.remaining = Remaining::EndToTracker;
+        show(&mut self.telemetry);
+        self.remaining = Remaining::End;
     }
 
     /// The one outcome, told to the table and to those who watch. `usage` is all that the
@@ -74,28 +74,28 @@ impl Observed {
         };
         // Usage that is no longer known at the end was told, and was paid for.
         let tokens = usage.as_ref().map(|usage| self.since_told(usage));
-        self.untold = Untold::EndToTracker;
-        self.observer.ended(error, usage.as_ref());
-        self.untold = Untold::Nothing;
+        self.remaining = Remaining::EndToTracker;
+        self.telemetry.ended(error, usage.as_ref());
+        self.remaining = Remaining::Nothing;
         self.tracked.end(outcome, tokens);
     }
 
     fn since_told(&self, usage: &TokenUsage) -> TokenDelta {
-        usage.since(&self.told.unwrap_or_default())
+        usage.delta_from(&self.told.unwrap_or_default())
     }
 }
 
-impl Told for Observed {
+impl Observer for ClientCall {
     const ENDS_AT_MARKER: bool = true;
 
     #[inline]
     fn enter(&self) -> Option<Entered<'_>> {
-        Some(self.observer.enter())
+        Some(self.telemetry.enter())
     }
 
     #[inline]
     fn chunk(&mut self, is_stream: impl FnOnce() -> bool) {
-        self.watched(|observer| observer.chunk(is_stream));
+        self.watched(|telemetry| telemetry.chunk(is_stream));
     }
 
     fn progress(&mut self, usage: &TokenUsage) {
@@ -111,13 +111,13 @@ impl Told for Observed {
     }
 }
 
-impl Drop for Observed {
+impl Drop for ClientCall {
     fn drop(&mut self) {
         let lost = || Outcome::Error(CallError::lost_in_a_panic());
-        match self.untold {
-            Untold::Nothing => {}
-            Untold::EndToTracker => self.tracked.end(lost(), None),
-            Untold::End => self.tell(lost(), None),
+        match self.remaining {
+            Remaining::Nothing => {}
+            Remaining::EndToTracker => self.tracked.end(lost(), None),
+            Remaining::End => self.tell(lost(), None),
         }
     }
 }

@@ -121,7 +121,8 @@ impl Delete {
         }
         let is_old = |item: &Item| {
             let Some(age) = self.older_than else { return true };
-            time_of(item, schema::CREATED_AT).is_some_and(|created| now().since(created) > age)
+            time_of(item, schema::CREATED_AT)
+                .is_some_and(|created| now().duration_since(created) > age)
         };
         let sessions = found.items.into_iter().filter_map(|(id, item)| {
             // The table was asked for these only; it is what was named that counts.

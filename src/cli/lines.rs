@@ -14,7 +14,7 @@ pub(crate) fn now() -> Timestamp {
 
 /// A time of the item, whichever way it was written.
 pub(crate) fn time_of(item: &Item, name: &str) -> Option<Timestamp> {
-    item.get(name).and_then(Value::as_text)?.parse().ok()
+    item.get(name).and_then(Value::as_str)?.parse().ok()
 }
 
 /// The agents in the order in which they started; those that have not, by name.
@@ -46,7 +46,7 @@ pub(crate) fn standing(
 /// How long a workflow has taken.
 pub(crate) fn elapsed(status: &WorkflowStatus) -> Duration {
     let end = if status.overall_status.is_finished() { status.last_updated } else { now() };
-    end.since(status.created_at)
+    end.duration_since(status.created_at)
 }
 
 /// The line of the whole workflow.
@@ -64,7 +64,8 @@ pub(crate) fn sign(agent: &AgentStatus, paint: Paint) -> String {
     match agent.state {
         AgentState::Pending => paint.dim("·"),
         AgentState::InProgress => {
-            let elapsed = agent.started_at.map_or(0, |start| now().since(start).as_millis());
+            let elapsed =
+                agent.started_at.map_or(0, |start| now().duration_since(start).as_millis());
             let at = usize::try_from(elapsed / 100).unwrap_or(0) % TURNING.len();
             paint.cyan(TURNING[at])
         }
@@ -76,7 +77,8 @@ pub(crate) fn sign(agent: &AgentStatus, paint: Paint) -> String {
 /// The line of an agent, without its sign: with it 80 columns, where nothing is longer
 /// than usual.
 pub(crate) fn agent(name: &str, agent: &AgentStatus, paint: Paint) -> String {
-    let elapsed = agent.started_at.map(|start| agent.completed_at.unwrap_or_else(now).since(start));
+    let elapsed =
+        agent.started_at.map(|start| agent.completed_at.unwrap_or_else(now).duration_since(start));
     let elapsed = elapsed.map(time).unwrap_or_default();
     let tokens = tokens(agent.token_usage.as_ref());
     let (name, activity) = (plain(name), plain(&agent.activity));

@@ -61,7 +61,7 @@ impl Serve {
         let end = termination()?;
         let mut portal = Portal::new(store)
             .agents(self.agents)
-            .heartbeat(self.heartbeat.heartbeat)
+            .heartbeat_interval(self.heartbeat.heartbeat)
             .shutdown(end);
         if let Some(token) = token {
             portal = portal.token(token);

@@ -49,7 +49,7 @@ impl Show {
         };
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", json(&item.in_order(), true)?)?;
+            writeln!(out, "{}", json(&item.ordered(), true)?)?;
         } else {
             self.print(&mut out, &WorkflowStatus::from_item(&self.session, &item))?;
         }
@@ -77,7 +77,7 @@ impl Show {
         let total = lines::figures(&status.total_token_usage());
         about("tokens", &total)?;
         if status.is_stalled(lines::now(), self.heartbeat.heartbeat) {
-            let silent = super::text::time(lines::now().since(status.last_updated));
+            let silent = super::text::time(lines::now().duration_since(status.last_updated));
             about("stalled", &format!("nothing was heard of it for {silent}"))?;
         }
         for (name, agent) in lines::agents(status) {
@@ -102,7 +102,7 @@ impl Show {
 /// The value of an attribute on one line.
 fn short(value: &Value) -> String {
     match value {
-        Value::Text(text) => text.clone(),
+        Value::String(text) => text.clone(),
         value => value.serialize(serde_json::value::Serializer).unwrap_or_default().to_string(),
     }
 }

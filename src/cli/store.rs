@@ -48,9 +48,9 @@ impl StoreArgs {
     pub(crate) async fn open_unasked(&self) -> Result<DynamoDbStore, Failure> {
         match &self.embedded {
             Some(file) => Ok(DynamoDbStore::embedded(file)?),
-            None => {
-                DynamoDbStore::from_env_unasked().await.map_err(|error| Self::or_a_file(&error))
-            }
+            None => DynamoDbStore::from_env_without_discovery()
+                .await
+                .map_err(|error| Self::or_a_file(&error)),
         }
     }
 

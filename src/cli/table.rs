@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
-use tower_agent_status::status::{Change, Expected, Item, Value, WorkflowStatus, schema};
+use tower_agent_status::status::{Change, Item, Precondition, Value, WorkflowStatus, schema};
 use tower_agent_status::store::{
     DynamoDbStore, RecentIndex, StatusReader as _, StatusStore as _, TableReport, TimeToLive,
-    Written,
+    WriteOutcome,
 };
 
 use super::failure::{Failure, NO, unless_unread};
@@ -196,9 +196,9 @@ impl Findings {
 async fn try_it(store: &DynamoDbStore, findings: &mut Findings) -> Result<(), Failure> {
     let id = format!("tower-agent-status-check-{:016x}", fastrand::u64(..));
     let change = test_session(&id);
-    match store.write(&change, Expected::Absent).await {
-        Ok(Written::Applied) => findings.ok(&format!("a test session was written: `{id}`"))?,
-        Ok(Written::Conflict(_)) => {
+    match store.write(&change, Precondition::Absent).await {
+        Ok(WriteOutcome::Applied) => findings.ok(&format!("a test session was written: `{id}`"))?,
+        Ok(WriteOutcome::Conflict(_)) => {
             findings.failed(&format!("`{id}` was not written: it is there already"))?;
             return Ok(());
         }
@@ -239,20 +239,20 @@ async fn try_it(store: &DynamoDbStore, findings: &mut Findings) -> Result<(), Fa
 
 fn test_session(id: &str) -> Change {
     let mut item = Item::new();
-    item.set(schema::CREATED_AT, now().to_string());
-    item.set(schema::OVERALL_STATUS, "completed");
-    item.set(schema::REVISION, 1);
+    item.insert(schema::CREATED_AT, now().to_string());
+    item.insert(schema::OVERALL_STATUS, "completed");
+    item.insert(schema::REVISION, 1);
     let mut item = WorkflowStatus::from_item(id, &item).to_item();
     let an_hour = Duration::from_secs(60 * 60);
-    let expires_at = now().plus(an_hour).as_secs();
-    item.set(schema::EXPIRES_AT, u64::try_from(expires_at).unwrap_or(0));
+    let expires_at = now().saturating_add(an_hour).as_secs();
+    item.insert(schema::EXPIRES_AT, u64::try_from(expires_at).unwrap_or(0));
     Change::new(id, item, Vec::new())
 }
 
 fn is_there(change: &Change, item: &Item) -> bool {
     // A whole number may read back as one of another kind.
-    let is_same = |name: &str, value: &Value| match (value.as_integer(), item.get(name)) {
-        (Some(number), Some(found)) => found.as_integer() == Some(number),
+    let is_same = |name: &str, value: &Value| match (value.as_u64(), item.get(name)) {
+        (Some(number), Some(found)) => found.as_u64() == Some(number),
         (_, found) => found == Some(value),
     };
     change.set.iter().all(|(name, value)| is_same(name, value))

@@ -164,7 +164,7 @@ impl View {
             Self::Printed(printed) => printed.show(status)?,
             Self::Json { shown } => {
                 if shown.as_ref() != Some(item) {
-                    writeln!(io::stdout().lock(), "{}", json(&item.in_order(), false)?)?;
+                    writeln!(io::stdout().lock(), "{}", json(&item.ordered(), false)?)?;
                     *shown = Some(item.clone());
                 }
             }

@@ -155,15 +155,15 @@ impl<R: StatusReader> Portal<R> {
 
     /// After how long without an event a comment line tells a watcher that the connection
     /// stands; 15 s unless set, at least 100 ms.
-    pub fn keep_alive(mut self, every: Duration) -> Self {
+    pub fn keep_alive_interval(mut self, every: Duration) -> Self {
         self.settings.keep_alive = every.max(Duration::from_millis(100));
         self
     }
 
-    /// The [heartbeat](crate::StatusTrackerBuilder::heartbeat) of the trackers that write
+    /// The [heartbeat](crate::StatusTrackerBuilder::heartbeat_interval) of the trackers that write
     /// to this store, 30 s unless set: a workflow that has missed three is
     /// [stalled](crate::status::WorkflowStatus::is_stalled).
-    pub fn heartbeat(mut self, every: Duration) -> Self {
+    pub fn heartbeat_interval(mut self, every: Duration) -> Self {
         self.settings.heartbeat = every;
         self
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::store::{Recent, StatusReader, StoreError};
+use crate::store::{RecentItems, StatusReader, StoreError};
 
 /// The longest list.
 pub(super) const MAX_LIMIT: usize = 500;
@@ -34,7 +34,7 @@ struct Last {
 #[derive(Clone, Debug)]
 struct Answer {
     asked_for: usize,
-    recent: Arc<Recent>,
+    recent: Arc<RecentItems>,
     fresh_until: Instant,
 }
 
@@ -44,7 +44,7 @@ impl<R: StatusReader> RecentList<R> {
     }
 
     /// The newest items, at least `limit` of them if there are so many.
-    pub(super) async fn get(&self, limit: usize) -> Result<Arc<Recent>, Arc<StoreError>> {
+    pub(super) async fn get(&self, limit: usize) -> Result<Arc<RecentItems>, Arc<StoreError>> {
         let asked_at = Instant::now();
         let mut last = self.last.lock().await;
         let begun_at = Instant::now();

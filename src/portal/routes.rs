@@ -27,7 +27,7 @@ use super::live::{self, Event, Live};
 use super::recent::{MAX_LIMIT, RecentList};
 use super::view::{View, etag};
 use super::{Portal, Settings, Shutdown, guard, page, stalled};
-use crate::store::{Recent, StatusReader};
+use crate::store::{RecentItems, StatusReader};
 
 const DEFAULT_LIMIT: usize = 10;
 
@@ -48,7 +48,7 @@ struct Shared<R> {
 
 impl<R: StatusReader> Shared<R> {
     /// The newest workflows, at least so many if there are so many.
-    async fn recent(&self, limit: usize) -> Result<Arc<Recent>, Refusal> {
+    async fn recent(&self, limit: usize) -> Result<Arc<RecentItems>, Refusal> {
         self.recent.get(limit).await.map_err(|error| {
             tracing::error!(%error, "the recent workflows cannot be read");
             Refusal::unreadable()

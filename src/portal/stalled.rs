@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::status::{Item, Timestamp, WorkflowStatus};
-use crate::store::Recent;
+use crate::store::RecentItems;
 
 /// The gauge at `/api/workflow/metrics`: workflows that have stalled, among the newest.
 pub const STALLED_WORKFLOWS: &str = "agent_status_workflows_stalled";
@@ -20,7 +20,7 @@ pub(super) const MAX_AMONG: usize = 10_000;
 
 /// What is answered, from at least the `among` newest workflows, if there are so many.
 pub(super) fn exposition(
-    recent: &Recent,
+    recent: &RecentItems,
     among: usize,
     heartbeat: Duration,
     now: Timestamp,
@@ -29,8 +29,9 @@ pub(super) fn exposition(
     let status = |(id, item): &(String, Item)| WorkflowStatus::from_item(id, item);
     let stalled = items.iter().filter(|item| status(item).is_stalled(now, heartbeat)).count();
     // One that began later cannot have stalled yet.
-    let reaches_back =
-        |oldest: &WorkflowStatus| now.since(oldest.created_at) > heartbeat.saturating_mul(3);
+    let reaches_back = |oldest: &WorkflowStatus| {
+        now.duration_since(oldest.created_at) > heartbeat.saturating_mul(3)
+    };
     let is_whole =
         items.len() < among || items.last().map(status).as_ref().is_some_and(reaches_back);
 

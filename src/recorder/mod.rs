@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::agent::{Agent, InvalidName};
 use crate::store::StatusStore;
-use crate::tracker::{Clock, Hub, Limits, Order, StatusTracker, Unsaved};
+use crate::tracker::{Clock, Command, Limits, Shared, StatusTracker, Unsaved};
 use worker::Worker;
 
 /// Longer than any process lives, and short enough to be added to any moment.
@@ -26,11 +26,11 @@ impl StatusTracker {
             store,
             agents: Vec::new(),
             settings: Settings {
-                gather: Duration::from_millis(5),
-                live_figures: Duration::from_secs(1),
-                heartbeat: Duration::from_secs(30),
+                batch_delay: Duration::from_millis(5),
+                live_usage_interval: Duration::from_secs(1),
+                heartbeat_interval: Duration::from_secs(30),
             },
-            limits: Limits { max_sessions: 100_000, finish_when_idle: None, clock: Clock::System },
+            limits: Limits { max_sessions: 100_000, idle_timeout: None, clock: Clock::System },
         }
     }
 
@@ -50,7 +50,7 @@ impl StatusTracker {
     /// Dropping the future leaves the saving to go on.
     pub async fn flush(&self) -> Result<(), UnsavedError> {
         let (reply, answer) = oneshot::channel();
-        self.hub().handoff.order(Order::Flush(reply));
+        self.shared().handoff.send(Command::Flush(reply));
         self.answered(answer.await.ok())
     }
 
@@ -66,16 +66,16 @@ impl StatusTracker {
     /// # Cancel safety
     ///
     /// Dropping the future leaves the recorder to end by itself.
-    pub async fn shutdown(&self, deadline: Duration) -> Result<(), UnsavedError> {
+    pub async fn shutdown(&self, timeout: Duration) -> Result<(), UnsavedError> {
         let (reply, answer) = oneshot::channel();
-        let deadline = Instant::now() + deadline.min(FAR);
-        self.hub().handoff.order(Order::Shutdown { deadline, reply });
+        let deadline = Instant::now() + timeout.min(FAR);
+        self.shared().handoff.send(Command::Shutdown { deadline, reply });
         self.answered(answer.await.ok())
     }
 
     fn answered(&self, unsaved: Option<Vec<Unsaved>>) -> Result<(), UnsavedError> {
         // Without an answer there is no recorder (any more): nothing will be saved.
-        let unsaved = unsaved.unwrap_or_else(|| self.hub().unsaved(|_| None));
+        let unsaved = unsaved.unwrap_or_else(|| self.shared().unsaved(|_| None));
         if unsaved.is_empty() { Ok(()) } else { Err(UnsavedError { unsaved }) }
     }
 }
@@ -121,7 +121,7 @@ impl std::error::Error for UnsavedError {}
 /// let tracker = StatusTracker::builder(MemoryStore::new())
 ///     .agent(Agent::new("pdfAdapter").pending("Waiting for upload"))
 ///     .agent(Agent::new("tradeExtraction").pending("Waiting for PDF processing"))
-///     .heartbeat(Duration::from_secs(10))
+///     .heartbeat_interval(Duration::from_secs(10))
 ///     .start()?;
 /// // … and at the end of the process:
 /// tracker.shutdown(Duration::from_secs(5)).await?;
@@ -139,9 +139,9 @@ pub struct StatusTrackerBuilder<S> {
 
 #[derive(Clone, Copy, Debug)]
 struct Settings {
-    gather: Duration,
-    live_figures: Duration,
-    heartbeat: Duration,
+    batch_delay: Duration,
+    live_usage_interval: Duration,
+    heartbeat_interval: Duration,
 }
 
 impl<S> fmt::Debug for StatusTrackerBuilder<S> {
@@ -161,7 +161,7 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
         self
     }
 
-    /// Declares several agents, in their order.
+    /// Declares several agents, in their command.
     pub fn agents(mut self, agents: impl IntoIterator<Item = Agent>) -> Self {
         self.agents.extend(agents);
         self
@@ -169,24 +169,24 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
 
     /// How long a change waits for neighbours that travel in the same write: 5 ms unless
     /// set. Zero writes at once.
-    pub fn gather(mut self, time: Duration) -> Self {
-        self.settings.gather = time.min(FAR);
+    pub fn batch_delay(mut self, time: Duration) -> Self {
+        self.settings.batch_delay = time.min(FAR);
         self
     }
 
     /// How often the tokens of a stream that is still running are written for their own
     /// sake, where the stream tells them before its end: every second unless set. Any
     /// other change of the session takes them along.
-    pub fn live_figures(mut self, every: Duration) -> Self {
-        self.settings.live_figures = every.min(FAR);
+    pub fn live_usage_interval(mut self, every: Duration) -> Self {
+        self.settings.live_usage_interval = every.min(FAR);
         self
     }
 
     /// How often at least the item of a workflow that is open, or has a call in flight,
     /// is renewed when nothing else changes: 30 s unless set. Readers take a workflow that
     /// misses three of these for stalled.
-    pub fn heartbeat(mut self, every: Duration) -> Self {
-        self.settings.heartbeat = every.clamp(Duration::from_millis(1), FAR);
+    pub fn heartbeat_interval(mut self, every: Duration) -> Self {
+        self.settings.heartbeat_interval = every.clamp(Duration::from_millis(1), FAR);
         self
     }
 
@@ -198,11 +198,11 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// The time is to be longer than any pause between two calls of a session: one that
     /// comes later still counts, and does not reopen the session. Where another process
     /// holds the workflow open it should be longer than that one's
-    /// [heartbeat](Self::heartbeat), which shows that the session is alive. A session is
+    /// [heartbeat](Self::heartbeat_interval), which shows that the session is alive. A session is
     /// completed within half as long again. An agent that is in progress keeps it from
     /// being idle, and a workflow opened by this process is never completed in this way.
-    pub fn finish_when_idle(mut self, after: Duration) -> Self {
-        self.limits.finish_when_idle = Some(after.clamp(Duration::from_millis(1), FAR));
+    pub fn idle_timeout(mut self, after: Duration) -> Self {
+        self.limits.idle_timeout = Some(after.clamp(Duration::from_millis(1), FAR));
         self
     }
 
@@ -241,18 +241,18 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// If an agent's name cannot be used.
     pub fn build(self) -> Result<(StatusTracker, Recorder), StartError> {
         let store = Arc::new(self.store);
-        let reserves = {
+        let is_reserved = {
             let store = Arc::clone(&store);
-            move |name: &str| store.reserves(name)
+            move |name: &str| store.is_reserved(name)
         };
-        let hub = Arc::new(Hub::new(self.limits, Box::new(reserves)));
+        let shared = Arc::new(Shared::new(self.limits, Box::new(is_reserved)));
         for agent in self.agents {
-            hub.declare(agent)?;
+            shared.declare(agent)?;
         }
-        let tracker = StatusTracker::new(Arc::clone(&hub));
+        let tracker = StatusTracker::new(Arc::clone(&shared));
         #[cfg(feature = "metrics")]
         crate::metrics::describe();
-        let worker = Worker::new(hub, store, self.settings);
+        let worker = Worker::new(shared, store, self.settings);
         Ok((tracker, Recorder(Box::pin(worker.run()))))
     }
 }

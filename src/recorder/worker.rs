@@ -28,8 +28,8 @@ use super::{Settings, UnsavedError};
 #[cfg(feature = "metrics")]
 use crate::metrics;
 use crate::status::{ErrorMessage, Proposal};
-use crate::store::{StatusStore, StoreError, StoreErrorKind, Written};
-use crate::tracker::{Hub, News, Order, Session, Unsaved};
+use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
+use crate::tracker::{Batch, Command, Session, Shared, Unsaved};
 
 /// How many writes may be in flight at once, over all sessions.
 const MAX_WRITES: usize = 64;
@@ -52,7 +52,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(600);
 
 /// Says that nothing is saved any more, however the recorder ends.
-struct Closing(Arc<Hub>);
+struct Closing(Arc<Shared>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
@@ -84,10 +84,10 @@ pub(super) struct Worker<S> {
     /// thousands of sessions is said once.
     outage: bool,
     /// What was last taken from the tracker.
-    news: News,
+    batch: Batch,
     /// Those who wait for a flush; without a reply the recorder ends instead.
     waiters: Waiters<Session, Unsaved, Option<Reply>>,
-    ending: Option<Ending>,
+    ending: Option<Shutdown>,
     next_sweep: Option<Instant>,
     /// When tokens of calls in flight are next written for their own sake.
     next_figures: Option<Instant>,
@@ -131,7 +131,7 @@ struct Failing {
 type Reply = oneshot::Sender<Vec<Unsaved>>;
 
 /// The recorder is to end: when all is saved, or at the deadline.
-struct Ending {
+struct Shutdown {
     deadline: Instant,
     replies: Vec<Reply>,
 }
@@ -140,14 +140,14 @@ struct Ending {
 struct Done {
     session: Arc<Session>,
     proposal: Proposal,
-    result: Result<Written, StoreError>,
+    result: Result<WriteOutcome, StoreError>,
     epoch: u64,
 }
 
 impl<S: StatusStore> Worker<S> {
-    pub(super) fn new(hub: Arc<Hub>, store: Arc<S>, settings: Settings) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, store: Arc<S>, settings: Settings) -> Self {
         Self {
-            closing: Closing(hub),
+            closing: Closing(shared),
             store,
             settings,
             due: BinaryHeap::new(),
@@ -155,7 +155,7 @@ impl<S: StatusStore> Worker<S> {
             limit: MAX_WRITES,
             resume_at: None,
             outage: false,
-            news: News::default(),
+            batch: Batch::default(),
             waiters: Waiters::new(),
             ending: None,
             next_sweep: None,
@@ -163,7 +163,7 @@ impl<S: StatusStore> Worker<S> {
         }
     }
 
-    fn hub(&self) -> &Arc<Hub> {
+    fn shared(&self) -> &Arc<Shared> {
         &self.closing.0
     }
 
@@ -184,57 +184,57 @@ impl<S: StatusStore> Worker<S> {
                 break;
             }
             let wake_at = self.wake_at(writes.len() < self.limit);
-            let hub = Arc::clone(self.hub());
+            let shared = Arc::clone(self.shared());
             tokio::select! {
                 // The same happenings lead to the same writes, so that a failure can be
-                // replayed. News and the sweep are seen to above, whatever came first.
+                // replayed. Batch and the sweep are seen to above, whatever came first.
                 biased;
                 Some(done) = writes.next() => self.end(done),
-                () = poll_fn(|cx| hub.handoff.poll_news(cx)) => {}
+                () = poll_fn(|cx| shared.handoff.poll_news(cx)) => {}
                 () = sleep_until(wake_at.unwrap_or(now)), if wake_at.is_some() => {}
             }
         }
         // A write that is still under way may yet be applied; its session counts as unsaved.
         drop(writes);
         // First, so that a change made from now on is known to be lost.
-        self.hub().handoff.close();
+        self.shared().handoff.close();
         for reply in self.ending.take().map(|ending| ending.replies).unwrap_or_default() {
             // Whoever asked may have stopped waiting.
             let _ = reply.send(self.unsaved());
         }
     }
 
-    /// Takes up the sessions that became dirty, and the orders.
+    /// Takes up the sessions that became dirty, and the commands.
     fn take_news(&mut self, now: Instant) {
         let ends = self.ending.is_some();
         let figures_are_due = ends || self.next_figures.is_some_and(|at| at <= now);
-        self.closing.0.handoff.take(&mut self.news, figures_are_due);
-        let gather = if ends { Duration::ZERO } else { self.settings.gather };
-        let dirty = self.news.dirty.drain(..).map(|session| Due { at: now + gather, session });
-        let figures = self.news.figures.drain(..).map(|session| Due { at: now, session });
+        self.closing.0.handoff.take(&mut self.batch, figures_are_due);
+        let gather = if ends { Duration::ZERO } else { self.settings.batch_delay };
+        let dirty = self.batch.dirty.drain(..).map(|session| Due { at: now + gather, session });
+        let figures = self.batch.figures.drain(..).map(|session| Due { at: now, session });
         self.due.extend(dirty.chain(figures).map(Reverse));
         self.next_figures = self
-            .news
+            .batch
             .figures_wait
-            .then(|| self.next_figures.unwrap_or(now + self.settings.live_figures));
-        for order in std::mem::take(&mut self.news.orders) {
-            let reply = match order {
-                Order::Flush(reply) => Some(reply),
-                Order::Shutdown { deadline, reply } => {
-                    self.hurry(now);
+            .then(|| self.next_figures.unwrap_or(now + self.settings.live_usage_interval));
+        for command in std::mem::take(&mut self.batch.commands) {
+            let reply = match command {
+                Command::Flush(reply) => Some(reply),
+                Command::Shutdown { deadline, reply } => {
+                    self.make_all_due(now);
                     let ending =
-                        self.ending.get_or_insert(Ending { deadline, replies: Vec::new() });
+                        self.ending.get_or_insert(Shutdown { deadline, replies: Vec::new() });
                     // Of several deadlines the first: what was promised to one who asked.
                     ending.deadline = ending.deadline.min(deadline);
                     ending.replies.push(reply);
                     continue;
                 }
                 // Whoever asked for the end waits for more than one try.
-                Order::LastTry if self.ending.is_some() => continue,
-                Order::LastTry => None,
+                Command::LastTry if self.ending.is_some() => continue,
+                Command::LastTry => None,
             };
-            self.hurry(now);
-            let sessions = self.hub().all_sessions();
+            self.make_all_due(now);
+            let sessions = self.shared().all_sessions();
             let unsaved = sessions.into_iter().filter_map(|session| {
                 let state = session.lock();
                 let version = state.is_queued().then(|| state.ledger.version())?;
@@ -243,13 +243,14 @@ impl<S: StatusStore> Worker<S> {
             });
             self.waiters.add(unsaved, reply);
         }
-        if self.next_sweep.is_none() && self.hub().has_sessions() {
-            self.next_sweep = Some(now + self.hub().sweep_every(self.settings.heartbeat));
+        if self.next_sweep.is_none() && self.shared().has_sessions() {
+            self.next_sweep =
+                Some(now + self.shared().sweep_every(self.settings.heartbeat_interval));
         }
     }
 
     /// Makes everything due now.
-    fn hurry(&mut self, now: Instant) {
+    fn make_all_due(&mut self, now: Instant) {
         let due = std::mem::take(&mut self.due);
         self.due = due.into_iter().map(|Reverse(due)| Reverse(Due { at: now, ..due })).collect();
         self.resume_at = None;
@@ -275,17 +276,17 @@ impl<S: StatusStore> Worker<S> {
 
     /// Begins the write of a session, if there is something to write.
     fn begin(&mut self, session: Arc<Session>) -> Option<impl Future<Output = Done> + use<S>> {
-        let seq = self.hub().next_seq();
-        let writer = &self.hub().writer;
-        let proposal = session.take(|kept| kept.ledger.propose(writer, seq));
+        let seq = self.shared().next_seq();
+        let writer = &self.shared().writer;
+        let proposal = session.take(|state| state.ledger.propose(writer, seq));
         let Some(proposal) = proposal else {
             self.settle(&session, None, self.waiters.epoch());
             return None;
         };
         // Not under the lock: the request path may want it.
         let Some(change) = proposal.change() else {
-            if session.acknowledge(|kept| kept.ledger.needless(&proposal)) {
-                let at = Instant::now() + self.settings.gather;
+            if session.acknowledge(|state| state.ledger.needless(&proposal)) {
+                let at = Instant::now() + self.settings.batch_delay;
                 self.due.push(Reverse(Due { at, session: Arc::clone(&session) }));
             }
             self.settle(&session, None, self.waiters.epoch());
@@ -317,27 +318,27 @@ impl<S: StatusStore> Worker<S> {
     /// Draws the consequences of a write that has ended.
     fn end(&mut self, done: Done) {
         let Done { session, proposal, result, epoch } = done;
-        let now = self.hub().now();
+        let now = self.shared().now();
         let writer = &self.closing.0.writer;
-        let is_dirty = session.acknowledge(|kept| match &result {
-            Ok(Written::Applied) => kept.ledger.applied(proposal),
-            Ok(Written::Conflict(found)) => {
-                kept.ledger.conflicted(found.as_ref(), writer, now);
+        let is_dirty = session.acknowledge(|state| match &result {
+            Ok(WriteOutcome::Applied) => state.ledger.applied(proposal),
+            Ok(WriteOutcome::Conflict(found)) => {
+                state.ledger.conflicted(found.as_ref(), writer, now);
             }
-            Err(error) => kept.ledger.failed(&proposal, error.may_have_been_applied()),
+            Err(error) => state.ledger.failed(&proposal, error.may_have_been_applied()),
         });
         let failing = self.failing.entry(key(&session)).or_default();
-        let mut delay = self.settings.gather;
+        let mut delay = self.settings.batch_delay;
         let mut failed = None;
         match result {
-            Ok(Written::Applied) => {
+            Ok(WriteOutcome::Applied) => {
                 if std::mem::take(&mut self.outage) {
                     tracing::info!(session_id = %session.id, "status is saved again");
                 }
                 *failing = Failing::default();
                 self.limit = MAX_WRITES.min(self.limit + 1);
             }
-            Ok(Written::Conflict(_)) => {
+            Ok(WriteOutcome::Conflict(_)) => {
                 failing.conflicts += 1;
                 delay = match failing.conflicts.checked_sub(CONFLICTS_AT_ONCE) {
                     None | Some(0) => Duration::ZERO,
@@ -384,7 +385,7 @@ impl<S: StatusStore> Worker<S> {
         self.waiters.tried(session, saved, failed.as_ref(), epoch);
         if !is_dirty {
             self.failing.remove(&key(session));
-            self.hub().release(session, IDLE);
+            self.shared().release(session, IDLE);
         }
     }
 
@@ -415,27 +416,27 @@ impl<S: StatusStore> Worker<S> {
             return;
         }
         // By the next sweep it would be due.
-        let every = self.hub().sweep_every(self.settings.heartbeat);
-        let silent = self.settings.heartbeat.saturating_sub(every);
-        for session in self.hub().all_sessions() {
-            self.hub().heartbeat(&session, silent);
-            self.hub().finish_idle(&session);
-            self.hub().release(&session, IDLE);
+        let every = self.shared().sweep_every(self.settings.heartbeat_interval);
+        let silent = self.settings.heartbeat_interval.saturating_sub(every);
+        for session in self.shared().all_sessions() {
+            self.shared().heartbeat(&session, silent);
+            self.shared().finish_idle(&session);
+            self.shared().release(&session, IDLE);
         }
-        self.next_sweep = self.hub().has_sessions().then(|| now + every);
+        self.next_sweep = self.shared().has_sessions().then(|| now + every);
     }
 
     fn unsaved(&self) -> Vec<Unsaved> {
-        self.hub().unsaved(|session| self.failing.get(&key(session))?.error.clone())
+        self.shared().unsaved(|session| self.failing.get(&key(session))?.error.clone())
     }
 }
 
 /// What a write came to, for those who count.
 #[cfg(feature = "metrics")]
-fn result_name(result: &Result<Written, StoreError>) -> &'static str {
+fn result_name(result: &Result<WriteOutcome, StoreError>) -> &'static str {
     match result.as_ref().map_err(StoreError::kind) {
-        Ok(Written::Applied) => "applied",
-        Ok(Written::Conflict(_)) => "conflict",
+        Ok(WriteOutcome::Applied) => "applied",
+        Ok(WriteOutcome::Conflict(_)) => "conflict",
         Err(StoreErrorKind::Throttled) => "throttled",
         Err(StoreErrorKind::Unavailable) => "unavailable",
         Err(StoreErrorKind::Permanent) => "permanent",
@@ -449,7 +450,7 @@ impl Failing {
         self.failures > 0 || self.conflicts > 0
     }
 
-    /// Notes a failure, says it if it is news, and tells how long to wait.
+    /// Notes a failure, says it if it is batch, and tells how long to wait.
     fn note(&mut self, session: &Session, error: &StoreError, outage: &mut bool) -> Duration {
         let is_news =
             if error.is_retryable() { !std::mem::replace(outage, true) } else { !self.permanent };

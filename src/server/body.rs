@@ -9,9 +9,9 @@ use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
-use super::ending::Ending;
+use super::ending::WorkflowObserver;
 use crate::body;
-use crate::call::Answer;
+use crate::call::ResponseObserver;
 use crate::session::Scope;
 use crate::usage::End;
 
@@ -25,7 +25,7 @@ pub struct WorkflowBody<B> {
     #[pin]
     inner: B,
     scope: Option<Scope>,
-    answer: Option<Answer<Ending>>,
+    answer: Option<ResponseObserver<WorkflowObserver>>,
     /// How much of the announced length is still to come.
     announced: Option<u64>,
 }
@@ -34,7 +34,7 @@ impl<B: Body> WorkflowBody<B> {
     pub(super) fn new(
         inner: B,
         scope: Scope,
-        answer: Option<Answer<Ending>>,
+        answer: Option<ResponseObserver<WorkflowObserver>>,
         headers: &HeaderMap,
     ) -> Self {
         let length = |value: &http::HeaderValue| value.to_str().ok()?.parse().ok();

@@ -5,14 +5,14 @@ use std::fmt::Display;
 use http::response::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::call::{Answer, Told};
+use crate::call::{Observer, ResponseObserver};
 use crate::session::{Scope, SessionId};
 use crate::status::{Outcome, TokenUsage};
 use crate::usage::{End, PathHint};
 use crate::workflow::Workflow;
 
 /// The workflow of a request that has no response yet. Dropped, it fails.
-pub(super) struct Unanswered {
+pub(super) struct PendingWorkflow {
     /// Taken by whichever end comes first.
     workflow: Option<Workflow>,
     scope: Scope,
@@ -23,13 +23,13 @@ pub(super) struct Unanswered {
     response_header: Option<HeaderName>,
 }
 
-impl Unanswered {
+impl PendingWorkflow {
     pub(super) fn new(
         workflow: Workflow,
         method: &Method,
         response_header: Option<HeaderName>,
     ) -> Self {
-        let scope = workflow.surroundings();
+        let scope = workflow.task_scope();
         let (is_head, is_connect) = (method == Method::HEAD, method == Method::CONNECT);
         Self { workflow: Some(workflow), scope, is_head, is_connect, response_header }
     }
@@ -43,7 +43,10 @@ impl Unanswered {
     }
 
     /// The handler has given the head of the response, which is told the session id.
-    pub(super) fn answered(mut self, head: &mut Parts) -> Option<Answer<Ending>> {
+    pub(super) fn answered(
+        mut self,
+        head: &mut Parts,
+    ) -> Option<ResponseObserver<WorkflowObserver>> {
         let workflow = self.workflow.take()?;
         if let Some(name) = self.response_header.take()
             && let Ok(id) = HeaderValue::from_bytes(self.session().as_str().as_bytes())
@@ -53,8 +56,9 @@ impl Unanswered {
         let is_left_open =
             matches!(head.status, StatusCode::ACCEPTED | StatusCode::SWITCHING_PROTOCOLS)
                 || self.is_connect && head.status.is_success();
-        let ending = Ending { workflow, is_left_open };
-        let mut answer = Answer::new(ending, head.status, &head.headers, PathHint::default());
+        let ending = WorkflowObserver { workflow, is_left_open };
+        let mut answer =
+            ResponseObserver::new(ending, head.status, &head.headers, PathHint::default());
         let is_bodiless = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         if self.is_head || is_bodiless {
             answer.end(End::Complete);
@@ -70,7 +74,7 @@ impl Unanswered {
     }
 }
 
-impl Drop for Unanswered {
+impl Drop for PendingWorkflow {
     fn drop(&mut self) {
         if let Some(workflow) = self.workflow.take() {
             let why = if std::thread::panicking() {
@@ -84,13 +88,13 @@ impl Drop for Unanswered {
 }
 
 /// The workflow of a request whose response is being sent.
-pub(super) struct Ending {
+pub(super) struct WorkflowObserver {
     workflow: Workflow,
     /// The response says that the work goes on.
     is_left_open: bool,
 }
 
-impl Told for Ending {
+impl Observer for WorkflowObserver {
     // The handler may pass on one agent's whole answer, and then call the next.
     const ENDS_AT_MARKER: bool = false;
 

@@ -1,4 +1,4 @@
-//! [`ResponseFuture`]: the response to a request that has opened a workflow.
+//! [`WorkflowFuture`]: the response to a request that has opened a workflow.
 
 use std::fmt::{self, Display};
 use std::pin::Pin;
@@ -9,27 +9,27 @@ use http_body::Body;
 use pin_project::pin_project;
 
 use super::body::WorkflowBody;
-use super::ending::Unanswered;
+use super::ending::PendingWorkflow;
 use crate::call::poll_tracked;
 
 /// The future of [`WorkflowService`](super::WorkflowService).
 ///
 /// Dropped before the response is there, it leaves its workflow failed.
 #[pin_project]
-pub struct ResponseFuture<F> {
+pub struct WorkflowFuture<F> {
     // Before the workflow: the calls in it end as what they are, and then the workflow.
     #[pin]
     inner: F,
-    unanswered: Option<Unanswered>,
+    unanswered: Option<PendingWorkflow>,
 }
 
-impl<F> ResponseFuture<F> {
-    pub(super) fn new(inner: F, unanswered: Option<Unanswered>) -> Self {
+impl<F> WorkflowFuture<F> {
+    pub(super) fn new(inner: F, unanswered: Option<PendingWorkflow>) -> Self {
         Self { inner, unanswered }
     }
 }
 
-impl<F, R, E> Future for ResponseFuture<F>
+impl<F, R, E> Future for WorkflowFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
     R: Body,
@@ -62,10 +62,10 @@ where
     }
 }
 
-impl<F> fmt::Debug for ResponseFuture<F> {
+impl<F> fmt::Debug for WorkflowFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture")
-            .field("session_id", &self.unanswered.as_ref().map(Unanswered::session))
+        f.debug_struct("WorkflowFuture")
+            .field("session_id", &self.unanswered.as_ref().map(PendingWorkflow::session))
             .finish_non_exhaustive()
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use http::HeaderName;
 use tower_layer::Layer;
 
-use super::opening::Opening;
+use super::opening::WorkflowConfig;
 use super::service::WorkflowService;
-use crate::session::{RequestHead, SessionSource};
+use crate::session::{RequestHead, SessionLookup};
 use crate::status::Value;
 use crate::tracker::StatusTracker;
 use crate::workflow::{WorkflowError, check_attribute};
@@ -18,7 +18,7 @@ use crate::workflow::{WorkflowError, check_attribute};
 /// See the [module docs](crate::server) for which requests, which session, and how it ends.
 #[derive(Clone, Debug)]
 pub struct WorkflowLayer {
-    opening: Arc<Opening>,
+    opening: Arc<WorkflowConfig>,
 }
 
 impl WorkflowLayer {
@@ -26,10 +26,10 @@ impl WorkflowLayer {
     /// not safe, and tells the session id in the response header `x-workflow-session-id`.
     #[must_use]
     pub fn new(tracker: &StatusTracker) -> Self {
-        Self { opening: Arc::new(Opening::new(tracker)) }
+        Self { opening: Arc::new(WorkflowConfig::new(tracker)) }
     }
 
-    fn set(mut self, set: impl FnOnce(&mut Opening)) -> Self {
+    fn set(mut self, set: impl FnOnce(&mut WorkflowConfig)) -> Self {
         set(Arc::make_mut(&mut self.opening));
         self
     }
@@ -48,7 +48,7 @@ impl WorkflowLayer {
         name: HeaderName,
         to_session_id: impl Fn(&str) -> String + Send + Sync + 'static,
     ) -> Self {
-        self.set(|opening| opening.source = SessionSource::from_header(name, to_session_id))
+        self.set(|opening| opening.source = SessionLookup::from_header(name, to_session_id))
     }
 
     /// Takes the session id from the head of the request, where its extensions do not name
@@ -58,7 +58,7 @@ impl WorkflowLayer {
         self,
         from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.set(|opening| opening.source = SessionSource::from_fn(from))
+        self.set(|opening| opening.source = SessionLookup::from_fn(from))
     }
 
     /// Begins each session anew, like [`WorkflowBuilder::new_run`](crate::WorkflowBuilder::new_run),
@@ -107,7 +107,7 @@ impl WorkflowLayer {
     /// If the name cannot be used; see [`InvalidName`](crate::InvalidName).
     #[must_use]
     pub fn attribute_header(self, name: &str, header: HeaderName) -> Self {
-        self.attribute_from(name, move |head| text(head, &header).map(Value::Text))
+        self.attribute_from(name, move |head| text(head, &header).map(Value::String))
     }
 
     /// Takes an attribute from the head of the request. A value that no item can have is

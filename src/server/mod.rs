@@ -118,6 +118,6 @@ mod opening;
 mod service;
 
 pub use body::WorkflowBody;
-pub use future::ResponseFuture;
+pub use future::WorkflowFuture;
 pub use layer::WorkflowLayer;
 pub use service::WorkflowService;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use crate::session::{RequestHead, SessionId, SessionSource};
+use crate::session::{RequestHead, SessionId, SessionLookup};
 use crate::status::Value;
 use crate::tracker::StatusTracker;
 use crate::workflow::{Workflow, WorkflowError, check_attribute, check_correlation_id};
@@ -14,10 +14,10 @@ type FromHead<T> = Arc<dyn Fn(RequestHead<'_>) -> T + Send + Sync>;
 
 /// The settings of a [`WorkflowLayer`](super::WorkflowLayer).
 #[derive(Clone)]
-pub(super) struct Opening {
+pub(super) struct WorkflowConfig {
     pub(super) tracker: StatusTracker,
     pub(super) filter: FromHead<bool>,
-    pub(super) source: SessionSource,
+    pub(super) source: SessionLookup,
     pub(super) correlation: Option<FromHead<Option<String>>>,
     /// Names that were checked, and where the value of each is.
     pub(super) attributes: Vec<(String, FromHead<Option<Value>>)>,
@@ -25,12 +25,12 @@ pub(super) struct Opening {
     pub(super) response_header: Option<HeaderName>,
 }
 
-impl Opening {
+impl WorkflowConfig {
     pub(super) fn new(tracker: &StatusTracker) -> Self {
         Self {
             tracker: tracker.clone(),
             filter: Arc::new(|head| !head.method.is_safe()),
-            source: SessionSource::default(),
+            source: SessionLookup::default(),
             correlation: None,
             attributes: Vec::new(),
             new_run: false,
@@ -45,9 +45,9 @@ impl Opening {
         if around.is_some_and(|around| around.is_of(&self.tracker)) || !(self.filter)(head) {
             return None;
         }
-        let hub = self.tracker.hub();
+        let shared = self.tracker.shared();
         let session = self.source.received(head).unwrap_or_else(|error| {
-            hub.warn_of_undescribed_workflow(&error);
+            shared.warn_of_undescribed_workflow(&error);
             None
         });
         let mut workflow = self.tracker.workflow(session.unwrap_or_else(SessionId::random));
@@ -66,17 +66,19 @@ impl Opening {
         if self.new_run {
             workflow = workflow.new_run();
         }
-        workflow.start().inspect_err(|error| hub.warn_of_untracked_workflow(error)).ok()
+        workflow.start().inspect_err(|error| shared.warn_of_untracked_workflow(error)).ok()
     }
 
     fn keeps(&self, checked: Result<(), WorkflowError>) -> bool {
-        checked.inspect_err(|error| self.tracker.hub().warn_of_undescribed_workflow(error)).is_ok()
+        checked
+            .inspect_err(|error| self.tracker.shared().warn_of_undescribed_workflow(error))
+            .is_ok()
     }
 }
 
-impl fmt::Debug for Opening {
+impl fmt::Debug for WorkflowConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opening")
+        f.debug_struct("WorkflowConfig")
             .field("tracker", &self.tracker)
             .field("source", &self.source)
             .field("new_run", &self.new_run)

@@ -9,20 +9,20 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::body::WorkflowBody;
-use super::ending::Unanswered;
-use super::future::ResponseFuture;
-use super::opening::Opening;
+use super::ending::PendingWorkflow;
+use super::future::WorkflowFuture;
+use super::opening::WorkflowConfig;
 use crate::session::RequestHead;
 
 /// Opens a workflow for each request. Made by [`WorkflowLayer`](super::WorkflowLayer).
 #[derive(Clone, Debug)]
 pub struct WorkflowService<S> {
     inner: S,
-    opening: Arc<Opening>,
+    opening: Arc<WorkflowConfig>,
 }
 
 impl<S> WorkflowService<S> {
-    pub(super) fn new(inner: S, opening: Arc<Opening>) -> Self {
+    pub(super) fn new(inner: S, opening: Arc<WorkflowConfig>) -> Self {
         Self { inner, opening }
     }
 
@@ -51,7 +51,7 @@ where
 {
     type Response = Response<WorkflowBody<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = WorkflowFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -59,13 +59,13 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(workflow) = self.opening.open(RequestHead::new(&request)) else {
-            return ResponseFuture::new(self.inner.call(request), None);
+            return WorkflowFuture::new(self.inner.call(request), None);
         };
         request.extensions_mut().insert(workflow.clone());
         let header = self.opening.response_header.clone();
         // Before the call, so that a panic inside is recorded too.
-        let unanswered = Unanswered::new(workflow, request.method(), header);
+        let unanswered = PendingWorkflow::new(workflow, request.method(), header);
         let inner = unanswered.scope().enter(|| self.inner.call(request));
-        ResponseFuture::new(inner, Some(unanswered))
+        WorkflowFuture::new(inner, Some(unanswered))
     }
 }

@@ -13,7 +13,7 @@ mod source;
 
 pub use self::head::RequestHead;
 pub(crate) use self::scope::Scope;
-pub(crate) use self::source::{Named, SessionSource};
+pub(crate) use self::source::{SessionLocation, SessionLookup};
 
 /// The name of one run of an orchestrator, and the key of its item in the table.
 ///
@@ -62,7 +62,7 @@ impl SessionId {
     /// [`Workflow::scope`](crate::Workflow::scope).
     ///
     /// A task started with `tokio::spawn` does not inherit it: give it the scope with
-    /// [`in_scope`](Self::in_scope).
+    /// [`scope`](Self::scope).
     #[must_use]
     pub fn current() -> Option<Self> {
         Scope::with_current(|scope| scope.id().clone())
@@ -75,11 +75,11 @@ impl SessionId {
     /// # async fn work() {}
     /// # async fn example() {
     /// if let Some(session) = SessionId::current() {
-    ///     tokio::spawn(session.in_scope(work()));
+    ///     tokio::spawn(session.scope(work()));
     /// }
     /// # }
     /// ```
-    pub fn in_scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         Scope::new(self.clone()).around(future)
     }
 

@@ -95,11 +95,11 @@ mod tests {
     async fn a_spawned_task_needs_the_scope_given() {
         let session = SessionId::new("s").unwrap();
         session
-            .in_scope(async {
+            .scope(async {
                 let bare = tokio::spawn(async { SessionId::current() });
                 assert_eq!(bare.await.unwrap(), None);
                 let session = SessionId::current().unwrap();
-                let given = tokio::spawn(session.in_scope(async { SessionId::current() }));
+                let given = tokio::spawn(session.scope(async { SessionId::current() }));
                 assert_eq!(given.await.unwrap(), Some(session));
             })
             .await;

@@ -1,4 +1,4 @@
-//! [`SessionSource`]: where a layer looks for the session of a request.
+//! [`SessionLookup`]: where a layer looks for the session of a request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ type FromHead = dyn Fn(RequestHead<'_>) -> Option<String> + Send + Sync;
 
 /// Where a layer looks when neither the request's extensions nor a scope name a session.
 #[derive(Clone, Default)]
-pub(crate) struct SessionSource(Option<Arc<FromHead>>);
+pub(crate) struct SessionLookup(Option<Arc<FromHead>>);
 
-impl SessionSource {
+impl SessionLookup {
     pub(crate) fn from_fn(
         from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
@@ -29,14 +29,14 @@ impl SessionSource {
 
     /// Where the session of a request that is sent is named; `None` if nowhere.
     #[inline]
-    pub(crate) fn look(&self, extensions: &Extensions) -> Option<Named> {
+    pub(crate) fn look(&self, extensions: &Extensions) -> Option<SessionLocation> {
         if !extensions.is_empty() && extensions.get::<SessionId>().is_some() {
-            return Some(Named::Extension);
+            return Some(SessionLocation::Extension);
         }
         if Scope::is_entered() {
-            return Some(Named::Scope);
+            return Some(SessionLocation::Scope);
         }
-        self.is_set().then_some(Named::Head)
+        self.is_set().then_some(SessionLocation::Head)
     }
 
     /// Whether there is a place to look.
@@ -69,7 +69,7 @@ impl SessionSource {
 /// requests that are not tracked are told by that there is no such place, before their head
 /// is taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Named {
+pub(crate) enum SessionLocation {
     /// Among its extensions.
     Extension,
     /// By the surrounding scope.
@@ -78,9 +78,9 @@ pub(crate) enum Named {
     Head,
 }
 
-impl fmt::Debug for SessionSource {
+impl fmt::Debug for SessionLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "SessionSource(set)" } else { "SessionSource(none)" })
+        f.write_str(if self.0.is_some() { "SessionLookup(set)" } else { "SessionLookup(none)" })
     }
 }
 
@@ -90,21 +90,21 @@ mod tests {
 
     #[tokio::test]
     async fn the_request_wins_over_the_scope_and_the_scope_over_the_header() {
-        let source = SessionSource::from_header(HeaderName::from_static("x-id"), |id| {
+        let source = SessionLookup::from_header(HeaderName::from_static("x-id"), |id| {
             format!("session-{id}")
         });
         let id = |id: &str| SessionId::new(id).unwrap();
         let mut request = http::Request::builder().header("x-id", "h").body(()).unwrap();
         let look = |request: &http::Request<()>| source.look(request.extensions());
-        assert_eq!(look(&request), Some(Named::Head));
+        assert_eq!(look(&request), Some(SessionLocation::Head));
         let in_head = source.in_head(RequestHead::new(&request)).unwrap();
         assert_eq!(in_head, Some(id("session-h")));
-        let scoped = id("scope").in_scope(async { look(&request) }).await;
-        assert_eq!(scoped, Some(Named::Scope));
+        let scoped = id("scope").scope(async { look(&request) }).await;
+        assert_eq!(scoped, Some(SessionLocation::Scope));
         request.extensions_mut().insert(id("extension"));
-        let both = id("scope").in_scope(async { look(&request) }).await;
-        assert_eq!(both, Some(Named::Extension));
+        let both = id("scope").scope(async { look(&request) }).await;
+        assert_eq!(both, Some(SessionLocation::Extension));
         assert_eq!(source.in_head(RequestHead::new(&http::Request::new(()))).unwrap(), None);
-        assert_eq!(SessionSource::default().look(&Extensions::new()), None);
+        assert_eq!(SessionLookup::default().look(&Extensions::new()), None);
     }
 }

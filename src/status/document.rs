@@ -156,7 +156,7 @@ impl AgentStatus {
     pub fn duration(&self) -> Option<Duration> {
         let has_ended = matches!(self.state, AgentState::Success | AgentState::Error);
         match (self.started_at, self.completed_at) {
-            (Some(start), Some(end)) => Some(end.since(start)),
+            (Some(start), Some(end)) => Some(end.duration_since(start)),
             _ => self.recorded_duration.filter(|_| has_ended),
         }
     }
@@ -217,13 +217,13 @@ impl WorkflowStatus {
     }
 
     /// Whether the workflow has missed three heartbeats of this length (30 s unless
-    /// [set](crate::StatusTrackerBuilder::heartbeat)) without having finished: its
+    /// [set](crate::StatusTrackerBuilder::heartbeat_interval)) without having finished: its
     /// process has ended, or cannot reach the table. Between the calls of a session that no
     /// process holds open there is no heartbeat, and it seems stalled too.
     #[must_use]
     pub fn is_stalled(&self, now: Timestamp, heartbeat: Duration) -> bool {
         !self.overall_status.is_finished()
-            && now.since(self.last_updated) >= heartbeat.saturating_mul(3)
+            && now.duration_since(self.last_updated) >= heartbeat.saturating_mul(3)
     }
 
     /// The sum over the agents; zero where nothing is known yet. It is always computed,
@@ -233,6 +233,6 @@ impl WorkflowStatus {
         self.agents
             .iter()
             .filter_map(|(_, agent)| agent.token_usage.as_ref())
-            .fold(TokenUsage::new(0, 0), |total, usage| total.plus(usage))
+            .fold(TokenUsage::new(0, 0), |total, usage| total.saturating_add(usage))
     }
 }

@@ -10,11 +10,11 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 #[non_exhaustive]
 pub enum Value {
     /// A text (`S`).
-    Text(String),
+    String(String),
     /// A whole number (`N`).
     Integer(u64),
     /// A number with a fraction (`N`).
-    Decimal(f64),
+    Float(f64),
     /// A map (`M`).
     Map(Item),
 }
@@ -22,20 +22,20 @@ pub enum Value {
 impl Value {
     /// The text, if it is one.
     #[must_use]
-    pub fn as_text(&self) -> Option<&str> {
+    pub fn as_str(&self) -> Option<&str> {
         match self {
-            Self::Text(text) => Some(text),
+            Self::String(text) => Some(text),
             _ => None,
         }
     }
 
     /// The number, if it is a whole one that is not negative.
     #[must_use]
-    pub fn as_integer(&self) -> Option<u64> {
+    pub fn as_u64(&self) -> Option<u64> {
         match self {
             Self::Integer(number) => Some(*number),
             // 2^53: up to here a float holds every whole number exactly.
-            Self::Decimal(number)
+            Self::Float(number)
                 if number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(number) =>
             {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -57,19 +57,19 @@ impl Value {
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+        Self::String(text.to_owned())
     }
 }
 
 impl From<String> for Value {
     fn from(text: String) -> Self {
-        Self::Text(text)
+        Self::String(text)
     }
 }
 
 impl From<f64> for Value {
     fn from(number: f64) -> Self {
-        Self::Decimal(number)
+        Self::Float(number)
     }
 }
 
@@ -82,9 +82,9 @@ impl From<u64> for Value {
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Text(text) => serializer.serialize_str(text),
+            Self::String(text) => serializer.serialize_str(text),
             Self::Integer(number) => serializer.serialize_u64(*number),
-            Self::Decimal(number) => serializer.serialize_f64(*number),
+            Self::Float(number) => serializer.serialize_f64(*number),
             Self::Map(map) => map.serialize(serializer),
         }
     }
@@ -110,7 +110,7 @@ impl Item {
     }
 
     /// Sets an attribute, in place of what it held.
-    pub fn set(&mut self, name: impl Into<String>, value: impl Into<Value>) {
+    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) {
         self.0.insert(name.into(), value.into());
     }
 
@@ -202,7 +202,7 @@ impl Change {
     /// What an item becomes by this change.
     pub fn apply(&self, item: &mut Item) {
         for (name, value) in self.set.iter() {
-            item.set(name, value.clone());
+            item.insert(name, value.clone());
         }
         for name in &self.remove {
             item.remove(name);
@@ -212,7 +212,7 @@ impl Change {
 
 /// What the item must be for a change to be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
+pub enum Precondition {
     /// There is no such item.
     Absent,
     /// The item has this `revision`.

@@ -1,4 +1,4 @@
-//! [`InOrder`]: an item in the order in which people read it.
+//! [`OrderedItem`]: an item in the order in which people read it.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -10,9 +10,9 @@ use super::{Item, Value};
 
 /// An item that serializes as a JSON object in the order in which people read it: what
 /// the session is, how it stands, its times, its agents in the order in which they
-/// started, its totals, and last what is for the writers. By [`Item::in_order`].
+/// started, its totals, and last what is for the writers. By [`Item::ordered`].
 #[derive(Clone, Copy, Debug)]
-pub struct InOrder<'a>(&'a Item);
+pub struct OrderedItem<'a>(&'a Item);
 
 /// Before the caller's attributes.
 const FIRST: [&str; 2] = [schema::SESSION_ID, schema::CORRELATION_ID];
@@ -46,12 +46,12 @@ impl Item {
     /// The same item, which serializes in the order in which people read it, not in that
     /// of the names.
     #[must_use]
-    pub fn in_order(&self) -> InOrder<'_> {
-        InOrder(self)
+    pub fn ordered(&self) -> OrderedItem<'_> {
+        OrderedItem(self)
     }
 }
 
-impl Serialize for InOrder<'_> {
+impl Serialize for OrderedItem<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut named: Vec<_> = self.0.iter().collect();
         named.sort_by_key(|(name, value)| place(name, value));
@@ -85,7 +85,7 @@ fn place<'a>(name: &str, value: &'a Value) -> (usize, usize, &'a str) {
     }
     match value {
         Value::Map(map) if is_agent(name, map) => {
-            let started = map.get(STARTED_AT).and_then(Value::as_text);
+            let started = map.get(STARTED_AT).and_then(Value::as_str);
             (3, 0, started.unwrap_or(NEVER))
         }
         _ => (1, 0, ""),
@@ -163,7 +163,7 @@ mod tests {
         ]) else {
             unreachable!()
         };
-        let json = serde_json::to_string(&item.in_order()).unwrap();
+        let json = serde_json::to_string(&item.ordered()).unwrap();
         let agent = |started: &str| {
             format!(
                 r#"{{"status":"success","activity":"x",{started}"tokenUsage":{{"inputTokens":1,"totalTokens":3,"cacheReadInputTokens":0}},"other":"y"}}"#

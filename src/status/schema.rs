@@ -106,7 +106,7 @@ pub(crate) const RESERVED: [&str; 11] = [
 ];
 
 /// How long after its creation an item expires.
-pub const TIME_TO_LIVE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// The class of an error that was stored without one.
 const UNCLASSIFIED: &str = "agent";
@@ -118,27 +118,27 @@ impl WorkflowStatus {
     pub fn to_item(&self) -> Item {
         let mut item = Item::new();
         for (name, value) in &self.attributes {
-            item.set(name, value.clone());
+            item.insert(name, value.clone());
         }
         for (name, agent) in &self.agents {
-            item.set(&**name, agent.to_item());
+            item.insert(&**name, agent.to_item());
         }
         if let Some(id) = &self.correlation_id {
-            item.set(CORRELATION_ID, id.as_str());
+            item.insert(CORRELATION_ID, id.as_str());
         }
         if let Some(error) = &self.error {
-            item.set(ERROR, error.as_str());
+            item.insert(ERROR, error.as_str());
         }
-        item.set(OVERALL_STATUS, self.overall_status.as_str());
-        item.set(TOTAL_TOKEN_USAGE, self.total_token_usage().to_item());
-        item.set(CREATED_AT, self.created_at.to_string());
-        item.set(CREATED_DAY, self.created_at.day());
-        item.set(LAST_UPDATED, self.last_updated.to_string());
-        let expires_at = self.created_at.plus(TIME_TO_LIVE).as_secs();
-        item.set(EXPIRES_AT, u64::try_from(expires_at).unwrap_or(0));
-        item.set(REVISION, self.revision);
+        item.insert(OVERALL_STATUS, self.overall_status.as_str());
+        item.insert(TOTAL_TOKEN_USAGE, self.total_token_usage().to_item());
+        item.insert(CREATED_AT, self.created_at.to_string());
+        item.insert(CREATED_DAY, self.created_at.day());
+        item.insert(LAST_UPDATED, self.last_updated.to_string());
+        let expires_at = self.created_at.saturating_add(DEFAULT_RETENTION).as_secs();
+        item.insert(EXPIRES_AT, u64::try_from(expires_at).unwrap_or(0));
+        item.insert(REVISION, self.revision);
         let writers = self.writers.iter().map(|(id, seq)| (id.clone(), Value::Integer(*seq)));
-        item.set(WRITERS, writers.collect::<Item>());
+        item.insert(WRITERS, writers.collect::<Item>());
         item
     }
 
@@ -150,23 +150,23 @@ impl WorkflowStatus {
     /// attributes.
     #[must_use]
     pub fn from_item(session_id: &str, item: &Item) -> Self {
-        let time = |name| item.get(name).and_then(Value::as_text)?.parse::<Timestamp>().ok();
+        let time = |name| item.get(name).and_then(Value::as_str)?.parse::<Timestamp>().ok();
         let created_at = time(CREATED_AT).or(time(LAST_UPDATED));
         let created_at = created_at.unwrap_or(Timestamp::from_millis(0));
         let mut status = Self::new(session_id.into(), created_at);
         status.last_updated = time(LAST_UPDATED).unwrap_or(created_at);
         for (name, value) in item.iter() {
             match (name, value) {
-                (CORRELATION_ID, Value::Text(id)) => status.correlation_id = Some(id.clone()),
-                (ERROR, Value::Text(text)) => status.error = Some(ErrorMessage::new(text)),
-                (OVERALL_STATUS, Value::Text(text)) => {
+                (CORRELATION_ID, Value::String(id)) => status.correlation_id = Some(id.clone()),
+                (ERROR, Value::String(text)) => status.error = Some(ErrorMessage::new(text)),
+                (OVERALL_STATUS, Value::String(text)) => {
                     status.overall_status = overall_status(text);
                 }
-                (REVISION, number) => status.revision = number.as_integer().unwrap_or(0),
+                (REVISION, number) => status.revision = number.as_u64().unwrap_or(0),
                 (WRITERS, Value::Map(writers)) => {
                     status.writers = writers
                         .iter()
-                        .filter_map(|(id, seq)| Some((id.to_owned(), seq.as_integer()?)))
+                        .filter_map(|(id, seq)| Some((id.to_owned(), seq.as_u64()?)))
                         .collect();
                 }
                 (name, _) if RESERVED.contains(&name) => {}
@@ -213,11 +213,11 @@ impl WorkflowStatus {
 impl AgentStatus {
     fn to_item(&self) -> Item {
         let mut item = Item::new();
-        item.set(AGENT_STATUS, self.state.as_str());
-        item.set(ACTIVITY, &*self.activity);
+        item.insert(AGENT_STATUS, self.state.as_str());
+        item.insert(ACTIVITY, &*self.activity);
         let mut time = |name, time: Option<Timestamp>| {
             if let Some(time) = time {
-                item.set(name, time.to_string());
+                item.insert(name, time.to_string());
             }
         };
         time(STARTED_AT, self.started_at);
@@ -227,23 +227,23 @@ impl AgentStatus {
             // By one division, which gives the float nearest to the milliseconds;
             // `as_secs_f64` adds two roundings, and 1118 ms become 1.1179999999999999 s.
             #[expect(clippy::cast_precision_loss, reason = "2^53 ms are 285,000 years")]
-            item.set(DURATION, Value::Decimal(duration.as_millis() as f64 / 1000.0));
+            item.insert(DURATION, Value::Float(duration.as_millis() as f64 / 1000.0));
         }
         if let Some(usage) = &self.token_usage {
-            item.set(TOKEN_USAGE, usage.to_item());
+            item.insert(TOKEN_USAGE, usage.to_item());
         }
         if let Some(error) = &self.error {
-            item.set(ERROR, error.message.as_str());
-            item.set(ERROR_TYPE, &*error.class);
+            item.insert(ERROR, error.message.as_str());
+            item.insert(ERROR_TYPE, &*error.class);
         }
         if self.calls > 0 {
-            item.set(CALLS, self.calls);
+            item.insert(CALLS, self.calls);
         }
         item
     }
 
     fn from_item(item: &Item) -> Option<Self> {
-        let text = |name| item.get(name).and_then(Value::as_text);
+        let text = |name| item.get(name).and_then(Value::as_str);
         let time = |name| text(name)?.parse::<Timestamp>().ok();
         let mut agent = Self::pending(text(ACTIVITY).unwrap_or_default().into());
         agent.state = agent_state(text(AGENT_STATUS)?)?;
@@ -261,7 +261,7 @@ impl AgentStatus {
         if agent.started_at.is_none() || agent.completed_at.is_none() {
             agent.recorded_duration = item.get(DURATION).and_then(seconds);
         }
-        agent.calls = item.get(CALLS).and_then(Value::as_integer).unwrap_or(0);
+        agent.calls = item.get(CALLS).and_then(Value::as_u64).unwrap_or(0);
         Some(agent)
     }
 }
@@ -275,7 +275,7 @@ impl TokenUsage {
     }
 
     fn from_item(item: &Item) -> Option<Self> {
-        let figure = |name| item.get(name).and_then(Value::as_integer);
+        let figure = |name| item.get(name).and_then(Value::as_u64);
         let usage = Self::from_figures(FIGURES.map(figure));
         (!usage.is_unknown()).then_some(usage)
     }
@@ -284,7 +284,7 @@ impl TokenUsage {
 fn seconds(value: &Value) -> Option<Duration> {
     match value {
         Value::Integer(seconds) => Some(Duration::from_secs(*seconds)),
-        Value::Decimal(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
+        Value::Float(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
         _ => None,
     }
 }
@@ -293,7 +293,7 @@ fn seconds(value: &Value) -> Option<Duration> {
 impl Serialize for WorkflowStatus {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut item = self.to_item();
-        item.set(SESSION_ID, &*self.session_id);
+        item.insert(SESSION_ID, &*self.session_id);
         item.serialize(serializer)
     }
 }
@@ -343,17 +343,17 @@ mod tests {
     fn a_duration_without_its_times_is_kept() {
         let given = |status: &str, duration: Value| {
             let mut item = Item::new();
-            item.set(AGENT_STATUS, status);
-            item.set(COMPLETED_AT, "2025-12-24T10:00:17.000Z");
-            item.set(DURATION, duration);
+            item.insert(AGENT_STATUS, status);
+            item.insert(COMPLETED_AT, "2025-12-24T10:00:17.000Z");
+            item.insert(DURATION, duration);
             AgentStatus::from_item(&item).unwrap()
         };
         let agent = given("success", Value::Integer(17));
         assert_eq!(agent.duration(), Some(Duration::from_secs(17)));
-        assert_eq!(agent.to_item().get(DURATION), Some(&Value::Decimal(17.0)));
-        let agent = given("error", Value::Decimal(0.25));
+        assert_eq!(agent.to_item().get(DURATION), Some(&Value::Float(17.0)));
+        let agent = given("error", Value::Float(0.25));
         assert_eq!(agent.duration(), Some(Duration::from_millis(250)));
-        for value in [Value::Decimal(-1.0), Value::Decimal(f64::MAX), Value::from("17")] {
+        for value in [Value::Float(-1.0), Value::Float(f64::MAX), Value::from("17")] {
             assert_eq!(given("success", value).duration(), None);
         }
         assert_eq!(given("in-progress", Value::Integer(17)).duration(), None);
@@ -362,7 +362,7 @@ mod tests {
     #[test]
     fn an_item_of_another_writer_gets_its_day_with_the_first_change() {
         let mut theirs = Item::new();
-        theirs.set(CREATED_AT, "2025-12-25T00:30:00.123456+01:00");
+        theirs.insert(CREATED_AT, "2025-12-25T00:30:00.123456+01:00");
         let before = WorkflowStatus::from_item("s", &theirs);
         let mut after = before.clone();
         after.revision = 1;
@@ -385,9 +385,9 @@ mod tests {
         let mut agent = AgentStatus::pending("".into());
         for millis in 0..10_000 {
             agent.started_at = Some(start);
-            agent.completed_at = Some(start.plus(Duration::from_millis(millis)));
+            agent.completed_at = Some(start.saturating_add(Duration::from_millis(millis)));
             let item = agent.to_item();
-            let Some(Value::Decimal(duration)) = item.get(DURATION) else {
+            let Some(Value::Float(duration)) = item.get(DURATION) else {
                 panic!("{item:?} has no duration");
             };
             let written = format!("{}.{:03}", millis / 1000, millis % 1000);

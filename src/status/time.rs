@@ -45,20 +45,20 @@ impl Timestamp {
 
     /// The time since an earlier moment; zero if that moment is not earlier.
     #[must_use]
-    pub fn since(self, earlier: Self) -> Duration {
+    pub fn duration_since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
     /// The moment that much later.
     #[must_use]
-    pub fn plus(self, duration: Duration) -> Self {
+    pub fn saturating_add(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.0.saturating_add(millis))
     }
 
     /// The moment that much earlier.
     #[must_use]
-    pub fn minus(self, duration: Duration) -> Self {
+    pub fn saturating_sub(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.0.saturating_sub(millis))
     }
@@ -136,8 +136,8 @@ mod tests {
         }
         let day = Duration::from_secs(24 * 60 * 60);
         let moment = Timestamp::from_millis(1_766_570_405_123);
-        assert_eq!(moment.minus(day).plus(day), moment);
-        assert_eq!(Timestamp::from_millis(i64::MIN).minus(day).day(), "0000-01-01");
+        assert_eq!(moment.saturating_sub(day).saturating_add(day), moment);
+        assert_eq!(Timestamp::from_millis(i64::MIN).saturating_sub(day).day(), "0000-01-01");
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl TokenUsage {
     /// The sum, figure by figure; unknown and unknown stays unknown, and a sum that
     /// would overflow stays at the largest number.
     #[must_use]
-    pub fn plus(&self, other: &Self) -> Self {
+    pub fn saturating_add(&self, other: &Self) -> Self {
         let mut figures = self.figures();
         for (figure, other) in figures.iter_mut().zip(other.figures()) {
             *figure = match (*figure, other) {
@@ -59,7 +59,7 @@ impl TokenUsage {
     }
 
     /// What has to be added to `earlier` to reach this usage.
-    pub(crate) fn since(&self, earlier: &Self) -> TokenDelta {
+    pub(crate) fn delta_from(&self, earlier: &Self) -> TokenDelta {
         let mut delta = TokenDelta::default();
         let (now, before) = (self.figures(), earlier.figures());
         for n in 0..FIGURES {
@@ -148,16 +148,16 @@ mod tests {
     #[test]
     fn unknown_is_not_zero() {
         let unknown = TokenUsage::default();
-        assert!(unknown.plus(&unknown).is_unknown());
+        assert!(unknown.saturating_add(&unknown).is_unknown());
         let zero = TokenUsage::new(0, 0);
-        assert_eq!(unknown.plus(&zero), zero);
+        assert_eq!(unknown.saturating_add(&zero), zero);
         assert!(!zero.is_unknown());
     }
 
     #[test]
     fn a_sum_stays_at_the_largest_number() {
         let most = TokenUsage::new(u64::MAX, u64::MAX);
-        assert_eq!(most.plus(&TokenUsage::new(1, 1)), most);
+        assert_eq!(most.saturating_add(&TokenUsage::new(1, 1)), most);
     }
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
         let after =
             TokenUsage { input_tokens: Some(7), total_tokens: Some(7), ..Default::default() };
         let mut reached = before;
-        reached.add(&after.since(&before));
+        reached.add(&after.delta_from(&before));
         assert_eq!(reached.input_tokens, Some(7));
         assert_eq!(
             reached.output_tokens,
@@ -176,9 +176,9 @@ mod tests {
         );
         assert_eq!(reached.total_tokens, Some(7));
         assert_eq!(reached.reasoning_tokens, None);
-        let mut sum = after.since(&after);
+        let mut sum = after.delta_from(&after);
         sum.add(&TokenDelta::default());
         assert!(sum != TokenDelta::default());
-        assert!(TokenUsage::default().since(&TokenUsage::default()).is_empty());
+        assert!(TokenUsage::default().delta_from(&TokenUsage::default()).is_empty());
     }
 }

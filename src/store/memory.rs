@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::{Recent, StatusReader, StatusStore, StoreError, Written};
-use crate::status::{AgentState, Change, Expected, Item, Value, WorkflowStatus, schema};
+use super::{RecentItems, StatusReader, StatusStore, StoreError, WriteOutcome};
+use crate::status::{AgentState, Change, Item, Precondition, Value, WorkflowStatus, schema};
 
 /// A store in memory, for tests and for trying things out.
 ///
@@ -60,8 +60,8 @@ impl MemoryStore {
     /// # Panics
     ///
     /// If it has not after ten seconds (of tokio's clock), with what is there instead.
-    pub async fn finished(&self, session_id: &str) -> WorkflowStatus {
-        self.when(session_id, |status| status.overall_status.is_finished()).await
+    pub async fn wait_until_finished(&self, session_id: &str) -> WorkflowStatus {
+        self.wait_for(session_id, |status| status.overall_status.is_finished()).await
     }
 
     /// Waits until the document of a session is as expected, and gives it.
@@ -69,7 +69,7 @@ impl MemoryStore {
     /// # Panics
     ///
     /// If it is not after ten seconds (of tokio's clock), with what is there instead.
-    pub async fn when(
+    pub async fn wait_for(
         &self,
         session_id: &str,
         is_as_expected: impl Fn(&WorkflowStatus) -> bool,
@@ -96,7 +96,7 @@ impl MemoryStore {
     /// What was stored of an agent's states, in order, each once until it changes.
     ///
     /// It is what a portal could have seen. A state that lasts shorter than
-    /// [the gathering time](crate::StatusTrackerBuilder::gather) may not be among them: set that to
+    /// [the gathering time](crate::StatusTrackerBuilder::batch_delay) may not be among them: set that to
     /// zero to see the most.
     #[must_use]
     pub fn states(&self, session_id: &str, agent: &str) -> Vec<AgentState> {
@@ -126,25 +126,29 @@ impl MemoryStore {
 }
 
 impl StatusStore for MemoryStore {
-    async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
+    async fn write(
+        &self,
+        change: &Change,
+        expected: Precondition,
+    ) -> Result<WriteOutcome, StoreError> {
         let mut state = self.lock();
         let found = state.items.get(&change.session_id);
-        let revision = found.map(|item| item.get(schema::REVISION).and_then(Value::as_integer));
+        let revision = found.map(|item| item.get(schema::REVISION).and_then(Value::as_u64));
         let as_expected = match expected {
-            Expected::Absent => revision.is_none(),
-            Expected::Revision(expected) => revision == Some(Some(expected)),
-            Expected::Unrevised => revision == Some(None),
+            Precondition::Absent => revision.is_none(),
+            Precondition::Revision(expected) => revision == Some(Some(expected)),
+            Precondition::Unrevised => revision == Some(None),
         };
         if !as_expected {
-            return Ok(Written::Conflict(found.cloned()));
+            return Ok(WriteOutcome::Conflict(found.cloned()));
         }
         let item = state.items.entry(change.session_id.clone()).or_default();
-        item.set(schema::SESSION_ID, change.session_id.as_str());
+        item.insert(schema::SESSION_ID, change.session_id.as_str());
         change.apply(item);
         state.history.push(change.clone());
         drop(state);
         self.changed.notify_waiters();
-        Ok(Written::Applied)
+        Ok(WriteOutcome::Applied)
     }
 }
 
@@ -158,13 +162,13 @@ impl StatusReader for MemoryStore {
         Ok(session_ids.iter().map(|id| state.items.get(id).cloned()).collect())
     }
 
-    async fn recent(&self, limit: usize) -> Result<Recent, StoreError> {
+    async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
         let mut items: Vec<_> = self.lock().items.clone().into_iter().collect();
         items.sort_by_cached_key(|(id, item)| {
             std::cmp::Reverse(WorkflowStatus::from_item(id, item).created_at)
         });
         items.truncate(limit);
-        Ok(Recent { items, truncated: false })
+        Ok(RecentItems { items, truncated: false })
     }
 
     async fn delete(&self, session_id: &str) -> Result<bool, StoreError> {

@@ -22,7 +22,7 @@ mod shared;
 use std::fmt;
 use std::future::Future;
 
-use crate::status::{Change, Expected, Item};
+use crate::status::{Change, Item, Precondition};
 
 #[cfg(feature = "dynamodb")]
 #[cfg_attr(docsrs, doc(cfg(feature = "dynamodb")))]
@@ -39,13 +39,13 @@ pub use memory::MemoryStore;
 /// A store that is away, to test what a service does then:
 ///
 /// ```
-/// use tower_agent_status::status::{Change, Expected};
-/// use tower_agent_status::store::{StatusStore, StoreError, StoreErrorKind, Written};
+/// use tower_agent_status::status::{Change, Precondition};
+/// use tower_agent_status::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 ///
 /// struct Away;
 ///
 /// impl StatusStore for Away {
-///     async fn write(&self, _: &Change, _: Expected) -> Result<Written, StoreError> {
+///     async fn write(&self, _: &Change, _: Precondition) -> Result<WriteOutcome, StoreError> {
 ///         Err(StoreError::new(StoreErrorKind::Unavailable, "the table is away"))
 ///     }
 /// }
@@ -57,16 +57,16 @@ pub trait StatusStore: Send + Sync + 'static {
     ///
     /// If the change was not applied, or if it is not known
     /// [whether it was](StoreError::may_have_been_applied). That the item is not as
-    /// expected is not an error but [`Written::Conflict`].
+    /// expected is not an error but [`WriteOutcome::Conflict`].
     fn write(
         &self,
         change: &Change,
-        expected: Expected,
-    ) -> impl Future<Output = Result<Written, StoreError>> + Send;
+        expected: Precondition,
+    ) -> impl Future<Output = Result<WriteOutcome, StoreError>> + Send;
 
     /// Whether this store keeps something of its own in the attribute of that name, as
     /// its table's key, so that no agent may have it.
-    fn reserves(&self, _attribute: &str) -> bool {
+    fn is_reserved(&self, _attribute: &str) -> bool {
         false
     }
 }
@@ -99,7 +99,7 @@ pub trait StatusReader: Send + Sync + 'static {
     /// # Errors
     ///
     /// If the store cannot tell.
-    fn recent(&self, limit: usize) -> impl Future<Output = Result<Recent, StoreError>> + Send;
+    fn recent(&self, limit: usize) -> impl Future<Output = Result<RecentItems, StoreError>> + Send;
 
     /// Deletes the item of a session; whether there was one.
     ///
@@ -111,7 +111,7 @@ pub trait StatusReader: Send + Sync + 'static {
 
 /// The newest items of a store.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Recent {
+pub struct RecentItems {
     /// Each with its session id, the newest first.
     pub items: Vec<(String, Item)>,
     /// Whether the store looked at a part of its items only, so that newer ones than
@@ -121,7 +121,7 @@ pub struct Recent {
 
 /// What became of a write.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Written {
+pub enum WriteOutcome {
     /// The change was applied.
     Applied,
     /// The item is not as expected, and nothing was changed: the item as it is, or

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{Recent, StatusReader, StatusStore, StoreError, Written};
-use crate::status::{Change, Expected, Item};
+use super::{RecentItems, StatusReader, StatusStore, StoreError, WriteOutcome};
+use crate::status::{Change, Item, Precondition};
 
 impl<S: StatusStore> StatusStore for Arc<S> {
-    async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
+    async fn write(
+        &self,
+        change: &Change,
+        expected: Precondition,
+    ) -> Result<WriteOutcome, StoreError> {
         (**self).write(change, expected).await
     }
 
-    fn reserves(&self, attribute: &str) -> bool {
-        (**self).reserves(attribute)
+    fn is_reserved(&self, attribute: &str) -> bool {
+        (**self).is_reserved(attribute)
     }
 }
 
@@ -24,7 +28,7 @@ impl<S: StatusReader> StatusReader for Arc<S> {
         (**self).get_many(session_ids).await
     }
 
-    async fn recent(&self, limit: usize) -> Result<Recent, StoreError> {
+    async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
         (**self).recent(limit).await
     }
 

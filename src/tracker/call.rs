@@ -25,15 +25,15 @@ impl TrackedCall {
         session: Arc<Session>,
         agent: &Agent,
     ) -> Option<Self> {
-        let hub = tracker.hub();
+        let shared = tracker.shared();
         let mut started = None;
-        hub.change(&session, |kept, now| {
-            let Some(slot) = hub.slot(kept, agent) else { return false };
-            started = Some((slot, kept.ledger.run()));
-            kept.ledger.started(slot, now)
+        shared.change(&session, |state, now| {
+            let Some(slot) = shared.slot(state, agent) else { return false };
+            started = Some((slot, state.ledger.run()));
+            state.ledger.started(slot, now)
         });
         let Some((slot, run)) = started else {
-            hub.lose_of_full_session(&session.id);
+            shared.lose_of_full_session(&session.id);
             return None;
         };
         Some(Self { tracker: tracker.clone(), session, slot, run })
@@ -45,10 +45,10 @@ impl TrackedCall {
 
     /// The call has used these tokens since they were last told.
     pub(crate) fn progress(&self, tokens: TokenDelta) {
-        self.tracker.hub().change_figures(&self.session, |kept, now| {
-            let is_current = kept.ledger.run() == self.run;
+        self.tracker.shared().change_figures(&self.session, |state, now| {
+            let is_current = state.ledger.run() == self.run;
             if is_current {
-                kept.ledger.progressed(self.slot, tokens, now);
+                state.ledger.progressed(self.slot, tokens, now);
             }
             is_current
         });
@@ -57,10 +57,10 @@ impl TrackedCall {
     /// The call has ended, and has used these tokens since they were last told.
     #[inline]
     pub(crate) fn end(&self, outcome: Outcome, tokens: Option<TokenDelta>) {
-        self.tracker.hub().change(&self.session, |kept, now| {
-            let is_current = kept.ledger.run() == self.run;
+        self.tracker.shared().change(&self.session, |state, now| {
+            let is_current = state.ledger.run() == self.run;
             if is_current {
-                kept.ledger.ended(self.slot, outcome, tokens, now);
+                state.ledger.ended(self.slot, outcome, tokens, now);
             }
             is_current
         });

@@ -5,12 +5,12 @@
 //! until it is saved as it is: whatever changes it meanwhile finds it marked and only
 //! changes it. So an entry is in one place, and no change is without somebody to save it.
 //!
-//! All lists are under one lock. An order comes with everything that was marked before it,
+//! All lists are under one lock. An command comes with everything that was marked before it,
 //! and a recorder that finds nothing leaves its waker under that lock, so that no call
 //! falls between looking and sleeping.
 //!
 //! This file knows nothing of the crate but `sync`: the package in `tests/handoff` gives it
-//! to a model checker, which runs it in every order of its threads.
+//! to a model checker, which runs it in every command of its threads.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError};
@@ -123,7 +123,7 @@ pub(crate) struct Handoff<I, C, O> {
 struct Lists<I, C, O> {
     dirty: Vec<Arc<Entry<I, C>>>,
     figures: Vec<Arc<Entry<I, C>>>,
-    orders: Vec<O>,
+    commands: Vec<O>,
     /// Something has come since the recorder last took.
     news: bool,
     /// Wakes the recorder; there while it waits.
@@ -132,19 +132,19 @@ struct Lists<I, C, O> {
 
 /// What the recorder has taken. It empties the lists, and gives them back with its next
 /// [`take`](Handoff::take), so that the request path finds room in them.
-pub(crate) struct Taken<I, C, O> {
+pub(crate) struct Batch<I, C, O> {
     /// Entries that have to be saved.
     pub(crate) dirty: Vec<Arc<Entry<I, C>>>,
     /// Entries that have new figures and are to be saved for these alone.
     pub(crate) figures: Vec<Arc<Entry<I, C>>>,
-    pub(crate) orders: Vec<O>,
+    pub(crate) commands: Vec<O>,
     /// Some entries with new figures were left where they are.
     pub(crate) figures_wait: bool,
 }
 
-impl<I, C, O> Default for Taken<I, C, O> {
+impl<I, C, O> Default for Batch<I, C, O> {
     fn default() -> Self {
-        Self { dirty: Vec::new(), figures: Vec::new(), orders: Vec::new(), figures_wait: false }
+        Self { dirty: Vec::new(), figures: Vec::new(), commands: Vec::new(), figures_wait: false }
     }
 }
 
@@ -162,7 +162,7 @@ impl<I, C: Content, O> Handoff<I, C, O> {
         let lists = Lists {
             dirty: Vec::new(),
             figures: Vec::new(),
-            orders: Vec::new(),
+            commands: Vec::new(),
             news: false,
             waker: None,
         };
@@ -204,14 +204,14 @@ impl<I, C: Content, O> Handoff<I, C, O> {
         is_open
     }
 
-    /// Asks the recorder for something. An order that nobody will take is dropped, which
+    /// Asks the recorder for something. An command that nobody will take is dropped, which
     /// tells who waits for its answer.
-    pub(crate) fn order(&self, order: O) {
+    pub(crate) fn send(&self, command: O) {
         let mut lists = self.lock();
         if self.is_closed() {
             return;
         }
-        lists.orders.push(order);
+        lists.commands.push(command);
         let waker = lists.ring();
         drop(lists);
         if let Some(waker) = waker {
@@ -233,12 +233,12 @@ impl<I, C: Content, O> Handoff<I, C, O> {
 
     /// For the recorder: takes what has come. Entries that have new figures and nothing else
     /// are taken if they are due, or if anything was ordered.
-    pub(crate) fn take(&self, taken: &mut Taken<I, C, O>, figures_are_due: bool) {
+    pub(crate) fn take(&self, taken: &mut Batch<I, C, O>, figures_are_due: bool) {
         let mut lists = self.lock();
         lists.news = false;
         std::mem::swap(&mut lists.dirty, &mut taken.dirty);
-        std::mem::swap(&mut lists.orders, &mut taken.orders);
-        if figures_are_due || !taken.orders.is_empty() {
+        std::mem::swap(&mut lists.commands, &mut taken.commands);
+        if figures_are_due || !taken.commands.is_empty() {
             std::mem::swap(&mut lists.figures, &mut taken.figures);
         }
         taken.figures_wait = !lists.figures.is_empty();
@@ -250,9 +250,9 @@ impl<I, C: Content, O> Handoff<I, C, O> {
     pub(crate) fn close(&self) {
         let mut lists = self.lock();
         self.closed.store(true, Ordering::Release);
-        let orders = std::mem::take(&mut lists.orders);
+        let commands = std::mem::take(&mut lists.commands);
         drop(lists);
-        drop(orders);
+        drop(commands);
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -6,10 +6,10 @@
 
 mod call;
 mod clock;
+mod command;
 mod handoff;
-mod hub;
-mod order;
 mod session;
+mod shared;
 mod sync;
 
 use std::fmt;
@@ -20,10 +20,10 @@ use crate::status::WorkflowStatus;
 
 pub(crate) use call::TrackedCall;
 pub(crate) use clock::Clock;
-pub(crate) use hub::{Hub, Limits, News};
-pub(crate) use order::Order;
-pub use order::Unsaved;
-pub(crate) use session::{MAX_ATTRIBUTES, Session, Tracked};
+pub(crate) use command::Command;
+pub use command::Unsaved;
+pub(crate) use session::{MAX_ATTRIBUTES, Session, SessionHandle};
+pub(crate) use shared::{Batch, Limits, Shared};
 
 /// Knows the newest state of every session, and has it saved.
 ///
@@ -38,22 +38,22 @@ pub struct StatusTracker {
 
 /// Tells the recorder when the last tracker is gone.
 struct Handle {
-    hub: Arc<Hub>,
+    shared: Arc<Shared>,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.hub.handoff.order(Order::LastTry);
+        self.shared.handoff.send(Command::LastTry);
     }
 }
 
 impl StatusTracker {
-    pub(crate) fn new(hub: Arc<Hub>) -> Self {
-        Self { handle: Arc::new(Handle { hub }) }
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { handle: Arc::new(Handle { shared }) }
     }
 
-    pub(crate) fn hub(&self) -> &Arc<Hub> {
-        &self.handle.hub
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
     }
 
     /// How many agents a session may have before calls of one that was not declared, but
@@ -66,20 +66,22 @@ impl StatusTracker {
     /// the tracker was shut down. The first of each is logged.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.hub().lost.load(Ordering::Relaxed)
+        self.shared().lost.load(Ordering::Relaxed)
     }
 
     /// The newest state of a session that is live in this process, whether saved yet or
     /// not; `None` if this process has nothing to do with it (any more).
     #[must_use]
     pub fn status(&self, session_id: &str) -> Option<WorkflowStatus> {
-        let session = self.hub().lock_sessions().get(session_id).cloned()?;
+        let session = self.shared().lock_sessions().get(session_id).cloned()?;
         Some(session.lock().ledger.view().clone())
     }
 }
 
 impl fmt::Debug for StatusTracker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StatusTracker").field("writer", &self.hub().writer).finish_non_exhaustive()
+        f.debug_struct("StatusTracker")
+            .field("writer", &self.shared().writer)
+            .finish_non_exhaustive()
     }
 }

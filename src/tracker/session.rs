@@ -1,9 +1,9 @@
-//! [`Session`]: one session in memory; and [`Tracked`], by which the request path changes it.
+//! [`Session`]: one session in memory; and [`SessionHandle`], by which the request path changes it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Hub;
+use super::Shared;
 use super::handoff::{Content, Entry};
 use crate::agent::Agent;
 use crate::session::{Scope, SessionId};
@@ -16,10 +16,10 @@ pub(crate) const MAX_ATTRIBUTES: usize = 64;
 pub(super) const MAX_AGENTS: usize = 128;
 
 /// One session in memory.
-pub(crate) type Session = Entry<SessionId, Kept>;
+pub(crate) type Session = Entry<SessionId, SessionState>;
 
 /// What is kept of a session.
-pub(crate) struct Kept {
+pub(crate) struct SessionState {
     pub(crate) ledger: Ledger,
     /// How many workflows are open.
     pub(super) open: usize,
@@ -27,28 +27,28 @@ pub(crate) struct Kept {
     pub(super) was_opened: bool,
 }
 
-impl Kept {
+impl SessionState {
     pub(super) fn new(ledger: Ledger) -> Self {
         Self { ledger, open: 0, was_opened: false }
     }
 }
 
-impl Content for Kept {
+impl Content for SessionState {
     fn is_dirty(&self) -> bool {
         self.ledger.is_dirty()
     }
 }
 
-/// A session, and the hub that has its changes saved.
+/// A session, and the shared that has its changes saved.
 #[derive(Clone)]
-pub(crate) struct Tracked {
-    hub: Arc<Hub>,
+pub(crate) struct SessionHandle {
+    shared: Arc<Shared>,
     session: Arc<Session>,
 }
 
-impl Tracked {
-    pub(crate) fn new(hub: &Arc<Hub>, session: Arc<Session>) -> Self {
-        Self { hub: Arc::clone(hub), session }
+impl SessionHandle {
+    pub(crate) fn new(shared: &Arc<Shared>, session: Arc<Session>) -> Self {
+        Self { shared: Arc::clone(shared), session }
     }
 
     pub(crate) fn id(&self) -> &SessionId {
@@ -58,7 +58,7 @@ impl Tracked {
     /// The scope of its calls.
     pub(crate) fn scope(&self) -> Scope {
         let scope = Scope::new(self.session.id.clone());
-        scope.keep(self.hub.number(), Arc::clone(&self.session));
+        scope.keep(self.shared.number(), Arc::clone(&self.session));
         scope
     }
 
@@ -68,8 +68,8 @@ impl Tracked {
 
     /// Changes the session, and has it saved if `change` says that there is something
     /// to save.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Kept, Timestamp) -> bool) {
-        self.hub.change(&self.session, change);
+    pub(super) fn change(&self, change: impl FnOnce(&mut SessionState, Timestamp) -> bool) {
+        self.shared.change(&self.session, change);
     }
 
     /// A workflow is opened on this session; the run it belongs to, or how many attributes
@@ -81,23 +81,23 @@ impl Tracked {
         new_run: bool,
     ) -> Result<u64, usize> {
         let mut run = Err(0);
-        self.change(|kept, now| {
+        self.change(|state, now| {
             let all = match new_run {
                 true => attributes.len(),
-                false => kept.ledger.attributes_with(&attributes),
+                false => state.ledger.attributes_with(&attributes),
             };
             if all > MAX_ATTRIBUTES {
                 run = Err(all);
                 return false;
             }
-            kept.open += 1;
-            kept.was_opened = true;
+            state.open += 1;
+            state.was_opened = true;
             if new_run {
-                kept.ledger.begin_new_run(now);
-                self.hub.show_declared(&mut kept.ledger);
+                state.ledger.begin_new_run(now);
+                self.shared.show_declared(&mut state.ledger);
             }
-            kept.ledger.describe(correlation_id, attributes, now);
-            run = Ok(kept.ledger.run());
+            state.ledger.describe(correlation_id, attributes, now);
+            run = Ok(state.ledger.run());
             true
         });
         run
@@ -112,16 +112,16 @@ impl Tracked {
         attributes: BTreeMap<String, Value>,
     ) -> Result<(), usize> {
         let mut described = Ok(());
-        self.change(|kept, now| {
-            if run != kept.ledger.run() {
+        self.change(|state, now| {
+            if run != state.ledger.run() {
                 return false;
             }
-            let all = kept.ledger.attributes_with(&attributes);
+            let all = state.ledger.attributes_with(&attributes);
             if all > MAX_ATTRIBUTES && !attributes.is_empty() {
                 described = Err(all);
                 return false;
             }
-            kept.ledger.describe(correlation_id, attributes, now);
+            state.ledger.describe(correlation_id, attributes, now);
             true
         });
         described
@@ -129,27 +129,27 @@ impl Tracked {
 
     /// A workflow on this session is closed, finished or not.
     pub(crate) fn close(&self) {
-        let mut kept = self.session.lock();
-        kept.open = kept.open.saturating_sub(1);
+        let mut state = self.session.lock();
+        state.open = state.open.saturating_sub(1);
     }
 
     /// The workflow ends, if the run is the one that ends; `None` is whichever it is.
     pub(crate) fn finish(&self, run: Option<u64>, result: Result<(), ErrorMessage>) {
-        self.change(|kept, now| {
-            run.is_none_or(|run| run == kept.ledger.run()) && kept.ledger.finish(result, now)
+        self.change(|state, now| {
+            run.is_none_or(|run| run == state.ledger.run()) && state.ledger.finish(result, now)
         });
     }
 
     /// Whoever was to end the workflow of that run is gone. What that means is only put into
     /// words if nobody has ended it before, as nearly always somebody has.
     pub(crate) fn abandon(&self, run: u64, why: &'static str) {
-        self.change(|kept, now| {
-            if run != kept.ledger.run() {
+        self.change(|state, now| {
+            if run != state.ledger.run() {
                 return false;
             }
-            let is_finished = kept.ledger.is_finished();
+            let is_finished = state.ledger.is_finished();
             let result = if is_finished { Ok(()) } else { Err(ErrorMessage::new(why)) };
-            kept.ledger.finish(result, now)
+            state.ledger.finish(result, now)
         });
     }
 
@@ -157,25 +157,25 @@ impl Tracked {
     /// for it.
     pub(crate) fn report(&self, agent: &Agent, report: AgentReport) -> bool {
         let mut has_room = false;
-        self.change(|kept, now| {
-            let Some(slot) = self.hub.slot(kept, agent) else { return false };
+        self.change(|state, now| {
+            let Some(slot) = self.shared.slot(state, agent) else { return false };
             has_room = true;
-            kept.ledger.report(slot, report, now);
+            state.ledger.report(slot, report, now);
             true
         });
         has_room
     }
 }
 
-impl Hub {
+impl Shared {
     /// The place of an agent. Names that requests bring may be any number, and an item has
     /// its limits: what it could not hold would keep all else of it from being saved.
     #[inline]
-    pub(super) fn slot(&self, kept: &mut Kept, agent: &Agent) -> Option<usize> {
-        let is_full = kept.ledger.agents() >= MAX_AGENTS;
-        if is_full && !kept.ledger.has_agent(agent.name()) && !self.is_declared(agent.name()) {
+    pub(super) fn slot(&self, state: &mut SessionState, agent: &Agent) -> Option<usize> {
+        let is_full = state.ledger.agents() >= MAX_AGENTS;
+        if is_full && !state.ledger.has_agent(agent.name()) && !self.is_declared(agent.name()) {
             return None;
         }
-        Some(kept.ledger.slot(agent.shared_name(), agent.activities()))
+        Some(state.ledger.slot(agent.shared_name(), agent.activities()))
     }
 }

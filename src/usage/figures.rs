@@ -80,7 +80,7 @@ impl Figures {
     /// Adds a second usage, each understood by itself first.
     pub(super) fn add(&mut self, other: &Self) {
         let sum = match (self.normalised(), other.normalised()) {
-            (Some(a), Some(b)) => a.plus(&b),
+            (Some(a), Some(b)) => a.saturating_add(&b),
             (Some(a), None) => a,
             (None, Some(b)) => b,
             (None, None) => return,

@@ -6,8 +6,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value as Json, json};
-use tower_agent_status::status::{Change, Expected, Item, Timestamp, Value, schema};
-use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, Written};
+use tower_agent_status::status::{Change, Item, Precondition, Timestamp, Value, schema};
+use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, WriteOutcome};
 
 /// The command, with nothing of this process's settings.
 pub(crate) fn command() -> Command {
@@ -113,15 +113,15 @@ impl Drop for File {
 /// Writes an item, whatever is in it.
 pub(crate) async fn put(store: &DynamoDbStore, id: &str, attributes: Json) {
     let Value::Map(item) = value(&attributes) else { panic!("an item is an object") };
-    let written = store.write(&Change::new(id, item, Vec::new()), Expected::Absent).await;
-    assert_eq!(written.unwrap(), Written::Applied);
+    let written = store.write(&Change::new(id, item, Vec::new()), Precondition::Absent).await;
+    assert_eq!(written.unwrap(), WriteOutcome::Applied);
 }
 
 fn value(json: &Json) -> Value {
     match json {
-        Json::String(text) => Value::Text(text.clone()),
+        Json::String(text) => Value::String(text.clone()),
         Json::Number(number) => {
-            number.as_u64().map_or_else(|| Value::Decimal(number.as_f64().unwrap()), Value::Integer)
+            number.as_u64().map_or_else(|| Value::Float(number.as_f64().unwrap()), Value::Integer)
         }
         Json::Object(map) => {
             Value::Map(map.iter().map(|(name, json)| (name.clone(), value(json))).collect::<Item>())
@@ -132,7 +132,7 @@ fn value(json: &Json) -> Value {
 
 /// The time so long ago, as the table has it.
 pub(crate) fn ago(time: Duration) -> String {
-    Timestamp::from(SystemTime::now()).minus(time).to_string()
+    Timestamp::from(SystemTime::now()).saturating_sub(time).to_string()
 }
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tower_agent_status::status::{Change, Expected, Item, Value};
-use tower_agent_status::store::{MemoryStore, StatusStore, StoreError, StoreErrorKind, Written};
+use tower_agent_status::status::{Change, Item, Precondition, Value};
+use tower_agent_status::store::{
+    MemoryStore, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
+};
 
 /// What goes wrong with a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,13 +74,13 @@ pub(crate) trait Director: Send + Sync + 'static {
     type Note: Send + Sync + 'static;
 
     /// A write is asked for.
-    fn asked(&self, change: &Change, expected: Expected) -> (Self::Note, Fate);
+    fn asked(&self, change: &Change, expected: Precondition) -> (Self::Note, Fate);
 
     /// The write reached the table: the item before, and what came of it.
     fn reached(&self, note: &Self::Note, before: Option<&Item>, written: &Reached);
 
     /// The writer is told.
-    fn answered(&self, note: &Self::Note, answer: &Result<Written, StoreError>);
+    fn answered(&self, note: &Self::Note, answer: &Result<WriteOutcome, StoreError>);
 }
 
 /// What came of a write that reached the table.
@@ -111,12 +113,12 @@ impl<D: Director> FaultyStore<D> {
         director: &D,
         note: &D::Note,
         change: &Change,
-        expected: Expected,
-    ) -> Result<Written, StoreError> {
+        expected: Precondition,
+    ) -> Result<WriteOutcome, StoreError> {
         let before = table.item(&change.session_id);
         let written = table.write(change, expected).await?;
         let reached = match (&written, table.item(&change.session_id)) {
-            (Written::Applied, Some(item)) => Reached::Applied(item),
+            (WriteOutcome::Applied, Some(item)) => Reached::Applied(item),
             _ => Reached::Refused,
         };
         director.reached(note, before.as_ref(), &reached);
@@ -127,9 +129,9 @@ impl<D: Director> FaultyStore<D> {
         &self,
         note: &Arc<D::Note>,
         change: &Change,
-        expected: Expected,
+        expected: Precondition,
         fate: Fate,
-    ) -> Result<Written, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let unavailable = || StoreError::new(StoreErrorKind::Unavailable, "told to fail");
         sleep(fate.before).await;
         match fate.fault {
@@ -165,16 +167,20 @@ impl<D: Director> FaultyStore<D> {
     /// A write by somebody who changes nothing that matters.
     async fn touch(&self, session_id: &str) -> Result<(), StoreError> {
         let Some(item) = self.table.item(session_id) else { return Ok(()) };
-        let revision = item.get("revision").and_then(Value::as_integer).unwrap_or(0);
+        let revision = item.get("revision").and_then(Value::as_u64).unwrap_or(0);
         let set = Item::from_iter([("revision".to_owned(), Value::Integer(revision + 1))]);
         let change = Change::new(session_id, set, vec![]);
-        self.table.write(&change, Expected::Revision(revision)).await?;
+        self.table.write(&change, Precondition::Revision(revision)).await?;
         Ok(())
     }
 }
 
 impl<D: Director> StatusStore for FaultyStore<D> {
-    async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
+    async fn write(
+        &self,
+        change: &Change,
+        expected: Precondition,
+    ) -> Result<WriteOutcome, StoreError> {
         let _held = self.gauge.enter(&change.session_id);
         let (note, fate) = self.director.asked(change, expected);
         let note = Arc::new(note);

@@ -18,7 +18,7 @@ use tower::timeout::Timeout;
 use tower::{BoxError, Layer, Service, ServiceExt as _};
 use tower_agent_status::status::{AgentState, TokenUsage};
 use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader};
-use tower_agent_status::{Status, StatusBody, StatusLayer, StatusTracker};
+use tower_agent_status::{StatusBody, StatusLayer, StatusService, StatusTracker};
 
 use crate::support::agent::{
     AgentBody, HttpClient, MockAgent, Received, chain, client, data, http2_client, piped,
@@ -42,7 +42,7 @@ const MESSAGE_STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\
 struct Stack {
     tracker: StatusTracker,
     store: DynamoDbStore,
-    client: Status<HttpClient>,
+    client: StatusService<HttpClient>,
 }
 
 fn stack() -> Stack {

@@ -38,7 +38,7 @@ async fn the_default_client_is_the_one_that_the_sdk_takes_by_itself() {
     let layer = StatusLayer::new(&tracker, "a");
     let tracked = config(&|config| config.http_client(layer.layer(aws::default_http_client())));
     for client in [config(&|config| config), tracked] {
-        let tables = id("s").in_scope(client.list_tables().send()).await.unwrap();
+        let tables = id("s").scope(client.list_tables().send()).await.unwrap();
         assert_eq!(tables.table_names(), ["t"]);
     }
     let seen = seen.lock().unwrap().clone();

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt as _};
 use tower_agent_status::status::{AgentState, OverallStatus, TokenUsage, WorkflowStatus};
 use tower_agent_status::store::MemoryStore;
-use tower_agent_status::{SessionId, Status, StatusLayer, StatusTracker, Workflow};
+use tower_agent_status::{SessionId, StatusLayer, StatusService, StatusTracker, Workflow};
 
 use crate::support::agent::{
     AgentBody, HttpClient, MockAgent, client, data, piped, receive, whole,
@@ -28,7 +28,7 @@ const REFUSAL: &str = "{\"success\": false, \"error\": \"max iterations\"}";
 struct Stack {
     tracker: StatusTracker,
     store: MemoryStore,
-    client: Status<HttpClient>,
+    client: StatusService<HttpClient>,
     agent: MockAgent,
 }
 
@@ -134,7 +134,7 @@ async fn tasks_of_a_join_set_lose_the_scope_and_in_scope_gives_it_back() {
             stack.assert_calls(0).await;
 
             let session = SessionId::current().unwrap();
-            let calls = (0..3).map(|_| session.in_scope(stack.call("/good")));
+            let calls = (0..3).map(|_| session.scope(stack.call("/good")));
             let mut kept: JoinSet<()> = calls.collect();
             while let Some(ended) = kept.join_next().await {
                 ended.unwrap();
@@ -216,7 +216,7 @@ async fn calls_that_a_stream_makes_after_its_run_returned_have_no_scope_unless_i
     stack.assert_calls(0).await;
 
     let calls = run().await.unwrap();
-    id(SESSION).in_scope(calls.collect::<Vec<_>>()).await;
+    id(SESSION).scope(calls.collect::<Vec<_>>()).await;
     let status = stack.assert_calls(2).await;
     assert_eq!(status.overall_status, OverallStatus::Completed);
     assert_eq!(status.agent(AGENT).unwrap().state, AgentState::Success);
@@ -247,7 +247,7 @@ async fn a_body_that_is_read_after_its_run_returned_ends_its_call_late_and_right
 
     // The body knows its session, wherever it is read.
     let sender = senders.recv().await.unwrap();
-    let read = tokio::spawn(id("another").in_scope(response.into_body().collect()));
+    let read = tokio::spawn(id("another").scope(response.into_body().collect()));
     for piece in [&ANSWER[..30], &ANSWER[30..]] {
         sender.send(data(piece)).await.unwrap();
     }

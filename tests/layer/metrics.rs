@@ -13,8 +13,10 @@ use http_body_util::BodyExt as _;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tower::{ServiceBuilder, ServiceExt as _};
 use tower_agent_status::metrics::{self, LOST, SESSIONS_DIRTY, WRITE_DURATION, WRITES};
-use tower_agent_status::status::{Change, Expected};
-use tower_agent_status::store::{MemoryStore, StatusStore, StoreError, StoreErrorKind, Written};
+use tower_agent_status::status::{Change, Precondition};
+use tower_agent_status::store::{
+    MemoryStore, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
+};
 use tower_agent_status::{StatusLayer, StatusTracker};
 
 use crate::support::timed::{FAILS, JSON, RESET, SSE, Timed};
@@ -133,12 +135,16 @@ struct Told {
 }
 
 impl StatusStore for Told {
-    async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
+    async fn write(
+        &self,
+        change: &Change,
+        expected: Precondition,
+    ) -> Result<WriteOutcome, StoreError> {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let told = self.results.lock().unwrap().pop_front();
         match told {
             Some(Some(kind)) => Err(StoreError::new(kind, "told to fail")),
-            Some(None) => Ok(Written::Conflict(None)),
+            Some(None) => Ok(WriteOutcome::Conflict(None)),
             None => self.inner.write(change, expected).await,
         }
     }

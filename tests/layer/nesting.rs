@@ -49,7 +49,7 @@ where
         let response = service.oneshot(request).await.unwrap();
         response.into_body().collect().await.unwrap();
     };
-    id(SESSION).in_scope(whole).await;
+    id(SESSION).scope(whole).await;
 }
 
 /// How many calls of each agent there were.
@@ -156,7 +156,7 @@ async fn a_scope_is_of_no_use_to_another_tracker_that_comes_later() {
             service.oneshot(request("/")).await.unwrap().into_body().collect().await.unwrap();
         }
     };
-    id(SESSION).in_scope(both).await;
+    id(SESSION).scope(both).await;
     assert_eq!((calls(&one, ["agent"]), calls(&other, ["agent"])), ([2], [1]));
 }
 
@@ -221,7 +221,7 @@ async fn in_a_task_that_was_given_the_scope_a_layer_further_in_knows() {
     let inner = StatusLayer::new(&tracker, "inner").layer(agent());
     let spawns = service_fn(move |request: Request<String>| {
         let scope = tower_agent_status::SessionId::current().unwrap();
-        let task = tokio::spawn(scope.in_scope(inner.clone().oneshot(request)));
+        let task = tokio::spawn(scope.scope(inner.clone().oneshot(request)));
         async move { task.await.unwrap() }
     });
     call(StatusLayer::new(&tracker, "outer").layer(spawns), request("/")).await;

@@ -11,7 +11,7 @@ use tower::{Layer, Service};
 use tower_agent_status::status::AgentState;
 use tower_agent_status::store::MemoryStore;
 use tower_agent_status::{
-    ResponseFuture, Status, StatusBody, StatusLayer, StatusTracker, Workflow,
+    StatusBody, StatusFuture, StatusLayer, StatusService, StatusTracker, Workflow,
 };
 use tower_test::mock::{Handle, Mock, Spawn, spawn_layer};
 
@@ -21,7 +21,7 @@ use crate::support::{AGENT, SESSION, builder, id, of_session, stored, ticking_cl
 type Agent = Mock<Request<()>, Response<String>>;
 
 struct Stack {
-    service: Spawn<Status<Agent>>,
+    service: Spawn<StatusService<Agent>>,
     agent: Handle<Request<()>, Response<String>>,
     tracker: StatusTracker,
     store: MemoryStore,
@@ -64,7 +64,7 @@ async fn nothing_starts_before_the_call() {
     stack.agent.allow(1);
     // Not even where a session is at hand.
     id(SESSION)
-        .in_scope(async {
+        .scope(async {
             for _ in 0..3 {
                 assert_ready_ok!(stack.service.poll_ready());
             }
@@ -182,9 +182,9 @@ fn what_the_layer_is_made_of_can_be_sent_and_shared() {
     is_sent_and_shared::<StatusLayer>();
     is_sent_and_shared::<StatusTracker>();
     is_sent_and_shared::<Workflow>();
-    is_sent_and_shared::<Status<HttpClient>>();
+    is_sent_and_shared::<StatusService<HttpClient>>();
     is_sent_and_shared::<StatusBody<hyper::body::Incoming>>();
-    is_sent_and_shared::<ResponseFuture<Ready<()>>>();
+    is_sent_and_shared::<StatusFuture<Ready<()>>>();
 }
 
 #[derive(Debug, PartialEq)]

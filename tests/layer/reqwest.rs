@@ -264,7 +264,7 @@ async fn nested_middlewares_of_one_tracker_are_one_call() {
 mod tower_stack {
     use ::reqwest::Request;
     use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt};
-    use tower_agent_status::{SessionId, Status};
+    use tower_agent_status::{SessionId, StatusService};
 
     use super::*;
 
@@ -280,7 +280,7 @@ mod tower_stack {
     }
 
     impl Tower {
-        fn client(&self) -> Status<::reqwest::Client> {
+        fn client(&self) -> StatusService<::reqwest::Client> {
             self.layer().layer(::reqwest::Client::new())
         }
 
@@ -302,7 +302,7 @@ mod tower_stack {
         client: S,
         request: Request,
     ) -> Result<S::Response, S::Error> {
-        id("s").in_scope(client.oneshot(request)).await
+        id("s").scope(client.oneshot(request)).await
     }
 
     #[tokio::test]
@@ -366,7 +366,7 @@ mod tower_stack {
         request.extensions_mut().insert(id("s"));
         let request = Request::try_from(request).unwrap();
         let other = SessionId::new("scope").unwrap();
-        let response = other.in_scope(tower.client().oneshot(request)).await.unwrap();
+        let response = other.scope(tower.client().oneshot(request)).await.unwrap();
         assert_eq!(response.text().await.unwrap(), ANSWER);
         assert_eq!(tower.stored().await.agent("a").unwrap().calls, 1);
         assert!(tower.store.status("scope").is_none());

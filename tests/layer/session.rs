@@ -151,12 +151,12 @@ async fn a_closure_names_the_session_from_the_head_of_the_request() {
 async fn the_request_goes_before_the_scope_and_the_scope_before_the_header() {
     let (tracker, store) = tracker();
     let layer = StatusLayer::new(&tracker, AGENT).session_header(ID);
-    id("scope").in_scope(call(&layer, of_session("extension", with_header("header")))).await;
+    id("scope").scope(call(&layer, of_session("extension", with_header("header")))).await;
     assert_called(&tracker, &store, "extension").await;
     assert_eq!(tracker.status("scope"), None);
     assert_eq!(tracker.status("header"), None);
 
-    id("scope").in_scope(call(&layer, with_header("header"))).await;
+    id("scope").scope(call(&layer, with_header("header"))).await;
     assert_called(&tracker, &store, "scope").await;
     assert_eq!(tracker.status("header"), None);
 
@@ -169,8 +169,8 @@ async fn the_inner_of_two_scopes_counts() {
     let (tracker, store) = tracker();
     let layer = StatusLayer::new(&tracker, AGENT);
     id("outer")
-        .in_scope(async {
-            id("inner").in_scope(call(&layer, Request::new(()))).await;
+        .scope(async {
+            id("inner").scope(call(&layer, Request::new(()))).await;
             assert_eq!(SessionId::current(), Some(id("outer")));
         })
         .await;
@@ -238,7 +238,7 @@ async fn a_spawned_task_loses_the_scope_and_in_scope_gives_it_back() {
                 |tracker: &StatusTracker| tracker.status("s").unwrap().agent(AGENT).unwrap().calls;
             assert_eq!(calls(&tracker), 0);
             let session = SessionId::current().unwrap();
-            tokio::spawn(session.in_scope(spawned(layer.clone()))).await.unwrap();
+            tokio::spawn(session.scope(spawned(layer.clone()))).await.unwrap();
             assert_eq!(calls(&tracker), 1);
             Ok(())
         })
@@ -253,13 +253,13 @@ async fn the_scope_reaches_through_join_and_select() {
     let layer = StatusLayer::new(&tracker, AGENT);
     let one = || call(&layer, Request::new(()));
     id("s")
-        .in_scope(async {
+        .scope(async {
             tokio::join!(one(), one());
             tokio::select! { _ = one() => {} }
         })
         .await;
     let item = stored(&tracker, &store, "s").await;
-    let calls = item.get(AGENT).unwrap().as_map().unwrap().get("calls").unwrap().as_integer();
+    let calls = item.get(AGENT).unwrap().as_map().unwrap().get("calls").unwrap().as_u64();
     assert_eq!(calls, Some(3));
 }
 
@@ -268,10 +268,10 @@ async fn the_session_is_the_calls_wherever_its_body_is_read() {
     let (tracker, store) = tracker();
     let layer = StatusLayer::new(&tracker, AGENT);
     let mut service = layer.layer(agent(&Seen::default()));
-    let response = id("s").in_scope(async { service.call(Request::new(())).await }).await;
+    let response = id("s").scope(async { service.call(Request::new(())).await }).await;
     let body = response.unwrap().into_body();
     let read = async { body.collect().await.unwrap() };
-    tokio::spawn(id("another").in_scope(read)).await.unwrap();
+    tokio::spawn(id("another").scope(read)).await.unwrap();
     assert_called(&tracker, &store, "s").await;
     assert_eq!(tracker.status("another"), None);
 }

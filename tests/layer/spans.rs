@@ -15,7 +15,7 @@ use http::Request;
 use http_body_util::BodyExt as _;
 use tower::{Service as _, ServiceBuilder, ServiceExt as _};
 use tower_agent_status::store::MemoryStore;
-use tower_agent_status::{Status, StatusLayer, StatusMiddleware, StatusTracker, aws};
+use tower_agent_status::{StatusLayer, StatusMiddleware, StatusService, StatusTracker, aws};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
@@ -113,7 +113,7 @@ fn fields(fields: &[(&'static str, &str)]) -> BTreeMap<&'static str, String> {
     start.iter().chain(fields).map(|(name, value)| (*name, (*value).to_owned())).collect()
 }
 
-fn stack(agent: Timed) -> (StatusTracker, Status<Timed>) {
+fn stack(agent: Timed) -> (StatusTracker, StatusService<Timed>) {
     let tracker = builder(MemoryStore::new()).start().unwrap();
     let service = ServiceBuilder::new().layer(StatusLayer::new(&tracker, AGENT)).service(agent);
     (tracker, service)
@@ -343,7 +343,7 @@ async fn a_reqwest_client_has_the_same_span() {
     let layer = StatusLayer::new(&tracker, AGENT);
     let as_service = ServiceBuilder::new().layer(layer).service(client().with(Inner).build());
     let request = reqwest::Request::new(http::Method::GET, agent.url("/").parse().unwrap());
-    check(id(SESSION).in_scope(as_service.oneshot(request)).await.unwrap()).await;
+    check(id(SESSION).scope(as_service.oneshot(request)).await.unwrap()).await;
 }
 
 #[tokio::test]
@@ -379,7 +379,7 @@ async fn an_aws_sdk_client_has_the_same_span() {
         .endpoint_url(agent.url(""))
         .http_client(http_client);
     let client = Client::from_conf(config.build());
-    id(SESSION).in_scope(client.list_tables().send()).await.unwrap();
+    id(SESSION).scope(client.list_tables().send()).await.unwrap();
     let call = spans.call();
     assert!(call.is_closed);
     assert_eq!(call.fields["http.response.status_code"], "200");

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tower_agent_status::portal::Portal;
 use tower_agent_status::status::Item;
-use tower_agent_status::store::{Recent, StatusReader, StoreError};
+use tower_agent_status::store::{RecentItems, StatusReader, StoreError};
 
 use crate::support::{Store, ask, completed, get, portal, processing, whole};
 use crate::warnings::Warnings;
@@ -135,7 +135,7 @@ async fn a_browser_that_comes_again_after_the_end_is_told_not_to() {
 async fn silence_is_broken_by_comments() {
     let store = Store::default();
     store.put("s", &processing(1)).await;
-    let router = live(&store).keep_alive(Duration::from_secs(5)).router();
+    let router = live(&store).keep_alive_interval(Duration::from_secs(5)).router();
     let mut events = Events::of(&router, "s").await;
     events.data().await;
     let start = Instant::now();
@@ -166,7 +166,7 @@ async fn a_store_that_fails_is_waited_for() {
     let warnings = Warnings::watch();
     let store = Store::default();
     store.put("s", &processing(1)).await;
-    let router = live(&store).keep_alive(Duration::from_secs(60)).router();
+    let router = live(&store).keep_alive_interval(Duration::from_secs(60)).router();
     let mut events = Events::of(&router, "s").await;
     let before = events.data().await;
     store.fails(true);
@@ -243,7 +243,7 @@ async fn a_session_is_read_as_soon_as_it_is_watched() {
 async fn a_workflow_stalls_without_a_write() {
     let store = Store::default();
     store.put("s", &processing(1)).await;
-    let router = live(&store).heartbeat(Duration::from_millis(100)).router();
+    let router = live(&store).heartbeat_interval(Duration::from_millis(100)).router();
     let mut events = Events::of(&router, "s").await;
     let mut stalled = Vec::new();
     while stalled.last() != Some(&true) {
@@ -258,7 +258,7 @@ async fn a_workflow_stalls_without_a_write() {
 async fn a_read_that_is_behind_is_not_shown() {
     let store = Store::default();
     store.put("s", &processing(7)).await;
-    let router = live(&store).keep_alive(POLL * 8 / 5).router();
+    let router = live(&store).keep_alive_interval(POLL * 8 / 5).router();
     let mut events = Events::of(&router, "s").await;
     let first = events.data().await;
     // A replica that has not seen the last writes yet, and then none at all.
@@ -308,7 +308,7 @@ impl StatusReader for Fragile {
         self.0.get_many(ids).await
     }
 
-    async fn recent(&self, limit: usize) -> Result<Recent, StoreError> {
+    async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
         self.0.recent(limit).await
     }
 

@@ -51,7 +51,7 @@ async fn those_without_an_end_and_a_heartbeat_are_counted() {
     store.put("gone", &workflow("processing", 900 * SECOND, 100 * SECOND)).await;
     store.put("never begun", &workflow("initializing", 900 * SECOND, 900 * SECOND)).await;
     assert_eq!(gauge(portal(store.clone()), "").await.as_deref(), Some("2"));
-    let patient = portal(store.clone()).heartbeat(60 * SECOND);
+    let patient = portal(store.clone()).heartbeat_interval(60 * SECOND);
     assert_eq!(gauge(patient, "").await.as_deref(), Some("1"), "three heartbeats are missed");
 }
 
@@ -79,7 +79,7 @@ async fn a_zero_that_cannot_be_known_is_not_told() {
     store.put("b", &workflow("processing", 10 * SECOND, SECOND)).await;
     // The two newest are too young to have stalled, whatever became of them.
     assert_eq!(gauge(portal(store.clone()), "?limit=2").await, None);
-    let hasty = portal(store.clone()).heartbeat(20 * SECOND);
+    let hasty = portal(store.clone()).heartbeat_interval(20 * SECOND);
     assert_eq!(gauge(hasty, "?limit=2").await.as_deref(), Some("0"));
 
     let store = Store::default();

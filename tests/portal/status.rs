@@ -102,7 +102,7 @@ async fn a_store_that_fails_is_told_to_the_log_alone() {
 #[tokio::test]
 async fn three_heartbeats_without_a_sign_of_life_are_stalled() {
     let store = Store::default();
-    let router = portal(store.clone()).heartbeat(Duration::from_secs(10)).router();
+    let router = portal(store.clone()).heartbeat_interval(Duration::from_secs(10)).router();
     let is_stalled = async |overall: &str, silence: u64| {
         let time = ago(Duration::from_secs(silence));
         let item = json!({ "overallStatus": overall, "createdAt": time, "lastUpdated": time });

@@ -12,9 +12,9 @@ use serde_json::{Value as Json, json};
 use tower::ServiceExt as _;
 use tower_agent_status::Agent;
 use tower_agent_status::portal::Portal;
-use tower_agent_status::status::{Change, Expected, Item, Timestamp, Value};
+use tower_agent_status::status::{Change, Item, Precondition, Timestamp, Value};
 use tower_agent_status::store::{
-    MemoryStore, Recent, StatusReader, StatusStore as _, StoreError, StoreErrorKind,
+    MemoryStore, RecentItems, StatusReader, StatusStore as _, StoreError, StoreErrorKind,
 };
 
 /// A store in memory. A clone is the same store.
@@ -67,7 +67,7 @@ impl Store {
     pub(crate) async fn put(&self, session: &str, item: &Json) {
         self.memory.delete(session).await.unwrap();
         let change = Change::new(session, self::item(item), Vec::new());
-        self.memory.write(&change, Expected::Absent).await.unwrap();
+        self.memory.write(&change, Precondition::Absent).await.unwrap();
     }
 
     fn answer(&self, counter: &AtomicUsize) -> Result<(), StoreError> {
@@ -92,7 +92,7 @@ impl StatusReader for Store {
         self.memory.get_many(session_ids).await
     }
 
-    async fn recent(&self, limit: usize) -> Result<Recent, StoreError> {
+    async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
         self.answer(&self.shared.lists)?;
         let mut recent = self.memory.recent(limit).await?;
         recent.truncated = self.shared.is_truncated.load(Ordering::SeqCst);
@@ -156,9 +156,9 @@ fn item(json: &Json) -> Item {
 
 fn value(json: &Json) -> Value {
     match json {
-        Json::String(text) => Value::Text(text.clone()),
+        Json::String(text) => Value::String(text.clone()),
         Json::Number(number) if number.is_u64() => Value::Integer(number.as_u64().unwrap()),
-        Json::Number(number) => Value::Decimal(number.as_f64().unwrap()),
+        Json::Number(number) => Value::Float(number.as_f64().unwrap()),
         Json::Object(_) => Value::Map(item(json)),
         _ => panic!("{json} is not of the document's kinds"),
     }

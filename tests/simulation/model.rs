@@ -734,9 +734,9 @@ fn check_document(
     wrong: &mut Vec<String>,
 ) {
     let total = item.get("totalTokenUsage").and_then(Value::as_map).cloned().unwrap_or_default();
-    let figure = |name: &str| total.get(name).and_then(Value::as_integer);
+    let figure = |name: &str| total.get(name).and_then(Value::as_u64);
     let sum = is.agents().filter_map(|(_, agent)| agent.token_usage);
-    let sum = sum.fold(TokenUsage::new(0, 0), |sum, usage| sum.plus(&usage));
+    let sum = sum.fold(TokenUsage::new(0, 0), |sum, usage| sum.saturating_add(&usage));
     let total = (figure("inputTokens"), figure("outputTokens"), figure("totalTokens"));
     if total != (sum.input_tokens, sum.output_tokens, sum.total_tokens) {
         wrong.push(format!("the total is {total:?}, and the sum of the agents {sum:?}"));

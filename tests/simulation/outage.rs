@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep, timeout};
 use tower_agent_status::StatusTracker;
 use tower_agent_status::status::{
-    AgentReport, AgentState, Change, Expected, Item, OverallStatus, TokenUsage,
+    AgentReport, AgentState, Change, Item, OverallStatus, Precondition, TokenUsage,
 };
-use tower_agent_status::store::{MemoryStore, StoreError, Written};
+use tower_agent_status::store::{MemoryStore, StoreError, WriteOutcome};
 
 use crate::faults::{Director, Fate, Fault, FaultyStore, Reached};
 
@@ -24,7 +24,7 @@ struct Outage {
 impl Director for Outage {
     type Note = ();
 
-    fn asked(&self, _: &Change, _: Expected) -> ((), Fate) {
+    fn asked(&self, _: &Change, _: Precondition) -> ((), Fate) {
         let away = self.away.load(Ordering::SeqCst);
         self.tries.fetch_add(u64::from(away), Ordering::SeqCst);
         let takes = Duration::from_millis(if away { 500 } else { 5 });
@@ -34,7 +34,7 @@ impl Director for Outage {
 
     fn reached(&self, (): &(), _: Option<&Item>, _: &Reached) {}
 
-    fn answered(&self, (): &(), _: &Result<Written, StoreError>) {}
+    fn answered(&self, (): &(), _: &Result<WriteOutcome, StoreError>) {}
 }
 
 #[tokio::test(start_paused = true)]

@@ -130,7 +130,7 @@ impl Process {
         let (tracker, recorder) = StatusTracker::builder(store)
             .agent(Agent::new(AGENTS[0]))
             .agent(Agent::new(AGENTS[1]).in_progress("Extracting"))
-            .gather(Duration::from_millis([0, 5, 50][rng.usize(..3)]))
+            .batch_delay(Duration::from_millis([0, 5, 50][rng.usize(..3)]))
             .clock(clock)
             .build()
             .unwrap();

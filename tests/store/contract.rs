@@ -4,10 +4,11 @@ use std::future::Future;
 use std::time::{Duration, SystemTime};
 
 use tower_agent_status::status::{
-    Change, Expected, Item, Timestamp, Value, WorkflowStatus, schema,
+    Change, Item, Precondition, Timestamp, Value, WorkflowStatus, schema,
 };
 use tower_agent_status::store::{
-    DynamoDbStore, MemoryStore, Recent, StatusReader, StatusStore, StoreErrorKind, Written,
+    DynamoDbStore, MemoryStore, RecentItems, StatusReader, StatusStore, StoreErrorKind,
+    WriteOutcome,
 };
 
 use crate::endpoint::Endpoint;
@@ -103,7 +104,7 @@ fn text(text: &str) -> Value {
 
 pub(crate) fn change(id: &str, revision: u64, set: Item) -> Change {
     let mut set = set;
-    set.set(schema::REVISION, revision);
+    set.insert(schema::REVISION, revision);
     Change::new(id, set, Vec::new())
 }
 
@@ -120,7 +121,7 @@ pub(crate) fn first(id: &str) -> Change {
 /// The item that a change leaves where there was none.
 fn created(change: &Change) -> Item {
     let mut item = Item::new();
-    item.set(schema::SESSION_ID, change.session_id.as_str());
+    item.insert(schema::SESSION_ID, change.session_id.as_str());
     change.apply(&mut item);
     item
 }
@@ -132,85 +133,87 @@ async fn stored(store: &impl Store, id: &str) -> Item {
 async fn an_item_is_created_once(store: &impl Store) {
     assert_eq!(store.get("s").await.unwrap(), None);
     let change = first("s");
-    assert_eq!(store.write(&change, Expected::Absent).await.unwrap(), Written::Applied);
+    assert_eq!(store.write(&change, Precondition::Absent).await.unwrap(), WriteOutcome::Applied);
     let item = created(&change);
     assert_eq!(stored(store, "s").await, item);
-    let again = store.write(&self::change("s", 1, Item::new()), Expected::Absent).await.unwrap();
-    assert_eq!(again, Written::Conflict(Some(item.clone())));
+    let again =
+        store.write(&self::change("s", 1, Item::new()), Precondition::Absent).await.unwrap();
+    assert_eq!(again, WriteOutcome::Conflict(Some(item.clone())));
     assert_eq!(stored(store, "s").await, item);
 }
 
 async fn a_change_needs_the_revision_it_expects(store: &impl Store) {
-    let missing = store.write(&change("s", 2, Item::new()), Expected::Revision(1)).await.unwrap();
-    assert_eq!(missing, Written::Conflict(None));
+    let missing =
+        store.write(&change("s", 2, Item::new()), Precondition::Revision(1)).await.unwrap();
+    assert_eq!(missing, WriteOutcome::Conflict(None));
     assert_eq!(store.get("s").await.unwrap(), None);
 
-    store.write(&first("s"), Expected::Absent).await.unwrap();
+    store.write(&first("s"), Precondition::Absent).await.unwrap();
     let second = change("s", 2, item([("overallStatus", text("completed"))]));
-    let written = store.write(&second, Expected::Revision(1)).await.unwrap();
-    assert_eq!(written, Written::Applied);
+    let written = store.write(&second, Precondition::Revision(1)).await.unwrap();
+    assert_eq!(written, WriteOutcome::Applied);
     let mut expected = created(&first("s"));
     second.apply(&mut expected);
     assert_eq!(stored(store, "s").await, expected);
 
     let stale = change("s", 2, item([("overallStatus", text("processing"))]));
-    let written = store.write(&stale, Expected::Revision(1)).await.unwrap();
-    assert_eq!(written, Written::Conflict(Some(expected)));
+    let written = store.write(&stale, Precondition::Revision(1)).await.unwrap();
+    assert_eq!(written, WriteOutcome::Conflict(Some(expected)));
 }
 
 async fn an_item_without_revision_is_changed_once(store: &impl Store) {
-    let missing = store.write(&first("s"), Expected::Unrevised).await.unwrap();
-    assert_eq!(missing, Written::Conflict(None));
+    let missing = store.write(&first("s"), Precondition::Unrevised).await.unwrap();
+    assert_eq!(missing, WriteOutcome::Conflict(None));
 
     // As one that was written by other means: a change that sets no revision.
     let other = Change::new("s", item([("overallStatus", text("processing"))]), Vec::new());
-    store.write(&other, Expected::Absent).await.unwrap();
+    store.write(&other, Precondition::Absent).await.unwrap();
     let seen = stored(store, "s").await;
     assert_eq!(seen.get(schema::REVISION), None);
 
     let revised = change("s", 1, Item::new());
-    let wrong = store.write(&revised, Expected::Revision(0)).await.unwrap();
-    assert_eq!(wrong, Written::Conflict(Some(seen.clone())));
-    let written = store.write(&revised, Expected::Unrevised).await.unwrap();
-    assert_eq!(written, Written::Applied);
-    let written = store.write(&revised, Expected::Unrevised).await.unwrap();
+    let wrong = store.write(&revised, Precondition::Revision(0)).await.unwrap();
+    assert_eq!(wrong, WriteOutcome::Conflict(Some(seen.clone())));
+    let written = store.write(&revised, Precondition::Unrevised).await.unwrap();
+    assert_eq!(written, WriteOutcome::Applied);
+    let written = store.write(&revised, Precondition::Unrevised).await.unwrap();
     let mut now = seen;
     revised.apply(&mut now);
-    assert_eq!(written, Written::Conflict(Some(now)));
+    assert_eq!(written, WriteOutcome::Conflict(Some(now)));
 }
 
 async fn attributes_are_set_and_removed(store: &impl Store) {
     let agent = map([("status", text("error")), ("error", text("HTTP 500"))]);
     let with_error = [("pdfAdapter", agent), ("error", text("failed")), ("kept", text("kept"))];
-    store.write(&change("s", 1, item(with_error)), Expected::Absent).await.unwrap();
+    store.write(&change("s", 1, item(with_error)), Precondition::Absent).await.unwrap();
 
     // A whole map takes the place of the one before: nothing of that is left in it.
     let agent = map([("status", text("success"))]);
     let mut second = change("s", 2, item([("pdfAdapter", agent.clone())]));
     second.remove = vec!["error".into(), "never there".into(), "error".into()];
-    let written = store.write(&second, Expected::Revision(1)).await.unwrap();
-    assert_eq!(written, Written::Applied);
+    let written = store.write(&second, Precondition::Revision(1)).await.unwrap();
+    assert_eq!(written, WriteOutcome::Applied);
 
     let mut expected = item([("pdfAdapter", agent), ("kept", text("kept"))]);
-    expected.set(schema::SESSION_ID, "s");
-    expected.set(schema::REVISION, 2);
+    expected.insert(schema::SESSION_ID, "s");
+    expected.insert(schema::REVISION, 2);
     assert_eq!(stored(store, "s").await, expected);
 
     // An attribute that is both set and removed is removed.
     let mut third = change("s", 3, item([("kept", text("again"))]));
     third.remove = vec!["kept".into()];
-    store.write(&third, Expected::Revision(2)).await.unwrap();
+    store.write(&third, Precondition::Revision(2)).await.unwrap();
     assert_eq!(stored(store, "s").await.get("kept"), None);
 }
 
 async fn a_refused_change_changes_nothing(store: &impl Store) {
-    store.write(&first("s"), Expected::Absent).await.unwrap();
+    store.write(&first("s"), Precondition::Absent).await.unwrap();
     let before = stored(store, "s").await;
     let mut refused = change("s", 9, item([("overallStatus", text("failed"))]));
     refused.remove = vec!["createdAt".into()];
-    for expected in [Expected::Absent, Expected::Revision(8), Expected::Unrevised] {
+    for expected in [Precondition::Absent, Precondition::Revision(8), Precondition::Unrevised] {
         let written = store.write(&refused, expected).await.unwrap();
-        assert_eq!(written, Written::Conflict(Some(before.clone())), "{expected:?}");
+        assert_eq!(written, WriteOutcome::Conflict(Some(before.clone())), "{expected:?}");
         assert_eq!(stored(store, "s").await, before, "{expected:?}");
     }
 }
@@ -228,7 +231,7 @@ async fn a_document_survives(store: &impl Store) {
         ("activity", text("Text extraction complete")),
         ("startedAt", text("2025-12-24T10:00:00.000Z")),
         ("completedAt", text("2025-12-24T10:00:05.123Z")),
-        ("duration", Value::Decimal(5.123)),
+        ("duration", Value::Float(5.123)),
         ("tokenUsage", usage(1500)),
         ("calls", Value::Integer(2)),
         ("lastUpdated", text("2025-12-24T10:00:05.123Z")),
@@ -238,7 +241,7 @@ async fn a_document_survives(store: &impl Store) {
         ("activity", text("Matching failed")),
         ("startedAt", text("2025-12-24T10:00:06.000Z")),
         ("completedAt", text("2025-12-24T10:00:07.000Z")),
-        ("duration", Value::Decimal(1.0)),
+        ("duration", Value::Float(1.0)),
         ("error", text("HTTP 500: \"internal\" – ünïcode")),
         ("errorType", text("http_500")),
         ("calls", Value::Integer(1)),
@@ -248,7 +251,7 @@ async fn a_document_survives(store: &impl Store) {
         ("correlationId", text("corr_abc123")),
         ("documentId", text("FAB_26933659")),
         ("pages", Value::Integer(17)),
-        ("score", Value::Decimal(0.25)),
+        ("score", Value::Float(0.25)),
         ("overallStatus", text("failed")),
         ("error", text("matching failed")),
         ("createdAt", text("2025-12-24T10:00:00.000Z")),
@@ -261,12 +264,12 @@ async fn a_document_survives(store: &impl Store) {
     let document = WorkflowStatus::from_item("session-corr_abc123", &source);
     assert_eq!(document.agents().count(), 2);
     let change = Change::new("session-corr_abc123", document.to_item(), Vec::new());
-    store.write(&change, Expected::Absent).await.unwrap();
+    store.write(&change, Precondition::Absent).await.unwrap();
 
     let item = stored(store, "session-corr_abc123").await;
     assert_eq!(WorkflowStatus::from_item("session-corr_abc123", &item), document);
     assert_eq!(item.get(schema::SESSION_ID), Some(&text("session-corr_abc123")));
-    assert!(item.get(schema::EXPIRES_AT).and_then(Value::as_integer).is_some());
+    assert!(item.get(schema::EXPIRES_AT).and_then(Value::as_u64).is_some());
     let mut without_id = item;
     without_id.remove(schema::SESSION_ID);
     // A table does not tell a whole number that was a float from one that was not.
@@ -280,14 +283,14 @@ async fn any_attribute_may_be_named_as_a_reserved_word(store: &impl Store) {
         ["agent", "status", "set", "remove", "size", "#k", ":r", "a.b", "a[0]", "a b", "é", "0"];
     let agent = map([("status", text("success")), ("if_not_exists(x)", text("x"))]);
     let attributes: Item = names.iter().map(|name| ((*name).to_owned(), agent.clone())).collect();
-    store.write(&change("s", 1, attributes), Expected::Absent).await.unwrap();
+    store.write(&change("s", 1, attributes), Precondition::Absent).await.unwrap();
     let item = stored(store, "s").await;
     for name in names {
         assert_eq!(item.get(name), Some(&agent), "{name}");
     }
     let mut second = change("s", 2, Item::new());
     second.remove = names.map(str::to_owned).into();
-    store.write(&second, Expected::Revision(1)).await.unwrap();
+    store.write(&second, Precondition::Revision(1)).await.unwrap();
     assert_eq!(stored(store, "s").await.len(), 2, "the session id and the revision");
 }
 
@@ -295,14 +298,14 @@ async fn numbers_are_exact(store: &impl Store) {
     let numbers = [
         ("zero", Value::Integer(0)),
         ("largest", Value::Integer(u64::MAX)),
-        ("duration", Value::Decimal(5.123)),
-        ("sum", Value::Decimal(0.1 + 0.2)),
-        ("small", Value::Decimal(1e-12)),
-        ("large", Value::Decimal(1.5e300 / 1e200)),
-        ("below zero", Value::Decimal(-2.5)),
+        ("duration", Value::Float(5.123)),
+        ("sum", Value::Float(0.1 + 0.2)),
+        ("small", Value::Float(1e-12)),
+        ("large", Value::Float(1.5e300 / 1e200)),
+        ("below zero", Value::Float(-2.5)),
     ];
     let map = map(numbers.clone());
-    store.write(&change("s", 1, item([("map", map)])), Expected::Absent).await.unwrap();
+    store.write(&change("s", 1, item([("map", map)])), Precondition::Absent).await.unwrap();
     let stored = stored(store, "s").await;
     let read = stored.get("map").and_then(Value::as_map).unwrap();
     for (name, number) in numbers {
@@ -315,7 +318,7 @@ async fn texts_are_exact(store: &impl Store) {
     let map: Item = texts.iter().enumerate().map(|(i, s)| (format!("text{i}"), text(s))).collect();
     // The id is as free as a text.
     let id = "session/é \"#:🜚";
-    store.write(&change(id, 1, map.clone()), Expected::Absent).await.unwrap();
+    store.write(&change(id, 1, map.clone()), Precondition::Absent).await.unwrap();
     let stored = stored(store, id).await;
     assert_eq!(stored.get(schema::SESSION_ID), Some(&text(id)));
     for (name, value) in map.iter() {
@@ -328,7 +331,7 @@ async fn many_are_read_in_the_order_asked_for(store: &impl Store) {
     // most, is not the limit.
     let ids: Vec<String> = (0..205).map(|number| format!("s{number:03}")).collect();
     for id in ids.iter().step_by(2) {
-        store.write(&first(id), Expected::Absent).await.unwrap();
+        store.write(&first(id), Precondition::Absent).await.unwrap();
     }
     let mut asked: Vec<String> = ids.iter().rev().cloned().collect();
     asked.push("s000".into());
@@ -344,7 +347,7 @@ async fn many_are_read_in_the_order_asked_for(store: &impl Store) {
 }
 
 async fn the_newest_come_first(store: &impl Store) {
-    assert_eq!(store.recent(10).await.unwrap(), Recent::default());
+    assert_eq!(store.recent(10).await.unwrap(), RecentItems::default());
     let times = [
         ("old", "2025-12-24T10:00:00.000Z"),
         ("newest", "2025-12-24T12:00:00.000Z"),
@@ -354,9 +357,9 @@ async fn the_newest_come_first(store: &impl Store) {
     ];
     for (id, time) in times {
         let change = change(id, 1, item([("createdAt", text(time))]));
-        store.write(&change, Expected::Absent).await.unwrap();
+        store.write(&change, Precondition::Absent).await.unwrap();
     }
-    store.write(&change("undated", 1, Item::new()), Expected::Absent).await.unwrap();
+    store.write(&change("undated", 1, Item::new()), Precondition::Absent).await.unwrap();
     let recent = store.recent(10).await.unwrap();
     assert!(!recent.truncated);
     let recent = recent.items;
@@ -367,12 +370,12 @@ async fn the_newest_come_first(store: &impl Store) {
     let recent = store.recent(2).await.unwrap().items;
     let ids: Vec<_> = recent.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["newest", "a"]);
-    assert_eq!(store.recent(0).await.unwrap(), Recent::default());
+    assert_eq!(store.recent(0).await.unwrap(), RecentItems::default());
 }
 
 /// What a recorder would write of a workflow that began so long ago.
 pub(crate) fn begun(id: &str, ago: Duration) -> Change {
-    let created_at = Timestamp::from(SystemTime::now()).minus(ago).to_string();
+    let created_at = Timestamp::from(SystemTime::now()).saturating_sub(ago).to_string();
     let source = item([("createdAt", text(&created_at)), (schema::REVISION, Value::Integer(1))]);
     Change::new(id, WorkflowStatus::from_item(id, &source).to_item(), Vec::new())
 }
@@ -383,7 +386,7 @@ async fn the_newest_of_some_days_come_first(store: &impl Store) {
     // Not in the order of their times, nor in that of their names.
     for n in [3, 0, 7, 4, 1, 6, 2, 5] {
         let change = begun(&format!("{}", (n * 5) % 8), hours[n] * HOUR);
-        store.write(&change, Expected::Absent).await.unwrap();
+        store.write(&change, Precondition::Absent).await.unwrap();
     }
     let expected: Vec<_> = (0..8).map(|n| format!("{}", (n * 5) % 8)).collect();
     for limit in [1, 2, 3, 4, 7, 8, 9] {
@@ -397,26 +400,26 @@ async fn the_newest_of_some_days_come_first(store: &impl Store) {
 }
 
 async fn what_is_deleted_is_gone(store: &impl Store) {
-    store.write(&first("s"), Expected::Absent).await.unwrap();
+    store.write(&first("s"), Precondition::Absent).await.unwrap();
     assert!(store.delete("s").await.unwrap());
     assert!(!store.delete("s").await.unwrap());
     assert_eq!(store.get("s").await.unwrap(), None);
-    let written = store.write(&first("s"), Expected::Absent).await.unwrap();
-    assert_eq!(written, Written::Applied);
+    let written = store.write(&first("s"), Precondition::Absent).await.unwrap();
+    assert_eq!(written, WriteOutcome::Applied);
 }
 
 async fn of_two_writers_one_wins(store: &impl Store) {
-    async fn race(a: impl Future<Output = Written>, b: impl Future<Output = Written>) {
+    async fn race(a: impl Future<Output = WriteOutcome>, b: impl Future<Output = WriteOutcome>) {
         let outcomes = tokio::join!(a, b);
-        let is_applied = |written: &Written| *written == Written::Applied;
+        let is_applied = |written: &WriteOutcome| *written == WriteOutcome::Applied;
         assert!(is_applied(&outcomes.0) != is_applied(&outcomes.1), "{outcomes:?}");
     }
     let write =
         |change: Change, expected| async move { store.write(&change, expected).await.unwrap() };
-    race(write(first("s"), Expected::Absent), write(first("s"), Expected::Absent)).await;
+    race(write(first("s"), Precondition::Absent), write(first("s"), Precondition::Absent)).await;
     for revision in 1..10 {
         let next = change("s", revision + 1, Item::new());
-        let expected = Expected::Revision(revision);
+        let expected = Precondition::Revision(revision);
         race(write(next.clone(), expected), write(next, expected)).await;
     }
 }
@@ -428,7 +431,7 @@ async fn what_cannot_be_a_session_is_none(store: &impl Store) {
         assert!(!store.delete(&id).await.unwrap());
     }
     let longest = "x".repeat(2048);
-    store.write(&first(&longest), Expected::Absent).await.unwrap();
+    store.write(&first(&longest), Precondition::Absent).await.unwrap();
     assert!(store.get(&longest).await.unwrap().is_some());
 }
 
@@ -436,7 +439,7 @@ async fn what_cannot_be_a_session_is_none(store: &impl Store) {
 async fn a_session_id_that_cannot_be_a_key_is_said_to_be_one() {
     let store = DynamoDbStore::embedded_in_memory().unwrap();
     for id in [String::new(), "x".repeat(2049)] {
-        let error = store.write(&first(&id), Expected::Absent).await.unwrap_err();
+        let error = store.write(&first(&id), Precondition::Absent).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Permanent);
         assert!(!error.may_have_been_applied());
         let text = error.to_string();

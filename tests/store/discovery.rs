@@ -10,9 +10,9 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType, TimeToLiveSpecification,
 };
 use futures_util::future::join_all;
-use tower_agent_status::status::{Change, Expected, Item, Value, schema};
+use tower_agent_status::status::{Change, Item, Precondition, Value, schema};
 use tower_agent_status::store::{
-    DynamoDbStore, StatusReader, StatusStore, StoreErrorKind, Written,
+    DynamoDbStore, StatusReader, StatusStore, StoreErrorKind, WriteOutcome,
 };
 
 use crate::contract::{change, first};
@@ -80,7 +80,7 @@ async fn a_table_with_other_names_needs_no_setting() {
     let (store, script) = scripted("processing_id", Some("ttl")).await;
     store.discover().await.unwrap();
     assert_eq!(script.log(), ["DescribeTable", "DescribeTimeToLive"]);
-    store.write(&first("s"), Expected::Absent).await.unwrap();
+    store.write(&first("s"), Precondition::Absent).await.unwrap();
     assert_eq!(script.log(), ["UpdateItem"]);
 
     let raw = raw(&store, "processing_id", "s").await;
@@ -103,7 +103,7 @@ async fn a_table_with_other_names_needs_no_setting() {
     for (name, is_reserved) in
         [("processing_id", true), ("ttl", true), ("expiresAt", false), ("pdfAdapter", false)]
     {
-        assert_eq!(store.reserves(name), is_reserved, "{name}");
+        assert_eq!(store.is_reserved(name), is_reserved, "{name}");
     }
     assert_eq!(warnings.take(), Vec::<String>::new());
 }
@@ -113,11 +113,11 @@ async fn the_tables_names_are_nobody_elses() {
     let (store, _) = scripted("processing_id", Some("ttl")).await;
     for name in ["processing_id", "ttl"] {
         let mut set = change("s", 1, Item::new());
-        set.set.set(name, "x");
+        set.set.insert(name, "x");
         let mut remove = change("s", 1, Item::new());
         remove.remove = vec![name.to_owned()];
         for change in [set, remove] {
-            let error = store.write(&change, Expected::Absent).await.unwrap_err();
+            let error = store.write(&change, Precondition::Absent).await.unwrap_err();
             assert_eq!(error.kind(), StoreErrorKind::Permanent);
             assert!(error.to_string().contains(&format!("`{name}`")), "{error}");
         }
@@ -135,8 +135,8 @@ async fn an_item_of_another_writer_gets_its_session_id() {
         .unwrap();
     let item = store.get("s").await.unwrap().unwrap();
     assert_eq!(item.get(schema::SESSION_ID), Some(&Value::from("s")));
-    let written = store.write(&change("s", 1, Item::new()), Expected::Unrevised).await.unwrap();
-    assert_eq!(written, Written::Applied);
+    let written = store.write(&change("s", 1, Item::new()), Precondition::Unrevised).await.unwrap();
+    assert_eq!(written, WriteOutcome::Applied);
     let raw = raw(&store, "processing_id", "s").await;
     assert_eq!(raw.get("sessionId"), Some(&text("s")));
     assert_eq!(raw.get("ok"), Some(&AttributeValue::Bool(true)), "what others wrote is kept");
@@ -145,11 +145,11 @@ async fn an_item_of_another_writer_gets_its_session_id() {
 #[tokio::test]
 async fn without_time_to_live_the_setting_counts() {
     let (store, _) = scripted("sessionId", None).await;
-    store.write(&first("s"), Expected::Absent).await.unwrap();
+    store.write(&first("s"), Precondition::Absent).await.unwrap();
     assert_eq!(raw(&store, "sessionId", "s").await.get("expiresAt"), Some(&number(EXPIRY)));
 
     let store = store.ttl_attribute("ttl");
-    store.write(&first("t"), Expected::Absent).await.unwrap();
+    store.write(&first("t"), Precondition::Absent).await.unwrap();
     let raw = raw(&store, "sessionId", "t").await;
     assert_eq!((raw.get("ttl"), raw.get("expiresAt")), (Some(&number(EXPIRY)), None));
 }
@@ -159,7 +159,7 @@ async fn the_table_knows_better_than_the_settings() {
     let warnings = Warnings::watch();
     let (store, _) = scripted("sessionId", Some("expiresAt")).await;
     let store = store.partition_key("processing_id").ttl_attribute("ttl");
-    store.write(&first("s"), Expected::Absent).await.unwrap();
+    store.write(&first("s"), Precondition::Absent).await.unwrap();
     let raw = raw(&store, "sessionId", "s").await;
     assert_eq!((raw.get("ttl"), raw.get("expiresAt")), (None, Some(&number(EXPIRY))));
     let warnings = warnings.take();
@@ -171,8 +171,8 @@ async fn a_time_to_live_on_something_else_is_not_written_over() {
     let warnings = Warnings::watch();
     let (store, _) = scripted("sessionId", Some("lastUpdated")).await;
     let mut change = first("s");
-    change.set.set("lastUpdated", "2025-12-24T10:00:00.000Z");
-    store.write(&change, Expected::Absent).await.unwrap();
+    change.set.insert("lastUpdated", "2025-12-24T10:00:00.000Z");
+    store.write(&change, Precondition::Absent).await.unwrap();
     let raw = raw(&store, "sessionId", "s").await;
     assert_eq!(raw.get("lastUpdated"), Some(&text("2025-12-24T10:00:00.000Z")));
     assert_eq!(raw.get("expiresAt"), Some(&number(EXPIRY)));
@@ -208,7 +208,7 @@ async fn a_table_that_cannot_be_used_is_one_clear_error() {
         assert!(text.len() < 800, "{text}");
 
         // The same where it is a write that finds out.
-        let error = store.write(&first("s"), Expected::Absent).await.unwrap_err();
+        let error = store.write(&first("s"), Precondition::Absent).await.unwrap_err();
         assert_eq!((error.kind(), error.to_string()), (StoreErrorKind::Permanent, text));
         assert!(!error.may_have_been_applied());
         assert_eq!(warnings.take(), Vec::<String>::new(), "an error is not a warning too");
@@ -249,7 +249,7 @@ async fn a_table_is_asked_once() {
     let ids: Vec<_> = (0..50).map(|number| format!("s{number}")).collect();
     let writes = ids.iter().map(|id| {
         let store = store.clone();
-        async move { store.write(&first(id), Expected::Absent).await.unwrap() }
+        async move { store.write(&first(id), Precondition::Absent).await.unwrap() }
     });
     join_all(writes).await;
     store.discover().await.unwrap();
@@ -266,9 +266,9 @@ async fn a_role_that_may_not_ask_goes_by_the_settings() {
     script.always("DescribeTable", Step::refuse("AccessDeniedException"));
     let told = store.clone().partition_key("processing_id").ttl_attribute("ttl");
     told.discover().await.unwrap();
-    assert!(told.reserves("processing_id"));
-    told.write(&first("s"), Expected::Absent).await.unwrap();
-    told.write(&change("s", 2, Item::new()), Expected::Revision(1)).await.unwrap();
+    assert!(told.is_reserved("processing_id"));
+    told.write(&first("s"), Precondition::Absent).await.unwrap();
+    told.write(&change("s", 2, Item::new()), Precondition::Revision(1)).await.unwrap();
     assert_eq!(raw(&told, "processing_id", "s").await.get("ttl"), Some(&number(EXPIRY)));
     assert_eq!(script.count("DescribeTable"), 1);
     let lines = warnings.take();
@@ -278,7 +278,7 @@ async fn a_role_that_may_not_ask_goes_by_the_settings() {
     }
 
     // With settings that are wrong, each request says what may be.
-    let error = store.write(&first("s"), Expected::Absent).await.unwrap_err();
+    let error = store.write(&first("s"), Precondition::Absent).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Permanent);
     for part in ["`sessionId`", "STATUS_TABLE_KEY", "dynamodb:DescribeTable", "`status`"] {
         assert!(error.to_string().contains(part), "{error}");
@@ -290,7 +290,7 @@ async fn a_role_that_may_not_ask_for_the_time_to_live_goes_by_the_setting() {
     let warnings = Warnings::watch();
     let (store, script) = scripted("processing_id", Some("ttl")).await;
     script.always("DescribeTimeToLive", Step::refuse("AccessDeniedException"));
-    store.write(&first("s"), Expected::Absent).await.unwrap();
+    store.write(&first("s"), Precondition::Absent).await.unwrap();
     let raw = raw(&store, "processing_id", "s").await;
     assert_eq!((raw.get("ttl"), raw.get("expiresAt")), (None, Some(&number(EXPIRY))));
     assert_eq!(warnings.take().len(), 1);
@@ -305,7 +305,7 @@ async fn an_endpoint_may_know_no_time_to_live() {
     }
     let store = DynamoDbStore::new(script.client(1), TABLE);
     store.create_table().await.unwrap();
-    store.write(&first("s"), Expected::Absent).await.unwrap();
+    store.write(&first("s"), Precondition::Absent).await.unwrap();
     assert_eq!(raw(&store, "sessionId", "s").await.get("expiresAt"), Some(&number(EXPIRY)));
     assert_eq!(warnings.take(), Vec::<String>::new());
 }
@@ -332,7 +332,7 @@ async fn a_table_that_does_not_answer_is_a_warning_and_asked_again_before_the_fi
 
         // Still down: a write fails, says so, and was surely not applied.
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let error = store.write(&first("s"), Expected::Absent).await.unwrap_err();
+        let error = store.write(&first("s"), Precondition::Absent).await.unwrap_err();
         let is_throttled = matches!(step, Step::Refuse(..));
         assert_eq!(error.kind() == StoreErrorKind::Throttled, is_throttled, "{step:?}: {error}");
         assert!(error.is_retryable() && !error.may_have_been_applied(), "{step:?}: {error}");
@@ -341,7 +341,7 @@ async fn a_table_that_does_not_answer_is_a_warning_and_asked_again_before_the_fi
 
         script.heal();
         tokio::time::sleep(Duration::from_secs(2)).await;
-        store.write(&first("s"), Expected::Absent).await.unwrap();
+        store.write(&first("s"), Precondition::Absent).await.unwrap();
         assert_eq!(raw(&store, "processing_id", "s").await.get("ttl"), Some(&number(EXPIRY)));
         assert_eq!(script.count("DescribeTable"), 3, "{step:?}");
         assert_eq!(warnings.take(), Vec::<String>::new(), "said once");
@@ -356,7 +356,7 @@ async fn many_who_wait_for_a_table_wait_for_one_answer() {
     let changes: Vec<_> = (0..100).map(|number| first(&format!("s{number}"))).collect();
     let write = |change: &Change| {
         let (store, change) = (store.clone(), change.clone());
-        async move { store.write(&change, Expected::Absent).await }
+        async move { store.write(&change, Precondition::Absent).await }
     };
     let outcomes = join_all(changes.iter().map(write)).await;
     assert!(outcomes.iter().all(Result::is_err));
@@ -418,7 +418,7 @@ async fn a_table_is_created_once_and_waited_for() {
     let log = script.log();
     assert_eq!(&log[..4], ["CreateTable", "DescribeTable", "DescribeTable", "DescribeTable"]);
     assert_eq!(&log[4..], ["UpdateTimeToLive", "DescribeTable", "DescribeTimeToLive"]);
-    store.write(&first("s"), Expected::Absent).await.unwrap();
+    store.write(&first("s"), Precondition::Absent).await.unwrap();
 
     store.create_table().await.unwrap();
     assert!(store.get("s").await.unwrap().is_some());
@@ -432,7 +432,7 @@ async fn a_table_that_is_there_is_left_as_it_is() {
     let (store, script) = scripted("processing_id", None).await;
     store.create_table().await.unwrap();
     assert_eq!(script.count("UpdateTimeToLive"), 0);
-    assert!(store.reserves("processing_id"));
+    assert!(store.is_reserved("processing_id"));
 
     let client = DynamoDbStore::embedded_client().unwrap();
     let keys = [("sessionId", ScalarAttributeType::S), ("at", ScalarAttributeType::N)];

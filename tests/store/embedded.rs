@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use tower_agent_status::status::{Expected, Item, schema};
-use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, Written};
+use tower_agent_status::status::{Item, Precondition, schema};
+use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, WriteOutcome};
 
 use crate::contract::{change, first};
 use crate::files::TempFile;
@@ -14,8 +14,8 @@ async fn a_file_keeps_what_was_written() {
     let store = DynamoDbStore::embedded(file.path()).unwrap();
     let mut change = first("s");
     // In some hundred years.
-    change.set.set(schema::EXPIRES_AT, 9_999_999_999);
-    store.write(&change, Expected::Absent).await.unwrap();
+    change.set.insert(schema::EXPIRES_AT, 9_999_999_999);
+    store.write(&change, Precondition::Absent).await.unwrap();
     let item = store.get("s").await.unwrap();
     assert!(item.is_some());
     drop(store);
@@ -29,8 +29,8 @@ async fn what_has_expired_is_gone_when_a_file_is_opened() {
     let store = DynamoDbStore::embedded(file.path()).unwrap();
     for (id, expiry) in [("expired", 1_700_000_000_u64), ("kept", 9_999_999_999)] {
         let mut change = first(id);
-        change.set.set(schema::EXPIRES_AT, expiry);
-        store.write(&change, Expected::Absent).await.unwrap();
+        change.set.insert(schema::EXPIRES_AT, expiry);
+        store.write(&change, Precondition::Absent).await.unwrap();
     }
     drop(store);
     let store = DynamoDbStore::embedded(file.path()).unwrap();
@@ -43,10 +43,10 @@ async fn two_stores_on_one_file_see_each_other() {
     let file = TempFile::new("shared");
     let one = DynamoDbStore::embedded(file.path()).unwrap();
     let other = DynamoDbStore::embedded(file.path()).unwrap();
-    one.write(&first("s"), Expected::Absent).await.unwrap();
+    one.write(&first("s"), Precondition::Absent).await.unwrap();
     let next = change("s", 2, Item::new());
-    let written = other.write(&next, Expected::Revision(1)).await.unwrap();
-    assert_eq!(written, Written::Applied);
+    let written = other.write(&next, Precondition::Revision(1)).await.unwrap();
+    assert_eq!(written, WriteOutcome::Applied);
     assert_eq!(one.get("s").await.unwrap(), other.get("s").await.unwrap());
 }
 
@@ -59,8 +59,8 @@ fn a_store_is_opened_outside_of_a_runtime() {
     ];
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for store in stores {
-        let written = runtime.block_on(store.write(&first("s"), Expected::Absent));
-        assert_eq!(written.unwrap(), Written::Applied);
+        let written = runtime.block_on(store.write(&first("s"), Precondition::Absent));
+        assert_eq!(written.unwrap(), WriteOutcome::Applied);
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tower_agent_status::status::{Expected, Item, Value, schema};
+use tower_agent_status::status::{Item, Precondition, Value, schema};
 use tower_agent_status::store::{
-    DynamoDbStore, StatusReader, StatusStore, StoreError, StoreErrorKind, Written,
+    DynamoDbStore, StatusReader, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
 };
 
 use crate::contract::{change, first};
@@ -24,7 +24,7 @@ async fn store(attempts: u32) -> (DynamoDbStore, Script) {
 async fn failed(steps: impl IntoIterator<Item = Step>, attempts: u32) -> StoreError {
     let (store, script) = store(attempts).await;
     script.next("UpdateItem", steps);
-    store.write(&first("s"), Expected::Absent).await.unwrap_err()
+    store.write(&first("s"), Precondition::Absent).await.unwrap_err()
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,8 +82,8 @@ async fn the_last_attempt_does_not_speak_for_those_before() {
 async fn a_fault_that_passes_is_not_seen() {
     let (store, script) = store(3).await;
     script.next("UpdateItem", [Step::Reset, Step::refuse("ThrottlingException")]);
-    let written = store.write(&first("s"), Expected::Absent).await.unwrap();
-    assert_eq!(written, Written::Applied);
+    let written = store.write(&first("s"), Precondition::Absent).await.unwrap();
+    assert_eq!(written, WriteOutcome::Applied);
     assert_eq!(script.log(), ["UpdateItem", "UpdateItem", "UpdateItem"]);
 }
 
@@ -92,11 +92,11 @@ async fn a_write_that_was_applied_and_lost_comes_back_as_a_conflict_with_itself(
     let lost = [Step::Reset, Step::Hang, Step::TimeOut, Step::Answer(500, "")];
     for lost in lost {
         let (store, script) = store(2).await;
-        store.write(&first("s"), Expected::Absent).await.unwrap();
+        store.write(&first("s"), Precondition::Absent).await.unwrap();
         script.next("UpdateItem", [lost.clone().apply_then()]);
         let second = change("s", 2, Item::new());
-        let written = store.write(&second, Expected::Revision(1)).await.unwrap();
-        let Written::Conflict(Some(item)) = written else { panic!("{lost:?}: {written:?}") };
+        let written = store.write(&second, Precondition::Revision(1)).await.unwrap();
+        let WriteOutcome::Conflict(Some(item)) = written else { panic!("{lost:?}: {written:?}") };
         assert_eq!(item.get(schema::REVISION), Some(&Value::Integer(2)), "{lost:?}");
     }
 }
@@ -105,7 +105,7 @@ async fn a_write_that_was_applied_and_lost_comes_back_as_a_conflict_with_itself(
 async fn a_write_that_was_applied_and_lost_for_good_is_not_known_to_have_failed() {
     let (store, script) = store(1).await;
     script.next("UpdateItem", [Step::Reset.apply_then()]);
-    let error = store.write(&first("s"), Expected::Absent).await.unwrap_err();
+    let error = store.write(&first("s"), Precondition::Absent).await.unwrap_err();
     assert!(error.may_have_been_applied() && error.is_retryable());
     assert!(store.get("s").await.unwrap().is_some());
 }
@@ -113,33 +113,33 @@ async fn a_write_that_was_applied_and_lost_for_good_is_not_known_to_have_failed(
 #[tokio::test(start_paused = true)]
 async fn without_the_item_in_the_answer_it_is_read() {
     let (store, script) = store(1).await;
-    store.write(&first("s"), Expected::Absent).await.unwrap();
+    store.write(&first("s"), Precondition::Absent).await.unwrap();
     let item = store.get("s").await.unwrap();
     script.always("UpdateItem", Step::WithoutItem);
     script.log();
-    for expected in [Expected::Absent, Expected::Revision(7), Expected::Unrevised] {
+    for expected in [Precondition::Absent, Precondition::Revision(7), Precondition::Unrevised] {
         let written = store.write(&first("s"), expected).await.unwrap();
-        assert_eq!(written, Written::Conflict(item.clone()), "{expected:?}");
+        assert_eq!(written, WriteOutcome::Conflict(item.clone()), "{expected:?}");
         assert_eq!(script.log(), ["UpdateItem", "GetItem"]);
     }
-    let missing = store.write(&first("none"), Expected::Revision(7)).await.unwrap();
-    assert_eq!(missing, Written::Conflict(None));
+    let missing = store.write(&first("none"), Precondition::Revision(7)).await.unwrap();
+    assert_eq!(missing, WriteOutcome::Conflict(None));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_conflict_whose_item_cannot_be_read_is_an_error() {
     let (store, script) = store(2).await;
-    store.write(&first("s"), Expected::Absent).await.unwrap();
+    store.write(&first("s"), Precondition::Absent).await.unwrap();
     script.next("UpdateItem", [Step::WithoutItem]);
     script.always("GetItem", Step::refuse("ThrottlingException"));
-    let error = store.write(&first("s"), Expected::Absent).await.unwrap_err();
+    let error = store.write(&first("s"), Precondition::Absent).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Throttled);
     assert!(!error.may_have_been_applied(), "the condition was refused");
 
     // The first attempt was applied; it is the second that was refused.
     script.next("UpdateItem", [Step::Reset.apply_then(), Step::WithoutItem]);
     let second = change("s", 2, Item::new());
-    let error = store.write(&second, Expected::Revision(1)).await.unwrap_err();
+    let error = store.write(&second, Precondition::Revision(1)).await.unwrap_err();
     assert!(error.may_have_been_applied());
 }
 
@@ -148,7 +148,7 @@ async fn no_answer_is_waited_for_without_end() {
     let (store, script) = store(1).await;
     script.always("UpdateItem", Step::Hang);
     let begun = tokio::time::Instant::now();
-    store.write(&first("s"), Expected::Absent).await.unwrap_err();
+    store.write(&first("s"), Precondition::Absent).await.unwrap_err();
     assert!(begun.elapsed() <= Duration::from_secs(10));
 }
 
@@ -157,10 +157,10 @@ async fn a_slow_answer_is_waited_for_as_long_as_an_attempt_lasts() {
     let (store, script) = store(2).await;
     let slow = |seconds| Step::Pass.after(Duration::from_secs(seconds));
     script.next("UpdateItem", [slow(2)]);
-    store.write(&first("slow"), Expected::Absent).await.unwrap();
+    store.write(&first("slow"), Precondition::Absent).await.unwrap();
     assert_eq!(script.log(), ["UpdateItem"]);
     script.next("UpdateItem", [slow(4)]);
-    store.write(&first("slower"), Expected::Absent).await.unwrap();
+    store.write(&first("slower"), Precondition::Absent).await.unwrap();
     assert_eq!(script.log(), ["UpdateItem", "UpdateItem"]);
 }
 
@@ -180,8 +180,8 @@ async fn permanent_errors_name_the_remedy() {
 async fn an_item_that_is_too_large_is_a_permanent_error() {
     let (store, _) = store(1).await;
     let mut set = first("s").set;
-    set.set("notes", "x".repeat(410_000));
-    let error = store.write(&change("s", 1, set), Expected::Absent).await.unwrap_err();
+    set.insert("notes", "x".repeat(410_000));
+    let error = store.write(&change("s", 1, set), Precondition::Absent).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Permanent);
     assert!(!error.may_have_been_applied());
     let text = error.to_string();
@@ -202,7 +202,7 @@ async fn keys_that_a_batch_leaves_are_asked_for_again() {
     const HALF: &str = r#"{"Responses":{"status":[{"sessionId":{"S":"a"}}]},"UnprocessedKeys":{"status":{"Keys":[{"sessionId":{"S":"b"}}]}}}"#;
     let (store, script) = store(1).await;
     for id in ["a", "b"] {
-        store.write(&first(id), Expected::Absent).await.unwrap();
+        store.write(&first(id), Precondition::Absent).await.unwrap();
     }
     let ids = ["a".to_owned(), "b".to_owned()];
     script.next("BatchGetItem", [Step::Answer(200, NONE), Step::Answer(200, HALF)]);
@@ -223,8 +223,8 @@ async fn pages_of_a_scan_are_followed() {
     let (store, script) = store(1).await;
     for id in ["a", "b", "c", "d"] {
         let mut set = first(id).set;
-        set.set("notes", "x".repeat(390_000));
-        store.write(&change(id, 1, set), Expected::Absent).await.unwrap();
+        set.insert("notes", "x".repeat(390_000));
+        store.write(&change(id, 1, set), Precondition::Absent).await.unwrap();
     }
     script.log();
     assert_eq!(store.recent(10).await.unwrap().items.len(), 4);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use tower_agent_status::status::{Expected, Item, Value, schema};
+use tower_agent_status::status::{Item, Precondition, Value, schema};
 use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, StoreErrorKind};
 
 use crate::contract::{begun, change};
@@ -22,7 +22,7 @@ async fn indexed() -> (DynamoDbStore, Script) {
 }
 
 async fn write(store: &DynamoDbStore, id: &str, ago: Duration) {
-    store.write(&begun(id, ago), Expected::Absent).await.unwrap();
+    store.write(&begun(id, ago), Precondition::Absent).await.unwrap();
 }
 
 async fn recent(store: &DynamoDbStore, limit: usize) -> Vec<String> {
@@ -94,7 +94,7 @@ async fn an_item_of_another_writer_comes_into_the_index_with_our_first_write() {
     let put = store.client().put_item().table_name("status");
     put.item("processing_id", AttributeValue::S("s".into())).send().await.unwrap();
     let adopted = begun("s", HOUR);
-    store.write(&adopted, Expected::Unrevised).await.unwrap();
+    store.write(&adopted, Precondition::Unrevised).await.unwrap();
     script.log();
     assert_eq!(recent(&store, 1).await, ["s"]);
     assert_eq!(script.count("Scan"), 0);
@@ -106,7 +106,7 @@ async fn a_day_is_read_page_by_page() {
     write(&store, "a", HOUR / 60).await;
     write(&store, "b", HOUR / 30).await;
     let day = store.get("b").await.unwrap().unwrap();
-    let day = day.get(schema::CREATED_DAY).and_then(Value::as_text).unwrap().to_owned();
+    let day = day.get(schema::CREATED_DAY).and_then(Value::as_str).unwrap().to_owned();
     // A page that names nothing and says that there is more.
     let more = r#"{"Items":[],"LastEvaluatedKey":{"processing_id":{"S":"zzz"},"createdDay":{"S":"DAY"},"createdAt":{"S":"DAYT99"}}}"#;
     let more: &'static str = more.replace("DAY", &day).leak();
@@ -180,7 +180,7 @@ async fn sessions_are_found_by_how_their_ids_begin() {
         write(&store, id, hours * HOUR).await;
     }
     let bare = change("test-undated", 1, Item::new());
-    store.write(&bare, Expected::Absent).await.unwrap();
+    store.write(&bare, Precondition::Absent).await.unwrap();
     let found = store.sessions_with_prefix("test-", 9).await.unwrap();
     let ids: Vec<_> = found.items.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["test-b", "test-a", "test-undated"]);

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tower_agent_status::status::Expected;
+use tower_agent_status::status::Precondition;
 use tower_agent_status::store::{DynamoDbStore, StatusStore, StoreError, StoreErrorKind};
 
 use crate::contract::first;
@@ -72,7 +72,7 @@ async fn written_to(instead_of_an_answer: &'static str) -> StoreError {
         }
     };
     let change = first("s");
-    let (outcome, ()) = tokio::join!(store.write(&change, Expected::Absent), server);
+    let (outcome, ()) = tokio::join!(store.write(&change, Precondition::Absent), server);
     outcome.unwrap_err()
 }
 
@@ -99,7 +99,7 @@ async fn a_connection_that_is_refused_leaves_no_doubt() {
     drop(listener);
     let store = store(address);
     // Where the table may not be asked, the write is the first to meet the refusal.
-    let error = store.write(&first("s"), Expected::Absent).await.unwrap_err();
+    let error = store.write(&first("s"), Precondition::Absent).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert!(!error.may_have_been_applied());
     assert!(error.to_string().to_lowercase().contains("refused"), "{error}");
@@ -122,7 +122,7 @@ async fn a_write_to_a_server_that_has_gone_was_not_applied() {
     };
     let (discovered, ()) = tokio::join!(store.discover(), server);
     discovered.unwrap();
-    let error = store.write(&first("s"), Expected::Absent).await.unwrap_err();
+    let error = store.write(&first("s"), Precondition::Absent).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert!(!error.may_have_been_applied(), "{error}");
 }

@@ -47,7 +47,7 @@ async fn an_unchanged_orchestrator_tracks_itself() {
     let session = session_of(&response);
     assert!(session.starts_with("session-") && session.len() >= 33, "{session}");
     assert!(read(response).await.contains("hello"));
-    let status = tracking.store.finished(&session).await;
+    let status = tracking.store.wait_until_finished(&session).await;
     assert_completed(&status);
     assert_agents(&status, [(crate::support::AGENT, Success)]);
     // What the response says of tokens is not counted again.
@@ -80,7 +80,7 @@ async fn a_failure_of_the_service_fails_the_workflow_with_its_text() {
         let response = post(address, path, None).await;
         let session = session_of(&response);
         read(response).await;
-        assert_failed(&tracking.store.finished(&session).await, text);
+        assert_failed(&tracking.store.wait_until_finished(&session).await, text);
     }
 }
 
@@ -93,7 +93,7 @@ async fn a_body_that_breaks_off_fails_the_workflow() {
     })
     .await;
     fails(address).await;
-    assert_failed(&tracking.store.finished("s").await, "the disk is full");
+    assert_failed(&tracking.store.wait_until_finished("s").await, "the disk is full");
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn a_caller_that_goes_away_before_the_response_fails_it() {
     let call = tokio::spawn(post(address, "/", Some("s")));
     has_started.recv().await.unwrap();
     call.abort();
-    let status = tracking.store.finished("s").await;
+    let status = tracking.store.wait_until_finished("s").await;
     assert_failed(&status, "the caller gave up before the answer");
     assert_agents(&status, [(crate::support::AGENT, Success)]);
 }
@@ -140,7 +140,7 @@ async fn a_caller_that_goes_away_in_the_middle_of_the_body_fails_it() {
     );
     // The server learns of it when it writes.
     while pieces.send("data: 2\n\n").await.is_ok() {}
-    let status = tracking.store.finished("s").await;
+    let status = tracking.store.wait_until_finished("s").await;
     assert_failed(&status, "the caller gave up before the answer was complete");
 }
 
@@ -149,7 +149,7 @@ async fn a_handler_that_panics_fails_it() {
     let tracking = Tracking::start();
     let address = serving(&tracking, async || -> String { panic!("as the test wants it") }).await;
     fails(address).await;
-    assert_failed(&tracking.store.finished("s").await, "the handler panicked");
+    assert_failed(&tracking.store.wait_until_finished("s").await, "the handler panicked");
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn a_body_that_panics_fails_it() {
     })
     .await;
     fails(address).await;
-    assert_failed(&tracking.store.finished("s").await, "the handler panicked");
+    assert_failed(&tracking.store.wait_until_finished("s").await, "the handler panicked");
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn a_202_leaves_the_workflow_to_the_work_that_goes_on() {
     read(response).await;
     assert!(!tracking.now(&session).overall_status.is_finished());
     go_on.send(()).unwrap();
-    let status = tracking.store.finished(&session).await;
+    let status = tracking.store.wait_until_finished(&session).await;
     assert_completed(&status);
     assert_agents(&status, [(crate::support::AGENT, Success)]);
 }
@@ -207,12 +207,12 @@ async fn after_a_202_the_last_clone_that_is_dropped_fails_it() {
     let workflow = keeps.recv().await.unwrap();
     assert!(!workflow.status().overall_status.is_finished());
     drop(workflow);
-    assert_failed(&tracking.store.finished("s").await, "dropped before its end");
+    assert_failed(&tracking.store.wait_until_finished("s").await, "dropped before its end");
 
     // Nobody took one.
     let address = serving(&tracking, async || StatusCode::ACCEPTED).await;
     read(post(address, "/", Some("nobody")).await).await;
-    assert_failed(&tracking.store.finished("nobody").await, "nobody holds the workflow");
+    assert_failed(&tracking.store.wait_until_finished("nobody").await, "nobody holds the workflow");
 }
 
 #[tokio::test]
@@ -247,19 +247,19 @@ async fn a_handler_that_finishes_or_lets_go_has_the_last_word() {
         .route_layer(tracking.layer());
     let address = serve(app).await;
     read(post(address, "/finished", Some("finished")).await).await;
-    assert_failed(&tracking.store.finished("finished").await, "a trade is missing");
+    assert_failed(&tracking.store.wait_until_finished("finished").await, "a trade is missing");
 
     read(post(address, "/detached", Some("detached")).await).await;
     tracking.tracker.flush().await.unwrap();
     let status = tracking.store.status("detached").unwrap();
     assert!(!status.overall_status.is_finished(), "{status}");
     tracking.tracker.finalize_status("detached", Ok(())).unwrap();
-    assert_completed(&tracking.store.finished("detached").await);
+    assert_completed(&tracking.store.wait_until_finished("detached").await);
 
     read(post(address, "/working", Some("working")).await).await;
     assert!(!tracking.now("working").overall_status.is_finished());
     finish.send(()).unwrap();
-    assert_completed(&tracking.store.finished("working").await);
+    assert_completed(&tracking.store.wait_until_finished("working").await);
 }
 
 #[tokio::test]
@@ -273,13 +273,12 @@ async fn spawned_work_needs_the_scope_and_then_calls_in_the_session() {
         });
         lost.await.unwrap();
         let session = SessionId::current().unwrap();
-        let given =
-            tokio::spawn(session.in_scope(async move { agent.ask("given").await.unwrap() }));
+        let given = tokio::spawn(session.scope(async move { agent.ask("given").await.unwrap() }));
         given.await.unwrap();
     })
     .await;
     read(post(address, "/", Some("s")).await).await;
-    let status = tracking.store.finished("s").await;
+    let status = tracking.store.wait_until_finished("s").await;
     assert_completed(&status);
     assert_eq!(status.agent(crate::support::AGENT).unwrap().calls, 1);
 }
@@ -303,7 +302,7 @@ async fn a_call_of_a_handler_that_is_given_up_is_cancelled() {
     has_started.recv().await.unwrap();
     assert_eq!(tracking.now("s").overall_status, Processing);
     call.abort();
-    let status = tracking.store.finished("s").await;
+    let status = tracking.store.wait_until_finished("s").await;
     assert_failed(&status, "the caller gave up before the answer");
     assert_agents(&status, [(crate::support::AGENT, Error)]);
     let error = status.agent(crate::support::AGENT).unwrap().error.as_ref().unwrap();
@@ -333,7 +332,7 @@ async fn many_requests_at_a_time_are_each_their_own() {
     });
     futures_util::future::join_all(calls).await;
     for n in 0..40 {
-        let status = tracking.store.finished(&format!("s{n}")).await;
+        let status = tracking.store.wait_until_finished(&format!("s{n}")).await;
         assert_eq!(status.overall_status == Completed, n % 10 != 7, "{status}");
         assert_agents(&status, [(crate::support::AGENT, Success)]);
         assert_tokens(&status, 3, 4);
@@ -355,7 +354,7 @@ async fn a_panic_that_is_caught_around_the_layer_is_told_as_one() {
     let app = Router::new().route("/", on_post(handler));
     let future = tracking.layer().layer(app).call(request());
     std::panic::AssertUnwindSafe(future).catch_unwind().await.unwrap_err();
-    assert_failed(&tracking.store.finished("s").await, "the handler panicked");
+    assert_failed(&tracking.store.wait_until_finished("s").await, "the handler panicked");
 
     let tracking = Tracking::start();
     let body = async || {
@@ -369,7 +368,7 @@ async fn a_panic_that_is_caught_around_the_layer_is_told_as_one() {
     let response = tracking.layer().layer(app).call(request()).await.unwrap();
     let read = http_body_util::BodyExt::collect(response.into_body());
     std::panic::AssertUnwindSafe(read).catch_unwind().await.unwrap_err();
-    assert_failed(&tracking.store.finished("s").await, "the handler panicked");
+    assert_failed(&tracking.store.wait_until_finished("s").await, "the handler panicked");
 }
 
 #[tokio::test]
@@ -396,5 +395,5 @@ async fn a_tunnel_is_left_to_the_handler() {
     drop(response);
     assert!(!tracking.now("s").overall_status.is_finished());
     kept.lock().unwrap().take().unwrap().complete();
-    assert_completed(&tracking.store.finished("s").await);
+    assert_completed(&tracking.store.wait_until_finished("s").await);
 }

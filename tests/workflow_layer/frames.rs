@@ -67,7 +67,7 @@ async fn an_error_of_the_service_is_passed_on_and_fails_the_workflow() {
     let request = Request::post("/").header(ASKED_SESSION, "s").body(()).unwrap();
     let error = tracking.layer().layer(service).oneshot(request).await.unwrap_err();
     assert_eq!(error, "no thread is left");
-    assert_failed(&tracking.store.finished("s").await, "no thread is left");
+    assert_failed(&tracking.store.wait_until_finished("s").await, "no thread is left");
 }
 
 #[tokio::test]
@@ -84,23 +84,23 @@ async fn bodies_that_are_never_polled_end_as_what_they_are() {
     };
     let chunked = || Scripted::chunked(&[Step::Data("a")]);
     drop(answered("empty", "POST", 200, Scripted::sized(&[])).await.unwrap());
-    assert_completed(&tracking.store.finished("empty").await);
+    assert_completed(&tracking.store.wait_until_finished("empty").await);
     drop(answered("head", "HEAD", 200, chunked()).await.unwrap());
-    assert_completed(&tracking.store.finished("head").await);
+    assert_completed(&tracking.store.wait_until_finished("head").await);
     drop(answered("204", "POST", 204, chunked()).await.unwrap());
-    assert_completed(&tracking.store.finished("204").await);
+    assert_completed(&tracking.store.wait_until_finished("204").await);
     drop(answered("503", "POST", 503, chunked()).await.unwrap());
-    assert_failed(&tracking.store.finished("503").await, "Service Unavailable");
+    assert_failed(&tracking.store.wait_until_finished("503").await, "Service Unavailable");
     drop(answered("dropped", "POST", 200, chunked()).await.unwrap());
-    assert_failed(&tracking.store.finished("dropped").await, "gave up");
+    assert_failed(&tracking.store.wait_until_finished("dropped").await, "gave up");
     let panics = Scripted::chunked(&[Step::Panic]);
     let panics = answered("panics", "POST", 200, panics).await.unwrap().into_body();
     tokio::spawn(panics.collect()).await.unwrap_err();
-    assert_failed(&tracking.store.finished("panics").await, "the handler panicked");
+    assert_failed(&tracking.store.wait_until_finished("panics").await, "the handler panicked");
     let taken = answered("taken", "POST", 200, chunked()).await.unwrap().into_body();
     assert_eq!(taken.get_ref().size_hint().lower(), 0);
     drop(taken.into_inner());
-    assert_failed(&tracking.store.finished("taken").await, "gave up");
+    assert_failed(&tracking.store.wait_until_finished("taken").await, "gave up");
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_call_that_panics_or_is_never_polled_has_failed() {
     ));
     let called = std::panic::AssertUnwindSafe(|| drop(panics.call(request("panics"))));
     std::panic::catch_unwind(called).unwrap_err();
-    assert_failed(&tracking.store.finished("panics").await, "the handler panicked");
+    assert_failed(&tracking.store.wait_until_finished("panics").await, "the handler panicked");
 
     let mut silent = tracking.layer().layer(service_fn(|_: Request<()>| {
         std::future::pending::<Result<Response<String>, Infallible>>()
@@ -124,7 +124,7 @@ async fn a_call_that_panics_or_is_never_polled_has_failed() {
     assert_eq!(tracking.now("dropped").overall_status, OverallStatus::Initializing);
     drop(call);
     assert_failed(
-        &tracking.store.finished("dropped").await,
+        &tracking.store.wait_until_finished("dropped").await,
         "the caller gave up before the answer",
     );
 }
@@ -148,5 +148,5 @@ fn all_are_send_and_sync() {
     check::<tower_agent_status::WorkflowLayer>();
     check::<tower_agent_status::server::WorkflowService<()>>();
     check::<tower_agent_status::server::WorkflowBody<()>>();
-    check::<tower_agent_status::server::ResponseFuture<()>>();
+    check::<tower_agent_status::server::WorkflowFuture<()>>();
 }

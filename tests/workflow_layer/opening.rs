@@ -41,7 +41,7 @@ async fn document(
 ) -> WorkflowStatus {
     let headers = send(layer, request).await;
     let session = headers[SESSION_HEADER].to_str().unwrap();
-    tracking.store.finished(session).await
+    tracking.store.wait_until_finished(session).await
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn the_session_may_come_from_a_closure_or_from_an_extension() {
     let address = serve(app(layer).layer(extension)).await;
     let response = post(address, "/runs/8", None).await;
     assert_eq!(session_of(&response), "by-extension");
-    assert_completed(&tracking.store.finished("by-extension").await);
+    assert_completed(&tracking.store.wait_until_finished("by-extension").await);
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn a_handler_may_add_what_only_the_body_tells() {
     let request = Request::post(format!("http://{address}/")).header(ASKED_SESSION, "s");
     let response = http_client().request(request.body(Full::from("FAB_1")).unwrap()).await.unwrap();
     read(response).await;
-    let status = tracking.store.finished("s").await;
+    let status = tracking.store.wait_until_finished("s").await;
     assert_completed(&status);
     assert_eq!(status.correlation_id.as_deref(), Some("corr_FAB_1"));
     let attributes: Vec<_> = status.attributes.into_iter().collect();
@@ -215,15 +215,15 @@ async fn of_two_layers_the_outer_one_opens_the_workflow() {
     let response = post(address, "/", None).await;
     assert_eq!(session_of(&response), "outer");
     read(response).await;
-    assert_eq!(tracking.store.finished("outer").await.agent(AGENT).unwrap().calls, 1);
+    assert_eq!(tracking.store.wait_until_finished("outer").await.agent(AGENT).unwrap().calls, 1);
     assert!(tracking.store.status("inner").is_none());
 
     // Layers of two trackers each open their own.
     let other = Tracking::start();
     let both = app_of_two(&tracking, &other);
     read(post(serve(both).await, "/", Some("both")).await).await;
-    assert_completed(&tracking.store.finished("both").await);
-    assert_completed(&other.store.finished("both").await);
+    assert_completed(&tracking.store.wait_until_finished("both").await);
+    assert_completed(&other.store.wait_until_finished("both").await);
 }
 
 fn app_of_two(one: &Tracking, other: &Tracking) -> Router {
@@ -244,7 +244,7 @@ async fn a_session_is_resumed_and_one_that_is_finished_stays_finished() {
     let app = |layer| Router::new().fallback(any(handler.clone())).layer(layer);
     let resumes = serve(app(tracking.layer())).await;
     read(post(resumes, "/fails", Some("s")).await).await;
-    let first = tracking.store.finished("s").await;
+    let first = tracking.store.wait_until_finished("s").await;
     assert_failed(&first, "Internal Server Error");
     read(post(resumes, "/", Some("s")).await).await;
     tracking.tracker.flush().await.unwrap();
@@ -272,7 +272,7 @@ async fn of_two_requests_in_one_session_at_a_time_the_first_to_end_finishes_it()
     let address = serve(app.route_layer(tracking.layer())).await;
     let both = [(); 2].map(|()| tokio::spawn(post(address, "/", Some("s"))));
     answer.send(StatusCode::OK).await.unwrap();
-    assert_completed(&tracking.store.finished("s").await);
+    assert_completed(&tracking.store.wait_until_finished("s").await);
     answer.send(StatusCode::INTERNAL_SERVER_ERROR).await.unwrap();
     for call in both {
         assert_eq!(session_of(&call.await.unwrap()), "s");

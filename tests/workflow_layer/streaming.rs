@@ -46,7 +46,7 @@ async fn calls_made_inside_the_body_are_in_the_session_and_the_body_ends_it() {
     let address = serve(app.route_layer(tracking.layer())).await;
     let text = read(post(address, "/", Some("s")).await).await;
     assert_eq!(text.matches("data: ").count(), 4);
-    let status = tracking.store.finished("s").await;
+    let status = tracking.store.wait_until_finished("s").await;
     assert_completed(&status);
     assert_agents(&status, [(AGENT, Success)]);
     assert_eq!(status.agent(AGENT).unwrap().calls, 3);
@@ -75,16 +75,16 @@ async fn an_agents_end_marker_passed_on_is_not_the_end_of_the_workflow() {
     );
     let address = serve(app.route_layer(tracking.layer())).await;
     read(post(address, "/", Some("s")).await).await;
-    let status = tracking.store.finished("s").await;
+    let status = tracking.store.wait_until_finished("s").await;
     assert_completed(&status);
     // Had it been finished before, this call would not have opened it again, and the
     // document would say when it ended.
     let finished = tracking.store.history().into_iter().position(|change| {
-        change.set.get("overallStatus").and_then(|value| value.as_text()) == Some("completed")
+        change.set.get("overallStatus").and_then(|value| value.as_str()) == Some("completed")
     });
     let called = tracking.store.history().into_iter().position(|change| {
         let agent = change.set.get(AGENT).and_then(|agent| agent.as_map());
-        agent.and_then(|agent| agent.get("status")?.as_text()) == Some("success")
+        agent.and_then(|agent| agent.get("status")?.as_str()) == Some("success")
     });
     assert!(called <= finished, "{called:?} {finished:?}");
 }
@@ -110,7 +110,7 @@ async fn the_workflow_is_open_until_the_body_has_ended() {
     assert_eq!(tracking.now("s").overall_status, Processing);
     drop(pieces);
     assert!(response.body_mut().frame().await.is_none());
-    assert_eq!(tracking.store.finished("s").await.overall_status, Completed);
+    assert_eq!(tracking.store.wait_until_finished("s").await.overall_status, Completed);
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn a_call_in_a_body_that_nobody_reads_on_is_cancelled() {
     });
     has_started.recv().await.unwrap();
     call.abort();
-    let status = tracking.store.finished("s").await;
+    let status = tracking.store.wait_until_finished("s").await;
     assert_failed(&status, "gave up before the answer was complete");
     assert_agents(&status, [(AGENT, Error)]);
     let error = status.agent(AGENT).unwrap().error.as_ref().unwrap();
@@ -150,7 +150,7 @@ async fn a_stream_that_says_it_failed_has_failed() {
     );
     let address = serve(app.route_layer(tracking.layer())).await;
     read(post(address, "/", Some("s")).await).await;
-    let status = tracking.store.finished("s").await;
+    let status = tracking.store.wait_until_finished("s").await;
     assert_failed(&status, "matching is down");
     assert_agents(&status, [(AGENT, Success)]);
 }
@@ -169,7 +169,7 @@ async fn an_announced_length_is_the_end_though_the_body_does_not_know() {
     );
     let address = serve(app.route_layer(tracking.layer())).await;
     assert_eq!(read(post(address, "/", Some("s")).await).await, "abcdef");
-    assert_completed(&tracking.store.finished("s").await);
+    assert_completed(&tracking.store.wait_until_finished("s").await);
 }
 
 trait MapOkIo: futures_util::Stream<Item = &'static str> + Sized {

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tower::{BoxError, Layer as _, ServiceExt as _};
 use tower_agent_status::status::WorkflowStatus;
 use tower_agent_status::store::MemoryStore;
-use tower_agent_status::{Agent, Status, StatusLayer, StatusTracker, WorkflowLayer};
+use tower_agent_status::{Agent, StatusLayer, StatusService, StatusTracker, WorkflowLayer};
 
 pub(crate) const AGENT: &str = "pdfAdapter";
 pub(crate) const SESSION_HEADER: HeaderName = HeaderName::from_static("x-workflow-session-id");
@@ -39,7 +39,7 @@ pub(crate) struct Tracking {
 impl Tracking {
     pub(crate) fn start() -> Self {
         let store = MemoryStore::new();
-        let builder = StatusTracker::builder(store.clone()).gather(std::time::Duration::ZERO);
+        let builder = StatusTracker::builder(store.clone()).batch_delay(std::time::Duration::ZERO);
         Self { tracker: builder.agent(Agent::new(AGENT)).start().unwrap(), store }
     }
 
@@ -64,7 +64,7 @@ pub(crate) async fn serve(app: Router) -> SocketAddr {
 /// An agent over a socket, and the layer in the client that calls it.
 #[derive(Clone)]
 pub(crate) struct CalledAgent {
-    client: Status<HttpClient>,
+    client: StatusService<HttpClient>,
     address: SocketAddr,
 }
 

@@ -251,7 +251,7 @@ where
             }
         };
         match &session {
-            Some(session) => runtime.block_on(session.in_scope(calls)),
+            Some(session) => runtime.block_on(session.scope(calls)),
             None => runtime.block_on(calls),
         }
         counts

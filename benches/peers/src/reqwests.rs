@@ -72,7 +72,7 @@ fn runner(
             }
         };
         match &session {
-            Some(session) => runtime.block_on(session.in_scope(calls)),
+            Some(session) => runtime.block_on(session.scope(calls)),
             None => runtime.block_on(calls),
         }
         None

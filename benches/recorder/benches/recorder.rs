@@ -149,7 +149,7 @@ impl Way {
 
 /// The table of the environment; it is made where it is missing.
 async fn table() -> DynamoDbStore {
-    let store = DynamoDbStore::from_env_unasked().await.expect("settings");
+    let store = DynamoDbStore::from_env_without_discovery().await.expect("settings");
     store.create_table().await.expect("a table");
     store
 }

@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
-use tower_agent_status::status::{Change, Expected};
-use tower_agent_status::store::{StatusStore, StoreError, Written};
+use tower_agent_status::status::{Change, Precondition};
+use tower_agent_status::store::{StatusStore, StoreError, WriteOutcome};
 
 /// A store that answers at once, and keeps nothing.
 #[derive(Clone)]
 pub struct Nowhere;
 
 impl StatusStore for Nowhere {
-    async fn write(&self, _: &Change, _: Expected) -> Result<Written, StoreError> {
-        Ok(Written::Applied)
+    async fn write(&self, _: &Change, _: Precondition) -> Result<WriteOutcome, StoreError> {
+        Ok(WriteOutcome::Applied)
     }
 }
 
@@ -70,9 +70,9 @@ impl<S: StatusStore> StatusStore for Counted<S> {
     /// # Panics
     ///
     /// If the change is not applied: what is measured is a table that is there.
-    async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
+    async fn write(&self, change: &Change, expected: Precondition) -> Result<WriteOutcome, StoreError> {
         let written = self.store.write(change, expected).await;
-        assert!(matches!(written, Ok(Written::Applied)), "not written: {written:?}");
+        assert!(matches!(written, Ok(WriteOutcome::Applied)), "not written: {written:?}");
         self.counts.writes.fetch_add(1, Ordering::Relaxed);
         let sessions = self.counts.sessions.lock().expect("never poisoned");
         if let Some(session) = sessions.get(&change.session_id) {
@@ -81,7 +81,7 @@ impl<S: StatusStore> StatusStore for Counted<S> {
         written
     }
 
-    fn reserves(&self, attribute: &str) -> bool {
-        self.store.reserves(attribute)
+    fn is_reserved(&self, attribute: &str) -> bool {
+        self.store.is_reserved(attribute)
     }
 }

@@ -11,7 +11,8 @@ use http_body::Body;
 use serde_json::Value;
 use tower_agent_status::store::DynamoDbStore;
 use tower_agent_status::{
-    Agent, Status, StatusBody, StatusLayer, StatusTracker, StatusTrackerBuilder, WorkflowBuilder,
+    Agent, StatusBody, StatusLayer, StatusService, StatusTracker, StatusTrackerBuilder,
+    WorkflowBuilder,
 };
 use tower_layer::Layer as _;
 use tower_service::Service;
@@ -122,7 +123,7 @@ fn workflow(tracker: &StatusTracker) -> (String, WorkflowBuilder) {
 }
 
 /// An agent's client, with the layer in it.
-type Client = Status<MockAgent>;
+type Client = StatusService<MockAgent>;
 
 /// Calls the agents, and knows nothing of status.
 #[derive(Clone)]

@@ -283,7 +283,7 @@ impl Ledger {
     /// Makes the times of this run later than those of the run before. When a run was
     /// created tells it from others, and clocks differ.
     fn comes_after(&mut self, before: &WorkflowStatus) {
-        let after = before.created_at.plus(Duration::from_millis(1));
+        let after = before.created_at.saturating_add(Duration::from_millis(1));
         self.view.created_at = self.view.created_at.max(after);
         let last = self.view.last_updated.max(before.last_updated);
         self.view.last_updated = last.max(self.view.created_at);
@@ -389,7 +389,7 @@ impl Ledger {
     /// Sets the state of an agent whose calls pass through no layer.
     pub(crate) fn report(&mut self, slot: usize, report: AgentReport, now: Timestamp) {
         let AgentReport { state, activity, token_usage, error } = report;
-        let tokens = token_usage.unwrap_or_default().since(&TokenUsage::default());
+        let tokens = token_usage.unwrap_or_default().delta_from(&TokenUsage::default());
         let ends = matches!(state, AgentState::Success | AgentState::Error);
         self.add_tally(slot, Tally { calls: u64::from(ends), tokens });
         let is_finished = self.is_finished();

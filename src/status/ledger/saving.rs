@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Attempt, Ledger, NewRun, Tally};
-use crate::status::{Change, Expected, WorkflowStatus};
+use crate::status::{Change, Precondition, WorkflowStatus};
 
 /// How many writers an item remembers; the longest silent are forgotten first.
 pub(super) const WRITERS_KEPT: usize = 32;
@@ -12,7 +12,7 @@ pub(super) const WRITERS_KEPT: usize = 32;
 /// One write, from its making to its answer.
 #[derive(Debug)]
 pub(crate) struct Proposal {
-    pub(crate) expected: Expected,
+    pub(crate) expected: Precondition,
     next: Arc<WorkflowStatus>,
     stored: Option<Arc<WorkflowStatus>>,
     seq: u64,
@@ -54,9 +54,9 @@ impl Ledger {
             next.writers.remove(&oldest);
         }
         let expected = match stored.map(|stored| stored.revision) {
-            None => Expected::Absent,
-            Some(0) => Expected::Unrevised,
-            Some(revision) => Expected::Revision(revision),
+            None => Precondition::Absent,
+            Some(0) => Precondition::Unrevised,
+            Some(revision) => Precondition::Revision(revision),
         };
         self.first_seq.get_or_insert(seq);
         if self.new_run == NewRun::Unwritten {

@@ -2,7 +2,7 @@
 
 use super::saving::WRITERS_KEPT;
 use super::*;
-use crate::status::{Expected, Item};
+use crate::status::{Item, Precondition};
 
 /// A table of one item, which answers as a store does.
 #[derive(Default)]
@@ -13,12 +13,11 @@ struct Table {
 
 impl Table {
     fn write(&mut self, proposal: &Proposal) -> Result<(), Option<Item>> {
-        let revision =
-            self.item.as_ref().map(|item| item.get("revision").and_then(Value::as_integer));
+        let revision = self.item.as_ref().map(|item| item.get("revision").and_then(Value::as_u64));
         let expected = match proposal.expected {
-            Expected::Absent => None,
-            Expected::Unrevised => Some(None),
-            Expected::Revision(revision) => Some(Some(revision)),
+            Precondition::Absent => None,
+            Precondition::Unrevised => Some(None),
+            Precondition::Revision(revision) => Some(Some(revision)),
         };
         if revision != expected {
             return Err(self.item.clone());
@@ -55,7 +54,7 @@ impl Process {
 
     fn end(&mut self, agent: &str, outcome: Outcome, tokens: u64, now: i64) {
         let slot = self.slot(agent);
-        let used = TokenUsage::new(tokens, 0).since(&TokenUsage::default());
+        let used = TokenUsage::new(tokens, 0).delta_from(&TokenUsage::default());
         self.ledger.ended(slot, outcome, Some(used), at(now));
     }
 
@@ -125,8 +124,8 @@ fn a_call_leaves_its_times_its_tokens_and_its_outcome() {
     assert_eq!(ended.total_token_usage(), TokenUsage::new(7, 0));
     let item = table.item.unwrap();
     let duration = item.get("a").unwrap().as_map().unwrap().get("duration").unwrap();
-    assert_eq!(*duration, Value::Decimal(5.123));
-    assert_eq!(item.get("expiresAt").unwrap().as_integer(), Some(1_766_570_400 + 90 * 86_400));
+    assert_eq!(*duration, Value::Float(5.123));
+    assert_eq!(item.get("expiresAt").unwrap().as_u64(), Some(1_766_570_400 + 90 * 86_400));
 }
 
 #[test]
@@ -474,12 +473,12 @@ fn what_is_known_to_be_stored_is_not_written_again() {
 #[test]
 fn an_item_of_other_means_is_taken_up() {
     let mut map = Item::new();
-    map.set("status", "success");
-    map.set("startedAt", "2025-12-24T10:00:00+00:00Z");
+    map.insert("status", "success");
+    map.insert("startedAt", "2025-12-24T10:00:00+00:00Z");
     let mut item = Item::new();
-    item.set("overallStatus", "processing");
-    item.set("pdfAdapter", map);
-    item.set("documentId", "d");
+    item.insert("overallStatus", "processing");
+    item.insert("pdfAdapter", map);
+    item.insert("documentId", "d");
     let mut table = Table { item: Some(item), writes: 0 };
     let mut process = Process::new("w", 50);
     process.start("b", 50);

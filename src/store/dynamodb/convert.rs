@@ -10,9 +10,9 @@ use crate::status::{Item, Value, schema};
 /// A value as DynamoDB takes it; `None` for a number it has no notation for.
 pub(super) fn to_attribute(value: &Value) -> Option<AttributeValue> {
     Some(match value {
-        Value::Text(text) => AttributeValue::S(text.clone()),
+        Value::String(text) => AttributeValue::S(text.clone()),
         Value::Integer(number) => AttributeValue::N(number.to_string()),
-        Value::Decimal(number) => AttributeValue::N(decimal(*number)?),
+        Value::Float(number) => AttributeValue::N(decimal(*number)?),
         Value::Map(map) => AttributeValue::M(
             map.iter()
                 .filter_map(|(name, value)| Some((name.to_owned(), to_attribute(value)?)))
@@ -44,10 +44,10 @@ fn decimal(number: f64) -> Option<String> {
 /// lists, sets, binary, null), which only other writers put into a table.
 fn from_attribute(attribute: AttributeValue) -> Option<Value> {
     match attribute {
-        AttributeValue::S(text) => Some(Value::Text(text)),
+        AttributeValue::S(text) => Some(Value::String(text)),
         AttributeValue::N(number) => match number.parse() {
             Ok(whole) => Some(Value::Integer(whole)),
-            Err(_) => number.parse().ok().filter(|n: &f64| n.is_finite()).map(Value::Decimal),
+            Err(_) => number.parse().ok().filter(|n: &f64| n.is_finite()).map(Value::Float),
         },
         AttributeValue::M(map) => Some(Value::Map(
             map.into_iter()
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn numbers_that_are_not_numbers_leave_their_map() {
         let map: Item =
-            [("a".to_owned(), Value::Decimal(f64::NAN)), ("b".to_owned(), Value::Integer(1))]
+            [("a".to_owned(), Value::Float(f64::NAN)), ("b".to_owned(), Value::Integer(1))]
                 .into_iter()
                 .collect();
         let Some(AttributeValue::M(map)) = to_attribute(&Value::Map(map)) else { panic!() };
@@ -114,8 +114,8 @@ mod tests {
     fn what_others_wrote_is_read_as_far_as_it_can_be() {
         let read = |attribute| from_attribute(attribute);
         assert_eq!(read(AttributeValue::N("3".into())), Some(Value::Integer(3)));
-        assert_eq!(read(AttributeValue::N("-3".into())), Some(Value::Decimal(-3.0)));
-        assert_eq!(read(AttributeValue::N("1E+3".into())), Some(Value::Decimal(1000.0)));
+        assert_eq!(read(AttributeValue::N("-3".into())), Some(Value::Float(-3.0)));
+        assert_eq!(read(AttributeValue::N("1E+3".into())), Some(Value::Float(1000.0)));
         assert_eq!(read(AttributeValue::N("inf".into())), None);
         assert_eq!(read(AttributeValue::Bool(true)), None);
         assert_eq!(read(AttributeValue::L(Vec::new())), None);

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::convert::to_attribute;
 use super::table::Names;
-use crate::status::{Change, Expected, schema};
+use crate::status::{Change, Precondition, schema};
 
 /// The expressions of one `UpdateItem`.
 ///
@@ -28,22 +28,22 @@ pub(super) struct Reserved(pub(super) String);
 impl Update {
     pub(super) fn new(
         change: &Change,
-        expected: Expected,
+        expected: Precondition,
         table: &Names,
     ) -> Result<Self, Reserved> {
         let mut aliases = HashMap::new();
         let mut values = HashMap::new();
         let condition = match expected {
-            Expected::Absent => {
+            Precondition::Absent => {
                 aliases.insert("#k".to_owned(), table.key.clone());
                 "attribute_not_exists(#k)"
             }
-            Expected::Revision(revision) => {
+            Precondition::Revision(revision) => {
                 aliases.insert("#r".to_owned(), schema::REVISION.to_owned());
                 values.insert(":r".to_owned(), AttributeValue::N(revision.to_string()));
                 "#r = :r"
             }
-            Expected::Unrevised => {
+            Precondition::Unrevised => {
                 aliases.insert("#k".to_owned(), table.key.clone());
                 aliases.insert("#r".to_owned(), schema::REVISION.to_owned());
                 "attribute_exists(#k) AND attribute_not_exists(#r)"
@@ -74,7 +74,7 @@ impl Update {
         }
         // Items of a table with another key say all the same which session they are of;
         // it is written once, when the first change of ours meets the item.
-        let is_first = matches!(expected, Expected::Absent | Expected::Unrevised);
+        let is_first = matches!(expected, Precondition::Absent | Precondition::Unrevised);
         let is_said =
             change.set.get(schema::SESSION_ID).is_some() || remove.contains(schema::SESSION_ID);
         if is_first && table.key != schema::SESSION_ID && !is_said {
@@ -110,7 +110,7 @@ impl Names {
         match name {
             schema::SESSION_ID if self.key == name => Ok(Place::Key),
             schema::EXPIRES_AT => Ok(Place::Attribute(&self.expiry)),
-            _ if self.reserves(name) => Err(Reserved(name.to_owned())),
+            _ if self.is_reserved(name) => Err(Reserved(name.to_owned())),
             _ => Ok(Place::Attribute(name)),
         }
     }

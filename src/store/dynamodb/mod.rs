@@ -28,8 +28,8 @@ use self::error::{Fault, Request};
 use self::expression::{Reserved, Update};
 use self::settings::Settings;
 use self::table::{Known, Names, Unknown};
-use super::{StatusStore, StoreError, StoreErrorKind, Written};
-use crate::status::{Change, Expected, Item, schema};
+use super::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
+use crate::status::{Change, Item, Precondition, schema};
 
 pub use self::describe::{RecentIndex, TableReport, TimeToLive};
 pub use self::error::SetupError;
@@ -146,7 +146,7 @@ impl DynamoDbStore {
     /// credentials, or the table is missing or cannot hold sessions. That the table could
     /// not be asked is a warning.
     pub async fn from_env() -> Result<Self, SetupError> {
-        let store = Self::from_env_unasked().await?;
+        let store = Self::from_env_without_discovery().await?;
         store.discover().await?;
         Ok(store)
     }
@@ -157,7 +157,7 @@ impl DynamoDbStore {
     /// # Errors
     ///
     /// If a setting is missing or cannot be what it is meant to be.
-    pub async fn from_env_unasked() -> Result<Self, SetupError> {
+    pub async fn from_env_without_discovery() -> Result<Self, SetupError> {
         let settings = Settings::read(|name| std::env::var(name))?;
         Ok(Self::with(settings::client().await?, settings.table, settings.names))
     }
@@ -321,7 +321,11 @@ impl fmt::Debug for DynamoDbStore {
 }
 
 impl StatusStore for DynamoDbStore {
-    async fn write(&self, change: &Change, expected: Expected) -> Result<Written, StoreError> {
+    async fn write(
+        &self,
+        change: &Change,
+        expected: Precondition,
+    ) -> Result<WriteOutcome, StoreError> {
         let id = &change.session_id;
         if !is_key(id) {
             let bytes = id.len();
@@ -355,13 +359,13 @@ impl StatusStore for DynamoDbStore {
             .send()
             .await;
         let error = match sent.map_err(refused_condition) {
-            Ok(_) => return Ok(Written::Applied),
+            Ok(_) => return Ok(WriteOutcome::Applied),
             Err(Ok(Some(item))) => {
-                return Ok(Written::Conflict(Some(convert::to_item(item, names))));
+                return Ok(WriteOutcome::Conflict(Some(convert::to_item(item, names))));
             }
             // No item: there is none, or the endpoint does not send it along.
             Err(Ok(None)) => match self.read_item(id).await {
-                Ok(item) => return Ok(Written::Conflict(item)),
+                Ok(item) => return Ok(WriteOutcome::Conflict(item)),
                 Err(error) => error,
             },
             Err(Err(error)) => Fault::of(&error).into_store_error(self.request(
@@ -373,8 +377,8 @@ impl StatusStore for DynamoDbStore {
         Err(if attempts.may_have_been_applied() { error.ambiguous() } else { error })
     }
 
-    fn reserves(&self, attribute: &str) -> bool {
-        self.newest_names().reserves(attribute)
+    fn is_reserved(&self, attribute: &str) -> bool {
+        self.newest_names().is_reserved(attribute)
     }
 }
 
@@ -402,5 +406,5 @@ fn is_key(session_id: &str) -> bool {
 
 /// The session an item is of.
 fn session_id(item: &Item) -> Option<&str> {
-    item.get(schema::SESSION_ID)?.as_text()
+    item.get(schema::SESSION_ID)?.as_str()
 }

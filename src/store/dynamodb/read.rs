@@ -10,7 +10,7 @@ use super::error::Fault;
 use super::table::Names;
 use super::{DynamoDbStore, convert, is_key, session_id};
 use crate::status::Item;
-use crate::store::{Recent, StatusReader, StoreError, StoreErrorKind};
+use crate::store::{RecentItems, StatusReader, StoreError, StoreErrorKind};
 
 /// How many items one `BatchGetItem` may ask for.
 const BATCH: usize = 100;
@@ -109,7 +109,7 @@ impl DynamoDbStore {
 /// which other writers leave, are not in the index. So where it names fewer than asked for,
 /// where there is none, or where the role may not query it, the table is scanned: up to 64
 /// pages of 1 MB, which are some 30,000 items of usual size. Of a larger table the newest
-/// among those are given, as [truncated](Recent::truncated). A table of one page is scanned
+/// among those are given, as [truncated](RecentItems::truncated). A table of one page is scanned
 /// once the last two weeks have named too few.
 impl StatusReader for DynamoDbStore {
     async fn get(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
@@ -135,7 +135,7 @@ impl StatusReader for DynamoDbStore {
         Ok(session_ids.iter().map(|id| found.get(id).cloned()).collect())
     }
 
-    async fn recent(&self, limit: usize) -> Result<Recent, StoreError> {
+    async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
         self.newest(limit).await
     }
 

@@ -12,7 +12,7 @@ use super::error::{Fault, Meaning};
 use super::table::Names;
 use super::{DynamoDbStore, convert, session_id};
 use crate::status::{Item, Timestamp, WorkflowStatus, schema};
-use crate::store::{Recent, StatusReader as _, StoreError};
+use crate::store::{RecentItems, StatusReader as _, StoreError};
 
 /// How many pages, of 1 MB at most, a scan for the newest reads.
 const MAX_PAGES: usize = 64;
@@ -29,9 +29,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 type Attributes = HashMap<String, AttributeValue>;
 
 impl DynamoDbStore {
-    pub(super) async fn newest(&self, limit: usize) -> Result<Recent, StoreError> {
+    pub(super) async fn newest(&self, limit: usize) -> Result<RecentItems, StoreError> {
         if limit == 0 {
-            return Ok(Recent::default());
+            return Ok(RecentItems::default());
         }
         let known = self.known().await?;
         let names = &known.names;
@@ -60,14 +60,14 @@ impl DynamoDbStore {
         while !scan.is_done && scan.pages < MAX_PAGES {
             self.scan_page(&mut scan, names, None, |id, item| newest.add(id, item)).await?;
         }
-        Ok(Recent { items: newest.into_items(), truncated: !scan.is_done })
+        Ok(RecentItems { items: newest.into_items(), truncated: !scan.is_done })
     }
 
     /// The sessions whose ids begin with `prefix`, newest first. Of their items there are
     /// `sessionId`, `createdAt`, `lastUpdated` and `overallStatus` only.
     ///
     /// The table is scanned for them, up to so many pages of 1 MB: of a larger one the
-    /// sessions found there are given, as [truncated](Recent::truncated).
+    /// sessions found there are given, as [truncated](RecentItems::truncated).
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl DynamoDbStore {
         &self,
         prefix: &str,
         pages: usize,
-    ) -> Result<Recent, StoreError> {
+    ) -> Result<RecentItems, StoreError> {
         let names = &self.known().await?.names;
         let mut found = Newest::new(usize::MAX);
         let mut scan = Scan::default();
@@ -84,7 +84,7 @@ impl DynamoDbStore {
             let each = |id, item| found.add(id, item);
             self.scan_page(&mut scan, names, Some(prefix), each).await?;
         }
-        Ok(Recent { items: found.into_items(), truncated: !scan.is_done })
+        Ok(RecentItems { items: found.into_items(), truncated: !scan.is_done })
     }
 
     /// Adds what the index names of these days to the ids, up to the limit; `false` if the
@@ -130,7 +130,7 @@ impl DynamoDbStore {
     }
 
     /// The items that the index has named.
-    async fn newest_of(&self, ids: Vec<String>, limit: usize) -> Result<Recent, StoreError> {
+    async fn newest_of(&self, ids: Vec<String>, limit: usize) -> Result<RecentItems, StoreError> {
         let items = self.get_many(&ids).await?;
         let mut newest = Newest::new(limit);
         for (id, item) in ids.into_iter().zip(items) {
@@ -139,7 +139,7 @@ impl DynamoDbStore {
                 newest.add(id, item);
             }
         }
-        Ok(Recent { items: newest.into_items(), truncated: false })
+        Ok(RecentItems { items: newest.into_items(), truncated: false })
     }
 
     /// The newest sessions of a day.
@@ -224,10 +224,10 @@ impl DynamoDbStore {
 
 /// The days in which items live, the newest first: what is older has expired.
 fn days() -> impl Iterator<Item = String> {
-    let newest = Timestamp::from(SystemTime::now()).plus(SKEW);
-    let days = schema::TIME_TO_LIVE.as_secs() / DAY.as_secs() + 2;
+    let newest = Timestamp::from(SystemTime::now()).saturating_add(SKEW);
+    let days = schema::DEFAULT_RETENTION.as_secs() / DAY.as_secs() + 2;
     let days = u32::try_from(days).unwrap_or(u32::MAX);
-    (0..days).map(move |ago| newest.minus(DAY.saturating_mul(ago)).day())
+    (0..days).map(move |ago| newest.saturating_sub(DAY.saturating_mul(ago)).day())
 }
 
 /// How far a scan has come.

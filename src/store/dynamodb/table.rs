@@ -44,7 +44,7 @@ impl Default for Names {
 impl Names {
     /// Whether the table keeps something of its own under this name, where the
     /// document would keep something else.
-    pub(super) fn reserves(&self, name: &str) -> bool {
+    pub(super) fn is_reserved(&self, name: &str) -> bool {
         (name == self.key && name != schema::SESSION_ID)
             || (name == self.expiry && name != schema::EXPIRES_AT)
     }

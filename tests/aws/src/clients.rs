@@ -64,7 +64,7 @@ pub fn http_client() -> SharedHttpClient {
 /// A tracker that writes at once, and its store.
 pub fn tracker() -> (StatusTracker, MemoryStore) {
     let store = MemoryStore::new();
-    let tracker = StatusTracker::builder(store.clone()).gather(Duration::ZERO).start().unwrap();
+    let tracker = StatusTracker::builder(store.clone()).batch_delay(Duration::ZERO).start().unwrap();
     (tracker, store)
 }
 

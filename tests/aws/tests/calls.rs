@@ -43,7 +43,7 @@ async fn call_with(
     let tracked = SharedHttpClient::new(layer(&tracker).layer(http_client()));
     let clients = Clients::new(&service.url(), &tracked, timeouts);
     let session = SessionId::new(SESSION).unwrap();
-    let seen_of_tracked = session.in_scope(ask(&clients)).await;
+    let seen_of_tracked = session.scope(ask(&clients)).await;
 
     assert_eq!(service.anonymous(&seen_of_tracked), bare.anonymous(&seen));
     tracker.flush().await.unwrap();
@@ -423,7 +423,7 @@ async fn nobody_who_listens_is_a_failure_of_the_transport() {
     let bare = converse(&Clients::new(url, &http_client(), &TimeoutConfig::disabled())).await;
     let clients = Clients::new(url, &tracked, &TimeoutConfig::disabled());
     let session = SessionId::new(SESSION).unwrap();
-    assert_eq!(session.in_scope(converse(&clients)).await, bare);
+    assert_eq!(session.scope(converse(&clients)).await, bare);
     tracker.flush().await.unwrap();
     let status = store.status(SESSION).unwrap();
     assert_error(status.agent(AGENT).unwrap(), 3, "transport", "refused", None);
@@ -445,7 +445,7 @@ async fn a_call_that_its_caller_gives_up_is_cancelled() {
     let clients = Clients::new(&service.url(), &tracked, &TimeoutConfig::disabled());
     let session = SessionId::new(SESSION).unwrap();
     tokio::select! {
-        seen = session.in_scope(converse(&clients)) => panic!("{seen}"),
+        seen = session.scope(converse(&clients)) => panic!("{seen}"),
         () = service.asked_times(1) => {}
     }
     tracker.flush().await.unwrap();

@@ -140,7 +140,7 @@ async fn a_body_keeps_its_frames_its_trailers_and_all_that_it_tells_of_itself() 
         let (tracker, store) = tracker();
         let [bare, tracked] = both(&inner, &tracker);
         let bare = ask(&bare).send().await.unwrap().response.into_inner();
-        let tracked = session().in_scope(ask(&tracked).send()).await.unwrap();
+        let tracked = session().scope(ask(&tracked).send()).await.unwrap();
         let tracked = tracked.response.into_inner();
         // Only then is it also about the layer; the SDK itself wraps the one or other.
         let again = [bare.try_clone(), tracked.try_clone()];
@@ -169,7 +169,7 @@ async fn a_body_that_nobody_reads_ends_as_what_it_is() {
     for (body, state, tokens) in rows {
         let inner = InMemory::new(move || Some(Ok(response(body()))));
         let (tracker, store) = tracker();
-        drop(session().in_scope(ask(&tracked(&inner, &tracker)).send()).await.unwrap());
+        drop(session().scope(ask(&tracked(&inner, &tracker)).send()).await.unwrap());
         let agent = stored(&tracker, &store).await;
         assert_eq!(agent.state, state);
         assert_eq!(agent.token_usage.and_then(|usage| usage.total_tokens), tokens);
@@ -211,7 +211,7 @@ async fn an_error_keeps_its_kind_and_tells_its_causes() {
         let (tracker, store) = tracker();
         let [bare, tracked] = both(&inner, &tracker);
         let bare = ask(&bare).send().await.unwrap_err();
-        let tracked = session().in_scope(ask(&tracked).send()).await.unwrap_err();
+        let tracked = session().scope(ask(&tracked).send()).await.unwrap_err();
         assert_eq!(told(&tracked), told(&bare));
         let error = stored(&tracker, &store).await.error.unwrap();
         assert_eq!(error.class, class);
@@ -236,14 +236,14 @@ async fn the_clients_own_questions_are_passed_on() {
     ask(&bare).send().await.unwrap();
     let of_bare = validated();
     assert!(of_bare >= 1000);
-    session().in_scope(ask(&tracked).send()).await.unwrap();
+    session().scope(ask(&tracked).send()).await.unwrap();
     assert_eq!(validated(), of_bare);
 
     // The SDK names its connector to the service.
     let tracked = SharedHttpClient::new(layer(&tracker).layer(http_client()));
     for client in [http_client(), tracked] {
         let clients = Clients::new(&service.url(), &client, &untimed());
-        session().in_scope(ask(&clients).send()).await.unwrap();
+        session().scope(ask(&clients).send()).await.unwrap();
     }
     let agents: Vec<_> =
         service.asked().iter().map(|asked| asked.headers["user-agent"].clone()).collect();
@@ -263,7 +263,7 @@ async fn extensions_of_the_request_and_of_the_response_pass() {
     for clients in both(&inner, &tracker) {
         let asked = ask(&clients).customize();
         let asked = asked.mutate_request(|request| request.add_extension(Kept("request")));
-        session().in_scope(asked.send()).await.unwrap();
+        session().scope(asked.send()).await.unwrap();
     }
     let kept = Some(Kept("request"));
     assert_eq!(*inner.seen.lock().unwrap(), [kept.clone(), kept]);
@@ -281,7 +281,7 @@ async fn an_operation_names_its_session_for_each_of_its_attempts() {
     let asked = asked.mutate_request(move |request| request.add_extension(session.clone()));
     // Stronger than the scope around it.
     let other = SessionId::new("another").unwrap();
-    let output = other.in_scope(asked.send()).await.unwrap();
+    let output = other.scope(asked.send()).await.unwrap();
     output.response.collect().await.unwrap();
     let agent = stored(&tracker, &store).await;
     assert_eq!((agent.state, agent.calls), (AgentState::Success, 2));
@@ -319,16 +319,16 @@ async fn one_client_calls_several_agents() {
     let layer = StatusLayer::per_request(&tracker).agent_for(Target::runtime(ARN), AGENT);
     let tracked = SharedHttpClient::new(layer.layer(http_client()));
     let clients = Clients::new(&service.url(), &tracked, &untimed());
-    session().in_scope(ask(&clients).send()).await.unwrap().response.collect().await.unwrap();
+    session().scope(ask(&clients).send()).await.unwrap().response.collect().await.unwrap();
     let other = || {
         ask(&clients)
             .agent_runtime_arn("arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/x")
     };
     // Nobody's agent.
-    session().in_scope(other().send()).await.unwrap().response.collect().await.unwrap();
+    session().scope(other().send()).await.unwrap().response.collect().await.unwrap();
     let named = other().customize();
     let named = named.mutate_request(|request| request.add_extension(Agent::new("matching")));
-    session().in_scope(named.send()).await.unwrap().response.collect().await.unwrap();
+    session().scope(named.send()).await.unwrap().response.collect().await.unwrap();
     assert_eq!(stored(&tracker, &store).await.calls, 1);
     assert_eq!(store.status(SESSION).unwrap().agent("matching").unwrap().calls, 1);
 }
@@ -352,7 +352,7 @@ async fn of_nested_layers_of_one_tracker_the_outermost_owns_the_call() {
     let inner = StatusLayer::new(&tracker, "another").layer(http_client());
     let nested = SharedHttpClient::new(layer(&tracker).layer(inner));
     let clients = Clients::new(&service.url(), &nested, &untimed());
-    let output = session().in_scope(ask(&clients).send()).await.unwrap();
+    let output = session().scope(ask(&clients).send()).await.unwrap();
     output.response.collect().await.unwrap();
     assert_eq!(stored(&tracker, &store).await.calls, 1);
     assert_eq!(store.status(SESSION).unwrap().agent("another").unwrap().calls, 0);
@@ -364,7 +364,7 @@ async fn a_body_that_is_read_after_the_scope_still_counts() {
     let (tracker, store) = tracker();
     let tracked = SharedHttpClient::new(layer(&tracker).layer(http_client()));
     let clients = Clients::new(&service.url(), &tracked, &untimed());
-    let output = session().in_scope(ask(&clients).send()).await.unwrap();
+    let output = session().scope(ask(&clients).send()).await.unwrap();
     let read = tokio::spawn(output.response.collect());
     read.await.unwrap().unwrap();
     let agent = stored(&tracker, &store).await;
@@ -383,7 +383,7 @@ async fn a_time_out_of_the_sdk_itself_is_cancelled() {
     ] {
         let tracked = SharedHttpClient::new(layer(&tracker).layer(inner.clone()));
         let clients = Clients::new("http://service.test", &tracked, &timeouts);
-        let error = session().in_scope(ask(&clients).send()).await.unwrap_err();
+        let error = session().scope(ask(&clients).send()).await.unwrap_err();
         assert!(told(&error).starts_with("time-out"), "{}", told(&error));
         let agent = stored(&tracker, &store).await;
         assert_eq!((&*agent.error.unwrap().class, agent.calls), ("cancelled", calls));
@@ -395,14 +395,14 @@ async fn a_call_that_was_not_polled_and_a_panic_are_told_too() {
     let (tracker, store) = tracker();
     let inner = InMemory::new(|| panic!("the connector panics, as it is told"));
     let [_, tracked] = both(&inner, &tracker);
-    let call = tokio::spawn(session().in_scope(async move { ask(&tracked).send().await }));
+    let call = tokio::spawn(session().scope(async move { ask(&tracked).send().await }));
     assert!(call.await.unwrap_err().is_panic());
     let agent = stored(&tracker, &store).await;
     assert_eq!(agent.error.unwrap().class, "panic");
 
     let inner = InMemory::new(|| None);
     let [_, tracked] = both(&inner, &tracker);
-    let mut call = Box::pin(session().in_scope(ask(&tracked).send()));
+    let mut call = Box::pin(session().scope(ask(&tracked).send()));
     std::future::poll_fn(|cx| {
         assert!(call.as_mut().poll(cx).is_pending());
         Poll::Ready(())

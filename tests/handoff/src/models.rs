@@ -6,7 +6,7 @@ use loom::model::Builder;
 use loom::thread;
 
 use crate::handoff::Mark;
-use crate::recorder::{Answer, Order, Session, Tracker, change, run, saved, session};
+use crate::recorder::{Answer, Command, Session, Tracker, change, run, saved, session};
 
 /// Runs a model in every order of its threads with so many switches that no thread asked
 /// for. Loom's authors found two or three to show nearly every mistake.
@@ -101,11 +101,11 @@ fn a_flush_answers_after_what_came_before_it() {
             let other = changer(&tracker, &session, &[Mark::Dirty]);
             let (version, _) = change(&tracker, &session, mark);
             let (reply, answer) = Answer::new();
-            tracker.order(Order::Flush(reply));
+            tracker.send(Command::Flush(reply));
             let saved = answer.wait().expect("the recorder is at work");
             assert!(saved >= version, "the flush answered before it was done");
             other.join().unwrap();
-            tracker.order(Order::End);
+            tracker.send(Command::End);
             recorder.join().unwrap();
         });
     }
@@ -124,11 +124,11 @@ fn the_end_leaves_nobody_waiting_and_no_change_unseen() {
         };
         let ending = {
             let tracker = Arc::clone(&tracker);
-            thread::spawn(move || tracker.order(Order::End))
+            thread::spawn(move || tracker.send(Command::End))
         };
         let (version, taken_on) = change(&tracker, &session, Mark::Dirty);
         let (reply, answer) = Answer::new();
-        tracker.order(Order::Flush(reply));
+        tracker.send(Command::Flush(reply));
         if let Some(saved) = answer.wait() {
             assert!(saved >= version, "the flush answered before it was done");
         }

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use loom::sync::Notify;
 
-use crate::handoff::{Content, Entry, Handoff, Mark, Taken};
+use crate::handoff::{Content, Entry, Handoff, Mark, Batch};
 use crate::waiters::Waiters;
 
 /// A session: its state is a number that grows.
 pub(crate) type Session = Entry<&'static str, Doc>;
-pub(crate) type Tracker = Handoff<&'static str, Doc, Order>;
+pub(crate) type Tracker = Handoff<&'static str, Doc, Command>;
 
 #[derive(Default)]
 pub(crate) struct Doc {
@@ -32,7 +32,7 @@ impl Content for Doc {
     }
 }
 
-pub(crate) enum Order {
+pub(crate) enum Command {
     Flush(Reply),
     End,
 }
@@ -111,7 +111,7 @@ pub(crate) fn run(
     sessions: &[Arc<Session>],
     is_done: impl Fn() -> bool,
 ) -> Vec<u64> {
-    let mut news = Taken::default();
+    let mut news = Batch::default();
     let mut waiters = Waiters::<Session, (), Reply>::new();
     let mut due: Vec<Arc<Session>> = Vec::new();
     let mut write: Option<(Arc<Session>, u64)> = None;
@@ -126,10 +126,10 @@ pub(crate) fn run(
             assert!(!is_here, "the session is in the recorder's hands twice");
             due.push(session);
         }
-        for order in news.orders.drain(..) {
-            match order {
-                Order::End => ends = true,
-                Order::Flush(reply) => {
+        for command in news.commands.drain(..) {
+            match command {
+                Command::End => ends = true,
+                Command::Flush(reply) => {
                     let queued = sessions.iter().filter_map(|session| {
                         let state = session.lock();
                         state.is_queued().then(|| (Arc::clone(session), state.version))

@@ -51,7 +51,7 @@ impl Check {
 
         let created = self.time(item, "createdAt", true);
         let day = self.text(item, "createdDay", true);
-        let expected = item.get("createdAt").and_then(Value::as_text).and_then(|at| at.get(..10));
+        let expected = item.get("createdAt").and_then(Value::as_str).and_then(|at| at.get(..10));
         self.that(day == expected, || format!("createdDay is {day:?}, not {expected:?}"));
         let updated = self.time(item, "lastUpdated", true);
         self.that(created <= updated, || "lastUpdated is before createdAt".to_owned());
@@ -167,7 +167,7 @@ impl Check {
         let mut figures = BTreeMap::new();
         for (name, value) in usage.iter() {
             self.that(FIGURES.contains(&name), || format!("{whose} has {name}"));
-            match value.as_integer() {
+            match value.as_u64() {
                 Some(tokens) => _ = figures.insert(name.to_owned(), tokens),
                 None => self.faults.push(format!("{name} of {whose} is {value:?}")),
             }
@@ -177,7 +177,7 @@ impl Check {
 
     fn text<'a>(&mut self, item: &'a Item, name: &str, required: bool) -> Option<&'a str> {
         let value = item.get(name);
-        let text = value.and_then(Value::as_text);
+        let text = value.and_then(Value::as_str);
         let holds = text.is_some() || value.is_none() && !required;
         self.that(holds, || format!("{name} is {value:?}"));
         text
@@ -190,7 +190,7 @@ impl Check {
 
     fn whole(&mut self, item: &Item, name: &str, required: bool) -> Option<u64> {
         let value = item.get(name);
-        let number = value.and_then(Value::as_integer);
+        let number = value.and_then(Value::as_u64);
         let holds = number.is_some() || value.is_none() && !required;
         self.that(holds, || format!("{name} is {value:?}"));
         number
@@ -211,7 +211,7 @@ impl Check {
 
 fn number(value: Option<&Value>) -> Option<f64> {
     match value? {
-        Value::Decimal(number) => Some(*number),
+        Value::Float(number) => Some(*number),
         Value::Integer(number) => Some(*number as f64),
         _ => None,
     }

@@ -30,7 +30,7 @@ pub(crate) fn ticking_clock() -> impl Fn() -> SystemTime + Send + Sync + 'static
 
 /// A tracker that writes at once, and knows the agent of most tests.
 pub(crate) fn builder<S: StatusStore>(store: S) -> StatusTrackerBuilder<S> {
-    StatusTracker::builder(store).gather(Duration::ZERO).agent(
+    StatusTracker::builder(store).batch_delay(Duration::ZERO).agent(
         Agent::new(AGENT)
             .pending("Waiting for upload")
             .in_progress("Extracting text from PDF document")
@@ -66,7 +66,7 @@ pub(crate) fn assert_contract_of_history(store: &MemoryStore) {
     let mut items = BTreeMap::<String, Item>::new();
     for change in store.history() {
         let item = items.entry(change.session_id.clone()).or_default();
-        item.set("sessionId", change.session_id.as_str());
+        item.insert("sessionId", change.session_id.as_str());
         change.apply(item);
         assert_contract(item);
     }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use super::handoff::{Content, Entry, Handoff, Mark, Taken};
+use super::handoff::{Content, Entry, Handoff, Mark, Batch};
 use super::{Figures, Pace, consumer, runner};
 use crate::Runner;
 
@@ -54,7 +54,7 @@ impl Drop for Producers {
 /// Does what the recorder does, but for the writing: an entry stays in its hands until there
 /// is nothing new in it.
 async fn consume(handoff: Arc<Shared>, entries: usize, pace: Pace) -> Figures {
-    let mut news = Taken::default();
+    let mut news = Batch::default();
     let mut hands: Vec<Arc<Entry<usize, Counters>>> = Vec::new();
     let mut again = Vec::new();
     let mut taken = vec![Figures::default(); entries];
@@ -66,7 +66,7 @@ async fn consume(handoff: Arc<Shared>, entries: usize, pace: Pace) -> Figures {
         pace.wait().await;
         handoff.take(&mut news, true);
         hands.append(&mut news.dirty);
-        is_over |= news.orders.pop().is_some();
+        is_over |= news.commands.pop().is_some();
         for entry in hands.drain(..) {
             let told = entry.take(|counters| counters.is_dirty().then_some(counters.told));
             let Some(told) = told else { continue };

@@ -140,7 +140,7 @@ fn calls(threads: usize, is_apart: bool) -> Runner {
     let tell = move |tracker: &StatusTracker, thread, times| {
         let session = SessionId::new(session(thread, is_apart)).expect("an id");
         let mut service = StatusLayer::new(tracker, AGENT).layer(Nothing);
-        let calls = session.in_scope(async move {
+        let calls = session.scope(async move {
             for _ in 0..times {
                 let _ = std::hint::black_box(service.call(Request::new(())).await);
             }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower_agent_status::Agent;
 use tower_agent_status::portal::Portal;
-use tower_agent_status::status::{Change, Expected, Item, Timestamp, Value};
+use tower_agent_status::status::{Change, Precondition, Item, Timestamp, Value};
 use tower_agent_status::store::{MemoryStore, StatusReader as _, StatusStore as _};
 
 pub const AGENTS: [(&str, &str); 4] = [
@@ -69,7 +69,7 @@ impl Scene {
         self.store.delete(session).await.unwrap();
         let Value::Map(item) = value(item) else { panic!("an item is an object") };
         let change = Change::new(session, item, Vec::new());
-        self.store.write(&change, Expected::Absent).await.unwrap();
+        self.store.write(&change, Precondition::Absent).await.unwrap();
     }
 
     /// Four workflows of every kind, and so many others.
@@ -149,10 +149,10 @@ pub fn ago(seconds: f64) -> String {
 
 fn value(json: &Json) -> Value {
     match json {
-        Json::String(text) => Value::Text(text.clone()),
+        Json::String(text) => Value::String(text.clone()),
         Json::Number(number) => match number.as_u64() {
             Some(whole) => Value::Integer(whole),
-            None => Value::Decimal(number.as_f64().unwrap()),
+            None => Value::Float(number.as_f64().unwrap()),
         },
         Json::Object(map) => {
             Value::Map(map.iter().map(|(name, json)| (name.clone(), value(json))).collect::<Item>())

@@ -32,7 +32,7 @@ impl Further {
 }
 
 /// What has extensions, by which it can be marked.
-pub(crate) trait Marked {
+pub(crate) trait CarriesOwner {
     fn get<T: Send + Sync + 'static>(&self) -> Option<&T>;
     fn put<T: Clone + Send + Sync + 'static>(&mut self, extension: T);
 
@@ -60,7 +60,7 @@ pub(crate) trait Marked {
     }
 }
 
-impl Marked for Extensions {
+impl CarriesOwner for Extensions {
     fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.get()
     }

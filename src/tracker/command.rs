@@ -1,4 +1,4 @@
-//! [`Order`]: what the recorder is asked for; and [`Unsaved`], of which its answers are made.
+//! [`Command`]: what the recorder is asked for; and [`Unsaved`], of which its answers are made.
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -7,7 +7,7 @@ use crate::session::SessionId;
 use crate::status::ErrorMessage;
 
 /// What the recorder is asked for, and where the answer goes.
-pub(crate) enum Order {
+pub(crate) enum Command {
     /// Try once to save everything there is.
     Flush(oneshot::Sender<Vec<Unsaved>>),
     /// Try to save everything until the deadline, then end.

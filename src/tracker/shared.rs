@@ -1,4 +1,4 @@
-//! [`Hub`]: what the request path and the recorder share.
+//! [`Shared`]: what the request path and the recorder share.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::handoff::{Handoff, Mark, Taken};
-use super::session::Kept;
-use super::{Clock, Order, Session, Unsaved};
+use super::handoff::{self, Handoff, Mark};
+use super::session::SessionState;
+use super::{Clock, Command, Session, Unsaved};
 use crate::agent::{Agent, InvalidName, check_name};
 use crate::session::{Scope, SessionId, random_digits};
 use crate::status::{ErrorMessage, Ledger, Timestamp};
@@ -18,30 +18,30 @@ use crate::status::{ErrorMessage, Ledger, Timestamp};
 pub(crate) struct Limits {
     pub(crate) max_sessions: usize,
     /// After how long of silence a workflow that nobody opened is complete.
-    pub(crate) finish_when_idle: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
     pub(crate) clock: Clock,
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// What the recorder has taken.
-pub(crate) type News = Taken<SessionId, Kept, Order>;
+pub(crate) type Batch = handoff::Batch<SessionId, SessionState, Command>;
 
 type Reserves = dyn Fn(&str) -> bool + Send + Sync;
 
 /// What the request path and the recorder share.
-pub(crate) struct Hub {
+pub(crate) struct Shared {
     /// Tells the trackers of this process apart; never 0.
     number: u64,
     /// The name of this tracker among an item's writers.
     pub(crate) writer: String,
     limits: Limits,
     /// Whether the store keeps something of its own under a name.
-    reserves: Box<Reserves>,
+    is_reserved: Box<Reserves>,
     agents: RwLock<Vec<Arc<Agent>>>,
     sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
-    pub(crate) handoff: Handoff<SessionId, Kept, Order>,
-    said: Said,
+    pub(crate) handoff: Handoff<SessionId, SessionState, Command>,
+    said: LogOnce,
     pub(super) lost: AtomicU64,
     /// The number of the last write.
     last_seq: AtomicU64,
@@ -49,7 +49,7 @@ pub(crate) struct Hub {
 
 /// What is logged once and not for every call.
 #[derive(Default)]
-struct Said {
+struct LogOnce {
     untracked: AtomicBool,
     full: AtomicBool,
     full_session: AtomicBool,
@@ -59,17 +59,17 @@ struct Said {
     invalid_agent: AtomicBool,
 }
 
-impl Hub {
-    pub(crate) fn new(limits: Limits, reserves: Box<Reserves>) -> Self {
+impl Shared {
+    pub(crate) fn new(limits: Limits, is_reserved: Box<Reserves>) -> Self {
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             writer: random_digits(),
             limits,
-            reserves,
+            is_reserved,
             agents: RwLock::default(),
             sessions: Mutex::default(),
             handoff: Handoff::new(),
-            said: Said::default(),
+            said: LogOnce::default(),
             lost: AtomicU64::new(0),
             last_seq: AtomicU64::new(0),
         }
@@ -88,7 +88,7 @@ impl Hub {
         self.check_name(agent.name())?;
         let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
         if agents.iter().any(|known| known.name() == agent.name()) {
-            return Err(InvalidName::Twice(agent.name().to_owned()));
+            return Err(InvalidName::Duplicate(agent.name().to_owned()));
         }
         let agent = Arc::new(agent);
         agents.push(Arc::clone(&agent));
@@ -99,7 +99,7 @@ impl Hub {
     pub(crate) fn agent(&self, name: &str) -> Result<Arc<Agent>, InvalidName> {
         match self.known(name).map_or_else(|| self.declare(Agent::new(name)), Ok) {
             // Another thread was faster.
-            Err(InvalidName::Twice(_)) => self.agent(name),
+            Err(InvalidName::Duplicate(_)) => self.agent(name),
             agent => agent,
         }
     }
@@ -136,8 +136,8 @@ impl Hub {
 
     fn check_name(&self, name: &str) -> Result<(), InvalidName> {
         check_name(name)?;
-        if (self.reserves)(name) {
-            return Err(InvalidName::TableAttribute(name.to_owned()));
+        if (self.is_reserved)(name) {
+            return Err(InvalidName::ReservedByStore(name.to_owned()));
         }
         Ok(())
     }
@@ -146,7 +146,7 @@ impl Hub {
     pub(crate) fn check_attribute(&self, name: &str) -> Result<(), InvalidName> {
         self.check_name(name)?;
         if self.known(name).is_some() {
-            return Err(InvalidName::Twice(name.to_owned()));
+            return Err(InvalidName::Duplicate(name.to_owned()));
         }
         Ok(())
     }
@@ -169,7 +169,7 @@ impl Hub {
         }
         let mut ledger = Ledger::new(Arc::clone(id.shared()), self.now());
         self.show_declared(&mut ledger);
-        let session = Arc::new(Session::new(id.clone(), Kept::new(ledger)));
+        let session = Arc::new(Session::new(id.clone(), SessionState::new(ledger)));
         sessions.insert(id.clone(), Arc::clone(&session));
         Some(session)
     }
@@ -193,12 +193,12 @@ impl Hub {
     pub(super) fn change(
         &self,
         session: &Arc<Session>,
-        change: impl FnOnce(&mut Kept, Timestamp) -> bool,
+        change: impl FnOnce(&mut SessionState, Timestamp) -> bool,
     ) {
         let now = self.now();
         let is_taken_on = self
             .handoff
-            .change(session, |kept| if change(kept, now) { Mark::Dirty } else { Mark::Nothing });
+            .change(session, |state| if change(state, now) { Mark::Dirty } else { Mark::Nothing });
         if !is_taken_on {
             self.lose_after_the_end(&session.id);
         }
@@ -209,15 +209,12 @@ impl Hub {
     pub(super) fn change_figures(
         &self,
         session: &Arc<Session>,
-        change: impl FnOnce(&mut Kept, Timestamp) -> bool,
+        change: impl FnOnce(&mut SessionState, Timestamp) -> bool,
     ) {
         let now = self.now();
-        self.handoff.change(
-            session,
-            |kept| {
-                if change(kept, now) { Mark::Figures } else { Mark::Nothing }
-            },
-        );
+        self.handoff.change(session, |state| {
+            if change(state, now) { Mark::Figures } else { Mark::Nothing }
+        });
     }
 
     pub(super) fn lock_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
@@ -287,7 +284,7 @@ impl Hub {
 }
 
 /// The recorder's side.
-impl Hub {
+impl Shared {
     /// The number of the next write: the time in milliseconds, or one more than the last
     /// where that is higher.
     pub(crate) fn next_seq(&self) -> u64 {
@@ -319,9 +316,9 @@ impl Hub {
         let state = session.lock();
         let ledger = &state.ledger;
         // One that is to be completed when it is idle has to be here then.
-        let idle =
-            self.limits.finish_when_idle.map_or(idle, |after| idle.max(after.saturating_mul(2)));
-        let is_idle = || state.open == 0 && self.now().since(ledger.last_updated()) >= idle;
+        let idle = self.limits.idle_timeout.map_or(idle, |after| idle.max(after.saturating_mul(2)));
+        let is_idle =
+            || state.open == 0 && self.now().duration_since(ledger.last_updated()) >= idle;
         let is_over = ledger.is_finished() || is_idle();
         if is_over && !state.is_queued() && !ledger.is_dirty() && !ledger.is_at_work() {
             sessions.remove(&session.id);
@@ -330,10 +327,10 @@ impl Hub {
 
     /// Renews the sessions that are alive and have been silent for so long.
     pub(crate) fn heartbeat(&self, session: &Arc<Session>, silent: Duration) {
-        self.change(session, |kept, now| {
-            let alive = kept.open > 0 || kept.ledger.is_at_work();
-            let since = now.since(kept.ledger.last_updated());
-            alive && since >= silent && kept.ledger.heartbeat(now)
+        self.change(session, |state, now| {
+            let alive = state.open > 0 || state.ledger.is_at_work();
+            let since = now.duration_since(state.ledger.last_updated());
+            alive && since >= silent && state.ledger.heartbeat(now)
         });
     }
 
@@ -341,16 +338,16 @@ impl Hub {
     /// kept that what is seen to at one of these looks is neither much too late nor written
     /// much more often than it should be.
     pub(crate) fn sweep_every(&self, heartbeat: Duration) -> Duration {
-        heartbeat.min(self.limits.finish_when_idle.unwrap_or(heartbeat)) / 16
+        heartbeat.min(self.limits.idle_timeout.unwrap_or(heartbeat)) / 16
     }
 
     /// Completes a session that was only seen by its calls, once it was idle for so long
     /// as is set.
     pub(crate) fn finish_idle(&self, session: &Arc<Session>) {
-        let Some(idle) = self.limits.finish_when_idle else { return };
-        self.change(session, |kept, now| {
-            let since = now.since(kept.ledger.last_updated());
-            !kept.was_opened && since >= idle && kept.ledger.finish_idle(now)
+        let Some(idle) = self.limits.idle_timeout else { return };
+        self.change(session, |state, now| {
+            let since = now.duration_since(state.ledger.last_updated());
+            !state.was_opened && since >= idle && state.ledger.finish_idle(now)
         });
     }
 }
