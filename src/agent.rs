@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "metrics")]
-use crate::metrics::{CallMetrics, OTHER_AGENTS};
 use crate::status::{Activities, schema};
+#[cfg(feature = "metrics")]
+use crate::telemetry::metrics::{CallMetrics, OTHER_AGENTS};
 
 /// A named step of a workflow.
 ///

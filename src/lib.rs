@@ -269,53 +269,40 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod agent;
-#[cfg(feature = "aws")]
-#[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
-pub mod aws;
-mod body;
-mod call;
-#[cfg(any(feature = "aws", feature = "reqwest"))]
-mod chain;
-mod choice;
-mod future;
+mod client;
+mod exchange;
 #[cfg(doc)]
 pub mod guide;
-mod layer;
-#[cfg(feature = "metrics")]
-#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
-pub mod metrics;
-mod observe;
 #[cfg(feature = "portal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "portal")))]
 pub mod portal;
 mod recorder;
-#[cfg(feature = "reqwest")]
-#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
-mod reqwest;
 pub mod server;
-mod service;
 mod session;
-mod span;
 pub mod status;
 pub mod store;
-mod target;
+mod telemetry;
 pub mod testing;
 mod tracker;
 pub mod usage;
 mod workflow;
 
+pub use agent::{Agent, InvalidName};
+#[cfg(feature = "aws")]
+#[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
+pub use client::aws;
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
-pub use crate::reqwest::{ReqwestResponseFuture, StatusMiddleware};
-pub use agent::{Agent, InvalidName};
-pub use body::StatusBody;
-pub use future::StatusFuture;
-pub use layer::StatusLayer;
+pub use client::reqwest::{ReqwestResponseFuture, StatusMiddleware};
+pub use client::{StatusLayer, StatusService, Target};
+pub use exchange::body::StatusBody;
+pub use exchange::future::StatusFuture;
 pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
 pub use server::WorkflowLayer;
-pub use service::StatusService;
 pub use session::{InvalidSessionId, RequestHead, SessionId};
-pub use target::Target;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use telemetry::metrics;
 pub use tower_layer::Layer;
 pub use tracker::{StatusTracker, Unsaved};
 pub use workflow::{Workflow, WorkflowBuilder, WorkflowError};

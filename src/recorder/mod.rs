@@ -251,7 +251,7 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
         }
         let tracker = StatusTracker::new(Arc::clone(&shared));
         #[cfg(feature = "metrics")]
-        crate::metrics::describe();
+        crate::telemetry::metrics::describe();
         let worker = Worker::new(shared, store, self.settings);
         Ok((tracker, Recorder(Box::pin(worker.run()))))
     }

@@ -25,10 +25,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::waiters::{Waiters, key};
 use super::{Settings, UnsavedError};
-#[cfg(feature = "metrics")]
-use crate::metrics;
 use crate::status::{ErrorMessage, Proposal};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
+#[cfg(feature = "metrics")]
+use crate::telemetry::metrics;
 use crate::tracker::{Batch, Command, Session, Shared, Unsaved};
 
 /// How many writes may be in flight at once, over all sessions.

@@ -9,9 +9,9 @@ use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
-use super::ending::WorkflowObserver;
-use crate::body;
-use crate::call::ResponseObserver;
+use super::workflow::WorkflowObserver;
+use crate::exchange::ResponseObserver;
+use crate::exchange::body;
 use crate::session::Scope;
 use crate::usage::End;
 

@@ -9,8 +9,8 @@ use http_body::Body;
 use pin_project::pin_project;
 
 use super::body::WorkflowBody;
-use super::ending::PendingWorkflow;
-use crate::call::poll_tracked;
+use super::workflow::PendingWorkflow;
+use crate::exchange::poll_tracked;
 
 /// The future of [`WorkflowService`](super::WorkflowService).
 ///

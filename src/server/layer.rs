@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use tower_layer::Layer;
 
-use super::opening::WorkflowConfig;
+use super::config::WorkflowConfig;
 use super::service::WorkflowService;
 use crate::session::{RequestHead, SessionLookup};
 use crate::status::Value;

@@ -111,11 +111,11 @@
 //! its session when it calls an agent.
 
 mod body;
-mod ending;
+mod config;
 mod future;
 mod layer;
-mod opening;
 mod service;
+mod workflow;
 
 pub use body::WorkflowBody;
 pub use future::WorkflowFuture;

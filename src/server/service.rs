@@ -9,9 +9,9 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::body::WorkflowBody;
-use super::ending::PendingWorkflow;
+use super::config::WorkflowConfig;
 use super::future::WorkflowFuture;
-use super::opening::WorkflowConfig;
+use super::workflow::PendingWorkflow;
 use crate::session::RequestHead;
 
 /// Opens a workflow for each request. Made by [`WorkflowLayer`](super::WorkflowLayer).

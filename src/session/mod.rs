@@ -8,12 +8,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 mod head;
+mod lookup;
 mod scope;
-mod source;
 
 pub use self::head::RequestHead;
+pub(crate) use self::lookup::{SessionLocation, SessionLookup};
 pub(crate) use self::scope::Scope;
-pub(crate) use self::source::{SessionLocation, SessionLookup};
 
 /// The name of one run of an orchestrator, and the key of its item in the table.
 ///

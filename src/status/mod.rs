@@ -3,16 +3,16 @@
 //! [`WorkflowStatus`] is the document and [`Item`] the same in the table's terms. Nothing
 //! here knows a clock, a network or a lock.
 
+mod display;
 mod document;
 mod error;
 mod item;
 mod ledger;
-mod order;
+mod ordered_item;
 mod redact;
 mod report;
 pub mod schema;
-mod show;
-mod time;
+mod timestamp;
 mod tokens;
 
 pub(crate) use document::Activities;
@@ -20,8 +20,8 @@ pub use document::{AgentState, AgentStatus, OverallStatus, WorkflowStatus};
 pub use error::{CallError, ErrorMessage, Outcome};
 pub use item::{Change, Item, Precondition, Value};
 pub(crate) use ledger::{Ledger, Proposal};
-pub use order::OrderedItem;
+pub use ordered_item::OrderedItem;
 pub use report::AgentReport;
-pub use time::{ParseTimestampError, Timestamp};
+pub use timestamp::{ParseTimestampError, Timestamp};
 pub(crate) use tokens::TokenDelta;
 pub use tokens::TokenUsage;

@@ -234,7 +234,7 @@ impl Shared {
 
     fn lose(&self, reason: &'static str, why: &str, said: &AtomicBool, id: &SessionId) {
         #[cfg(feature = "metrics")]
-        crate::metrics::lost(reason, 1);
+        crate::telemetry::metrics::lost(reason, 1);
         let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
         if said.swap(true, Ordering::Relaxed) {
             tracing::debug!(session_id = %id, lost, reason, "status not recorded: {why}");

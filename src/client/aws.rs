@@ -82,10 +82,12 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
+use super::ownership::CarriesOwner;
+use super::tracking::Tracking;
 use crate::agent::Agent;
-use crate::call::{Call, CarriesOwner, ResponseObserver, Tracking};
-use crate::chain::{ChainBody, ErrorChain};
-use crate::service::StatusService;
+use crate::client::StatusService;
+use crate::exchange::error_chain::{ChainBody, ErrorChain};
+use crate::exchange::{Call, ResponseObserver};
 use crate::session::{RequestHead, SessionId};
 use crate::usage::End;
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
-use crate::call::{Observer, ResponseObserver, poll_tracked};
+use crate::exchange::{Observer, ResponseObserver, poll_tracked};
 use crate::usage::End;
 
 /// A response body that is looked at as it passes.

@@ -3,11 +3,11 @@
 use http::HeaderName;
 use tower_layer::Layer;
 
+use super::tracking::Tracking;
 use crate::agent::InvalidName;
-use crate::call::Tracking;
-use crate::service::StatusService;
+use crate::client::StatusService;
+use crate::client::Target;
 use crate::session::{RequestHead, SessionLookup};
-use crate::target::Target;
 use crate::tracker::StatusTracker;
 
 /// Tracks every call that passes through an agent's HTTP client, or through a client that

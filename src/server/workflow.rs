@@ -5,7 +5,7 @@ use std::fmt::Display;
 use http::response::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::call::{Observer, ResponseObserver};
+use crate::exchange::{Observer, ResponseObserver};
 use crate::session::{Scope, SessionId};
 use crate::status::{Outcome, TokenUsage};
 use crate::usage::{End, PathHint};

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::agent::{Agent, InvalidName};
+use crate::client::Target;
 use crate::session::RequestHead;
-use crate::target::Target;
 use crate::tracker::Shared;
 
 type FromHead = dyn Fn(RequestHead<'_>) -> Option<String> + Send + Sync;

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 
 use http_body::{Body, Frame, SizeHint};
 
-use crate::body;
-use crate::call::ResponseObserver;
+use crate::exchange::ResponseObserver;
+use crate::exchange::body;
 use crate::usage::End;
 
 /// An error with its causes.

@@ -8,8 +8,8 @@ use http::Response;
 use http_body::Body;
 use pin_project::pin_project;
 
-use crate::body::StatusBody;
-use crate::call::{Call, ResponseObserver, poll_tracked};
+use crate::exchange::body::StatusBody;
+use crate::exchange::{Call, ResponseObserver, poll_tracked};
 
 /// The future of [`StatusService`](crate::StatusService).
 ///

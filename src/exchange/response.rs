@@ -4,7 +4,7 @@ use bytes::Buf;
 use http::{HeaderMap, StatusCode};
 use tracing::span::Entered;
 
-use super::ClientCall;
+use crate::client::call::ClientCall;
 use crate::status::{Outcome, TokenUsage};
 use crate::usage::{Announced, End, PathHint, Progress, UsageReader};
 

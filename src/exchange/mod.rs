@@ -10,23 +10,21 @@
 //! which is what moves, and usage that comes with the last piece of a body is told with its
 //! end only.
 
-mod answer;
-mod caller;
-mod observed;
-mod ownership;
+pub(crate) mod body;
+#[cfg(any(feature = "aws", feature = "reqwest"))]
+pub(crate) mod error_chain;
+pub(crate) mod future;
+mod response;
 
 use std::fmt::Display;
 
 use http::{HeaderMap, StatusCode};
 use tracing::span::Entered;
 
-pub(crate) use self::answer::{Observer, ResponseObserver};
-pub(crate) use self::caller::Tracking;
-pub(crate) use self::observed::ClientCall;
-#[cfg(feature = "aws")]
-pub(crate) use self::ownership::CarriesOwner;
+pub(crate) use self::response::{Observer, ResponseObserver};
 
-use self::answer::Open;
+use self::response::Open;
+use crate::client::call::ClientCall;
 use crate::status::{CallError, Outcome};
 use crate::usage::{End, PathHint};
 
@@ -38,7 +36,7 @@ pub(crate) struct Call {
 
 impl Call {
     #[inline]
-    fn new(told: ClientCall, path: PathHint) -> Self {
+    pub(crate) fn new(told: ClientCall, path: PathHint) -> Self {
         Self { open: Some(Open::new(told, path)) }
     }
 

@@ -7,9 +7,10 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::body::StatusBody;
-use crate::call::{Call, Tracking};
-use crate::future::StatusFuture;
+use super::tracking::Tracking;
+use crate::exchange::Call;
+use crate::exchange::body::StatusBody;
+use crate::exchange::future::StatusFuture;
 use crate::session::RequestHead;
 
 /// Tracks the calls of one agent. Made by [`StatusLayer`](crate::StatusLayer).

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use http::{Extensions, Method};
 
+use super::call::ClientCall;
 use super::ownership::CarriesOwner;
-use super::{Call, ClientCall};
 use crate::agent::InvalidName;
-use crate::choice::AgentSelector;
-use crate::observe::CallTelemetry;
+use crate::client::Target;
+use crate::client::agent_selector::AgentSelector;
+use crate::exchange::Call;
 use crate::session::{RequestHead, Scope, SessionId, SessionLocation, SessionLookup};
-use crate::target::Target;
+use crate::telemetry::CallTelemetry;
 use crate::tracker::{Session, StatusTracker, TrackedCall};
 use crate::usage::PathHint;
 

@@ -3,10 +3,10 @@
 use http::StatusCode;
 use tracing::span::Entered;
 
-use super::Observer;
-use crate::observe::CallTelemetry;
+use crate::exchange::Observer;
 use crate::session::SessionId;
 use crate::status::{CallError, Outcome, TokenDelta, TokenUsage};
+use crate::telemetry::CallTelemetry;
 use crate::tracker::TrackedCall;
 
 /// A call, and who watches it. Dropped before it is told how it ended, as by a panic in
@@ -16,7 +16,7 @@ pub(crate) struct ClientCall {
     telemetry: CallTelemetry,
     remaining: Remaining,
     /// Whether the request is one for the head alone.
-    pub(super) is_head: bool,
+    pub(crate) is_head: bool,
     /// The usage that the tracker knows of, if any.
     told: Option<TokenUsage>,
 }
@@ -41,7 +41,7 @@ impl Drop for StartGuard<'_> {
 impl ClientCall {
     /// A call that has started is watched from now on.
     #[inline]
-    pub(super) fn new(
+    pub(crate) fn new(
         tracked: TrackedCall,
         watch: impl FnOnce(&SessionId) -> CallTelemetry,
         is_head: bool,
@@ -53,7 +53,7 @@ impl ClientCall {
     }
 
     /// The head of the response has arrived.
-    pub(super) fn answered(&mut self, status: StatusCode) {
+    pub(crate) fn answered(&mut self, status: StatusCode) {
         self.watched(|telemetry| telemetry.answered(status.as_u16()));
     }
 
@@ -67,7 +67,7 @@ impl ClientCall {
 
     /// The one outcome, told to the table and to those who watch. `usage` is all that the
     /// call used.
-    pub(super) fn tell(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
+    pub(crate) fn tell(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
         let error = match &outcome {
             Outcome::Success => None,
             Outcome::Error(error) => Some(error),

@@ -2,14 +2,18 @@
 //! measured once and told to both.
 
 #[cfg(feature = "metrics")]
+pub mod metrics;
+mod span;
+
+#[cfg(feature = "metrics")]
 use std::sync::Arc;
 
 use tokio::time::Instant;
 use tracing::span::Entered;
 
+use self::span::CallSpan;
 use crate::agent::Agent;
 use crate::session::{RequestHead, SessionId};
-use crate::span::CallSpan;
 use crate::status::{CallError, TokenUsage};
 
 /// Watches one call, from its start to its end.

@@ -14,11 +14,12 @@ use http::Extensions;
 use pin_project::pin_project;
 use tower_service::Service;
 
+use super::tracking::Tracking;
 use crate::agent::InvalidName;
-use crate::call::{Call, ResponseObserver, Tracking, poll_tracked};
-use crate::chain::{ChainBody, ErrorChain};
-use crate::layer::StatusLayer;
-use crate::service::StatusService;
+use crate::client::StatusLayer;
+use crate::client::StatusService;
+use crate::exchange::error_chain::{ChainBody, ErrorChain};
+use crate::exchange::{Call, ResponseObserver, poll_tracked};
 use crate::session::{RequestHead, SessionLocation};
 use crate::tracker::StatusTracker;
 
