@@ -43,8 +43,8 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
 use tower::BoxError;
-use tower_agent_status::Workflow;
 use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, StatusStore};
+use tower_agent_status::{SessionId, Workflow};
 
 use agents::{Agents, Pace};
 use args::StoreChoice;
@@ -119,7 +119,7 @@ async fn run_on(
     store: impl StatusStore + StatusReader + Clone,
 ) -> Result<ExitCode, BoxError> {
     let correlation_id = format!("corr_{:012x}", fastrand::u64(..1 << 48));
-    let session_id = format!("session-{correlation_id}");
+    let session_id = SessionId::new(format!("session-{correlation_id}"))?;
     // A tracker waits for a table that cannot be reached at the moment. Here somebody
     // sits in front of it, who would rather know.
     store.get(&session_id).await?;
@@ -136,7 +136,7 @@ async fn run_on(
     let orchestrator = tracking::orchestrator(&tracker, &agents, tracking::hyper_client());
     let document =
         Document { id: args.document.clone(), source_type: args.source.clone(), correlation_id };
-    let workflow = tracking::workflow(&tracker, &session_id, &document).start()?;
+    let workflow = tracking::workflow(&tracker, session_id.as_str(), &document).start()?;
     let result = watch(workflow, Show::new(args.json)?, orchestrator.process(&document)).await;
     let interrupted = result.is_none();
     if !args.json {

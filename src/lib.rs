@@ -299,7 +299,8 @@ pub use exchange::body::StatusBody;
 pub use exchange::future::StatusFuture;
 pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
 pub use server::WorkflowLayer;
-pub use session::{InvalidSessionId, RequestHead, SessionId};
+pub use session::RequestHead;
+pub use status::{InvalidSessionId, SessionId};
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use telemetry::metrics;

@@ -11,6 +11,7 @@ use std::fs;
 
 use script::{Script, Step};
 use tower::ServiceExt as _;
+use tower_agent_status::SessionId;
 use tower_agent_status::metrics;
 use tower_agent_status::portal::{Portal, STALLED_WORKFLOWS};
 use tower_agent_status::status::{Change, Item, Precondition, schema};
@@ -95,11 +96,12 @@ async fn the_portal_is_scraped_where_it_tells() {
     }
 }
 
-/// Labels are made in `src/metrics.rs`, results and reasons beside them.
+/// Labels are made in `src/telemetry/metrics.rs`, results and reasons beside them.
 #[test]
 fn labels_and_their_values_are_those_of_the_code() {
     let source =
-        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/metrics.rs")).unwrap();
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/telemetry/metrics.rs"))
+            .unwrap();
     let labels =
         ["gen_ai.agent.name", "gen_ai.token.type", "error.type", "outcome", "result", "reason"];
     let values = ["applied", "conflict", "success", "error", "full", "closed", "unsaved"];
@@ -163,7 +165,7 @@ async fn the_policies_allow_what_is_asked_for_and_no_more() {
     let writer = DynamoDbStore::new(made.client().clone(), "status");
     let mut item = Item::new();
     item.insert(schema::REVISION, 1);
-    let change = Change::new("s", item, Vec::new());
+    let change = Change::new(id("s"), item, Vec::new());
     writer.discover().await.unwrap();
     writer.write(&change, Precondition::Absent).await.unwrap();
     // A conflict whose item is not sent along is read.
@@ -173,8 +175,8 @@ async fn the_policies_allow_what_is_asked_for_and_no_more() {
 
     let reader = DynamoDbStore::new(made.client().clone(), "status");
     reader.discover().await.unwrap();
-    reader.get("s").await.unwrap();
-    reader.get_many(&["s".to_owned()]).await.unwrap();
+    reader.get(&id("s")).await.unwrap();
+    reader.get_many(&[id("s")]).await.unwrap();
     reader.recent(1).await.unwrap();
     reader.sessions_with_prefix("s", 1).await.unwrap();
     assert_eq!(asked(&script), actions("ReaderPolicy"));
@@ -185,4 +187,9 @@ fn the_check_sees_what_it_looks_for() {
     let text = "rate(agent_status_writes{}[5m]) gen_ai_client_token_usage_sum ^agent_status_.* agent_status:x";
     let expected = ["agent_status_writes", "gen_ai_client_token_usage"].map(str::to_owned);
     assert_eq!(metrics_in(text), BTreeSet::from(expected));
+}
+
+/// A session id of a test.
+fn id(text: &str) -> SessionId {
+    SessionId::new(text).unwrap()
 }

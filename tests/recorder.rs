@@ -618,6 +618,11 @@ async fn a_store_that_is_shared_is_a_store() {
     run_four(&tracker, "s", Duration::ZERO).await;
     tracker.shutdown(Duration::from_secs(5)).await.unwrap();
     assert_four_succeeded(&store.status("s").unwrap());
-    let read = tower_agent_status::store::StatusReader::get(&store, "s").await.unwrap();
+    let read = tower_agent_status::store::StatusReader::get(&store, &id("s")).await.unwrap();
     assert_eq!(read, store.item("s"));
+}
+
+/// A session id of a test.
+fn id(text: &str) -> SessionId {
+    SessionId::new(text).unwrap()
 }

@@ -13,9 +13,9 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("usage", &["status"], &["http_body", "tokio", "tracing", "futures_util", "std::sync::Mutex"]),
     ("agent", &["status", "telemetry"], &["http", "tokio", "tracing"]),
     ("telemetry", &["agent", "session", "status"], &["http_body"]),
-    ("session", &[], &["tracing"]),
-    ("tracker", &["agent", "session", "status", "telemetry"], &["http", "http_body"]),
-    ("workflow", &["agent", "session", "status", "tracker"], &["http", "http_body"]),
+    ("session", &["status", "tracker"], &["tracing"]),
+    ("tracker", &["agent", "status", "telemetry"], &["http", "http_body"]),
+    ("workflow", &["agent", "status", "tracker"], &["http", "http_body"]),
     ("exchange", &["client", "status", "usage"], &["tokio"]),
     (
         "client",

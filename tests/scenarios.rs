@@ -22,6 +22,7 @@ use clap::ValueEnum as _;
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tower::{BoxError, service_fn};
+use tower_agent_status::SessionId;
 use tower_agent_status::status::{self, Change, Item};
 use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, StatusStore};
 
@@ -57,7 +58,8 @@ where
 
 /// The item of a session as JSON; it is as its readers expect it.
 async fn saved(store: &impl StatusReader, session: &str) -> Value {
-    let item = store.get(session).await.unwrap().expect("the item is saved");
+    let item =
+        store.get(&SessionId::new(session).unwrap()).await.unwrap().expect("the item is saved");
     contract::assert_contract(&item);
     serde_json::to_value(item).unwrap()
 }

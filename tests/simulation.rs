@@ -142,13 +142,16 @@ impl Director for Client {
     type Note = Note;
 
     fn asked(&self, change: &Change, expected: Precondition) -> (Note, Fate) {
-        let fate = self.fate(&change.session_id);
+        let fate = self.fate(change.session_id.as_str());
         let mut model = self.world.model();
         model.count("writes");
         if let Some(fault) = fate.fault {
             model.count(name(fault));
         }
-        (model.asked(self.process, &change.session_id, expected == Precondition::Absent), fate)
+        (
+            model.asked(self.process, change.session_id.as_str(), expected == Precondition::Absent),
+            fate,
+        )
     }
 
     fn reached(&self, note: &Note, before: Option<&Item>, reached: &Reached) {

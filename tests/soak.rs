@@ -40,6 +40,7 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tower_agent_status::SessionId;
 use tower_agent_status::StatusTracker;
 use tower_agent_status::store::{DynamoDbStore, StatusReader as _};
 
@@ -181,7 +182,9 @@ async fn an_hour_of_workflows_leaves_every_item_right_and_nothing_behind() {
     script.heal();
     tracker.shutdown(Duration::from_secs(120)).await.unwrap();
 
-    let ids: Vec<_> = (0..workflows).map(|n| format!("session-{}", correlation_id(n))).collect();
+    let ids: Vec<_> = (0..workflows)
+        .map(|n| SessionId::new(format!("session-{}", correlation_id(n))).unwrap())
+        .collect();
     let items = table.get_many(&ids).await.unwrap();
     let mut wrong = Vec::new();
     for (n, (id, item)) in ids.iter().zip(items).enumerate() {

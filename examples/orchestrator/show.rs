@@ -122,7 +122,7 @@ impl Changes {
             }
         }
         if status.overall_status.is_finished() {
-            let line = workflow_line(&status.session_id, status);
+            let line = workflow_line(status.session_id.as_str(), status);
             eprintln!("{:<11} {line}", status.overall_status);
         }
     }

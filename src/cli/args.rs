@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+use tower_agent_status::{InvalidSessionId, SessionId};
+
+/// The id of a session that is, or may be, in the table.
+pub(crate) fn session_id(text: &str) -> Result<SessionId, InvalidSessionId> {
+    SessionId::from_key(text)
+}
+
 /// A time such as `90s`, `5m`, `12h` or `7d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     const EXPECTED: &str = "expected a number and a unit, such as 500ms, 90s, 5m, 12h or 7d";

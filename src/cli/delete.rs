@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
+use tower_agent_status::SessionId;
 use tower_agent_status::status::{Item, WorkflowStatus, schema};
 use tower_agent_status::store::{DynamoDbStore, StatusReader as _};
 
-use super::args::{Heartbeat, duration};
+use super::args::{Heartbeat, duration, session_id};
 use super::failure::{Failure, NO, note, unless_unread};
 use super::lines::{now, time_of};
 use super::store::StoreArgs;
@@ -31,8 +32,8 @@ const NAMED: usize = 10;
   tower-agent-status delete --prefix demo- --embedded agent-status-demo.db --yes")]
 pub(crate) struct Delete {
     /// The sessions' ids; or give `--prefix`
-    #[arg(value_name = "SESSION", required_unless_present = "prefix", value_parser = NonEmptyStringValueParser::new())]
-    sessions: Vec<String>,
+    #[arg(value_name = "SESSION", required_unless_present = "prefix", value_parser = session_id)]
+    sessions: Vec<SessionId>,
 
     /// In place of ids: all sessions whose ids begin so
     #[arg(long, value_name = "P", conflicts_with = "sessions", value_parser = NonEmptyStringValueParser::new())]
@@ -88,7 +89,10 @@ impl Delete {
     }
 
     /// The sessions named, and those among them that are not there.
-    async fn named(&self, store: &DynamoDbStore) -> Result<(Vec<Session>, Vec<String>), Failure> {
+    async fn named(
+        &self,
+        store: &DynamoDbStore,
+    ) -> Result<(Vec<Session>, Vec<SessionId>), Failure> {
         let mut ids = Vec::new();
         for id in &self.sessions {
             if !ids.contains(id) {
@@ -126,12 +130,12 @@ impl Delete {
         };
         let sessions = found.items.into_iter().filter_map(|(id, item)| {
             // The table was asked for these only; it is what was named that counts.
-            (id.starts_with(prefix) && is_old(&item)).then(|| self.session(id, &item))
+            (id.as_str().starts_with(prefix) && is_old(&item)).then(|| self.session(id, &item))
         });
         Ok(sessions.collect())
     }
 
-    fn session(&self, id: String, item: &Item) -> Session {
+    fn session(&self, id: SessionId, item: &Item) -> Session {
         let status = WorkflowStatus::from_item(&id, item);
         let is_live = !status.overall_status.is_finished()
             && !status.is_stalled(now(), self.heartbeat.heartbeat);
@@ -142,7 +146,7 @@ impl Delete {
         let mut out = io::stderr().lock();
         for Session { id, is_live } in found.iter().take(NAMED) {
             let state = if *is_live { "  (being worked on)" } else { "" };
-            writeln!(out, "  {}{state}", shortened(&plain(id), 120))?;
+            writeln!(out, "  {}{state}", shortened(&plain(id.as_str()), 120))?;
         }
         if found.len() > NAMED {
             let live = found.iter().filter(|session| session.is_live).count();
@@ -158,7 +162,7 @@ impl Delete {
 }
 
 struct Session {
-    id: String,
+    id: SessionId,
     is_live: bool,
 }
 

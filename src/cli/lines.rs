@@ -51,7 +51,7 @@ pub(crate) fn elapsed(status: &WorkflowStatus) -> Duration {
 
 /// The line of the whole workflow.
 pub(crate) fn workflow(status: &WorkflowStatus, heartbeat: Duration, paint: Paint) -> String {
-    let id = plain(&status.session_id);
+    let id = plain(status.session_id.as_str());
     let standing = standing(status, heartbeat, 12, paint);
     let elapsed = time(elapsed(status));
     let tokens = tokens(Some(&status.total_token_usage()));

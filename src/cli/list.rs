@@ -104,7 +104,7 @@ impl List {
 
     fn row(&self, status: &WorkflowStatus, item: &Item) -> serde_json::Value {
         json!({
-            "sessionId": &*status.session_id,
+            "sessionId": status.session_id.as_str(),
             "status": status.overall_status.as_str(),
             "createdAt": text_of(item, schema::CREATED_AT),
             "lastUpdated": text_of(item, schema::LAST_UPDATED),
@@ -123,7 +123,8 @@ impl List {
             writeln!(out, "no workflows")?;
             return Ok(());
         }
-        let ids: Vec<_> = found.iter().map(|(status, _)| plain(&status.session_id)).collect();
+        let ids: Vec<_> =
+            found.iter().map(|(status, _)| plain(status.session_id.as_str())).collect();
         let ids: Vec<_> = ids.iter().map(|id| shortened(id, 60)).collect();
         let width = ids.iter().map(|id| id.chars().count()).max().unwrap_or(0).max(7);
         let head = format!(

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde::Serialize as _;
+use tower_agent_status::SessionId;
 use tower_agent_status::status::{Value, WorkflowStatus};
 use tower_agent_status::store::StatusReader as _;
 
@@ -40,7 +41,13 @@ pub(crate) struct Show {
 impl Show {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let store = self.store.open().await?;
-        let Some(item) = store.get(&self.session).await? else {
+        // What cannot be a key is not in the table.
+        let id = SessionId::from_key(&self.session).ok();
+        let item = match &id {
+            Some(id) => store.get(id).await?,
+            None => None,
+        };
+        let Some((id, item)) = id.zip(item) else {
             return Err(Failure::No(format!(
                 "there is no session `{}` in {}; `tower-agent-status list` shows the newest",
                 self.session,
@@ -51,7 +58,7 @@ impl Show {
         if self.json {
             writeln!(out, "{}", json(&item.ordered(), true)?)?;
         } else {
-            self.print(&mut out, &WorkflowStatus::from_item(&self.session, &item))?;
+            self.print(&mut out, &WorkflowStatus::from_item(&id, &item))?;
         }
         Ok(ExitCode::SUCCESS)
     }

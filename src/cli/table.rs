@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
+use tower_agent_status::SessionId;
 use tower_agent_status::status::{Change, Item, Precondition, Value, WorkflowStatus, schema};
 use tower_agent_status::store::{
     DynamoDbStore, RecentIndex, StatusReader as _, StatusStore as _, TableReport, TimeToLive,
@@ -195,6 +196,7 @@ impl Findings {
 /// Writes, reads and deletes a session that is nobody's.
 async fn try_it(store: &DynamoDbStore, findings: &mut Findings) -> Result<(), Failure> {
     let id = format!("tower-agent-status-check-{:016x}", fastrand::u64(..));
+    let id = SessionId::new(id).map_err(|error| Failure::No(error.to_string()))?;
     let change = test_session(&id);
     match store.write(&change, Precondition::Absent).await {
         Ok(WriteOutcome::Applied) => findings.ok(&format!("a test session was written: `{id}`"))?,
@@ -237,7 +239,7 @@ async fn try_it(store: &DynamoDbStore, findings: &mut Findings) -> Result<(), Fa
     Ok(())
 }
 
-fn test_session(id: &str) -> Change {
+fn test_session(id: &SessionId) -> Change {
     let mut item = Item::new();
     item.insert(schema::CREATED_AT, now().to_string());
     item.insert(schema::OVERALL_STATUS, "completed");
@@ -246,7 +248,7 @@ fn test_session(id: &str) -> Change {
     let an_hour = Duration::from_secs(60 * 60);
     let expires_at = now().saturating_add(an_hour).as_secs();
     item.insert(schema::EXPIRES_AT, u64::try_from(expires_at).unwrap_or(0));
-    Change::new(id, item, Vec::new())
+    Change::new(id.clone(), item, Vec::new())
 }
 
 fn is_there(change: &Change, item: &Item) -> bool {

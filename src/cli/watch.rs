@@ -8,10 +8,11 @@ use std::time::Duration;
 use indicatif::style::TemplateError;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{Instant, MissedTickBehavior};
+use tower_agent_status::SessionId;
 use tower_agent_status::status::{AgentState, Item, OverallStatus, WorkflowStatus};
 use tower_agent_status::store::StatusReader as _;
 
-use super::args::{Heartbeat, duration};
+use super::args::{Heartbeat, duration, session_id};
 use super::failure::{Failure, NO, note};
 use super::json::json;
 use super::lines;
@@ -36,7 +37,8 @@ const FRAME: Duration = Duration::from_millis(100);
   tower-agent-status watch session-corr_abc123 --timeout 10m && echo completed")]
 pub(crate) struct Watch {
     /// The session's id
-    session: String,
+    #[arg(value_parser = session_id)]
+    session: SessionId,
 
     #[command(flatten)]
     store: StoreArgs,

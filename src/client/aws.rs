@@ -88,7 +88,8 @@ use crate::agent::Agent;
 use crate::client::StatusService;
 use crate::exchange::error_chain::{ChainBody, ErrorChain};
 use crate::exchange::{Call, ResponseObserver};
-use crate::session::{RequestHead, SessionId};
+use crate::session::RequestHead;
+use crate::status::SessionId;
 use crate::usage::End;
 
 /// The HTTP client that an SDK client of the newest

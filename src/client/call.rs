@@ -4,7 +4,7 @@ use http::StatusCode;
 use tracing::span::Entered;
 
 use crate::exchange::Observer;
-use crate::session::SessionId;
+use crate::status::SessionId;
 use crate::status::{CallError, Outcome, TokenDelta, TokenUsage};
 use crate::telemetry::CallTelemetry;
 use crate::tracker::TrackedCall;

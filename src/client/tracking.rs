@@ -10,9 +10,10 @@ use crate::agent::InvalidName;
 use crate::client::Target;
 use crate::client::agent_selector::AgentSelector;
 use crate::exchange::Call;
-use crate::session::{RequestHead, Scope, SessionId, SessionLocation, SessionLookup};
+use crate::session::{RequestHead, SessionLocation, SessionLookup};
+use crate::status::SessionId;
 use crate::telemetry::CallTelemetry;
-use crate::tracker::{Session, StatusTracker, TrackedCall};
+use crate::tracker::{Scope, Session, StatusTracker, TrackedCall};
 use crate::usage::PathHint;
 
 /// Whose calls a client makes: what every kind of client stack needs to start one.

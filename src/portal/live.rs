@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::view::{Shown, View, etag};
-use crate::status::{Item, Timestamp, WorkflowStatus};
+use crate::status::{Item, SessionId, Timestamp, WorkflowStatus};
 use crate::store::{StatusReader, StoreError, StoreErrorKind};
 
 /// How many sessions may be watched at once: each costs a read at every poll, whether it
@@ -83,7 +83,7 @@ struct Shared<R> {
 
 #[derive(Debug, Default)]
 struct Watched {
-    sessions: HashMap<Arc<str>, Session>,
+    sessions: HashMap<SessionId, Session>,
     is_polled: bool,
 }
 
@@ -109,7 +109,7 @@ impl<R: StatusReader> Live<R> {
 
     /// Watches a session, until the receiver is dropped. The receiver's sender goes when
     /// the workflow has finished.
-    pub(super) fn watch(&self, session_id: &str) -> Result<watch::Receiver<State>, TooMany> {
+    pub(super) fn watch(&self, session_id: &SessionId) -> Result<watch::Receiver<State>, TooMany> {
         let mut watched = self.shared.lock();
         if let Some(session) = watched.sessions.get(session_id) {
             return Ok(session.state.subscribe());
@@ -122,7 +122,7 @@ impl<R: StatusReader> Live<R> {
         }
         let session = Session::default();
         let receiver = session.state.subscribe();
-        watched.sessions.insert(session_id.into(), session);
+        watched.sessions.insert(session_id.clone(), session);
         if watched.is_polled {
             self.shared.woken.notify_one();
         } else {
@@ -173,7 +173,7 @@ async fn poll<R: StatusReader>(polling: Polling<R>) {
 impl<R: StatusReader> Shared<R> {
     /// The sessions to read: all, or only those that were not read yet. `None` if nobody
     /// watches any more, and then the polling has ended.
-    fn to_read(&self, all: bool) -> Option<Vec<String>> {
+    fn to_read(&self, all: bool) -> Option<Vec<SessionId>> {
         let mut watched = self.lock();
         watched.sessions.retain(|_, session| !session.is_abandoned());
         if watched.sessions.is_empty() {
@@ -182,29 +182,29 @@ impl<R: StatusReader> Shared<R> {
         }
         let due = |session: &Session| all || session.state.borrow().event.is_none();
         let due = watched.sessions.iter().filter(|(_, session)| due(session));
-        Some(due.map(|(id, _)| id.to_string()).collect())
+        Some(due.map(|(id, _)| id.clone()).collect())
     }
 
-    async fn read(&self, session_ids: &[String]) -> Result<Vec<Option<Item>>, StoreError> {
+    async fn read(&self, session_ids: &[SessionId]) -> Result<Vec<Option<Item>>, StoreError> {
         let too_slow = |_| StoreError::new(StoreErrorKind::Unavailable, "it does not answer");
         let items = timeout(READ_TIMEOUT, self.reader.get_many(session_ids));
         items.await.map_err(too_slow).flatten()
     }
 
-    fn publish(&self, session_ids: &[String], items: &[Option<Item>]) {
+    fn publish(&self, session_ids: &[SessionId], items: &[Option<Item>]) {
         let now = SystemTime::now().into();
         let mut watched = self.lock();
         for (session_id, item) in session_ids.iter().zip(items) {
-            let Some(session) = watched.sessions.get_mut(session_id.as_str()) else { continue };
+            let Some(session) = watched.sessions.get_mut(session_id) else { continue };
             let event = if session.is_to_believe(session_id, item.as_ref()) {
-                Some(Event::of(&self.view.workflow(session_id, item.as_ref(), now)))
+                Some(Event::of(&self.view.workflow(session_id.as_str(), item.as_ref(), now)))
             } else {
                 session.state.borrow().event.clone()
             };
             let is_finished = event.as_ref().is_some_and(|event| event.id.is_some());
             session.show(State { event, is_stale: false });
             if is_finished {
-                watched.sessions.remove(session_id.as_str());
+                watched.sessions.remove(session_id);
             }
         }
     }
@@ -235,7 +235,7 @@ impl Session {
 
     /// Whether what was read is as new as what was read earlier. It need not be where
     /// reads are eventually consistent.
-    fn is_to_believe(&mut self, session_id: &str, item: Option<&Item>) -> bool {
+    fn is_to_believe(&mut self, session_id: &SessionId, item: Option<&Item>) -> bool {
         let found = item.map(|item| {
             let status = WorkflowStatus::from_item(session_id, item);
             Seen { created_at: status.created_at, revision: status.revision }

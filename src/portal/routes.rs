@@ -27,6 +27,7 @@ use super::live::{self, Event, Live};
 use super::recent::{MAX_LIMIT, RecentList};
 use super::view::{View, etag};
 use super::{Portal, Settings, Shutdown, guard, page, stalled};
+use crate::status::SessionId;
 use crate::store::{RecentItems, StatusReader};
 
 const DEFAULT_LIMIT: usize = 10;
@@ -83,10 +84,14 @@ pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
 
 async fn status<R: StatusReader>(
     State(shared): State<Arc<Shared<R>>>,
-    session_id: Result<Path<String>, PathRejection>,
+    path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Refusal> {
-    let session_id = known_text(session_id)?;
-    let item = shared.reader.get(&session_id).await;
+    let session_id = session_id(path)?;
+    // No table has an item with a key that is too long: such a workflow is not known.
+    let item = match SessionId::from_key(&session_id) {
+        Ok(key) => shared.reader.get(&key).await,
+        Err(_) => Ok(None),
+    };
     let item = item.map_err(|error| {
         tracing::error!(%error, ?session_id, "the status of a workflow cannot be read");
         Refusal::unreadable()
@@ -137,10 +142,11 @@ async fn metrics<R: StatusReader>(
 
 async fn events<R: StatusReader>(
     State(shared): State<Arc<Shared<R>>>,
-    session_id: Result<Path<String>, PathRejection>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let session_id = known_text(session_id)?;
+    let session_id = SessionId::from_key(session_id(path)?)
+        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     let mut states = shared.live.watch(&session_id).map_err(|live::TooMany| {
         tracing::warn!(?session_id, "too many sessions are watched to watch this one");
         let detail = "too many workflows are watched at the moment; try again later";
@@ -239,10 +245,10 @@ fn limit(
     })
 }
 
-/// The session id as the path gives it, whatever its characters.
-fn known_text(session_id: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
+/// The session id in the path, whatever its characters.
+fn session_id(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
     let refuse = |detail: &'static str| Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
-    match session_id {
+    match path {
         Ok(Path(id)) if id.is_empty() => refuse("there is no session id in the path"),
         Ok(Path(id)) => Ok(id),
         Err(_) => refuse("the session id in the path must be UTF-8, percent-encoded"),

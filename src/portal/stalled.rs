@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::status::{Item, Timestamp, WorkflowStatus};
+use crate::status::{Item, SessionId, Timestamp, WorkflowStatus};
 use crate::store::RecentItems;
 
 /// The gauge at `/api/workflow/metrics`: workflows that have stalled, among the newest.
@@ -26,7 +26,7 @@ pub(super) fn exposition(
     now: Timestamp,
 ) -> String {
     let items = &recent.items[..among.min(recent.items.len())];
-    let status = |(id, item): &(String, Item)| WorkflowStatus::from_item(id, item);
+    let status = |(id, item): &(SessionId, Item)| WorkflowStatus::from_item(id, item);
     let stalled = items.iter().filter(|item| status(item).is_stalled(now, heartbeat)).count();
     // One that began later cannot have stalled yet.
     let reaches_back = |oldest: &WorkflowStatus| {

@@ -12,7 +12,9 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::agent::Agent;
-use crate::status::{AgentState, AgentStatus, Item, Timestamp, TokenUsage, WorkflowStatus};
+use crate::status::{
+    AgentState, AgentStatus, Item, SessionId, Timestamp, TokenUsage, WorkflowStatus,
+};
 
 /// The state of a workflow of which nothing is stored.
 const UNKNOWN: &str = "pending";
@@ -37,7 +39,8 @@ pub(super) struct Shown {
 impl View {
     /// One workflow; without an item it is pending, and so are its agents.
     pub(super) fn workflow(&self, session_id: &str, item: Option<&Item>, now: Timestamp) -> Shown {
-        let status = item.map(|item| WorkflowStatus::from_item(session_id, item));
+        let id = SessionId::from_key(session_id).ok();
+        let status = id.zip(item).map(|(id, item)| WorkflowStatus::from_item(&id, item));
         let json = to_json(&Workflow {
             session_id,
             status: status.as_ref(),
@@ -48,7 +51,7 @@ impl View {
     }
 
     /// A list of workflows.
-    pub(super) fn list(&self, items: &[(String, Item)], now: Timestamp) -> Bytes {
+    pub(super) fn list(&self, items: &[(SessionId, Item)], now: Timestamp) -> Bytes {
         let entries: Vec<_> = items
             .iter()
             .map(|(session_id, item)| {
@@ -203,7 +206,7 @@ impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let status = &self.status;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("sessionId", &*status.session_id)?;
+        map.serialize_entry("sessionId", status.session_id.as_str())?;
         map.serialize_entry("status", status.overall_status.as_str())?;
         map.serialize_entry("createdAt", &time(status.created_at))?;
         map.serialize_entry("lastUpdated", &time(status.last_updated))?;

@@ -12,7 +12,7 @@ use pin_project::pin_project;
 use super::workflow::WorkflowObserver;
 use crate::exchange::ResponseObserver;
 use crate::exchange::body;
-use crate::session::Scope;
+use crate::tracker::Scope;
 use crate::usage::End;
 
 /// A response body that is polled in the scope of its workflow, and whose end is the

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use crate::session::{RequestHead, SessionId, SessionLookup};
-use crate::status::Value;
+use crate::session::{RequestHead, SessionLookup};
+use crate::status::{SessionId, Value};
 use crate::tracker::StatusTracker;
 use crate::workflow::{Workflow, WorkflowError, check_attribute, check_correlation_id};
 

@@ -6,8 +6,8 @@ use http::response::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::exchange::{Observer, ResponseObserver};
-use crate::session::{Scope, SessionId};
-use crate::status::{Outcome, TokenUsage};
+use crate::status::{Outcome, SessionId, TokenUsage};
+use crate::tracker::Scope;
 use crate::usage::{End, PathHint};
 use crate::workflow::Workflow;
 

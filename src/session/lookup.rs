@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use http::{Extensions, HeaderName};
 
-use super::{InvalidSessionId, RequestHead, Scope, SessionId};
+use super::RequestHead;
+use crate::status::{InvalidSessionId, SessionId};
+use crate::tracker::Scope;
 
 type FromHead = dyn Fn(RequestHead<'_>) -> Option<String> + Send + Sync;
 

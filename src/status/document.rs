@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CallError, ErrorMessage, Timestamp, TokenUsage, Value};
+use super::{CallError, ErrorMessage, SessionId, Timestamp, TokenUsage, Value};
 
 /// How far a workflow is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -167,7 +167,7 @@ impl AgentStatus {
 #[non_exhaustive]
 pub struct WorkflowStatus {
     /// The workflow's name and the table's key.
-    pub session_id: Arc<str>,
+    pub session_id: SessionId,
     /// What the workflow is known by elsewhere.
     pub correlation_id: Option<String>,
     /// Further attributes given by the caller, such as `documentId`.
@@ -189,7 +189,7 @@ pub struct WorkflowStatus {
 }
 
 impl WorkflowStatus {
-    pub(crate) fn new(session_id: Arc<str>, now: Timestamp) -> Self {
+    pub(crate) fn new(session_id: SessionId, now: Timestamp) -> Self {
         Self {
             session_id,
             correlation_id: None,

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::SessionId;
+
 /// A value of an attribute: the kinds the document uses.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -182,7 +184,7 @@ impl Serialize for Item {
 #[non_exhaustive]
 pub struct Change {
     /// Which item.
-    pub session_id: String,
+    pub session_id: SessionId,
     /// The attributes that get a new value. `revision` is always among them, one
     /// higher than the revision expected. The session id is not: a store puts it where
     /// its table keeps it.
@@ -195,8 +197,8 @@ impl Change {
     /// A change to the item of a session, for tests of a store: otherwise it is the
     /// recorder that makes them.
     #[must_use]
-    pub fn new(session_id: impl Into<String>, set: Item, remove: Vec<String>) -> Self {
-        Self { session_id: session_id.into(), set, remove }
+    pub fn new(session_id: SessionId, set: Item, remove: Vec<String>) -> Self {
+        Self { session_id, set, remove }
     }
 
     /// What an item becomes by this change.

@@ -12,6 +12,7 @@ mod ordered_item;
 mod redact;
 mod report;
 pub mod schema;
+mod session_id;
 mod timestamp;
 mod tokens;
 
@@ -22,6 +23,8 @@ pub use item::{Change, Item, Precondition, Value};
 pub(crate) use ledger::{Ledger, Proposal};
 pub use ordered_item::OrderedItem;
 pub use report::AgentReport;
+pub(crate) use session_id::random_digits;
+pub use session_id::{InvalidSessionId, SessionId};
 pub use timestamp::{ParseTimestampError, Timestamp};
 pub(crate) use tokens::TokenDelta;
 pub use tokens::TokenUsage;

@@ -41,8 +41,8 @@ use std::time::Duration;
 use serde::ser::{Serialize, Serializer};
 
 use super::{
-    AgentState, AgentStatus, CallError, Change, ErrorMessage, Item, OverallStatus, Timestamp,
-    TokenUsage, Value, WorkflowStatus,
+    AgentState, AgentStatus, CallError, Change, ErrorMessage, Item, OverallStatus, SessionId,
+    Timestamp, TokenUsage, Value, WorkflowStatus,
 };
 
 /// The session id, and the table's key unless the table says otherwise.
@@ -149,11 +149,11 @@ impl WorkflowStatus {
     /// any other text or number that is not the item's own is one of the caller's
     /// attributes.
     #[must_use]
-    pub fn from_item(session_id: &str, item: &Item) -> Self {
+    pub fn from_item(session_id: &SessionId, item: &Item) -> Self {
         let time = |name| item.get(name).and_then(Value::as_str)?.parse::<Timestamp>().ok();
         let created_at = time(CREATED_AT).or(time(LAST_UPDATED));
         let created_at = created_at.unwrap_or(Timestamp::from_millis(0));
-        let mut status = Self::new(session_id.into(), created_at);
+        let mut status = Self::new(session_id.clone(), created_at);
         status.last_updated = time(LAST_UPDATED).unwrap_or(created_at);
         for (name, value) in item.iter() {
             match (name, value) {
@@ -206,7 +206,7 @@ impl WorkflowStatus {
                 return None;
             }
         }
-        Some(Change { session_id: self.session_id.to_string(), set, remove })
+        Some(Change { session_id: self.session_id.clone(), set, remove })
     }
 }
 
@@ -293,7 +293,7 @@ fn seconds(value: &Value) -> Option<Duration> {
 impl Serialize for WorkflowStatus {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut item = self.to_item();
-        item.insert(SESSION_ID, &*self.session_id);
+        item.insert(SESSION_ID, self.session_id.as_str());
         item.serialize(serializer)
     }
 }
@@ -363,7 +363,7 @@ mod tests {
     fn an_item_of_another_writer_gets_its_day_with_the_first_change() {
         let mut theirs = Item::new();
         theirs.insert(CREATED_AT, "2025-12-25T00:30:00.123456+01:00");
-        let before = WorkflowStatus::from_item("s", &theirs);
+        let before = WorkflowStatus::from_item(&SessionId::new("s").unwrap(), &theirs);
         let mut after = before.clone();
         after.revision = 1;
         after.overall_status = OverallStatus::Completed;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::{RecentItems, StatusReader, StatusStore, StoreError, WriteOutcome};
-use crate::status::{AgentState, Change, Item, Precondition, Value, WorkflowStatus, schema};
+use crate::status::{
+    AgentState, Change, Item, Precondition, SessionId, Value, WorkflowStatus, schema,
+};
 
 /// A store in memory, for tests and for trying things out.
 ///
@@ -26,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 struct State {
-    items: BTreeMap<String, Item>,
+    items: BTreeMap<SessionId, Item>,
     history: Vec<Change>,
 }
 
@@ -46,7 +48,10 @@ impl MemoryStore {
     /// The document of a session.
     #[must_use]
     pub fn status(&self, session_id: &str) -> Option<WorkflowStatus> {
-        self.lock().items.get(session_id).map(|item| WorkflowStatus::from_item(session_id, item))
+        self.lock()
+            .items
+            .get_key_value(session_id)
+            .map(|(id, item)| WorkflowStatus::from_item(id, item))
     }
 
     /// Every change that was applied, in order.
@@ -102,9 +107,11 @@ impl MemoryStore {
     pub fn states(&self, session_id: &str, agent: &str) -> Vec<AgentState> {
         let mut item = Item::new();
         let mut states = Vec::new();
-        for change in self.lock().history.iter().filter(|change| change.session_id == session_id) {
+        for change in
+            self.lock().history.iter().filter(|change| change.session_id.as_str() == session_id)
+        {
             change.apply(&mut item);
-            let status = WorkflowStatus::from_item(session_id, &item);
+            let status = WorkflowStatus::from_item(&change.session_id, &item);
             states.extend(status.agent(agent).map(|agent| agent.state));
         }
         states.dedup();
@@ -153,11 +160,11 @@ impl StatusStore for MemoryStore {
 }
 
 impl StatusReader for MemoryStore {
-    async fn get(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
-        Ok(self.item(session_id))
+    async fn get(&self, session_id: &SessionId) -> Result<Option<Item>, StoreError> {
+        Ok(self.item(session_id.as_str()))
     }
 
-    async fn get_many(&self, session_ids: &[String]) -> Result<Vec<Option<Item>>, StoreError> {
+    async fn get_many(&self, session_ids: &[SessionId]) -> Result<Vec<Option<Item>>, StoreError> {
         let state = self.lock();
         Ok(session_ids.iter().map(|id| state.items.get(id).cloned()).collect())
     }
@@ -171,7 +178,7 @@ impl StatusReader for MemoryStore {
         Ok(RecentItems { items, truncated: false })
     }
 
-    async fn delete(&self, session_id: &str) -> Result<bool, StoreError> {
+    async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {
         Ok(self.lock().items.remove(session_id).is_some())
     }
 }

@@ -22,7 +22,7 @@ mod shared;
 use std::fmt;
 use std::future::Future;
 
-use crate::status::{Change, Item, Precondition};
+use crate::status::{Change, Item, Precondition, SessionId};
 
 #[cfg(feature = "dynamodb")]
 #[cfg_attr(docsrs, doc(cfg(feature = "dynamodb")))]
@@ -81,7 +81,7 @@ pub trait StatusReader: Send + Sync + 'static {
     /// If the store cannot tell.
     fn get(
         &self,
-        session_id: &str,
+        session_id: &SessionId,
     ) -> impl Future<Output = Result<Option<Item>, StoreError>> + Send;
 
     /// The items of several sessions, in the order asked for.
@@ -91,7 +91,7 @@ pub trait StatusReader: Send + Sync + 'static {
     /// If the store cannot tell for all of them.
     fn get_many(
         &self,
-        session_ids: &[String],
+        session_ids: &[SessionId],
     ) -> impl Future<Output = Result<Vec<Option<Item>>, StoreError>> + Send;
 
     /// The newest items by their creation, `limit` of them at most.
@@ -106,14 +106,17 @@ pub trait StatusReader: Send + Sync + 'static {
     /// # Errors
     ///
     /// If the item may still be there.
-    fn delete(&self, session_id: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    fn delete(
+        &self,
+        session_id: &SessionId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
 /// The newest items of a store.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RecentItems {
     /// Each with its session id, the newest first.
-    pub items: Vec<(String, Item)>,
+    pub items: Vec<(SessionId, Item)>,
     /// Whether the store looked at a part of its items only, so that newer ones than
     /// these may be missing.
     pub truncated: bool,

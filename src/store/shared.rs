@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{RecentItems, StatusReader, StatusStore, StoreError, WriteOutcome};
-use crate::status::{Change, Item, Precondition};
+use crate::status::{Change, Item, Precondition, SessionId};
 
 impl<S: StatusStore> StatusStore for Arc<S> {
     async fn write(
@@ -20,11 +20,11 @@ impl<S: StatusStore> StatusStore for Arc<S> {
 }
 
 impl<S: StatusReader> StatusReader for Arc<S> {
-    async fn get(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
+    async fn get(&self, session_id: &SessionId) -> Result<Option<Item>, StoreError> {
         (**self).get(session_id).await
     }
 
-    async fn get_many(&self, session_ids: &[String]) -> Result<Vec<Option<Item>>, StoreError> {
+    async fn get_many(&self, session_ids: &[SessionId]) -> Result<Vec<Option<Item>>, StoreError> {
         (**self).get_many(session_ids).await
     }
 
@@ -32,7 +32,7 @@ impl<S: StatusReader> StatusReader for Arc<S> {
         (**self).recent(limit).await
     }
 
-    async fn delete(&self, session_id: &str) -> Result<bool, StoreError> {
+    async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {
         (**self).delete(session_id).await
     }
 }

@@ -13,8 +13,8 @@ use tracing::span::Entered;
 
 use self::span::CallSpan;
 use crate::agent::Agent;
-use crate::session::{RequestHead, SessionId};
-use crate::status::{CallError, TokenUsage};
+use crate::session::RequestHead;
+use crate::status::{CallError, SessionId, TokenUsage};
 
 /// Watches one call, from its start to its end.
 pub(crate) struct CallTelemetry {

@@ -10,8 +10,8 @@ use tracing::field::Empty;
 use tracing::span::Entered;
 
 use crate::agent::Agent;
-use crate::session::{RequestHead, SessionId};
-use crate::status::{CallError, TokenUsage};
+use crate::session::RequestHead;
+use crate::status::{CallError, SessionId, TokenUsage};
 
 /// The span of one call. Where nobody listens it is nothing but a flag.
 pub(crate) struct CallSpan(tracing::Span);

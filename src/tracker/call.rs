@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Session, StatusTracker};
 use crate::agent::Agent;
-use crate::session::SessionId;
+use crate::status::SessionId;
 use crate::status::{Outcome, TokenDelta};
 
 /// One call in flight. Who holds it [ends](Self::end) it, once.

@@ -3,8 +3,8 @@
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::session::SessionId;
 use crate::status::ErrorMessage;
+use crate::status::SessionId;
 
 /// What the recorder is asked for, and where the answer goes.
 pub(crate) enum Command {

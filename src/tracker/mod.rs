@@ -8,6 +8,7 @@ mod call;
 mod clock;
 mod command;
 mod handoff;
+mod scope;
 mod session;
 mod shared;
 mod sync;
@@ -22,6 +23,7 @@ pub(crate) use call::TrackedCall;
 pub(crate) use clock::Clock;
 pub(crate) use command::Command;
 pub use command::Unsaved;
+pub(crate) use scope::Scope;
 pub(crate) use session::{MAX_ATTRIBUTES, Session, SessionHandle};
 pub(crate) use shared::{Batch, Limits, Shared};
 

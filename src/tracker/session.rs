@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Shared;
 use super::handoff::{Content, Entry};
+use super::{Scope, Shared};
 use crate::agent::Agent;
-use crate::session::{Scope, SessionId};
-use crate::status::{AgentReport, ErrorMessage, Ledger, Timestamp, Value, WorkflowStatus};
+use crate::status::{
+    AgentReport, ErrorMessage, Ledger, SessionId, Timestamp, Value, WorkflowStatus,
+};
 
 /// How many attributes a workflow may have beside those of every item.
 pub(crate) const MAX_ATTRIBUTES: usize = 64;
@@ -58,7 +59,7 @@ impl SessionHandle {
     /// The scope of its calls.
     pub(crate) fn scope(&self) -> Scope {
         let scope = Scope::new(self.session.id.clone());
-        scope.keep(self.shared.number(), Arc::clone(&self.session));
+        scope.cache(self.shared.number(), Arc::clone(&self.session));
         scope
     }
 

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use super::handoff::{self, Handoff, Mark};
 use super::session::SessionState;
-use super::{Clock, Command, Session, Unsaved};
+use super::{Clock, Command, Scope, Session, Unsaved};
 use crate::agent::{Agent, InvalidName, check_name};
-use crate::session::{Scope, SessionId, random_digits};
-use crate::status::{ErrorMessage, Ledger, Timestamp};
+use crate::status::{ErrorMessage, Ledger, SessionId, Timestamp, random_digits};
 
 /// How a tracker keeps its sessions.
 #[derive(Clone)]
@@ -167,7 +166,7 @@ impl Shared {
             self.lose("full", "too many sessions are live or unsaved", &self.said.full, id);
             return None;
         }
-        let mut ledger = Ledger::new(Arc::clone(id.shared()), self.now());
+        let mut ledger = Ledger::new(id.clone(), self.now());
         self.show_declared(&mut ledger);
         let session = Arc::new(Session::new(id.clone(), SessionState::new(ledger)));
         sessions.insert(id.clone(), Arc::clone(&session));
@@ -178,11 +177,11 @@ impl Shared {
     #[inline]
     pub(crate) fn session_of(&self, scope: &Scope) -> Option<Arc<Session>> {
         // What is kept there cannot have been let go of meanwhile.
-        match scope.kept(self.number) {
+        match scope.cached(self.number) {
             Some(session) if !self.handoff.is_closed() => Some(session),
             _ => {
                 let session = self.session(scope.id())?;
-                scope.keep(self.number, Arc::clone(&session));
+                scope.cache(self.number, Arc::clone(&session));
                 Some(session)
             }
         }

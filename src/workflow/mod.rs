@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::agent::{Agent, InvalidName};
-use crate::session::{InvalidSessionId, Scope, SessionId};
-use crate::status::{AgentReport, ErrorMessage, Value, WorkflowStatus};
-use crate::tracker::{MAX_ATTRIBUTES, SessionHandle, StatusTracker};
+use crate::status::{
+    AgentReport, ErrorMessage, InvalidSessionId, SessionId, Value, WorkflowStatus,
+};
+use crate::tracker::{MAX_ATTRIBUTES, Scope, SessionHandle, StatusTracker};
 
 impl StatusTracker {
     /// A workflow of this session id (a text or a [`SessionId`]), not started yet.

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value as Json, json};
+use tower_agent_status::SessionId;
 use tower_agent_status::status::{Change, Item, Precondition, Timestamp, Value, schema};
 use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, WriteOutcome};
 
@@ -96,7 +97,7 @@ impl File {
     }
 
     pub(crate) async fn has(&self, id: &str) -> bool {
-        self.store.get(id).await.unwrap().is_some()
+        self.store.get(&self::id(id)).await.unwrap().is_some()
     }
 }
 
@@ -113,7 +114,8 @@ impl Drop for File {
 /// Writes an item, whatever is in it.
 pub(crate) async fn put(store: &DynamoDbStore, id: &str, attributes: Json) {
     let Value::Map(item) = value(&attributes) else { panic!("an item is an object") };
-    let written = store.write(&Change::new(id, item, Vec::new()), Precondition::Absent).await;
+    let written =
+        store.write(&Change::new(self::id(id), item, Vec::new()), Precondition::Absent).await;
     assert_eq!(written.unwrap(), WriteOutcome::Applied);
 }
 
@@ -163,4 +165,9 @@ pub(crate) fn agent(status: &str) -> Json {
         "startedAt": ago(5 * SECOND),
         "tokenUsage": { "inputTokens": 1500, "outputTokens": 500, "totalTokens": 2000 },
     })
+}
+
+/// A session id of a test.
+pub(crate) fn id(text: &str) -> SessionId {
+    SessionId::from_key(text).unwrap()
 }

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use tower_agent_status::status::AgentState;
 use tower_agent_status::{StatusTracker, store::StatusReader};
 
-use crate::support::{File, HOUR, SECOND, Told, agent, item, with};
+use crate::support::{File, HOUR, SECOND, Told, agent, id, item, with};
 
 #[tokio::test]
 async fn the_exit_code_is_how_the_workflow_ended() {
@@ -73,7 +73,7 @@ async fn as_json_each_change_is_the_item_on_a_line() {
     file.put("s", with(item("completed", HOUR), "pdfAdapter", agent("success"))).await;
     let told = file.run(["watch", "s", "--json"]).assert_code(0);
     assert_eq!(told.out.lines().count(), 1);
-    let item = file.store.get("s").await.unwrap().unwrap();
+    let item = file.store.get(&id("s")).await.unwrap().unwrap();
     let expected: Json = serde_json::to_value(&item).unwrap();
     assert_eq!(told.json(), expected);
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::sleep;
+use tower_agent_status::SessionId;
 use tower_agent_status::status::{Change, Item, Precondition, Value};
 use tower_agent_status::store::{
     MemoryStore, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
@@ -115,9 +116,9 @@ impl<D: Director> FaultyStore<D> {
         change: &Change,
         expected: Precondition,
     ) -> Result<WriteOutcome, StoreError> {
-        let before = table.item(&change.session_id);
+        let before = table.item(change.session_id.as_str());
         let written = table.write(change, expected).await?;
-        let reached = match (&written, table.item(&change.session_id)) {
+        let reached = match (&written, table.item(change.session_id.as_str())) {
             (WriteOutcome::Applied, Some(item)) => Reached::Applied(item),
             _ => Reached::Refused,
         };
@@ -165,11 +166,11 @@ impl<D: Director> FaultyStore<D> {
     }
 
     /// A write by somebody who changes nothing that matters.
-    async fn touch(&self, session_id: &str) -> Result<(), StoreError> {
-        let Some(item) = self.table.item(session_id) else { return Ok(()) };
+    async fn touch(&self, session_id: &SessionId) -> Result<(), StoreError> {
+        let Some(item) = self.table.item(session_id.as_str()) else { return Ok(()) };
         let revision = item.get("revision").and_then(Value::as_u64).unwrap_or(0);
         let set = Item::from_iter([("revision".to_owned(), Value::Integer(revision + 1))]);
-        let change = Change::new(session_id, set, vec![]);
+        let change = Change::new(session_id.clone(), set, vec![]);
         self.table.write(&change, Precondition::Revision(revision)).await?;
         Ok(())
     }
@@ -200,7 +201,7 @@ pub(crate) struct Gauge(Arc<Mutex<Counts>>);
 
 #[derive(Default)]
 struct Counts {
-    by_session: BTreeMap<String, usize>,
+    by_session: BTreeMap<SessionId, usize>,
     in_flight: usize,
     most: usize,
     most_of_a_session: usize,
@@ -225,21 +226,21 @@ impl Gauge {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, session_id: &str) -> Held {
+    fn enter(&self, session_id: &SessionId) -> Held {
         let mut counts = self.lock();
-        let of_session = counts.by_session.entry(session_id.to_owned()).or_default();
+        let of_session = counts.by_session.entry(session_id.clone()).or_default();
         *of_session += 1;
         counts.most_of_a_session = (*of_session).max(counts.most_of_a_session);
         counts.in_flight += 1;
         counts.most = counts.in_flight.max(counts.most);
         drop(counts);
-        Held { gauge: self.clone(), session_id: session_id.to_owned() }
+        Held { gauge: self.clone(), session_id: session_id.clone() }
     }
 }
 
 struct Held {
     gauge: Gauge,
-    session_id: String,
+    session_id: SessionId,
 }
 
 impl Drop for Held {

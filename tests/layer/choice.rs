@@ -15,7 +15,7 @@ use tower_agent_status::{
 };
 
 use crate::support::agent::{MockAgent, client, whole};
-use crate::support::{AGENT, builder, of_session, stored, ticking_clock};
+use crate::support::{AGENT, builder, id, of_session, stored, ticking_clock};
 use crate::warnings::Warnings;
 
 const ARN: &str = "arn:aws:bedrock-agentcore:eu-west-1:123456789012:runtime/matching_agent-x1";
@@ -114,7 +114,7 @@ async fn rules_declare_their_agents_and_extensions_do_not() {
     assert_eq!(calls(&tracker, &store).await.len(), 102);
     tracker.workflow("later").start().unwrap().complete();
     let later = stored(&tracker, &store, "later").await;
-    let later = tower_agent_status::status::WorkflowStatus::from_item("later", &later);
+    let later = tower_agent_status::status::WorkflowStatus::from_item(&id("later"), &later);
     let names: Vec<_> = later.agents().map(|(name, _)| name.to_owned()).collect();
     assert_eq!(names, [AGENT, "ruled"]);
 }

@@ -68,7 +68,7 @@ impl Stack {
     async fn assert_calls(&self, calls: u64) -> WorkflowStatus {
         let item = stored(&self.tracker, &self.store, SESSION).await;
         assert_contract_of_history(&self.store);
-        let status = WorkflowStatus::from_item(SESSION, &item);
+        let status = WorkflowStatus::from_item(&id(SESSION), &item);
         assert_eq!(status.agent(AGENT).unwrap().calls, calls);
         status
     }

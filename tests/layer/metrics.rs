@@ -246,7 +246,7 @@ async fn a_tracker_describes_the_metrics_as_the_table_of_the_docs_does() {
     let cells = |row: &'static str| -> Vec<&str> {
         row.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect()
     };
-    let rows = include_str!("../../src/metrics.rs").lines().filter_map(|line| {
+    let rows = include_str!("../../src/telemetry/metrics.rs").lines().filter_map(|line| {
         line.strip_prefix("//! ").filter(|line| line.starts_with("| `")).map(cells)
     });
     let mut documented: Vec<_> = rows

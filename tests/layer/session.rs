@@ -65,7 +65,7 @@ fn with_header(value: &str) -> Request<()> {
 /// One call of the agent is recorded in this session.
 async fn assert_called(tracker: &StatusTracker, store: &MemoryStore, session: &str) {
     let item = stored(tracker, store, session).await;
-    let status = tower_agent_status::status::WorkflowStatus::from_item(session, &item);
+    let status = tower_agent_status::status::WorkflowStatus::from_item(&id(session), &item);
     let agent = status.agent(AGENT).unwrap();
     assert_eq!((agent.state, agent.calls), (AgentState::Success, 1), "{session}");
     assert_eq!(agent.token_usage, Some(TokenUsage::new(3, 4)));

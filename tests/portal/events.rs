@@ -11,11 +11,12 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tower_agent_status::SessionId;
 use tower_agent_status::portal::Portal;
 use tower_agent_status::status::Item;
 use tower_agent_status::store::{RecentItems, StatusReader, StoreError};
 
-use crate::support::{Store, ask, completed, get, portal, processing, whole};
+use crate::support::{Store, ask, completed, get, id, portal, processing, whole};
 use crate::warnings::Warnings;
 
 const POLL: Duration = Duration::from_secs(1);
@@ -268,7 +269,7 @@ async fn a_read_that_is_behind_is_not_shown() {
     assert_eq!(events.next().await, Piece::Comment("live".to_owned()));
     store.put("s", &processing(8)).await;
     assert_ne!(events.data().await, first);
-    store.memory.delete("s").await.unwrap();
+    store.memory.delete(&id("s")).await.unwrap();
     assert_eq!(events.next().await, Piece::Comment("live".to_owned()));
     // But what stays away is gone.
     assert!(events.data().await.contains(r#""overallStatus":"pending""#));
@@ -299,11 +300,11 @@ async fn there_is_an_end_to_what_can_be_watched() {
 struct Fragile(Store, Arc<AtomicBool>);
 
 impl StatusReader for Fragile {
-    async fn get(&self, id: &str) -> Result<Option<Item>, StoreError> {
+    async fn get(&self, id: &SessionId) -> Result<Option<Item>, StoreError> {
         self.0.get(id).await
     }
 
-    async fn get_many(&self, ids: &[String]) -> Result<Vec<Option<Item>>, StoreError> {
+    async fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Item>>, StoreError> {
         assert!(!self.1.load(Ordering::SeqCst), "told to");
         self.0.get_many(ids).await
     }
@@ -312,7 +313,7 @@ impl StatusReader for Fragile {
         self.0.recent(limit).await
     }
 
-    async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+    async fn delete(&self, id: &SessionId) -> Result<bool, StoreError> {
         self.0.delete(id).await
     }
 }

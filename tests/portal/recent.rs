@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use tower_agent_status::SessionId;
 use tower_agent_status::portal::Portal;
 use tower_agent_status::status::Item;
 use tower_agent_status::store::{RecentItems, StatusReader, StoreError, StoreErrorKind};
@@ -130,11 +131,11 @@ async fn who_has_the_list_is_told_that_it_is_the_same() {
 struct Failing(std::sync::Arc<std::sync::atomic::AtomicUsize>);
 
 impl StatusReader for Failing {
-    async fn get(&self, _: &str) -> Result<Option<Item>, StoreError> {
+    async fn get(&self, _: &SessionId) -> Result<Option<Item>, StoreError> {
         Ok(None)
     }
 
-    async fn get_many(&self, ids: &[String]) -> Result<Vec<Option<Item>>, StoreError> {
+    async fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Item>>, StoreError> {
         Ok(vec![None; ids.len()])
     }
 
@@ -144,7 +145,7 @@ impl StatusReader for Failing {
         Err(StoreError::new(StoreErrorKind::Unavailable, "it does not answer"))
     }
 
-    async fn delete(&self, _: &str) -> Result<bool, StoreError> {
+    async fn delete(&self, _: &SessionId) -> Result<bool, StoreError> {
         Ok(false)
     }
 }

@@ -11,6 +11,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value as Json, json};
 use tower::ServiceExt as _;
 use tower_agent_status::Agent;
+use tower_agent_status::SessionId;
 use tower_agent_status::portal::Portal;
 use tower_agent_status::status::{Change, Item, Precondition, Timestamp, Value};
 use tower_agent_status::store::{
@@ -65,7 +66,8 @@ impl Store {
 
     /// Writes an item in place of what there was.
     pub(crate) async fn put(&self, session: &str, item: &Json) {
-        self.memory.delete(session).await.unwrap();
+        let session = id(session);
+        self.memory.delete(&session).await.unwrap();
         let change = Change::new(session, self::item(item), Vec::new());
         self.memory.write(&change, Precondition::Absent).await.unwrap();
     }
@@ -81,12 +83,12 @@ impl Store {
 }
 
 impl StatusReader for Store {
-    async fn get(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
+    async fn get(&self, session_id: &SessionId) -> Result<Option<Item>, StoreError> {
         self.answer(&self.shared.gets)?;
         self.memory.get(session_id).await
     }
 
-    async fn get_many(&self, session_ids: &[String]) -> Result<Vec<Option<Item>>, StoreError> {
+    async fn get_many(&self, session_ids: &[SessionId]) -> Result<Vec<Option<Item>>, StoreError> {
         self.shared.keys.fetch_add(session_ids.len(), Ordering::SeqCst);
         self.answer(&self.shared.batches)?;
         self.memory.get_many(session_ids).await
@@ -99,7 +101,7 @@ impl StatusReader for Store {
         Ok(recent)
     }
 
-    async fn delete(&self, _: &str) -> Result<bool, StoreError> {
+    async fn delete(&self, _: &SessionId) -> Result<bool, StoreError> {
         panic!("the portal deletes nothing")
     }
 }
@@ -162,4 +164,9 @@ fn value(json: &Json) -> Value {
         Json::Object(_) => Value::Map(item(json)),
         _ => panic!("{json} is not of the document's kinds"),
     }
+}
+
+/// A session id of a test.
+pub(crate) fn id(text: &str) -> SessionId {
+    SessionId::new(text).unwrap()
 }

@@ -8,10 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tower_agent_status::SessionId;
 use tower_agent_status::status::{
     AgentState, AgentStatus, Item, OverallStatus, TokenUsage, Value, WorkflowStatus,
 };
-
 pub(crate) type Agent = &'static str;
 
 /// The calls of an agent that have ended, and its tokens.
@@ -440,7 +440,7 @@ impl Model {
     /// A write was refused by the item as it is.
     pub(crate) fn refused(&mut self, note: &Note, found: Option<&Item>) {
         let run = self.rows.get(&note.session).map_or(0, |row| row.run);
-        let found = found.map(|item| WorkflowStatus::from_item(&note.session, item));
+        let found = found.map(|item| WorkflowStatus::from_item(&id(&note.session), item));
         let refused = found.map(|found| Refusal {
             run,
             created: found.created_at.as_millis(),
@@ -464,8 +464,8 @@ impl Model {
     /// A write was applied.
     pub(crate) fn applied(&mut self, note: &Note, before: Option<&Item>, after: &Item, now: u64) {
         let (process, session, local) = (note.process, &*note.session, &note.local);
-        let was = before.map(|item| WorkflowStatus::from_item(session, item));
-        let is = WorkflowStatus::from_item(session, after);
+        let was = before.map(|item| WorkflowStatus::from_item(&id(session), item));
+        let is = WorkflowStatus::from_item(&id(session), after);
         let row = self.rows.entry(session.to_owned()).or_default();
 
         let run_applied = row.runs_applied.get(&process).copied().unwrap_or(0);
@@ -796,4 +796,9 @@ fn check_document(
             wrong.push(format!("{name} starts later than before"));
         }
     }
+}
+
+/// A session id of a test.
+fn id(text: &str) -> SessionId {
+    SessionId::new(text).unwrap()
 }

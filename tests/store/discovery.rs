@@ -15,7 +15,7 @@ use tower_agent_status::store::{
     DynamoDbStore, StatusReader, StatusStore, StoreErrorKind, WriteOutcome,
 };
 
-use crate::contract::{change, first};
+use crate::contract::{change, first, id};
 use crate::script::{Script, Step};
 use crate::warnings::Warnings;
 
@@ -94,7 +94,7 @@ async fn a_table_with_other_names_needs_no_setting() {
     ]);
     assert_eq!(raw, expected);
 
-    let item = store.get("s").await.unwrap().unwrap();
+    let item = store.get(&id("s")).await.unwrap().unwrap();
     assert_eq!(item.get(schema::SESSION_ID), Some(&Value::from("s")));
     assert_eq!(item.get(schema::EXPIRES_AT), Some(&Value::Integer(EXPIRY)));
     assert_eq!(item.get("processing_id"), None);
@@ -133,7 +133,7 @@ async fn an_item_of_another_writer_gets_its_session_id() {
         .send()
         .await
         .unwrap();
-    let item = store.get("s").await.unwrap().unwrap();
+    let item = store.get(&id("s")).await.unwrap().unwrap();
     assert_eq!(item.get(schema::SESSION_ID), Some(&Value::from("s")));
     let written = store.write(&change("s", 1, Item::new()), Precondition::Unrevised).await.unwrap();
     assert_eq!(written, WriteOutcome::Applied);
@@ -253,7 +253,7 @@ async fn a_table_is_asked_once() {
     });
     join_all(writes).await;
     store.discover().await.unwrap();
-    store.get("s0").await.unwrap();
+    store.get(&id("s0")).await.unwrap();
     assert_eq!(script.count("DescribeTable"), 1);
     assert_eq!(script.count("DescribeTimeToLive"), 1);
     assert_eq!(script.count("UpdateItem"), 50);
@@ -364,7 +364,7 @@ async fn many_who_wait_for_a_table_wait_for_one_answer() {
     assert!(begun.elapsed() <= Duration::from_secs(5));
 
     // And who comes right after them takes it too.
-    store.get("s").await.unwrap_err();
+    store.get(&id("s")).await.unwrap_err();
     assert_eq!(script.count("DescribeTable"), 1);
     script.heal();
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -421,7 +421,7 @@ async fn a_table_is_created_once_and_waited_for() {
     store.write(&first("s"), Precondition::Absent).await.unwrap();
 
     store.create_table().await.unwrap();
-    assert!(store.get("s").await.unwrap().is_some());
+    assert!(store.get(&id("s")).await.unwrap().is_some());
     let ttl = store.client().describe_time_to_live().table_name(TABLE).send().await.unwrap();
     let ttl = ttl.time_to_live_description().unwrap();
     assert_eq!(ttl.attribute_name(), Some("expiresAt"));

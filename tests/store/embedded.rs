@@ -5,7 +5,7 @@ use std::path::Path;
 use tower_agent_status::status::{Item, Precondition, schema};
 use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, WriteOutcome};
 
-use crate::contract::{change, first};
+use crate::contract::{change, first, id};
 use crate::files::TempFile;
 
 #[tokio::test]
@@ -16,11 +16,11 @@ async fn a_file_keeps_what_was_written() {
     // In some hundred years.
     change.set.insert(schema::EXPIRES_AT, 9_999_999_999);
     store.write(&change, Precondition::Absent).await.unwrap();
-    let item = store.get("s").await.unwrap();
+    let item = store.get(&id("s")).await.unwrap();
     assert!(item.is_some());
     drop(store);
     let store = DynamoDbStore::embedded(file.path()).unwrap();
-    assert_eq!(store.get("s").await.unwrap(), item);
+    assert_eq!(store.get(&id("s")).await.unwrap(), item);
 }
 
 #[tokio::test]
@@ -34,8 +34,8 @@ async fn what_has_expired_is_gone_when_a_file_is_opened() {
     }
     drop(store);
     let store = DynamoDbStore::embedded(file.path()).unwrap();
-    assert_eq!(store.get("expired").await.unwrap(), None);
-    assert!(store.get("kept").await.unwrap().is_some());
+    assert_eq!(store.get(&id("expired")).await.unwrap(), None);
+    assert!(store.get(&id("kept")).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn two_stores_on_one_file_see_each_other() {
     let next = change("s", 2, Item::new());
     let written = other.write(&next, Precondition::Revision(1)).await.unwrap();
     assert_eq!(written, WriteOutcome::Applied);
-    assert_eq!(one.get("s").await.unwrap(), other.get("s").await.unwrap());
+    assert_eq!(one.get(&id("s")).await.unwrap(), other.get(&id("s")).await.unwrap());
 }
 
 #[test]

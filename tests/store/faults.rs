@@ -7,7 +7,7 @@ use tower_agent_status::store::{
     DynamoDbStore, StatusReader, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
 };
 
-use crate::contract::{change, first};
+use crate::contract::{change, first, id};
 use crate::script::{Script, Step};
 
 const TABLE: &str = "status";
@@ -107,14 +107,14 @@ async fn a_write_that_was_applied_and_lost_for_good_is_not_known_to_have_failed(
     script.next("UpdateItem", [Step::Reset.apply_then()]);
     let error = store.write(&first("s"), Precondition::Absent).await.unwrap_err();
     assert!(error.may_have_been_applied() && error.is_retryable());
-    assert!(store.get("s").await.unwrap().is_some());
+    assert!(store.get(&id("s")).await.unwrap().is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_the_item_in_the_answer_it_is_read() {
     let (store, script) = store(1).await;
     store.write(&first("s"), Precondition::Absent).await.unwrap();
-    let item = store.get("s").await.unwrap();
+    let item = store.get(&id("s")).await.unwrap();
     script.always("UpdateItem", Step::WithoutItem);
     script.log();
     for expected in [Precondition::Absent, Precondition::Revision(7), Precondition::Unrevised] {
@@ -186,7 +186,7 @@ async fn an_item_that_is_too_large_is_a_permanent_error() {
     assert!(!error.may_have_been_applied());
     let text = error.to_string();
     assert!(text.contains("400 KB") && text.len() < 800, "{text}");
-    assert_eq!(store.get("s").await.unwrap(), None);
+    assert_eq!(store.get(&id("s")).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn keys_that_a_batch_leaves_are_asked_for_again() {
     for id in ["a", "b"] {
         store.write(&first(id), Precondition::Absent).await.unwrap();
     }
-    let ids = ["a".to_owned(), "b".to_owned()];
+    let ids = [id("a"), id("b")];
     script.next("BatchGetItem", [Step::Answer(200, NONE), Step::Answer(200, HALF)]);
     script.log();
     let found = store.get_many(&ids).await.unwrap();
@@ -238,10 +238,10 @@ async fn readers_say_what_they_may_not() {
         script.always(operation, Step::refuse("AccessDeniedException"));
     }
     let errors = [
-        store.get("s").await.unwrap_err(),
-        store.get_many(&["s".to_owned()]).await.unwrap_err(),
+        store.get(&id("s")).await.unwrap_err(),
+        store.get_many(&[id("s")]).await.unwrap_err(),
         store.recent(1).await.unwrap_err(),
-        store.delete("s").await.unwrap_err(),
+        store.delete(&id("s")).await.unwrap_err(),
     ];
     let actions = ["GetItem", "BatchGetItem", "Scan", "DeleteItem"];
     for (error, action) in errors.into_iter().zip(actions) {

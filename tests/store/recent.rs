@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use tower_agent_status::status::{Item, Precondition, Value, schema};
 use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, StoreErrorKind};
 
-use crate::contract::{begun, change};
+use crate::contract::{begun, change, id};
 use crate::script::{Script, Step};
 use crate::warnings::Warnings;
 
@@ -26,7 +26,7 @@ async fn write(store: &DynamoDbStore, id: &str, ago: Duration) {
 }
 
 async fn recent(store: &DynamoDbStore, limit: usize) -> Vec<String> {
-    store.recent(limit).await.unwrap().items.into_iter().map(|(id, _)| id).collect()
+    store.recent(limit).await.unwrap().items.into_iter().map(|(id, _)| id.to_string()).collect()
 }
 
 fn count(log: &[String], operation: &str) -> usize {
@@ -105,7 +105,7 @@ async fn a_day_is_read_page_by_page() {
     let (store, script) = indexed().await;
     write(&store, "a", HOUR / 60).await;
     write(&store, "b", HOUR / 30).await;
-    let day = store.get("b").await.unwrap().unwrap();
+    let day = store.get(&id("b")).await.unwrap().unwrap();
     let day = day.get(schema::CREATED_DAY).and_then(Value::as_str).unwrap().to_owned();
     // A page that names nothing and says that there is more.
     let more = r#"{"Items":[],"LastEvaluatedKey":{"processing_id":{"S":"zzz"},"createdDay":{"S":"DAY"},"createdAt":{"S":"DAYT99"}}}"#;

@@ -12,6 +12,7 @@ use tower_agent_status::status::{
 use tower_agent_status::store::{DynamoDbStore, StatusReader};
 use tower_agent_status::{StatusTracker, StatusTrackerBuilder};
 
+use crate::contract::id;
 use crate::script::Script;
 
 const AGENTS: [&str; 3] = ["pdfAdapter", "tradeExtraction", "tradeMatching"];
@@ -70,7 +71,7 @@ async fn run(seed: u64) {
     for tracker in &trackers {
         tracker.shutdown(Duration::from_secs(60)).await.unwrap();
     }
-    let status = WorkflowStatus::from_item("s", &store.get("s").await.unwrap().unwrap());
+    let status = WorkflowStatus::from_item(&id("s"), &store.get(&id("s")).await.unwrap().unwrap());
     assert_eq!(status.overall_status, OverallStatus::Completed, "SEED={seed}");
     // Every call of a process has a bit of its own, so that the sum tells them all.
     let all = TokenUsage::new(2 * ((1 << CALLS) - 1), 2 * CALLS);

@@ -75,7 +75,7 @@ impl<S: StatusStore> StatusStore for Counted<S> {
         assert!(matches!(written, Ok(WriteOutcome::Applied)), "not written: {written:?}");
         self.counts.writes.fetch_add(1, Ordering::Relaxed);
         let sessions = self.counts.sessions.lock().expect("never poisoned");
-        if let Some(session) = sessions.get(&change.session_id) {
+        if let Some(session) = sessions.get(change.session_id.as_str()) {
             session.send_modify(|count| *count += 1);
         }
         written

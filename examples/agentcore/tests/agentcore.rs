@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use standin::{ACCESS_KEY, SECRET_KEY, StandIn};
+use tower_agent_status::SessionId;
 use tower_agent_status::store::{DynamoDbStore, StatusReader as _};
 
 /// Nothing here takes a second; past this something hangs.
@@ -65,7 +66,7 @@ impl Program {
 
     async fn item(&self, session: &str) -> Value {
         let store = DynamoDbStore::embedded(&self.file).unwrap();
-        let item = store.get(session).await.unwrap().expect("the session is in the table");
+        let item = store.get(&SessionId::new(session).unwrap()).await.unwrap().expect("the session is in the table");
         serde_json::to_value(&item).unwrap()
     }
 }

@@ -47,7 +47,7 @@ impl Ledger {
     /// end with it. Calls in flight, and what no item has seen of those that ended, go
     /// with the new run: it is not known when they began, and nothing is to be lost.
     fn follow(&mut self, found: &WorkflowStatus) {
-        let mut view = WorkflowStatus::new(Arc::clone(&self.view.session_id), found.created_at);
+        let mut view = WorkflowStatus::new(self.view.session_id.clone(), found.created_at);
         view.last_updated = self.view.last_updated;
         for ((name, mut agent), live) in self.view.agents.drain(..).zip(&self.live) {
             // What only the end of its run ended goes with that end, however late it was told.

@@ -24,7 +24,7 @@ pub(crate) use self::saving::Proposal;
 
 use super::{
     Activities, AgentReport, AgentState, AgentStatus, CallError, ErrorMessage, Outcome,
-    OverallStatus, Timestamp, TokenDelta, TokenUsage, Value, WorkflowStatus,
+    OverallStatus, SessionId, Timestamp, TokenDelta, TokenUsage, Value, WorkflowStatus,
 };
 
 /// The class of an agent that was in progress when its workflow ended.
@@ -127,7 +127,7 @@ enum NewRun {
 }
 
 impl Ledger {
-    pub(crate) fn new(session_id: Arc<str>, now: Timestamp) -> Self {
+    pub(crate) fn new(session_id: SessionId, now: Timestamp) -> Self {
         Self {
             view: WorkflowStatus::new(session_id, now),
             live: Vec::new(),
@@ -266,7 +266,7 @@ impl Ledger {
     /// Begins the workflow anew, with no agents: the item of an earlier run is replaced by
     /// the next write.
     pub(crate) fn begin_new_run(&mut self, now: Timestamp) {
-        let view = WorkflowStatus::new(Arc::clone(&self.view.session_id), now);
+        let view = WorkflowStatus::new(self.view.session_id.clone(), now);
         let before = std::mem::replace(&mut self.view, view);
         if self.first_seq.is_some() {
             self.comes_after(&before);

@@ -4,6 +4,10 @@ use super::saving::WRITERS_KEPT;
 use super::*;
 use crate::status::{Item, Precondition};
 
+fn id() -> SessionId {
+    SessionId::new("s").unwrap()
+}
+
 /// A table of one item, which answers as a store does.
 #[derive(Default)]
 struct Table {
@@ -28,7 +32,7 @@ impl Table {
     }
 
     fn status(&self) -> WorkflowStatus {
-        WorkflowStatus::from_item("s", self.item.as_ref().unwrap())
+        WorkflowStatus::from_item(&id(), self.item.as_ref().unwrap())
     }
 }
 
@@ -40,7 +44,7 @@ struct Process {
 
 impl Process {
     fn new(writer: &'static str, now: i64) -> Self {
-        Self { ledger: Ledger::new("s".into(), at(now)), writer, seq: 0 }
+        Self { ledger: Ledger::new(id(), at(now)), writer, seq: 0 }
     }
 
     fn slot(&mut self, agent: &str) -> usize {

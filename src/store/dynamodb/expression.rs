@@ -78,7 +78,7 @@ impl Update {
         let is_said =
             change.set.get(schema::SESSION_ID).is_some() || remove.contains(schema::SESSION_ID);
         if is_first && table.key != schema::SESSION_ID && !is_said {
-            let id = value_of(AttributeValue::S(change.session_id.clone()));
+            let id = value_of(AttributeValue::S(change.session_id.to_string()));
             sets.push(format!("{}={id}", alias(schema::SESSION_ID)));
         }
         for name in remove {

@@ -29,15 +29,12 @@ use self::expression::{Reserved, Update};
 use self::settings::Settings;
 use self::table::{Known, Names, Unknown};
 use super::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
-use crate::status::{Change, Item, Precondition, schema};
+use crate::status::{Change, Item, Precondition, SessionId, schema};
 
 pub use self::describe::{RecentIndex, TableReport, TimeToLive};
 pub use self::error::SetupError;
 #[cfg(feature = "embedded")]
 pub(super) use self::{settings::behavior, table::RECENT_INDEX};
-
-/// The longest value DynamoDB takes for a partition key, in bytes.
-const MAX_KEY_BYTES: usize = 2048;
 
 /// Documents in a DynamoDB table, one item for each session.
 ///
@@ -326,14 +323,6 @@ impl StatusStore for DynamoDbStore {
         change: &Change,
         expected: Precondition,
     ) -> Result<WriteOutcome, StoreError> {
-        let id = &change.session_id;
-        if !is_key(id) {
-            let bytes = id.len();
-            return Err(StoreError::new(
-                StoreErrorKind::Permanent,
-                format!("a session id has 1 to {MAX_KEY_BYTES} bytes, and this one has {bytes}"),
-            ));
-        }
         let names = self.names().await?;
         let Shared { client, table, .. } = &*self.0;
         let Update { update, condition, names: aliases, values } =
@@ -348,7 +337,7 @@ impl StatusStore for DynamoDbStore {
         let sent = client
             .update_item()
             .table_name(table)
-            .key(&names.key, AttributeValue::S(id.clone()))
+            .key(&names.key, AttributeValue::S(change.session_id.to_string()))
             .set_update_expression(update)
             .condition_expression(condition)
             .set_expression_attribute_names(Some(aliases))
@@ -364,7 +353,7 @@ impl StatusStore for DynamoDbStore {
                 return Ok(WriteOutcome::Conflict(Some(convert::to_item(item, names))));
             }
             // No item: there is none, or the endpoint does not send it along.
-            Err(Ok(None)) => match self.read_item(id).await {
+            Err(Ok(None)) => match self.read_item(&change.session_id).await {
                 Ok(item) => return Ok(WriteOutcome::Conflict(item)),
                 Err(error) => error,
             },
@@ -400,11 +389,7 @@ fn refused_condition(error: UpdateError) -> Result<Option<Attributes>, Box<Updat
     }
 }
 
-fn is_key(session_id: &str) -> bool {
-    (1..=MAX_KEY_BYTES).contains(&session_id.len())
-}
-
 /// The session an item is of.
-fn session_id(item: &Item) -> Option<&str> {
-    item.get(schema::SESSION_ID)?.as_str()
+fn session_id(item: &Item) -> Option<SessionId> {
+    SessionId::from_key(item.get(schema::SESSION_ID)?.as_str()?).ok()
 }

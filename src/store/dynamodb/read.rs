@@ -8,8 +8,8 @@ use tokio::time::sleep;
 
 use super::error::Fault;
 use super::table::Names;
-use super::{DynamoDbStore, convert, is_key, session_id};
-use crate::status::Item;
+use super::{DynamoDbStore, convert, session_id};
+use crate::status::{Item, SessionId};
 use crate::store::{RecentItems, StatusReader, StoreError, StoreErrorKind};
 
 /// How many items one `BatchGetItem` may ask for.
@@ -21,16 +21,16 @@ const MAX_EMPTY_BATCHES: u32 = 5;
 
 impl DynamoDbStore {
     /// One item, as all writes before have left it.
-    pub(super) async fn read_item(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
-        if !is_key(session_id) {
-            return Ok(None);
-        }
+    pub(super) async fn read_item(
+        &self,
+        session_id: &SessionId,
+    ) -> Result<Option<Item>, StoreError> {
         let names = self.names().await?;
         let answer = self
             .client()
             .get_item()
             .table_name(self.table())
-            .key(&names.key, AttributeValue::S(session_id.to_owned()))
+            .key(&names.key, AttributeValue::S(session_id.to_string()))
             .consistent_read(true)
             .send()
             .await
@@ -44,12 +44,13 @@ impl DynamoDbStore {
     /// Adds the items of up to [`BATCH`] sessions to those found.
     async fn read_batch(
         &self,
-        ids: &[&str],
+        ids: &[&SessionId],
         names: &Names,
-        found: &mut HashMap<String, Item>,
+        found: &mut HashMap<SessionId, Item>,
     ) -> Result<(), StoreError> {
-        let key_of =
-            |id: &&str| HashMap::from([(names.key.clone(), AttributeValue::S((*id).to_owned()))]);
+        let key_of = |id: &&SessionId| {
+            HashMap::from([(names.key.clone(), AttributeValue::S(id.to_string()))])
+        };
         let mut keys: Vec<_> = ids.iter().map(key_of).collect();
         let mut empty_batches = 0;
         while !keys.is_empty() {
@@ -73,7 +74,7 @@ impl DynamoDbStore {
             for attributes in answer.responses.into_iter().flatten().flat_map(|(_, items)| items) {
                 let item = convert::to_item(attributes, names);
                 if let Some(id) = session_id(&item) {
-                    found.insert(id.to_owned(), item);
+                    found.insert(id, item);
                 }
             }
             keys = answer
@@ -112,18 +113,14 @@ impl DynamoDbStore {
 /// among those are given, as [truncated](RecentItems::truncated). A table of one page is scanned
 /// once the last two weeks have named too few.
 impl StatusReader for DynamoDbStore {
-    async fn get(&self, session_id: &str) -> Result<Option<Item>, StoreError> {
+    async fn get(&self, session_id: &SessionId) -> Result<Option<Item>, StoreError> {
         self.read_item(session_id).await
     }
 
-    async fn get_many(&self, session_ids: &[String]) -> Result<Vec<Option<Item>>, StoreError> {
-        // A batch may name each key once, and none that cannot be a key.
+    async fn get_many(&self, session_ids: &[SessionId]) -> Result<Vec<Option<Item>>, StoreError> {
+        // A batch may name each key once.
         let mut seen = HashSet::new();
-        let ids: Vec<&str> = session_ids
-            .iter()
-            .map(String::as_str)
-            .filter(|id| is_key(id) && seen.insert(*id))
-            .collect();
+        let ids: Vec<&SessionId> = session_ids.iter().filter(|id| seen.insert(*id)).collect();
         if ids.is_empty() {
             return Ok(vec![None; session_ids.len()]);
         }
@@ -139,16 +136,13 @@ impl StatusReader for DynamoDbStore {
         self.newest(limit).await
     }
 
-    async fn delete(&self, session_id: &str) -> Result<bool, StoreError> {
-        if !is_key(session_id) {
-            return Ok(false);
-        }
+    async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {
         let names = self.names().await?;
         let answer = self
             .client()
             .delete_item()
             .table_name(self.table())
-            .key(&names.key, AttributeValue::S(session_id.to_owned()))
+            .key(&names.key, AttributeValue::S(session_id.to_string()))
             .return_values(ReturnValue::AllOld)
             .send()
             .await

@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use super::error::{Fault, Meaning};
 use super::table::Names;
 use super::{DynamoDbStore, convert, session_id};
-use crate::status::{Item, Timestamp, WorkflowStatus, schema};
+use crate::status::{Item, SessionId, Timestamp, WorkflowStatus, schema};
 use crate::store::{RecentItems, StatusReader as _, StoreError};
 
 /// How many pages, of 1 MB at most, a scan for the newest reads.
@@ -95,7 +95,7 @@ impl DynamoDbStore {
         names: &Names,
         days: &mut impl Iterator<Item = String>,
         limit: usize,
-        ids: &mut Vec<String>,
+        ids: &mut Vec<SessionId>,
     ) -> Result<bool, StoreError> {
         // A busy table is asked for a day or two, and a quiet one not for one day after
         // the other: ever more of them at a time.
@@ -130,7 +130,11 @@ impl DynamoDbStore {
     }
 
     /// The items that the index has named.
-    async fn newest_of(&self, ids: Vec<String>, limit: usize) -> Result<RecentItems, StoreError> {
+    async fn newest_of(
+        &self,
+        ids: Vec<SessionId>,
+        limit: usize,
+    ) -> Result<RecentItems, StoreError> {
         let items = self.get_many(&ids).await?;
         let mut newest = Newest::new(limit);
         for (id, item) in ids.into_iter().zip(items) {
@@ -149,7 +153,7 @@ impl DynamoDbStore {
         names: &Names,
         day: String,
         limit: usize,
-    ) -> Result<Vec<String>, Fault> {
+    ) -> Result<Vec<SessionId>, Fault> {
         let mut ids = Vec::new();
         let mut start = None;
         loop {
@@ -169,7 +173,7 @@ impl DynamoDbStore {
                 .map_err(|error| Fault::of(&error))?;
             ids.extend(answer.items.into_iter().flatten().filter_map(|mut keys: Attributes| {
                 match keys.remove(&names.key) {
-                    Some(AttributeValue::S(id)) => Some(id),
+                    Some(AttributeValue::S(id)) => SessionId::from_key(id).ok(),
                     _ => None,
                 }
             }));
@@ -186,7 +190,7 @@ impl DynamoDbStore {
         scan: &mut Scan,
         names: &Names,
         prefix: Option<&str>,
-        mut each: impl FnMut(String, Item),
+        mut each: impl FnMut(SessionId, Item),
     ) -> Result<(), StoreError> {
         let start = scan.start.take();
         let mut request =
@@ -211,7 +215,7 @@ impl DynamoDbStore {
         })?;
         for attributes in answer.items.into_iter().flatten() {
             let item = convert::to_item(attributes, names);
-            if let Some(id) = session_id(&item).map(str::to_owned) {
+            if let Some(id) = session_id(&item) {
                 each(id, item);
             }
         }
@@ -241,7 +245,7 @@ struct Scan {
 /// The newest items of those it is given.
 struct Newest {
     limit: usize,
-    items: BTreeMap<(Reverse<Timestamp>, String), Item>,
+    items: BTreeMap<(Reverse<Timestamp>, SessionId), Item>,
 }
 
 impl Newest {
@@ -249,7 +253,7 @@ impl Newest {
         Self { limit, items: BTreeMap::new() }
     }
 
-    fn add(&mut self, id: String, item: Item) {
+    fn add(&mut self, id: SessionId, item: Item) {
         let created_at = WorkflowStatus::from_item(&id, &item).created_at;
         self.items.insert((Reverse(created_at), id), item);
         if self.items.len() > self.limit {
@@ -257,7 +261,7 @@ impl Newest {
         }
     }
 
-    fn into_items(self) -> Vec<(String, Item)> {
+    fn into_items(self) -> Vec<(SessionId, Item)> {
         self.items.into_iter().map(|((_, id), item)| (id, item)).collect()
     }
 }

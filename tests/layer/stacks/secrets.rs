@@ -128,7 +128,7 @@ fn assert_no_secret(store: &MemoryStore, echoes: bool, name: &str) {
     let history = store.history();
     let mut texts: Vec<String> = Vec::new();
     for change in &history {
-        texts.push(change.session_id.clone());
+        texts.push(change.session_id.to_string());
         texts.extend(change.remove.iter().cloned());
         for (attribute, value) in change.set.iter() {
             texts.push(attribute.to_owned());

@@ -56,14 +56,15 @@ pub(crate) async fn stored<S: StatusReader>(
     session: &str,
 ) -> Item {
     tracker.flush().await.unwrap();
-    let item = store.get(session).await.unwrap().unwrap_or_else(|| panic!("{session} is stored"));
+    let item =
+        store.get(&id(session)).await.unwrap().unwrap_or_else(|| panic!("{session} is stored"));
     assert_contract(&item);
     item
 }
 
 /// Every item that was ever stored satisfies the contract.
 pub(crate) fn assert_contract_of_history(store: &MemoryStore) {
-    let mut items = BTreeMap::<String, Item>::new();
+    let mut items = BTreeMap::<SessionId, Item>::new();
     for change in store.history() {
         let item = items.entry(change.session_id.clone()).or_default();
         item.insert("sessionId", change.session_id.as_str());

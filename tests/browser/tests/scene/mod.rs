@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value as Json, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tower_agent_status::SessionId;
 use tower_agent_status::Agent;
 use tower_agent_status::portal::Portal;
 use tower_agent_status::status::{Change, Precondition, Item, Timestamp, Value};
@@ -66,7 +67,8 @@ impl Scene {
 
     /// Writes an item, whatever was there.
     pub async fn put(&self, session: &str, item: &Json) {
-        self.store.delete(session).await.unwrap();
+        let session = SessionId::new(session).unwrap();
+        self.store.delete(&session).await.unwrap();
         let Value::Map(item) = value(item) else { panic!("an item is an object") };
         let change = Change::new(session, item, Vec::new());
         self.store.write(&change, Precondition::Absent).await.unwrap();

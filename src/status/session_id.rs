@@ -1,0 +1,200 @@
+//! [`SessionId`]: the key of an item.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The name of one run of an orchestrator, and the key of its item in the table.
+///
+/// As an extension of a request it says for which session the call is made:
+///
+/// ```
+/// # use tower_agent_status::SessionId;
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(SessionId::new("session-corr_abc123")?);
+/// # Ok::<(), tower_agent_status::InvalidSessionId>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(Arc<str>);
+
+impl SessionId {
+    /// The longest id, in bytes of UTF-8: what DynamoDB allows a partition key.
+    pub const MAX_BYTES: usize = 2048;
+
+    /// Checks an id.
+    ///
+    /// # Errors
+    ///
+    /// If it is empty, longer than [`MAX_BYTES`](Self::MAX_BYTES), or has a control
+    /// character in it.
+    pub fn new(id: impl AsRef<str>) -> Result<Self, InvalidSessionId> {
+        let id = id.as_ref();
+        Self::check_length(id)?;
+        if id.chars().any(char::is_control) {
+            Err(InvalidSessionId::ControlCharacter(id.chars().take(64).collect()))
+        } else {
+            Ok(Self(id.into()))
+        }
+    }
+
+    /// Takes the key of an item that is in a table already.
+    ///
+    /// Other writers may have stored ids that [`new`](Self::new) refuses: a key may have
+    /// control characters in it.
+    ///
+    /// # Errors
+    ///
+    /// If no table can have such a key: it is empty or longer than
+    /// [`MAX_BYTES`](Self::MAX_BYTES).
+    pub fn from_key(key: impl AsRef<str>) -> Result<Self, InvalidSessionId> {
+        let key = key.as_ref();
+        Self::check_length(key).map(|()| Self(key.into()))
+    }
+
+    fn check_length(id: &str) -> Result<(), InvalidSessionId> {
+        if id.is_empty() {
+            Err(InvalidSessionId::Empty)
+        } else if id.len() > Self::MAX_BYTES {
+            let start = id.chars().take(32).collect();
+            Err(InvalidSessionId::TooLong { start, bytes: id.len() })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A new id, that no other run has: `session-` and 32 random hexadecimal digits.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(format!("session-{}", random_digits()).into())
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl AsRef<str> for SessionId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for SessionId {
+    fn eq(&self, other: &str) -> bool {
+        *self.0 == *other
+    }
+}
+
+impl PartialEq<&str> for SessionId {
+    fn eq(&self, other: &&str) -> bool {
+        *self.0 == **other
+    }
+}
+
+impl Borrow<str> for SessionId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = InvalidSessionId;
+
+    fn from_str(id: &str) -> Result<Self, Self::Err> {
+        Self::new(id)
+    }
+}
+
+impl TryFrom<&str> for SessionId {
+    type Error = InvalidSessionId;
+
+    fn try_from(id: &str) -> Result<Self, Self::Error> {
+        Self::new(id)
+    }
+}
+
+impl TryFrom<String> for SessionId {
+    type Error = InvalidSessionId;
+
+    fn try_from(id: String) -> Result<Self, Self::Error> {
+        Self::new(id)
+    }
+}
+
+impl From<SessionId> for String {
+    fn from(id: SessionId) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
+impl From<&SessionId> for String {
+    fn from(id: &SessionId) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
+/// 32 hexadecimal digits that differ from process to process and from time to time.
+pub(crate) fn random_digits() -> String {
+    // The standard library seeds this from the operating system's randomness.
+    let random = || RandomState::new().hash_one(0_u8);
+    format!("{:016x}{:016x}", random(), random())
+}
+
+/// A session id that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidSessionId {
+    /// The id is empty.
+    #[error("the session id is empty; it is the key of the table and needs 1 to {max} bytes", max = SessionId::MAX_BYTES)]
+    Empty,
+    /// The id is too long for a key.
+    #[error("the session id `{start}…` has {bytes} bytes; a key of the table has at most {max}", max = SessionId::MAX_BYTES)]
+    TooLong {
+        /// How the id begins.
+        start: String,
+        /// How long it is, in bytes.
+        bytes: usize,
+    },
+    /// The id has a control character in it.
+    #[error("the session id {0:?} has a control character; take it out")]
+    ControlCharacter(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_are_no_keys_are_refused() {
+        assert_eq!(SessionId::new(""), Err(InvalidSessionId::Empty));
+        assert!(SessionId::new("x".repeat(2048)).is_ok());
+        let error = SessionId::new("é".repeat(1025)).unwrap_err();
+        assert!(matches!(error, InvalidSessionId::TooLong { bytes: 2050, .. }));
+        assert!(error.to_string().contains("2048"), "{error}");
+        assert!(matches!(SessionId::new("a\u{0}"), Err(InvalidSessionId::ControlCharacter(_))));
+    }
+
+    #[test]
+    fn a_stored_key_may_have_control_characters() {
+        assert_eq!(SessionId::from_key("a\u{0}").unwrap().as_str(), "a\u{0}");
+        assert_eq!(SessionId::from_key(""), Err(InvalidSessionId::Empty));
+        assert!(SessionId::from_key("x".repeat(2048)).is_ok());
+        assert!(SessionId::from_key("x".repeat(2049)).is_err());
+    }
+}

@@ -1,0 +1,147 @@
+//! [`Scope`]: the session of what a future does.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use super::session::Session;
+use crate::status::SessionId;
+
+tokio::task_local! {
+    /// The session of the calls made inside; `None` is one that could not be tracked.
+    static SCOPE: Option<Scope>;
+}
+
+/// The session of the calls that a future makes, by surrounding it.
+///
+/// A tracker keeps with it what it knows of the session, so that it need not look that up
+/// by the id at every call.
+#[derive(Clone)]
+pub(crate) struct Scope {
+    id: SessionId,
+    /// The session in memory, and the number of the tracker it belongs to: the first that
+    /// looked it up.
+    cached: OnceLock<(u64, Arc<Session>)>,
+}
+
+impl Scope {
+    pub(crate) fn new(id: SessionId) -> Self {
+        Self { id, cached: OnceLock::new() }
+    }
+
+    pub(crate) fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// The session, if the tracker of that number has looked it up here before.
+    #[inline]
+    pub(super) fn cached(&self, tracker: u64) -> Option<Arc<Session>> {
+        let (by, session) = self.cached.get()?;
+        // Only the first of several trackers has its session here; the others look it up by
+        // the id each time.
+        (*by == tracker).then(|| Arc::clone(session))
+    }
+
+    /// Spares the tracker of that number the next look-up, if it is the first here.
+    pub(super) fn cache(&self, tracker: u64, session: Arc<Session>) {
+        self.cached.get_or_init(|| (tracker, session));
+    }
+
+    /// Makes this the scope of a future.
+    pub(crate) fn around<F: Future>(self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        SCOPE.scope(Some(self), future)
+    }
+
+    /// Makes this the scope of what `poll` does, for futures and bodies that are polled by
+    /// hand.
+    pub(crate) fn enter<T>(&self, poll: impl FnOnce() -> T) -> T {
+        SCOPE.sync_scope(Some(self.clone()), poll)
+    }
+
+    /// Makes the calls of `future` calls of no session, whatever surrounds it.
+    pub(crate) fn outside<F: Future>(future: F) -> impl Future<Output = F::Output> + use<F> {
+        SCOPE.scope(None, future)
+    }
+
+    /// Whether there is a scope around.
+    #[inline]
+    pub(crate) fn is_entered() -> bool {
+        Self::with_current(|_| ()).is_some()
+    }
+
+    /// Does something with the scope around, if there is one.
+    #[inline]
+    pub(crate) fn with_current<T>(with: impl FnOnce(&Self) -> T) -> Option<T> {
+        SCOPE.try_with(|scope| scope.as_ref().map(with)).ok().flatten()
+    }
+}
+
+impl SessionId {
+    /// The session of the surrounding [`Workflow::run`](crate::Workflow::run) or
+    /// [`Workflow::scope`](crate::Workflow::scope).
+    ///
+    /// A task started with `tokio::spawn` does not inherit it: give it the scope with
+    /// [`scope`](Self::scope).
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        Scope::with_current(|scope| scope.id().clone())
+    }
+
+    /// Makes this the session of every call that `future` makes.
+    ///
+    /// ```
+    /// # use tower_agent_status::SessionId;
+    /// # async fn work() {}
+    /// # async fn example() {
+    /// if let Some(session) = SessionId::current() {
+    ///     tokio::spawn(session.scope(work()));
+    /// }
+    /// # }
+    /// ```
+    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        Scope::new(self.clone()).around(future)
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scope").field(&self.id).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{Ledger, Timestamp};
+    use crate::tracker::session::SessionState;
+
+    #[test]
+    fn a_session_is_cached_for_one_tracker() {
+        let session = |id| {
+            let id = SessionId::new(id).unwrap();
+            let ledger = Ledger::new(id.clone(), Timestamp::from_millis(0));
+            Arc::new(Session::new(id, SessionState::new(ledger)))
+        };
+        let scope = Scope::new(SessionId::new("s").unwrap());
+        assert!(scope.cached(1).is_none());
+        let first = session("s");
+        scope.cache(1, Arc::clone(&first));
+        scope.cache(2, session("s"));
+        assert!(scope.cached(1).is_some_and(|cached| Arc::ptr_eq(&cached, &first)));
+        assert!(scope.cached(2).is_none());
+        assert!(scope.clone().cached(1).is_some_and(|cached| Arc::ptr_eq(&cached, &first)));
+    }
+
+    #[tokio::test]
+    async fn a_spawned_task_needs_the_scope_given() {
+        let session = SessionId::new("s").unwrap();
+        session
+            .scope(async {
+                let bare = tokio::spawn(async { SessionId::current() });
+                assert_eq!(bare.await.unwrap(), None);
+                let session = SessionId::current().unwrap();
+                let given = tokio::spawn(session.scope(async { SessionId::current() }));
+                assert_eq!(given.await.unwrap(), Some(session));
+            })
+            .await;
+    }
+}
