@@ -6,7 +6,7 @@ use tracing::span::Entered;
 
 use crate::client::call::ClientCall;
 use crate::status::{Outcome, TokenUsage};
-use crate::usage::{Announced, End, PathHint, Progress, UsageReader};
+use crate::usage::{End, PathHint, Progress, ResponseHead, UsageReader};
 
 /// To whom it is told what an answer says.
 pub(crate) trait Observer {
@@ -40,7 +40,7 @@ pub(super) struct Open<T> {
     pub(super) told: T,
     pub(super) path: PathHint,
     /// There from the head until the body is read.
-    announced: Option<Announced>,
+    announced: Option<ResponseHead>,
     /// There if the body comes in pieces. Most come in one, for which no reader is kept.
     reader: Option<UsageReader>,
 }
@@ -55,7 +55,7 @@ impl<T> Open<T> {
 
     /// The head of the answer is there.
     pub(super) fn begin(&mut self, status: StatusCode, headers: &HeaderMap) {
-        let announced = self.announced.insert(Announced::new(status.as_u16(), self.path));
+        let announced = self.announced.insert(ResponseHead::new(status.as_u16(), self.path));
         for (name, value) in headers {
             announced.show(name.as_str(), value.as_bytes());
         }
@@ -115,7 +115,7 @@ impl<T: Observer> ResponseObserver<T> {
         let mut tell = |reader: &mut UsageReader| {
             feed::<T>(reader, data);
             told.chunk(|| reader.is_stream());
-            told.end(reader.judge(End::Complete).0, reader.usage());
+            told.end(reader.classify(End::Complete).0, reader.usage());
         };
         match (announced.take(), reader) {
             (Some(announced), _) => tell(&mut UsageReader::of(announced)),
@@ -128,7 +128,7 @@ impl<T: Observer> ResponseObserver<T> {
     pub(crate) fn end(&mut self, how: End<'_>) {
         let Some(mut open) = self.open.take() else { return };
         if let Some((reader, told)) = open.reader() {
-            told.end(reader.judge(how).0, reader.usage());
+            told.end(reader.classify(how).0, reader.usage());
         }
     }
 }

@@ -30,9 +30,9 @@ const fn tables() -> [[u32; 256]; 8] {
 
 /// A checksum in the making.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Crc(u32);
+pub(super) struct Crc32(u32);
 
-impl Crc {
+impl Crc32 {
     pub(super) fn new() -> Self {
         Self(u32::MAX)
     }
@@ -62,10 +62,10 @@ mod tests {
 
     #[test]
     fn the_known_checksum() {
-        let mut whole = Crc::new();
+        let mut whole = Crc32::new();
         whole.update(b"123456789");
         assert_eq!(whole.value(), 0xcbf4_3926);
-        let mut pieces = Crc::new();
+        let mut pieces = Crc32::new();
         pieces.update(b"12");
         pieces.update(b"3456789");
         assert_eq!(pieces.value(), whole.value());

@@ -18,28 +18,23 @@
 //! assert!(reader.finish(End::Dropped).complete);
 //! ```
 
-mod announced;
-mod blocks;
+mod classify;
 mod crc;
-mod decode;
-mod errors;
-mod figures;
-mod findings;
+mod decompress;
+mod extract;
 mod formats;
 mod framing;
-mod gate;
-mod outcome;
-mod trie;
-mod walker;
+mod json;
+mod response_head;
+mod skip;
 
 use std::fmt;
 
-pub(crate) use self::announced::Announced;
+pub(crate) use self::response_head::ResponseHead;
 
-use self::decode::Encoding;
-use self::figures::Figures;
-use self::findings::Findings;
-use self::formats::{Field, Op, PATHS, PathMatch, PathSays};
+use self::decompress::Encoding;
+use self::extract::{Extractor, TokenCounts};
+use self::formats::{Accounting, CountOp, PathFlag, PathPattern, REQUEST_PATHS, TokenType};
 use self::framing::Framing;
 use crate::status::{Outcome, TokenUsage};
 
@@ -65,7 +60,7 @@ impl PathHint {
         // Nearly all paths are told from these by a word of eight bytes, for less than a search
         // would take.
         let begins = |word: &[u8; 8]| {
-            word[0] == b'/' && formats::BEGINNINGS.contains(&u64::from_le_bytes(*word))
+            word[0] == b'/' && formats::CONTAINED_PREFIXES.contains(&u64::from_le_bytes(*word))
         };
         let may_contain = || match path.len() {
             // So few are looked at one by one before a search is under way.
@@ -74,7 +69,7 @@ impl PathHint {
                 .any(|at| path[at..].first_chunk().is_some_and(begins)),
         };
         let may_end = || match path.last_chunk() {
-            Some(word) => formats::ENDS.contains(&(u64::from_le_bytes(*word) >> 8)),
+            Some(word) => formats::SUFFIX_TAILS.contains(&(u64::from_le_bytes(*word) >> 8)),
             None => path.len() == 7,
         };
         if may_end() || may_contain() { Self::compare(path) } else { Self::default() }
@@ -83,20 +78,22 @@ impl PathHint {
     #[inline(never)]
     fn compare(path: &[u8]) -> Self {
         let mut hint = Self::default();
-        for (pattern, says) in PATHS {
+        for (pattern, flag) in REQUEST_PATHS {
             let applies = match pattern {
-                PathMatch::Ends(part) => path.ends_with(part.as_bytes()),
-                PathMatch::Contains(part) => memchr::memmem::find(path, part.as_bytes()).is_some(),
+                PathPattern::Suffix(part) => path.ends_with(part.as_bytes()),
+                PathPattern::Contains(part) => {
+                    memchr::memmem::find(path, part.as_bytes()).is_some()
+                }
             };
             if applies {
-                hint.0 |= 1 << *says as u8;
+                hint.0 |= 1 << *flag as u8;
             }
         }
         hint
     }
 
-    fn says(self, says: PathSays) -> bool {
-        self.0 & 1 << says as u8 != 0
+    fn has(self, flag: PathFlag) -> bool {
+        self.0 & 1 << flag as u8 != 0
     }
 }
 
@@ -179,41 +176,41 @@ pub struct UsageReader {
     path: PathHint,
     encoding: Encoding,
     framing: Framing,
-    findings: Findings,
+    extractor: Extractor,
     /// Usage that the headers report.
-    headers: Option<Box<Figures>>,
+    header_usage: Option<Box<TokenCounts>>,
 }
 
 impl UsageReader {
     /// A reader for the body that belongs to this head.
     #[must_use]
     pub fn new(head: &Head<'_>) -> Self {
-        let mut announced = Announced::new(head.status, head.path);
-        if let Some(value) = (head.header)(announced::CONTENT_TYPE) {
-            announced.content_type(value.as_bytes());
+        let mut response_head = ResponseHead::new(head.status, head.path);
+        if let Some(value) = (head.header)(response_head::CONTENT_TYPE) {
+            response_head.content_type(value.as_bytes());
         }
-        if let Some(value) = (head.header)(announced::CONTENT_ENCODING) {
-            announced.content_encoding(value.as_bytes());
+        if let Some(value) = (head.header)(response_head::CONTENT_ENCODING) {
+            response_head.content_encoding(value.as_bytes());
         }
-        for (name, ..) in formats::HEADERS {
+        for (name, ..) in formats::USAGE_HEADERS {
             if let Some(value) = (head.header)(name) {
-                announced.figure(name, value.as_bytes());
+                response_head.usage_header(name, value.as_bytes());
             }
         }
-        Self::of(announced)
+        Self::of(response_head)
     }
 
-    /// A reader for the body that was announced so.
+    /// A reader for the body that was response_head so.
     #[inline(always)]
-    pub(crate) fn of(announced: Announced) -> Self {
-        let Announced { status, path, label, encoding, figures, .. } = announced;
+    pub(crate) fn of(response_head: ResponseHead) -> Self {
+        let ResponseHead { status, path, media_type, encoding, usage, .. } = response_head;
         Self {
             status,
             path,
             encoding,
-            framing: Framing::new(label, path),
-            findings: Findings::new(status >= 400),
-            headers: figures,
+            framing: Framing::new(media_type, path),
+            extractor: Extractor::new(status >= 400),
+            header_usage: usage,
         }
     }
 
@@ -221,17 +218,17 @@ impl UsageReader {
     ///
     /// [`Progress::Ended`] means that the call is over and can be finished there and then.
     pub fn feed(&mut self, piece: &[u8]) -> Progress {
-        let (framing, findings) = (&mut self.framing, &mut self.findings);
+        let (framing, extractor) = (&mut self.framing, &mut self.extractor);
         match &mut self.encoding {
-            Encoding::Plain => framing.feed(piece, findings),
+            Encoding::Identity => framing.feed(piece, extractor),
             #[cfg(feature = "decompression")]
             Encoding::Compressed(decoder) => decoder.decode(piece, |decoded| {
-                framing.feed(decoded, findings);
+                framing.feed(decoded, extractor);
                 true
             }),
-            Encoding::Unknown => {}
+            Encoding::Unsupported => {}
         }
-        if self.settled().ended { Progress::Ended } else { Progress::More }
+        if self.committed().ended { Progress::Ended } else { Progress::More }
     }
 
     /// Whether the answer comes in events, as far as its beginning tells.
@@ -242,79 +239,80 @@ impl UsageReader {
     /// The rest of the body cannot be seen. What was read stands, and nothing follows from
     /// what is missing.
     pub fn skip_rest(&mut self) {
-        self.encoding = Encoding::Unknown;
+        self.encoding = Encoding::Unsupported;
     }
 
     /// The tokens reported so far.
     #[must_use]
     #[inline(always)]
     pub fn usage(&self) -> Option<TokenUsage> {
-        if self.path.says(PathSays::NoUsage) {
+        if self.path.has(PathFlag::NoUsage) {
             return None;
         }
-        let figures = self.settled().figures();
-        if figures.is_empty() && self.headers.is_none() {
+        let counts = self.committed().counts();
+        if counts.is_empty() && self.header_usage.is_none() {
             return None;
         }
-        let Some(headers) = &self.headers else { return figures.normalised() };
+        let Some(headers) = &self.header_usage else { return counts.normalized() };
         // Headers fill in what the body leaves out.
-        if figures.normalised().is_none() {
-            return headers.normalised();
+        if counts.normalized().is_none() {
+            return headers.normalized();
         }
-        let mut filled = *figures;
-        for field in [Field::Input, Field::Output] {
-            if let (None, Some(value)) = (figures.get(field), headers.get(field)) {
-                filled.take(field, Op::Set, formats::Kin::Beside, value);
+        let mut filled = *counts;
+        for token in [TokenType::Input, TokenType::Output] {
+            if let (None, Some(value)) = (counts.get(token), headers.get(token)) {
+                filled.apply(token, CountOp::Set, Accounting::CacheBesideInput, value);
             }
         }
-        filled.normalised()
+        filled.normalized()
     }
 
     /// Judges the call, after the last piece. The reader is then done.
     pub fn finish(&mut self, end: End<'_>) -> Reading {
-        let (outcome, complete) = self.judge(end);
-        let findings = &self.findings;
+        let (outcome, complete) = self.classify(end);
+        let extractor = &self.extractor;
         Reading {
             outcome,
             usage: self.usage(),
-            format: findings.format(),
+            format: extractor.format(),
             complete,
-            error_code: findings.fault().and_then(|fault| fault.code.clone()),
+            error_code: extractor.error().and_then(|error| error.code.clone()),
         }
     }
 
     /// Judges the call as [`finish`](Self::finish) does, for those who need no more: how it
     /// ended, and whether the answer came to its own end.
     #[inline(always)]
-    pub(crate) fn judge(&mut self, end: End<'_>) -> (Outcome, bool) {
-        self.framing.finish(&mut self.findings);
-        let findings = &self.findings;
-        let whole = self.framing.is_whole() && !findings.awaits_end;
-        let complete = findings.ended || findings.finished || whole;
-        let stops_short = self.framing.is_cut(findings) || findings.awaits_end && !complete;
-        let cut = !findings.ended && !self.is_blind() && stops_short;
-        let known = outcome::Known {
+    pub(crate) fn classify(&mut self, end: End<'_>) -> (Outcome, bool) {
+        self.framing.finish(&mut self.extractor);
+        let extractor = &self.extractor;
+        let whole = self.framing.is_whole() && !extractor.expects_end_marker;
+        let complete = extractor.ended || extractor.model_finished || whole;
+        let stops_short =
+            self.framing.is_truncated(extractor) || extractor.expects_end_marker && !complete;
+        let truncated = !extractor.ended && !self.is_unreadable() && stops_short;
+        let evidence = classify::Evidence {
             status: self.status,
-            fault: findings.fault(),
+            error: extractor.error(),
             complete,
-            ended: findings.ended,
-            cut,
+            ended: extractor.ended,
+            truncated,
         };
-        (outcome::judge(&known, end), complete && !cut)
+        (classify::classify(&evidence, end), complete && !truncated)
     }
 
     /// What was told for certain.
-    fn settled(&self) -> &Findings {
-        self.framing.settled(&self.findings)
+    fn committed(&self) -> &Extractor {
+        self.framing.committed(&self.extractor)
     }
 
     /// Whether the body could not be decoded, so that nothing follows from what is missing.
-    fn is_blind(&self) -> bool {
+    fn is_unreadable(&self) -> bool {
         match &self.encoding {
-            Encoding::Plain => false,
+            Encoding::Identity => false,
             #[cfg(feature = "decompression")]
-            Encoding::Compressed(decoder) => decoder.is_broken(),
-            Encoding::Unknown => true,
+            Encoding::Compressed(decoder) => decoder.has_failed(),
+            Encoding::Unsupported => true,
         }
     }
 }
@@ -324,8 +322,8 @@ impl fmt::Debug for UsageReader {
         f.debug_struct("UsageReader")
             .field("status", &self.status)
             .field("usage", &self.usage())
-            .field("format", &self.settled().format())
-            .field("ended", &self.settled().ended)
+            .field("format", &self.committed().format())
+            .field("ended", &self.committed().ended)
             .finish_non_exhaustive()
     }
 }

@@ -2,13 +2,13 @@
 
 use super::base64::Base64;
 use crate::usage::PathHint;
-use crate::usage::crc::Crc;
-use crate::usage::findings::Findings;
+use crate::usage::crc::Crc32;
+use crate::usage::extract::Extractor;
 use crate::usage::formats::{
-    Action, FRAMES, Field, Format, Kin, Meaning, Op, PathSays, TextKind, Word,
+    Accounting, Action, CountOp, EVENT_TYPES, Effect, ErrorPart, Format, PathFlag, TokenType,
+    WordField,
 };
-use crate::usage::trie;
-use crate::usage::walker::{Sink, Walker};
+use crate::usage::json::{self, Scanner, Visitor};
 
 /// Two lengths and their checksum.
 pub(super) const PRELUDE: usize = 12;
@@ -20,13 +20,13 @@ const MAX_FRAME: u32 = 24 << 20;
 const MAX_HEADERS: usize = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum Section {
     Prelude,
     Headers,
     Payload,
     Trailer,
     /// The frames cannot be told apart any more.
-    Broken,
+    Corrupt,
 }
 
 /// What a frame's payload is.
@@ -37,29 +37,29 @@ enum Payload {
     /// An event in base64 in an object.
     Wrapped,
     /// Of no interest.
-    Other,
+    Ignored,
 }
 
 /// An AWS event stream.
 #[derive(Clone, Debug)]
 pub(in crate::usage) struct EventStream {
     path: PathHint,
-    part: Part,
+    section: Section,
     /// How many bytes of the part were read.
     read: u32,
     headers_len: u32,
     payload_len: u32,
-    crc: Crc,
-    small: [u8; PRELUDE],
+    crc: Crc32,
+    fixed: [u8; PRELUDE],
     headers: Box<[u8; MAX_HEADERS]>,
     payload: Payload,
-    outer: Walker,
-    walker: Walker,
+    wrapper: Scanner,
+    scanner: Scanner,
     base64: Base64,
     /// The frame at hand says that the stream is over.
-    ends: bool,
+    ends_stream: bool,
     /// What was found in the frames before this one, for this one may prove false.
-    before: Findings,
+    committed: Extractor,
 }
 
 /// Whether these bytes begin a frame.
@@ -72,7 +72,7 @@ fn lengths(prelude: &[u8; PRELUDE]) -> Option<(u32, u32)> {
     let [a, b, c, d, e, f, g, h, crc @ ..] = prelude;
     let total = u32::from_be_bytes([*a, *b, *c, *d]);
     let headers = u32::from_be_bytes([*e, *f, *g, *h]);
-    let mut check = Crc::new();
+    let mut check = Crc32::new();
     check.update(&prelude[..8]);
     let rest = total.checked_sub(PRELUDE as u32 + TRAILER)?;
     let payload = rest.checked_sub(headers)?;
@@ -83,135 +83,138 @@ impl EventStream {
     pub(super) fn new(path: PathHint) -> Self {
         Self {
             path,
-            part: Part::Prelude,
+            section: Section::Prelude,
             read: 0,
             headers_len: 0,
             payload_len: 0,
-            crc: Crc::new(),
-            small: [0; PRELUDE],
+            crc: Crc32::new(),
+            fixed: [0; PRELUDE],
             headers: Box::new([0; MAX_HEADERS]),
-            payload: Payload::Other,
-            outer: Walker::new(trie::CHUNK),
-            walker: Walker::new(trie::ROOT),
+            payload: Payload::Ignored,
+            wrapper: Scanner::new(json::CHUNK),
+            scanner: Scanner::new(json::ROOT),
             base64: Base64::default(),
-            ends: false,
-            before: Findings::default(),
+            ends_stream: false,
+            committed: Extractor::default(),
         }
     }
 
     /// What the whole frames told.
-    pub(super) fn settled<'a>(&'a self, findings: &'a Findings) -> &'a Findings {
-        if self.is_open() { &self.before } else { findings }
+    pub(super) fn committed<'a>(&'a self, extractor: &'a Extractor) -> &'a Extractor {
+        if self.is_open() { &self.committed } else { extractor }
     }
 
     /// Whether a frame is cut or broken.
     pub(super) fn is_open(&self) -> bool {
-        self.part != Part::Prelude || self.read > 0
+        self.section != Section::Prelude || self.read > 0
     }
 
-    pub(super) fn feed(&mut self, mut bytes: &[u8], findings: &mut Findings) {
+    pub(super) fn feed(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
         while !bytes.is_empty() {
-            if self.part == Part::Broken {
+            if self.section == Section::Corrupt {
                 return;
             }
             if !self.is_open() {
-                self.before = findings.clone();
+                self.committed = extractor.clone();
             }
-            let len = match self.part {
-                Part::Prelude => PRELUDE as u32,
-                Part::Headers => self.headers_len,
-                Part::Payload => self.payload_len,
-                Part::Trailer | Part::Broken => TRAILER,
+            let len = match self.section {
+                Section::Prelude => PRELUDE as u32,
+                Section::Headers => self.headers_len,
+                Section::Payload => self.payload_len,
+                Section::Trailer | Section::Corrupt => TRAILER,
             };
             let left = usize::try_from(len - self.read).unwrap_or(usize::MAX);
             let (piece, rest) = bytes.split_at(left.min(bytes.len()));
-            self.piece(piece, findings);
+            self.read_piece(piece, extractor);
             self.read += piece.len() as u32;
             bytes = rest;
             if self.read == len {
-                self.part_ends(findings);
+                self.end_section(extractor);
             }
         }
     }
 
     /// There is nothing more to come.
-    pub(super) fn finish(&mut self, findings: &mut Findings) {
+    pub(super) fn finish(&mut self, extractor: &mut Extractor) {
         if self.is_open() {
-            // What is settled is looked at after this too.
-            findings.clone_from(&self.before);
-            self.part = Part::Broken;
+            // What is committed is looked at after this too.
+            extractor.clone_from(&self.committed);
+            self.section = Section::Corrupt;
         }
     }
 
-    fn piece(&mut self, piece: &[u8], findings: &mut Findings) {
+    fn read_piece(&mut self, piece: &[u8], extractor: &mut Extractor) {
         let read = self.read as usize;
-        if self.part != Part::Trailer {
+        if self.section != Section::Trailer {
             self.crc.update(piece);
         }
-        match self.part {
-            Part::Prelude | Part::Trailer => {
-                self.small[read..read + piece.len()].copy_from_slice(piece);
+        match self.section {
+            Section::Prelude | Section::Trailer => {
+                self.fixed[read..read + piece.len()].copy_from_slice(piece);
             }
-            Part::Headers => {
+            Section::Headers => {
                 let room = self.headers.get_mut(read..).unwrap_or_default();
                 let len = piece.len().min(room.len());
                 room[..len].copy_from_slice(&piece[..len]);
             }
-            Part::Payload => self.payload(piece, findings),
-            Part::Broken => {}
+            Section::Payload => self.read_payload(piece, extractor),
+            Section::Corrupt => {}
         }
     }
 
-    fn payload(&mut self, piece: &[u8], findings: &mut Findings) {
+    fn read_payload(&mut self, piece: &[u8], extractor: &mut Extractor) {
         match self.payload {
             Payload::Event => {
-                self.walker.feed(piece, findings);
+                self.scanner.feed(piece, extractor);
             }
             Payload::Wrapped => {
-                let mut sink =
-                    Unwrap { base64: &mut self.base64, walker: &mut self.walker, findings };
-                self.outer.feed(piece, &mut sink);
+                let mut visitor = Base64Unwrapper {
+                    base64: &mut self.base64,
+                    scanner: &mut self.scanner,
+                    extractor,
+                };
+                self.wrapper.feed(piece, &mut visitor);
             }
-            Payload::Other => {}
+            Payload::Ignored => {}
         }
     }
 
-    fn part_ends(&mut self, findings: &mut Findings) {
+    fn end_section(&mut self, extractor: &mut Extractor) {
         self.read = 0;
-        match self.part {
-            Part::Prelude => match lengths(&self.small) {
+        match self.section {
+            Section::Prelude => match lengths(&self.fixed) {
                 Some((headers, payload)) => {
                     self.headers_len = headers;
                     self.payload_len = payload;
-                    self.part = Part::Headers;
+                    self.section = Section::Headers;
                     if headers == 0 {
-                        self.headers_end(findings);
+                        self.end_headers(extractor);
                     }
                 }
-                None => self.breaks(findings),
+                None => self.mark_corrupt(extractor),
             },
-            Part::Headers => self.headers_end(findings),
-            Part::Payload => self.part = Part::Trailer,
-            Part::Trailer => {
-                let [a, b, c, d, ..] = self.small;
+            Section::Headers => self.end_headers(extractor),
+            Section::Payload => self.section = Section::Trailer,
+            Section::Trailer => {
+                let [a, b, c, d, ..] = self.fixed;
                 if u32::from_be_bytes([a, b, c, d]) == self.crc.value() {
-                    self.frame_ends(findings);
+                    self.end_frame(extractor);
                 } else {
-                    self.breaks(findings);
+                    self.mark_corrupt(extractor);
                 }
             }
-            Part::Broken => {}
+            Section::Corrupt => {}
         }
     }
 
-    fn breaks(&mut self, findings: &mut Findings) {
-        *findings = self.before.clone();
-        self.part = Part::Broken;
+    fn mark_corrupt(&mut self, extractor: &mut Extractor) {
+        *extractor = self.committed.clone();
+        self.section = Section::Corrupt;
     }
 
-    fn headers_end(&mut self, findings: &mut Findings) {
-        self.part = if self.payload_len > 0 { Part::Payload } else { Part::Trailer };
-        let mut kind = Kind::default();
+    fn end_headers(&mut self, extractor: &mut Extractor) {
+        self.section = if self.payload_len > 0 { Section::Payload } else { Section::Trailer };
+        let mut kind = FrameKind::default();
         let headers = self.headers.get(..self.headers_len as usize).unwrap_or_default();
         for (name, value) in Headers(headers) {
             match name {
@@ -222,38 +225,38 @@ impl EventStream {
                 _ => {}
             }
         }
-        self.ends = false;
-        self.payload = Payload::Other;
-        self.walker = Walker::new(trie::ROOT);
+        self.ends_stream = false;
+        self.payload = Payload::Ignored;
+        self.scanner = Scanner::new(json::ROOT);
         if matches!(kind.message, b"exception" | b"error") {
-            findings.fails("exception");
+            extractor.fail("exception");
             if !kind.code.is_empty() {
-                findings.tell(TextKind::Code, kind.code);
+                extractor.set_error_text(ErrorPart::Code, kind.code);
             }
             if !kind.text.is_empty() {
-                findings.tell(TextKind::Message, kind.text);
+                extractor.set_error_text(ErrorPart::Message, kind.text);
             }
             self.payload = Payload::Event;
             return;
         }
         match kind.event {
-            b"chunk" if self.path.says(PathSays::AgentText) => {}
+            b"chunk" if self.path.has(PathFlag::AgentText) => {}
             b"chunk" => {
-                findings.means(Meaning::Opens(Format::BedrockInvoke));
+                extractor.apply(Effect::StartStream(Format::BedrockInvoke));
                 self.payload = Payload::Wrapped;
-                self.outer.reset();
+                self.wrapper.reset();
                 self.base64 = Base64::default();
             }
             b"metadata" => {
-                self.ends = !self.path.says(PathSays::ManyCalls);
-                findings.means(Meaning::Opens(Format::BedrockConverse));
-                self.walker = Walker::new(trie::METADATA);
+                self.ends_stream = !self.path.has(PathFlag::MultipleCalls);
+                extractor.apply(Effect::StartStream(Format::BedrockConverse));
+                self.scanner = Scanner::new(json::METADATA);
                 self.payload = Payload::Event;
             }
             event => {
-                for (name, meaning) in FRAMES {
+                for (name, effect) in EVENT_TYPES {
                     if name.as_bytes() == event {
-                        findings.means(*meaning);
+                        extractor.apply(*effect);
                     }
                 }
                 self.payload = Payload::Event;
@@ -261,17 +264,17 @@ impl EventStream {
         }
     }
 
-    fn frame_ends(&mut self, findings: &mut Findings) {
-        findings.document_ends();
-        findings.ended |= self.ends;
-        self.part = Part::Prelude;
-        self.crc = Crc::new();
+    fn end_frame(&mut self, extractor: &mut Extractor) {
+        extractor.end_document();
+        extractor.ended |= self.ends_stream;
+        self.section = Section::Prelude;
+        self.crc = Crc32::new();
     }
 }
 
 /// What the headers say a frame is.
 #[derive(Default)]
-struct Kind<'a> {
+struct FrameKind<'a> {
     event: &'a [u8],
     message: &'a [u8],
     code: &'a [u8],
@@ -315,32 +318,33 @@ impl<'a> Iterator for Headers<'a> {
 }
 
 /// Decodes the one text of interest and reads it as a document.
-struct Unwrap<'a> {
+struct Base64Unwrapper<'a> {
     base64: &'a mut Base64,
-    walker: &'a mut Walker,
-    findings: &'a mut Findings,
+    scanner: &'a mut Scanner,
+    extractor: &'a mut Extractor,
 }
 
-impl Sink for Unwrap<'_> {
+impl Visitor for Base64Unwrapper<'_> {
     fn text(&mut self, action: Action, piece: &[u8]) {
         match action {
-            Action::Nested => self.base64.decode(piece, |decoded| {
-                self.walker.feed(decoded, self.findings);
+            Action::Base64Document => self.base64.decode(piece, |decoded| {
+                self.scanner.feed(decoded, self.extractor);
             }),
-            action => self.findings.text(action, piece),
+            action => self.extractor.text(action, piece),
         }
     }
 
-    fn text_begins(&mut self, action: Action) {
-        if action != Action::Nested {
-            self.findings.text_begins(action);
+    fn begin_text(&mut self, action: Action) {
+        if action != Action::Base64Document {
+            self.extractor.begin_text(action);
         }
     }
 
-    fn object(&mut self, _: Action, _: bool) {}
-    fn figure(&mut self, _: Field, _: Op, _: Kin, _: u64) {}
+    fn begin_object(&mut self, _: Action) {}
+    fn end_object(&mut self, _: Action) {}
+    fn count(&mut self, _: TokenType, _: CountOp, _: Accounting, _: u64) {}
     fn number(&mut self, _: Action, _: Option<u64>) {}
-    fn word(&mut self, _: Word, _: Option<&[u8]>) {}
+    fn word(&mut self, _: WordField, _: Option<&[u8]>) {}
     fn boolean(&mut self, _: Action, _: bool) {}
     fn present(&mut self, _: Action) {}
 }

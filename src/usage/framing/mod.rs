@@ -1,7 +1,7 @@
 //! How an answer is cut into documents, and the choice among the ways.
 //!
 //! The content type is believed where it can be true. What the body begins with decides
-//! where there is none or where it is mistaken: proxies label event streams as JSON, and
+//! where there is none or where it is mistaken: proxies media_type event streams as JSON, and
 //! an error may come as JSON where a stream was asked for.
 
 mod base64;
@@ -13,11 +13,11 @@ use self::eventstream::{EventStream, PRELUDE};
 use self::json::Json;
 use self::sse::Sse;
 use super::PathHint;
-use super::findings::Findings;
+use super::extract::Extractor;
 
 /// What the content type says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Label {
+pub(super) enum MediaType {
     Json,
     /// A document on each line.
     Lines,
@@ -27,7 +27,7 @@ pub(super) enum Label {
     Other,
 }
 
-impl Label {
+impl MediaType {
     pub(super) fn new(content_type: Option<&str>) -> Self {
         let Some(content_type) = content_type else { return Self::Other };
         if content_type == "application/json" {
@@ -56,7 +56,7 @@ impl Label {
 
 /// How an answer is cut into documents.
 #[derive(Debug)]
-enum Frames {
+enum Framer {
     /// Not known yet; this is how the body begins.
     Unknown {
         begin: [u8; PRELUDE],
@@ -72,9 +72,9 @@ enum Frames {
 /// An answer, cut into documents.
 #[derive(Debug)]
 pub(super) struct Framing {
-    label: Label,
+    media_type: MediaType,
     path: PathHint,
-    frames: Frames,
+    framer: Framer,
 }
 
 /// Whether a body that begins with this byte is JSON, and nothing else.
@@ -84,57 +84,57 @@ fn begins_json(byte: u8) -> bool {
 
 /// What the first bytes of a body say.
 enum Guess {
-    Is(Frames),
+    Is(Framer),
     /// It takes more bytes to tell.
     Undecided,
 }
 
-const FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
+const SSE_FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 impl Framing {
     #[inline]
-    pub(super) fn new(label: Label, path: PathHint) -> Self {
-        let frames = if label == Label::EventStream {
-            Frames::EventStream(Box::new(EventStream::new(path)))
+    pub(super) fn new(media_type: MediaType, path: PathHint) -> Self {
+        let framer = if media_type == MediaType::EventStream {
+            Framer::EventStream(Box::new(EventStream::new(path)))
         } else {
-            Frames::Unknown { begin: [0; PRELUDE], len: 0 }
+            Framer::Unknown { begin: [0; PRELUDE], len: 0 }
         };
-        Self { label, path, frames }
+        Self { media_type, path, framer }
     }
 
     /// Whether the answer comes in events, as far as its beginning tells.
     pub(super) fn is_stream(&self) -> bool {
-        match &self.frames {
-            Frames::Sse(_) | Frames::EventStream(_) => true,
-            Frames::Json(_) => self.label == Label::Lines,
-            Frames::Unknown { .. } | Frames::Opaque => {
-                !matches!(self.label, Label::Json | Label::Other)
+        match &self.framer {
+            Framer::Sse(_) | Framer::EventStream(_) => true,
+            Framer::Json(_) => self.media_type == MediaType::Lines,
+            Framer::Unknown { .. } | Framer::Opaque => {
+                !matches!(self.media_type, MediaType::Json | MediaType::Other)
             }
         }
     }
 
     #[inline]
-    pub(super) fn feed(&mut self, bytes: &[u8], findings: &mut Findings) {
+    pub(super) fn feed(&mut self, bytes: &[u8], extractor: &mut Extractor) {
         // The beginning of most bodies.
-        if let (Frames::Unknown { len: 0, .. }, Some(first)) = (&self.frames, bytes.first())
+        if let (Framer::Unknown { len: 0, .. }, Some(first)) = (&self.framer, bytes.first())
             && begins_json(*first)
         {
-            self.frames = Frames::Json(Json::new(self.label == Label::Lines));
-            findings.streaming = false;
+            self.framer = Framer::Json(Json::new(self.media_type == MediaType::Lines));
+            extractor.is_stream = false;
         }
-        match &mut self.frames {
-            Frames::Json(json) => json.feed(bytes, findings),
-            Frames::Sse(sse) => sse.feed(bytes, findings),
-            Frames::EventStream(stream) => stream.feed(bytes, findings),
-            Frames::Opaque => {}
-            Frames::Unknown { .. } => self.begin(bytes, findings),
+        match &mut self.framer {
+            Framer::Json(json) => json.feed(bytes, extractor),
+            Framer::Sse(sse) => sse.feed(bytes, extractor),
+            Framer::EventStream(stream) => stream.feed(bytes, extractor),
+            Framer::Opaque => {}
+            Framer::Unknown { .. } => self.detect(bytes, extractor),
         }
     }
 
     #[cold]
-    fn begin(&mut self, mut bytes: &[u8], findings: &mut Findings) {
-        while let Frames::Unknown { begin, len } = &mut self.frames {
+    fn detect(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
+        while let Framer::Unknown { begin, len } = &mut self.framer {
             let used = usize::from(*len);
             if used == 0 {
                 // White space before anything says nothing, and is dropped.
@@ -151,88 +151,88 @@ impl Framing {
             bytes = rest;
             let (begin, len) = (*begin, used + 1);
             if begin[..len] == *BOM {
-                self.frames = Frames::Unknown { begin: [0; PRELUDE], len: 0 };
-            } else if let Guess::Is(frames) = self.guess(&begin, len) {
-                self.settle(frames, &begin[..len], findings);
+                self.framer = Framer::Unknown { begin: [0; PRELUDE], len: 0 };
+            } else if let Guess::Is(framer) = self.guess(&begin, len) {
+                self.choose(framer, &begin[..len], extractor);
             }
         }
-        self.feed(bytes, findings);
+        self.feed(bytes, extractor);
     }
 
-    fn settle(&mut self, frames: Frames, begin: &[u8], findings: &mut Findings) {
-        findings.streaming = matches!(frames, Frames::Sse(_) | Frames::EventStream(_));
-        self.frames = frames;
-        self.feed(begin, findings);
+    fn choose(&mut self, framer: Framer, begin: &[u8], extractor: &mut Extractor) {
+        extractor.is_stream = matches!(framer, Framer::Sse(_) | Framer::EventStream(_));
+        self.framer = framer;
+        self.feed(begin, extractor);
     }
 
     fn guess(&self, begin: &[u8; PRELUDE], len: usize) -> Guess {
         let seen = &begin[..len];
-        if FIELDS.iter().any(|field| seen.starts_with(field))
-            || self.label == Label::Sse && !BOM.starts_with(seen)
+        if SSE_FIELDS.iter().any(|field| seen.starts_with(field))
+            || self.media_type == MediaType::Sse && !BOM.starts_with(seen)
         {
-            return Guess::Is(Frames::Sse(Sse::new()));
+            return Guess::Is(Framer::Sse(Sse::new()));
         }
         let undecided = len < PRELUDE
-            && (FIELDS.iter().any(|field| field.starts_with(seen))
+            && (SSE_FIELDS.iter().any(|field| field.starts_with(seen))
                 || BOM.starts_with(seen)
                 || seen[0] == 0);
         if undecided {
             return Guess::Undecided;
         }
         if len == PRELUDE && eventstream::is_prelude(begin) {
-            return Guess::Is(Frames::EventStream(Box::new(EventStream::new(self.path))));
+            return Guess::Is(Framer::EventStream(Box::new(EventStream::new(self.path))));
         }
-        match self.label {
-            Label::Json | Label::Lines => {
-                Guess::Is(Frames::Json(Json::new(self.label == Label::Lines)))
+        match self.media_type {
+            MediaType::Json | MediaType::Lines => {
+                Guess::Is(Framer::Json(Json::new(self.media_type == MediaType::Lines)))
             }
-            Label::Sse => Guess::Is(Frames::Sse(Sse::new())),
-            Label::EventStream | Label::Other => Guess::Is(Frames::Opaque),
+            MediaType::Sse => Guess::Is(Framer::Sse(Sse::new())),
+            MediaType::EventStream | MediaType::Other => Guess::Is(Framer::Opaque),
         }
     }
 
     /// There is nothing more to come.
     #[inline]
-    pub(super) fn finish(&mut self, findings: &mut Findings) {
-        if let Frames::Unknown { begin, len } = self.frames
+    pub(super) fn finish(&mut self, extractor: &mut Extractor) {
+        if let Framer::Unknown { begin, len } = self.framer
             && len > 0
         {
-            let frames = match self.label {
-                Label::Sse => Frames::Sse(Sse::new()),
-                Label::Json | Label::Lines => Frames::Json(Json::new(false)),
-                Label::EventStream | Label::Other => Frames::Opaque,
+            let framer = match self.media_type {
+                MediaType::Sse => Framer::Sse(Sse::new()),
+                MediaType::Json | MediaType::Lines => Framer::Json(Json::new(false)),
+                MediaType::EventStream | MediaType::Other => Framer::Opaque,
             };
-            self.settle(frames, &begin[..usize::from(len)], findings);
+            self.choose(framer, &begin[..usize::from(len)], extractor);
         }
-        match &mut self.frames {
-            Frames::Json(json) => json.finish(findings),
-            Frames::Sse(sse) => sse.finish(findings),
-            Frames::EventStream(stream) => stream.finish(findings),
-            Frames::Unknown { .. } | Frames::Opaque => {}
+        match &mut self.framer {
+            Framer::Json(json) => json.finish(extractor),
+            Framer::Sse(sse) => sse.finish(extractor),
+            Framer::EventStream(stream) => stream.finish(extractor),
+            Framer::Unknown { .. } | Framer::Opaque => {}
         }
     }
 
     /// What was told for certain.
-    pub(super) fn settled<'a>(&'a self, findings: &'a Findings) -> &'a Findings {
-        match &self.frames {
-            Frames::EventStream(stream) => stream.settled(findings),
-            _ => findings,
+    pub(super) fn committed<'a>(&'a self, extractor: &'a Extractor) -> &'a Extractor {
+        match &self.framer {
+            Framer::EventStream(stream) => stream.committed(extractor),
+            _ => extractor,
         }
     }
 
     /// Whether the body stops in the middle of something that it must not stop in.
-    pub(super) fn is_cut(&self, findings: &Findings) -> bool {
-        match &self.frames {
-            Frames::Json(json) => {
-                json.is_open() && (self.label != Label::Other || findings.is_recognised())
+    pub(super) fn is_truncated(&self, extractor: &Extractor) -> bool {
+        match &self.framer {
+            Framer::Json(json) => {
+                json.is_open() && (self.media_type != MediaType::Other || extractor.is_recognised())
             }
-            Frames::EventStream(stream) => stream.is_open(),
-            Frames::Sse(_) | Frames::Unknown { .. } | Frames::Opaque => false,
+            Framer::EventStream(stream) => stream.is_open(),
+            Framer::Sse(_) | Framer::Unknown { .. } | Framer::Opaque => false,
         }
     }
 
     /// Whether the body is one whole document, or several.
     pub(super) fn is_whole(&self) -> bool {
-        matches!(&self.frames, Frames::Json(json) if json.is_whole())
+        matches!(&self.framer, Framer::Json(json) if json.is_whole())
     }
 }

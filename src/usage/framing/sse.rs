@@ -1,9 +1,8 @@
 //! Server-sent events: each event's data is a JSON document.
 
-use crate::usage::findings::Findings;
-use crate::usage::gate::{Gate, MAX_EVENT};
-use crate::usage::trie;
-use crate::usage::walker::Walker;
+use crate::usage::extract::Extractor;
+use crate::usage::json::{self, Scanner};
+use crate::usage::skip::{EventFilter, MAX_EVENT};
 
 /// What OpenAI's streams, and those like them, end with.
 const DONE: &[u8] = b"[DONE]";
@@ -25,52 +24,52 @@ enum Line {
 /// An event stream.
 #[derive(Clone, Debug)]
 pub(in crate::usage) struct Sse {
-    walker: Walker,
+    scanner: Scanner,
     line: Line,
     /// The name of the field, or the value of `event`, as far as it was read and fits.
-    text: [u8; 6],
-    text_len: u8,
+    name: [u8; 6],
+    name_len: u8,
     /// The last byte was a carriage return: a line feed after it belongs to it.
     after_cr: bool,
     /// The event has data.
-    data: bool,
+    has_data: bool,
     /// How much of [`DONE`] the event's data is so far; nothing if it is something else.
-    done: Option<u8>,
+    done_matched: Option<u8>,
     /// The event is named `error`.
-    error: bool,
+    is_error: bool,
     /// What was read last ended an event with data.
-    data_ended: bool,
-    gate: Option<Box<Gate>>,
+    ended_event: bool,
+    filter: Option<Box<EventFilter>>,
 }
 
 impl Sse {
     pub(super) fn new() -> Self {
         Self {
-            walker: Walker::new(trie::ROOT),
+            scanner: Scanner::new(json::ROOT),
             line: Line::Name,
-            text: [0; 6],
-            text_len: 0,
+            name: [0; 6],
+            name_len: 0,
             after_cr: false,
-            data: false,
-            done: Some(0),
-            error: false,
-            data_ended: false,
-            gate: None,
+            has_data: false,
+            done_matched: Some(0),
+            is_error: false,
+            ended_event: false,
+            filter: None,
         }
     }
 
-    pub(super) fn feed(&mut self, mut bytes: &[u8], findings: &mut Findings) {
-        while !bytes.is_empty() && !findings.ended {
-            let read = if self.gate.as_deref().is_some_and(Gate::is_carrying) {
-                self.carry(bytes, findings)
+    pub(super) fn feed(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
+        while !bytes.is_empty() && !extractor.ended {
+            let read = if self.filter.as_deref().is_some_and(EventFilter::has_buffered) {
+                self.resume_buffered(bytes, extractor)
             } else if !self.is_between() {
-                self.read(bytes, findings)
+                self.read(bytes, extractor)
             } else {
-                let gate = self.gate.as_deref_mut();
-                let (passed, begun) = gate.map_or((0, false), |gate| gate.passes(bytes));
-                match &bytes[passed..] {
-                    [] => passed,
-                    rest => passed + self.event(rest, begun, findings),
+                let filter = self.filter.as_deref_mut();
+                let (skipped, is_partial) = filter.map_or((0, false), |filter| filter.skip(bytes));
+                match &bytes[skipped..] {
+                    [] => skipped,
+                    rest => skipped + self.read_event(rest, is_partial, extractor),
                 }
             };
             bytes = &bytes[read..];
@@ -79,56 +78,58 @@ impl Sse {
 
     /// Between events, at the beginning of a line.
     fn is_between(&self) -> bool {
-        self.line == Line::Name && self.text_len == 0 && !(self.data || self.after_cr || self.error)
+        self.line == Line::Name
+            && self.name_len == 0
+            && !(self.has_data || self.after_cr || self.is_error)
     }
 
-    /// Reads an event that no template lets pass, or begins to. If it is `begun`, it is known not
+    /// Reads an event that no template lets pass, or begins to. If it is `is_partial`, it is known not
     /// to end here.
-    fn event(&mut self, bytes: &[u8], begun: bool, findings: &mut Findings) -> usize {
+    fn read_event(&mut self, bytes: &[u8], is_partial: bool, extractor: &mut Extractor) -> usize {
         let window = &bytes[..bytes.len().min(MAX_EVENT)];
-        match if begun { None } else { event_end(window) } {
+        match if is_partial { None } else { event_end(window) } {
             Some(end) => {
-                self.whole(&bytes[..end], findings);
+                self.read_whole(&bytes[..end], extractor);
                 end
             }
             // It goes on in the next piece.
             None if bytes.len() < MAX_EVENT && !may_be_done(bytes) => {
-                let gate = self.gate.get_or_insert_with(|| Box::new(Gate::new()));
-                gate.carry(bytes).1.len()
+                let filter = self.filter.get_or_insert_with(|| Box::new(EventFilter::new()));
+                filter.buffer(bytes).1.len()
             }
-            None => self.read(bytes, findings),
+            None => self.read(bytes, extractor),
         }
     }
 
     /// Reads an event that is whole, and remembers it if it told nothing.
-    fn whole(&mut self, event: &[u8], findings: &mut Findings) {
-        findings.touched = false;
+    fn read_whole(&mut self, event: &[u8], extractor: &mut Extractor) {
+        extractor.changed = false;
         let mut rest = event;
         let mut data = false;
-        while !rest.is_empty() && !findings.ended {
-            let read = self.read(rest, findings);
-            data |= self.data_ended;
+        while !rest.is_empty() && !extractor.ended {
+            let read = self.read(rest, extractor);
+            data |= self.ended_event;
             rest = &rest[read..];
         }
         if data
-            && !findings.touched
-            && !findings.ended
+            && !extractor.changed
+            && !extractor.ended
             && self.is_between()
             && let Some(json) = single_object(event)
         {
-            self.gate.get_or_insert_with(|| Box::new(Gate::new())).learn(event, json);
+            self.filter.get_or_insert_with(|| Box::new(EventFilter::new())).learn(event, json);
         }
     }
 
     /// Goes on with an event of which the beginning is carried; returns how much of `bytes` it used.
-    fn carry(&mut self, bytes: &[u8], findings: &mut Findings) -> usize {
-        let Some(gate) = self.gate.as_deref_mut() else { return 0 };
-        let (before, event) = gate.carry(bytes);
+    fn resume_buffered(&mut self, bytes: &[u8], extractor: &mut Extractor) -> usize {
+        let Some(filter) = self.filter.as_deref_mut() else { return 0 };
+        let (before, event) = filter.buffer(bytes);
         let taken = event.len() - before;
-        if let Some(end) = gate.passes_carried() {
+        if let Some(end) = filter.skip_buffered() {
             return end.saturating_sub(before);
         }
-        let event = gate.carried();
+        let event = filter.buffered();
         // Only a line's end can end an event; that of the byte before may have been in doubt.
         let new = &event[before.saturating_sub(1)..];
         if memchr::memchr2(b'\n', b'\r', new).is_none() && event.len() < MAX_EVENT {
@@ -138,31 +139,31 @@ impl Sse {
         if end.is_none() && event.len() < MAX_EVENT && !may_be_done(event) {
             return taken;
         }
-        let (event, len) = gate.drop_carried();
+        let (event, len) = filter.take_buffered();
         let Some(end) = end else {
             // Too long to be carried, or perhaps the last line there is.
-            self.all(&event[..len], findings);
+            self.read_all(&event[..len], extractor);
             return taken;
         };
-        self.whole(&event[..end], findings);
+        self.read_whole(&event[..end], extractor);
         end.saturating_sub(before)
     }
 
-    fn all(&mut self, mut bytes: &[u8], findings: &mut Findings) {
-        while !bytes.is_empty() && !findings.ended {
-            let read = self.read(bytes, findings);
+    fn read_all(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
+        while !bytes.is_empty() && !extractor.ended {
+            let read = self.read(bytes, extractor);
             bytes = &bytes[read..];
         }
     }
 
     /// Reads on, up to the end of an event.
-    fn read(&mut self, bytes: &[u8], findings: &mut Findings) -> usize {
+    fn read(&mut self, bytes: &[u8], extractor: &mut Extractor) -> usize {
         let mut at = 0;
-        self.data_ended = false;
+        self.ended_event = false;
         while let Some(rest) = bytes.get(at..)
             && let Some(first) = rest.first()
         {
-            if findings.ended || (at > 0 && self.is_between()) {
+            if extractor.ended || (at > 0 && self.is_between()) {
                 return at;
             }
             if self.after_cr {
@@ -173,44 +174,44 @@ impl Sse {
                 }
             }
             at += match self.line {
-                Line::Name => self.name(rest, findings),
+                Line::Name => self.read_name(rest, extractor),
                 Line::Colon => {
-                    self.colon();
+                    self.end_name();
                     usize::from(*first == b' ')
                 }
-                Line::Data | Line::Event | Line::Other => self.value(rest, findings),
+                Line::Data | Line::Event | Line::Other => self.read_value(rest, extractor),
             };
         }
         at
     }
 
     /// There is nothing more to come; the last event need not end in a blank line.
-    pub(super) fn finish(&mut self, findings: &mut Findings) {
-        if let Some(gate) = self.gate.as_deref_mut()
-            && gate.is_carrying()
+    pub(super) fn finish(&mut self, extractor: &mut Extractor) {
+        if let Some(filter) = self.filter.as_deref_mut()
+            && filter.has_buffered()
         {
-            let (event, len) = gate.drop_carried();
-            self.all(&event[..len], findings);
+            let (event, len) = filter.take_buffered();
+            self.read_all(&event[..len], extractor);
         }
-        if !findings.ended {
+        if !extractor.ended {
             if self.line != Line::Name {
-                self.line_ends(findings);
+                self.end_line(extractor);
             }
-            self.event_ends(findings);
+            self.end_event(extractor);
         }
     }
 
     /// At the beginning of a line, or in the name of its field.
-    fn name(&mut self, bytes: &[u8], findings: &mut Findings) -> usize {
-        if self.text_len == 0 && bytes.starts_with(b"data:") {
+    fn read_name(&mut self, bytes: &[u8], extractor: &mut Extractor) -> usize {
+        if self.name_len == 0 && bytes.starts_with(b"data:") {
             self.line = Line::Data;
-            self.data_begins(findings);
+            self.begin_data(extractor);
             return if bytes.get(5) == Some(&b' ') {
                 6
             } else {
                 // A space may be yet to come.
                 self.line = if bytes.len() == 5 { Line::Colon } else { Line::Data };
-                self.take_name(b"data");
+                self.set_name(b"data");
                 5
             };
         }
@@ -218,117 +219,117 @@ impl Sse {
             match byte {
                 b':' => {
                     self.line = Line::Colon;
-                    if self.is_text(b"data") {
-                        self.data_begins(findings);
+                    if self.name_is(b"data") {
+                        self.begin_data(extractor);
                     }
                     return i + 1;
                 }
                 b'\n' | b'\r' => {
                     self.after_cr = *byte == b'\r';
-                    if self.text_len == 0 {
-                        self.event_ends(findings);
+                    if self.name_len == 0 {
+                        self.end_event(extractor);
                     } else {
-                        self.text_len = 0;
+                        self.name_len = 0;
                     }
                     return i + 1;
                 }
-                byte => self.push_text(*byte),
+                byte => self.push_name(*byte),
             }
         }
         bytes.len()
     }
 
-    fn colon(&mut self) {
-        self.line = if self.is_text(b"data") {
+    fn end_name(&mut self) {
+        self.line = if self.name_is(b"data") {
             Line::Data
-        } else if self.is_text(b"event") {
+        } else if self.name_is(b"event") {
             Line::Event
         } else {
             Line::Other
         };
-        self.text_len = 0;
+        self.name_len = 0;
     }
 
-    fn data_begins(&mut self, findings: &mut Findings) {
-        if self.data {
+    fn begin_data(&mut self, extractor: &mut Extractor) {
+        if self.has_data {
             // Several data lines are one text, joined by line feeds.
-            self.walker.feed(b"\n", findings);
-            self.done = None;
+            self.scanner.feed(b"\n", extractor);
+            self.done_matched = None;
         }
-        self.data = true;
+        self.has_data = true;
     }
 
-    fn value(&mut self, bytes: &[u8], findings: &mut Findings) -> usize {
+    fn read_value(&mut self, bytes: &[u8], extractor: &mut Extractor) -> usize {
         let end = memchr::memchr2(b'\n', b'\r', bytes);
         let value = &bytes[..end.unwrap_or(bytes.len())];
         match self.line {
             Line::Data => {
                 self.match_done(value);
-                self.walker.feed(value, findings);
+                self.scanner.feed(value, extractor);
             }
-            Line::Event => value.iter().for_each(|byte| self.push_text(*byte)),
+            Line::Event => value.iter().for_each(|byte| self.push_name(*byte)),
             Line::Name | Line::Colon | Line::Other => {}
         }
         let Some(end) = end else { return bytes.len() };
         self.after_cr = bytes[end] == b'\r';
-        self.line_ends(findings);
+        self.end_line(extractor);
         end + 1
     }
 
-    fn line_ends(&mut self, findings: &mut Findings) {
+    fn end_line(&mut self, extractor: &mut Extractor) {
         if self.line == Line::Event {
-            self.error = self.is_text(b"error");
+            self.is_error = self.name_is(b"error");
         }
         // Nothing can follow this, not even the blank line.
-        if self.line == Line::Data && self.done == Some(DONE.len() as u8) {
-            self.event_ends(findings);
+        if self.line == Line::Data && self.done_matched == Some(DONE.len() as u8) {
+            self.end_event(extractor);
         }
         self.line = Line::Name;
-        self.text_len = 0;
+        self.name_len = 0;
     }
 
-    fn event_ends(&mut self, findings: &mut Findings) {
-        if self.data {
-            self.data_ended = true;
-            if self.done == Some(DONE.len() as u8) {
-                findings.ended = true;
+    fn end_event(&mut self, extractor: &mut Extractor) {
+        if self.has_data {
+            self.ended_event = true;
+            if self.done_matched == Some(DONE.len() as u8) {
+                extractor.ended = true;
             }
-            self.walker.finish(findings);
-            if self.error {
-                findings.fails("error");
+            self.scanner.finish(extractor);
+            if self.is_error {
+                extractor.fail("error");
             }
-            findings.document_ends();
-            self.walker.reset();
+            extractor.end_document();
+            self.scanner.reset();
         }
-        self.data = false;
-        self.done = Some(0);
-        self.error = false;
+        self.has_data = false;
+        self.done_matched = Some(0);
+        self.is_error = false;
     }
 
     /// Follows [`DONE`] through the data: white space may come after it, and nothing else.
     fn match_done(&mut self, value: &[u8]) {
-        let Some(before) = self.done else { return };
+        let Some(before) = self.done_matched else { return };
         let left = &DONE[usize::from(before)..];
         let (now, after) = value.split_at(value.len().min(left.len()));
         let matches = left.starts_with(now) && after.iter().all(u8::is_ascii_whitespace);
-        self.done = matches.then_some(before + now.len() as u8);
+        self.done_matched = matches.then_some(before + now.len() as u8);
     }
 
-    fn push_text(&mut self, byte: u8) {
-        if let Some(slot) = self.text.get_mut(usize::from(self.text_len)) {
+    fn push_name(&mut self, byte: u8) {
+        if let Some(slot) = self.name.get_mut(usize::from(self.name_len)) {
             *slot = byte;
-            self.text_len += 1;
+            self.name_len += 1;
         } else {
-            self.text_len = u8::MAX;
+            self.name_len = u8::MAX;
         }
     }
 
-    fn take_name(&mut self, name: &[u8]) {
-        name.iter().for_each(|byte| self.push_text(*byte));
+    fn set_name(&mut self, name: &[u8]) {
+        name.iter().for_each(|byte| self.push_name(*byte));
     }
 
-    fn is_text(&self, text: &[u8]) -> bool {
-        self.text.get(..usize::from(self.text_len)) == Some(text)
+    fn name_is(&self, text: &[u8]) -> bool {
+        self.name.get(..usize::from(self.name_len)) == Some(text)
     }
 }
 

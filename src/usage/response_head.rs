@@ -1,40 +1,40 @@
-//! [`Announced`]: what is known of a response's body before it comes.
+//! [`ResponseHead`]: what is known of a response's body before it comes.
 
 use super::PathHint;
-use super::decode::Encoding;
-use super::figures::Figures;
-use super::formats::{self, Op};
-use super::framing::Label;
+use super::decompress::Encoding;
+use super::extract::TokenCounts;
+use super::formats::{self, CountOp};
+use super::framing::MediaType;
 
 /// What is known of a response's body before it comes: the status, the path of the request,
 /// and what the headers say, which are shown one after another.
 #[derive(Debug)]
-pub(crate) struct Announced {
+pub(crate) struct ResponseHead {
     pub(super) status: u16,
     pub(super) path: PathHint,
-    pub(super) label: Label,
+    pub(super) media_type: MediaType,
     pub(super) encoding: Encoding,
     /// Usage that the headers report.
-    pub(super) figures: Option<Box<Figures>>,
+    pub(super) usage: Option<Box<TokenCounts>>,
     /// The headers that were shown and count once.
-    has_label: bool,
-    has_encoding: bool,
+    has_content_type: bool,
+    has_content_encoding: bool,
 }
 
 pub(super) const CONTENT_TYPE: &str = "content-type";
 pub(super) const CONTENT_ENCODING: &str = "content-encoding";
 
-impl Announced {
+impl ResponseHead {
     #[inline]
     pub(crate) fn new(status: u16, path: PathHint) -> Self {
         Self {
             status,
             path,
-            label: Label::Other,
-            encoding: Encoding::Plain,
-            figures: None,
-            has_label: false,
-            has_encoding: false,
+            media_type: MediaType::Other,
+            encoding: Encoding::Identity,
+            usage: None,
+            has_content_type: false,
+            has_content_encoding: false,
         }
     }
 
@@ -44,15 +44,15 @@ impl Announced {
     pub(crate) fn show(&mut self, name: &str, value: &[u8]) {
         // Few headers have names of these lengths, and fewer are these.
         match name.len() {
-            12 if name == CONTENT_TYPE && !self.has_label => {
-                self.has_label = true;
+            12 if name == CONTENT_TYPE && !self.has_content_type => {
+                self.has_content_type = true;
                 self.content_type(value);
             }
-            16 if name == CONTENT_ENCODING && !self.has_encoding => {
-                self.has_encoding = true;
+            16 if name == CONTENT_ENCODING && !self.has_content_encoding => {
+                self.has_content_encoding = true;
                 self.content_encoding(value);
             }
-            32.. => self.figure(name, value),
+            32.. => self.usage_header(name, value),
             _ => {}
         }
     }
@@ -60,10 +60,10 @@ impl Announced {
     #[inline]
     pub(super) fn content_type(&mut self, value: &[u8]) {
         // That of nearly all documents is told without reading it.
-        self.label = if value == b"application/json".as_slice() {
-            Label::Json
+        self.media_type = if value == b"application/json".as_slice() {
+            MediaType::Json
         } else {
-            Label::new(std::str::from_utf8(value).ok())
+            MediaType::new(std::str::from_utf8(value).ok())
         };
     }
 
@@ -72,13 +72,13 @@ impl Announced {
     }
 
     #[cold]
-    pub(super) fn figure(&mut self, name: &str, value: &[u8]) {
-        let known = formats::HEADERS.iter().find(|(known, ..)| *known == name);
+    pub(super) fn usage_header(&mut self, name: &str, value: &[u8]) {
+        let known = formats::USAGE_HEADERS.iter().find(|(known, ..)| *known == name);
         let number = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
-        if let (Some((_, field, kin)), Some(number)) = (known, number) {
-            let figures = self.figures.get_or_insert_default();
-            if figures.get(*field).is_none() {
-                figures.take(*field, Op::Set, *kin, number);
+        if let (Some((_, token, accounting)), Some(number)) = (known, number) {
+            let counts = self.usage.get_or_insert_default();
+            if counts.get(*token).is_none() {
+                counts.apply(*token, CountOp::Set, *accounting, number);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What an answer says went wrong: the texts are gathered while a document is read,
 //! and are an error only if the document turns out to be one.
 
-use super::formats::TextKind;
+use crate::usage::formats::ErrorPart;
 
 /// No more of a text is kept than this.
 const MAX_TEXT: usize = 2048;
@@ -9,42 +9,42 @@ const MAX_CODE: usize = 128;
 
 /// A failure an answer reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(in crate::usage) struct ReportedError {
     /// The provider's own code, where there is one.
-    pub(super) code: Option<Box<str>>,
-    pub(super) message: Option<Box<str>>,
+    pub(in crate::usage) code: Option<Box<str>>,
+    pub(in crate::usage) message: Option<Box<str>>,
     /// The answer was an error by itself; else it only goes with an error status.
-    pub(super) reported: bool,
+    pub(in crate::usage) reported: bool,
 }
 
 /// The texts of the document at hand.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Texts {
-    message: Text,
-    code: Text,
+pub(super) struct ErrorTexts {
+    message: BoundedText,
+    code: BoundedText,
 }
 
 /// A text in the making, as it stands between its quotes.
 #[derive(Clone, Debug, Default)]
-struct Text {
+struct BoundedText {
     raw: Vec<u8>,
     rank: u8,
     /// Pieces that come now are of this text.
-    taking: bool,
+    accepting: bool,
 }
 
-impl Text {
+impl BoundedText {
     fn begin(&mut self, rank: u8) {
         // The first of the best rank stays.
-        self.taking = rank > self.rank || self.raw.is_empty();
-        if self.taking {
+        self.accepting = rank > self.rank || self.raw.is_empty();
+        if self.accepting {
             self.rank = rank;
             self.raw.clear();
         }
     }
 
     fn push(&mut self, piece: &[u8], max: usize) {
-        if self.taking {
+        if self.accepting {
             let room = max - self.raw.len().min(max);
             self.raw.extend_from_slice(&piece[..piece.len().min(room)]);
         }
@@ -58,25 +58,29 @@ impl Text {
     }
 }
 
-impl Texts {
-    pub(super) fn begin(&mut self, kind: TextKind, rank: u8) {
+impl ErrorTexts {
+    pub(super) fn begin(&mut self, kind: ErrorPart, rank: u8) {
         match kind {
-            TextKind::Message => self.message.begin(rank),
-            TextKind::Code => self.code.begin(rank),
+            ErrorPart::Message => self.message.begin(rank),
+            ErrorPart::Code => self.code.begin(rank),
         }
     }
 
-    pub(super) fn push(&mut self, kind: TextKind, piece: &[u8]) {
+    pub(super) fn push(&mut self, kind: ErrorPart, piece: &[u8]) {
         match kind {
-            TextKind::Message => self.message.push(piece, MAX_TEXT),
-            TextKind::Code => self.code.push(piece, MAX_CODE),
+            ErrorPart::Message => self.message.push(piece, MAX_TEXT),
+            ErrorPart::Code => self.code.push(piece, MAX_CODE),
         }
     }
 
     /// Turns the texts into a failure, and forgets them.
-    pub(super) fn take(&mut self, reported: bool, default_code: Option<&'static str>) -> Fault {
+    pub(super) fn take(
+        &mut self,
+        reported: bool,
+        default_code: Option<&'static str>,
+    ) -> ReportedError {
         let code = self.code.take().or(default_code.map(Box::from));
-        Fault { code, message: self.message.take(), reported }
+        ReportedError { code, message: self.message.take(), reported }
     }
 
     pub(super) fn clear(&mut self) {
@@ -140,15 +144,15 @@ mod tests {
 
     #[test]
     fn texts_are_bounded_and_the_best_stays() {
-        let mut texts = Texts::default();
-        texts.begin(TextKind::Message, 3);
-        texts.push(TextKind::Message, b"worse");
-        texts.begin(TextKind::Message, 4);
-        texts.push(TextKind::Message, &[b'x'; 10_000]);
-        texts.begin(TextKind::Message, 2);
-        texts.push(TextKind::Message, b"worst");
-        let fault = texts.take(true, Some("code"));
-        assert_eq!(fault.message.map(|text| text.len()), Some(MAX_TEXT));
-        assert_eq!(fault.code.as_deref(), Some("code"));
+        let mut texts = ErrorTexts::default();
+        texts.begin(ErrorPart::Message, 3);
+        texts.push(ErrorPart::Message, b"worse");
+        texts.begin(ErrorPart::Message, 4);
+        texts.push(ErrorPart::Message, &[b'x'; 10_000]);
+        texts.begin(ErrorPart::Message, 2);
+        texts.push(ErrorPart::Message, b"worst");
+        let error = texts.take(true, Some("code"));
+        assert_eq!(error.message.map(|text| text.len()), Some(MAX_TEXT));
+        assert_eq!(error.code.as_deref(), Some("code"));
     }
 }

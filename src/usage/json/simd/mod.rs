@@ -16,7 +16,7 @@ pub(super) use self::container::ContainerEnd;
 pub(super) use self::string::StringEnd;
 
 /// How many bytes are looked at together.
-pub(super) const BLOCK: usize = 64;
+pub(in crate::usage) const BLOCK_SIZE: usize = 64;
 
 /// One block, loaded.
 #[derive(Clone, Copy)]
@@ -24,7 +24,7 @@ struct Block<S: Simd>(u8x64<S>);
 
 impl<S: Simd> Block<S> {
     #[inline(always)]
-    fn load(simd: S, bytes: &[u8; BLOCK]) -> Self {
+    fn load(simd: S, bytes: &[u8; BLOCK_SIZE]) -> Self {
         Self(u8x64::simd_from(simd, *bytes))
     }
 
@@ -51,7 +51,7 @@ impl<S: Simd> Block<S> {
 /// The level for what looks at one block and is told by it where to go on. Beyond AVX2 that takes
 /// longer: what AVX-512 compares is later where it can be reckoned with.
 #[inline]
-pub(super) fn level_of_one() -> Level {
+pub(in crate::usage) fn single_block_level() -> Level {
     let level = Level::new();
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     if let Some(avx2) = level.as_avx2() {
@@ -62,7 +62,7 @@ pub(super) fn level_of_one() -> Level {
 
 /// Where the quotes and backslashes are.
 #[inline(always)]
-pub(super) fn quotes_and_escapes<S: Simd>(simd: S, bytes: &[u8; BLOCK]) -> u64 {
+pub(super) fn quotes_and_escapes<S: Simd>(simd: S, bytes: &[u8; BLOCK_SIZE]) -> u64 {
     let bytes = u8x64::simd_from(simd, *bytes);
     (bytes.simd_eq(b'"') | bytes.simd_eq(b'\\')).to_bitmask()
 }
@@ -86,22 +86,22 @@ pub(super) fn scalar_len<S: Simd>(simd: S, bytes: &[u8; 16]) -> usize {
 
 /// Bit `n` is set where byte `n` is no digit.
 #[inline(always)]
-pub(super) fn no_digits<S: Simd>(simd: S, bytes: &[u8; 32]) -> u64 {
+pub(in crate::usage) fn non_digits<S: Simd>(simd: S, bytes: &[u8; 32]) -> u64 {
     (u8x32::simd_from(simd, *bytes) - b'0').simd_gt(9).to_bitmask()
 }
 
 /// Bit `n` is set where byte `n` is a quote, backslash or control character.
 #[inline(always)]
-pub(super) fn specials<S: Simd>(simd: S, bytes: &[u8; 32]) -> u64 {
+pub(in crate::usage) fn specials<S: Simd>(simd: S, bytes: &[u8; 32]) -> u64 {
     let bytes = u8x32::simd_from(simd, *bytes);
     (bytes.simd_eq(b'"') | bytes.simd_eq(b'\\') | bytes.simd_le(0x1f)).to_bitmask()
 }
 
 /// Whether two slices of one length are equal.
 #[inline(always)]
-pub(super) fn equal<S: Simd>(simd: S, a: &[u8], b: &[u8]) -> bool {
+pub(in crate::usage) fn equal<S: Simd>(simd: S, a: &[u8], b: &[u8]) -> bool {
     if let (Some(last_a), Some(last_b)) = (a.last_chunk(), b.last_chunk()) {
-        let load = |bytes: &[u8; BLOCK]| u8x64::simd_from(simd, *bytes);
+        let load = |bytes: &[u8; BLOCK_SIZE]| u8x64::simd_from(simd, *bytes);
         let mut differ = load(last_a) ^ load(last_b);
         for (a, b) in a.as_chunks().0.iter().zip(b.as_chunks().0) {
             differ |= load(a) ^ load(b);
@@ -157,7 +157,7 @@ fn escaped(backslashes: u64, carry: u64) -> u64 {
 
 /// A long run without a quote: how many of these bytes, whose first is not escaped, come before
 /// the next quote and the backslashes right before it.
-fn quiet_len(bytes: &[u8]) -> usize {
+fn quoteless_len(bytes: &[u8]) -> usize {
     let mut len = memchr::memchr(b'"', bytes).unwrap_or(bytes.len());
     while len > 0 && bytes[len - 1] == b'\\' {
         len -= 1;
@@ -166,12 +166,12 @@ fn quiet_len(bytes: &[u8]) -> usize {
 }
 
 /// After this many blocks without a quote, a string is likely a long text.
-const QUIET: u32 = 2;
+const QUOTELESS_BLOCKS: u32 = 2;
 
 /// The last bytes of a piece, which fill no block of this size, as one; and how many of its first
 /// bytes are none of them.
 #[inline(always)]
-pub(super) fn last_block<const N: usize>(bytes: &[u8], rest: &[u8]) -> ([u8; N], usize) {
+pub(in crate::usage) fn last_block<const N: usize>(bytes: &[u8], rest: &[u8]) -> ([u8; N], usize) {
     let seen = N - rest.len();
     match bytes.last_chunk() {
         Some(last) => (*last, seen),
@@ -190,7 +190,7 @@ fn escapes_next(backslashes: u64, escaped: u64, len: usize) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::usage) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -283,21 +283,21 @@ pub(super) mod tests {
             mut cuts in prop::collection::vec(0_usize..4000, 0..4),
         ) {
             let alphabet = br#""\{}[]x"\{"\\\  aaaaaaaa"#;
-            let long = [b'a'; 3 * BLOCK];
+            let long = [b'a'; 3 * BLOCK_SIZE];
             let part = |pick: &usize| alphabet.get(*pick..=*pick).unwrap_or(&long);
             let bytes: Vec<u8> = picks.iter().flat_map(part).copied().collect();
             cuts.sort_unstable();
             for level in levels() {
                 prop_assert_eq!(
-                    in_pieces(&bytes, &cuts, &mut ContainerEnd::opened(), |container, piece| {
-                        container.find_by(level, piece)
+                    in_pieces(&bytes, &cuts, &mut ContainerEnd::after_open(), |container, piece| {
+                        container.find_with(level, piece)
                     }),
                     container_end(&bytes),
                     "{:?}", level
                 );
                 prop_assert_eq!(
                     in_pieces(&bytes, &cuts, &mut StringEnd::default(), |string, piece| {
-                        string.find_by(level, piece)
+                        string.find_with(level, piece)
                     }),
                     string_end(&bytes),
                     "{:?}", level

@@ -4,24 +4,24 @@
 #[derive(Debug)]
 pub(super) enum Encoding {
     /// Nothing.
-    Plain,
+    Identity,
     #[cfg(feature = "decompression")]
     Compressed(Box<Decoder>),
     /// Something that cannot be undone. The answer stays unread.
-    Unknown,
+    Unsupported,
 }
 
 impl Encoding {
     pub(super) fn new(content_encoding: Option<&str>) -> Self {
-        let Some(name) = content_encoding.map(str::trim) else { return Self::Plain };
+        let Some(name) = content_encoding.map(str::trim) else { return Self::Identity };
         if name.is_empty() || name.eq_ignore_ascii_case("identity") {
-            return Self::Plain;
+            return Self::Identity;
         }
         #[cfg(feature = "decompression")]
         if let Some(decoder) = Decoder::new(name) {
             return Self::Compressed(Box::new(decoder));
         }
-        Self::Unknown
+        Self::Unsupported
     }
 }
 
@@ -41,9 +41,9 @@ mod decoder {
     /// How much is decoded at a time.
     const CHUNK: usize = 8 << 10;
     /// A body may grow to this size in any case.
-    const FREE: u64 = 16 << 20;
+    const FREE_OUTPUT: u64 = 16 << 20;
     /// Beyond it, each byte on the wire may stand for this many. Text compresses by 20 or so.
-    const RATIO: u64 = 200;
+    const MAX_RATIO: u64 = 200;
     /// The largest window of zstd in a body, as RFC 9659 has it: 8 MiB.
     const ZSTD_WINDOW_LOG: u32 = 23;
 
@@ -70,12 +70,12 @@ mod decoder {
         /// At the first byte.
         New,
         /// The body says it is compressed, and is not.
-        Plain,
+        Passthrough,
         Decoding,
         /// A member of the stream ended. Another may follow.
-        Between,
+        BetweenMembers,
         Ended,
-        Broken,
+        Failed,
     }
 
     impl Decoder {
@@ -98,8 +98,8 @@ mod decoder {
         }
 
         /// Whether what the body says cannot be known any more.
-        pub(in crate::usage) fn is_broken(&self) -> bool {
-            self.state == State::Broken
+        pub(in crate::usage) fn has_failed(&self) -> bool {
+            self.state == State::Failed
         }
 
         /// Decodes a piece; `out` says whether it wants more.
@@ -112,7 +112,7 @@ mod decoder {
             if self.state == State::New {
                 self.begin(*first);
             }
-            if self.state == State::Plain {
+            if self.state == State::Passthrough {
                 out(piece);
                 return;
             }
@@ -121,9 +121,9 @@ mod decoder {
             let mut input = PartialBuffer::new(piece);
             loop {
                 match self.state {
-                    State::New | State::Plain | State::Ended | State::Broken => return,
-                    State::Between if input.unwritten().is_empty() => return,
-                    State::Between => {
+                    State::New | State::Passthrough | State::Ended | State::Failed => return,
+                    State::BetweenMembers if input.unwritten().is_empty() => return,
+                    State::BetweenMembers => {
                         self.state = match codec.reinit() {
                             Ok(()) if self.method != Method::Brotli => State::Decoding,
                             _ => State::Ended,
@@ -141,19 +141,19 @@ mod decoder {
                 let more = decoded.is_empty() || out(decoded);
                 let progressed = input.written_len() > before || !decoded.is_empty();
                 match result {
-                    Ok(true) => self.state = State::Between,
+                    Ok(true) => self.state = State::BetweenMembers,
                     Ok(false) if !more => self.state = State::Ended,
                     Ok(false) => {}
                     // A codec may complain that there is nothing left to do.
                     Err(_) if !had_input && !progressed => return,
                     // What follows a whole member need not be another one.
-                    Err(_) if self.written > 0 && self.state == State::Between => {
+                    Err(_) if self.written > 0 && self.state == State::BetweenMembers => {
                         self.state = State::Ended;
                     }
-                    Err(_) => self.state = State::Broken,
+                    Err(_) => self.state = State::Failed,
                 }
-                if self.written > FREE.saturating_add(self.read.saturating_mul(RATIO)) {
-                    self.state = State::Broken;
+                if self.written > FREE_OUTPUT.saturating_add(self.read.saturating_mul(MAX_RATIO)) {
+                    self.state = State::Failed;
                 }
                 if !progressed || (input.unwritten().is_empty() && !full) {
                     return;
@@ -169,7 +169,7 @@ mod decoder {
                 Method::Deflate | Method::Brotli => true,
             };
             if !compressed {
-                self.state = State::Plain;
+                self.state = State::Passthrough;
                 return;
             }
             self.state = State::Decoding;

@@ -1,22 +1,22 @@
-//! The table of paths compiled, at build time, into a trie that a walker follows key by key.
+//! The table of paths compiled, at build time, into a trie that a scanner follows key by key.
 //!
 //! A node is what a position in a JSON document means: what to do with the value
 //! found there, which keys lead on from it, and what the elements of an array are.
 //! Nodes are numbered; number 0 means "nothing known leads here".
 
-use super::formats::{self, Action, Row};
+use crate::usage::formats::{self, Action, Row};
 
 /// A node's number.
-pub(super) type NodeId = u8;
+pub(in crate::usage) type NodeId = u8;
 
 /// Where no known path leads.
-pub(super) const NOWHERE: NodeId = 0;
+pub(super) const DEAD: NodeId = 0;
 /// The root of an agent's answer, or of one event of it.
-pub(super) const ROOT: NodeId = 1;
+pub(in crate::usage) const ROOT: NodeId = 1;
 /// The root of a `chunk` frame of an AWS event stream, which wraps the agent's answer.
-pub(super) const CHUNK: NodeId = 2;
+pub(in crate::usage) const CHUNK: NodeId = 2;
 /// The root of a `metadata` frame, of which there is one per call of a model.
-pub(super) const METADATA: NodeId = 3;
+pub(in crate::usage) const METADATA: NodeId = 3;
 const USAGE_SHAPE: usize = 4;
 const ERROR_SHAPE: usize = 5;
 const RESERVED: usize = 6;
@@ -27,9 +27,9 @@ const SLOTS: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 12;
 
 /// No known key is longer than four words of eight bytes.
-pub(super) const MAX_KEY: usize = 32;
-/// Keys are looked up in as many bytes, and what is after the key does not matter.
-pub(super) const KEY_ROOM: usize = 40;
+pub(super) const MAX_KEY_LEN: usize = 32;
+/// ObjectKeys are looked up in as many bytes, and what is after the key does not matter.
+pub(super) const KEY_CAPACITY: usize = 40;
 
 /// The one key that leads to a node from another.
 #[derive(Clone, Copy)]
@@ -40,13 +40,13 @@ struct Edge {
     middle: [u64; 2],
     tail: u64,
     /// The head mixed with where it leads from and the key's length.
-    mixed: u64,
+    fingerprint: u64,
 }
 
 impl Edge {
     /// Whether a key of the same length and the same first eight bytes is this one.
     #[inline]
-    fn has_rest(&self, key: &[u8; KEY_ROOM], len: usize) -> bool {
+    fn matches_rest(&self, key: &[u8; KEY_CAPACITY], len: usize) -> bool {
         let [second, third] = self.middle;
         len <= 8
             || word(key, len - 8) == self.tail
@@ -56,14 +56,14 @@ impl Edge {
 }
 
 #[inline]
-fn word(key: &[u8; KEY_ROOM], at: usize) -> u64 {
+fn word(key: &[u8; KEY_CAPACITY], at: usize) -> u64 {
     let word = key.get(at..).and_then(<[u8]>::first_chunk);
     word.map_or(0, |word| u64::from_le_bytes(*word))
 }
 
 /// With the same head, no other node and length give the same.
 #[inline]
-const fn mix(head: u64, keys: Keys, len: usize) -> u64 {
+const fn fingerprint(head: u64, keys: ObjectKeys, len: usize) -> u64 {
     head ^ keys.0 ^ (len as u64) << 48
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Node {
     /// What an element is, if the value is an array.
     pub(super) element: NodeId,
     /// Its own, or those of the shape it shares.
-    keys: Keys,
+    keys: ObjectKeys,
     has_keys: bool,
 }
 
@@ -87,63 +87,63 @@ impl Node {
 
     /// Its keys.
     #[inline]
-    pub(super) fn keys(&self) -> Keys {
+    pub(super) fn keys(&self) -> ObjectKeys {
         self.keys
     }
 }
 
 /// The keys of an object: where they lead from, in the highest bits.
 #[derive(Clone, Copy)]
-pub(super) struct Keys(u64);
+pub(super) struct ObjectKeys(u64);
 
-impl Keys {
+impl ObjectKeys {
     const fn of(node: usize) -> Self {
         Self((node as u64) << 56)
     }
 
     /// The node that a key leads to, which is the first `len` of these bytes.
     #[inline(always)]
-    pub(super) fn find(self, key: &[u8; KEY_ROOM], len: usize) -> NodeId {
-        let Some(mask) = HEADS.get(len) else { return NOWHERE };
+    pub(super) fn find(self, key: &[u8; KEY_CAPACITY], len: usize) -> NodeId {
+        let Some(mask) = HEAD_MASKS.get(len) else { return DEAD };
         let head = word(key, 0) & mask;
-        let mixed = mix(head, self, len);
-        let number = TRIE.slots[hash(mixed, TRIE.factor)];
-        if number == NOWHERE {
-            return NOWHERE;
+        let fingerprint = fingerprint(head, self, len);
+        let number = TABLE.slots[hash(fingerprint, TABLE.factor)];
+        if number == DEAD {
+            return DEAD;
         }
-        let edge = &TRIE.edges[usize::from(number)];
-        if edge.mixed == mixed && edge.head == head && edge.has_rest(key, len) {
+        let edge = &TABLE.edges[usize::from(number)];
+        if edge.fingerprint == fingerprint && edge.head == head && edge.matches_rest(key, len) {
             number
         } else {
-            NOWHERE
+            DEAD
         }
     }
 }
 
 /// What is left of a key's first word, by the key's length.
-static HEADS: [u64; MAX_KEY + 1] = {
-    let mut heads = [u64::MAX; MAX_KEY + 1];
+static HEAD_MASKS: [u64; MAX_KEY_LEN + 1] = {
+    let mut masks = [u64::MAX; MAX_KEY_LEN + 1];
     let mut len = 0;
     while len < 8 {
-        heads[len] = (1 << (8 * len)) - 1;
+        masks[len] = (1 << (8 * len)) - 1;
         len += 1;
     }
-    heads
+    masks
 };
 
 /// Where an edge is, if it is any.
 #[inline]
-const fn hash(mixed: u64, factor: u64) -> usize {
-    (mixed.wrapping_mul(factor) >> (u64::BITS - SLOT_BITS)) as usize
+const fn hash(fingerprint: u64, factor: u64) -> usize {
+    (fingerprint.wrapping_mul(factor) >> (u64::BITS - SLOT_BITS)) as usize
 }
 
 /// The node of that number.
 #[inline]
 pub(super) fn node(id: NodeId) -> &'static Node {
-    &TRIE.nodes[usize::from(id)]
+    &TABLE.nodes[usize::from(id)]
 }
 
-struct Trie {
+struct PathTable {
     nodes: [Node; MAX_NODES],
     /// The edges, by the node that they lead to.
     edges: [Edge; MAX_NODES],
@@ -152,10 +152,10 @@ struct Trie {
     factor: u64,
 }
 
-static TRIE: Trie = compile();
+static TABLE: PathTable = compile();
 
 /// A trie while it is built: nodes as linked lists of children.
-struct Draft {
+struct Builder {
     action: [Action; MAX_NODES],
     element: [usize; MAX_NODES],
     first: [usize; MAX_NODES],
@@ -164,8 +164,8 @@ struct Draft {
     len: usize,
 }
 
-impl Draft {
-    const fn add(&mut self, key: &'static [u8]) -> usize {
+impl Builder {
+    const fn add_node(&mut self, key: &'static [u8]) -> usize {
         let id = self.len;
         assert!(id < MAX_NODES, "the table of paths needs more nodes");
         self.key[id] = key;
@@ -176,19 +176,19 @@ impl Draft {
     const fn child(&mut self, parent: usize, key: &'static [u8]) -> usize {
         let mut at = self.first[parent];
         while at != 0 {
-            if same(self.key[at], key) {
+            if bytes_eq(self.key[at], key) {
                 return at;
             }
             at = self.next[at];
         }
-        let id = self.add(key);
+        let id = self.add_node(key);
         self.next[id] = self.first[parent];
         self.first[parent] = id;
         id
     }
 
     /// Adds the node of a path such as `choices[].error.code`.
-    const fn path(&mut self, root: usize, path: &'static [u8]) -> usize {
+    const fn add_path(&mut self, root: usize, path: &'static [u8]) -> usize {
         let mut at = root;
         let mut from = 0;
         while from < path.len() {
@@ -202,7 +202,7 @@ impl Draft {
             while to < path.len() && path[to] == b'[' {
                 assert!(path[to + 1] == b']', "only `[]` is understood");
                 if self.element[at] == 0 {
-                    self.element[at] = self.add(b"[]");
+                    self.element[at] = self.add_node(b"[]");
                 }
                 at = self.element[at];
                 to += 2;
@@ -212,10 +212,10 @@ impl Draft {
         at
     }
 
-    const fn rows(&mut self, root: usize, rows: &'static [Row]) {
+    const fn add_rows(&mut self, root: usize, rows: &'static [Row]) {
         let mut i = 0;
         while i < rows.len() {
-            let at = self.path(root, rows[i].0.as_bytes());
+            let at = self.add_path(root, rows[i].0.as_bytes());
             assert!(matches!(self.action[at], Action::None), "a path is in the table twice");
             self.action[at] = rows[i].1;
             i += 1;
@@ -223,7 +223,7 @@ impl Draft {
     }
 }
 
-const fn same(a: &[u8], b: &[u8]) -> bool {
+const fn bytes_eq(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
@@ -253,8 +253,8 @@ const fn const_word(key: &[u8], from: usize) -> u64 {
 }
 
 #[allow(long_running_const_eval, reason = "it is a compiler, and bounded by the table")]
-const fn compile() -> Trie {
-    let mut draft = Draft {
+const fn compile() -> PathTable {
+    let mut builder = Builder {
         action: [Action::None; MAX_NODES],
         element: [0; MAX_NODES],
         first: [0; MAX_NODES],
@@ -262,67 +262,67 @@ const fn compile() -> Trie {
         key: [b""; MAX_NODES],
         len: RESERVED,
     };
-    draft.rows(ROOT as usize, formats::ROOT);
-    draft.rows(CHUNK as usize, formats::CHUNK);
-    draft.rows(METADATA as usize, formats::METADATA);
-    draft.rows(USAGE_SHAPE, formats::USAGE);
-    draft.rows(ERROR_SHAPE, formats::ERROR);
+    builder.add_rows(ROOT as usize, formats::ROOT);
+    builder.add_rows(CHUNK as usize, formats::CHUNK);
+    builder.add_rows(METADATA as usize, formats::METADATA);
+    builder.add_rows(USAGE_SHAPE, formats::USAGE);
+    builder.add_rows(ERROR_SHAPE, formats::ERROR);
     // An answer may be an array of answers.
-    draft.element[ROOT as usize] = ROOT as usize;
+    builder.element[ROOT as usize] = ROOT as usize;
 
     let nothing =
-        Node { action: Action::None, element: NOWHERE, keys: Keys::of(0), has_keys: false };
+        Node { action: Action::None, element: DEAD, keys: ObjectKeys::of(0), has_keys: false };
     let mut nodes = [nothing; MAX_NODES];
-    let mut edges = [Edge { head: 0, middle: [0; 2], tail: 0, mixed: u64::MAX }; MAX_NODES];
+    let mut edges = [Edge { head: 0, middle: [0; 2], tail: 0, fingerprint: u64::MAX }; MAX_NODES];
     let mut id = 1;
-    while id < draft.len {
-        let mut at = draft.first[id];
+    while id < builder.len {
+        let mut at = builder.first[id];
         while at != 0 {
-            let key = draft.key[at];
-            assert!(key.len() <= MAX_KEY, "a key is too long");
+            let key = builder.key[at];
+            assert!(key.len() <= MAX_KEY_LEN, "a key is too long");
             let head = const_word(key, 0);
             let edge = Edge {
                 head,
                 middle: [const_word(key, 8), const_word(key, 16)],
                 tail: const_word(key, key.len().saturating_sub(8)),
-                mixed: mix(head, Keys::of(id), key.len()),
+                fingerprint: fingerprint(head, ObjectKeys::of(id), key.len()),
             };
             edges[at] = edge;
-            at = draft.next[at];
+            at = builder.next[at];
         }
         nodes[id] = Node {
-            action: draft.action[id],
-            element: draft.element[id] as NodeId,
-            keys: Keys::of(id),
-            has_keys: draft.first[id] != 0,
+            action: builder.action[id],
+            element: builder.element[id] as NodeId,
+            keys: ObjectKeys::of(id),
+            has_keys: builder.first[id] != 0,
         };
         id += 1;
     }
     // Usage objects have one shape wherever they are, and so have errors.
     let mut id = RESERVED;
-    while id < draft.len {
-        let shape = match draft.action[id] {
+    while id < builder.len {
+        let shape = match builder.action[id] {
             Action::Usage(_) => USAGE_SHAPE,
             Action::Error => ERROR_SHAPE,
             _ => 0,
         };
         if shape != 0 {
             assert!(!nodes[id].has_keys, "a usage object or an error has keys of its own");
-            nodes[id].keys = Keys::of(shape);
+            nodes[id].keys = ObjectKeys::of(shape);
             nodes[id].has_keys = true;
         }
         id += 1;
     }
-    let (slots, factor) = hashed(&edges, draft.len);
-    Trie { nodes, edges, slots, factor }
+    let (slots, factor) = perfect_hash(&edges, builder.len);
+    PathTable { nodes, edges, slots, factor }
 }
 
 /// How many factors are tried. A few dozens are enough for the paths there are.
 const MAX_FACTORS: u64 = 1_000;
 
 /// Finds a factor with which no two edges hash alike.
-const fn hashed(edges: &[Edge; MAX_NODES], len: usize) -> ([NodeId; SLOTS], u64) {
-    let mut slots = [NOWHERE; SLOTS];
+const fn perfect_hash(edges: &[Edge; MAX_NODES], len: usize) -> ([NodeId; SLOTS], u64) {
+    let mut slots = [DEAD; SLOTS];
     // Which factor each slot was taken with last.
     let mut taken = [0_u64; SLOTS];
     let first = 0x9e37_79b9_7f4a_7c15;
@@ -332,8 +332,8 @@ const fn hashed(edges: &[Edge; MAX_NODES], len: usize) -> ([NodeId; SLOTS], u64)
         assert!(factor < first + MAX_FACTORS * 2, "the table of paths needs more `SLOT_BITS`");
         let mut id = RESERVED;
         while id < len {
-            if edges[id].mixed != u64::MAX {
-                let slot = hash(edges[id].mixed, factor);
+            if edges[id].fingerprint != u64::MAX {
+                let slot = hash(edges[id].fingerprint, factor);
                 if taken[slot] == factor {
                     continue 'factors;
                 }
@@ -347,7 +347,7 @@ const fn hashed(edges: &[Edge; MAX_NODES], len: usize) -> ([NodeId; SLOTS], u64)
     let mut slot = 0;
     while slot < SLOTS {
         if taken[slot] != factor {
-            slots[slot] = NOWHERE;
+            slots[slot] = DEAD;
         }
         slot += 1;
     }

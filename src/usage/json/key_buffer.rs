@@ -1,11 +1,11 @@
 //! A key or word, put together without its escapes, a byte at a time.
 
-use crate::usage::trie::KEY_ROOM;
+use super::path_table::KEY_CAPACITY;
 
 /// A key or word, as far as it was read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scratch {
-    bytes: [u8; KEY_ROOM],
+pub(super) struct KeyBuffer {
+    bytes: [u8; KEY_CAPACITY],
     len: u8,
     escape: Escape,
 }
@@ -18,9 +18,9 @@ struct Escape {
     code: u16,
 }
 
-impl Scratch {
+impl KeyBuffer {
     pub(super) fn new() -> Self {
-        Self { bytes: [0; KEY_ROOM], len: 0, escape: Escape::default() }
+        Self { bytes: [0; KEY_CAPACITY], len: 0, escape: Escape::default() }
     }
 
     pub(super) fn clear(&mut self) {
@@ -30,11 +30,11 @@ impl Scratch {
 
     /// There was more than fits.
     pub(super) fn is_full(&self) -> bool {
-        usize::from(self.len) > KEY_ROOM
+        usize::from(self.len) > KEY_CAPACITY
     }
 
     /// What was read, and its length; nothing if it was more than fits.
-    pub(super) fn key(&self) -> Option<(&[u8; KEY_ROOM], usize)> {
+    pub(super) fn key(&self) -> Option<(&[u8; KEY_CAPACITY], usize)> {
         (!self.is_full()).then_some((&self.bytes, usize::from(self.len)))
     }
 
@@ -44,7 +44,7 @@ impl Scratch {
     }
 
     /// Takes one byte of a string; true at the closing quote.
-    pub(super) fn take(&mut self, byte: u8) -> bool {
+    pub(super) fn push(&mut self, byte: u8) -> bool {
         let resolved = match (self.escape.step, byte) {
             (0, b'"') => return true,
             (0, b'\\') => {

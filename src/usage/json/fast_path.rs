@@ -8,25 +8,26 @@
 
 use fearless_simd::{Simd, dispatch};
 
-use super::{Sink, State, Walker, is_space, spaces, starts_scalar};
-use crate::usage::blocks::{self, BLOCK};
+use super::Visitor;
+use super::path_table::{self, DEAD, KEY_CAPACITY};
+use super::scanner::{Scanner, State, is_space, spaces, starts_scalar};
+use super::simd::{self, BLOCK_SIZE};
 use crate::usage::formats::Action;
-use crate::usage::trie::{self, KEY_ROOM, NOWHERE};
 
 /// A block, in which quotes are looked for, and room for what is looked at after the last of them.
-const WINDOW: usize = 2 * BLOCK;
+const WINDOW: usize = 2 * BLOCK_SIZE;
 /// Where the last quote of a key may be, so that its value begins within the block.
-const LAST_CLOSE: usize = BLOCK - 4;
+const LAST_CLOSE: usize = BLOCK_SIZE - 4;
 /// In place of where a value ends. There is a quote, which ends none.
-const NOT_PLAIN: usize = 0;
+const SLOW: usize = 0;
 /// What is looked at of a value: longer numbers may not fit in a figure.
 const AHEAD: usize = 16;
 
-impl Walker {
+impl Scanner {
     /// In an object, before a key.
     #[inline(never)]
-    pub(super) fn members(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
-        dispatch!(blocks::level_of_one(), simd => self.plain_members(simd, bytes, sink))
+    pub(super) fn read_members(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
+        dispatch!(simd::single_block_level(), simd => self.read_plain_members(simd, bytes, visitor))
     }
 
     /// The same, as long as members are plain.
@@ -34,7 +35,12 @@ impl Walker {
     /// The quotes of a block are found together and not one after another, so that the processor
     /// need not know where one member ends to look at the next.
     #[inline(always)]
-    fn plain_members<S: Simd>(&mut self, simd: S, bytes: &[u8], sink: &mut impl Sink) -> usize {
+    fn read_plain_members<S: Simd>(
+        &mut self,
+        simd: S,
+        bytes: &[u8],
+        visitor: &mut impl Visitor,
+    ) -> usize {
         let mut keys = self.parent().keys();
         let mut from = 0;
         // The end of the bytes, with zeros after it, which are part of nothing plain.
@@ -55,7 +61,7 @@ impl Walker {
                 }
             };
             if window[0] != b'"' {
-                from += self.between(rest, sink);
+                from += self.before_key(rest, visitor);
                 if self.state != State::Key {
                     return from;
                 }
@@ -73,46 +79,48 @@ impl Walker {
                     from += at;
                     continue 'windows;
                 }
-                quotes.pass();
+                quotes.advance();
                 let close = quotes.first();
                 if close > LAST_CLOSE {
                     // It is cut by the end of the block.
                     if open == 0 {
-                        return self.odd_key(from);
+                        return self.start_slow_key(from);
                     }
                     from += open;
                     continue 'windows;
                 }
-                quotes.pass();
-                if part(window, close) != Some(b"\":") {
-                    return self.odd_key(from + open);
+                quotes.advance();
+                if array_at(window, close) != Some(b"\":") {
+                    return self.start_slow_key(from + open);
                 }
                 let value = close + 2 + usize::from(window[close + 2] == b' ');
-                let (Some(key), Some(ahead)) = (part(window, open + 1), part(window, value)) else {
+                let (Some(key), Some(ahead)) =
+                    (array_at(window, open + 1), array_at(window, value))
+                else {
                     return from;
                 };
                 let id = keys.find(key, close - open - 1);
-                let end = if id == NOWHERE {
+                let end = if id == DEAD {
                     if ahead[0] == b'"' {
                         quotes.string_end(window)
                     } else if starts_scalar(ahead[0]) {
-                        value + blocks::scalar_len(simd, ahead)
+                        value + simd::scalar_len(simd, ahead)
                     } else {
-                        NOT_PLAIN
+                        SLOW
                     }
                 } else {
-                    let node = trie::node(id);
+                    let node = path_table::node(id);
                     match node.action {
-                        Action::Figure(field, op, kin) => match figure(ahead) {
+                        Action::Count(token, op, accounting) => match short_integer(ahead) {
                             Some((number, len)) => {
-                                sink.figure(field, op, kin, number);
+                                visitor.count(token, op, accounting, number);
                                 value + len
                             }
-                            None => NOT_PLAIN,
+                            None => SLOW,
                         },
-                        _ if ahead[0] == b'{' && node.has_keys() && self.has_room() => {
+                        _ if ahead[0] == b'{' && node.has_keys() && self.has_capacity(1) => {
                             self.node = id;
-                            self.opens(node, sink);
+                            self.open_object(node, visitor);
                             keys = node.keys();
                             at = value + 1;
                             if ahead[1] == b'"' {
@@ -123,37 +131,40 @@ impl Walker {
                         }
                         action
                             if ahead.starts_with(b"[{\"")
-                                && trie::node(node.element).has_keys()
-                                && self.has_room_for(2) =>
+                                && path_table::node(node.element).has_keys()
+                                && self.has_capacity(2) =>
                         {
-                            sink.present(action);
+                            visitor.present(action);
                             self.node = id;
-                            self.push(true);
+                            self.push_container(true);
                             self.node = node.element;
-                            let element = trie::node(node.element);
-                            self.opens(element, sink);
+                            let element = path_table::node(node.element);
+                            self.open_object(element, visitor);
                             keys = element.keys();
                             at = value + 2;
                             continue;
                         }
-                        Action::Word(place) if ahead[0] == b'"' => {
+                        Action::Word(field) if ahead[0] == b'"' => {
                             let end = quotes.string_end(window);
                             if let Some(word) = window.get(value + 1..end.wrapping_sub(1)) {
-                                sink.word(place, Some(word).filter(|word| word.len() <= KEY_ROOM));
+                                visitor.word(
+                                    field,
+                                    Some(word).filter(|word| word.len() <= KEY_CAPACITY),
+                                );
                             }
                             end
                         }
-                        _ => NOT_PLAIN,
+                        _ => SLOW,
                     }
                 };
-                if part(window, end) == Some(b",\"") {
+                if array_at(window, end) == Some(b",\"") {
                     at = end + 1;
                     continue;
                 }
                 match window.get(end) {
                     Some(b',') => {
                         at = end + 1;
-                        if part(window, at) == Some(b" \"") {
+                        if array_at(window, at) == Some(b" \"") {
                             at += 1;
                             continue;
                         }
@@ -165,22 +176,22 @@ impl Walker {
                         while let Some(closing) = self.closing()
                             && window.get(end) == Some(closing)
                         {
-                            self.close(sink);
+                            self.close_container(visitor);
                             end += 1;
                         }
-                        if self.in_object() && part(window, end) == Some(b",\"") {
+                        if self.in_object() && array_at(window, end) == Some(b",\"") {
                             keys = self.parent().keys();
                             at = end + 1;
                             continue;
                         }
                         from += end;
-                        from += self.after_last(&bytes[from..], sink);
+                        from += self.after_last_value(&bytes[from..], visitor);
                     }
                     _ => {
                         self.node = id;
                         self.state = State::Value;
                         from += value;
-                        from += self.value(&bytes[from..], sink);
+                        from += self.read_value(&bytes[from..], visitor);
                     }
                 }
                 if self.state != State::Key {
@@ -195,23 +206,23 @@ impl Walker {
 
     /// In an object, before a key that is not plain.
     #[cold]
-    fn odd_key(&mut self, at: usize) -> usize {
-        self.scratch.clear();
+    fn start_slow_key(&mut self, at: usize) -> usize {
+        self.key_buffer.clear();
         self.state = State::InKey;
         at + 1
     }
 
     /// In an object, where no key begins.
     #[inline]
-    pub(super) fn between(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
+    pub(super) fn before_key(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
         match bytes.first() {
             Some(b'}') => {
-                self.close(sink);
-                1 + self.after(&bytes[1..], sink)
+                self.close_container(visitor);
+                1 + self.after_value(&bytes[1..], visitor)
             }
             Some(byte) if is_space(*byte) => spaces(bytes),
             _ => {
-                self.state = State::Broken;
+                self.state = State::Invalid;
                 1
             }
         }
@@ -225,11 +236,11 @@ impl Quotes {
     #[inline(always)]
     fn of<S: Simd>(simd: S, bytes: &[u8], rest: &[u8]) -> Self {
         match rest.first_chunk() {
-            Some(block) => Self(blocks::quotes_and_escapes(simd, block)),
+            Some(block) => Self(simd::quotes_and_escapes(simd, block)),
             // What was written a moment ago, as what is padded, takes longer to read.
             None => {
-                let (block, seen) = blocks::last_block(bytes, rest);
-                Self(blocks::quotes_and_escapes(simd, &block) >> seen)
+                let (block, seen) = simd::last_block(bytes, rest);
+                Self(simd::quotes_and_escapes(simd, &block) >> seen)
             }
         }
     }
@@ -241,30 +252,30 @@ impl Quotes {
     }
 
     #[inline(always)]
-    fn pass(&mut self) {
+    fn advance(&mut self) {
         self.0 &= self.0.wrapping_sub(1);
     }
 
     /// Where a string ends that begins at the first of them, if it has no escape and is whole;
-    /// else [`NOT_PLAIN`]. Both are passed.
+    /// else [`SLOW`]. Both are passed.
     #[inline(always)]
     fn string_end(&mut self, window: &[u8; WINDOW]) -> usize {
-        self.pass();
+        self.advance();
         let end = self.first();
-        self.pass();
-        if end < BLOCK && window[end] == b'"' { end + 1 } else { NOT_PLAIN }
+        self.advance();
+        if end < BLOCK_SIZE && window[end] == b'"' { end + 1 } else { SLOW }
     }
 }
 
 /// A part of a window.
 #[inline(always)]
-fn part<const LEN: usize>(window: &[u8; WINDOW], at: usize) -> Option<&[u8; LEN]> {
+fn array_at<const LEN: usize>(window: &[u8; WINDOW], at: usize) -> Option<&[u8; LEN]> {
     window.get(at..).and_then(<[u8]>::first_chunk)
 }
 
 /// A number of a few digits and nothing else, and how many they are.
 #[inline(always)]
-fn figure(ahead: &[u8; AHEAD]) -> Option<(u64, usize)> {
+fn short_integer(ahead: &[u8; AHEAD]) -> Option<(u64, usize)> {
     let mut number = 0;
     for (i, byte) in ahead.iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');

@@ -4,41 +4,19 @@
 //! whole. The state has a fixed size whatever the document is. It is no validator: of a
 //! document that is not JSON it makes something harmless, in linear time.
 
-mod members;
-mod scratch;
-
-use self::scratch::Scratch;
-use super::blocks::{self, ContainerEnd, StringEnd};
-use super::formats::{Action, Field, Kin, Op, Word};
-use super::trie::{self, KEY_ROOM, NOWHERE, NodeId};
+use super::Visitor;
+use super::key_buffer::KeyBuffer;
+use super::path_table::{self, DEAD, KEY_CAPACITY, NodeId};
+use super::simd::{self, ContainerEnd, StringEnd};
+use crate::usage::formats::Action;
 
 /// Deeper than any known path.
 const MAX_DEPTH: usize = 12;
 /// Room for them, of a size that a place in it need not be compared with.
-const STACK: usize = MAX_DEPTH.next_power_of_two();
-
-/// What a walker tells of a document.
-pub(super) trait Sink {
-    /// An object that means something begins or ends.
-    fn object(&mut self, action: Action, begins: bool);
-    /// A figure of the usage object at hand.
-    fn figure(&mut self, field: Field, op: Op, kin: Kin, value: u64);
-    /// A number of another kind; nothing if it is not a whole number that fits.
-    fn number(&mut self, action: Action, value: Option<u64>);
-    /// A short text in which escapes were resolved; nothing if it is longer than any known word.
-    fn word(&mut self, place: Word, word: Option<&[u8]>);
-    /// A boolean.
-    fn boolean(&mut self, action: Action, value: bool);
-    /// Something other than null is here.
-    fn present(&mut self, action: Action);
-    /// A text begins, of which [`text`](Self::text) gives the pieces.
-    fn text_begins(&mut self, action: Action);
-    /// A piece of a text, as it stands between the quotes, or of a number in a text's place.
-    fn text(&mut self, action: Action, piece: &[u8]);
-}
+const STACK_SIZE: usize = MAX_DEPTH.next_power_of_two();
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// Before the document.
     Start,
     /// Before a value.
@@ -60,31 +38,31 @@ enum State {
     /// In a string that is a text.
     InText,
     /// In a string of no interest.
-    SkipString,
+    SkippedString,
     /// In an object or array of no interest.
-    SkipContainer,
+    SkippedContainer,
     /// After the document.
     Done,
     /// This is not JSON.
-    Broken,
+    Invalid,
 }
 
 /// Where the reader is in its document.
 #[derive(Clone, Debug)]
-pub(super) struct Walker {
-    state: State,
+pub(in crate::usage) struct Scanner {
+    pub(super) state: State,
     root: NodeId,
     /// What the value at hand means.
-    node: NodeId,
+    pub(super) node: NodeId,
     /// The open objects and arrays that are followed, by what they mean.
-    stack: [NodeId; STACK],
+    stack: [NodeId; STACK_SIZE],
     depth: u8,
     /// Which of them are arrays, from bit 0, the innermost, outwards.
     arrays: u16,
     string: StringEnd,
     container: ContainerEnd,
     scalar: Scalar,
-    scratch: Scratch,
+    pub(super) key_buffer: KeyBuffer,
 }
 
 /// A number, or a literal, as far as it was read.
@@ -92,29 +70,29 @@ pub(super) struct Walker {
 struct Scalar {
     value: u64,
     /// Not a number, a fraction, too large, …
-    odd: bool,
+    not_integer: bool,
     first: u8,
     digits: u8,
 }
 
-impl Walker {
-    pub(super) fn new(root: NodeId) -> Self {
+impl Scanner {
+    pub(in crate::usage) fn new(root: NodeId) -> Self {
         Self {
             state: State::Start,
             root,
             node: root,
-            stack: [NOWHERE; STACK],
+            stack: [DEAD; STACK_SIZE],
             depth: 0,
             arrays: 0,
             string: StringEnd::default(),
             container: ContainerEnd::default(),
             scalar: Scalar::default(),
-            scratch: Scratch::new(),
+            key_buffer: KeyBuffer::new(),
         }
     }
 
     /// Forgets the document at hand and waits for another.
-    pub(super) fn reset(&mut self) {
+    pub(in crate::usage) fn reset(&mut self) {
         self.state = State::Start;
         self.node = self.root;
         self.depth = 0;
@@ -122,91 +100,87 @@ impl Walker {
     }
 
     /// Whether the document was read to its end.
-    pub(super) fn is_done(&self) -> bool {
+    pub(in crate::usage) fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
     /// Whether no document was begun.
-    pub(super) fn is_fresh(&self) -> bool {
+    pub(in crate::usage) fn is_at_start(&self) -> bool {
         self.state == State::Start
     }
 
     /// Whether what was read is not JSON.
-    pub(super) fn is_broken(&self) -> bool {
-        self.state == State::Broken
+    pub(in crate::usage) fn is_invalid(&self) -> bool {
+        self.state == State::Invalid
     }
 
     /// There is nothing more to come: a number at the very end is now whole.
-    pub(super) fn finish(&mut self, sink: &mut impl Sink) {
+    pub(in crate::usage) fn finish(&mut self, visitor: &mut impl Visitor) {
         if self.state == State::Scalar && self.depth == 0 {
-            self.end_scalar(sink);
+            self.end_scalar(visitor);
             self.state = State::Done;
         }
     }
 
     /// Reads on, until the bytes are used up or the document ends; returns how many were read.
-    pub(super) fn feed(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
+    pub(in crate::usage) fn feed(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
         let mut at = 0;
         if self.state == State::Start && bytes.first() == Some(&b'{') {
-            self.opens(trie::node(self.root), sink);
+            self.open_object(path_table::node(self.root), visitor);
             at = 1;
         }
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             at += match self.state {
-                State::Key if rest[0] == b'}' => self.between(rest, sink),
-                State::Key => self.members(rest, sink),
-                State::InKey => self.in_key(rest),
-                State::Value | State::FirstElement | State::Start => self.value(rest, sink),
+                State::Key if rest[0] == b'}' => self.before_key(rest, visitor),
+                State::Key => self.read_members(rest, visitor),
+                State::InKey => self.read_key(rest),
+                State::Value | State::FirstElement | State::Start => self.read_value(rest, visitor),
                 State::Colon => {
                     match rest[0] {
                         b':' => self.state = State::Value,
                         byte if is_space(byte) => {}
-                        _ => self.state = State::Broken,
+                        _ => self.state = State::Invalid,
                     }
                     1
                 }
-                State::After => self.after(rest, sink),
-                State::Scalar => self.in_scalar(rest, sink),
-                State::InWord => self.in_word(rest, sink),
-                State::InText => self.in_text(rest, sink),
-                State::SkipString => {
+                State::After => self.after_value(rest, visitor),
+                State::Scalar => self.read_scalar(rest, visitor),
+                State::InWord => self.read_word(rest, visitor),
+                State::InText => self.read_text(rest, visitor),
+                State::SkippedString => {
                     let end = self.string.find(rest).map(|end| end + 1);
-                    self.skipped(rest, end, sink)
+                    self.end_skip(rest, end, visitor)
                 }
-                State::SkipContainer => {
+                State::SkippedContainer => {
                     let end = self.container.find(rest);
-                    self.skipped(rest, end, sink)
+                    self.end_skip(rest, end, visitor)
                 }
-                State::Done | State::Broken => return at,
+                State::Done | State::Invalid => return at,
             }
         }
         at
     }
 
     fn action(&self) -> Action {
-        trie::node(self.node).action
+        path_table::node(self.node).action
     }
 
     /// A value ends there, or not within these bytes.
-    fn skipped(&mut self, bytes: &[u8], end: Option<usize>, sink: &mut impl Sink) -> usize {
+    fn end_skip(&mut self, bytes: &[u8], end: Option<usize>, visitor: &mut impl Visitor) -> usize {
         match end {
-            Some(end) => end + self.after(&bytes[end..], sink),
+            Some(end) => end + self.after_value(&bytes[end..], visitor),
             None => bytes.len(),
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.has_room_for(1)
-    }
-
     #[inline]
-    fn has_room_for(&self, more: usize) -> bool {
+    pub(super) fn has_capacity(&self, more: usize) -> bool {
         usize::from(self.depth) + more <= MAX_DEPTH
     }
 
     /// What ends the innermost open object or array.
     #[inline]
-    fn closing(&self) -> Option<&'static u8> {
+    pub(super) fn closing(&self) -> Option<&'static u8> {
         match (self.depth, self.arrays & 1) {
             (0, _) => None,
             (_, 0) => Some(&b'}'),
@@ -215,23 +189,23 @@ impl Walker {
     }
 
     #[inline]
-    fn in_object(&self) -> bool {
+    pub(super) fn in_object(&self) -> bool {
         self.depth > 0 && self.arrays & 1 == 0
     }
 
     #[inline]
-    fn parent(&self) -> &'static trie::Node {
+    pub(super) fn parent(&self) -> &'static path_table::Node {
         let top = usize::from(self.depth).wrapping_sub(1);
-        trie::node(self.stack[top % STACK])
+        path_table::node(self.stack[top % STACK_SIZE])
     }
 
     #[inline(never)]
-    fn in_key(&mut self, bytes: &[u8]) -> usize {
+    fn read_key(&mut self, bytes: &[u8]) -> usize {
         for (i, byte) in bytes.iter().enumerate() {
-            if self.scratch.take(*byte) {
-                self.node = match self.scratch.key() {
+            if self.key_buffer.push(*byte) {
+                self.node = match self.key_buffer.key() {
                     Some((key, len)) => self.parent().keys().find(key, len),
-                    None => NOWHERE,
+                    None => DEAD,
                 };
                 self.state = State::Colon;
                 return i + 1;
@@ -242,106 +216,106 @@ impl Walker {
 
     /// Before a value.
     #[inline(never)]
-    fn value(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
-        let node = trie::node(self.node);
+    pub(super) fn read_value(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
+        let node = path_table::node(self.node);
         let Some(first) = bytes.first() else { return 0 };
         match *first {
             byte if is_space(byte) => return spaces(bytes),
             b'"' => match node.action {
-                Action::Word(place) => {
-                    if let Some(len) = word_len(&bytes[1..]) {
-                        sink.word(place, bytes.get(1..=len));
-                        return len + 2 + self.after(&bytes[len + 2..], sink);
+                Action::Word(field) => {
+                    if let Some(len) = plain_word_len(&bytes[1..]) {
+                        visitor.word(field, bytes.get(1..=len));
+                        return len + 2 + self.after_value(&bytes[len + 2..], visitor);
                     }
-                    self.scratch.clear();
+                    self.key_buffer.clear();
                     self.state = State::InWord;
                 }
-                Action::Text(..) | Action::Error | Action::Nested => {
-                    sink.text_begins(node.action);
+                Action::ErrorText(..) | Action::Error | Action::Base64Document => {
+                    visitor.begin_text(node.action);
                     self.string = StringEnd::default();
                     self.state = State::InText;
                 }
                 action => {
-                    sink.present(action);
+                    visitor.present(action);
                     self.string = StringEnd::default();
-                    self.state = State::SkipString;
+                    self.state = State::SkippedString;
                     let end = self.string.find_near(&bytes[1..]);
-                    return self.skipped(bytes, end.map(|end| end + 2), sink);
+                    return self.end_skip(bytes, end.map(|end| end + 2), visitor);
                 }
             },
             b'{' => {
-                if node.has_keys() && self.has_room() {
-                    self.opens(node, sink);
+                if node.has_keys() && self.has_capacity(1) {
+                    self.open_object(node, visitor);
                 } else {
-                    sink.present(node.action);
-                    return self.skip_container(bytes, sink);
+                    visitor.present(node.action);
+                    return self.skip_container(bytes, visitor);
                 }
             }
             b'[' => {
-                sink.present(node.action);
-                if node.element == NOWHERE || !self.has_room() {
-                    return self.skip_container(bytes, sink);
+                visitor.present(node.action);
+                if node.element == DEAD || !self.has_capacity(1) {
+                    return self.skip_container(bytes, visitor);
                 }
-                self.push(true);
+                self.push_container(true);
                 self.node = node.element;
                 self.state = State::FirstElement;
-                let element = trie::node(node.element);
-                if bytes.get(1) == Some(&b'{') && element.has_keys() && self.has_room() {
-                    self.opens(element, sink);
+                let element = path_table::node(node.element);
+                if bytes.get(1) == Some(&b'{') && element.has_keys() && self.has_capacity(1) {
+                    self.open_object(element, visitor);
                     return 2;
                 }
             }
             b']' if self.state == State::FirstElement => {
-                self.close(sink);
-                return 1 + self.after(&bytes[1..], sink);
+                self.close_container(visitor);
+                return 1 + self.after_value(&bytes[1..], visitor);
             }
             byte if starts_scalar(byte) => {
                 self.scalar = Scalar { first: byte, ..Scalar::default() };
-                if is_text(node.action) && !byte.is_ascii_alphabetic() {
-                    sink.text_begins(node.action);
+                if is_error_text(node.action) && !byte.is_ascii_alphabetic() {
+                    visitor.begin_text(node.action);
                 }
                 self.state = State::Scalar;
                 return 0;
             }
-            _ => self.state = State::Broken,
+            _ => self.state = State::Invalid,
         }
         1
     }
 
     /// The value at hand is an object or array that is not followed.
     #[inline]
-    fn skip_container(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
-        self.container = ContainerEnd::opened();
-        self.state = State::SkipContainer;
+    fn skip_container(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
+        self.container = ContainerEnd::after_open();
+        self.state = State::SkippedContainer;
         let end = self.container.find(&bytes[1..]);
-        self.skipped(bytes, end.map(|end| end + 1), sink)
+        self.end_skip(bytes, end.map(|end| end + 1), visitor)
     }
 
     /// The value at hand is an object that is followed.
     #[inline(always)]
-    fn opens(&mut self, node: &trie::Node, sink: &mut impl Sink) {
+    pub(super) fn open_object(&mut self, node: &path_table::Node, visitor: &mut impl Visitor) {
         if node.action != Action::None {
-            sink.present(node.action);
-            sink.object(node.action, true);
+            visitor.present(node.action);
+            visitor.begin_object(node.action);
         }
-        self.push(false);
+        self.push_container(false);
         self.state = State::Key;
     }
 
     /// The value at hand is an object or array that is followed.
     #[inline]
-    fn push(&mut self, array: bool) {
-        self.stack[usize::from(self.depth) % STACK] = self.node;
+    pub(super) fn push_container(&mut self, array: bool) {
+        self.stack[usize::from(self.depth) % STACK_SIZE] = self.node;
         self.arrays = self.arrays << 1 | u16::from(array);
         self.depth += 1;
     }
 
     /// The innermost open object or array ends.
     #[inline]
-    fn close(&mut self, sink: &mut impl Sink) {
+    pub(super) fn close_container(&mut self, visitor: &mut impl Visitor) {
         let action = self.parent().action;
         if self.arrays & 1 == 0 && action != Action::None {
-            sink.object(action, false);
+            visitor.end_object(action);
         }
         self.depth = self.depth.saturating_sub(1);
         self.arrays >>= 1;
@@ -349,17 +323,17 @@ impl Walker {
 
     /// After a value: up to the next key or value, or the end of the document.
     #[inline]
-    fn after(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
+    pub(super) fn after_value(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
         if self.in_object() && bytes.first() == Some(&b',') {
             self.state = State::Key;
             return 1;
         }
-        self.after_last(bytes, sink)
+        self.after_last_value(bytes, visitor)
     }
 
     /// The same, where it may be the last of its object.
     #[inline(never)]
-    fn after_last(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
+    pub(super) fn after_last_value(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
         let mut at = 0;
         while self.depth > 0 {
             let array = self.arrays & 1 != 0;
@@ -378,11 +352,11 @@ impl Walker {
                     self.state = State::Key;
                     return at;
                 }
-                b']' if array => self.close(sink),
-                b'}' if !array => self.close(sink),
+                b']' if array => self.close_container(visitor),
+                b'}' if !array => self.close_container(visitor),
                 byte if is_space(*byte) => {}
                 _ => {
-                    self.state = State::Broken;
+                    self.state = State::Invalid;
                     return at;
                 }
             }
@@ -393,7 +367,7 @@ impl Walker {
 
     /// In a number, true, false or null.
     #[inline(never)]
-    fn in_scalar(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
+    fn read_scalar(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
         let mut len = bytes.len();
         let mut ended = false;
         for (i, byte) in bytes.iter().enumerate() {
@@ -403,11 +377,11 @@ impl Walker {
                     let next = scalar.value.checked_mul(10);
                     match next.and_then(|tens| tens.checked_add(u64::from(byte - b'0'))) {
                         Some(value) => scalar.value = value,
-                        None => scalar.odd = true,
+                        None => scalar.not_integer = true,
                     }
                     scalar.digits = scalar.digits.saturating_add(1);
                 }
-                byte if is_scalar(*byte) => self.scalar.odd = true,
+                byte if is_scalar(*byte) => self.scalar.not_integer = true,
                 _ => {
                     len = i;
                     ended = true;
@@ -416,48 +390,48 @@ impl Walker {
             }
         }
         let action = self.action();
-        if is_text(action) && !self.scalar.first.is_ascii_alphabetic() {
-            sink.text(action, &bytes[..len]);
+        if is_error_text(action) && !self.scalar.first.is_ascii_alphabetic() {
+            visitor.text(action, &bytes[..len]);
         }
         if ended {
-            self.end_scalar(sink);
-            len += self.after(&bytes[len..], sink);
+            self.end_scalar(visitor);
+            len += self.after_value(&bytes[len..], visitor);
         }
         len
     }
 
-    fn end_scalar(&mut self, sink: &mut impl Sink) {
+    fn end_scalar(&mut self, visitor: &mut impl Visitor) {
         let action = self.action();
         let scalar = self.scalar;
         match (action, scalar.first) {
             (Action::None, _) | (_, b'n') => {}
-            (_, b't') => sink.boolean(action, true),
-            (_, b'f') => sink.boolean(action, false),
+            (_, b't') => visitor.boolean(action, true),
+            (_, b'f') => visitor.boolean(action, false),
             _ => {
-                let whole = !scalar.odd && scalar.digits > 0;
+                let whole = !scalar.not_integer && scalar.digits > 0;
                 match (action, whole.then_some(scalar.value)) {
-                    (Action::Figure(field, op, kin), Some(value)) => {
-                        sink.figure(field, op, kin, value);
+                    (Action::Count(token, op, accounting), Some(value)) => {
+                        visitor.count(token, op, accounting, value);
                     }
-                    (action, value) => sink.number(action, value),
+                    (action, value) => visitor.number(action, value),
                 }
             }
         }
     }
 
     #[inline(never)]
-    fn in_word(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
-        let Action::Word(place) = self.action() else { return 0 };
+    fn read_word(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
+        let Action::Word(field) = self.action() else { return 0 };
         for (i, byte) in bytes.iter().enumerate() {
-            if self.scratch.take(*byte) {
-                sink.word(place, self.scratch.word());
-                return i + 1 + self.after(&bytes[i + 1..], sink);
+            if self.key_buffer.push(*byte) {
+                visitor.word(field, self.key_buffer.word());
+                return i + 1 + self.after_value(&bytes[i + 1..], visitor);
             }
-            if self.scratch.is_full() {
-                sink.word(place, None);
+            if self.key_buffer.is_full() {
+                visitor.word(field, None);
                 // Not in an escape, of which nothing is kept before it is whole.
                 self.string = StringEnd::default();
-                self.state = State::SkipString;
+                self.state = State::SkippedString;
                 return i + 1;
             }
         }
@@ -465,28 +439,28 @@ impl Walker {
     }
 
     #[inline(never)]
-    fn in_text(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
+    fn read_text(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
         let end = self.string.find(bytes);
-        sink.text(self.action(), &bytes[..end.unwrap_or(bytes.len())]);
-        self.skipped(bytes, end.map(|end| end + 1), sink)
+        visitor.text(self.action(), &bytes[..end.unwrap_or(bytes.len())]);
+        self.end_skip(bytes, end.map(|end| end + 1), visitor)
     }
 }
 
-fn is_text(action: Action) -> bool {
-    matches!(action, Action::Text(..))
+fn is_error_text(action: Action) -> bool {
+    matches!(action, Action::ErrorText(..))
 }
 
 /// The length of a word without escapes, if it is whole within these bytes.
 #[inline]
-fn word_len(bytes: &[u8]) -> Option<usize> {
+fn plain_word_len(bytes: &[u8]) -> Option<usize> {
     let mut len = 0;
     while let Some(sixteen) = bytes.get(len..).and_then(<[u8]>::first_chunk) {
-        let plain = blocks::plain_len(sixteen);
+        let plain = simd::plain_len(sixteen);
         len += plain;
         if plain < 16 {
-            return (sixteen[plain] == b'"' && len <= KEY_ROOM).then_some(len);
+            return (sixteen[plain] == b'"' && len <= KEY_CAPACITY).then_some(len);
         }
-        if len > KEY_ROOM {
+        if len > KEY_CAPACITY {
             break;
         }
     }
@@ -494,18 +468,18 @@ fn word_len(bytes: &[u8]) -> Option<usize> {
 }
 
 #[inline]
-fn is_space(byte: u8) -> bool {
+pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }
 
 #[inline]
-fn spaces(bytes: &[u8]) -> usize {
+pub(super) fn spaces(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(bytes.len())
 }
 
 /// Whether a number, true, false or null begins with this byte.
 #[inline]
-fn starts_scalar(byte: u8) -> bool {
+pub(super) fn starts_scalar(byte: u8) -> bool {
     STARTS_SCALAR[usize::from(byte)]
 }
 

@@ -2,7 +2,9 @@
 
 use fearless_simd::{Level, Simd, dispatch};
 
-use super::{BLOCK, Block, QUIET, escaped, escapes_next, last_block, quiet_len};
+use super::{
+    BLOCK_SIZE, Block, QUOTELESS_BLOCKS, escaped, escapes_next, last_block, quoteless_len,
+};
 
 /// Finds the end of an object or array, without looking at what is in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,36 +17,36 @@ pub(in crate::usage) struct ContainerEnd {
 
 impl ContainerEnd {
     /// Begins right after an opening bracket.
-    pub(in crate::usage) fn opened() -> Self {
+    pub(in crate::usage) fn after_open() -> Self {
         Self { depth: 1, escape: false, in_string: false }
     }
 
     /// The index after the bracket that closes it, or nothing if that is not in these bytes.
     pub(in crate::usage) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
-        self.find_by(Level::new(), bytes)
+        self.find_with(Level::new(), bytes)
     }
 
     /// The same by the instructions of this level.
-    pub(super) fn find_by(&mut self, level: Level, bytes: &[u8]) -> Option<usize> {
+    pub(super) fn find_with(&mut self, level: Level, bytes: &[u8]) -> Option<usize> {
         dispatch!(level, simd => self.find_in(simd, bytes))
     }
 
     #[inline(always)]
     fn find_in<S: Simd>(&mut self, simd: S, bytes: &[u8]) -> Option<usize> {
-        let (mut rest, mut quiet) = (bytes, 0);
-        while let Some((block, next)) = rest.split_first_chunk::<BLOCK>() {
+        let (mut rest, mut quoteless) = (bytes, 0);
+        while let Some((block, next)) = rest.split_first_chunk::<BLOCK_SIZE>() {
             let loaded = Block::load(simd, block);
             let quotes = loaded.is(b'"');
-            quiet = if quotes == 0 { quiet + 1 } else { 0 };
+            quoteless = if quotes == 0 { quoteless + 1 } else { 0 };
             if quotes == 0 && self.in_string {
                 // The middle of a long text.
                 let backslashes = loaded.is(b'\\');
                 let escaped = escaped(backslashes, u64::from(self.escape));
-                self.escape = escapes_next(backslashes, escaped, BLOCK);
+                self.escape = escapes_next(backslashes, escaped, BLOCK_SIZE);
                 rest = next;
-                if quiet >= QUIET && !self.escape {
-                    quiet = 0;
-                    rest = &rest[quiet_len(rest)..];
+                if quoteless >= QUOTELESS_BLOCKS && !self.escape {
+                    quoteless = 0;
+                    rest = &rest[quoteless_len(rest)..];
                 }
                 continue;
             }
@@ -73,10 +75,10 @@ impl ContainerEnd {
     fn block<S: Simd>(&mut self, block: Block<S>, quotes: u64, seen: usize) -> Option<usize> {
         let backslashes = block.is(b'\\') >> seen;
         let escaped = escaped(backslashes, u64::from(self.escape));
-        self.escape = escapes_next(backslashes, escaped, BLOCK - seen);
+        self.escape = escapes_next(backslashes, escaped, BLOCK_SIZE - seen);
         let before = if self.in_string { u64::MAX } else { 0 };
         let strings = prefix_xor(quotes & !escaped) ^ before;
-        self.in_string = strings >> (BLOCK - 1) != 0;
+        self.in_string = strings >> (BLOCK_SIZE - 1) != 0;
 
         let folded = block.folded();
         let opens = (folded.is(b'{') >> seen) & !strings;

@@ -1,60 +1,69 @@
-//! How a call ended, from the status, the findings and the end of the transport.
+//! How a call ended, from the status, the extractor and the end of the transport.
 
 use std::fmt;
 
 use super::End;
-use super::errors::Fault;
+use super::extract::ReportedError;
 use crate::status::{CallError, Outcome};
 
 /// What is known when a body has ended.
-pub(super) struct Known<'a> {
+pub(super) struct Evidence<'a> {
     pub(super) status: u16,
-    pub(super) fault: Option<&'a Fault>,
+    pub(super) error: Option<&'a ReportedError>,
     /// The answer came to its own end: marker seen, model finished, or document whole.
     pub(super) complete: bool,
     /// The stream's own end marker was seen.
     pub(super) ended: bool,
     /// The answer stops where it must not.
-    pub(super) cut: bool,
+    pub(super) truncated: bool,
 }
 
 /// Judges a call. The most telling of what is known wins: a failure that the agent reported, an
 /// error status, the end marker, and only then how the transport ended.
 #[inline]
-pub(super) fn judge(known: &Known<'_>, end: End<'_>) -> Outcome {
-    let has_failed = known.status >= 400 || known.fault.is_some_and(|fault| fault.reported);
+pub(super) fn classify(evidence: &Evidence<'_>, end: End<'_>) -> Outcome {
+    let has_failed = evidence.status >= 400 || evidence.error.is_some_and(|error| error.reported);
     let is_over = match end {
-        End::Complete => !known.cut,
-        End::Dropped => known.complete,
+        End::Complete => !evidence.truncated,
+        End::Dropped => evidence.complete,
         End::Failed(_) => false,
     };
-    if !has_failed && (known.ended || is_over) { Outcome::Success } else { failure(known, end) }
+    if !has_failed && (evidence.ended || is_over) {
+        Outcome::Success
+    } else {
+        failure(evidence, end)
+    }
 }
 
 /// Why a call that was no success was none.
 #[cold]
-fn failure(known: &Known<'_>, end: End<'_>) -> Outcome {
-    let told = known.fault.and_then(|fault| fault.message.as_deref().or(fault.code.as_deref()));
-    if known.status >= 400 {
-        let class = format!("http_{}", known.status);
-        return Outcome::Error(CallError::new(class, told.unwrap_or_else(|| reason(known.status))));
+fn failure(evidence: &Evidence<'_>, end: End<'_>) -> Outcome {
+    let text = evidence.error.and_then(|error| error.message.as_deref().or(error.code.as_deref()));
+    if evidence.status >= 400 {
+        let class = format!("http_{}", evidence.status);
+        return Outcome::Error(CallError::new(
+            class,
+            text.unwrap_or_else(|| default_message(evidence.status)),
+        ));
     }
-    if known.fault.is_some_and(|fault| fault.reported) {
-        return error("agent", told.unwrap_or("the agent reported a failure"));
+    if evidence.error.is_some_and(|error| error.reported) {
+        return call_error("agent", text.unwrap_or("the agent reported a failure"));
     }
     match end {
-        End::Complete => error("incomplete", "the answer broke off before its end"),
-        End::Dropped => error("cancelled", "the caller gave up before the answer was complete"),
+        End::Complete => call_error("incomplete", "the answer broke off before its end"),
+        End::Dropped => {
+            call_error("cancelled", "the caller gave up before the answer was complete")
+        }
         End::Failed(failure) => Outcome::Error(CallError::transport(failure)),
     }
 }
 
-fn error(class: &'static str, message: impl fmt::Display) -> Outcome {
+fn call_error(class: &'static str, message: impl fmt::Display) -> Outcome {
     Outcome::Error(CallError::new(class, message))
 }
 
 /// The reason phrase of an error status.
-fn reason(status: u16) -> &'static str {
+fn default_message(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
         401 => "Unauthorized",

@@ -2,7 +2,10 @@
 
 use fearless_simd::{Level, Simd, dispatch};
 
-use super::{BLOCK, Block, QUIET, escaped, escapes_next, last_block, plain_len, quiet_len};
+use super::{
+    BLOCK_SIZE, Block, QUOTELESS_BLOCKS, escaped, escapes_next, last_block, plain_len,
+    quoteless_len,
+};
 
 /// Finds the quote that ends a string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +20,7 @@ impl StringEnd {
     #[inline]
     pub(in crate::usage) fn find_near(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut from = 0;
-        while from < BLOCK
+        while from < BLOCK_SIZE
             && let Some(sixteen) = bytes.get(from..).and_then(<[u8]>::first_chunk)
         {
             let len = plain_len(sixteen);
@@ -34,19 +37,19 @@ impl StringEnd {
 
     /// The index of the closing quote, or nothing if it is not in these bytes.
     pub(in crate::usage) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
-        self.find_by(Level::new(), bytes)
+        self.find_with(Level::new(), bytes)
     }
 
     /// The same by the instructions of this level.
-    pub(super) fn find_by(&mut self, level: Level, bytes: &[u8]) -> Option<usize> {
+    pub(super) fn find_with(&mut self, level: Level, bytes: &[u8]) -> Option<usize> {
         dispatch!(level, simd => self.find_in(simd, bytes))
     }
 
     #[inline(always)]
     fn find_in<S: Simd>(&mut self, simd: S, bytes: &[u8]) -> Option<usize> {
-        let (mut rest, mut quiet) = (bytes, 0);
+        let (mut rest, mut quoteless) = (bytes, 0);
         let mut carry = u64::from(self.escape);
-        while let Some((block, next)) = rest.split_first_chunk::<BLOCK>() {
+        while let Some((block, next)) = rest.split_first_chunk::<BLOCK_SIZE>() {
             let block = Block::load(simd, block);
             let (quotes, backslashes) = (block.is(b'"'), block.is(b'\\'));
             let escaped = escaped(backslashes, carry);
@@ -55,12 +58,12 @@ impl StringEnd {
                 self.escape = false;
                 return Some(bytes.len() - rest.len() + ends.trailing_zeros() as usize);
             }
-            carry = (backslashes & !escaped) >> (BLOCK - 1);
+            carry = (backslashes & !escaped) >> (BLOCK_SIZE - 1);
             rest = next;
-            quiet = if quotes | carry == 0 { quiet + 1 } else { 0 };
-            if quiet == QUIET {
-                quiet = 0;
-                rest = &rest[quiet_len(rest)..];
+            quoteless = if quotes | carry == 0 { quoteless + 1 } else { 0 };
+            if quoteless == QUOTELESS_BLOCKS {
+                quoteless = 0;
+                rest = &rest[quoteless_len(rest)..];
             }
         }
         if rest.is_empty() {

@@ -1,0 +1,160 @@
+//! The tables of [`words`](super::words) and [`requests`](super::requests), compiled at build time.
+
+use super::Pattern::{Exact, Not, Prefix};
+use super::requests::PathPattern::{Contains, Suffix};
+use super::{Effect, Pattern, REQUEST_PATHS, WORDS, WordField};
+
+/// A word of [`WORDS`], compiled: its first two words of eight bytes, zero-padded, which are all of
+/// most, and which of their bytes are compared.
+#[derive(Clone, Copy)]
+pub(in crate::usage) struct CompiledWord {
+    prefix: [u64; 2],
+    masks: [u64; 2],
+    pattern: Pattern,
+    pub(in crate::usage) effect: Effect,
+}
+
+impl CompiledWord {
+    const fn new(pattern: Pattern, effect: Effect) -> Self {
+        let (text, whole) = match pattern {
+            Exact(text) => (text.as_bytes(), true),
+            Prefix(text) => (text.as_bytes(), false),
+            Not(_) => (b"".as_slice(), false),
+        };
+        let (mut prefix, mut masks, mut i) = ([0; 2], [0; 2], 0);
+        while i < 16 && (i < text.len() || whole) {
+            masks[i / 8] |= 0xff << (8 * (i % 8));
+            if i < text.len() {
+                prefix[i / 8] |= (text[i] as u64) << (8 * (i % 8));
+            }
+            i += 1;
+        }
+        Self { prefix, masks, pattern, effect }
+    }
+
+    /// Whether the word, which begins with these, compares so.
+    #[inline]
+    pub(in crate::usage) fn matches(&self, prefix: [u64; 2], word: &[u8]) -> bool {
+        prefix[0] & self.masks[0] == self.prefix[0]
+            && prefix[1] & self.masks[1] == self.prefix[1]
+            && match self.pattern {
+                Exact(text) if text.len() <= 16 => word.len() == text.len(),
+                Exact(text) => word == text.as_bytes(),
+                Not(text) => word != text.as_bytes(),
+                Prefix(text) => text.len() <= 16 || word.starts_with(text.as_bytes()),
+            }
+    }
+}
+
+/// The words of one field that may be this one.
+#[inline]
+pub(in crate::usage) fn candidates(
+    field: WordField,
+    word: &[u8],
+) -> impl Iterator<Item = &'static CompiledWord> {
+    let field = &FIELDS[field as usize];
+    let first = word.first().map_or(0, |byte| usize::from(*byte) % FIRST_BYTES);
+    let mut left = field.candidates[first];
+    std::iter::from_fn(move || {
+        let compiled = field.words.get(left.trailing_zeros() as usize)?;
+        left &= left - 1;
+        Some(compiled)
+    })
+}
+
+/// The words of a field, compiled.
+#[derive(Clone, Copy)]
+struct FieldWords {
+    words: &'static [CompiledWord],
+    /// By the last bits of a first byte, a bit for each word that may begin so.
+    candidates: [u32; FIRST_BYTES],
+}
+
+/// Letters, upper or lower case, have this many last bits.
+const FIRST_BYTES: usize = 32;
+
+static COMPILED: [CompiledWord; WORDS.len()] = {
+    let mut compiled = [CompiledWord::new(WORDS[0].1, WORDS[0].2); WORDS.len()];
+    let mut i = 0;
+    while i < WORDS.len() {
+        compiled[i] = CompiledWord::new(WORDS[i].1, WORDS[i].2);
+        i += 1;
+    }
+    compiled
+};
+
+const FIELD_COUNT: usize = WordField::TaskState as usize + 1;
+
+static FIELDS: [FieldWords; FIELD_COUNT] = {
+    let mut fields = [FieldWords { words: &[], candidates: [0; FIRST_BYTES] }; FIELD_COUNT];
+    let mut i = 0;
+    while i < WORDS.len() {
+        let field = &mut fields[WORDS[i].0 as usize];
+        let number = field.words.len();
+        assert!(number < 32, "a field has more words than there are bits");
+        let start = i - number;
+        assert!(
+            WORDS[start].0 as usize == WORDS[i].0 as usize,
+            "the words of a field stand together"
+        );
+        field.words = COMPILED.split_at(i + 1).0.split_at(start).1;
+        let text = match WORDS[i].1 {
+            Exact(text) | Prefix(text) => text.as_bytes(),
+            Not(_) => b"",
+        };
+        let mut first = 0;
+        while first < FIRST_BYTES {
+            if text.is_empty() || text[0] as usize % FIRST_BYTES == first {
+                field.candidates[first] |= 1 << number;
+            }
+            first += 1;
+        }
+        i += 1;
+    }
+    fields
+};
+
+/// The first eight bytes of each [`Contains`].
+pub(in crate::usage) const CONTAINED_PREFIXES: [u64; count_patterns(false)] = {
+    let (mut words, mut filled, mut i) = ([0; count_patterns(false)], 0, 0);
+    while i < REQUEST_PATHS.len() {
+        if let Contains(part) = REQUEST_PATHS[i].0 {
+            assert!(part.as_bytes()[0] == b'/', "what a path contains begins with a slash");
+            words[filled] = const_word(part.as_bytes(), 0, 8);
+            filled += 1;
+        }
+        i += 1;
+    }
+    words
+};
+
+/// The last seven bytes of each [`Suffix`].
+pub(in crate::usage) const SUFFIX_TAILS: [u64; count_patterns(true)] = {
+    let (mut words, mut filled, mut i) = ([0; count_patterns(true)], 0, 0);
+    while i < REQUEST_PATHS.len() {
+        if let Suffix(part) = REQUEST_PATHS[i].0 {
+            words[filled] = const_word(part.as_bytes(), part.len() - 7, 7);
+            filled += 1;
+        }
+        i += 1;
+    }
+    words
+};
+
+const fn count_patterns(suffixes: bool) -> usize {
+    let (mut count, mut i) = (0, 0);
+    while i < REQUEST_PATHS.len() {
+        count += (matches!(REQUEST_PATHS[i].0, Suffix(_)) == suffixes) as usize;
+        i += 1;
+    }
+    count
+}
+
+const fn const_word(bytes: &[u8], from: usize, len: usize) -> u64 {
+    let (mut word, mut i) = (0, 0);
+    while i < len {
+        word |= (bytes[from + i] as u64) << (8 * i);
+        i += 1;
+    }
+    word
+}

@@ -1,0 +1,49 @@
+//! What a request's path and a response's headers tell of the body.
+
+use super::Accounting::{self, CacheBesideInput, Included, InputExcludesCache};
+use super::TokenType::{self, CacheRead, CacheWrite, Input, Output};
+
+use self::PathPattern::{Contains, Suffix};
+
+/// What the path of a request says of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::usage) enum PathFlag {
+    /// The tokens it speaks of were not used by a call of a model: they were counted, are stored,
+    /// or belong to a service that is billed in other units.
+    NoUsage,
+    /// The `bytes` of a frame are an agent's text, not a model's event.
+    AgentText,
+    /// There may be several calls of a model, each with its `metadata`.
+    MultipleCalls,
+}
+
+/// How the text of a path is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::usage) enum PathPattern {
+    Suffix(&'static str),
+    Contains(&'static str),
+}
+
+/// Paths of requests that tell something of the answer.
+#[rustfmt::skip]
+pub(in crate::usage) const REQUEST_PATHS: &[(PathPattern, PathFlag)] = &[
+    (Suffix("/count_tokens"),            PathFlag::NoUsage),
+    (Suffix("/count-tokens"),            PathFlag::NoUsage),
+    (Suffix("/count-tokens:rawPredict"), PathFlag::NoUsage),
+    (Suffix(":countTokens"),             PathFlag::NoUsage),
+    (Suffix("/responses/input_tokens"),  PathFlag::NoUsage),
+    (Suffix("/rerank"),                  PathFlag::NoUsage),
+    (Suffix("/audio/transcriptions"),    PathFlag::NoUsage),
+    (Suffix("/audio/translations"),      PathFlag::NoUsage),
+    (Contains("/cachedContents"),        PathFlag::NoUsage),
+    (Contains("/agents/"),               PathFlag::AgentText),
+    (Contains("/harness"),               PathFlag::MultipleCalls),
+];
+
+/// Response headers that report usage, for models whose answers do not.
+pub(in crate::usage) const USAGE_HEADERS: &[(&str, TokenType, Accounting)] = &[
+    ("x-amzn-bedrock-input-token-count", Input, InputExcludesCache),
+    ("x-amzn-bedrock-output-token-count", Output, Included),
+    ("x-amzn-bedrock-cache-read-input-token-count", CacheRead, CacheBesideInput),
+    ("x-amzn-bedrock-cache-write-input-token-count", CacheWrite, CacheBesideInput),
+];
