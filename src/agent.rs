@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use crate::status::{Activities, schema};
-#[cfg(feature = "metrics")]
-use crate::telemetry::metrics::{CallMetrics, OTHER_AGENTS};
 
 /// A named step of a workflow.
 ///
@@ -26,36 +24,7 @@ use crate::telemetry::metrics::{CallMetrics, OTHER_AGENTS};
 pub struct Agent {
     name: Arc<str>,
     activities: Arc<Activities>,
-    #[cfg(feature = "metrics")]
-    metrics: Metrics,
 }
-
-/// The metrics of an agent's calls, made when they are first needed. They follow from its
-/// name, and tell no agents apart.
-#[cfg(feature = "metrics")]
-#[derive(Clone, Debug, Default)]
-struct Metrics(std::sync::OnceLock<Arc<CallMetrics>>);
-
-#[cfg(feature = "metrics")]
-impl Metrics {
-    /// Those of all agents that were not declared. A label must not have any number of
-    /// values.
-    fn of_others() -> Self {
-        static OTHERS: std::sync::OnceLock<Arc<CallMetrics>> = std::sync::OnceLock::new();
-        let others = OTHERS.get_or_init(|| Arc::new(CallMetrics::new(&OTHER_AGENTS.into())));
-        Self(std::sync::OnceLock::from(Arc::clone(others)))
-    }
-}
-
-#[cfg(feature = "metrics")]
-impl PartialEq for Metrics {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-#[cfg(feature = "metrics")]
-impl Eq for Metrics {}
 
 impl Agent {
     /// The longest name, in bytes of UTF-8.
@@ -67,12 +36,7 @@ impl Agent {
     /// [`StatusTrackerBuilder::start`](crate::StatusTrackerBuilder::start),
     /// [`StatusLayer::new`](crate::StatusLayer::new).
     pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into().into(),
-            activities: Arc::default(),
-            #[cfg(feature = "metrics")]
-            metrics: Metrics::default(),
-        }
+        Self { name: name.into().into(), activities: Arc::default() }
     }
 
     /// What is shown until the first call; `Waiting` unless set.
@@ -111,22 +75,6 @@ impl Agent {
 
     pub(crate) fn shared_name(&self) -> &Arc<str> {
         &self.name
-    }
-
-    #[cfg(feature = "metrics")]
-    pub(crate) fn metrics(&self) -> &CallMetrics {
-        self.metrics.0.get_or_init(|| Arc::new(CallMetrics::new(&self.name)))
-    }
-
-    /// The agent as a request or a report names it, of which there may be any number: in
-    /// the metrics they are all one.
-    pub(crate) fn undeclared(&self) -> Self {
-        Self {
-            name: Arc::clone(&self.name),
-            activities: Arc::clone(&self.activities),
-            #[cfg(feature = "metrics")]
-            metrics: Metrics::of_others(),
-        }
     }
 
     pub(crate) fn activities(&self) -> &Arc<Activities> {

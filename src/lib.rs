@@ -288,15 +288,14 @@ pub mod usage;
 mod workflow;
 
 pub use agent::{Agent, InvalidName};
+#[cfg(feature = "reqwest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
+pub use client::StatusMiddleware;
 #[cfg(feature = "aws")]
 #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
 pub use client::aws;
-#[cfg(feature = "reqwest")]
-#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
-pub use client::reqwest::{ReqwestResponseFuture, StatusMiddleware};
-pub use client::{StatusLayer, StatusService, Target};
-pub use exchange::body::StatusBody;
-pub use exchange::future::StatusFuture;
+pub use client::{StatusBody, StatusFuture, StatusLayer, StatusService, Target};
+pub use exchange::{DisplayOnly, ErrorDisplay, WithSources};
 pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
 pub use server::WorkflowLayer;
 pub use session::RequestHead;

@@ -4,33 +4,33 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use super::Target;
 use crate::agent::{Agent, InvalidName};
-use crate::client::Target;
 use crate::session::RequestHead;
-use crate::tracker::Shared;
+use crate::tracker::{RegisteredAgent, Registry};
 
 type FromHead = dyn Fn(RequestHead<'_>) -> Option<String> + Send + Sync;
 
 /// Chooses the agent of a request, by the first of these that answers: the request's
 /// extension, the rules in their order, the closure, and the agent of the client.
 #[derive(Clone, Default)]
-pub(crate) struct AgentSelector {
-    pub(crate) rules: Vec<(Target, Arc<Agent>)>,
-    pub(crate) from: Option<Arc<FromHead>>,
-    pub(crate) default: Option<Arc<Agent>>,
+pub(super) struct AgentSelector {
+    pub(super) rules: Vec<(Target, Arc<RegisteredAgent>)>,
+    pub(super) from: Option<Arc<FromHead>>,
+    pub(super) default: Option<Arc<RegisteredAgent>>,
 }
 
 impl AgentSelector {
     /// The agent; `Ok(None)` if nothing names one.
     #[inline]
-    pub(crate) fn choose<'a>(
+    pub(super) fn select<'a>(
         &self,
-        shared: &Shared,
+        registry: &Registry,
         named: Option<&Agent>,
         head: &dyn Fn() -> RequestHead<'a>,
-    ) -> Result<Option<Cow<'_, Arc<Agent>>>, InvalidName> {
+    ) -> Result<Option<Cow<'_, Arc<RegisteredAgent>>>, InvalidName> {
         if let Some(agent) = named {
-            return shared.named_agent(agent).map(|agent| Some(Cow::Owned(agent)));
+            return registry.resolve(agent).map(|agent| Some(Cow::Owned(agent)));
         }
         if self.rules.is_empty() && self.from.is_none() {
             return Ok(self.default.as_ref().map(Cow::Borrowed));
@@ -40,7 +40,7 @@ impl AgentSelector {
             return Ok(Some(Cow::Borrowed(agent)));
         }
         if let Some(name) = self.from.as_ref().and_then(|from| from(head)) {
-            return shared.named_agent(&Agent::new(name)).map(|agent| Some(Cow::Owned(agent)));
+            return registry.resolve(&Agent::new(name)).map(|agent| Some(Cow::Owned(agent)));
         }
         Ok(self.default.as_ref().map(Cow::Borrowed))
     }

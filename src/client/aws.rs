@@ -64,6 +64,9 @@
 //! is given to it is not to have the layer, or each write of the table would be a call
 //! that causes a write.
 
+use std::cell::OnceCell;
+use std::fmt::Debug;
+
 use aws_smithy_runtime::client::defaults::default_http_client_plugin_v2;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
@@ -82,15 +85,15 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
-use super::ownership::CarriesOwner;
+use super::request::OutgoingRequest;
+use super::service::{StatusFuture, StatusService};
 use super::tracking::Tracking;
 use crate::agent::Agent;
-use crate::client::StatusService;
-use crate::exchange::error_chain::{ChainBody, ErrorChain};
-use crate::exchange::{Call, ResponseObserver};
+use crate::exchange::{
+    ExchangeBody, ObservableResponse, Observer, Pending, ResponseObserver, WithSources,
+};
 use crate::session::RequestHead;
 use crate::status::SessionId;
-use crate::usage::End;
 
 /// The HTTP client that an SDK client of the newest
 /// [behaviour version](BehaviorVersion) uses if it is given none.
@@ -116,7 +119,11 @@ pub fn default_http_client() -> SharedHttpClient {
 }
 
 /// Tracks the calls of an AWS SDK client. See [`aws`](self).
-impl<C: HttpClient> HttpClient for StatusService<C> {
+impl<C, D> HttpClient for StatusService<C, D>
+where
+    C: HttpClient,
+    D: Debug + 'static,
+{
     fn http_connector(
         &self,
         settings: &HttpConnectorSettings,
@@ -155,60 +162,80 @@ struct StatusConnector {
 }
 
 impl HttpConnector for StatusConnector {
-    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
-        let Some(call) = start(&self.tracking, &mut request) else {
-            return self.inner.call(request);
-        };
-        let response = {
-            let _entered = call.enter();
-            self.inner.call(request)
-        };
-        HttpConnectorFuture::new(async move {
-            match call.around(response).await {
-                Ok(response) => Ok(answered(call, response)),
-                Err(error) => {
-                    call.failed(&ErrorChain(&error));
-                    Err(error)
-                }
-            }
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let mut outgoing = SdkRequest::new(request);
+        let call = self.tracking.begin(&mut outgoing);
+        let future =
+            StatusFuture::<_, WithSources>::start(call, || self.inner.call(outgoing.request));
+        HttpConnectorFuture::new(future)
+    }
+}
+
+/// A request of the SDK, which has types of its own for what `http` has types for.
+struct SdkRequest {
+    request: HttpRequest,
+    /// The extensions that this crate knows: a request of the SDK gives its extensions only one
+    /// by one, to those who know their types.
+    extensions: Extensions,
+    head: OnceCell<SdkHead>,
+}
+
+struct SdkHead {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl SdkRequest {
+    fn new(request: HttpRequest) -> Self {
+        let mut extensions = Extensions::new();
+        copy_extension::<Agent>(&request, &mut extensions);
+        copy_extension::<SessionId>(&request, &mut extensions);
+        Self { request, extensions, head: OnceCell::new() }
+    }
+
+    fn converted(&self) -> &SdkHead {
+        self.head.get_or_init(|| SdkHead {
+            method: Method::from_bytes(self.request.method().as_bytes()).unwrap_or_default(),
+            uri: self.request.uri().parse().unwrap_or_default(),
+            headers: header_map(self.request.headers()),
         })
     }
 }
 
-/// A call starts, if it is to be tracked, and its request is marked.
-fn start(tracking: &Tracking, request: &mut HttpRequest) -> Option<Call> {
-    // A request of the SDK shows its extensions one by one, to those who know them.
-    let mut extensions = Extensions::new();
-    copy_extension::<Agent>(request, &mut extensions);
-    copy_extension::<SessionId>(request, &mut extensions);
-    let named = tracking.look(&extensions)?;
-    if tracking.has_marked(request) {
-        return None;
-    }
-    let uri = request.uri().parse::<Uri>().unwrap_or_default();
-    let method = Method::from_bytes(request.method().as_bytes()).unwrap_or_default();
-    let headers = header_map(request.headers());
-    let head = RequestHead {
-        method: &method,
-        scheme: uri.scheme_str(),
-        host: uri.host(),
-        port: uri.port_u16(),
-        path: uri.path(),
-        headers: &headers,
-        extensions: &extensions,
-    };
-    let call = tracking.start(named, &extensions, &method, uri.path(), &|| head)?;
-    tracking.mark(request);
-    Some(call)
-}
-
-impl CarriesOwner for HttpRequest {
-    fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.extension()
+impl OutgoingRequest for SdkRequest {
+    fn has_no_extensions(&self) -> bool {
+        // Whether a mark is among them cannot be seen without looking for it.
+        false
     }
 
-    fn put<T: Clone + Send + Sync + 'static>(&mut self, extension: T) {
-        self.add_extension(extension);
+    fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
+        self.request.extension()
+    }
+
+    fn insert_extension<T: Clone + Send + Sync + 'static>(&mut self, extension: T) {
+        self.request.add_extension(extension);
+    }
+
+    fn method(&self) -> &Method {
+        &self.converted().method
+    }
+
+    fn path(&self) -> &str {
+        self.converted().uri.path()
+    }
+
+    fn head(&self) -> RequestHead<'_> {
+        let SdkHead { method, uri, headers } = self.converted();
+        RequestHead {
+            method,
+            scheme: uri.scheme_str(),
+            host: uri.host(),
+            port: uri.port_u16(),
+            path: uri.path(),
+            headers,
+            extensions: &self.extensions,
+        }
     }
 }
 
@@ -218,27 +245,41 @@ fn copy_extension<T: Clone + Send + Sync + 'static>(from: &HttpRequest, to: &mut
     }
 }
 
-fn answered(call: Call, mut response: HttpResponse) -> HttpResponse {
-    // Both kinds of a status are of three digits.
-    let status = StatusCode::from_u16(response.status().as_u16()).unwrap_or_default();
-    if let Some(answer) = call.answered(status, &header_map(response.headers())) {
-        let body = response.take_body();
-        *response.body_mut() = with_answer(body, answer);
+impl<O, D> ObservableResponse<O, D> for HttpResponse
+where
+    O: Observer + Send + Sync + 'static,
+{
+    type Observed = Self;
+
+    fn answered(mut self, pending: Pending<O>) -> Self {
+        // Both types of a status have three digits.
+        let status = StatusCode::from_u16(self.status().as_u16()).unwrap_or_default();
+        let mut headers = header_map(self.headers());
+        if let Some(observer) = pending.answered(status, &mut headers) {
+            let body = self.take_body();
+            *self.body_mut() = observed(body, observer);
+        }
+        self
     }
-    response
+
+    fn unobserved(self) -> Self {
+        self
+    }
 }
 
-/// The body, looked at as it passes.
-fn with_answer(body: SdkBody, mut answer: ResponseObserver) -> SdkBody {
+fn observed<O: Observer + Send + Sync + 'static>(
+    body: SdkBody,
+    mut observer: ResponseObserver<O>,
+) -> SdkBody {
     // A body that can be had again came over no connection: it is whole, and stays as it is.
     if body.try_clone().is_some() {
         if let Some(whole) = body.bytes() {
-            answer.data(&whole, true);
+            observer.data(&whole, true);
         }
-        answer.end(End::Complete);
+        observer.complete();
         return body;
     }
-    SdkBody::from_body_1_x(ChainBody::new(body, answer, |error| &**error))
+    SdkBody::from_body_1_x(ExchangeBody::<_, O>::new(body, Some(observer)))
 }
 
 fn header_map(headers: &Headers) -> HeaderMap {

@@ -1,35 +1,34 @@
-//! [`ClientCall`]: a call in flight, and who watches it.
+//! [`ClientCall`]: an agent's call in flight, and its telemetry.
 
-use http::StatusCode;
-use tracing::span::Entered;
+use std::fmt;
+
+use http::{HeaderMap, StatusCode};
 
 use crate::exchange::Observer;
-use crate::status::SessionId;
 use crate::status::{CallError, Outcome, TokenDelta, TokenUsage};
 use crate::telemetry::CallTelemetry;
 use crate::tracker::TrackedCall;
 
-/// A call, and who watches it. Dropped before it is told how it ended, as by a panic in
-/// between, it ends as well.
-pub(crate) struct ClientCall {
+/// An agent's call in flight, and its telemetry. If dropped before its outcome is recorded (by
+/// a panic, say), it ends as an error.
+pub struct ClientCall {
     tracked: TrackedCall,
     telemetry: CallTelemetry,
     remaining: Remaining,
-    /// Whether the request is one for the head alone.
-    pub(crate) is_head: bool,
-    /// The usage that the tracker knows of, if any.
-    told: Option<TokenUsage>,
+    /// The usage that the tracker knows, if any.
+    recorded: Option<TokenUsage>,
 }
 
-/// What is still to be told. Who watches may panic, and is then not told again.
+/// What is still to be recorded. A subscriber or a metrics recorder may panic; it is then not
+/// called again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Remaining {
-    End,
-    EndToTracker,
+    TelemetryAndTracker,
+    Tracker,
     Nothing,
 }
 
-/// Dropped by a panic only, of who is to watch the call: it ends.
+/// Ends a call whose telemetry could not be started. Dropped by a panic only.
 struct StartGuard<'a>(&'a TrackedCall);
 
 impl Drop for StartGuard<'_> {
@@ -39,75 +38,84 @@ impl Drop for StartGuard<'_> {
 }
 
 impl ClientCall {
-    /// A call that has started is watched from now on.
+    /// Starts the telemetry of a call that the tracker knows already.
     #[inline]
-    pub(crate) fn new(
+    pub(super) fn new(
         tracked: TrackedCall,
-        watch: impl FnOnce(&SessionId) -> CallTelemetry,
-        is_head: bool,
+        telemetry: impl FnOnce(&TrackedCall) -> CallTelemetry,
     ) -> Self {
         let guard = StartGuard(&tracked);
-        let telemetry = watch(tracked.session_id());
+        let telemetry = telemetry(&tracked);
         std::mem::forget(guard);
-        Self { tracked, telemetry, remaining: Remaining::End, is_head, told: None }
+        Self { tracked, telemetry, remaining: Remaining::TelemetryAndTracker, recorded: None }
     }
 
-    /// The head of the response has arrived.
-    pub(crate) fn answered(&mut self, status: StatusCode) {
-        self.watched(|telemetry| telemetry.answered(status.as_u16()));
-    }
-
-    /// Shows something to who watches.
+    /// Does something with the telemetry that may panic.
     #[inline]
-    fn watched(&mut self, show: impl FnOnce(&mut CallTelemetry)) {
-        self.remaining = Remaining::EndToTracker;
-        show(&mut self.telemetry);
-        self.remaining = Remaining::End;
+    fn with_telemetry(&mut self, with: impl FnOnce(&mut CallTelemetry)) {
+        self.remaining = Remaining::Tracker;
+        with(&mut self.telemetry);
+        self.remaining = Remaining::TelemetryAndTracker;
     }
 
-    /// The one outcome, told to the table and to those who watch. `usage` is all that the
-    /// call used.
-    pub(crate) fn tell(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
-        let error = match &outcome {
-            Outcome::Success => None,
-            Outcome::Error(error) => Some(error),
-        };
-        // Usage that is no longer known at the end was told, and was paid for.
-        let tokens = usage.as_ref().map(|usage| self.since_told(usage));
-        self.remaining = Remaining::EndToTracker;
-        self.telemetry.ended(error, usage.as_ref());
-        self.remaining = Remaining::Nothing;
-        self.tracked.end(outcome, tokens);
-    }
-
-    fn since_told(&self, usage: &TokenUsage) -> TokenDelta {
-        usage.delta_from(&self.told.unwrap_or_default())
+    fn unrecorded(&self, usage: &TokenUsage) -> TokenDelta {
+        usage.delta_from(&self.recorded.unwrap_or_default())
     }
 }
 
 impl Observer for ClientCall {
     const ENDS_AT_MARKER: bool = true;
+    const ENDS_AT_CONTENT_LENGTH: bool = false;
 
     #[inline]
-    fn enter(&self) -> Option<Entered<'_>> {
-        Some(self.telemetry.enter())
+    fn poll_in<T>(&self, poll: impl FnOnce() -> T) -> T {
+        let _entered = self.telemetry.enter();
+        poll()
+    }
+
+    fn response(&mut self, status: StatusCode, _: &mut HeaderMap) {
+        self.with_telemetry(|telemetry| telemetry.response(status));
     }
 
     #[inline]
     fn chunk(&mut self, is_stream: impl FnOnce() -> bool) {
-        self.watched(|telemetry| telemetry.chunk(is_stream));
+        self.with_telemetry(|telemetry| telemetry.chunk(is_stream));
     }
 
     fn progress(&mut self, usage: &TokenUsage) {
-        if self.told != Some(*usage) {
-            let tokens = self.since_told(usage);
-            self.told = Some(*usage);
+        if self.recorded != Some(*usage) {
+            let tokens = self.unrecorded(usage);
+            self.recorded = Some(*usage);
             self.tracked.progress(tokens);
         }
     }
 
-    fn end(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
-        self.tell(outcome, usage);
+    fn finish(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
+        let error = match &outcome {
+            Outcome::Success => None,
+            Outcome::Error(error) => Some(error),
+        };
+        // Usage that is not known any more at the end was recorded before, and was paid for.
+        let tokens = usage.as_ref().map(|usage| self.unrecorded(usage));
+        self.remaining = Remaining::Tracker;
+        self.telemetry.finish(error, usage.as_ref());
+        self.remaining = Remaining::Nothing;
+        self.tracked.end(outcome, tokens);
+    }
+
+    fn dropped(&mut self) {
+        let error = if std::thread::panicking() {
+            CallError::new("panic", "the call panicked")
+        } else {
+            CallError::new("cancelled", "the caller gave up before the agent answered")
+        };
+        self.finish(Outcome::Error(error), None);
+    }
+}
+
+impl fmt::Debug for ClientCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCall").field("session_id", self.tracked.session_id()).finish()
     }
 }
 
@@ -116,8 +124,8 @@ impl Drop for ClientCall {
         let lost = || Outcome::Error(CallError::lost_in_a_panic());
         match self.remaining {
             Remaining::Nothing => {}
-            Remaining::EndToTracker => self.tracked.end(lost(), None),
-            Remaining::End => self.tell(lost(), None),
+            Remaining::Tracker => self.tracked.end(lost(), None),
+            Remaining::TelemetryAndTracker => self.finish(lost(), None),
         }
     }
 }

@@ -1,20 +1,22 @@
-//! [`StatusLayer`]: what is put into an agent's client stack.
+//! [`StatusLayer`]: the layer for an agent's client stack.
+
+use std::marker::PhantomData;
 
 use http::HeaderName;
 use tower_layer::Layer;
 
+use super::service::StatusService;
+use super::target::Target;
 use super::tracking::Tracking;
 use crate::agent::InvalidName;
-use crate::client::StatusService;
-use crate::client::Target;
+use crate::exchange::{DisplayOnly, WithSources};
 use crate::session::{RequestHead, SessionLookup};
 use crate::tracker::StatusTracker;
 
-/// Tracks every call that passes through an agent's HTTP client, or through a client that
-/// calls many agents.
+/// Tracks every call that passes through an agent's HTTP client, or through a client that calls
+/// several agents.
 ///
-/// See the [crate docs](crate) for what it does to a call, and for where it belongs in a
-/// stack.
+/// See the [crate docs](crate) for what it does to a call, and for where it belongs in a stack.
 ///
 /// ```
 /// # use tower_agent_status::{StatusLayer, StatusTracker};
@@ -24,43 +26,50 @@ use crate::tracker::StatusTracker;
 ///     .service(hyper_client);
 /// # }
 /// ```
+///
+/// The type parameter `D` decides how errors are shown; see
+/// [`error_sources`](Self::error_sources).
 #[derive(Clone, Debug)]
-pub struct StatusLayer {
+pub struct StatusLayer<D = DisplayOnly> {
     tracking: Tracking,
+    error_display: PhantomData<fn() -> D>,
 }
 
 impl StatusLayer {
-    /// A layer for the client of this agent. An agent that was not
-    /// [declared](crate::StatusTrackerBuilder::agent) is added, with plain texts.
+    /// Creates a layer for the client of one agent.
+    ///
+    /// An agent that was not [declared](crate::StatusTrackerBuilder::agent) is declared now, with
+    /// default texts.
     ///
     /// # Panics
     ///
-    /// If the name cannot be used; see [`try_new`](Self::try_new) and [`InvalidName`].
+    /// If the agent cannot have that name; see [`InvalidName`]. [`try_new`](Self::try_new)
+    /// returns the error instead.
     #[must_use]
     pub fn new(tracker: &StatusTracker, agent: &str) -> Self {
-        named(Self::try_new(tracker, agent))
+        unwrap(Self::try_new(tracker, agent))
     }
 
-    /// A layer for the client of this agent, like [`new`](Self::new).
+    /// Creates a layer for the client of one agent, like [`new`](Self::new).
     ///
     /// # Errors
     ///
-    /// If the name cannot be used.
+    /// If the agent cannot have that name.
     pub fn try_new(tracker: &StatusTracker, agent: &str) -> Result<Self, InvalidName> {
         let mut tracking = Tracking::new(tracker);
         tracking.set_agent(agent)?;
-        Ok(Self { tracking })
+        Ok(Self::from_tracking(tracking))
     }
 
-    /// A layer for a client that calls many agents. Which one a call is for, the first of
-    /// these says; if none does, the call passes untouched.
+    /// Creates a layer for a client that calls several agents.
     ///
-    /// 1. An [`Agent`](crate::Agent) among the request's extensions. One that was not
-    ///    declared shows in the sessions that call it, with the texts it brings.
-    /// 2. The rules of [`agent_for`](Self::agent_for), in the order in which they were
-    ///    added.
+    /// The first of these to yield an agent wins. If none does, the call passes untracked.
+    ///
+    /// 1. An [`Agent`](crate::Agent) in the request's extensions. If it was not declared, only
+    ///    the sessions that call it show it, with its own texts.
+    /// 2. The rules of [`agent_for`](Self::agent_for), in the order in which they were added.
     /// 3. The closure of [`agent_from`](Self::agent_from).
-    /// 4. The agent that the layer was made for, if it was made by [`new`](Self::new).
+    /// 4. The agent of [`new`](Self::new), if the layer was created by that.
     ///
     /// ```
     /// # use tower_agent_status::{Agent, StatusLayer, StatusTracker, Target};
@@ -76,36 +85,64 @@ impl StatusLayer {
     /// ```
     #[must_use]
     pub fn per_request(tracker: &StatusTracker) -> Self {
-        Self { tracking: Tracking::new(tracker) }
+        Self::from_tracking(Tracking::new(tracker))
     }
 
-    /// Requests that go there are calls of this agent, which is added like the agent of
-    /// [`new`](Self::new).
+    /// Creates a layer that tracks nothing, so that one stack serves with and without tracking.
+    ///
+    /// A stack has the same type with any `StatusLayer`. With `tower::util::option_layer` it
+    /// would not, since the layer changes the type of the response body. All settings are
+    /// accepted and have no effect.
+    ///
+    /// ```
+    /// # use tower_agent_status::{StatusLayer, StatusTracker};
+    /// fn layer(tracker: Option<&StatusTracker>) -> StatusLayer {
+    ///     match tracker {
+    ///         Some(tracker) => StatusLayer::new(tracker, "pdfAdapter"),
+    ///         None => StatusLayer::disabled(),
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn disabled() -> Self {
+        Self::from_tracking(Tracking::disabled())
+    }
+}
+
+impl<D> StatusLayer<D> {
+    fn from_tracking(tracking: Tracking) -> Self {
+        Self { tracking, error_display: PhantomData }
+    }
+
+    /// Assigns requests to this target to an agent, which is declared as in
+    /// [`new`](StatusLayer::new).
     ///
     /// # Panics
     ///
-    /// If the name cannot be used; see [`try_agent_for`](Self::try_agent_for).
+    /// If the agent cannot have that name. [`try_agent_for`](Self::try_agent_for) returns the
+    /// error instead.
     #[must_use]
     pub fn agent_for(self, target: Target, agent: &str) -> Self {
-        named(self.try_agent_for(target, agent))
+        unwrap(self.try_agent_for(target, agent))
     }
 
-    /// Requests that go there are calls of this agent, like [`agent_for`](Self::agent_for).
+    /// Assigns requests to this target to an agent, like [`agent_for`](Self::agent_for).
     ///
     /// # Errors
     ///
-    /// If the name cannot be used.
+    /// If the agent cannot have that name.
     pub fn try_agent_for(mut self, target: Target, agent: &str) -> Result<Self, InvalidName> {
         self.tracking.add_rule(target, agent)?;
         Ok(self)
     }
 
-    /// Takes the agent's name from the head of the request. A name that was not declared
-    /// shows in the sessions that call it; one that cannot be used, or for which a session
-    /// has [no room](StatusTracker::MAX_AGENTS), leaves the call untracked, and the first is
-    /// logged.
+    /// Takes the agent's name from the head of the request.
     ///
-    /// The closure runs in the path of the call: it should neither wait nor compute much.
+    /// An agent that was not declared shows only in the sessions that call it. If it cannot have
+    /// that name, or its session has [no room](StatusTracker::MAX_AGENTS) for it, the call passes
+    /// untracked, and the first time a warning is logged.
+    ///
+    /// The closure runs on the path of the call: it should neither block nor compute much.
     #[must_use]
     pub fn agent_from(
         mut self,
@@ -115,15 +152,15 @@ impl StatusLayer {
         self
     }
 
-    /// Takes the session from a header, where neither the request's extensions nor a
-    /// [scope](crate::Workflow::scope) name one. The header's value is the session id.
+    /// Takes the session id from this header, if neither the request's extensions nor a
+    /// [scope](crate::Workflow::scope) yield a session.
     #[must_use]
     pub fn session_header(self, name: HeaderName) -> Self {
         self.session_header_with(name, str::to_owned)
     }
 
-    /// Takes the session from a header, like [`session_header`](Self::session_header),
-    /// with a rule that makes the session id of the header's value:
+    /// Takes the session id from this header, like [`session_header`](Self::session_header),
+    /// and maps the header's value to the id:
     ///
     /// ```
     /// # use tower_agent_status::StatusLayer;
@@ -140,30 +177,55 @@ impl StatusLayer {
         name: HeaderName,
         to_session_id: impl Fn(&str) -> String + Send + Sync + 'static,
     ) -> Self {
-        self.tracking.set_source(SessionLookup::from_header(name, to_session_id));
+        self.tracking.set_sessions(SessionLookup::from_header(name, to_session_id));
         self
     }
 
-    /// Takes the session from the head of the request, where neither its extensions nor a
-    /// [scope](crate::Workflow::scope) name one. `None` leaves the call untracked.
+    /// Takes the session id from the head of the request, if neither its extensions nor a
+    /// [scope](crate::Workflow::scope) yield a session. With `None` the call passes untracked.
     ///
-    /// The closure runs in the path of the call: it should neither wait nor compute much.
+    /// The closure runs on the path of the call: it should neither block nor compute much.
     #[must_use]
     pub fn session_from(
         mut self,
         from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.tracking.set_source(SessionLookup::from_fn(from));
+        self.tracking.set_sessions(SessionLookup::from_fn(from));
         self
     }
 
+    /// Records an error with its [sources](std::error::Error::source), separated by colons.
+    ///
+    /// Many clients say what has failed only in the sources: `client error (Connect)` of
+    /// hyper-util and `transport error` of tonic become `client error (Connect): tcp connect
+    /// error: Connection refused`. The sources decide the class of the error, too, such as
+    /// `timeout`.
+    ///
+    /// The errors of the service and of its response body must implement
+    /// [`Error`](std::error::Error). This is not needed for the `BoxError` of tower's own
+    /// layers, nor for the errors of reqwest, reqwest-middleware and the AWS SDK: the layer
+    /// recognises these and always records their sources.
+    ///
+    /// ```
+    /// # use tower_agent_status::{StatusLayer, StatusTracker};
+    /// # fn example<C>(tracker: &StatusTracker, hyper_client: C) {
+    /// let client = tower::ServiceBuilder::new()
+    ///     .layer(StatusLayer::new(tracker, "pdfAdapter").error_sources())
+    ///     .service(hyper_client);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn error_sources(self) -> StatusLayer<WithSources> {
+        StatusLayer::from_tracking(self.tracking)
+    }
+
     #[cfg(feature = "reqwest")]
-    pub(crate) fn into_tracking(self) -> Tracking {
+    pub(super) fn into_tracking(self) -> Tracking {
         self.tracking
     }
 }
 
-fn named(layer: Result<StatusLayer, InvalidName>) -> StatusLayer {
+fn unwrap<D>(layer: Result<StatusLayer<D>, InvalidName>) -> StatusLayer<D> {
     match layer {
         Ok(layer) => layer,
         #[expect(clippy::panic, reason = "a bad name is a mistake in the program")]
@@ -171,8 +233,8 @@ fn named(layer: Result<StatusLayer, InvalidName>) -> StatusLayer {
     }
 }
 
-impl<S> Layer<S> for StatusLayer {
-    type Service = StatusService<S>;
+impl<S, D> Layer<S> for StatusLayer<D> {
+    type Service = StatusService<S, D>;
 
     fn layer(&self, inner: S) -> Self::Service {
         StatusService::new(inner, self.tracking.clone())

@@ -1,17 +1,24 @@
-//! The way out: the layer in the clients of the agents.
+//! The way out: the layer in the clients that call the agents.
+//!
+//! [`Tracking::begin`](tracking::Tracking::begin) is the one door through which the calls of
+//! every client come. Each client's own file only adapts its request and response types to the
+//! [exchange](crate::exchange).
 
-pub(crate) mod agent_selector;
+mod agent_selector;
 #[cfg(feature = "aws")]
 pub mod aws;
-pub(crate) mod call;
+mod call;
 mod layer;
 mod ownership;
+mod request;
 #[cfg(feature = "reqwest")]
-pub(crate) mod reqwest;
+mod reqwest;
 mod service;
 mod target;
 mod tracking;
 
+#[cfg(feature = "reqwest")]
+pub use self::reqwest::StatusMiddleware;
 pub use layer::StatusLayer;
-pub use service::StatusService;
+pub use service::{StatusBody, StatusFuture, StatusService};
 pub use target::Target;

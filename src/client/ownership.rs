@@ -11,7 +11,10 @@
 //! allocated but the place for extensions, if the request has no others. All further trackers,
 //! which hardly any process has, share one type that holds their numbers, and is allocated.
 
+#[cfg(feature = "reqwest")]
 use http::Extensions;
+
+use super::request::OutgoingRequest;
 
 /// The mark of the tracker of that number.
 #[derive(Clone)]
@@ -31,56 +34,47 @@ impl Further {
     }
 }
 
-/// What has extensions, by which it can be marked.
-pub(crate) trait CarriesOwner {
-    fn get<T: Send + Sync + 'static>(&self) -> Option<&T>;
-    fn put<T: Clone + Send + Sync + 'static>(&mut self, extension: T);
-
-    /// Whether a layer of this tracker has marked it.
-    fn is_marked(&self, tracker: u64) -> bool {
-        match tracker {
-            1 => self.get::<Mark<1>>().is_some(),
-            2 => self.get::<Mark<2>>().is_some(),
-            3 => self.get::<Mark<3>>().is_some(),
-            _ => Further::trackers(self.get()).any(|marked| marked == tracker),
-        }
-    }
-
-    /// Marks it as that of a call that a layer of this tracker has started.
-    fn mark(&mut self, tracker: u64) {
-        match tracker {
-            1 => self.put(Mark::<1>),
-            2 => self.put(Mark::<2>),
-            3 => self.put(Mark::<3>),
-            _ => {
-                let around = self.get().cloned().map(Box::new);
-                self.put(Further { tracker, around });
-            }
-        }
+/// Whether a layer of this tracker has marked the request.
+pub(super) fn is_owned(request: &impl OutgoingRequest, tracker: u64) -> bool {
+    match tracker {
+        1 => request.extension::<Mark<1>>().is_some(),
+        2 => request.extension::<Mark<2>>().is_some(),
+        3 => request.extension::<Mark<3>>().is_some(),
+        _ => Further::trackers(request.extension()).any(|marked| marked == tracker),
     }
 }
 
-impl CarriesOwner for Extensions {
-    fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.get()
-    }
-
-    fn put<T: Clone + Send + Sync + 'static>(&mut self, extension: T) {
-        self.insert(extension);
+/// Marks the request as that of a call that a layer of this tracker has started.
+pub(super) fn own(request: &mut impl OutgoingRequest, tracker: u64) {
+    match tracker {
+        1 => request.insert_extension(Mark::<1>),
+        2 => request.insert_extension(Mark::<2>),
+        3 => request.insert_extension(Mark::<3>),
+        _ => {
+            let around = request.extension().cloned().map(Box::new);
+            request.insert_extension(Further { tracker, around });
+        }
     }
 }
 
 /// Takes the mark of this tracker off again.
 #[cfg(feature = "reqwest")]
-pub(super) fn unmark(extensions: &mut Extensions, tracker: u64) {
+pub(super) fn release(extensions: &mut Extensions, tracker: u64) {
     match tracker {
         1 => drop(extensions.remove::<Mark<1>>()),
         2 => drop(extensions.remove::<Mark<2>>()),
         3 => drop(extensions.remove::<Mark<3>>()),
         _ => {
-            let marks = extensions.remove();
-            let others = Further::trackers(marks.as_ref()).filter(|&marked| marked != tracker);
-            others.for_each(|other| extensions.mark(other));
+            let Some(marks) = extensions.remove::<Further>() else { return };
+            // The outermost comes last: each further one is put around those before it.
+            let others: Vec<_> =
+                Further::trackers(Some(&marks)).filter(|&marked| marked != tracker).collect();
+            let around = others.into_iter().rev().fold(None, |around, tracker| {
+                Some(Further { tracker, around: around.map(Box::new) })
+            });
+            if let Some(marks) = around {
+                extensions.insert(marks);
+            }
         }
     }
 }
@@ -91,24 +85,24 @@ mod tests {
 
     #[test]
     fn each_tracker_has_a_mark_of_its_own() {
-        let mut extensions = Extensions::new();
+        let mut request = http::Request::new(());
         for tracker in 1..=6 {
-            assert!(!extensions.is_marked(tracker), "{tracker}");
-            extensions.mark(tracker);
-            let is_marked = (1..=7).map(|other| extensions.is_marked(other));
-            assert!(is_marked.eq((1..=7).map(|other| other <= tracker)), "{tracker}");
+            assert!(!is_owned(&request, tracker), "{tracker}");
+            own(&mut request, tracker);
+            let owned = (1..=7).map(|other| is_owned(&request, other));
+            assert!(owned.eq((1..=7).map(|other| other <= tracker)), "{tracker}");
         }
     }
 
     #[cfg(feature = "reqwest")]
     #[test]
     fn taken_off_is_the_mark_of_that_tracker_alone() {
-        let mut extensions = Extensions::new();
-        (1..=6).for_each(|tracker| extensions.mark(tracker));
+        let mut request = http::Request::new(());
+        (1..=6).for_each(|tracker| own(&mut request, tracker));
         for tracker in 1..=6 {
-            unmark(&mut extensions, tracker);
-            let is_marked = (1..=6).map(|other| extensions.is_marked(other));
-            assert!(is_marked.eq((1..=6).map(|other| other > tracker)), "{tracker}");
+            release(request.extensions_mut(), tracker);
+            let owned = (1..=6).map(|other| is_owned(&request, other));
+            assert!(owned.eq((1..=6).map(|other| other > tracker)), "{tracker}");
         }
     }
 }

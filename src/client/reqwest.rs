@@ -1,26 +1,23 @@
 //! The same tracking in reqwest's clients: [`StatusMiddleware`] in one of
 //! reqwest-middleware, and [`StatusService`] over any service of reqwest's own types.
 
-use std::any::Any;
-use std::error::Error;
-use std::fmt::{self, Display};
-use std::pin::Pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use ::reqwest::{Body, Request, Response, ResponseBuilderExt, Url};
 use ::reqwest_middleware::{Middleware, Next};
-use http::Extensions;
-use pin_project::pin_project;
+use http::{Extensions, Method};
 use tower_service::Service;
 
+use super::layer::StatusLayer;
+use super::request::OutgoingRequest;
+use super::service::{StatusFuture, StatusService};
 use super::tracking::Tracking;
 use crate::agent::InvalidName;
-use crate::client::StatusLayer;
-use crate::client::StatusService;
-use crate::exchange::error_chain::{ChainBody, ErrorChain};
-use crate::exchange::{Call, ResponseObserver, poll_tracked};
-use crate::session::{RequestHead, SessionLocation};
+use crate::exchange::{
+    DisplayOnly, ErrorDisplay, ExchangeBody, ObservableResponse, Observer, Pending, WithSources,
+};
+use crate::session::RequestHead;
 use crate::tracker::StatusTracker;
 
 /// Tracks every call of an agent's `reqwest_middleware` client.
@@ -75,8 +72,8 @@ impl StatusMiddleware {
     }
 }
 
-impl From<StatusLayer> for StatusMiddleware {
-    fn from(layer: StatusLayer) -> Self {
+impl<D> From<StatusLayer<D>> for StatusMiddleware {
+    fn from(layer: StatusLayer<D>) -> Self {
         Self { tracking: layer.into_tracking() }
     }
 }
@@ -89,43 +86,78 @@ impl Middleware for StatusMiddleware {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        // A layer around the client can leave its mark only on the request itself.
-        let mut own = extensions_of(&mut request);
-        let seen = if own.is_empty() {
-            &*extensions
-        } else {
-            own.extend(extensions.clone());
-            &own
-        };
-        let named = self.tracking.look(seen);
-        let call = named.and_then(|named| start(&self.tracking, named, &request, seen));
-        let Some(call) = call else {
+        let mut outgoing = MiddlewareRequest::new(&mut request, extensions);
+        let call = self.tracking.begin(&mut outgoing);
+        if call.is_none() {
             return next.run(request, extensions).await;
-        };
-        let owned = OwnedExtensions::new(&self.tracking, extensions);
-        let result = call.around(next.run(request, owned.extensions)).await;
-        drop(owned);
-        answered(call, result)
+        }
+        let marked = MarkedExtensions { tracking: &self.tracking, extensions };
+        let next = next.run(request, marked.extensions);
+        StatusFuture::<_, DisplayOnly>::start(call, || next).await
     }
 }
 
-/// The extensions of a request with the mark of this call in them, until this is dropped:
-/// a retry middleware around this one gives the same extensions to each attempt.
-struct OwnedExtensions<'a> {
+/// A request as a middleware sees it. Whoever sends it can put extensions on the request itself
+/// or beside it; the latter take precedence.
+struct MiddlewareRequest<'a> {
+    request: &'a Request,
+    extensions: &'a mut Extensions,
+    /// Both together, where the request has some of its own.
+    merged: Option<Extensions>,
+}
+
+impl<'a> MiddlewareRequest<'a> {
+    fn new(request: &'a mut Request, extensions: &'a mut Extensions) -> Self {
+        // A layer around the client can leave its mark only on the request itself.
+        let mut own = extensions_of(request);
+        let merged = (!own.is_empty()).then(|| {
+            own.extend(extensions.clone());
+            own
+        });
+        Self { request, extensions, merged }
+    }
+
+    fn extensions(&self) -> &Extensions {
+        self.merged.as_ref().unwrap_or(self.extensions)
+    }
+}
+
+impl OutgoingRequest for MiddlewareRequest<'_> {
+    fn has_no_extensions(&self) -> bool {
+        self.extensions().is_empty()
+    }
+
+    fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
+        self.extensions().get()
+    }
+
+    fn insert_extension<T: Clone + Send + Sync + 'static>(&mut self, extension: T) {
+        self.extensions.insert(extension);
+    }
+
+    fn method(&self) -> &Method {
+        self.request.method()
+    }
+
+    fn path(&self) -> &str {
+        self.request.url().path()
+    }
+
+    fn head(&self) -> RequestHead<'_> {
+        head(self.request, self.extensions())
+    }
+}
+
+/// Extensions that carry the mark of a call, until this is dropped: a retry middleware around
+/// this one gives the same extensions to each attempt.
+struct MarkedExtensions<'a> {
     tracking: &'a Tracking,
     extensions: &'a mut Extensions,
 }
 
-impl<'a> OwnedExtensions<'a> {
-    fn new(tracking: &'a Tracking, extensions: &'a mut Extensions) -> Self {
-        tracking.mark(extensions);
-        Self { tracking, extensions }
-    }
-}
-
-impl Drop for OwnedExtensions<'_> {
+impl Drop for MarkedExtensions<'_> {
     fn drop(&mut self) {
-        self.tracking.unmark(self.extensions);
+        self.tracking.release(self.extensions);
     }
 }
 
@@ -137,78 +169,76 @@ impl Drop for OwnedExtensions<'_> {
 /// A `reqwest::Request` shows its extensions to nobody. One that is to carry a
 /// [`SessionId`](crate::SessionId) is made from an `http::Request` that has it:
 /// `reqwest::Request::try_from(http_request)`.
-impl<S> Service<Request> for StatusService<S>
+impl<S, D> Service<Request> for StatusService<S, D>
 where
     S: Service<Request, Response = Response>,
-    S::Error: Display + 'static,
+    D: ErrorDisplay<S::Error>,
 {
     type Response = Response;
     type Error = S::Error;
-    type Future = ReqwestResponseFuture<S::Future>;
+    type Future = StatusFuture<S::Future, D>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        let mut extensions = extensions_of(&mut request);
-        let named = self.tracking.look(&extensions);
-        let call = named.and_then(|named| start(&self.tracking, named, &request, &extensions));
-        if call.is_some() {
-            self.tracking.mark(&mut extensions);
-            request = with_extensions(request, extensions);
+    fn call(&mut self, request: Request) -> Self::Future {
+        let mut outgoing = ClientRequest::new(request);
+        let call = self.tracking.begin(&mut outgoing);
+        StatusFuture::start(call, || self.inner.call(outgoing.into_inner()))
+    }
+}
+
+/// A request with its extensions, which a `reqwest::Request` shows to nobody.
+struct ClientRequest {
+    request: Request,
+    extensions: Extensions,
+    is_changed: bool,
+}
+
+impl ClientRequest {
+    fn new(mut request: Request) -> Self {
+        let extensions = extensions_of(&mut request);
+        Self { request, extensions, is_changed: false }
+    }
+
+    fn into_inner(self) -> Request {
+        match self.is_changed {
+            true => with_extensions(self.request, self.extensions),
+            false => self.request,
         }
-        let inner = {
-            let _entered = call.as_ref().map(Call::enter);
-            self.inner.call(request)
-        };
-        ReqwestResponseFuture { inner, call }
     }
 }
 
-/// The future of [`StatusService`] over a service of reqwest's types.
-///
-/// Dropped before the response is there, it leaves its agent `cancelled`.
-#[pin_project]
-pub struct ReqwestResponseFuture<F> {
-    #[pin]
-    inner: F,
-    call: Option<Call>,
-}
+impl OutgoingRequest for ClientRequest {
+    fn has_no_extensions(&self) -> bool {
+        self.extensions.is_empty()
+    }
 
-impl<F, E> Future for ReqwestResponseFuture<F>
-where
-    F: Future<Output = Result<Response, E>>,
-    E: Display + 'static,
-{
-    type Output = Result<Response, E>;
+    fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
+        self.extensions.get()
+    }
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let result = ready!(poll_tracked(this.call, |call| {
-            let _entered = call.map(Call::enter);
-            this.inner.poll(cx)
-        }));
-        Poll::Ready(match this.call.take() {
-            Some(call) => answered(call, result),
-            None => result,
-        })
+    fn insert_extension<T: Clone + Send + Sync + 'static>(&mut self, extension: T) {
+        self.extensions.insert(extension);
+        self.is_changed = true;
+    }
+
+    fn method(&self) -> &Method {
+        self.request.method()
+    }
+
+    fn path(&self) -> &str {
+        self.request.url().path()
+    }
+
+    fn head(&self) -> RequestHead<'_> {
+        head(&self.request, &self.extensions)
     }
 }
 
-impl<F> fmt::Debug for ReqwestResponseFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReqwestResponseFuture").field("is_tracked", &self.call.is_some()).finish()
-    }
-}
-
-fn start(
-    tracking: &Tracking,
-    named: SessionLocation,
-    request: &Request,
-    extensions: &Extensions,
-) -> Option<Call> {
-    let head = || RequestHead {
+fn head<'a>(request: &'a Request, extensions: &'a Extensions) -> RequestHead<'a> {
+    RequestHead {
         method: request.method(),
         scheme: Some(request.url().scheme()),
         host: request.url().host_str(),
@@ -216,8 +246,7 @@ fn start(
         path: request.url().path(),
         headers: request.headers(),
         extensions,
-    };
-    tracking.start(named, extensions, request.method(), request.url().path(), &head)
+    }
 }
 
 /// The extensions of a request. It shows them only as the `http::Request` that it is made
@@ -252,47 +281,30 @@ fn with_extensions(mut request: Request, extensions: Extensions) -> Request {
     with
 }
 
-/// What the caller gets of a call that was answered or has failed.
-fn answered<E: Display + 'static>(call: Call, result: Result<Response, E>) -> Result<Response, E> {
-    match result {
-        Ok(response) => Ok(match call.answered(response.status(), response.headers()) {
-            Some(answer) => with_answer(response, answer),
-            None => response,
-        }),
-        Err(error) => {
-            match as_error(&error) {
-                Some(error) => call.failed(&ErrorChain(error)),
-                None => call.failed(&error),
-            }
-            Err(error)
+impl<O, D> ObservableResponse<O, D> for Response
+where
+    O: Observer + Send + Sync + 'static,
+{
+    type Observed = Self;
+
+    fn answered(mut self, pending: Pending<O>) -> Self {
+        let status = self.status();
+        let Some(observer) = pending.answered(status, self.headers_mut()) else { return self };
+        let url = self.url().clone();
+        let mut response = http::Response::<Body>::from(self);
+        // A `reqwest::Response` keeps its URL beside the parts of an `http::Response`, and
+        // loses it on the way through one. It is taken up again from an extension, which only
+        // the builder can make.
+        if let Ok(with_url) = http::Response::builder().url(url).body(()) {
+            let mut extensions = with_url.into_parts().0.extensions;
+            extensions.extend(std::mem::take(response.extensions_mut()));
+            *response.extensions_mut() = extensions;
         }
+        let observed = |body| ExchangeBody::<_, O, WithSources>::new(body, Some(observer));
+        response.map(|body| Body::wrap(observed(body))).into()
     }
-}
 
-/// The error of a stack, if its type is one that has causes to tell.
-fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
-    let error: &dyn Any = error;
-    if let Some(error) = error.downcast_ref::<::reqwest::Error>() {
-        Some(error)
-    } else if let Some(error) = error.downcast_ref::<reqwest_middleware::Error>() {
-        Some(error)
-    } else {
-        // That of tower's layers which fail by themselves.
-        error.downcast_ref::<Box<dyn Error + Send + Sync>>().map(|error| &**error as _)
+    fn unobserved(self) -> Self {
+        self
     }
-}
-
-/// The response with its body looked at as it passes.
-fn with_answer(response: Response, answer: ResponseObserver) -> Response {
-    let url = response.url().clone();
-    let mut response = http::Response::<Body>::from(response);
-    // A `reqwest::Response` keeps its URL beside the parts of an `http::Response`, and
-    // loses it on the way through one. It is taken up again from an extension, which only
-    // the builder can make.
-    if let Ok(with_url) = http::Response::builder().url(url).body(()) {
-        let mut extensions = with_url.into_parts().0.extensions;
-        extensions.extend(std::mem::take(response.extensions_mut()));
-        *response.extensions_mut() = extensions;
-    }
-    response.map(|body| Body::wrap(ChainBody::new(body, answer, |error| error))).into()
 }

@@ -1,28 +1,41 @@
 //! [`StatusService`]: the service that a [`StatusLayer`](crate::StatusLayer) makes.
 
-use std::fmt::Display;
+use std::marker::PhantomData;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
+use super::call::ClientCall;
 use super::tracking::Tracking;
-use crate::exchange::Call;
-use crate::exchange::body::StatusBody;
-use crate::exchange::future::StatusFuture;
-use crate::session::RequestHead;
+use crate::exchange::{DisplayOnly, ErrorDisplay, ExchangeBody, ExchangeFuture};
 
 /// Tracks the calls of one agent. Made by [`StatusLayer`](crate::StatusLayer).
+///
+/// `D` says how errors are shown; see
+/// [`StatusLayer::error_sources`](crate::StatusLayer::error_sources).
 #[derive(Clone, Debug)]
-pub struct StatusService<S> {
-    pub(crate) inner: S,
-    pub(crate) tracking: Tracking,
+pub struct StatusService<S, D = DisplayOnly> {
+    pub(super) inner: S,
+    pub(super) tracking: Tracking,
+    error_display: PhantomData<fn() -> D>,
 }
 
-impl<S> StatusService<S> {
-    pub(crate) fn new(inner: S, tracking: Tracking) -> Self {
-        Self { inner, tracking }
+/// The future of a [`StatusService`].
+///
+/// Dropped before the response is there, it leaves its agent `cancelled`.
+pub type StatusFuture<F, D = DisplayOnly> = ExchangeFuture<F, ClientCall, D>;
+
+/// The response body of a call that passed through a [`StatusService`].
+///
+/// Every frame, the trailers, the size hint and the errors are the inner body's. Dropped before
+/// its end, it leaves its agent `cancelled`.
+pub type StatusBody<B, D = DisplayOnly> = ExchangeBody<B, ClientCall, D>;
+
+impl<S, D> StatusService<S, D> {
+    pub(super) fn new(inner: S, tracking: Tracking) -> Self {
+        Self { inner, tracking, error_display: PhantomData }
     }
 
     /// The inner service.
@@ -41,15 +54,15 @@ impl<S> StatusService<S> {
     }
 }
 
-impl<S, B, R> Service<Request<B>> for StatusService<S>
+impl<S, B, R, D> Service<Request<B>> for StatusService<S, D>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    S::Error: Display,
     R: Body,
+    D: ErrorDisplay<S::Error>,
 {
-    type Response = Response<StatusBody<R>>;
+    type Response = Response<StatusBody<R, D>>;
     type Error = S::Error;
-    type Future = StatusFuture<S::Future>;
+    type Future = StatusFuture<S::Future, D>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         // Nothing starts here: `call` may never come.
@@ -57,20 +70,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Some(named) = self.tracking.look(request.extensions()) else {
-            return StatusFuture::new(self.inner.call(request), None);
-        };
-        // The call is born first, so that a panic inside is recorded too.
-        let head = || RequestHead::new(&request);
-        let (extensions, path) = (request.extensions(), request.uri().path());
-        let call = self.tracking.start(named, extensions, request.method(), path, &head);
-        if call.is_some() {
-            self.tracking.mark(request.extensions_mut());
-        }
-        let inner = {
-            let _entered = call.as_ref().map(Call::enter);
-            self.inner.call(request)
-        };
-        StatusFuture::new(inner, call)
+        let call = self.tracking.begin(&mut request);
+        StatusFuture::start(call, || self.inner.call(request))
     }
 }

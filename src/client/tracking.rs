@@ -1,134 +1,185 @@
-//! [`Tracking`]: what every kind of client stack needs to start a call.
+//! [`Tracking`]: the one door through which the calls of every kind of client come.
 
 use std::sync::Arc;
 
-use http::{Extensions, Method};
-
+use super::agent_selector::AgentSelector;
 use super::call::ClientCall;
-use super::ownership::CarriesOwner;
+use super::ownership;
+use super::request::OutgoingRequest;
+use super::target::Target;
 use crate::agent::InvalidName;
-use crate::client::Target;
-use crate::client::agent_selector::AgentSelector;
-use crate::exchange::Call;
+use crate::exchange::Pending;
 use crate::session::{RequestHead, SessionLocation, SessionLookup};
 use crate::status::SessionId;
 use crate::telemetry::CallTelemetry;
-use crate::tracker::{Scope, Session, StatusTracker, TrackedCall};
-use crate::usage::PathHint;
+use crate::tracker::{Session, StatusTracker, TrackedCall};
 
-/// Whose calls a client makes: what every kind of client stack needs to start one.
-#[derive(Clone, Debug)]
-pub(crate) struct Tracking {
-    tracker: StatusTracker,
-    agents: Arc<AgentSelector>,
-    source: SessionLookup,
+/// How a client's calls are tracked, if they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tracking {
+    settings: Option<Arc<Settings>>,
 }
 
+#[derive(Clone, Debug)]
+struct Settings {
+    tracker: StatusTracker,
+    agents: AgentSelector,
+    sessions: SessionLookup,
+}
+
+/// Why a call passes untracked, for the log.
+type Reason = &'static str;
+
 impl Tracking {
-    /// The caller of the agents that its requests name.
-    pub(crate) fn new(tracker: &StatusTracker) -> Self {
-        let (agents, source) = (Arc::default(), SessionLookup::default());
-        Self { tracker: tracker.clone(), agents, source }
+    /// Tracks calls of the agents that requests name.
+    pub(super) fn new(tracker: &StatusTracker) -> Self {
+        let settings = Settings {
+            tracker: tracker.clone(),
+            agents: AgentSelector::default(),
+            sessions: SessionLookup::default(),
+        };
+        Self { settings: Some(Arc::new(settings)) }
+    }
+
+    /// Tracks nothing.
+    pub(super) fn disabled() -> Self {
+        Self::default()
+    }
+
+    fn settings_mut(&mut self) -> Option<&mut Settings> {
+        self.settings.as_mut().map(Arc::make_mut)
     }
 
     /// Makes this the agent of requests that name none.
-    pub(crate) fn set_agent(&mut self, agent: &str) -> Result<(), InvalidName> {
-        let agent = self.tracker.shared().agent(agent)?;
-        Arc::make_mut(&mut self.agents).default = Some(agent);
+    pub(super) fn set_agent(&mut self, agent: &str) -> Result<(), InvalidName> {
+        if let Some(settings) = self.settings_mut() {
+            settings.agents.default =
+                Some(settings.tracker.shared().registry.get_or_declare(agent)?);
+        }
         Ok(())
     }
 
-    /// Makes this the agent of requests that go there.
-    pub(crate) fn add_rule(&mut self, target: Target, agent: &str) -> Result<(), InvalidName> {
-        let agent = self.tracker.shared().agent(agent)?;
-        Arc::make_mut(&mut self.agents).rules.push((target, agent));
+    /// Makes this the agent of requests to this target.
+    pub(super) fn add_rule(&mut self, target: Target, agent: &str) -> Result<(), InvalidName> {
+        if let Some(settings) = self.settings_mut() {
+            settings
+                .agents
+                .rules
+                .push((target, settings.tracker.shared().registry.get_or_declare(agent)?));
+        }
         Ok(())
     }
 
-    /// Has the head of a request name its agent.
-    pub(crate) fn set_agent_from(
+    /// Takes the agent of a request from its head.
+    pub(super) fn set_agent_from(
         &mut self,
         from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) {
-        Arc::make_mut(&mut self.agents).from = Some(Arc::new(from));
-    }
-
-    /// Where to look when neither the request's extensions nor a scope name a session.
-    pub(crate) fn set_source(&mut self, source: SessionLookup) {
-        self.source = source;
-    }
-
-    /// Where the session of a request is named, if no mark on it says that a layer around
-    /// has started its call. Without one there is nothing to [start](Self::start).
-    #[inline]
-    pub(crate) fn look(&self, extensions: &Extensions) -> Option<SessionLocation> {
-        let named = self.source.look(extensions)?;
-        (extensions.is_empty() || !self.has_marked(extensions)).then_some(named)
-    }
-
-    /// A call starts, if its request names a session and an agent. The request of a call that
-    /// starts is to be [marked](Self::mark). Its head is taken apart where somebody asks for it.
-    pub(crate) fn start<'a>(
-        &self,
-        named: SessionLocation,
-        extensions: &Extensions,
-        method: &Method,
-        path: &str,
-        head: &dyn Fn() -> RequestHead<'a>,
-    ) -> Option<Call> {
-        let shared = self.tracker.shared();
-        let session = self.session(named, extensions, head)?;
-        let asked = if extensions.is_empty() { None } else { extensions.get() };
-        let agent = match self.agents.choose(shared, asked, head) {
-            Ok(agent) => agent?,
-            Err(error) => {
-                shared.warn_of_invalid_agent(&error);
-                return None;
-            }
-        };
-        let tracked = TrackedCall::start(&self.tracker, session, &agent)?;
-        let is_head = *method == Method::HEAD;
-        let watch = |session: &_| CallTelemetry::new(head, &agent, session);
-        Some(Call::new(ClientCall::new(tracked, watch, is_head), PathHint::of(path)))
-    }
-
-    fn session<'a>(
-        &self,
-        named: SessionLocation,
-        extensions: &Extensions,
-        head: &dyn Fn() -> RequestHead<'a>,
-    ) -> Option<Arc<Session>> {
-        let shared = self.tracker.shared();
-        match named {
-            SessionLocation::Scope => Scope::with_current(|scope| shared.session_of(scope))?,
-            SessionLocation::Extension => shared.session(extensions.get::<SessionId>()?),
-            SessionLocation::Head => match self.source.in_head(head()) {
-                Ok(session) => shared.session(&session?),
-                Err(error) => {
-                    shared.warn_of_invalid_session(&error);
-                    None
-                }
-            },
+        if let Some(settings) = self.settings_mut() {
+            settings.agents.from = Some(Arc::new(from));
         }
     }
 
-    /// Marks the request of a call, so that no layer further in starts it again.
-    pub(crate) fn mark(&self, request: &mut impl CarriesOwner) {
-        request.mark(self.number());
+    /// Where to look when neither the request's extensions nor a scope name a session.
+    pub(super) fn set_sessions(&mut self, sessions: SessionLookup) {
+        if let Some(settings) = self.settings_mut() {
+            settings.sessions = sessions;
+        }
     }
 
-    /// Whether a layer of this tracker, which is around then, has marked a request.
-    pub(crate) fn has_marked(&self, request: &impl CarriesOwner) -> bool {
-        request.is_marked(self.number())
+    /// A call begins, if its request names a session and an agent and no layer around owns it.
+    ///
+    /// The request is then marked as this tracker's, so that no layer further in starts the
+    /// call again.
+    #[inline]
+    pub(super) fn begin(&self, request: &mut impl OutgoingRequest) -> Option<Pending<ClientCall>> {
+        let Some(settings) = &self.settings else {
+            return untracked("the layer is disabled");
+        };
+        match settings.session(request) {
+            Ok(session) => settings.begin(request, session).map_or_else(untracked, Some),
+            Err(reason) => untracked(reason),
+        }
     }
 
-    /// Takes this layer's mark off again.
+    /// Takes this tracker's mark off a request's extensions again.
     #[cfg(feature = "reqwest")]
-    pub(crate) fn unmark(&self, extensions: &mut Extensions) {
-        super::ownership::unmark(extensions, self.number());
+    pub(super) fn release(&self, extensions: &mut http::Extensions) {
+        if let Some(settings) = &self.settings {
+            ownership::release(extensions, settings.tracker.shared().number());
+        }
+    }
+}
+
+/// Says why a call passes untracked.
+#[inline]
+fn untracked<T>(reason: Reason) -> Option<T> {
+    tracing::trace!(target: "tower_agent_status", reason, "call passes untracked");
+    None
+}
+
+impl Settings {
+    /// The session that a request names.
+    #[inline]
+    fn session(&self, request: &impl OutgoingRequest) -> Result<Arc<Session>, Reason> {
+        let shared = self.tracker.shared();
+        let named = if request.has_no_extensions() {
+            None
+        } else if ownership::is_owned(request, shared.number()) {
+            return Err("a layer around this one tracks it");
+        } else {
+            request.extension()
+        };
+        let session = match self.sessions.locate(named, |scope| shared.session_of(scope)) {
+            None => return Err("its request names no session"),
+            Some(SessionLocation::Scope(session)) => session,
+            Some(SessionLocation::Extension(id)) => shared.session(id),
+            Some(SessionLocation::Head) => shared.session(&self.session_in_head(request.head())?),
+        };
+        session.ok_or("its session has no room, or the tracker was shut down")
     }
 
-    fn number(&self) -> u64 {
-        self.tracker.shared().number()
+    #[inline(never)]
+    fn session_in_head(&self, head: RequestHead<'_>) -> Result<SessionId, Reason> {
+        match self.sessions.in_head(head) {
+            Ok(session) => session.ok_or("its request names no session"),
+            Err(error) => {
+                self.tracker.shared().warnings.session.warn(&error, "call not tracked");
+                Err("its request names a session that cannot be one")
+            }
+        }
+    }
+
+    /// Kept apart, so that a call that names no session costs next to nothing.
+    #[inline(never)]
+    fn begin(
+        &self,
+        request: &mut impl OutgoingRequest,
+        session: Arc<Session>,
+    ) -> Result<Pending<ClientCall>, Reason> {
+        let shared = self.tracker.shared();
+        let named = if request.has_no_extensions() { None } else { request.extension() };
+        let agent = match self.agents.select(&shared.registry, named, &|| request.head()) {
+            Ok(agent) => agent.ok_or("nothing names its agent")?,
+            Err(error) => {
+                shared.warnings.agent.warn(&error, "agent not tracked");
+                return Err("its agent cannot have that name");
+            }
+        };
+        let tracked = TrackedCall::start(&self.tracker, session, agent.agent())
+            .ok_or("its session has no room for one more agent")?;
+        let call = ClientCall::new(tracked, |tracked| {
+            let host = || request.head().host;
+            CallTelemetry::start(
+                agent.agent(),
+                agent.metrics(),
+                tracked.session_id(),
+                request.method(),
+                &host,
+            )
+        });
+        let pending = Pending::new(call, request.method(), Some(request.path()));
+        ownership::own(request, shared.number());
+        Ok(pending)
     }
 }

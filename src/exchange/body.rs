@@ -1,56 +1,70 @@
-//! [`StatusBody`]: the response body of a tracked call.
+//! [`ExchangeBody`]: an exchange from the head of its response to the end of the body.
 
-use std::fmt::{self, Display};
+use std::fmt;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
-use crate::exchange::{Observer, ResponseObserver, poll_tracked};
+use super::error_chain::{DisplayOnly, ErrorDisplay};
+use super::unwind::poll_guarded;
+use super::{Observer, ResponseObserver};
 use crate::usage::End;
 
-/// A response body that is looked at as it passes.
+/// A response body that is observed as it passes.
 ///
 /// Every frame, the trailers, the size hint and the errors are the inner body's.
 #[pin_project]
-pub struct StatusBody<B> {
+pub struct ExchangeBody<B, O: Observer, D = DisplayOnly> {
+    // The inner body is dropped first: calls that are made in it end as what they are, and
+    // then the exchange around them.
     #[pin]
     inner: B,
-    answer: Option<ResponseObserver>,
+    observer: Option<ResponseObserver<O>>,
+    error_display: PhantomData<fn() -> D>,
 }
 
-impl<B: Body> StatusBody<B> {
-    /// The body of an answer, or of one that nobody looks at.
+impl<B: Body, O: Observer, D> ExchangeBody<B, O, D> {
+    /// The body of a response; without an observer nobody looks at it.
     #[inline]
-    pub(crate) fn new(inner: B, mut answer: Option<ResponseObserver>) -> Self {
-        // An empty body, of HEAD or of status 204, may never be polled.
-        if answer.is_some()
-            && is_over(&inner)
-            && let Some(mut answer) = answer.take()
+    pub(crate) fn new(inner: B, mut observer: Option<ResponseObserver<O>>) -> Self {
+        // An empty body, as of HEAD or of status 204, may never be polled.
+        if let Some(open) = &mut observer
+            && (is_over(&inner) || open.has_passed_content_length())
         {
-            answer.end(End::Complete);
+            open.complete();
+            observer = None;
         }
-        Self { inner, answer }
+        Self { inner, observer, error_display: PhantomData }
     }
 }
 
-impl<B> StatusBody<B> {
+impl<B, O: Observer, D> ExchangeBody<B, O, D> {
     /// The inner body.
     pub fn get_ref(&self) -> &B {
         &self.inner
     }
 
-    /// The inner body. Its call ends here, as it does when a body is dropped.
+    /// The inner body. The exchange ends here, as it does when a body is dropped.
     pub fn into_inner(self) -> B {
         self.inner
     }
 }
 
-impl<B> Body for StatusBody<B>
+/// An empty body of no exchange, for layers that answer in place of a service.
+impl<B: Default, O: Observer, D> Default for ExchangeBody<B, O, D> {
+    fn default() -> Self {
+        Self { inner: B::default(), observer: None, error_display: PhantomData }
+    }
+}
+
+impl<B, O, D> Body for ExchangeBody<B, O, D>
 where
     B: Body,
-    B::Error: Display,
+    O: Observer,
+    D: ErrorDisplay<B::Error>,
 {
     type Data = B::Data;
     type Error = B::Error;
@@ -60,10 +74,10 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
-        if this.answer.is_none() {
+        if this.observer.is_none() {
             return this.inner.poll_frame(cx);
         }
-        poll_frame(this.inner, this.answer, cx, |error, told| told(error))
+        poll_observed::<_, _, D>(this.inner, this.observer, cx)
     }
 
     #[inline]
@@ -77,51 +91,48 @@ where
     }
 }
 
-/// Whether no more data comes. On HTTP/2 the end of a body may be told some time after
-/// the last byte of its announced length.
-pub(crate) fn is_over(body: &impl Body) -> bool {
+/// Whether no more data comes. On HTTP/2 the end of a body may be told some time after the last
+/// byte of its announced length.
+fn is_over(body: &impl Body) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
 /// What polling a body gives.
 type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
 
-/// Polls a body and looks at what comes. `show` says how an error is to be shown; the
-/// caller gets it as it is. SessionState apart, so that a body of no call is as small a piece of
-/// code as it can be.
+/// Polls a body and shows the observer what comes. Kept apart, so that the body of a call that
+/// is not tracked stays small.
 #[inline(never)]
-pub(crate) fn poll_frame<B: Body, T: Observer>(
+fn poll_observed<B: Body, O: Observer, D: ErrorDisplay<B::Error>>(
     mut inner: Pin<&mut B>,
-    answer: &mut Option<ResponseObserver<T>>,
+    observer: &mut Option<ResponseObserver<O>>,
     cx: &mut Context<'_>,
-    show: impl FnOnce(&B::Error, &mut dyn FnMut(&dyn Display)),
 ) -> Polled<B> {
     // One value from here to the end, which need not be copied.
-    let polled = poll_tracked(answer, |answer| {
-        let _entered = answer.map(ResponseObserver::enter);
-        inner.as_mut().poll_frame(cx)
+    let polled = poll_guarded(observer, |observer| match observer {
+        Some(observer) => observer.poll_in(|| inner.as_mut().poll_frame(cx)),
+        None => inner.as_mut().poll_frame(cx),
     });
-    let (Poll::Ready(frame), Some(looking)) = (&polled, &mut *answer) else { return polled };
+    let (Poll::Ready(frame), Some(open)) = (&polled, &mut *observer) else { return polled };
     match frame {
-        Some(Ok(frame)) => {
+        Some(Ok(frame)) => match (frame.data_ref(), frame.trailers_ref()) {
             // A caller that knows the length may not poll again.
-            let is_last = frame.is_trailers() || is_over(&*inner);
-            match frame.data_ref() {
-                Some(data) => looking.data(data, is_last),
-                None => looking.end(End::Complete),
-            }
-        }
-        Some(Err(error)) => show(error, &mut |shown| looking.end(End::Failed(shown))),
-        None => looking.end(End::Complete),
+            (Some(data), _) => open.data(data, is_over(&*inner)),
+            (None, Some(trailers)) => open.trailers(trailers),
+            // Data and trailers are all the frames there are, so far.
+            (None, None) => {}
+        },
+        Some(Err(error)) => open.end(End::Failed(&D::display(error))),
+        None => open.complete(),
     }
-    if looking.is_over() {
-        *answer = None;
+    if open.is_over() {
+        *observer = None;
     }
     polled
 }
 
-impl<B> fmt::Debug for StatusBody<B> {
+impl<B, O: Observer, D> fmt::Debug for ExchangeBody<B, O, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StatusBody").field("is_tracked", &self.answer.is_some()).finish()
+        f.debug_struct("ExchangeBody").field("is_observed", &self.observer.is_some()).finish()
     }
 }

@@ -1,74 +1,114 @@
-//! [`ErrorChain`], an error told with its causes, and the [`ChainBody`] that tells so.
+//! How an error is put into words: by itself, or with its sources.
 //!
-//! The stacks that use them hide the types of their bodies, and say only in the causes of
-//! an error what has failed: "error sending request", and further down "connection
-//! refused".
+//! Many clients name only in an error's sources what has failed: `client error (Connect)` of
+//! hyper-util, `transport error` of tonic, and further down `connection refused` or `deadline
+//! has elapsed`. The sources decide the class (`timeout`) and belong in the message. But the
+//! layer asks of errors only that they implement [`Display`](fmt::Display), and no bound covers
+//! both the errors that implement [`Error`] and the boxed one of tower's own layers, which does
+//! not. So the choice is a type, [`ErrorDisplay`].
 
+use std::any::Any;
 use std::error::Error;
-use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::fmt::{self, Display};
 
-use http_body::{Body, Frame, SizeHint};
+/// Puts errors of a type into words.
+pub trait ErrorDisplay<E> {
+    /// The words.
+    fn display(error: &E) -> impl Display + '_;
+}
 
-use crate::exchange::ResponseObserver;
-use crate::exchange::body;
-use crate::usage::End;
+/// Shows an error by its own [`Display`](fmt::Display). Of the errors whose type is known here
+/// it shows the sources, too: `Box<dyn Error + Send + Sync>`, which tower calls `BoxError`,
+/// and those of reqwest and reqwest-middleware.
+#[derive(Clone, Copy, Debug)]
+pub struct DisplayOnly;
 
-/// An error with its causes.
-pub(crate) struct ErrorChain<'a>(pub(crate) &'a (dyn Error + 'static));
+/// Shows an error with its [sources](Error::source). See
+/// [`StatusLayer::error_sources`](crate::StatusLayer::error_sources).
+#[derive(Clone, Copy, Debug)]
+pub struct WithSources;
 
-impl fmt::Display for ErrorChain<'_> {
+impl<E: Display + 'static> ErrorDisplay<E> for DisplayOnly {
+    fn display(error: &E) -> impl Display + '_ {
+        match as_error(error) {
+            Some(error) => Shown::Chain(ErrorChain(error)),
+            None => Shown::Itself(error),
+        }
+    }
+}
+
+impl<E: Error + 'static> ErrorDisplay<E> for WithSources {
+    fn display(error: &E) -> impl Display + '_ {
+        ErrorChain(error)
+    }
+}
+
+/// The error, if its type is one that is known to have sources.
+fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
+    let error: &dyn Any = error;
+    #[cfg(feature = "reqwest")]
+    if let Some(error) = error.downcast_ref::<reqwest::Error>() {
+        return Some(error);
+    }
+    #[cfg(feature = "reqwest")]
+    if let Some(error) = error.downcast_ref::<reqwest_middleware::Error>() {
+        return Some(error);
+    }
+    error.downcast_ref::<Box<dyn Error + Send + Sync>>().map(|error| &**error as _)
+}
+
+enum Shown<'a, E> {
+    Itself(&'a E),
+    Chain(ErrorChain<'a>),
+}
+
+impl<E: Display> Display for Shown<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Itself(error) => error.fmt(f),
+            Self::Chain(chain) => chain.fmt(f),
+        }
+    }
+}
+
+/// An error and its sources, separated by colons.
+struct ErrorChain<'a>(&'a (dyn Error + 'static));
+
+impl Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         let mut source = self.0.source();
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
         }
         Ok(())
     }
 }
 
-/// A [`StatusBody`](crate::StatusBody) that tells an error with its causes.
-pub(crate) struct ChainBody<B: Body> {
-    inner: B,
-    answer: Option<ResponseObserver>,
-    as_error: fn(&B::Error) -> &(dyn Error + 'static),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<B: Body> ChainBody<B> {
-    pub(crate) fn new(
-        inner: B,
-        mut answer: ResponseObserver,
-        as_error: fn(&B::Error) -> &(dyn Error + 'static),
-    ) -> Self {
-        if body::is_over(&inner) {
-            answer.end(End::Complete);
-        }
-        Self { inner, answer: Some(answer), as_error }
-    }
-}
+    #[derive(Debug, thiserror::Error)]
+    #[error("client error (Connect)")]
+    struct Outer(#[source] std::io::Error);
 
-impl<B: Body + Unpin> Body for ChainBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let Self { inner, answer, as_error } = &mut *self;
-        body::poll_frame(Pin::new(inner), answer, cx, |error, tell| {
-            tell(&ErrorChain(as_error(error)))
-        })
+    fn outer() -> Outer {
+        Outer(std::io::Error::other("connection refused"))
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+    #[test]
+    fn sources_are_shown_where_they_are_asked_for() {
+        assert_eq!(DisplayOnly::display(&outer()).to_string(), "client error (Connect)");
+        let with_sources = "client error (Connect): connection refused";
+        assert_eq!(WithSources::display(&outer()).to_string(), with_sources);
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+    #[test]
+    fn a_boxed_error_is_known_by_its_type() {
+        let boxed: Box<dyn Error + Send + Sync> = outer().into();
+        let with_sources = "client error (Connect): connection refused";
+        assert_eq!(DisplayOnly::display(&boxed).to_string(), with_sources);
     }
 }

@@ -1,70 +1,121 @@
-//! [`StatusFuture`]: the response of a tracked call.
+//! [`ExchangeFuture`]: an exchange up to the head of its response.
 
-use std::fmt::{self, Display};
+use std::fmt;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::Response;
-use http_body::Body;
 use pin_project::pin_project;
 
-use crate::exchange::body::StatusBody;
-use crate::exchange::{Call, ResponseObserver, poll_tracked};
+use super::body::ExchangeBody;
+use super::error_chain::{DisplayOnly, ErrorDisplay};
+use super::unwind::poll_guarded;
+use super::{Observer, Pending};
 
-/// The future of [`StatusService`](crate::StatusService).
+/// The future of a service whose exchanges are observed.
 ///
-/// Dropped before the response is there, it leaves its agent `cancelled`.
+/// Dropped before the response is there, it ends its exchange as cancelled.
 #[pin_project]
-pub struct StatusFuture<F> {
+pub struct ExchangeFuture<F, O: Observer, D = DisplayOnly> {
+    // The inner future is dropped first: calls that are made in it end as what they are, and
+    // then the exchange around them.
     #[pin]
     inner: F,
-    call: Option<Call>,
+    pending: Option<Pending<O>>,
+    error_display: PhantomData<fn() -> D>,
 }
 
-impl<F> StatusFuture<F> {
-    pub(crate) fn new(inner: F, call: Option<Call>) -> Self {
-        Self { inner, call }
+impl<F, O: Observer, D> ExchangeFuture<F, O, D> {
+    /// Calls the inner service. The exchange is there before, so that it sees a panic.
+    #[inline]
+    pub(crate) fn start(pending: Option<Pending<O>>, call: impl FnOnce() -> F) -> Self {
+        let inner = match &pending {
+            Some(pending) => pending.poll_in(call),
+            None => call(),
+        };
+        Self { inner, pending, error_display: PhantomData }
     }
 }
 
-impl<F, R, E> Future for StatusFuture<F>
+/// A response of any of the types that clients and servers have for one.
+pub trait ObservableResponse<O: Observer, D> {
+    /// The same response, with its body observed.
+    type Observed;
+
+    /// Shows the head of the response, and takes up whatever observes it from then on.
+    fn answered(self, pending: Pending<O>) -> Self::Observed;
+
+    /// The response of an exchange that nobody observes.
+    fn unobserved(self) -> Self::Observed;
+}
+
+impl<B: http_body::Body, O: Observer, D> ObservableResponse<O, D> for Response<B> {
+    type Observed = Response<ExchangeBody<B, O, D>>;
+
+    #[inline]
+    fn answered(mut self, pending: Pending<O>) -> Self::Observed {
+        let observer = pending.answered(self.status(), self.headers_mut());
+        self.map(|body| ExchangeBody::new(body, observer))
+    }
+
+    #[inline]
+    fn unobserved(self) -> Self::Observed {
+        self.map(|body| ExchangeBody::new(body, None))
+    }
+}
+
+impl<F, R, E, O, D> Future for ExchangeFuture<F, O, D>
 where
-    F: Future<Output = Result<Response<R>, E>>,
-    R: Body,
-    E: Display,
+    F: Future<Output = Result<R, E>>,
+    R: ObservableResponse<O, D>,
+    O: Observer,
+    D: ErrorDisplay<E>,
 {
-    type Output = Result<Response<StatusBody<R>>, E>;
+    type Output = Result<R::Observed, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = ready!(poll_tracked(this.call, |call| {
-            let _entered = call.and_then(Call::enter);
-            this.inner.poll(cx)
-        }));
-        let answer = this.call.take().and_then(|call| answered(call, &result));
-        Poll::Ready(result.map(|response| response.map(|body| StatusBody::new(body, answer))))
-    }
-}
-
-/// What is to be read of a call that was answered or has failed. SessionState apart, so that a future
-/// of no call is as small a piece of code as it can be.
-#[inline(never)]
-fn answered<R, E: Display>(
-    call: Call,
-    result: &Result<Response<R>, E>,
-) -> Option<ResponseObserver> {
-    match result {
-        Ok(response) => call.answered(response.status(), response.headers()),
-        Err(error) => {
-            call.failed(error);
-            None
+        if this.pending.is_none() {
+            return this.inner.poll(cx).map_ok(R::unobserved);
         }
+        poll_pending::<_, _, _, _, D>(this.inner, this.pending, cx)
     }
 }
 
-impl<F> fmt::Debug for StatusFuture<F> {
+/// Kept apart, so that the future of a call that is not tracked stays small.
+#[inline(never)]
+fn poll_pending<F, R, E, O, D>(
+    inner: Pin<&mut F>,
+    pending: &mut Option<Pending<O>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<R::Observed, E>>
+where
+    F: Future<Output = Result<R, E>>,
+    R: ObservableResponse<O, D>,
+    O: Observer,
+    D: ErrorDisplay<E>,
+{
+    let result = ready!(poll_guarded(pending, |pending| match pending {
+        Some(pending) => pending.poll_in(|| inner.poll(cx)),
+        None => inner.poll(cx),
+    }));
+    let pending = pending.take();
+    Poll::Ready(match (result, pending) {
+        (Ok(response), Some(pending)) => Ok(response.answered(pending)),
+        (Ok(response), None) => Ok(response.unobserved()),
+        (Err(error), pending) => {
+            if let Some(pending) = pending {
+                pending.failed(&D::display(&error));
+            }
+            Err(error)
+        }
+    })
+}
+
+impl<F, O: Observer, D> fmt::Debug for ExchangeFuture<F, O, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StatusFuture").field("is_tracked", &self.call.is_some()).finish()
+        f.debug_struct("ExchangeFuture").field("is_observed", &self.pending.is_some()).finish()
     }
 }

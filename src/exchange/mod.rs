@@ -1,116 +1,138 @@
-//! One call, from its start to its one outcome.
+//! One exchange: a request and its response, from the start to its one outcome.
 //!
-//! A call is a value that moves: it is born in the service's `call`, lives in the response
-//! future until the head arrives, and as an [`ResponseObserver`] in the body until that ends. Each
-//! step takes the value, and dropping it is an outcome too, so there is exactly one.
+//! A client's call to an agent and a server's answer to its caller pass through the same states.
+//! What is told of them goes to an [`Observer`], which is the only difference between the two.
 //!
-//! What is not needed is not done. A request is first [looked](Tracking::look) at for a session;
-//! one that has none goes on as it came. The head of one that is tracked is taken apart
-//! only where a closure, a rule or a subscriber asks for it. All of a call is in one box,
-//! which is what moves, and usage that comes with the last piece of a body is told with its
-//! end only.
+//! ```text
+//!  begin ──▶ Pending ──────── answered(head) ──▶ ResponseObserver ── last byte ──▶ finish
+//!              │ failed(error) ──▶ finish              │ error, end marker ──────▶ finish
+//!              └ drop ───────────▶ dropped             └ drop ───────────────────▶ finish
+//! ```
+//!
+//! Each state is a value that the next step consumes, and dropping it is a step too. So every
+//! exchange has exactly one outcome, however it ends. [`ExchangeFuture`] carries a [`Pending`]
+//! up to the head of the response, and [`ExchangeBody`] a [`ResponseObserver`] to the end of
+//! its body. Both pass everything on as it is: bytes, frames, trailers, size hints and errors.
+//!
+//! All of an exchange is in one box, since futures and bodies are moved often and most of them
+//! carry no exchange.
 
-pub(crate) mod body;
-#[cfg(any(feature = "aws", feature = "reqwest"))]
-pub(crate) mod error_chain;
-pub(crate) mod future;
+mod body;
+mod error_chain;
+mod future;
 mod response;
+mod unwind;
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
-use http::{HeaderMap, StatusCode};
-use tracing::span::Entered;
+use http::{HeaderMap, Method, StatusCode};
 
-pub(crate) use self::response::{Observer, ResponseObserver};
+pub(crate) use self::body::ExchangeBody;
+pub use self::error_chain::{DisplayOnly, ErrorDisplay, WithSources};
+pub(crate) use self::future::ExchangeFuture;
+#[cfg(any(feature = "aws", feature = "reqwest"))]
+pub(crate) use self::future::ObservableResponse;
+pub(crate) use self::response::ResponseObserver;
 
-use self::response::Open;
-use crate::client::call::ClientCall;
-use crate::status::{CallError, Outcome};
-use crate::usage::{End, PathHint};
+use self::response::State;
+use crate::status::{CallError, Outcome, TokenUsage};
+use crate::usage::PathHint;
 
-/// A call that waits for the head of its response.
-pub(crate) struct Call {
-    /// Taken by whichever step comes first.
-    open: Option<Box<Open<ClientCall>>>,
+/// Learns what happens to an exchange.
+///
+/// [`finish`](Self::finish) and [`dropped`](Self::dropped) are the two ways in which an
+/// exchange ends; exactly one of them is called, once, and nothing after it.
+pub trait Observer {
+    /// Whether the exchange ends at a stream's own end marker (`[DONE]`, `message_stop`),
+    /// whatever comes after it.
+    const ENDS_AT_MARKER: bool;
+
+    /// Whether the exchange ends once the announced `content-length` has passed, even if nobody
+    /// polls the body again.
+    const ENDS_AT_CONTENT_LENGTH: bool;
+
+    /// Polls the inner future or body in what surrounds this exchange, such as its span.
+    fn poll_in<T>(&self, poll: impl FnOnce() -> T) -> T;
+
+    /// The head of the response has arrived.
+    fn response(&mut self, status: StatusCode, headers: &mut HeaderMap);
+
+    /// A chunk of the body has arrived.
+    fn chunk(&mut self, _is_stream: impl FnOnce() -> bool) {}
+
+    /// The tokens used so far.
+    fn progress(&mut self, _usage: &TokenUsage) {}
+
+    /// The trailers have arrived.
+    fn trailers(&mut self, _trailers: &HeaderMap) {}
+
+    /// The exchange has ended, and used these tokens in all.
+    fn finish(&mut self, outcome: Outcome, usage: Option<TokenUsage>);
+
+    /// Nobody waits for the response any more.
+    fn dropped(&mut self);
 }
 
-impl Call {
+/// An exchange that waits for the head of its response.
+pub struct Pending<O: Observer> {
+    /// Taken by whichever step comes first.
+    state: Option<Box<State<O>>>,
+    /// A response to HEAD has no body, whatever its headers say.
+    is_head: bool,
+}
+
+impl<O: Observer> Pending<O> {
+    /// An exchange begins. `path` is the path of its request, without a query, if that may
+    /// say something about the response.
     #[inline]
-    pub(crate) fn new(told: ClientCall, path: PathHint) -> Self {
-        Self { open: Some(Open::new(told, path)) }
+    pub(crate) fn new(observer: O, method: &Method, path: Option<&str>) -> Self {
+        let path = path.map_or_else(PathHint::default, PathHint::of);
+        Self { state: Some(State::new(observer, path)), is_head: *method == Method::HEAD }
     }
 
-    /// Makes what happens until the guard is dropped part of the call.
+    /// Polls the inner future in what surrounds this exchange.
     #[inline]
-    pub(crate) fn enter(&self) -> Option<Entered<'_>> {
-        self.open.as_ref()?.told.enter()
-    }
-
-    /// Runs a future as part of the call.
-    #[cfg(any(feature = "aws", feature = "reqwest"))]
-    pub(crate) async fn around<F: Future>(&self, future: F) -> F::Output {
-        let mut future = std::pin::pin!(future);
-        std::future::poll_fn(|cx| {
-            let _entered = self.enter();
-            future.as_mut().poll(cx)
-        })
-        .await
+    pub(crate) fn poll_in<T>(&self, poll: impl FnOnce() -> T) -> T {
+        match &self.state {
+            Some(state) => state.observer.poll_in(poll),
+            None => poll(),
+        }
     }
 
     /// The head of the response has arrived.
     pub(crate) fn answered(
         mut self,
         status: StatusCode,
-        headers: &HeaderMap,
-    ) -> Option<ResponseObserver> {
-        let mut open = self.open.take()?;
-        open.told.answered(status);
-        let is_head = open.told.is_head;
-        open.begin(status, headers);
-        let mut answer = ResponseObserver::of(open);
+        headers: &mut HeaderMap,
+    ) -> Option<ResponseObserver<O>> {
+        let mut state = self.state.take()?;
+        state.answered(status, headers);
+        let mut observer = ResponseObserver::new(state);
         // These have no body, whatever a layer further in makes of it.
-        if is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-            answer.end(End::Complete);
+        if self.is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            observer.complete();
         }
-        Some(answer)
+        Some(observer)
     }
 
-    /// The call failed before there was a response.
-    pub(crate) fn failed(mut self, error: &dyn Display) {
-        if let Some(mut open) = self.open.take() {
-            open.told.tell(Outcome::Error(CallError::transport(error)), None);
+    /// The exchange failed before there was a response.
+    fn failed(mut self, error: &dyn Display) {
+        if let Some(mut state) = self.state.take() {
+            state.observer.finish(Outcome::Error(CallError::transport(error)), None);
         }
     }
 }
 
-impl Drop for Call {
+impl<O: Observer> fmt::Debug for Pending<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pending")
+    }
+}
+
+impl<O: Observer> Drop for Pending<O> {
     fn drop(&mut self) {
-        if let Some(mut open) = self.open.take() {
-            let error = if std::thread::panicking() {
-                CallError::new("panic", "the call panicked")
-            } else {
-                CallError::new("cancelled", "the caller gave up before the agent answered")
-            };
-            open.told.tell(Outcome::Error(error), None);
+        if let Some(mut state) = self.state.take() {
+            state.observer.dropped();
         }
-    }
-}
-
-/// Polls what is being tracked. If that panics, `tracked` is dropped at once: who catches
-/// the panic may keep the rest until it is over, and it would then seem to be given up.
-#[inline]
-pub(crate) fn poll_tracked<T, P>(tracked: &mut Option<T>, poll: impl FnOnce(Option<&T>) -> P) -> P {
-    let ends_by_panic = EndsByPanic(tracked);
-    let polled = poll(ends_by_panic.0.as_ref());
-    std::mem::forget(ends_by_panic);
-    polled
-}
-
-/// Dropped by a panic only.
-struct EndsByPanic<'a, T>(&'a mut Option<T>);
-
-impl<T> Drop for EndsByPanic<'_, T> {
-    fn drop(&mut self) {
-        *self.0 = None;
     }
 }

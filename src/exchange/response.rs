@@ -1,143 +1,152 @@
-//! [`ResponseObserver`]: a response that is being read, and to whom it is told what it says.
+//! [`ResponseObserver`]: reads a response as it passes, and tells its [`Observer`] what it says.
 
 use bytes::Buf;
-use http::{HeaderMap, StatusCode};
-use tracing::span::Entered;
+use http::{HeaderMap, StatusCode, header};
 
-use crate::client::call::ClientCall;
-use crate::status::{Outcome, TokenUsage};
+use super::Observer;
 use crate::usage::{End, PathHint, Progress, ResponseHead, UsageReader};
 
-/// To whom it is told what an answer says.
-pub(crate) trait Observer {
-    /// Whether the answer is over at its own end marker, whatever comes after it.
-    const ENDS_AT_MARKER: bool;
-
-    /// Makes what happens until the guard is dropped part of the call, if there is one.
-    fn enter(&self) -> Option<Entered<'_>> {
-        None
-    }
-
-    /// A piece of the answer has arrived.
-    fn chunk(&mut self, _is_stream: impl FnOnce() -> bool) {}
-
-    /// The tokens used so far.
-    fn progress(&mut self, _usage: &TokenUsage) {}
-
-    /// The answer has ended, and used these tokens in all. Nothing is told after it.
-    fn end(&mut self, outcome: Outcome, usage: Option<TokenUsage>);
+/// A response that is being read.
+pub(crate) struct ResponseObserver<O: Observer> {
+    /// Gone once the outcome is known; what comes after it changes nothing.
+    state: Option<Box<State<O>>>,
 }
 
-/// A response that is being read: that of a call, or one that a server gives.
-pub(crate) struct ResponseObserver<T: Observer = ClientCall> {
-    /// Gone once the outcome is told; what comes after it changes nothing.
-    open: Option<Box<Open<T>>>,
-}
-
-/// What goes from step to step, in the one box of a call: futures and bodies are moved
-/// often, and most are of no call.
-pub(super) struct Open<T> {
-    pub(super) told: T,
-    pub(super) path: PathHint,
+/// What an exchange takes from step to step.
+pub(super) struct State<O> {
+    pub(super) observer: O,
+    path: PathHint,
     /// There from the head until the body is read.
-    announced: Option<ResponseHead>,
-    /// There if the body comes in pieces. Most come in one, for which no reader is kept.
+    head: Option<ResponseHead>,
+    /// There if the body comes in several chunks. Most come in one, for which no reader is kept.
     reader: Option<UsageReader>,
+    /// How much of the announced length is still to come, where the exchange ends there.
+    content_length: Option<u64>,
 }
 
-impl<T> Open<T> {
+impl<O: Observer> State<O> {
     #[inline]
-    pub(super) fn new(told: T, path: PathHint) -> Box<Self> {
+    pub(super) fn new(observer: O, path: PathHint) -> Box<Self> {
         // Most of it is empty, and is not copied into a place that is there already.
-        let open = Box::new_uninit();
-        Box::write(open, Self { told, path, announced: None, reader: None })
+        let state = Box::new_uninit();
+        Box::write(state, Self { observer, path, head: None, reader: None, content_length: None })
     }
 
-    /// The head of the answer is there.
-    pub(super) fn begin(&mut self, status: StatusCode, headers: &HeaderMap) {
-        let announced = self.announced.insert(ResponseHead::new(status.as_u16(), self.path));
-        for (name, value) in headers {
-            announced.show(name.as_str(), value.as_bytes());
+    /// The head of the response is there.
+    pub(super) fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap) {
+        self.observer.response(status, headers);
+        let head = self.head.insert(ResponseHead::new(status.as_u16(), self.path));
+        for (name, value) in &*headers {
+            head.show(name.as_str(), value.as_bytes());
+        }
+        if O::ENDS_AT_CONTENT_LENGTH {
+            let length = headers.get(header::CONTENT_LENGTH);
+            self.content_length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         }
     }
 
-    /// What reads on, and to whom it is told what that finds.
-    fn reader(&mut self) -> Option<(&mut UsageReader, &mut T)> {
-        if let Some(announced) = self.announced.take() {
-            self.reader = Some(UsageReader::of(announced));
+    /// The reader, made when it is first needed, and whom it tells what it finds.
+    fn reader(&mut self) -> Option<(&mut UsageReader, &mut O)> {
+        if let Some(head) = self.head.take() {
+            self.reader = Some(UsageReader::of(head));
         }
-        Some((self.reader.as_mut()?, &mut self.told))
+        Some((self.reader.as_mut()?, &mut self.observer))
     }
 }
 
-impl<T: Observer> ResponseObserver<T> {
-    pub(crate) fn new(told: T, status: StatusCode, headers: &HeaderMap, path: PathHint) -> Self {
-        let mut open = Open::new(told, path);
-        open.begin(status, headers);
-        Self::of(open)
+impl<O: Observer> ResponseObserver<O> {
+    /// The response whose head was the last step.
+    pub(super) fn new(state: Box<State<O>>) -> Self {
+        Self { state: Some(state) }
     }
 
-    /// The answer whose head was the last step.
-    pub(super) fn of(open: Box<Open<T>>) -> Self {
-        Self { open: Some(open) }
+    /// Whether the outcome is known.
+    pub(super) fn is_over(&self) -> bool {
+        self.state.is_none()
     }
 
-    /// Whether the outcome is told.
-    pub(crate) fn is_over(&self) -> bool {
-        self.open.is_none()
+    /// Whether all that was announced has passed, where the exchange ends there.
+    pub(super) fn has_passed_content_length(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.content_length == Some(0))
     }
 
-    /// Makes what happens until the guard is dropped part of what is told.
-    pub(crate) fn enter(&self) -> Option<Entered<'_>> {
-        self.open.as_ref().and_then(|open| open.told.enter())
+    /// Polls the inner body in what surrounds this exchange.
+    #[inline]
+    pub(super) fn poll_in<T>(&self, poll: impl FnOnce() -> T) -> T {
+        match &self.state {
+            Some(state) => state.observer.poll_in(poll),
+            None => poll(),
+        }
     }
 
-    /// A piece of the body has passed. The last one ends it.
+    /// A chunk of the body has passed. The last one ends the exchange.
     pub(crate) fn data(&mut self, data: &impl Buf, is_last: bool) {
+        let Some(state) = self.state.as_deref_mut() else { return };
+        let mut is_last = is_last;
+        if O::ENDS_AT_CONTENT_LENGTH
+            && let Some(left) = &mut state.content_length
+        {
+            *left = left.saturating_sub(data.remaining() as u64);
+            is_last |= *left == 0;
+        }
         if is_last {
             return self.last(data);
         }
-        let Some(open) = self.open.as_deref_mut() else { return };
-        let Some((reader, told)) = open.reader() else { return };
-        let progress = feed::<T>(reader, data);
-        told.chunk(|| reader.is_stream());
-        if progress == Progress::Ended && T::ENDS_AT_MARKER {
-            self.end(End::Complete);
+        let Some((reader, observer)) = state.reader() else { return };
+        let progress = feed::<O>(reader, data);
+        observer.chunk(|| reader.is_stream());
+        if progress == Progress::Ended && O::ENDS_AT_MARKER {
+            self.complete();
         } else if let Some(usage) = reader.usage() {
-            told.progress(&usage);
+            observer.progress(&usage);
         }
     }
 
-    /// The last piece of the body has passed.
+    /// The last chunk of the body has passed. Usage that comes with it is told with the end
+    /// only.
     fn last(&mut self, data: &impl Buf) {
-        let Some(mut open) = self.open.take() else { return };
-        let Open { told, announced, reader, .. } = &mut *open;
-        let mut tell = |reader: &mut UsageReader| {
-            feed::<T>(reader, data);
-            told.chunk(|| reader.is_stream());
-            told.end(reader.classify(End::Complete).0, reader.usage());
+        let Some(mut state) = self.state.take() else { return };
+        let State { observer, head, reader, .. } = &mut *state;
+        let mut finish = |reader: &mut UsageReader| {
+            feed::<O>(reader, data);
+            observer.chunk(|| reader.is_stream());
+            observer.finish(reader.classify(End::Complete).0, reader.usage());
         };
-        match (announced.take(), reader) {
-            (Some(announced), _) => tell(&mut UsageReader::of(announced)),
-            (None, Some(reader)) => tell(reader),
+        match (head.take(), reader) {
+            // The whole body in one chunk: its reader need not be kept.
+            (Some(head), _) => finish(&mut UsageReader::of(head)),
+            (None, Some(reader)) => finish(reader),
             (None, None) => {}
         }
     }
 
+    /// The trailers have passed; nothing comes after them.
+    pub(super) fn trailers(&mut self, trailers: &HeaderMap) {
+        if let Some(state) = self.state.as_deref_mut() {
+            state.observer.trailers(trailers);
+        }
+        self.complete();
+    }
+
+    /// All of the body has passed.
+    pub(crate) fn complete(&mut self) {
+        self.end(End::Complete);
+    }
+
     /// The body has ended.
-    pub(crate) fn end(&mut self, how: End<'_>) {
-        let Some(mut open) = self.open.take() else { return };
-        if let Some((reader, told)) = open.reader() {
-            told.end(reader.classify(how).0, reader.usage());
+    pub(super) fn end(&mut self, end: End<'_>) {
+        let Some(mut state) = self.state.take() else { return };
+        if let Some((reader, observer)) = state.reader() {
+            observer.finish(reader.classify(end).0, reader.usage());
         }
     }
 }
 
-/// Shows a piece to a reader.
-fn feed<T: Observer>(reader: &mut UsageReader, data: &impl Buf) -> Progress {
+/// Feeds a chunk to a reader.
+fn feed<O: Observer>(reader: &mut UsageReader, data: &impl Buf) -> Progress {
     let mut progress = Progress::More;
     let shown = for_each_slice(data, |slice| {
-        if progress == Progress::More || !T::ENDS_AT_MARKER {
+        if progress == Progress::More || !O::ENDS_AT_MARKER {
             progress = reader.feed(slice);
         }
     });
@@ -147,17 +156,17 @@ fn feed<T: Observer>(reader: &mut UsageReader, data: &impl Buf) -> Progress {
     progress
 }
 
-impl<T: Observer> Drop for ResponseObserver<T> {
+impl<O: Observer> Drop for ResponseObserver<O> {
     fn drop(&mut self) {
         self.end(End::Dropped);
     }
 }
 
-/// Shows the bytes of a buffer without consuming them; how many could be shown.
+/// Shows the bytes of a buffer without consuming them, and returns how many it could show.
 ///
 /// A [`Buf`] gives its first slice by reference, and several through
-/// [`chunks_vectored`](Buf::chunks_vectored), if it implements that. One in more pieces
-/// than fit here is shown as far as they go.
+/// [`chunks_vectored`](Buf::chunks_vectored), if it implements that. One in more pieces than
+/// fit here is shown as far as they go.
 fn for_each_slice(data: &impl Buf, mut show: impl FnMut(&[u8])) -> usize {
     const SLICES: usize = 16;
     let first = data.chunk();

@@ -245,9 +245,9 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
             let store = Arc::clone(&store);
             move |name: &str| store.is_reserved(name)
         };
-        let shared = Arc::new(Shared::new(self.limits, Box::new(is_reserved)));
+        let shared = Arc::new(Shared::new(self.limits, is_reserved));
         for agent in self.agents {
-            shared.declare(agent)?;
+            shared.registry.declare(agent)?;
         }
         let tracker = StatusTracker::new(Arc::clone(&shared));
         #[cfg(feature = "metrics")]

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderName, Request};
 
+use super::workflow::WorkflowObserver;
+use crate::exchange::Pending;
 use crate::session::{RequestHead, SessionLookup};
 use crate::status::{SessionId, Value};
 use crate::tracker::StatusTracker;
@@ -38,16 +40,25 @@ impl WorkflowConfig {
         }
     }
 
-    /// Opens the workflow of a request, if it is to have one and no layer around has opened
-    /// it. What cannot be kept of it is left out.
-    pub(super) fn open(&self, head: RequestHead<'_>) -> Option<Workflow> {
+    /// Starts the workflow of a request, and gives the handler its handle as an extension.
+    pub(super) fn begin<B>(&self, request: &mut Request<B>) -> Option<Pending<WorkflowObserver>> {
+        let workflow = self.open(RequestHead::new(request))?;
+        request.extensions_mut().insert(workflow.clone());
+        let header = self.response_header.clone();
+        let observer = WorkflowObserver::new(workflow, request.method(), header);
+        Some(Pending::new(observer, request.method(), None))
+    }
+
+    /// Starts the workflow of a request, unless the filter or a layer around says otherwise.
+    /// Attributes that an item cannot have are left out.
+    fn open(&self, head: RequestHead<'_>) -> Option<Workflow> {
         let around = head.extensions.get::<Workflow>();
         if around.is_some_and(|around| around.is_of(&self.tracker)) || !(self.filter)(head) {
             return None;
         }
         let shared = self.tracker.shared();
         let session = self.source.received(head).unwrap_or_else(|error| {
-            shared.warn_of_undescribed_workflow(&error);
+            shared.warnings.attribute.warn(&error, "left out of the workflow");
             None
         });
         let mut workflow = self.tracker.workflow(session.unwrap_or_else(SessionId::random));
@@ -66,13 +77,18 @@ impl WorkflowConfig {
         if self.new_run {
             workflow = workflow.new_run();
         }
-        workflow.start().inspect_err(|error| shared.warn_of_untracked_workflow(error)).ok()
+        let warn = |error: &WorkflowError| {
+            shared.warnings.workflow.warn(error, "workflow not tracked");
+        };
+        workflow.start().inspect_err(warn).ok()
     }
 
     fn keeps(&self, checked: Result<(), WorkflowError>) -> bool {
-        checked
-            .inspect_err(|error| self.tracker.shared().warn_of_undescribed_workflow(error))
-            .is_ok()
+        let warnings = &self.tracker.shared().warnings;
+        let warn = |error: &WorkflowError| {
+            warnings.attribute.warn(error, "left out of the workflow");
+        };
+        checked.inspect_err(warn).is_ok()
     }
 }
 

@@ -18,7 +18,8 @@ use crate::workflow::{WorkflowError, check_attribute};
 /// See the [module docs](crate::server) for which requests, which session, and how it ends.
 #[derive(Clone, Debug)]
 pub struct WorkflowLayer {
-    opening: Arc<WorkflowConfig>,
+    /// `None` if the layer is disabled.
+    config: Option<Arc<WorkflowConfig>>,
 }
 
 impl WorkflowLayer {
@@ -26,11 +27,20 @@ impl WorkflowLayer {
     /// not safe, and tells the session id in the response header `x-workflow-session-id`.
     #[must_use]
     pub fn new(tracker: &StatusTracker) -> Self {
-        Self { opening: Arc::new(WorkflowConfig::new(tracker)) }
+        Self { config: Some(Arc::new(WorkflowConfig::new(tracker))) }
+    }
+
+    /// Creates a layer that opens no workflow, so that one stack serves with and without
+    /// tracking. All settings are accepted and have no effect.
+    #[must_use]
+    pub fn disabled() -> Self {
+        Self { config: None }
     }
 
     fn set(mut self, set: impl FnOnce(&mut WorkflowConfig)) -> Self {
-        set(Arc::make_mut(&mut self.opening));
+        if let Some(config) = &mut self.config {
+            set(Arc::make_mut(config));
+        }
         self
     }
 
@@ -48,7 +58,7 @@ impl WorkflowLayer {
         name: HeaderName,
         to_session_id: impl Fn(&str) -> String + Send + Sync + 'static,
     ) -> Self {
-        self.set(|opening| opening.source = SessionLookup::from_header(name, to_session_id))
+        self.set(|config| config.source = SessionLookup::from_header(name, to_session_id))
     }
 
     /// Takes the session id from the head of the request, where its extensions do not name
@@ -58,7 +68,7 @@ impl WorkflowLayer {
         self,
         from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.set(|opening| opening.source = SessionLookup::from_fn(from))
+        self.set(|config| config.source = SessionLookup::from_fn(from))
     }
 
     /// Begins each session anew, like [`WorkflowBuilder::new_run`](crate::WorkflowBuilder::new_run),
@@ -67,7 +77,7 @@ impl WorkflowLayer {
     /// A request in a session that another is still at work on ends that one's tracking.
     #[must_use]
     pub fn new_run(self) -> Self {
-        self.set(|opening| opening.new_run = true)
+        self.set(|config| config.new_run = true)
     }
 
     /// Takes the correlation id from a header.
@@ -85,7 +95,7 @@ impl WorkflowLayer {
         self,
         from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.set(|opening| opening.correlation = Some(Arc::new(from)))
+        self.set(|config| config.correlation = Some(Arc::new(from)))
     }
 
     /// Gives an attribute to each workflow.
@@ -127,12 +137,12 @@ impl WorkflowLayer {
     ) -> Self {
         self.assert_attribute(name, &Value::Integer(0));
         let name = name.to_owned();
-        self.set(|opening| opening.attributes.push((name, Arc::new(from))))
+        self.set(|config| config.attributes.push((name, Arc::new(from))))
     }
 
     fn assert_attribute(&self, name: &str, value: &Value) {
-        let checked: Result<(), WorkflowError> =
-            check_attribute(&self.opening.tracker, name, value);
+        let Some(config) = &self.config else { return };
+        let checked: Result<(), WorkflowError> = check_attribute(&config.tracker, name, value);
         if let Err(error) = checked {
             #[expect(clippy::panic, reason = "a bad name is a mistake in the program")]
             {
@@ -145,14 +155,14 @@ impl WorkflowLayer {
     /// safe.
     #[must_use]
     pub fn filter(self, opens: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
-        self.set(|opening| opening.filter = Arc::new(opens))
+        self.set(|config| config.filter = Arc::new(opens))
     }
 
     /// The response header that tells the session id; `None` for none. A header of that
     /// name that the handler has set is left as it is.
     #[must_use]
     pub fn response_header(self, name: impl Into<Option<HeaderName>>) -> Self {
-        self.set(|opening| opening.response_header = name.into())
+        self.set(|config| config.response_header = name.into())
     }
 }
 
@@ -164,6 +174,6 @@ impl<S> Layer<S> for WorkflowLayer {
     type Service = WorkflowService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        WorkflowService::new(inner, Arc::clone(&self.opening))
+        WorkflowService::new(inner, self.config.clone())
     }
 }

@@ -110,14 +110,10 @@
 //! scope is entered for each poll of the handler and of the body, so that a stream finds
 //! its session when it calls an agent.
 
-mod body;
 mod config;
-mod future;
 mod layer;
 mod service;
 mod workflow;
 
-pub use body::WorkflowBody;
-pub use future::WorkflowFuture;
 pub use layer::WorkflowLayer;
-pub use service::WorkflowService;
+pub use service::{WorkflowBody, WorkflowFuture, WorkflowService};

@@ -1,6 +1,5 @@
 //! [`WorkflowService`]: the service that a [`WorkflowLayer`](super::WorkflowLayer) makes.
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -8,22 +7,31 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::body::WorkflowBody;
 use super::config::WorkflowConfig;
-use super::future::WorkflowFuture;
-use super::workflow::PendingWorkflow;
-use crate::session::RequestHead;
+use super::workflow::WorkflowObserver;
+use crate::exchange::{DisplayOnly, ErrorDisplay, ExchangeBody, ExchangeFuture};
 
 /// Opens a workflow for each request. Made by [`WorkflowLayer`](super::WorkflowLayer).
 #[derive(Clone, Debug)]
 pub struct WorkflowService<S> {
     inner: S,
-    opening: Arc<WorkflowConfig>,
+    config: Option<Arc<WorkflowConfig>>,
 }
 
+/// The future of a [`WorkflowService`].
+///
+/// Dropped before the response is there, it leaves its workflow failed.
+pub type WorkflowFuture<F> = ExchangeFuture<F, WorkflowObserver>;
+
+/// The response body of a request that has opened a workflow.
+///
+/// It is polled in the scope of its workflow, and the workflow ends with it. Every frame, the
+/// trailers, the size hint and the errors are the inner body's.
+pub type WorkflowBody<B> = ExchangeBody<B, WorkflowObserver>;
+
 impl<S> WorkflowService<S> {
-    pub(super) fn new(inner: S, opening: Arc<WorkflowConfig>) -> Self {
-        Self { inner, opening }
+    pub(super) fn new(inner: S, config: Option<Arc<WorkflowConfig>>) -> Self {
+        Self { inner, config }
     }
 
     /// The inner service.
@@ -45,9 +53,8 @@ impl<S> WorkflowService<S> {
 impl<S, B, R> Service<Request<B>> for WorkflowService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    S::Error: Display,
+    DisplayOnly: ErrorDisplay<S::Error>,
     R: Body,
-    R::Error: Display,
 {
     type Response = Response<WorkflowBody<R>>;
     type Error = S::Error;
@@ -58,14 +65,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Some(workflow) = self.opening.open(RequestHead::new(&request)) else {
-            return WorkflowFuture::new(self.inner.call(request), None);
-        };
-        request.extensions_mut().insert(workflow.clone());
-        let header = self.opening.response_header.clone();
-        // Before the call, so that a panic inside is recorded too.
-        let unanswered = PendingWorkflow::new(workflow, request.method(), header);
-        let inner = unanswered.scope().enter(|| self.inner.call(request));
-        WorkflowFuture::new(inner, Some(unanswered))
+        let workflow = self.config.as_ref().and_then(|config| config.begin(&mut request));
+        WorkflowFuture::start(workflow, || self.inner.call(request))
     }
 }

@@ -1,126 +1,101 @@
-//! The workflow of one request, from its opening to its one end.
+//! [`WorkflowObserver`]: the workflow of one request, from its start to its one end.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
-use http::response::Parts;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::exchange::{Observer, ResponseObserver};
+use crate::exchange::Observer;
 use crate::status::{Outcome, SessionId, TokenUsage};
 use crate::tracker::Scope;
-use crate::usage::{End, PathHint};
 use crate::workflow::Workflow;
 
-/// The workflow of a request that has no response yet. Dropped, it fails.
-pub(super) struct PendingWorkflow {
-    /// Taken by whichever end comes first.
-    workflow: Option<Workflow>,
+/// The workflow of one request, which ends with the response.
+pub struct WorkflowObserver {
+    workflow: Workflow,
+    /// The handler and the response body run in it.
     scope: Scope,
-    /// The response to HEAD has a body that nobody reads.
-    is_head: bool,
     /// The response to CONNECT, if it is a success, opens a tunnel.
     is_connect: bool,
     response_header: Option<HeaderName>,
+    /// The response says that the work goes on.
+    is_left_open: bool,
 }
 
-impl PendingWorkflow {
+impl WorkflowObserver {
     pub(super) fn new(
         workflow: Workflow,
         method: &Method,
         response_header: Option<HeaderName>,
     ) -> Self {
-        let scope = workflow.task_scope();
-        let (is_head, is_connect) = (method == Method::HEAD, method == Method::CONNECT);
-        Self { workflow: Some(workflow), scope, is_head, is_connect, response_header }
+        let (scope, is_connect) = (workflow.task_scope(), method == Method::CONNECT);
+        Self { workflow, scope, is_connect, response_header, is_left_open: false }
     }
 
-    pub(super) fn session(&self) -> &SessionId {
+    fn session_id(&self) -> &SessionId {
         self.scope.id()
     }
 
-    pub(super) fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    /// The handler has given the head of the response, which is told the session id.
-    pub(super) fn answered(
-        mut self,
-        head: &mut Parts,
-    ) -> Option<ResponseObserver<WorkflowObserver>> {
-        let workflow = self.workflow.take()?;
-        if let Some(name) = self.response_header.take()
-            && let Ok(id) = HeaderValue::from_bytes(self.session().as_str().as_bytes())
-        {
-            head.headers.entry(name).or_insert(id);
-        }
-        let is_left_open =
-            matches!(head.status, StatusCode::ACCEPTED | StatusCode::SWITCHING_PROTOCOLS)
-                || self.is_connect && head.status.is_success();
-        let ending = WorkflowObserver { workflow, is_left_open };
-        let mut answer =
-            ResponseObserver::new(ending, head.status, &head.headers, PathHint::default());
-        let is_bodiless = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if self.is_head || is_bodiless {
-            answer.end(End::Complete);
-        }
-        Some(answer)
-    }
-
-    /// The inner service gives an error in place of a response.
-    pub(super) fn failed(mut self, error: &dyn Display) {
-        if let Some(workflow) = self.workflow.take() {
-            finish(&workflow, Err(error));
+    /// Finishes the workflow, unless the handler has detached it: then it is for somebody else
+    /// to finish.
+    fn end(&self, result: Result<(), &dyn Display>) {
+        if !self.workflow.is_detached() {
+            match result {
+                Ok(()) => self.workflow.complete(),
+                Err(error) => self.workflow.fail(error),
+            }
         }
     }
 }
 
-impl Drop for PendingWorkflow {
-    fn drop(&mut self) {
-        if let Some(workflow) = self.workflow.take() {
-            let why = if std::thread::panicking() {
-                "the handler panicked"
-            } else {
-                "the caller gave up before the answer"
-            };
-            finish(&workflow, Err(&why));
-        }
+impl fmt::Debug for WorkflowObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkflowObserver").field("session_id", self.session_id()).finish()
     }
-}
-
-/// The workflow of a request whose response is being sent.
-pub(super) struct WorkflowObserver {
-    workflow: Workflow,
-    /// The response says that the work goes on.
-    is_left_open: bool,
 }
 
 impl Observer for WorkflowObserver {
-    // The handler may pass on one agent's whole answer, and then call the next.
+    // The handler may pass on the whole answer of one agent, and then call the next.
     const ENDS_AT_MARKER: bool = false;
+    // A server that has sent what it announced does not poll the body again.
+    const ENDS_AT_CONTENT_LENGTH: bool = true;
 
-    fn end(&mut self, outcome: Outcome, _: Option<TokenUsage>) {
+    fn poll_in<T>(&self, poll: impl FnOnce() -> T) -> T {
+        self.scope.enter(poll)
+    }
+
+    fn response(&mut self, status: StatusCode, headers: &mut HeaderMap) {
+        if let Some(name) = self.response_header.take()
+            && let Ok(id) = HeaderValue::from_bytes(self.session_id().as_str().as_bytes())
+        {
+            headers.entry(name).or_insert(id);
+        }
+        self.is_left_open =
+            matches!(status, StatusCode::ACCEPTED | StatusCode::SWITCHING_PROTOCOLS)
+                || self.is_connect && status.is_success();
+    }
+
+    fn finish(&mut self, outcome: Outcome, _: Option<TokenUsage>) {
         match outcome {
             _ if self.is_left_open => {
                 if self.workflow.is_last() {
                     let why = "the answer was that the work goes on, and nobody holds the workflow";
-                    finish(&self.workflow, Err(&why));
+                    self.end(Err(&why));
                 }
             }
-            Outcome::Success => finish(&self.workflow, Ok(())),
+            Outcome::Success => self.end(Ok(())),
             Outcome::Error(_) if std::thread::panicking() => {
-                finish(&self.workflow, Err(&"the handler panicked"));
+                self.end(Err(&"the handler panicked"));
             }
-            Outcome::Error(error) => finish(&self.workflow, Err(&error.message)),
+            Outcome::Error(error) => self.end(Err(&error.message)),
         }
     }
-}
 
-/// Finishes the workflow, unless the handler has let go of it: then it is somebody else's.
-fn finish(workflow: &Workflow, result: Result<(), &dyn Display>) {
-    if !workflow.is_detached() {
-        match result {
-            Ok(()) => workflow.complete(),
-            Err(error) => workflow.fail(error),
-        }
+    fn dropped(&mut self) {
+        let why = if std::thread::panicking() {
+            "the handler panicked"
+        } else {
+            "the caller gave up before the answer"
+        };
+        self.end(Err(&why));
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{Extensions, HeaderName};
+use http::HeaderName;
 
 use super::RequestHead;
 use crate::status::{InvalidSessionId, SessionId};
@@ -29,21 +29,21 @@ impl SessionLookup {
         Self::from_fn(move |head| Some(to_session_id(head.headers.get(&name)?.to_str().ok()?)))
     }
 
-    /// Where the session of a request that is sent is named; `None` if nowhere.
+    /// Where the session of a request that is sent is named; `None` if nowhere. `extension` is
+    /// the one among its extensions, and `in_scope` does something with the surrounding scope.
     #[inline]
-    pub(crate) fn look(&self, extensions: &Extensions) -> Option<SessionLocation> {
-        if !extensions.is_empty() && extensions.get::<SessionId>().is_some() {
-            return Some(SessionLocation::Extension);
+    pub(crate) fn locate<'a, T>(
+        &self,
+        extension: Option<&'a SessionId>,
+        in_scope: impl FnOnce(&Scope) -> T,
+    ) -> Option<SessionLocation<'a, T>> {
+        if let Some(id) = extension {
+            return Some(SessionLocation::Extension(id));
         }
-        if Scope::is_entered() {
-            return Some(SessionLocation::Scope);
+        match Scope::with_current(in_scope) {
+            Some(scope) => Some(SessionLocation::Scope(scope)),
+            None => self.0.is_some().then_some(SessionLocation::Head),
         }
-        self.is_set().then_some(SessionLocation::Head)
-    }
-
-    /// Whether there is a place to look.
-    pub(crate) fn is_set(&self) -> bool {
-        self.0.is_some()
     }
 
     /// The session that a received request names itself. What surrounds its server has
@@ -67,15 +67,13 @@ impl SessionLookup {
     }
 }
 
-/// Where the session of a request is named. It is told first, and resolved later: most
-/// requests that are not tracked are told by that there is no such place, before their head
-/// is taken apart.
+/// Where the session of a request is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SessionLocation {
+pub(crate) enum SessionLocation<'a, T> {
     /// Among its extensions.
-    Extension,
+    Extension(&'a SessionId),
     /// By the surrounding scope.
-    Scope,
+    Scope(T),
     /// In its head, if anywhere.
     Head,
 }
@@ -97,16 +95,24 @@ mod tests {
         });
         let id = |id: &str| SessionId::new(id).unwrap();
         let mut request = http::Request::builder().header("x-id", "h").body(()).unwrap();
-        let look = |request: &http::Request<()>| source.look(request.extensions());
-        assert_eq!(look(&request), Some(SessionLocation::Head));
+        let locate = |request: &http::Request<()>| {
+            source.locate(request.extensions().get(), |scope| scope.id().clone()).map(|location| {
+                match location {
+                    SessionLocation::Extension(id) => format!("extension {id}"),
+                    SessionLocation::Scope(id) => format!("scope {id}"),
+                    SessionLocation::Head => "head".to_owned(),
+                }
+            })
+        };
+        assert_eq!(locate(&request).unwrap(), "head");
         let in_head = source.in_head(RequestHead::new(&request)).unwrap();
         assert_eq!(in_head, Some(id("session-h")));
-        let scoped = id("scope").scope(async { look(&request) }).await;
-        assert_eq!(scoped, Some(SessionLocation::Scope));
-        request.extensions_mut().insert(id("extension"));
-        let both = id("scope").scope(async { look(&request) }).await;
-        assert_eq!(both, Some(SessionLocation::Extension));
+        let scoped = id("s").scope(async { locate(&request) }).await;
+        assert_eq!(scoped.unwrap(), "scope s");
+        request.extensions_mut().insert(id("e"));
+        let both = id("s").scope(async { locate(&request) }).await;
+        assert_eq!(both.unwrap(), "extension e");
         assert_eq!(source.in_head(RequestHead::new(&http::Request::new(()))).unwrap(), None);
-        assert_eq!(SessionLookup::default().look(&Extensions::new()), None);
+        assert_eq!(SessionLookup::default().locate(None, |_| ()), None);
     }
 }

@@ -118,26 +118,26 @@ impl CallMetrics {
         }
     }
 
-    pub(crate) fn first_chunk(&self, after: Duration) {
-        with_recorder(|to| to.register_histogram(&self.first_chunk, &METADATA).record(after));
+    pub(super) fn first_chunk(&self, elapsed: Duration) {
+        with_recorder(|to| to.register_histogram(&self.first_chunk, &METADATA).record(elapsed));
     }
 
-    pub(crate) fn ended(
+    pub(super) fn finish(
         &self,
-        after: Duration,
+        elapsed: Duration,
         error: Option<&CallError>,
         usage: Option<&TokenUsage>,
     ) {
         with_recorder(|to| {
             match error {
-                None => count_call(to, &self.succeeded, &self.duration, after),
+                None => count_call(to, &self.succeeded, &self.duration, elapsed),
                 Some(error) => {
                     let class: SharedString = error.class.clone().into();
                     let class = Label::new("error.type", class);
                     let outcome = Label::from_static_parts("outcome", "error");
                     let calls = vec![agent_label(&self.agent), outcome, class.clone()];
                     let duration = self.duration.with_extra_labels(vec![class]);
-                    count_call(to, &Key::from_parts(CALLS, calls), &duration, after);
+                    count_call(to, &Key::from_parts(CALLS, calls), &duration, elapsed);
                 }
             }
             let Some(usage) = usage else { return };

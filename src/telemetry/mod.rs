@@ -1,47 +1,47 @@
-//! What a call tells to those who watch the process: its span and its metrics. It is
-//! measured once and told to both.
+//! What a call tells the process's subscriber and its metrics recorder.
 
+mod agent_metrics;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod span;
 
-#[cfg(feature = "metrics")]
-use std::sync::Arc;
-
+use http::{Method, StatusCode};
 use tokio::time::Instant;
 use tracing::span::Entered;
 
+pub(crate) use self::agent_metrics::AgentMetrics;
+
 use self::span::CallSpan;
 use crate::agent::Agent;
-use crate::session::RequestHead;
 use crate::status::{CallError, SessionId, TokenUsage};
 
-/// Watches one call, from its start to its end.
+/// The span and the metrics of one call, from its start to its end. Each time is taken once,
+/// for both.
 pub(crate) struct CallTelemetry {
     span: CallSpan,
-    /// When the call started, if anybody wants to know.
+    metrics: AgentMetrics,
+    /// When the call started; `None` if nobody wants to know.
     started: Option<Instant>,
     has_chunk: bool,
-    #[cfg(feature = "metrics")]
-    agent: Arc<Agent>,
 }
 
 impl CallTelemetry {
+    /// A call starts. Its span is a child of the current one.
     #[inline]
-    pub(crate) fn new<'a>(
-        head: &dyn Fn() -> RequestHead<'a>,
-        #[cfg(feature = "metrics")] agent: &Arc<Agent>,
-        #[cfg(not(feature = "metrics"))] agent: &Agent,
+    pub(crate) fn start<'a>(
+        agent: &Agent,
+        metrics: &AgentMetrics,
         session: &SessionId,
+        method: &Method,
+        host: &dyn Fn() -> Option<&'a str>,
     ) -> Self {
-        let span = CallSpan::new(head, agent, session);
-        let is_timed = cfg!(feature = "metrics") || span.is_heard();
+        let span = CallSpan::new(agent, session, method, host);
+        let is_timed = AgentMetrics::IS_ENABLED || span.is_enabled();
         Self {
             span,
+            metrics: metrics.clone(),
             started: is_timed.then(Instant::now),
             has_chunk: false,
-            #[cfg(feature = "metrics")]
-            agent: Arc::clone(agent),
         }
     }
 
@@ -52,11 +52,11 @@ impl CallTelemetry {
     }
 
     /// The head of the response has arrived.
-    pub(crate) fn answered(&self, status: u16) {
-        self.span.answered(status);
+    pub(crate) fn response(&self, status: StatusCode) {
+        self.span.response(status);
     }
 
-    /// A piece of the body has arrived. Only of a stream is it told when the first did.
+    /// A chunk of the body has arrived. The time to the first is recorded of streams only.
     #[inline]
     pub(crate) fn chunk(&mut self, is_stream: impl FnOnce() -> bool) {
         let is_first = !std::mem::replace(&mut self.has_chunk, true);
@@ -64,19 +64,19 @@ impl CallTelemetry {
             && let Some(started) = self.started
             && is_stream()
         {
-            let after = started.elapsed();
-            self.span.first_chunk(after);
-            #[cfg(feature = "metrics")]
-            self.agent.metrics().first_chunk(after);
+            let elapsed = started.elapsed();
+            self.span.first_chunk(elapsed);
+            self.metrics.first_chunk(elapsed);
         }
     }
 
-    /// The call has ended. It is told once.
-    pub(crate) fn ended(&self, error: Option<&CallError>, usage: Option<&TokenUsage>) {
-        self.span.ended(error, usage);
-        #[cfg(feature = "metrics")]
-        if let Some(started) = self.started {
-            self.agent.metrics().ended(started.elapsed(), error, usage);
+    /// The call has ended. Called once.
+    pub(crate) fn finish(&self, error: Option<&CallError>, usage: Option<&TokenUsage>) {
+        self.span.finish(error, usage);
+        if AgentMetrics::IS_ENABLED
+            && let Some(started) = self.started
+        {
+            self.metrics.finish(started.elapsed(), error, usage);
         }
     }
 }

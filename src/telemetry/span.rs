@@ -6,25 +6,26 @@
 
 use std::time::Duration;
 
+use http::{Method, StatusCode};
 use tracing::field::Empty;
 use tracing::span::Entered;
 
 use crate::agent::Agent;
-use crate::session::RequestHead;
 use crate::status::{CallError, SessionId, TokenUsage};
 
-/// The span of one call. Where nobody listens it is nothing but a flag.
-pub(crate) struct CallSpan(tracing::Span);
+/// The span of one call. Where no subscriber wants it, it is nothing but a flag.
+pub(super) struct CallSpan(tracing::Span);
 
 impl CallSpan {
-    /// A span inside the current one, with what is known when the call starts.
+    /// A child of the current span, with what is known when the call starts.
     #[inline]
-    pub(crate) fn new<'a>(
-        head: &dyn Fn() -> RequestHead<'a>,
+    pub(super) fn new<'a>(
         agent: &Agent,
         session: &SessionId,
+        method: &Method,
+        host: &dyn Fn() -> Option<&'a str>,
     ) -> Self {
-        // The fields are looked at only where somebody listens.
+        // The fields are evaluated only if a subscriber wants the span.
         Self(tracing::info_span!(
             target: "tower_agent_status",
             "invoke_agent",
@@ -40,35 +41,34 @@ impl CallSpan {
             gen_ai.usage.cache_read.input_tokens = Empty,
             gen_ai.usage.cache_creation.input_tokens = Empty,
             gen_ai.usage.reasoning.output_tokens = Empty,
-            http.request.method = head().method.as_str(),
+            http.request.method = method.as_str(),
             http.response.status_code = Empty,
-            server.address = head().host,
+            server.address = host(),
             "error.type" = Empty,
         ))
     }
 
-    /// Whether anybody listens.
-    pub(crate) fn is_heard(&self) -> bool {
+    pub(super) fn is_enabled(&self) -> bool {
         !self.0.is_disabled()
     }
 
     /// Makes what happens until the guard is dropped part of the call.
     #[inline]
-    pub(crate) fn enter(&self) -> Entered<'_> {
+    pub(super) fn enter(&self) -> Entered<'_> {
         self.0.enter()
     }
 
-    pub(crate) fn answered(&self, status: u16) {
-        self.0.record("http.response.status_code", status);
+    pub(super) fn response(&self, status: StatusCode) {
+        self.0.record("http.response.status_code", status.as_u16());
     }
 
-    pub(crate) fn first_chunk(&self, after: Duration) {
-        self.0.record("gen_ai.response.time_to_first_chunk", after.as_secs_f64());
+    pub(super) fn first_chunk(&self, elapsed: Duration) {
+        self.0.record("gen_ai.response.time_to_first_chunk", elapsed.as_secs_f64());
     }
 
     /// How the call ended. The span is closed by dropping this.
-    pub(crate) fn ended(&self, error: Option<&CallError>, usage: Option<&TokenUsage>) {
-        if !self.is_heard() {
+    pub(super) fn finish(&self, error: Option<&CallError>, usage: Option<&TokenUsage>) {
+        if !self.is_enabled() {
             return;
         }
         if let Some(error) = error {
@@ -77,16 +77,16 @@ impl CallSpan {
             self.0.record("error.type", &*error.class);
         }
         let Some(usage) = usage else { return };
-        let figures = [
+        let fields = [
             ("gen_ai.usage.input_tokens", usage.input_tokens),
             ("gen_ai.usage.output_tokens", usage.output_tokens),
             ("gen_ai.usage.cache_read.input_tokens", usage.cache_read_input_tokens),
             ("gen_ai.usage.cache_creation.input_tokens", usage.cache_write_input_tokens),
             ("gen_ai.usage.reasoning.output_tokens", usage.reasoning_tokens),
         ];
-        for (name, figure) in figures {
-            if let Some(figure) = figure {
-                self.0.record(name, figure);
+        for (name, tokens) in fields {
+            if let Some(tokens) = tokens {
+                self.0.record(name, tokens);
             }
         }
     }

@@ -95,7 +95,7 @@ impl SessionHandle {
             state.was_opened = true;
             if new_run {
                 state.ledger.begin_new_run(now);
-                self.shared.show_declared(&mut state.ledger);
+                self.shared.registry.add_declared(&mut state.ledger);
             }
             state.ledger.describe(correlation_id, attributes, now);
             run = Ok(state.ledger.run());
@@ -174,7 +174,10 @@ impl Shared {
     #[inline]
     pub(super) fn slot(&self, state: &mut SessionState, agent: &Agent) -> Option<usize> {
         let is_full = state.ledger.agents() >= MAX_AGENTS;
-        if is_full && !state.ledger.has_agent(agent.name()) && !self.is_declared(agent.name()) {
+        if is_full
+            && !state.ledger.has_agent(agent.name())
+            && !self.registry.is_declared(agent.name())
+        {
             return None;
         }
         Some(state.ledger.slot(agent.shared_name(), agent.activities()))

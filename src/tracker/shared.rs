@@ -1,15 +1,15 @@
 //! [`Shared`]: what the request path and the recorder share.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::handoff::{self, Handoff, Mark};
+use super::log_once::{LogOnce, Warnings};
+use super::registry::Registry;
 use super::session::SessionState;
 use super::{Clock, Command, Scope, Session, Unsaved};
-use crate::agent::{Agent, InvalidName, check_name};
 use crate::status::{ErrorMessage, Ledger, SessionId, Timestamp, random_digits};
 
 /// How a tracker keeps its sessions.
@@ -26,8 +26,6 @@ static NUMBERS: AtomicU64 = AtomicU64::new(1);
 /// What the recorder has taken.
 pub(crate) type Batch = handoff::Batch<SessionId, SessionState, Command>;
 
-type Reserves = dyn Fn(&str) -> bool + Send + Sync;
-
 /// What the request path and the recorder share.
 pub(crate) struct Shared {
     /// Tells the trackers of this process apart; never 0.
@@ -35,40 +33,38 @@ pub(crate) struct Shared {
     /// The name of this tracker among an item's writers.
     pub(crate) writer: String,
     limits: Limits,
-    /// Whether the store keeps something of its own under a name.
-    is_reserved: Box<Reserves>,
-    agents: RwLock<Vec<Arc<Agent>>>,
+    pub(crate) registry: Registry,
     sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
     pub(crate) handoff: Handoff<SessionId, SessionState, Command>,
-    said: LogOnce,
+    pub(crate) warnings: Warnings,
+    losses: Losses,
     pub(super) lost: AtomicU64,
     /// The number of the last write.
     last_seq: AtomicU64,
 }
 
-/// What is logged once and not for every call.
+/// What was lost, each kind logged as an error once.
 #[derive(Default)]
-struct LogOnce {
-    untracked: AtomicBool,
-    full: AtomicBool,
-    full_session: AtomicBool,
-    closed: AtomicBool,
-    invalid_session: AtomicBool,
-    undescribed: AtomicBool,
-    invalid_agent: AtomicBool,
+struct Losses {
+    full: LogOnce,
+    full_session: LogOnce,
+    closed: LogOnce,
 }
 
 impl Shared {
-    pub(crate) fn new(limits: Limits, is_reserved: Box<Reserves>) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        is_reserved: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             writer: random_digits(),
             limits,
-            is_reserved,
-            agents: RwLock::default(),
+            registry: Registry::new(Box::new(is_reserved)),
             sessions: Mutex::default(),
             handoff: Handoff::new(),
-            said: LogOnce::default(),
+            warnings: Warnings::default(),
+            losses: Losses::default(),
             lost: AtomicU64::new(0),
             last_seq: AtomicU64::new(0),
         }
@@ -80,74 +76,6 @@ impl Shared {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.limits.clock.now()
-    }
-
-    /// Makes an agent known, so that every new session shows it.
-    pub(crate) fn declare(&self, agent: Agent) -> Result<Arc<Agent>, InvalidName> {
-        self.check_name(agent.name())?;
-        let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
-        if agents.iter().any(|known| known.name() == agent.name()) {
-            return Err(InvalidName::Duplicate(agent.name().to_owned()));
-        }
-        let agent = Arc::new(agent);
-        agents.push(Arc::clone(&agent));
-        Ok(agent)
-    }
-
-    /// The agent of that name; an unknown one is made known.
-    pub(crate) fn agent(&self, name: &str) -> Result<Arc<Agent>, InvalidName> {
-        match self.known(name).map_or_else(|| self.declare(Agent::new(name)), Ok) {
-            // Another thread was faster.
-            Err(InvalidName::Duplicate(_)) => self.agent(name),
-            agent => agent,
-        }
-    }
-
-    /// The agent as it is known, or else as a request or a report names it. Such a one is
-    /// not made known to other sessions, since there may be any number of them.
-    pub(crate) fn named_agent(&self, agent: &Agent) -> Result<Arc<Agent>, InvalidName> {
-        if let Some(known) = self.known(agent.name()) {
-            return Ok(known);
-        }
-        self.check_name(agent.name())?;
-        Ok(Arc::new(agent.undeclared()))
-    }
-
-    fn known(&self, name: &str) -> Option<Arc<Agent>> {
-        let agents = self.agents.read().unwrap_or_else(PoisonError::into_inner);
-        agents.iter().find(|known| known.name() == name).cloned()
-    }
-
-    pub(super) fn is_declared(&self, name: &str) -> bool {
-        self.known(name).is_some()
-    }
-
-    fn declared(&self) -> Vec<Arc<Agent>> {
-        self.agents.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Makes the agents that are known to all sessions known to this one.
-    pub(super) fn show_declared(&self, ledger: &mut Ledger) {
-        for agent in self.declared() {
-            ledger.slot(agent.shared_name(), agent.activities());
-        }
-    }
-
-    fn check_name(&self, name: &str) -> Result<(), InvalidName> {
-        check_name(name)?;
-        if (self.is_reserved)(name) {
-            return Err(InvalidName::ReservedByStore(name.to_owned()));
-        }
-        Ok(())
-    }
-
-    /// Whether an attribute of a workflow may have this name.
-    pub(crate) fn check_attribute(&self, name: &str) -> Result<(), InvalidName> {
-        self.check_name(name)?;
-        if self.known(name).is_some() {
-            return Err(InvalidName::Duplicate(name.to_owned()));
-        }
-        Ok(())
     }
 
     /// A session of which this process knows, or learns now; `None` if there is no room
@@ -163,11 +91,11 @@ impl Shared {
         }
         if sessions.len() >= self.limits.max_sessions {
             drop(sessions);
-            self.lose("full", "too many sessions are live or unsaved", &self.said.full, id);
+            self.lose("full", "too many sessions are live or unsaved", &self.losses.full, id);
             return None;
         }
         let mut ledger = Ledger::new(id.clone(), self.now());
-        self.show_declared(&mut ledger);
+        self.registry.add_declared(&mut ledger);
         let session = Arc::new(Session::new(id.clone(), SessionState::new(ledger)));
         sessions.insert(id.clone(), Arc::clone(&session));
         Some(session)
@@ -222,51 +150,23 @@ impl Shared {
 
     /// Counts a change that came after the recorder had ended.
     fn lose_after_the_end(&self, id: &SessionId) {
-        self.lose("closed", "the tracker was shut down", &self.said.closed, id);
+        self.lose("closed", "the tracker was shut down", &self.losses.closed, id);
     }
 
     /// Counts a call of an agent for which its session has no room.
     pub(super) fn lose_of_full_session(&self, id: &SessionId) {
         let why = "the session has too many agents for one more that was not declared";
-        self.lose("full", why, &self.said.full_session, id);
+        self.lose("full", why, &self.losses.full_session, id);
     }
 
-    fn lose(&self, reason: &'static str, why: &str, said: &AtomicBool, id: &SessionId) {
+    fn lose(&self, reason: &'static str, why: &str, logged: &LogOnce, id: &SessionId) {
         #[cfg(feature = "metrics")]
         crate::telemetry::metrics::lost(reason, 1);
         let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
-        if said.swap(true, Ordering::Relaxed) {
-            tracing::debug!(session_id = %id, lost, reason, "status not recorded: {why}");
-        } else {
+        if logged.is_first() {
             tracing::error!(session_id = %id, lost, reason, "status not recorded: {why}");
-        }
-    }
-
-    /// Says once that a request named a session that cannot be.
-    pub(crate) fn warn_of_invalid_session(&self, error: &dyn fmt::Display) {
-        if !self.said.invalid_session.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "call not tracked; further ones are not logged");
-        }
-    }
-
-    /// Says once that a request named an agent that cannot be.
-    pub(crate) fn warn_of_invalid_agent(&self, error: &dyn fmt::Display) {
-        if !self.said.invalid_agent.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "agent not tracked; further ones are not logged");
-        }
-    }
-
-    /// Says once that something a request tells of its workflow cannot be kept.
-    pub(crate) fn warn_of_undescribed_workflow(&self, error: &dyn fmt::Display) {
-        if !self.said.undescribed.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "left out of the workflow; further ones are not logged");
-        }
-    }
-
-    /// Says once that a workflow could not be started.
-    pub(crate) fn warn_of_untracked_workflow(&self, error: &dyn fmt::Display) {
-        if !self.said.untracked.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "workflow not tracked; further ones are not logged");
+        } else {
+            tracing::debug!(session_id = %id, lost, reason, "status not recorded: {why}");
         }
     }
 

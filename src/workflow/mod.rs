@@ -84,10 +84,10 @@ impl StatusTracker {
         report: AgentReport,
     ) -> Result<(), WorkflowError> {
         let session_id = SessionId::new(session_id)?;
-        let agent = self.shared().named_agent(&Agent::new(agent))?;
-        match self.tracked(&session_id)?.report(&agent, report) {
+        let agent = self.shared().registry.resolve(&Agent::new(agent))?;
+        match self.tracked(&session_id)?.report(agent.agent(), report) {
             true => Ok(()),
-            false => Err(WorkflowError::TooManyAgents { name: agent.name().to_owned() }),
+            false => Err(WorkflowError::TooManyAgents { name: agent.agent().name().to_owned() }),
         }
     }
 
@@ -207,7 +207,7 @@ impl WorkflowBuilder {
         match self.start() {
             Ok(workflow) => workflow.run(future).await,
             Err(error) => {
-                tracker.shared().warn_of_untracked_workflow(&error);
+                tracker.shared().warnings.workflow.warn(&error, "workflow not tracked");
                 Scope::outside(future).await
             }
         }
@@ -220,7 +220,7 @@ pub(crate) fn check_attribute(
     name: &str,
     value: &Value,
 ) -> Result<(), WorkflowError> {
-    tracker.shared().check_attribute(name)?;
+    tracker.shared().registry.check_attribute(name)?;
     check_size(name, size(value, 0))
 }
 

@@ -1,0 +1,56 @@
+//! [`OutgoingRequest`]: a request of any client, as far as tracking its call needs it.
+
+use http::{Method, Request};
+
+use crate::session::RequestHead;
+
+/// A request that a client is about to send.
+///
+/// The head of a request is taken apart only where a closure, a rule or a subscriber asks for
+/// it: most calls need its method and path at the most.
+pub(super) trait OutgoingRequest {
+    /// Whether the request has no extension at all, which saves looking for one.
+    fn has_no_extensions(&self) -> bool;
+
+    fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T>;
+
+    fn insert_extension<T: Clone + Send + Sync + 'static>(&mut self, extension: T);
+
+    fn method(&self) -> &Method;
+
+    /// The path, without a query.
+    fn path(&self) -> &str;
+
+    fn head(&self) -> RequestHead<'_>;
+}
+
+impl<B> OutgoingRequest for Request<B> {
+    #[inline]
+    fn has_no_extensions(&self) -> bool {
+        self.extensions().is_empty()
+    }
+
+    #[inline]
+    fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
+        self.extensions().get()
+    }
+
+    #[inline]
+    fn insert_extension<T: Clone + Send + Sync + 'static>(&mut self, extension: T) {
+        self.extensions_mut().insert(extension);
+    }
+
+    #[inline]
+    fn method(&self) -> &Method {
+        self.method()
+    }
+
+    #[inline]
+    fn path(&self) -> &str {
+        self.uri().path()
+    }
+
+    fn head(&self) -> RequestHead<'_> {
+        RequestHead::new(self)
+    }
+}
