@@ -1,7 +1,7 @@
-"""Instructions that a bench executes, counted by valgrind.
+"""Counts the instructions that a bench executes, with valgrind.
 
-They hardly depend on the machine or on what else it does. What a program does once, as it
-starts, is not of interest: so a count is the difference between many runs and few.
+The counts hardly depend on the machine or its load. A count is the difference between many
+runs and few, which leaves out what a program does once, at its start.
 """
 
 import json
@@ -13,10 +13,10 @@ import tempfile
 ROOT = pathlib.Path(__file__).parent
 
 
-def build(package, *options):
-    """Builds the benches of a package below this folder: the program of each target."""
-    manifest = ROOT / package / "Cargo.toml"
-    command = ["cargo", "bench", "--locked", "--no-run", "--message-format", "json"]
+def build(package, *options, root=ROOT):
+    """Builds the benches of a package in this folder or another. Maps each target to its program."""
+    manifest = root / package / "Cargo.toml"
+    command = ["cargo", "bench", "--locked", "--no-run", "--message-format", "json-render-diagnostics"]
     built = subprocess.run([*command, "--manifest-path", manifest, *options], check=True, stdout=subprocess.PIPE)
     messages = map(json.loads, built.stdout.splitlines())
     return {
@@ -27,7 +27,7 @@ def build(package, *options):
 
 
 def instructions(command, few, many, main_thread=False, env=None):
-    """Instructions of one run, of all threads or the main one; `command(n)` runs n times."""
+    """Instructions of one run, in all threads or in the main one; `command(n)` runs n times."""
     counts = [_total(command(times), main_thread, env) for times in (few, many)]
     return (counts[1] - counts[0]) / (many - few)
 
@@ -40,6 +40,6 @@ def _total(command, main_thread, env):
             valgrind.append("--separate-threads=yes")
         run = subprocess.run([*valgrind, *map(str, command)], env=env, capture_output=True, text=True)
         if run.returncode != 0:
-            raise SystemExit(f"{' '.join(map(str, command))} has failed under valgrind:\n{run.stderr}")
+            raise SystemExit(f"{' '.join(map(str, command))} failed under valgrind:\n{run.stderr}")
         counted = out.with_name("count-01") if main_thread else out
         return int(re.search(r"^totals: (\d+)", counted.read_text(), re.MULTILINE)[1])
