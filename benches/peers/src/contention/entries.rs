@@ -47,7 +47,7 @@ struct Producers {
 
 impl Drop for Producers {
     fn drop(&mut self) {
-        self.handoff.order(End);
+        self.handoff.send(End);
     }
 }
 
