@@ -255,10 +255,9 @@ where
         // Both types of a status have three digits.
         let status = StatusCode::from_u16(self.status().as_u16()).unwrap_or_default();
         let mut headers = header_map(self.headers());
-        if let Some(observer) = pending.answered(status, &mut headers) {
-            let body = self.take_body();
-            *self.body_mut() = observed(body, observer);
-        }
+        let observer = pending.answered(status, &mut headers);
+        let body = self.take_body();
+        *self.body_mut() = observed(body, observer);
         self
     }
 

@@ -289,7 +289,10 @@ where
 
     fn answered(mut self, pending: Pending<O>) -> Self {
         let status = self.status();
-        let Some(observer) = pending.answered(status, self.headers_mut()) else { return self };
+        let observer = pending.answered(status, self.headers_mut());
+        if observer.is_over() {
+            return self;
+        }
         let url = self.url().clone();
         let mut response = http::Response::<Body>::from(self);
         // A `reqwest::Response` keeps its URL beside the parts of an `http::Response`, and

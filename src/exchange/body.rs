@@ -9,7 +9,6 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
 use super::error_chain::{DisplayOnly, ErrorDisplay};
-use super::unwind::poll_guarded;
 use super::{Observer, ResponseObserver};
 use crate::usage::End;
 
@@ -31,12 +30,12 @@ impl<B: Body, O: Observer, D> ExchangeBody<B, O, D> {
     #[inline]
     pub(crate) fn new(inner: B, mut observer: Option<ResponseObserver<O>>) -> Self {
         // An empty body, as of HEAD or of status 204, may never be polled.
-        if let Some(open) = &mut observer
-            && (is_over(&inner) || open.has_passed_content_length())
+        if let Some(response) = &mut observer
+            && (is_over(&inner) || response.has_passed_content_length())
         {
-            open.complete();
-            observer = None;
+            response.complete();
         }
+        let observer = observer.filter(|response| !response.is_over());
         Self { inner, observer, error_display: PhantomData }
     }
 }
@@ -74,10 +73,10 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
-        if this.observer.is_none() {
-            return this.inner.poll_frame(cx);
+        match this.observer.take() {
+            None => this.inner.poll_frame(cx),
+            Some(observer) => poll_observed::<_, _, D>(this.inner, observer, this.observer, cx),
         }
-        poll_observed::<_, _, D>(this.inner, this.observer, cx)
     }
 
     #[inline]
@@ -105,28 +104,27 @@ type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error
 #[inline(never)]
 fn poll_observed<B: Body, O: Observer, D: ErrorDisplay<B::Error>>(
     mut inner: Pin<&mut B>,
-    observer: &mut Option<ResponseObserver<O>>,
+    mut observer: ResponseObserver<O>,
+    slot: &mut Option<ResponseObserver<O>>,
     cx: &mut Context<'_>,
 ) -> Polled<B> {
     // One value from here to the end, which need not be copied.
-    let polled = poll_guarded(observer, |observer| match observer {
-        Some(observer) => observer.poll_in(|| inner.as_mut().poll_frame(cx)),
-        None => inner.as_mut().poll_frame(cx),
-    });
-    let (Poll::Ready(frame), Some(open)) = (&polled, &mut *observer) else { return polled };
-    match frame {
-        Some(Ok(frame)) => match (frame.data_ref(), frame.trailers_ref()) {
-            // A caller that knows the length may not poll again.
-            (Some(data), _) => open.data(data, is_over(&*inner)),
-            (None, Some(trailers)) => open.trailers(trailers),
-            // Data and trailers are all the frames there are, so far.
-            (None, None) => {}
-        },
-        Some(Err(error)) => open.end(End::Failed(&D::display(error))),
-        None => open.complete(),
+    let polled = observer.poll_in(|| inner.as_mut().poll_frame(cx));
+    match &polled {
+        Poll::Pending => {}
+        Poll::Ready(Some(Ok(frame))) => {
+            if let Some(data) = frame.data_ref() {
+                // A caller that knows the length may not poll again.
+                observer.data(data, is_over(&*inner));
+            } else if let Some(trailers) = frame.trailers_ref() {
+                observer.trailers(trailers);
+            }
+        }
+        Poll::Ready(Some(Err(error))) => observer.end(End::Failed(&D::display(error))),
+        Poll::Ready(None) => observer.complete(),
     }
-    if open.is_over() {
-        *observer = None;
+    if !observer.is_over() {
+        *slot = Some(observer);
     }
     polled
 }

@@ -3,14 +3,13 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use http::Response;
 use pin_project::pin_project;
 
 use super::body::ExchangeBody;
 use super::error_chain::{DisplayOnly, ErrorDisplay};
-use super::unwind::poll_guarded;
 use super::{Observer, Pending};
 
 /// The future of a service whose exchanges are observed.
@@ -56,7 +55,7 @@ impl<B: http_body::Body, O: Observer, D> ObservableResponse<O, D> for Response<B
     #[inline]
     fn answered(mut self, pending: Pending<O>) -> Self::Observed {
         let observer = pending.answered(self.status(), self.headers_mut());
-        self.map(|body| ExchangeBody::new(body, observer))
+        self.map(|body| ExchangeBody::new(body, Some(observer)))
     }
 
     #[inline]
@@ -77,10 +76,10 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if this.pending.is_none() {
-            return this.inner.poll(cx).map_ok(R::unobserved);
+        match this.pending.take() {
+            None => this.inner.poll(cx).map_ok(R::unobserved),
+            Some(pending) => poll_pending::<_, _, _, _, D>(this.inner, pending, this.pending, cx),
         }
-        poll_pending::<_, _, _, _, D>(this.inner, this.pending, cx)
     }
 }
 
@@ -88,7 +87,8 @@ where
 #[inline(never)]
 fn poll_pending<F, R, E, O, D>(
     inner: Pin<&mut F>,
-    pending: &mut Option<Pending<O>>,
+    pending: Pending<O>,
+    slot: &mut Option<Pending<O>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<R::Observed, E>>
 where
@@ -97,18 +97,14 @@ where
     O: Observer,
     D: ErrorDisplay<E>,
 {
-    let result = ready!(poll_guarded(pending, |pending| match pending {
-        Some(pending) => pending.poll_in(|| inner.poll(cx)),
-        None => inner.poll(cx),
-    }));
-    let pending = pending.take();
-    Poll::Ready(match (result, pending) {
-        (Ok(response), Some(pending)) => Ok(response.answered(pending)),
-        (Ok(response), None) => Ok(response.unobserved()),
-        (Err(error), pending) => {
-            if let Some(pending) = pending {
-                pending.failed(&D::display(&error));
-            }
+    Poll::Ready(match pending.poll_in(|| inner.poll(cx)) {
+        Poll::Pending => {
+            *slot = Some(pending);
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(response)) => Ok(response.answered(pending)),
+        Poll::Ready(Err(error)) => {
+            pending.failed(&D::display(&error));
             Err(error)
         }
     })

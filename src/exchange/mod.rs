@@ -14,14 +14,16 @@
 //! up to the head of the response, and [`ExchangeBody`] a [`ResponseObserver`] to the end of
 //! its body. Both pass everything on as it is: bytes, frames, trailers, size hints and errors.
 //!
-//! All of an exchange is in one box, since futures and bodies are moved often and most of them
-//! carry no exchange.
+//! A poll takes the exchange out of its future or body, and puts it back if it goes on. A poll
+//! that panics drops it, so that it ends as a panic there and then: whoever catches the panic
+//! may keep the future around, and dropping that later would look as if the caller had given
+//! up.
 
 mod body;
 mod error_chain;
 mod future;
 mod response;
-mod unwind;
+mod state;
 
 use std::fmt::{self, Display};
 
@@ -34,7 +36,7 @@ pub(crate) use self::future::ExchangeFuture;
 pub(crate) use self::future::ObservableResponse;
 pub(crate) use self::response::ResponseObserver;
 
-use self::response::State;
+use self::state::State;
 use crate::status::{CallError, Outcome, TokenUsage};
 use crate::usage::PathHint;
 
@@ -74,12 +76,7 @@ pub trait Observer {
 }
 
 /// An exchange that waits for the head of its response.
-pub struct Pending<O: Observer> {
-    /// Taken by whichever step comes first.
-    state: Option<Box<State<O>>>,
-    /// A response to HEAD has no body, whatever its headers say.
-    is_head: bool,
-}
+pub struct Pending<O: Observer>(Box<State<O>>);
 
 impl<O: Observer> Pending<O> {
     /// An exchange begins. `path` is the path of its request, without a query, if that may
@@ -87,16 +84,13 @@ impl<O: Observer> Pending<O> {
     #[inline]
     pub(crate) fn new(observer: O, method: &Method, path: Option<&str>) -> Self {
         let path = path.map_or_else(PathHint::default, PathHint::of);
-        Self { state: Some(State::new(observer, path)), is_head: *method == Method::HEAD }
+        Self(State::new(observer, *method == Method::HEAD, path))
     }
 
     /// Polls the inner future in what surrounds this exchange.
     #[inline]
-    pub(crate) fn poll_in<T>(&self, poll: impl FnOnce() -> T) -> T {
-        match &self.state {
-            Some(state) => state.observer.poll_in(poll),
-            None => poll(),
-        }
+    fn poll_in<T>(&self, poll: impl FnOnce() -> T) -> T {
+        self.0.observer.poll_in(poll)
     }
 
     /// The head of the response has arrived.
@@ -104,35 +98,25 @@ impl<O: Observer> Pending<O> {
         mut self,
         status: StatusCode,
         headers: &mut HeaderMap,
-    ) -> Option<ResponseObserver<O>> {
-        let mut state = self.state.take()?;
-        state.answered(status, headers);
-        let mut observer = ResponseObserver::new(state);
+    ) -> ResponseObserver<O> {
+        self.0.answered(status, headers);
+        let mut observer = ResponseObserver::new(self.0);
         // These have no body, whatever a layer further in makes of it.
-        if self.is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        if observer.is_head() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        {
             observer.complete();
         }
-        Some(observer)
+        observer
     }
 
     /// The exchange failed before there was a response.
     fn failed(mut self, error: &dyn Display) {
-        if let Some(mut state) = self.state.take() {
-            state.observer.finish(Outcome::Error(CallError::transport(error)), None);
-        }
+        self.0.failed(CallError::transport(error));
     }
 }
 
 impl<O: Observer> fmt::Debug for Pending<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pending")
-    }
-}
-
-impl<O: Observer> Drop for Pending<O> {
-    fn drop(&mut self) {
-        if let Some(mut state) = self.state.take() {
-            state.observer.dropped();
-        }
     }
 }
