@@ -70,7 +70,11 @@ impl<S: StatusStore> StatusStore for Counted<S> {
     /// # Panics
     ///
     /// If the change is not applied: what is measured is a table that is there.
-    async fn write(&self, change: &Change, expected: Precondition) -> Result<WriteOutcome, StoreError> {
+    async fn write(
+        &self,
+        change: &Change,
+        expected: Precondition,
+    ) -> Result<WriteOutcome, StoreError> {
         let written = self.store.write(change, expected).await;
         assert!(matches!(written, Ok(WriteOutcome::Applied)), "not written: {written:?}");
         self.counts.writes.fetch_add(1, Ordering::Relaxed);

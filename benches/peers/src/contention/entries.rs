@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use super::handoff::{Content, Entry, Handoff, Mark, Batch};
+use super::handoff::{Batch, Content, Entry, Handoff, Mark};
 use super::{Figures, Pace, consumer, runner};
 use crate::Runner;
 
