@@ -251,17 +251,17 @@ where
 {
     type Observed = Self;
 
-    fn answered(mut self, pending: Pending<O>) -> Self {
+    fn answered(&mut self, pending: Pending<O>) -> ResponseObserver<O> {
         // Both types of a status have three digits.
         let status = StatusCode::from_u16(self.status().as_u16()).unwrap_or_default();
-        let mut headers = header_map(self.headers());
-        let observer = pending.answered(status, &mut headers);
-        let body = self.take_body();
-        *self.body_mut() = observed(body, observer);
-        self
+        pending.answered(status, &mut header_map(self.headers()))
     }
 
-    fn unobserved(self) -> Self {
+    fn observed(mut self, observer: Option<ResponseObserver<O>>) -> Self {
+        if let Some(observer) = observer {
+            let body = self.take_body();
+            *self.body_mut() = observed(body, observer);
+        }
         self
     }
 }

@@ -15,8 +15,9 @@ pub struct ClientCall {
     tracked: TrackedCall,
     telemetry: CallTelemetry,
     remaining: Remaining,
-    /// The usage that the tracker knows, if any.
-    recorded: Option<TokenUsage>,
+    /// The usage that the tracker knows, if any. Only streams have some before their end, and
+    /// in a box it keeps all other calls small enough to be moved without a call to `memcpy`.
+    recorded: Option<Box<TokenUsage>>,
 }
 
 /// What is still to be recorded. A subscriber or a metrics recorder may panic; it is then not
@@ -59,7 +60,10 @@ impl ClientCall {
     }
 
     fn unrecorded(&self, usage: &TokenUsage) -> TokenDelta {
-        usage.delta_from(&self.recorded.unwrap_or_default())
+        match &self.recorded {
+            Some(recorded) => usage.delta_from(recorded),
+            None => usage.delta_from(&TokenUsage::default()),
+        }
     }
 }
 
@@ -68,8 +72,8 @@ impl Observer for ClientCall {
     const ENDS_AT_CONTENT_LENGTH: bool = false;
 
     #[inline]
-    fn poll_in<T>(&self, poll: impl FnOnce() -> T) -> T {
-        let _entered = self.telemetry.enter();
+    fn poll_in<T>(call: Option<&Self>, poll: impl FnOnce() -> T) -> T {
+        let _entered = call.map(|call| call.telemetry.enter());
         poll()
     }
 
@@ -83,11 +87,15 @@ impl Observer for ClientCall {
     }
 
     fn progress(&mut self, usage: &TokenUsage) {
-        if self.recorded != Some(*usage) {
-            let tokens = self.unrecorded(usage);
-            self.recorded = Some(*usage);
-            self.tracked.progress(tokens);
+        if self.recorded.as_deref() == Some(usage) {
+            return;
         }
+        let tokens = self.unrecorded(usage);
+        match &mut self.recorded {
+            Some(recorded) => **recorded = *usage,
+            None => self.recorded = Some(Box::new(*usage)),
+        }
+        self.tracked.progress(tokens);
     }
 
     fn finish(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {

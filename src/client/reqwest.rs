@@ -15,7 +15,8 @@ use super::service::{StatusFuture, StatusService};
 use super::tracking::Tracking;
 use crate::agent::InvalidName;
 use crate::exchange::{
-    DisplayOnly, ErrorDisplay, ExchangeBody, ObservableResponse, Observer, Pending, WithSources,
+    DisplayOnly, ErrorDisplay, ExchangeBody, ObservableResponse, Observer, Pending,
+    ResponseObserver, WithSources,
 };
 use crate::session::RequestHead;
 use crate::tracker::StatusTracker;
@@ -287,12 +288,12 @@ where
 {
     type Observed = Self;
 
-    fn answered(mut self, pending: Pending<O>) -> Self {
-        let status = self.status();
-        let observer = pending.answered(status, self.headers_mut());
-        if observer.is_over() {
-            return self;
-        }
+    fn answered(&mut self, pending: Pending<O>) -> ResponseObserver<O> {
+        pending.answered(self.status(), self.headers_mut())
+    }
+
+    fn observed(self, observer: Option<ResponseObserver<O>>) -> Self {
+        let Some(observer) = observer.filter(|observer| !observer.is_over()) else { return self };
         let url = self.url().clone();
         let mut response = http::Response::<Body>::from(self);
         // A `reqwest::Response` keeps its URL beside the parts of an `http::Response`, and
@@ -305,9 +306,5 @@ where
         }
         let observed = |body| ExchangeBody::<_, O, WithSources>::new(body, Some(observer));
         response.map(|body| Body::wrap(observed(body))).into()
-    }
-
-    fn unobserved(self) -> Self {
-        self
     }
 }

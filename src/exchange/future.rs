@@ -10,7 +10,7 @@ use pin_project::pin_project;
 
 use super::body::ExchangeBody;
 use super::error_chain::{DisplayOnly, ErrorDisplay};
-use super::{Observer, Pending};
+use super::{Observer, Pending, ResponseObserver};
 
 /// The future of a service whose exchanges are observed.
 ///
@@ -29,10 +29,7 @@ impl<F, O: Observer, D> ExchangeFuture<F, O, D> {
     /// Calls the inner service. The exchange is there before, so that it sees a panic.
     #[inline]
     pub(crate) fn start(pending: Option<Pending<O>>, call: impl FnOnce() -> F) -> Self {
-        let inner = match &pending {
-            Some(pending) => pending.poll_in(call),
-            None => call(),
-        };
+        let inner = Pending::poll_in(pending.as_ref(), call);
         Self { inner, pending, error_display: PhantomData }
     }
 }
@@ -42,25 +39,23 @@ pub trait ObservableResponse<O: Observer, D> {
     /// The same response, with its body observed.
     type Observed;
 
-    /// Shows the head of the response, and takes up whatever observes it from then on.
-    fn answered(self, pending: Pending<O>) -> Self::Observed;
+    /// Shows the exchange the head of the response.
+    fn answered(&mut self, pending: Pending<O>) -> ResponseObserver<O>;
 
-    /// The response of an exchange that nobody observes.
-    fn unobserved(self) -> Self::Observed;
+    /// Has the body observed, if there is an observer.
+    fn observed(self, observer: Option<ResponseObserver<O>>) -> Self::Observed;
 }
 
 impl<B: http_body::Body, O: Observer, D> ObservableResponse<O, D> for Response<B> {
     type Observed = Response<ExchangeBody<B, O, D>>;
 
-    #[inline]
-    fn answered(mut self, pending: Pending<O>) -> Self::Observed {
-        let observer = pending.answered(self.status(), self.headers_mut());
-        self.map(|body| ExchangeBody::new(body, Some(observer)))
+    fn answered(&mut self, pending: Pending<O>) -> ResponseObserver<O> {
+        pending.answered(self.status(), self.headers_mut())
     }
 
     #[inline]
-    fn unobserved(self) -> Self::Observed {
-        self.map(|body| ExchangeBody::new(body, None))
+    fn observed(self, observer: Option<ResponseObserver<O>>) -> Self::Observed {
+        self.map(|body| ExchangeBody::new(body, observer))
     }
 }
 
@@ -76,38 +71,36 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        match this.pending.take() {
-            None => this.inner.poll(cx).map_ok(R::unobserved),
-            Some(pending) => poll_pending::<_, _, _, _, D>(this.inner, pending, this.pending, cx),
-        }
+        let pending = this.pending.take();
+        let polled = Pending::poll_in(pending.as_ref(), || this.inner.poll(cx));
+        let Poll::Ready(mut result) = polled else {
+            *this.pending = pending;
+            return Poll::Pending;
+        };
+        let observer = pending.and_then(|pending| answered::<_, _, _, D>(pending, &mut result));
+        Poll::Ready(result.map(|response| response.observed(observer)))
     }
 }
 
-/// Kept apart, so that the future of a call that is not tracked stays small.
+/// The exchange was answered, or has failed. Kept apart, so that the future of a call that is
+/// not tracked stays small.
 #[inline(never)]
-fn poll_pending<F, R, E, O, D>(
-    inner: Pin<&mut F>,
+fn answered<R, E, O, D>(
     pending: Pending<O>,
-    slot: &mut Option<Pending<O>>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<R::Observed, E>>
+    result: &mut Result<R, E>,
+) -> Option<ResponseObserver<O>>
 where
-    F: Future<Output = Result<R, E>>,
     R: ObservableResponse<O, D>,
     O: Observer,
     D: ErrorDisplay<E>,
 {
-    Poll::Ready(match pending.poll_in(|| inner.poll(cx)) {
-        Poll::Pending => {
-            *slot = Some(pending);
-            return Poll::Pending;
+    match result {
+        Ok(response) => Some(response.answered(pending)),
+        Err(error) => {
+            pending.failed(&D::display(error));
+            None
         }
-        Poll::Ready(Ok(response)) => Ok(response.answered(pending)),
-        Poll::Ready(Err(error)) => {
-            pending.failed(&D::display(&error));
-            Err(error)
-        }
-    })
+    }
 }
 
 impl<F, O: Observer, D> fmt::Debug for ExchangeFuture<F, O, D> {

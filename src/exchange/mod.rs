@@ -44,7 +44,7 @@ use crate::usage::PathHint;
 ///
 /// [`finish`](Self::finish) and [`dropped`](Self::dropped) are the two ways in which an
 /// exchange ends; exactly one of them is called, once, and nothing after it.
-pub trait Observer {
+pub trait Observer: Sized {
     /// Whether the exchange ends at a stream's own end marker (`[DONE]`, `message_stop`),
     /// whatever comes after it.
     const ENDS_AT_MARKER: bool;
@@ -54,7 +54,9 @@ pub trait Observer {
     const ENDS_AT_CONTENT_LENGTH: bool;
 
     /// Polls the inner future or body in what surrounds this exchange, such as its span.
-    fn poll_in<T>(&self, poll: impl FnOnce() -> T) -> T;
+    /// `None` is an exchange that nobody observes: one function for both, so that `poll` is
+    /// compiled into one place.
+    fn poll_in<T>(observer: Option<&Self>, poll: impl FnOnce() -> T) -> T;
 
     /// The head of the response has arrived.
     fn response(&mut self, status: StatusCode, headers: &mut HeaderMap);
@@ -87,10 +89,10 @@ impl<O: Observer> Pending<O> {
         Self(State::new(observer, *method == Method::HEAD, path))
     }
 
-    /// Polls the inner future in what surrounds this exchange.
+    /// Polls the inner future in what surrounds this exchange, if there is one.
     #[inline]
-    fn poll_in<T>(&self, poll: impl FnOnce() -> T) -> T {
-        self.0.observer.poll_in(poll)
+    fn poll_in<T>(pending: Option<&Self>, poll: impl FnOnce() -> T) -> T {
+        O::poll_in(pending.map(|pending| &pending.0.observer), poll)
     }
 
     /// The head of the response has arrived.

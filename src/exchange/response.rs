@@ -8,7 +8,8 @@ use super::state::State;
 use crate::usage::{End, Progress, UsageReader};
 
 /// A response that is being read.
-pub(crate) struct ResponseObserver<O: Observer>(Box<State<O>>);
+#[expect(missing_debug_implementations, reason = "nobody outside of the crate can have one")]
+pub struct ResponseObserver<O: Observer>(Box<State<O>>);
 
 impl<O: Observer> ResponseObserver<O> {
     /// The response whose head was the last step.
@@ -33,10 +34,11 @@ impl<O: Observer> ResponseObserver<O> {
     /// Polls the inner body in what surrounds this exchange.
     #[inline]
     pub(super) fn poll_in<T>(&self, poll: impl FnOnce() -> T) -> T {
-        self.0.observer.poll_in(poll)
+        O::poll_in(Some(&self.0.observer), poll)
     }
 
     /// A chunk of the body has passed. The last one ends the exchange.
+    #[inline(always)]
     pub(crate) fn data(&mut self, data: &impl Buf, mut is_last: bool) {
         let state = &mut *self.0;
         if O::ENDS_AT_CONTENT_LENGTH

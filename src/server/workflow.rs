@@ -59,8 +59,11 @@ impl Observer for WorkflowObserver {
     // A server that has sent what it announced does not poll the body again.
     const ENDS_AT_CONTENT_LENGTH: bool = true;
 
-    fn poll_in<T>(&self, poll: impl FnOnce() -> T) -> T {
-        self.scope.enter(poll)
+    fn poll_in<T>(workflow: Option<&Self>, poll: impl FnOnce() -> T) -> T {
+        match workflow {
+            Some(workflow) => workflow.scope.enter(poll),
+            None => poll(),
+        }
     }
 
     fn response(&mut self, status: StatusCode, headers: &mut HeaderMap) {
