@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::waiters::{Waiters, key};
 use super::{Settings, UnsavedError};
-use crate::status::{ErrorMessage, Proposal};
+use crate::status::{ErrorMessage, PendingWrite};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 #[cfg(feature = "metrics")]
 use crate::telemetry::metrics;
@@ -139,7 +139,7 @@ struct Shutdown {
 /// A write that has ended.
 struct Done {
     session: Arc<Session>,
-    proposal: Proposal,
+    pending: PendingWrite,
     result: Result<WriteOutcome, StoreError>,
     epoch: u64,
 }
@@ -278,14 +278,14 @@ impl<S: StatusStore> Worker<S> {
     fn begin(&mut self, session: Arc<Session>) -> Option<impl Future<Output = Done> + use<S>> {
         let seq = self.shared().next_seq();
         let writer = &self.shared().writer;
-        let proposal = session.take(|state| state.ledger.propose(writer, seq));
-        let Some(proposal) = proposal else {
+        let pending = session.take(|state| state.ledger.prepare_write(writer, seq));
+        let Some(pending) = pending else {
             self.settle(&session, None, self.waiters.epoch());
             return None;
         };
         // Not under the lock: the request path may want it.
-        let Some(change) = proposal.change() else {
-            if session.acknowledge(|state| state.ledger.needless(&proposal)) {
+        let Some(change) = pending.change() else {
+            if session.acknowledge(|state| state.ledger.write_skipped(&pending)) {
                 let at = Instant::now() + self.settings.batch_delay;
                 self.due.push(Reverse(Due { at, session: Arc::clone(&session) }));
             }
@@ -301,7 +301,8 @@ impl<S: StatusStore> Worker<S> {
         Some(async move {
             #[cfg(feature = "metrics")]
             let started = Instant::now();
-            let write = AssertUnwindSafe(async { store.write(&change, proposal.expected).await });
+            let write =
+                AssertUnwindSafe(async { store.write(&change, pending.precondition).await });
             let unavailable =
                 |what| Err(StoreError::new(StoreErrorKind::Unavailable, what).ambiguous());
             let result = match timeout(WRITE_LIMIT, write.catch_unwind()).await {
@@ -311,21 +312,21 @@ impl<S: StatusStore> Worker<S> {
             };
             #[cfg(feature = "metrics")]
             metrics::written(result_name(&result), started.elapsed());
-            Done { session, proposal, result, epoch }
+            Done { session, pending, result, epoch }
         })
     }
 
     /// Draws the consequences of a write that has ended.
     fn end(&mut self, done: Done) {
-        let Done { session, proposal, result, epoch } = done;
+        let Done { session, pending, result, epoch } = done;
         let now = self.shared().now();
         let writer = &self.closing.0.writer;
         let is_dirty = session.acknowledge(|state| match &result {
-            Ok(WriteOutcome::Applied) => state.ledger.applied(proposal),
+            Ok(WriteOutcome::Applied) => state.ledger.write_applied(pending),
             Ok(WriteOutcome::Conflict(found)) => {
-                state.ledger.conflicted(found.as_ref(), writer, now);
+                state.ledger.write_conflicted(found.as_ref(), writer, now);
             }
-            Err(error) => state.ledger.failed(&proposal, error.may_have_been_applied()),
+            Err(error) => state.ledger.write_failed(&pending, error.may_have_been_applied()),
         });
         let failing = self.failing.entry(key(&session)).or_default();
         let mut delay = self.settings.batch_delay;

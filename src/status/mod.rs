@@ -20,7 +20,7 @@ pub(crate) use document::Activities;
 pub use document::{AgentState, AgentStatus, OverallStatus, WorkflowStatus};
 pub use error::{CallError, ErrorMessage, Outcome};
 pub use item::{Change, Item, Precondition, Value};
-pub(crate) use ledger::{Ledger, Proposal};
+pub(crate) use ledger::{Ledger, PendingWrite};
 pub use ordered_item::OrderedItem;
 pub use report::AgentReport;
 pub(crate) use session_id::random_digits;

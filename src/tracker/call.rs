@@ -30,7 +30,7 @@ impl TrackedCall {
         shared.change(&session, |state, now| {
             let Some(slot) = shared.slot(state, agent) else { return false };
             started = Some((slot, state.ledger.run()));
-            state.ledger.started(slot, now)
+            state.ledger.call_started(slot, now)
         });
         let Some((slot, run)) = started else {
             shared.lose_of_full_session(&session.id);
@@ -48,7 +48,7 @@ impl TrackedCall {
         self.tracker.shared().change_figures(&self.session, |state, now| {
             let is_current = state.ledger.run() == self.run;
             if is_current {
-                state.ledger.progressed(self.slot, tokens, now);
+                state.ledger.call_progressed(self.slot, tokens, now);
             }
             is_current
         });
@@ -60,7 +60,7 @@ impl TrackedCall {
         self.tracker.shared().change(&self.session, |state, now| {
             let is_current = state.ledger.run() == self.run;
             if is_current {
-                state.ledger.ended(self.slot, outcome, tokens, now);
+                state.ledger.call_ended(self.slot, outcome, tokens, now);
             }
             is_current
         });

@@ -79,7 +79,7 @@ impl StatusTracker {
     #[must_use]
     pub fn status(&self, session_id: &str) -> Option<WorkflowStatus> {
         let session = self.shared().lock_sessions().get(session_id).cloned()?;
-        Some(session.lock().ledger.view().clone())
+        Some(session.lock().ledger.status().clone())
     }
 }
 

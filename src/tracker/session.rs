@@ -64,7 +64,7 @@ impl SessionHandle {
     }
 
     pub(crate) fn status(&self) -> WorkflowStatus {
-        self.session.lock().ledger.view().clone()
+        self.session.lock().ledger.status().clone()
     }
 
     /// Changes the session, and has it saved if `change` says that there is something
@@ -85,7 +85,7 @@ impl SessionHandle {
         self.change(|state, now| {
             let all = match new_run {
                 true => attributes.len(),
-                false => state.ledger.attributes_with(&attributes),
+                false => state.ledger.attribute_count_with(&attributes),
             };
             if all > MAX_ATTRIBUTES {
                 run = Err(all);
@@ -97,7 +97,7 @@ impl SessionHandle {
                 state.ledger.begin_new_run(now);
                 self.shared.registry.add_declared(&mut state.ledger);
             }
-            state.ledger.describe(correlation_id, attributes, now);
+            state.ledger.set_attributes(correlation_id, attributes, now);
             run = Ok(state.ledger.run());
             true
         });
@@ -117,12 +117,12 @@ impl SessionHandle {
             if run != state.ledger.run() {
                 return false;
             }
-            let all = state.ledger.attributes_with(&attributes);
+            let all = state.ledger.attribute_count_with(&attributes);
             if all > MAX_ATTRIBUTES && !attributes.is_empty() {
                 described = Err(all);
                 return false;
             }
-            state.ledger.describe(correlation_id, attributes, now);
+            state.ledger.set_attributes(correlation_id, attributes, now);
             true
         });
         described
@@ -173,7 +173,7 @@ impl Shared {
     /// its limits: what it could not hold would keep all else of it from being saved.
     #[inline]
     pub(super) fn slot(&self, state: &mut SessionState, agent: &Agent) -> Option<usize> {
-        let is_full = state.ledger.agents() >= MAX_AGENTS;
+        let is_full = state.ledger.agent_count() >= MAX_AGENTS;
         if is_full
             && !state.ledger.has_agent(agent.name())
             && !self.registry.is_declared(agent.name())

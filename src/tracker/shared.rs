@@ -219,7 +219,7 @@ impl Shared {
         let is_idle =
             || state.open == 0 && self.now().duration_since(ledger.last_updated()) >= idle;
         let is_over = ledger.is_finished() || is_idle();
-        if is_over && !state.is_queued() && !ledger.is_dirty() && !ledger.is_at_work() {
+        if is_over && !state.is_queued() && !ledger.is_dirty() && !ledger.is_active() {
             sessions.remove(&session.id);
         }
     }
@@ -227,7 +227,7 @@ impl Shared {
     /// Renews the sessions that are alive and have been silent for so long.
     pub(crate) fn heartbeat(&self, session: &Arc<Session>, silent: Duration) {
         self.change(session, |state, now| {
-            let alive = state.open > 0 || state.ledger.is_at_work();
+            let alive = state.open > 0 || state.ledger.is_active();
             let since = now.duration_since(state.ledger.last_updated());
             alive && since >= silent && state.ledger.heartbeat(now)
         });

@@ -1,166 +1,210 @@
-//! What is done if somebody else wrote the item in between: the ledger becomes the sum of both.
+//! The merge after a conflict: another writer changed the item, or an earlier write of ours
+//! was applied and its answer lost.
+//!
+//! ```text
+//! remote = the item that did not meet the precondition
+//! none                              base = none: the next write creates it again
+//! this run has yet to replace it    base = remote: the next write replaces all of it
+//! remote is of a later run          local = that run, with the calls in flight here
+//!
+//! unacknowledged −= the writes that remote has seen: those up to remote.writers[me]
+//! local = merge(base, local, remote):
+//!     attributes, correlation id    local where it differs from base, else remote
+//!     overall status                the first end; without one, processing before initializing
+//!     an agent's state              local if it differs from base and is the later one,
+//!                                   else remote; the earlier start of both
+//!     calls and tokens              remote + unacknowledged + unsent
+//! an agent with a call in flight here is in progress; none is if the workflow has finished
+//! base = remote
+//! ```
+//!
+//! # Invariant
+//!
+//! After the merge, `local` counts what `base` counts plus the deltas that `base` lacks, so
+//! the next write may replace the item's sums by `local`'s. This rests on `writers`: a write
+//! that was applied put its number there together with its deltas, so the item has both or
+//! neither. (Unless as many other writers as an item remembers wrote between a lost answer
+//! and this conflict: then the number is gone, and the deltas count twice.) A finished
+//! workflow stays finished, and its first end stands, with one exception (5). A conflict
+//! leaves the ledger dirty, and the recorder writes again.
+//!
+//! # Cost
+//!
+//! One pass over the item: it is read into a document, and what was changed elsewhere is
+//! cloned from it. Agents are looked up by linear search (there are 128 at most unless more
+//! are declared). It runs in the recorder, under the session's lock; without a conflict,
+//! nothing here runs at all.
 
 use std::sync::Arc;
 
-use super::{Ledger, Live, NewRun, Tally, WORKFLOW_ENDED, add_tokens};
+use super::{ActiveCalls, Ledger, NewRun, UsageDelta, WORKFLOW_ENDED, add_tokens};
 use crate::status::{AgentState, AgentStatus, Item, OverallStatus, Timestamp, WorkflowStatus};
 
 impl Ledger {
-    /// The item was not what the write expected; this is what it is.
-    pub(crate) fn conflicted(&mut self, found: Option<&Item>, writer: &str, now: Timestamp) {
+    /// The write did not meet its precondition, and `found` is the item as it is.
+    pub(crate) fn write_conflicted(&mut self, found: Option<&Item>, writer: &str, now: Timestamp) {
         let Some(found) = found else {
-            // The item was deleted. All that is known is written again.
-            self.stored = None;
+            // The item was deleted. Everything known is written again.
+            self.base = None;
             return;
         };
-        self.put_in_texts();
-        let found = WorkflowStatus::from_item(&self.view.session_id, found);
-        let last_seen = found.writers.get(writer).copied().unwrap_or(0);
+        // Before remote's activities come in: a stale one here would overwrite them later.
+        self.refresh_activities();
+        let remote = WorkflowStatus::from_item(&self.local.session_id, found);
+        let last_seen = remote.writers.get(writer).copied().unwrap_or(0);
         match self.new_run {
-            NewRun::Since(first) if last_seen >= first => self.new_run = NewRun::No,
-            NewRun::No => {}
-            // An item of the run before: all of it goes.
-            NewRun::Unwritten | NewRun::Since(_) => {
-                self.comes_after(&found);
-                self.stored = Some(Arc::new(found));
+            // (1) The first write of the new run, or a later one, was applied and its answer
+            // lost. The item is of this run already, and may hold what others added to it.
+            NewRun::Sent(first) if last_seen >= first => self.new_run = NewRun::None,
+            NewRun::None => {}
+            NewRun::Unsent | NewRun::Sent(_) => {
+                self.order_after(&remote);
+                self.base = Some(Arc::new(remote));
                 return;
             }
         }
-        // Only an item that this process has seen, or written, can be of an earlier run
-        // than the one that was found; otherwise this is the one to resume.
+        // (2) A later `created_at` means a later run only to a process that knows an earlier
+        // item. To one that has just started, the item is a run to resume, whenever it began.
         let knows_item =
-            self.stored.is_some() || self.first_seq.is_some_and(|first| last_seen >= first);
+            self.base.is_some() || self.first_seq.is_some_and(|first| last_seen >= first);
         let known = self
-            .stored
+            .base
             .as_ref()
-            .map_or(self.view.created_at, |stored| stored.created_at.max(self.view.created_at));
-        if knows_item && found.created_at > known {
-            self.follow(&found);
+            .map_or(self.local.created_at, |base| base.created_at.max(self.local.created_at));
+        if knows_item && remote.created_at > known {
+            self.adopt_new_run(&remote);
         }
-        self.attempted.retain(|attempt| attempt.seq > last_seen);
-        self.merge(&found, now);
-        self.stored = Some(Arc::new(found));
+        // (3) Also after another run was adopted: what no item has seen is not lost.
+        self.unacknowledged.retain(|sent| sent.seq > last_seen);
+        self.merge(&remote, now);
+        self.base = Some(Arc::new(remote));
         self.version += 1;
     }
 
-    /// Somebody else began the workflow anew. What is known of the run before goes, its
-    /// end with it. Calls in flight, and what no item has seen of those that ended, go
-    /// with the new run: it is not known when they began, and nothing is to be lost.
-    fn follow(&mut self, found: &WorkflowStatus) {
-        let mut view = WorkflowStatus::new(self.view.session_id.clone(), found.created_at);
-        view.last_updated = self.view.last_updated;
-        for ((name, mut agent), live) in self.view.agents.drain(..).zip(&self.live) {
-            // What only the end of its run ended goes with that end, however late it was told.
-            let went_with_run = live.in_flight == 0
+    /// Moves to the run that another process has begun. What is known of the run before
+    /// goes, its end included. Calls in flight, and deltas that no item has seen, move along:
+    /// when those calls began is not known here, and no token may be lost.
+    fn adopt_new_run(&mut self, remote: &WorkflowStatus) {
+        let mut local = WorkflowStatus::new(self.local.session_id.clone(), remote.created_at);
+        local.last_updated = self.local.last_updated;
+        for ((name, mut agent), active) in self.local.agents.drain(..).zip(&self.active) {
+            // (4) An error that only the end of the run before caused belongs to that end,
+            // even if it was recorded after the new run began.
+            let ended_with_run = active.in_flight == 0
                 && agent.error.as_ref().is_some_and(|error| error.class == WORKFLOW_ENDED);
-            if agent.last_updated > Some(found.created_at) && !went_with_run {
-                view.overall_status = OverallStatus::Processing;
+            if agent.last_updated > Some(remote.created_at) && !ended_with_run {
+                local.overall_status = OverallStatus::Processing;
                 for at in [&mut agent.started_at, &mut agent.completed_at] {
-                    *at = at.map(|at| at.max(found.created_at));
+                    *at = at.map(|at| at.max(remote.created_at));
                 }
             } else {
-                agent = AgentStatus::pending(Arc::clone(&live.activities.pending));
+                agent = AgentStatus::pending(Arc::clone(&active.activities.pending));
             }
-            view.agents.push((name, agent));
+            // Pushed in any case, so that slots stay valid.
+            local.agents.push((name, agent));
         }
-        self.view = view;
-        self.stored = None;
+        self.local = local;
+        // The old run is no base for a merge with the new one.
+        self.base = None;
         self.idle_since = None;
     }
 
-    /// Makes the view the sum of what was found in the table and what it lacks.
-    fn merge(&mut self, found: &WorkflowStatus, now: Timestamp) {
-        let base = self.stored.take();
-        let view = &mut self.view;
+    /// Makes `local` the merge of itself and `remote`, with `base` as their common ancestor.
+    fn merge(&mut self, remote: &WorkflowStatus, now: Timestamp) {
+        let base = self.base.take();
+        let local = &mut self.local;
 
-        // What this process has not changed itself is as found.
-        if base.as_ref().is_some_and(|base| base.correlation_id == view.correlation_id)
-            || view.correlation_id.is_none()
+        // What is unchanged here since base is taken from remote.
+        if base.as_ref().is_some_and(|base| base.correlation_id == local.correlation_id)
+            || local.correlation_id.is_none()
         {
-            view.correlation_id.clone_from(&found.correlation_id);
+            local.correlation_id.clone_from(&remote.correlation_id);
         }
-        for (name, value) in &found.attributes {
+        for (name, value) in &remote.attributes {
             let unchanged =
-                base.as_ref().is_some_and(|b| b.attributes.get(name) == view.attributes.get(name));
-            if unchanged || !view.attributes.contains_key(name) {
-                view.attributes.insert(name.clone(), value.clone());
+                base.as_ref().is_some_and(|b| b.attributes.get(name) == local.attributes.get(name));
+            if unchanged || !local.attributes.contains_key(name) {
+                local.attributes.insert(name.clone(), value.clone());
             }
         }
-        // An item written by other means may not say when it was created.
-        if found.created_at.as_millis() > 0 {
-            view.created_at = found.created_at;
+        // An item of another writer may have no time of creation, and reads as 1970 then.
+        if remote.created_at.as_millis() > 0 {
+            local.created_at = remote.created_at;
         }
-        view.last_updated = view.last_updated.max(found.last_updated);
-        if self.idle_since.take_if(|since| found.last_updated > *since).is_some() {
-            // It was not idle: another process has been at work on it.
-            view.overall_status = OverallStatus::Processing;
+        local.last_updated = local.last_updated.max(remote.last_updated);
+        // (5) The one end that is taken back: it was assumed here for idleness, and another
+        // process has updated the item since. A lost write of ours takes nothing back: from
+        // before the end it is no later, and with the end it makes `remote` finished.
+        if self.idle_since.take_if(|since| remote.last_updated > *since).is_some() {
+            local.overall_status = OverallStatus::Processing;
         }
-        // Never backwards, and the first end counts.
-        let both_started =
-            [found.overall_status, view.overall_status].contains(&OverallStatus::Processing);
-        if found.overall_status.is_finished() {
-            view.overall_status = found.overall_status;
-            view.error.clone_from(&found.error);
-        } else if both_started && !view.overall_status.is_finished() {
-            view.overall_status = OverallStatus::Processing;
+        let is_processing =
+            [remote.overall_status, local.overall_status].contains(&OverallStatus::Processing);
+        if remote.overall_status.is_finished() {
+            local.overall_status = remote.overall_status;
+            local.error.clone_from(&remote.error);
+        } else if is_processing && !local.overall_status.is_finished() {
+            local.overall_status = OverallStatus::Processing;
         }
 
-        for (name, agent) in &found.agents {
-            let slot = view.agents.iter().position(|(known, _)| known == name);
+        for (name, agent) in &remote.agents {
+            let slot = local.agents.iter().position(|(known, _)| known == name);
             match slot {
                 Some(slot) => {
                     let base = base.as_ref().and_then(|base| base.agent(name));
-                    merge_agent(&mut view.agents[slot].1, agent, base);
+                    merge_agent(&mut local.agents[slot].1, agent, base);
                 }
                 None => {
-                    view.agents.push((Arc::clone(name), agent.clone()));
-                    self.live.push(Live::idle(Arc::default()));
-                    self.pending.push(Tally::default());
+                    local.agents.push((Arc::clone(name), agent.clone()));
+                    self.active.push(ActiveCalls::none(Arc::default()));
+                    self.unsent.push(UsageDelta::default());
                 }
             }
         }
-        // Calls and tokens are what was found and what is not acknowledged.
-        for (slot, (name, agent)) in view.agents.iter_mut().enumerate() {
-            let found = found.agents.iter().find(|(known, _)| known == name);
-            agent.calls = found.map_or(0, |(_, found)| found.calls);
-            agent.token_usage = found.and_then(|(_, found)| found.token_usage);
-            let lacking = self.attempted.iter().filter_map(|attempt| attempt.tallies.get(slot));
-            for tally in lacking.chain([&self.pending[slot]]) {
-                agent.calls = agent.calls.saturating_add(tally.calls);
-                add_tokens(&mut agent.token_usage, &tally.tokens);
+        // (6) Counted anew for every agent, those that only one side has included: the agent
+        // that `merge_agent` took from either side carries that side's sums.
+        for (slot, (name, agent)) in local.agents.iter_mut().enumerate() {
+            let remote = remote.agents.iter().find(|(known, _)| known == name);
+            agent.calls = remote.map_or(0, |(_, remote)| remote.calls);
+            agent.token_usage = remote.and_then(|(_, remote)| remote.token_usage);
+            // (7) A write that was sent before the agent appeared has no delta in its slot.
+            let lacking = self.unacknowledged.iter().filter_map(|sent| sent.deltas.get(slot));
+            for delta in lacking.chain([&self.unsent[slot]]) {
+                agent.calls = agent.calls.saturating_add(delta.calls);
+                add_tokens(&mut agent.token_usage, &delta.tokens);
             }
         }
         if self.is_finished() {
             self.end_agents_in_progress(now);
         } else {
-            // While any call is in flight here, its agent is in progress.
-            for slot in 0..self.live.len() {
-                if self.live[slot].in_flight > 0
-                    && self.view.agents[slot].1.state != AgentState::InProgress
+            // (8) Another process may have ended the agent's state with a call of its own.
+            for slot in 0..self.active.len() {
+                if self.active[slot].in_flight > 0
+                    && self.local.agents[slot].1.state != AgentState::InProgress
                 {
-                    self.show_in_progress(slot, None, now);
+                    self.set_in_progress(slot, None, now);
                 }
             }
         }
     }
 }
 
-/// An agent's state is the later one's; it started when the first call did.
-fn merge_agent(mine: &mut AgentStatus, found: &AgentStatus, base: Option<&AgentStatus>) {
-    // What this process has not changed is as found, whatever the two clocks say.
-    if base == Some(&*mine) {
-        *mine = found.clone();
+/// Merges the state of one agent: the later state and the earlier start.
+fn merge_agent(local: &mut AgentStatus, remote: &AgentStatus, base: Option<&AgentStatus>) {
+    // (9) Before times are compared: the clock of the process that changed it may be behind.
+    if base == Some(&*local) {
+        *local = remote.clone();
         return;
     }
-    let started_at = match (mine.started_at, found.started_at) {
+    let started_at = match (local.started_at, remote.started_at) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (known, None) | (None, known) => known,
     };
-    if found.last_updated > mine.last_updated {
-        *mine = found.clone();
+    if remote.last_updated > local.last_updated {
+        *local = remote.clone();
     }
-    // A pending one was set back by hand, and has not started.
-    if mine.state != AgentState::Pending {
-        mine.started_at = started_at;
+    // (10) A pending agent has no start: a report may have set it back.
+    if local.state != AgentState::Pending {
+        local.started_at = started_at;
     }
 }

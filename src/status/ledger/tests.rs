@@ -1,14 +1,14 @@
-//! Promises of the document, each as a story between ledgers and one item.
+//! Guarantees of the document, each shown between ledgers and one item.
 
-use super::saving::WRITERS_KEPT;
+use super::write::MAX_WRITERS;
 use super::*;
-use crate::status::{Item, Precondition};
+use crate::status::{AgentReport, ErrorMessage, Item, Outcome, OverallStatus, Precondition};
 
 fn id() -> SessionId {
     SessionId::new("s").unwrap()
 }
 
-/// A table of one item, which answers as a store does.
+/// A table of one item that answers as a store does.
 #[derive(Default)]
 struct Table {
     item: Option<Item>,
@@ -16,9 +16,9 @@ struct Table {
 }
 
 impl Table {
-    fn write(&mut self, proposal: &Proposal) -> Result<(), Option<Item>> {
+    fn write(&mut self, write: &PendingWrite) -> Result<(), Option<Item>> {
         let revision = self.item.as_ref().map(|item| item.get("revision").and_then(Value::as_u64));
-        let expected = match proposal.expected {
+        let expected = match write.precondition {
             Precondition::Absent => None,
             Precondition::Unrevised => Some(None),
             Precondition::Revision(revision) => Some(Some(revision)),
@@ -26,7 +26,7 @@ impl Table {
         if revision != expected {
             return Err(self.item.clone());
         }
-        proposal.change().unwrap().apply(self.item.get_or_insert_default());
+        write.change().unwrap().apply(self.item.get_or_insert_default());
         self.writes += 1;
         Ok(())
     }
@@ -53,44 +53,44 @@ impl Process {
 
     fn start(&mut self, agent: &str, now: i64) {
         let slot = self.slot(agent);
-        self.ledger.started(slot, at(now));
+        self.ledger.call_started(slot, at(now));
     }
 
     fn end(&mut self, agent: &str, outcome: Outcome, tokens: u64, now: i64) {
         let slot = self.slot(agent);
         let used = TokenUsage::new(tokens, 0).delta_from(&TokenUsage::default());
-        self.ledger.ended(slot, outcome, Some(used), at(now));
+        self.ledger.call_ended(slot, outcome, Some(used), at(now));
     }
 
-    fn propose(&mut self, now: i64) -> Option<Proposal> {
+    fn prepare(&mut self, now: i64) -> Option<PendingWrite> {
         self.seq = u64::try_from(at(now).as_millis()).unwrap().max(self.seq + 1);
-        let proposal = self.ledger.propose(self.writer, self.seq)?;
-        if proposal.change().is_none() {
-            self.ledger.needless(&proposal);
+        let write = self.ledger.prepare_write(self.writer, self.seq)?;
+        if write.change().is_none() {
+            self.ledger.write_skipped(&write);
             return None;
         }
-        Some(proposal)
+        Some(write)
     }
 
     /// Writes until there is nothing left to write.
     fn save(&mut self, table: &mut Table, now: i64) {
         for _ in 0..10 {
-            let Some(proposal) = self.propose(now) else { return };
-            match table.write(&proposal) {
-                Ok(()) => self.ledger.applied(proposal),
-                Err(found) => self.ledger.conflicted(found.as_ref(), self.writer, at(now)),
+            let Some(write) = self.prepare(now) else { return };
+            match table.write(&write) {
+                Ok(()) => self.ledger.write_applied(write),
+                Err(found) => self.ledger.write_conflicted(found.as_ref(), self.writer, at(now)),
             }
         }
         panic!("it never settles");
     }
 
-    /// A write whose answer is lost; whether it is applied is the table's affair.
+    /// A write whose answer is lost, applied or not.
     fn save_and_lose_the_answer(&mut self, table: &mut Table, applied: bool, now: i64) {
-        let proposal = self.propose(now).unwrap();
+        let write = self.prepare(now).unwrap();
         if applied {
-            table.write(&proposal).unwrap();
+            table.write(&write).unwrap();
         }
-        self.ledger.failed(&proposal, true);
+        self.ledger.write_failed(&write, true);
     }
 }
 
@@ -107,7 +107,7 @@ fn input(status: &WorkflowStatus, agent: &str) -> u64 {
 }
 
 #[test]
-fn a_call_leaves_its_times_its_tokens_and_its_outcome() {
+fn a_call_records_its_times_its_tokens_and_its_outcome() {
     let (mut table, mut process) = (Table::default(), Process::new("w", 0));
     process.start("a", 10);
     process.save(&mut table, 11);
@@ -133,20 +133,20 @@ fn a_call_leaves_its_times_its_tokens_and_its_outcome() {
 }
 
 #[test]
-fn a_retry_that_succeeds_ends_in_success_and_both_were_paid_for() {
+fn a_retry_that_succeeds_ends_in_success_and_both_calls_count() {
     let mut process = Process::new("w", 0);
     process.start("a", 0);
     process.end("a", failure("no"), 5, 10);
-    assert_eq!(process.ledger.view().agent("a").unwrap().state, AgentState::Error);
+    assert_eq!(process.ledger.status().agent("a").unwrap().state, AgentState::Error);
     process.start("a", 20);
-    let agent = process.ledger.view().agent("a").unwrap();
+    let agent = process.ledger.status().agent("a").unwrap();
     assert_eq!((agent.state, &agent.error), (AgentState::InProgress, &None));
     assert_eq!((agent.started_at, agent.completed_at), (Some(at(0)), None));
     process.end("a", Outcome::Success, 6, 30);
-    let agent = process.ledger.view().agent("a").unwrap();
+    let agent = process.ledger.status().agent("a").unwrap();
     assert_eq!((agent.state, agent.calls), (AgentState::Success, 2));
     assert_eq!((agent.started_at, agent.completed_at), (Some(at(0)), Some(at(30))));
-    assert_eq!(input(process.ledger.view(), "a"), 11);
+    assert_eq!(input(process.ledger.status(), "a"), 11);
 }
 
 #[test]
@@ -155,10 +155,10 @@ fn overlapping_calls_end_in_error_if_any_failed() {
     process.start("a", 0);
     process.start("a", 1);
     process.end("a", failure("first"), 1, 2);
-    let agent = process.ledger.view().agent("a").unwrap();
+    let agent = process.ledger.status().agent("a").unwrap();
     assert_eq!((agent.state, &agent.error), (AgentState::InProgress, &None));
     process.end("a", Outcome::Success, 1, 3);
-    let agent = process.ledger.view().agent("a").unwrap();
+    let agent = process.ledger.status().agent("a").unwrap();
     assert_eq!(agent.state, AgentState::Error);
     assert_eq!(agent.error.as_ref().unwrap().message.as_str(), "first");
     assert_eq!((agent.calls, agent.completed_at), (2, Some(at(3))));
@@ -170,13 +170,13 @@ fn a_finished_workflow_is_not_reopened_and_has_no_agent_in_progress() {
     process.start("a", 0);
     assert!(process.ledger.finish(Ok(()), at(5)));
     process.save(&mut table, 5);
-    let agent = process.ledger.view().agent("a").unwrap();
+    let agent = process.ledger.status().agent("a").unwrap();
     assert_eq!(agent.state, AgentState::Error);
     assert_eq!(agent.error.as_ref().unwrap().class, "workflow_ended");
 
     process.end("a", Outcome::Success, 9, 10);
     process.start("b", 11);
-    assert_eq!(process.ledger.view().agent("b").unwrap().state, AgentState::Pending);
+    assert_eq!(process.ledger.status().agent("b").unwrap().state, AgentState::Pending);
     process.end("b", Outcome::Success, 1, 12);
     assert!(!process.ledger.finish(Err(ErrorMessage::new("late")), at(13)));
     assert!(!process.ledger.heartbeat(at(14)));
@@ -220,7 +220,7 @@ fn two_processes_on_one_agent_count_every_token_once() {
 }
 
 #[test]
-fn a_lost_answer_is_told_by_the_item() {
+fn an_item_shows_whether_a_lost_write_was_applied() {
     for applied in [true, false] {
         let mut table = Table::default();
         let (mut one, mut two) = (Process::new("one", 0), Process::new("two", 0));
@@ -240,7 +240,7 @@ fn a_lost_answer_is_told_by_the_item() {
 }
 
 #[test]
-fn several_lost_answers_in_a_row_are_told_apart() {
+fn several_lost_answers_in_a_row_are_resolved() {
     // Which of three tries was applied; none for 3.
     for applied in 0..=3 {
         let mut table = Table::default();
@@ -271,8 +271,8 @@ fn a_write_that_surely_failed_is_carried_by_the_next() {
     let (mut table, mut process) = (Table::default(), Process::new("w", 0));
     process.start("a", 0);
     process.end("a", Outcome::Success, 5, 1);
-    let proposal = process.propose(1).unwrap();
-    process.ledger.failed(&proposal, false);
+    let write = process.prepare(1).unwrap();
+    process.ledger.write_failed(&write, false);
     let mut other = Process::new("x", 0);
     other.start("a", 0);
     other.end("a", Outcome::Success, 50, 1);
@@ -285,7 +285,7 @@ fn a_write_that_surely_failed_is_carried_by_the_next() {
 fn a_restart_resumes_and_a_new_run_replaces() {
     let mut table = Table::default();
     let mut first = Process::new("first", 0);
-    first.ledger.describe(None, [("documentId".into(), "d".into())].into(), at(0));
+    first.ledger.set_attributes(None, [("documentId".into(), "d".into())].into(), at(0));
     first.start("a", 0);
     first.end("a", Outcome::Success, 5, 1);
     first.start("b", 2);
@@ -332,9 +332,9 @@ fn a_lost_first_write_of_a_new_run_is_not_undone_by_the_next() {
     let mut new = Process::new("new", 10);
     new.ledger.begin_new_run(at(10));
     // The first try meets the old item, the second is applied and its answer lost.
-    let proposal = new.propose(11).unwrap();
-    let found = table.write(&proposal).unwrap_err();
-    new.ledger.conflicted(found.as_ref(), "new", at(11));
+    let write = new.prepare(11).unwrap();
+    let found = table.write(&write).unwrap_err();
+    new.ledger.write_conflicted(found.as_ref(), "new", at(11));
     new.save_and_lose_the_answer(&mut table, true, 12);
     let mut other = Process::new("other", 20);
     other.start("a", 20);
@@ -347,7 +347,7 @@ fn a_lost_first_write_of_a_new_run_is_not_undone_by_the_next() {
 }
 
 #[test]
-fn an_agent_that_the_end_of_a_run_ended_is_not_so_in_the_next_run() {
+fn an_error_from_the_end_of_a_run_does_not_move_to_the_next_run() {
     let mut table = Table::default();
     let mut old = Process::new("old", 0);
     let slot = old.slot("a");
@@ -361,7 +361,7 @@ fn an_agent_that_the_end_of_a_run_ended_is_not_so_in_the_next_run() {
     new.end("a", Outcome::Success, 5, 20);
     new.save(&mut table, 20);
 
-    // The run before ends, and its agent with it, only after the new run began.
+    // The run before ends only after the new run began, and so does its agent.
     old.ledger.finish(Ok(()), at(30));
     old.save(&mut table, 40);
 
@@ -425,7 +425,7 @@ fn a_call_in_flight_here_keeps_its_agent_in_progress() {
 }
 
 #[test]
-fn a_change_by_a_process_whose_clock_is_behind_is_kept() {
+fn a_change_by_a_process_whose_clock_is_behind_counts() {
     let mut table = Table::default();
     let (mut one, mut two) = (Process::new("one", 100), Process::new("two", 50));
     one.start("a", 100);
@@ -446,36 +446,36 @@ fn a_report_during_a_call_is_one_more_of_those_that_overlap() {
     process.start("a", 0);
     let slot = process.slot("a");
     process.ledger.report(slot, AgentReport::new(AgentState::Error).error("no"), at(1));
-    assert_eq!(process.ledger.view().agent("a").unwrap().state, AgentState::InProgress);
+    assert_eq!(process.ledger.status().agent("a").unwrap().state, AgentState::InProgress);
     process.end("a", Outcome::Success, 1, 2);
-    let agent = process.ledger.view().agent("a").unwrap();
+    let agent = process.ledger.status().agent("a").unwrap();
     assert_eq!((agent.state, agent.calls), (AgentState::Error, 2));
     assert_eq!(agent.error.as_ref().unwrap().message.as_str(), "no");
-    // Set back by a clock that is behind.
+    // Set back to pending by a clock that is behind.
     process.ledger.report(slot, AgentReport::new(AgentState::Pending), at(-5));
-    assert_eq!(process.ledger.view().agent("a").unwrap().last_updated, Some(at(2)));
+    assert_eq!(process.ledger.status().agent("a").unwrap().last_updated, Some(at(2)));
 }
 
 #[test]
-fn what_is_known_to_be_stored_is_not_written_again() {
+fn only_what_differs_from_the_base_is_written() {
     let (mut table, mut process) = (Table::default(), Process::new("w", 0));
     process.start("a", 0);
     process.save(&mut table, 0);
     process.end("a", Outcome::Success, 5, 1);
-    let proposal = process.propose(1).unwrap();
-    let change = proposal.change().unwrap();
+    let write = process.prepare(1).unwrap();
+    let change = write.change().unwrap();
     let names: Vec<_> = change.set.iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["a", "lastUpdated", "revision", "totalTokenUsage", "writers"]);
-    table.write(&proposal).unwrap();
-    process.ledger.failed(&proposal, true);
-    // The answer was lost; the item says that nothing is missing.
+    table.write(&write).unwrap();
+    process.ledger.write_failed(&write, true);
+    // The answer was lost, and the item shows that nothing is missing.
     process.save(&mut table, 2);
     assert_eq!(table.writes, 2);
     assert!(!process.ledger.is_dirty());
 }
 
 #[test]
-fn an_item_of_other_means_is_taken_up() {
+fn an_item_of_another_writer_is_adopted() {
     let mut map = Item::new();
     map.insert("status", "success");
     map.insert("startedAt", "2025-12-24T10:00:00+00:00Z");
@@ -496,22 +496,22 @@ fn an_item_of_other_means_is_taken_up() {
 #[test]
 fn an_item_remembers_the_writers_that_wrote_last() {
     let mut table = Table::default();
-    for n in 0..WRITERS_KEPT + 5 {
+    for n in 0..MAX_WRITERS + 5 {
         let mut process = Process::new(Box::leak(format!("w{n}").into_boxed_str()), 0);
         let now = i64::try_from(n).unwrap();
         process.start("a", now);
         process.end("a", Outcome::Success, 1, now);
         process.save(&mut table, now);
     }
-    // One whose clock is behind is remembered all the same.
+    // A writer whose clock is behind is remembered too.
     let mut behind = Process::new("behind", -1_000);
     behind.start("b", -1_000);
     behind.save(&mut table, -1_000);
     assert!(table.status().writers.contains_key("behind"));
     let status = table.status();
-    assert_eq!(status.writers.len(), WRITERS_KEPT);
+    assert_eq!(status.writers.len(), MAX_WRITERS);
     assert!(!status.writers.contains_key("w5") && status.writers.contains_key("w6"));
-    assert_eq!(input(&status, "a"), u64::try_from(WRITERS_KEPT + 5).unwrap());
+    assert_eq!(input(&status, "a"), u64::try_from(MAX_WRITERS + 5).unwrap());
 }
 
 #[test]
@@ -557,7 +557,7 @@ fn an_end_for_idleness_is_not_taken_back_for_its_own_lost_answer() {
 }
 
 #[test]
-fn nothing_is_over_for_idleness_while_an_agent_is_in_progress_or_none_was() {
+fn a_workflow_is_not_idle_while_an_agent_is_in_progress_or_none_was_called() {
     let mut process = Process::new("one", 0);
     assert!(!process.ledger.finish_idle(at(1_000)));
     process.start("a", 1_000);
@@ -568,7 +568,7 @@ fn nothing_is_over_for_idleness_while_an_agent_is_in_progress_or_none_was() {
 }
 
 #[test]
-fn an_agent_that_was_said_to_be_at_work_is_until_somebody_says_otherwise() {
+fn an_agent_reported_in_progress_stays_so_until_another_report() {
     let mut process = Process::new("one", 0);
     let slot = process.slot("a");
     let report = |process: &mut Process, state, now| {
@@ -576,11 +576,11 @@ fn an_agent_that_was_said_to_be_at_work_is_until_somebody_says_otherwise() {
     };
     for ends in [AgentState::Success, AgentState::Error, AgentState::Pending] {
         report(&mut process, AgentState::InProgress, 1);
-        assert!(process.ledger.is_at_work());
+        assert!(process.ledger.is_active());
         report(&mut process, ends, 2);
-        assert!(!process.ledger.is_at_work(), "{ends:?}");
+        assert!(!process.ledger.is_active(), "{ends:?}");
     }
-    // Another process says it.
+    // Another process reports the end.
     let mut table = Table::default();
     report(&mut process, AgentState::InProgress, 3);
     process.save(&mut table, 3);
@@ -590,6 +590,6 @@ fn an_agent_that_was_said_to_be_at_work_is_until_somebody_says_otherwise() {
     other.save(&mut table, 5);
     process.ledger.heartbeat(at(6));
     process.save(&mut table, 6);
-    assert!(!process.ledger.is_at_work());
+    assert!(!process.ledger.is_active());
     assert_eq!(table.status().agent("a").unwrap().state, AgentState::Success);
 }

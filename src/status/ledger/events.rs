@@ -1,0 +1,239 @@
+//! Events: what calls, reports and the end of the workflow change in the document.
+//!
+//! Each event changes `local` at once, adds what it counts to `unsent`, and marks the ledger
+//! dirty if there is something to write. An agent's state follows from these rules:
+//!
+//! ```text
+//! in-progress   while any call is in flight, or after such a report
+//! error         once the last call in flight has ended, if any call of that overlapping
+//!               group failed; or after such a report
+//! success       once the last call in flight has ended, if none failed; or after such a
+//!               report
+//! ```
+//!
+//! A finished workflow is never reopened: a call that starts afterwards changes its agent
+//! only when it ends.
+
+use std::sync::Arc;
+
+use super::{Ledger, UsageDelta, WORKFLOW_ENDED, add_tokens};
+use crate::status::{
+    AgentReport, AgentState, AgentStatus, CallError, ErrorMessage, Outcome, OverallStatus,
+    Timestamp, TokenDelta, TokenUsage,
+};
+
+impl Ledger {
+    /// A call of an agent has started. Returns whether there is something to write.
+    #[inline]
+    pub(crate) fn call_started(&mut self, slot: usize, now: Timestamp) -> bool {
+        let active = &mut self.active[slot];
+        active.in_flight += 1;
+        if active.in_flight == 1 {
+            active.error = None;
+            active.started_at = Some(now);
+        }
+        // In a finished workflow the agent's state changes when the call ends, not before.
+        if self.is_finished() || self.local.agents[slot].1.state == AgentState::InProgress {
+            return false;
+        }
+        self.set_in_progress(slot, None, now);
+        self.touch(now);
+        true
+    }
+
+    /// A call that is in flight has used more tokens.
+    pub(crate) fn call_progressed(&mut self, slot: usize, tokens: TokenDelta, now: Timestamp) {
+        self.add_usage(slot, UsageDelta { calls: 0, tokens });
+        let agent = &mut self.local.agents[slot].1;
+        // The call may have started after its workflow ended. Then the agent's state is that
+        // of an earlier call, and must not look newer in a merge.
+        if agent.state == AgentState::InProgress {
+            agent.last_updated = agent.last_updated.max(Some(now));
+        }
+        self.touch(now);
+    }
+
+    /// A call has ended, and has used these tokens since it last reported any.
+    #[inline]
+    pub(crate) fn call_ended(
+        &mut self,
+        slot: usize,
+        outcome: Outcome,
+        tokens: Option<TokenDelta>,
+        now: Timestamp,
+    ) {
+        match tokens {
+            Some(tokens) => self.add_usage(slot, UsageDelta { calls: 1, tokens }),
+            // The common case, without the six token counts.
+            None => {
+                for calls in [&mut self.unsent[slot].calls, &mut self.local.agents[slot].1.calls] {
+                    *calls = calls.saturating_add(1);
+                }
+            }
+        }
+        let active = &mut self.active[slot];
+        active.in_flight = active.in_flight.saturating_sub(1);
+        active.reported_in_progress = false;
+        if let Outcome::Error(error) = outcome {
+            active.error.get_or_insert(error);
+        }
+        if active.in_flight == 0 {
+            let error = active.error.take();
+            self.set_ended(slot, None, error, now);
+        }
+        self.touch(now);
+    }
+
+    /// Sets the state of an agent whose calls pass through no layer.
+    pub(crate) fn report(&mut self, slot: usize, report: AgentReport, now: Timestamp) {
+        let AgentReport { state, activity, token_usage, error } = report;
+        let tokens = token_usage.unwrap_or_default().delta_from(&TokenUsage::default());
+        let ends = matches!(state, AgentState::Success | AgentState::Error);
+        self.add_usage(slot, UsageDelta { calls: u64::from(ends), tokens });
+        let is_finished = self.is_finished();
+        let active = &mut self.active[slot];
+        active.reported_in_progress =
+            state == AgentState::InProgress && active.in_flight == 0 && !is_finished;
+        match state {
+            // The agent stays in progress while a call is in flight. The report counts as one
+            // more of the overlapping calls.
+            _ if active.in_flight > 0 && !is_finished => {
+                if state == AgentState::Error {
+                    active.error.get_or_insert(error.unwrap_or_else(default_error));
+                }
+                let agent = &mut self.local.agents[slot].1;
+                agent.last_updated = agent.last_updated.max(Some(now));
+            }
+            AgentState::Pending | AgentState::InProgress if is_finished => {}
+            AgentState::Pending => {
+                let active = &mut self.active[slot];
+                let agent = &mut self.local.agents[slot].1;
+                let AgentStatus { token_usage, calls, last_updated, .. } = *agent;
+                let text = Arc::clone(&active.activities.pending);
+                *agent = AgentStatus { token_usage, calls, ..AgentStatus::pending(text) };
+                active.set_activity(activity, agent);
+                agent.last_updated = last_updated.max(Some(now));
+            }
+            AgentState::InProgress => self.set_in_progress(slot, activity, now),
+            AgentState::Success => self.set_ended(slot, activity, None, now),
+            AgentState::Error => {
+                let error = error.unwrap_or_else(default_error);
+                self.set_ended(slot, activity, Some(error), now);
+            }
+        }
+        self.touch(now);
+    }
+
+    /// Ends the workflow; `Err` holds the reason for its failure. Only the first end counts:
+    /// returns whether this was it.
+    pub(crate) fn finish(&mut self, result: Result<(), ErrorMessage>, now: Timestamp) -> bool {
+        if self.is_finished() {
+            // An explicit end confirms one that was only assumed for idleness.
+            self.idle_since = None;
+            return false;
+        }
+        self.local.overall_status = match &result {
+            Ok(()) => OverallStatus::Completed,
+            Err(_) => OverallStatus::Failed,
+        };
+        self.local.error = result.err();
+        self.end_agents_in_progress(now);
+        self.touch(now);
+        true
+    }
+
+    /// Completes an idle workflow, unless an agent is in progress or none was called.
+    /// Returns whether it did. A merge takes this back if the item was updated since.
+    pub(crate) fn finish_idle(&mut self, now: Timestamp) -> bool {
+        let agents = &self.local.agents;
+        let is_over = self.local.overall_status == OverallStatus::Processing
+            && agents.iter().all(|(_, agent)| agent.state != AgentState::InProgress);
+        let since = self.local.last_updated;
+        let ends = is_over && self.finish(Ok(()), now);
+        if ends {
+            self.idle_since = Some(since);
+        }
+        ends
+    }
+
+    /// Renews the times of the workflow and of its agents with calls in flight. Returns
+    /// whether there is something to write.
+    pub(crate) fn heartbeat(&mut self, now: Timestamp) -> bool {
+        if self.is_finished() {
+            return false;
+        }
+        for ((_, agent), active) in self.local.agents.iter_mut().zip(&self.active) {
+            if active.in_flight > 0 {
+                agent.last_updated = agent.last_updated.max(Some(now));
+            }
+        }
+        self.touch(now);
+        true
+    }
+
+    #[inline]
+    pub(super) fn set_in_progress(
+        &mut self,
+        slot: usize,
+        activity: Option<Arc<str>>,
+        now: Timestamp,
+    ) {
+        let agent = &mut self.local.agents[slot].1;
+        agent.started_at.get_or_insert(now);
+        agent.completed_at = None;
+        agent.error = None;
+        agent.state = AgentState::InProgress;
+        self.active[slot].set_activity(activity, agent);
+        agent.last_updated = agent.last_updated.max(Some(now));
+        if self.local.overall_status == OverallStatus::Initializing {
+            self.local.overall_status = OverallStatus::Processing;
+        }
+    }
+
+    #[inline]
+    fn set_ended(
+        &mut self,
+        slot: usize,
+        activity: Option<Arc<str>>,
+        error: Option<CallError>,
+        now: Timestamp,
+    ) {
+        if self.local.overall_status == OverallStatus::Initializing {
+            self.local.overall_status = OverallStatus::Processing;
+        }
+        let active = &mut self.active[slot];
+        let agent = &mut self.local.agents[slot].1;
+        let started_at = *agent.started_at.get_or_insert(active.started_at.unwrap_or(now));
+        agent.state = if error.is_none() { AgentState::Success } else { AgentState::Error };
+        active.set_activity(activity, agent);
+        // The start may come from another process, whose clock is ahead.
+        agent.completed_at = Some(now.max(started_at));
+        agent.error = error;
+        agent.last_updated = agent.last_updated.max(Some(now));
+    }
+
+    /// Ends every agent in progress, as an error: its workflow has ended.
+    pub(super) fn end_agents_in_progress(&mut self, now: Timestamp) {
+        for slot in 0..self.local.agents.len() {
+            if self.local.agents[slot].1.state == AgentState::InProgress {
+                let error = CallError::new(
+                    WORKFLOW_ENDED,
+                    "the workflow ended while this agent was in progress",
+                );
+                self.set_ended(slot, None, Some(error), now);
+            }
+        }
+    }
+
+    fn add_usage(&mut self, slot: usize, delta: UsageDelta) {
+        self.unsent[slot].add(&delta);
+        let agent = &mut self.local.agents[slot].1;
+        agent.calls = agent.calls.saturating_add(delta.calls);
+        add_tokens(&mut agent.token_usage, &delta.tokens);
+    }
+}
+
+/// The error of a report that gives none.
+fn default_error() -> CallError {
+    CallError::new("agent", "the agent failed")
+}

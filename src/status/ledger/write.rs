@@ -1,0 +1,128 @@
+//! [`PendingWrite`]: one write of a ledger, from its preparation to its answer.
+//!
+//! The recorder has at most one write of a session in flight. It prepares one, sends it,
+//! and reports the answer by exactly one method before it prepares the next:
+//!
+//! | answer | method | base | deltas of this write |
+//! | --- | --- | --- | --- |
+//! | applied | [`write_applied`](Ledger::write_applied) | becomes what was written | dropped, with all before |
+//! | another writer was faster | [`write_conflicted`](Ledger::write_conflicted) | becomes the item found | kept, unless the item has them |
+//! | failed, surely not applied | [`write_failed`](Ledger::write_failed) | stays | go back to `unsent` |
+//! | lost: it may have been applied | [`write_failed`](Ledger::write_failed) | stays | kept |
+//! | not sent: no difference | [`write_skipped`](Ledger::write_skipped) | stays | go back to `unsent` |
+//!
+//! A lost answer needs no case of its own. If that write was applied, the item has another
+//! revision, so the next write conflicts, and the item's `writers` then shows which writes
+//! of ours it has. If it was not applied, the next write carries the same and more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Ledger, NewRun, SentDeltas, UsageDelta};
+use crate::status::{Change, Precondition, WorkflowStatus};
+
+/// How many writers an item remembers. Beyond it, the one silent for longest is dropped.
+pub(super) const MAX_WRITERS: usize = 32;
+
+/// One write, from its preparation to its answer.
+#[derive(Debug)]
+pub(crate) struct PendingWrite {
+    pub(crate) precondition: Precondition,
+    next: Arc<WorkflowStatus>,
+    base: Option<Arc<WorkflowStatus>>,
+    seq: u64,
+    version: u64,
+}
+
+impl PendingWrite {
+    /// The attributes to write, or `None` if the table has them all.
+    ///
+    /// Takes longer than preparing the write, and does not need the ledger: call it
+    /// outside the session's lock.
+    pub(crate) fn change(&self) -> Option<Change> {
+        self.next.change_from(self.base.as_deref())
+    }
+}
+
+impl Ledger {
+    /// Prepares the write that brings the table up to date; `None` if it lacks nothing.
+    ///
+    /// `seq` numbers the writes of `writer` over all its sessions, and over all the ledgers
+    /// it has had for one session. It rises, and is taken from the clock in milliseconds, so
+    /// that it also tells how long a writer has been silent.
+    pub(crate) fn prepare_write(&mut self, writer: &str, seq: u64) -> Option<PendingWrite> {
+        if !self.is_dirty() {
+            return None;
+        }
+        let mut next = self.status().clone();
+        let base = self.base.as_deref();
+        next.revision = base.map_or(0, |base| base.revision).saturating_add(1);
+        next.writers = base.map_or_else(BTreeMap::new, |base| base.writers.clone());
+        next.writers.insert(writer.to_owned(), seq);
+        while next.writers.len() > MAX_WRITERS {
+            // Never this writer, though its clock may be behind: after a lost answer it has
+            // to find its own number in the item.
+            let others = next.writers.iter().filter(|(id, _)| id.as_str() != writer);
+            let oldest = others.min_by_key(|(_, seq)| **seq);
+            let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
+            next.writers.remove(&oldest);
+        }
+        let precondition = match base.map(|base| base.revision) {
+            None => Precondition::Absent,
+            Some(0) => Precondition::Unrevised,
+            Some(revision) => Precondition::Revision(revision),
+        };
+        self.first_seq.get_or_insert(seq);
+        if self.new_run == NewRun::Unsent {
+            self.new_run = NewRun::Sent(seq);
+        }
+        if self.unsent.iter().any(|delta| *delta != UsageDelta::default()) {
+            let none = vec![UsageDelta::default(); self.unsent.len()];
+            let deltas = std::mem::replace(&mut self.unsent, none);
+            self.unacknowledged.push(SentDeltas { seq, deltas });
+        }
+        Some(PendingWrite {
+            precondition,
+            next: Arc::new(next),
+            base: self.base.clone(),
+            seq,
+            version: self.version,
+        })
+    }
+
+    /// The write was applied.
+    pub(crate) fn write_applied(&mut self, write: PendingWrite) {
+        // What was written includes the deltas of all writes before, too.
+        self.unacknowledged.clear();
+        // Another run may have begun while the write was in flight.
+        if self.new_run != NewRun::Unsent {
+            self.new_run = NewRun::None;
+        }
+        self.idle_since = None;
+        self.base = Some(write.next);
+        self.saved_version = write.version;
+    }
+
+    /// The write was not sent, since it would change nothing.
+    pub(crate) fn write_skipped(&mut self, write: &PendingWrite) {
+        self.write_failed(write, false);
+        self.saved_version = write.version;
+        self.idle_since = None;
+    }
+
+    /// The write failed, or its answer was lost.
+    pub(crate) fn write_failed(&mut self, write: &PendingWrite, may_have_been_applied: bool) {
+        if may_have_been_applied {
+            return;
+        }
+        // No item can hold this write, so the next one carries its deltas.
+        if let Some(sent) = self.unacknowledged.pop_if(|sent| sent.seq == write.seq) {
+            for (unsent, delta) in self.unsent.iter_mut().zip(&sent.deltas) {
+                unsent.add(delta);
+            }
+        }
+        if self.new_run == NewRun::Sent(write.seq) {
+            self.new_run = NewRun::Unsent;
+        }
+    }
+}
