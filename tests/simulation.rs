@@ -169,6 +169,7 @@ impl Director for Client {
                 let revision = found.as_ref().and_then(|item| item.get("revision")?.as_u64());
                 Answer::Conflict { found_revision: revision.unwrap_or(0) }
             }
+            Ok(other) => panic!("unknown outcome {other:?}"),
             Err(error) if error.may_have_been_applied() => Answer::Ambiguous,
             Err(_) => Answer::Failed,
         };

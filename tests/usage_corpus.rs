@@ -54,6 +54,7 @@ fn check(row: &Row) -> Vec<String> {
     let class = match &whole.outcome {
         Outcome::Success => "success",
         Outcome::Error(error) => &error.class,
+        other => panic!("unknown outcome {other:?}"),
     };
     let expected = if status >= 400 {
         format!("http_{status}")

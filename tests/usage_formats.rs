@@ -315,6 +315,7 @@ fn class(reading: &Reading) -> &str {
     match &reading.outcome {
         Outcome::Success => "success",
         Outcome::Error(error) => &error.class,
+        other => panic!("unknown outcome {other:?}"),
     }
 }
 

@@ -96,6 +96,7 @@ impl Lines {
                 AgentState::InProgress => (&self.styles.in_progress, ""),
                 AgentState::Success => (&self.styles.success, "✔"),
                 AgentState::Error => (&self.styles.error, "✘"),
+                _ => (&self.styles.pending, "?"),
             };
             bar.set_style(style.clone());
             bar.set_prefix(sign);

@@ -146,6 +146,7 @@ fn told(id: &Value, reading: &Reading) -> Value {
             let code = reading.error_code.as_deref().unwrap_or(&error.class);
             ("error", json!({ "code": code, "message": error.message.as_str() }))
         }
+        _ => ("unknown", Value::Null),
     };
     json!({
         "id": id,

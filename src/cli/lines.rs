@@ -39,7 +39,7 @@ pub(crate) fn standing(
     match status.overall_status {
         OverallStatus::Completed => paint.green(&text),
         OverallStatus::Failed => paint.red(&text),
-        OverallStatus::Initializing | OverallStatus::Processing => paint.cyan(&text),
+        _ => paint.cyan(&text),
     }
 }
 
@@ -71,6 +71,7 @@ pub(crate) fn sign(agent: &AgentStatus, paint: Paint) -> String {
         }
         AgentState::Success => paint.green("✔"),
         AgentState::Error => paint.red("✘"),
+        _ => paint.dim("?"),
     }
 }
 

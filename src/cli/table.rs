@@ -204,6 +204,10 @@ async fn try_it(store: &DynamoDbStore, findings: &mut Findings) -> Result<(), Fa
             findings.failed(&format!("`{id}` was not written: it is there already"))?;
             return Ok(());
         }
+        Ok(other) => {
+            findings.failed(&format!("`{id}` was not written: {other:?}"))?;
+            return Ok(());
+        }
         Err(error) if error.may_have_been_applied() => findings.failed(&error.to_string())?,
         Err(error) => {
             findings.failed(&error.to_string())?;

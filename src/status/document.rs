@@ -9,6 +9,7 @@ use super::{CallError, ErrorMessage, SessionId, Timestamp, TokenUsage, Value};
 
 /// How far a workflow is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OverallStatus {
     /// It was started, and no agent was called yet.
     Initializing,
@@ -47,6 +48,7 @@ impl fmt::Display for OverallStatus {
 
 /// How far an agent is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum AgentState {
     /// It was not called yet.
     #[default]

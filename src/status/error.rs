@@ -8,6 +8,7 @@ use super::redact;
 
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// The agent answered, and reported no failure.
     Success,

@@ -213,7 +213,11 @@ impl Change {
 }
 
 /// What the item must be for a change to be applied.
+///
+/// A store that meets a variant it does not know must not apply the change, and returns a
+/// [permanent](crate::store::StoreErrorKind::Permanent) error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Precondition {
     /// There is no such item.
     Absent,

@@ -175,7 +175,7 @@ impl StatusReader for MemoryStore {
             std::cmp::Reverse(WorkflowStatus::from_item(id, item).created_at)
         });
         items.truncate(limit);
-        Ok(RecentItems { items, truncated: false })
+        Ok(RecentItems::new(items, false))
     }
 
     async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {

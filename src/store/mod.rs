@@ -114,6 +114,7 @@ pub trait StatusReader: Send + Sync + 'static {
 
 /// The newest items of a store.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct RecentItems {
     /// Each with its session id, the newest first.
     pub items: Vec<(SessionId, Item)>,
@@ -122,8 +123,17 @@ pub struct RecentItems {
     pub truncated: bool,
 }
 
+impl RecentItems {
+    /// Creates a result from items with their session ids, newest first.
+    #[must_use]
+    pub fn new(items: Vec<(SessionId, Item)>, truncated: bool) -> Self {
+        Self { items, truncated }
+    }
+}
+
 /// What became of a write.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum WriteOutcome {
     /// The change was applied.
     Applied,

@@ -60,7 +60,7 @@ impl DynamoDbStore {
         while !scan.is_done && scan.pages < MAX_PAGES {
             self.scan_page(&mut scan, names, None, |id, item| newest.add(id, item)).await?;
         }
-        Ok(RecentItems { items: newest.into_items(), truncated: !scan.is_done })
+        Ok(RecentItems::new(newest.into_items(), !scan.is_done))
     }
 
     /// The sessions whose ids begin with `prefix`, newest first. Of their items there are
@@ -84,7 +84,7 @@ impl DynamoDbStore {
             let each = |id, item| found.add(id, item);
             self.scan_page(&mut scan, names, Some(prefix), each).await?;
         }
-        Ok(RecentItems { items: found.into_items(), truncated: !scan.is_done })
+        Ok(RecentItems::new(found.into_items(), !scan.is_done))
     }
 
     /// Adds what the index names of these days to the ids, up to the limit; `false` if the
@@ -143,7 +143,7 @@ impl DynamoDbStore {
                 newest.add(id, item);
             }
         }
-        Ok(RecentItems { items: newest.into_items(), truncated: false })
+        Ok(RecentItems::new(newest.into_items(), false))
     }
 
     /// The newest sessions of a day.
