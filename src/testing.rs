@@ -1,9 +1,9 @@
-//! Assertions on what became of a workflow, for the tests of an orchestrator.
+//! Assertions on the status of a workflow, for tests of an orchestrator.
 //!
-//! A test puts the [layer](crate::StatusLayer) into the clients that call its mocked agents,
-//! with a [`MemoryStore`](crate::store::MemoryStore), runs the orchestrator, and
-//! [waits](crate::store::MemoryStore::wait_until_finished) for the document. The assertions show all
-//! of it when they fail.
+//! A test adds the [layer](crate::StatusLayer) to the clients of its mocked agents, with a
+//! [`MemoryStore`](crate::store::MemoryStore), runs the orchestrator, and
+//! [waits](crate::store::MemoryStore::wait_until_finished) for the document. An assertion that
+//! fails prints the whole document.
 //!
 //! ```
 //! use tower_agent_status::status::AgentState::{Error, Success};
@@ -37,79 +37,79 @@
 //! # }
 //! ```
 //!
-//! The example `testing` of the repository does this with mocked agents over sockets.
+//! The example `testing` in the repository mocks its agents over sockets.
 
 use crate::status::{AgentState, OverallStatus, TokenUsage, WorkflowStatus};
 
-/// The workflow ended well.
+/// Asserts that the workflow completed.
 ///
 /// # Panics
 ///
-/// If not.
+/// Panics if it is in any other state.
 #[track_caller]
 pub fn assert_completed(status: &WorkflowStatus) {
     let completed = status.overall_status == OverallStatus::Completed;
     assert!(completed, "the workflow has not completed:\n{status}");
 }
 
-/// The workflow failed, with this text in its error.
+/// Asserts that the workflow failed, with an error that contains this text.
 ///
 /// # Panics
 ///
-/// If not.
+/// Panics if it is in any other state, or if its error does not contain the text.
 #[track_caller]
 pub fn assert_failed(status: &WorkflowStatus, text: &str) {
     let failed = status.overall_status == OverallStatus::Failed;
     assert!(failed, "the workflow has not failed:\n{status}");
-    let says = status.error.as_ref().is_some_and(|error| error.as_str().contains(text));
-    assert!(says, "the workflow's error does not say {text:?}:\n{status}");
+    let contains = status.error.as_ref().is_some_and(|error| error.as_str().contains(text));
+    assert!(contains, "the workflow's error does not contain {text:?}:\n{status}");
 }
 
-/// These agents are in these states, and every other one was not called.
+/// Asserts that these agents are in these states, and that no other agent was called.
 ///
 /// # Panics
 ///
-/// If one is in another state, or was called and is not named here.
+/// Panics if an agent is in another state, or if an agent that is not listed was called.
 #[track_caller]
 pub fn assert_agents<'a>(
     status: &WorkflowStatus,
     expected: impl IntoIterator<Item = (&'a str, AgentState)>,
 ) {
     let mut wrong = Vec::new();
-    let mut named = Vec::new();
+    let mut listed = Vec::new();
     for (name, state) in expected {
-        named.push(name);
+        listed.push(name);
         match status.agent(name) {
-            None => wrong.push(format!("there is no agent `{name}`; it should be {state}")),
+            None => wrong.push(format!("there is no agent `{name}`, expected {state}")),
             Some(agent) if agent.state != state => {
-                wrong.push(format!("`{name}` is {}, and should be {state}", agent.state));
+                wrong.push(format!("`{name}` is {}, expected {state}", agent.state));
             }
             Some(_) => {}
         }
     }
     for (name, agent) in status.agents() {
-        if agent.state != AgentState::Pending && !named.contains(&name) {
-            wrong.push(format!("`{name}` is {}, and was not expected", agent.state));
+        if agent.state != AgentState::Pending && !listed.contains(&name) {
+            wrong.push(format!("`{name}` is {}, expected no call", agent.state));
         }
     }
     assert!(wrong.is_empty(), "{}:\n{status}", wrong.join("; "));
 }
 
-/// All agents together have used so many tokens.
+/// Asserts how many tokens all agents together used.
 ///
 /// # Panics
 ///
-/// If they have used more or fewer, or it is not known.
+/// Panics if they used more or fewer, or if the usage is unknown.
 #[track_caller]
 pub fn assert_tokens(status: &WorkflowStatus, input: u64, output: u64) {
     let TokenUsage { input_tokens, output_tokens, .. } = status.total_token_usage();
     let used = (input_tokens, output_tokens);
     let expected = (Some(input), Some(output));
-    let said = |tokens: Option<u64>| tokens.map_or("unknown".to_owned(), |n| n.to_string());
+    let shown = |tokens: Option<u64>| tokens.map_or("unknown".to_owned(), |n| n.to_string());
     assert!(
         used == expected,
-        "{} input and {} output tokens were used, and it should be {input} and {output}:\n{status}",
-        said(input_tokens),
-        said(output_tokens),
+        "expected {input} input and {output} output tokens, found {} and {}:\n{status}",
+        shown(input_tokens),
+        shown(output_tokens),
     );
 }

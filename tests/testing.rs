@@ -72,13 +72,13 @@ async fn they_say_what_is_not_so_and_show_all_of_it() {
     let not_completed = said(|| assert_completed(&status));
     assert_eq!(not_completed, format!("the workflow has not completed:\n{SHOWN}"));
     let other_error = said(|| assert_failed(&status, "broken"));
-    assert_eq!(other_error, format!("the workflow's error does not say \"broken\":\n{SHOWN}"));
+    assert_eq!(other_error, format!("the workflow's error does not contain \"broken\":\n{SHOWN}"));
     let agents = said(|| assert_agents(&status, [("a", Pending), ("c", Success)]));
-    let wrong = "`a` is success, and should be pending; there is no agent `c`; it should be success; \
-                 `b` is error, and was not expected";
+    let wrong = "`a` is success, expected pending; there is no agent `c`, expected success; \
+                 `b` is error, expected no call";
     assert_eq!(agents, format!("{wrong}:\n{SHOWN}"));
     let tokens = said(|| assert_tokens(&status, 5, 3));
-    let wrong = "5 input and 2 output tokens were used, and it should be 5 and 3";
+    let wrong = "expected 5 input and 3 output tokens, found 5 and 2";
     assert_eq!(tokens, format!("{wrong}:\n{SHOWN}"));
     let mut status = status;
     status.overall_status = tower_agent_status::status::OverallStatus::Completed;
@@ -102,7 +102,10 @@ async fn a_workflow_that_does_not_finish_is_shown_after_ten_seconds() {
     );
     let waited = tokio::spawn(async move { store.wait_until_finished("other").await });
     let text = waited.await.unwrap_err().into_panic().downcast::<String>().unwrap();
-    assert_eq!(*text, "not as expected after 10s: nothing is stored of `other`; there is [\"s\"]");
+    assert_eq!(
+        *text,
+        "not as expected after 10s: nothing is stored for `other`; stored sessions: [\"s\"]"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! A document in a few lines, for people who look for what went wrong.
+//! Documents as a few lines of text, for logs and failed assertions.
 
 use std::fmt;
 

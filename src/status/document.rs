@@ -1,4 +1,4 @@
-//! [`WorkflowStatus`] and [`AgentStatus`]: the document of one workflow.
+//! [`WorkflowStatus`] and [`AgentStatus`]: the status document of a workflow.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use super::{CallError, ErrorMessage, SessionId, Timestamp, TokenUsage, Value};
 
-/// How far a workflow is.
+/// The state of a workflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OverallStatus {
-    /// It was started, and no agent was called yet.
+    /// It was started, and no agent has been called yet.
     Initializing,
-    /// Agents are at work.
+    /// An agent has been called.
     Processing,
-    /// It ended well.
+    /// It ended successfully.
     Completed,
-    /// It ended with a failure.
+    /// It failed.
     Failed,
 }
 
 impl OverallStatus {
-    /// The spelling in the table.
+    /// Returns the spelling used in the table.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -33,7 +33,7 @@ impl OverallStatus {
         }
     }
 
-    /// Whether the workflow has ended.
+    /// Returns `true` if the workflow has ended: completed or failed.
     #[must_use]
     pub fn is_finished(self) -> bool {
         matches!(self, Self::Completed | Self::Failed)
@@ -46,23 +46,23 @@ impl fmt::Display for OverallStatus {
     }
 }
 
-/// How far an agent is.
+/// The state of an agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AgentState {
-    /// It was not called yet.
+    /// It has not been called yet.
     #[default]
     Pending,
     /// A call is in flight.
     InProgress,
-    /// Its last call, or group of overlapping calls, ended well.
+    /// Its last call, or the last group of overlapping calls, succeeded.
     Success,
     /// Its last call, or one of the last group of overlapping calls, failed.
     Error,
 }
 
 impl AgentState {
-    /// The spelling in the table.
+    /// Returns the spelling used in the table.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -80,7 +80,7 @@ impl fmt::Display for AgentState {
     }
 }
 
-/// What is shown beside each state of an agent.
+/// The activity text of an agent in each state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Activities {
     pub(crate) pending: Arc<str>,
@@ -90,7 +90,7 @@ pub(crate) struct Activities {
 }
 
 impl Activities {
-    /// The text of this state.
+    /// The text for a state.
     pub(crate) fn of(&self, state: AgentState) -> &Arc<str> {
         match state {
             AgentState::Pending => &self.pending,
@@ -116,23 +116,23 @@ impl Default for Activities {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AgentStatus {
-    /// How far the agent is.
+    /// The state of the agent.
     pub state: AgentState,
-    /// What it is doing, for people.
+    /// What it is doing, as text for people.
     pub activity: Arc<str>,
     /// When its first call started.
     pub started_at: Option<Timestamp>,
     /// When its last call ended; absent while a call is in flight.
     pub completed_at: Option<Timestamp>,
-    /// The tokens of all its calls, as far as they were reported.
+    /// The tokens of all its calls, as far as they reported any.
     pub token_usage: Option<TokenUsage>,
-    /// Why it failed; absent unless the state is [`AgentState::Error`].
+    /// The reason for its failure; absent unless the state is [`AgentState::Error`].
     pub error: Option<CallError>,
-    /// How many of its calls have ended.
+    /// The number of its calls that have ended.
     pub calls: u64,
-    /// When any of this last changed, or its running call was last known alive.
+    /// When this last changed, or its call in flight was last known to be alive.
     pub last_updated: Option<Timestamp>,
-    /// What an item gave as the duration without giving both times.
+    /// The duration in an item that lacks one of the two times.
     pub(crate) recorded_duration: Option<Duration>,
 }
 
@@ -151,9 +151,11 @@ impl AgentStatus {
         }
     }
 
-    /// The time from the start of the first call to the end of the last one; absent while
-    /// a call is in flight. Of an item that was written by other means and lacks one of
-    /// the times, the duration that it gives.
+    /// Returns the time from the start of the first call to the end of the last one, or
+    /// `None` while a call is in flight.
+    ///
+    /// An item from another writer may have a duration without both times; then that duration
+    /// is returned.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
         let has_ended = matches!(self.state, AgentState::Success | AgentState::Error);
@@ -164,28 +166,29 @@ impl AgentStatus {
     }
 }
 
-/// The document of one workflow: what the table holds under its session id.
+/// The status document of a workflow: what the table holds under its session id.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct WorkflowStatus {
-    /// The workflow's name and the table's key.
+    /// The session id, which is the key of the item.
     pub session_id: SessionId,
-    /// What the workflow is known by elsewhere.
+    /// The id of the workflow in other systems.
     pub correlation_id: Option<String>,
-    /// Further attributes given by the caller, such as `documentId`.
+    /// Attributes set by the caller, such as `documentId`.
     pub attributes: BTreeMap<String, Value>,
-    /// How far the workflow is.
+    /// The state of the workflow.
     pub overall_status: OverallStatus,
-    /// Why it failed.
+    /// The reason for its failure.
     pub error: Option<ErrorMessage>,
-    /// When it was started.
+    /// When it started.
     pub created_at: Timestamp,
-    /// When any of this last changed, or the workflow was last known alive.
+    /// When this last changed, or the workflow was last known to be alive.
     pub last_updated: Timestamp,
-    /// How many times the item was written; 0 if it was written by other means.
+    /// The number of times the item was written; 0 if another writer wrote it, which keeps
+    /// no revision.
     pub revision: u64,
-    /// The number of the last write of each writer, by the writer's id. A writer's numbers
-    /// rise, and are taken from its clock: milliseconds since 1970.
+    /// The number of each writer's last write, by the writer's id. A writer's numbers
+    /// increase, and come from its clock: milliseconds since the Unix epoch.
     pub writers: BTreeMap<String, u64>,
     pub(crate) agents: Vec<(Arc<str>, AgentStatus)>,
 }
@@ -206,30 +209,34 @@ impl WorkflowStatus {
         }
     }
 
-    /// One agent.
+    /// Returns an agent by its name.
     #[must_use]
     pub fn agent(&self, name: &str) -> Option<&AgentStatus> {
         self.agents().find(|(known, _)| *known == name).map(|(_, agent)| agent)
     }
 
-    /// The agents, in the order in which they were declared or first called (in the
-    /// order of their names where the document was read from a table).
+    /// Iterates over the agents with their names, in the order in which they were declared or
+    /// first called; in a document read from a table, ordered by name.
     pub fn agents(&self) -> impl Iterator<Item = (&str, &AgentStatus)> {
         self.agents.iter().map(|(name, agent)| (&**name, agent))
     }
 
-    /// Whether the workflow has missed three heartbeats of this length (30 s unless
-    /// [set](crate::StatusTrackerBuilder::heartbeat_interval)) without having finished: its
-    /// process has ended, or cannot reach the table. Between the calls of a session that no
-    /// process holds open there is no heartbeat, and it seems stalled too.
+    /// Returns `true` if the workflow has not finished and has missed three heartbeats of
+    /// this length (30 s unless
+    /// [set otherwise](crate::StatusTrackerBuilder::heartbeat_interval)).
+    ///
+    /// Its process has ended, or cannot reach the table. There is no heartbeat between the
+    /// calls of a session that no process holds open, so such a session looks stalled too.
     #[must_use]
     pub fn is_stalled(&self, now: Timestamp, heartbeat: Duration) -> bool {
         !self.overall_status.is_finished()
             && now.duration_since(self.last_updated) >= heartbeat.saturating_mul(3)
     }
 
-    /// The sum over the agents; zero where nothing is known yet. It is always computed,
-    /// never kept, so that it cannot differ from its parts.
+    /// Returns the sum over the agents. Input, output and total are zero rather than absent
+    /// while no agent has reported any.
+    ///
+    /// The sum is computed on each call, so it always matches its parts.
     #[must_use]
     pub fn total_token_usage(&self) -> TokenUsage {
         self.agents

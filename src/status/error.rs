@@ -1,5 +1,5 @@
-//! [`CallError`], [`Outcome`] and [`ErrorMessage`]: what is said of a failure, short and
-//! without secrets.
+//! [`Outcome`], [`CallError`] and [`ErrorMessage`]: how a call ended, with messages that are
+//! short and free of secrets.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -10,36 +10,36 @@ use super::redact;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The agent answered, and reported no failure.
+    /// The agent responded and reported no failure.
     Success,
-    /// The agent failed, or nobody waited for its answer.
+    /// The agent failed, or the caller did not wait for its response.
     Error(CallError),
 }
 
-/// How an agent failed: a class to group by and a short message to read.
+/// An agent's failure: a class to group by and a short message to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallError {
-    /// A class of few values: `cancelled`, `timeout`, `transport`, `http_500`,
-    /// `agent` (reported inside a 200), `incomplete` (a stream that broke off), `panic`,
-    /// `workflow_ended`.
+    /// The class, of low cardinality: `cancelled`, `timeout`, `transport`, `http_500`,
+    /// `agent` (reported inside a 200 response), `incomplete` (a stream that broke off),
+    /// `panic`, `workflow_ended`.
     pub class: Cow<'static, str>,
-    /// What happened, in at most [`ErrorMessage::MAX_BYTES`] bytes.
+    /// What happened.
     pub message: ErrorMessage,
 }
 
 impl CallError {
-    /// An error of this class with this message, which is shortened and redacted.
+    /// Creates an error. The message is shortened and redacted; see [`ErrorMessage`].
     pub fn new(class: impl Into<Cow<'static, str>>, message: impl fmt::Display) -> Self {
         Self { class: class.into(), message: ErrorMessage::new(message) }
     }
 
-    /// What became of a call is not known: a panic came in between.
+    /// The error of a call whose outcome was lost in a panic.
     pub(crate) fn lost_in_a_panic() -> Self {
         Self::new("panic", "the call was lost in a panic")
     }
 
-    /// A failure of the transport. All that is known of it is what it says.
+    /// The error of a transport failure, classified by its text: the error's type is not known.
     pub(crate) fn transport(error: &dyn fmt::Display) -> Self {
         let message = ErrorMessage::new(error);
         let text = message.as_str().to_ascii_lowercase();
@@ -56,25 +56,31 @@ impl fmt::Display for CallError {
     }
 }
 
-/// A text about a failure that is fit to be stored and shown.
+/// The text of a failure, fit to be stored and shown.
 ///
-/// There is no way to make one that was not shortened to
-/// [`MAX_BYTES`](Self::MAX_BYTES) and redacted: of URLs the user information and the
-/// query go, and so do bearer, basic and signed credentials, cookies, private keys, the
-/// values of parameters and headers named like secrets (`api_key=…`, `"x-api-key": "…"`),
-/// and keys known by their shape (`sk-…`, `AKIA…`, `AIza…`, `ghp_…`, JSON web tokens). A
-/// secret that nothing tells from other words stays.
+/// Every message is shortened to [`MAX_BYTES`](Self::MAX_BYTES) bytes and redacted. Redaction
+/// removes:
+///
+/// - user information and queries of URLs;
+/// - bearer, basic and signed credentials, and cookies;
+/// - values of parameters and headers with the name of a secret (`api_key=…`,
+///   `"x-api-key": "…"`);
+/// - private keys, and keys known by their shape (`sk-…`, `AKIA…`, `AIza…`, `ghp_…`, JSON web
+///   tokens).
+///
+/// A secret that looks like any other word is not recognized.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ErrorMessage(Box<str>);
 
 impl ErrorMessage {
-    /// The longest message kept, in bytes of UTF-8.
+    /// The maximum length of a message, in bytes of UTF-8.
     pub const MAX_BYTES: usize = 500;
 
-    /// Shortens and redacts a text. Line breaks become spaces.
+    /// Creates a message from a text, which is shortened and redacted. Line breaks become
+    /// spaces.
     pub fn new(text: impl fmt::Display) -> Self {
         let mut head = Head { text: String::new() };
-        // The only error is the one `Head` gives to end a text that is long enough.
+        // The only error is the one by which `Head` stops a long text.
         let _ = write!(head, "{text}");
         let mut message = redact::redact(&head.text);
         if message.len() > Self::MAX_BYTES {
@@ -85,7 +91,7 @@ impl ErrorMessage {
         Self(message.into_boxed_str())
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -104,14 +110,14 @@ impl fmt::Debug for ErrorMessage {
     }
 }
 
-/// Takes the beginning of a text and stops its formatting there: an error may show
-/// itself at any length.
+/// Collects the beginning of a text and stops its formatting there: an error may be
+/// displayed at any length.
 struct Head {
     text: String,
 }
 
 impl Head {
-    /// More than a message needs, so that a secret is seen whole before the cut.
+    /// More than a message needs, so that a secret at the cut is still recognized.
     const MAX_BYTES: usize = 4096;
 }
 

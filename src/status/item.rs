@@ -1,4 +1,4 @@
-//! [`Item`] and [`Value`]: the document in the table's terms, and [`Change`], one write to it.
+//! [`Item`] and [`Value`]: the document as attributes of an item; and [`Change`], one write.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,22 +7,22 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::SessionId;
 
-/// A value of an attribute: the kinds the document uses.
+/// The value of an attribute, of one of the types that the document uses.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
-    /// A text (`S`).
+    /// A string (`S`).
     String(String),
-    /// A whole number (`N`).
+    /// A whole number that is not negative (`N`).
     Integer(u64),
-    /// A number with a fraction (`N`).
+    /// Any other number (`N`).
     Float(f64),
     /// A map (`M`).
     Map(Item),
 }
 
 impl Value {
-    /// The text, if it is one.
+    /// Returns the string, if the value is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match self {
@@ -31,12 +31,13 @@ impl Value {
         }
     }
 
-    /// The number, if it is a whole one that is not negative.
+    /// Returns the number, if the value is a whole number that is not negative. A
+    /// [`Float`](Self::Float) counts up to 2^53.
     #[must_use]
     pub fn as_u64(&self) -> Option<u64> {
         match self {
             Self::Integer(number) => Some(*number),
-            // 2^53: up to here a float holds every whole number exactly.
+            // Up to 2^53 a float holds every whole number exactly.
             Self::Float(number)
                 if number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(number) =>
             {
@@ -47,7 +48,7 @@ impl Value {
         }
     }
 
-    /// The map, if it is one.
+    /// Returns the map, if the value is one.
     #[must_use]
     pub fn as_map(&self) -> Option<&Item> {
         match self {
@@ -92,47 +93,47 @@ impl Serialize for Value {
     }
 }
 
-/// The attributes of an item, or of a map inside it, in the order of their names.
+/// The attributes of an item, or of a map inside it, ordered by name.
 ///
 /// Serializes as a JSON object.
 #[derive(Clone, Default, PartialEq)]
 pub struct Item(BTreeMap<String, Value>);
 
 impl Item {
-    /// An item without attributes.
+    /// Creates an item without attributes.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The value of an attribute.
+    /// Returns the value of an attribute.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
-    /// Sets an attribute, in place of what it held.
+    /// Sets an attribute, replacing its value.
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) {
         self.0.insert(name.into(), value.into());
     }
 
-    /// Takes an attribute out.
+    /// Removes an attribute and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name)
     }
 
-    /// The attributes, in the order of their names.
+    /// Iterates over the attributes, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// How many attributes there are.
+    /// Returns the number of attributes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are no attributes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -176,32 +177,31 @@ impl Serialize for Item {
     }
 }
 
-/// One write to one item: whole top-level attributes to set and to remove.
+/// One write to one item: top-level attributes to set and to remove.
 ///
-/// It names neither the key nor the condition's outcome: a store puts the session
-/// id under its table's key, and applies all of the change or nothing.
+/// A store applies all of a change or nothing. The change does not include the key: the store
+/// writes the session id under its table's key.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Change {
-    /// Which item.
+    /// The session whose item is written.
     pub session_id: SessionId,
-    /// The attributes that get a new value. `revision` is always among them, one
-    /// higher than the revision expected. The session id is not: a store puts it where
-    /// its table keeps it.
+    /// The attributes to set, each with its whole new value. They always include `revision`,
+    /// one higher than the revision expected, and never the session id.
     pub set: Item,
-    /// The attributes that go.
+    /// The names of the attributes to remove.
     pub remove: Vec<String>,
 }
 
 impl Change {
-    /// A change to the item of a session, for tests of a store: otherwise it is the
-    /// recorder that makes them.
+    /// Creates a change to the item of a session, for tests of a store. Otherwise changes come
+    /// from the recorder.
     #[must_use]
     pub fn new(session_id: SessionId, set: Item, remove: Vec<String>) -> Self {
         Self { session_id, set, remove }
     }
 
-    /// What an item becomes by this change.
+    /// Applies the change to an item in memory.
     pub fn apply(&self, item: &mut Item) {
         for (name, value) in self.set.iter() {
             item.insert(name, value.clone());
@@ -212,17 +212,18 @@ impl Change {
     }
 }
 
-/// What the item must be for a change to be applied.
+/// The condition on the item for a change to be applied, as a DynamoDB condition expression
+/// states it.
 ///
 /// A store that meets a variant it does not know must not apply the change, and returns a
 /// [permanent](crate::store::StoreErrorKind::Permanent) error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Precondition {
-    /// There is no such item.
+    /// There is no item of the session.
     Absent,
     /// The item has this `revision`.
     Revision(u64),
-    /// The item is there and has no `revision`, as one written by other means.
+    /// The item exists and has no `revision`: another writer wrote it.
     Unrevised,
 }

@@ -1,7 +1,10 @@
-//! The document that is stored for a workflow, and the pure rules by which it changes.
+//! The status document of a workflow, and how it is stored.
 //!
-//! [`WorkflowStatus`] is the document and [`Item`] the same in the table's terms. Nothing
-//! here knows a clock, a network or a lock.
+//! [`WorkflowStatus`] is the document, and [`Item`] the same document as attributes of a
+//! table's item, under the names in [`schema`]. A store receives a [`Change`] with a
+//! [`Precondition`] and returns an item.
+//!
+//! Everything here is plain data and pure functions: no clock, no network, no lock.
 
 mod display;
 mod document;

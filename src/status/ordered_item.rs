@@ -1,4 +1,4 @@
-//! [`OrderedItem`]: an item in the order in which people read it.
+//! [`OrderedItem`]: an item serialized in reading order.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -8,16 +8,17 @@ use super::schema::{
 };
 use super::{Item, Value};
 
-/// An item that serializes as a JSON object in the order in which people read it: what
-/// the session is, how it stands, its times, its agents in the order in which they
-/// started, its totals, and last what is for the writers. By [`Item::ordered`].
+/// An item that serializes as a JSON object in reading order. Created by [`Item::ordered`].
+///
+/// The ids come first, then the caller's attributes, the state and times of the workflow, its
+/// agents in the order in which they started, the totals, and last the writers' bookkeeping.
 #[derive(Clone, Copy, Debug)]
 pub struct OrderedItem<'a>(&'a Item);
 
-/// Before the caller's attributes.
-const FIRST: [&str; 2] = [schema::SESSION_ID, schema::CORRELATION_ID];
-/// Between them and the agents.
-const STANDING: [&str; 6] = [
+/// Come before the caller's attributes.
+const IDS: [&str; 2] = [schema::SESSION_ID, schema::CORRELATION_ID];
+/// Come between the caller's attributes and the agents.
+const STATE_AND_TIMES: [&str; 6] = [
     schema::OVERALL_STATUS,
     schema::ERROR,
     schema::CREATED_AT,
@@ -25,10 +26,11 @@ const STANDING: [&str; 6] = [
     schema::LAST_UPDATED,
     schema::EXPIRES_AT,
 ];
-/// After the agents.
-const LAST: [&str; 3] = [schema::TOTAL_TOKEN_USAGE, schema::REVISION, WRITERS];
+/// Come after the agents.
+const TOTALS: [&str; 3] = [schema::TOTAL_TOKEN_USAGE, schema::REVISION, WRITERS];
 
-const OF_AGENT: [&str; 11] = [
+/// The attributes of an agent.
+const AGENT: [&str; 11] = [
     AGENT_STATUS,
     ACTIVITY,
     schema::ERROR,
@@ -43,8 +45,7 @@ const OF_AGENT: [&str; 11] = [
 ];
 
 impl Item {
-    /// The same item, which serializes in the order in which people read it, not in that
-    /// of the names.
+    /// Returns a view of the item that serializes in reading order instead of by name.
     #[must_use]
     pub fn ordered(&self) -> OrderedItem<'_> {
         OrderedItem(self)
@@ -53,17 +54,17 @@ impl Item {
 
 impl Serialize for OrderedItem<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut named: Vec<_> = self.0.iter().collect();
-        named.sort_by_key(|(name, value)| place(name, value));
-        let mut map = serializer.serialize_map(Some(named.len()))?;
-        for (name, value) in named {
+        let mut attributes: Vec<_> = self.0.iter().collect();
+        attributes.sort_by_key(|(name, value)| place(name, value));
+        let mut map = serializer.serialize_map(Some(attributes.len()))?;
+        for (name, value) in attributes {
             map.serialize_key(name)?;
             match value {
                 Value::Map(agent) if is_agent(name, agent) => {
-                    map.serialize_value(&Ranked { map: agent, order: &OF_AGENT })?;
+                    map.serialize_value(&Ranked { map: agent, order: &AGENT })?;
                 }
                 Value::Map(usage) => {
-                    map.serialize_value(&Ranked { map: usage, order: &schema::FIGURES })?;
+                    map.serialize_value(&Ranked { map: usage, order: &schema::TOKEN_COUNTS })?;
                 }
                 value => map.serialize_value(value)?,
             }
@@ -72,12 +73,11 @@ impl Serialize for OrderedItem<'_> {
     }
 }
 
-/// Where an attribute of the item comes; attributes of one place are in the order of
-/// their names.
+/// The sort key of an attribute of the item. Attributes with equal keys stay ordered by name.
 fn place<'a>(name: &str, value: &'a Value) -> (usize, usize, &'a str) {
-    // Later than any time, for what has not started.
+    // Sorts after any time, for an agent that has not started.
     const NEVER: &str = "~";
-    let parts = [&FIRST[..], &[], &STANDING, &[], &LAST];
+    let parts = [&IDS[..], &[], &STATE_AND_TIMES, &[], &TOTALS];
     for (part, names) in parts.iter().enumerate() {
         if let Some(at) = names.iter().position(|known| *known == name) {
             return (part, at, "");
@@ -96,7 +96,7 @@ fn is_agent(name: &str, map: &Item) -> bool {
     !schema::RESERVED.contains(&name) && map.get(AGENT_STATUS).is_some()
 }
 
-/// A map with these names first, and then the others in their own order.
+/// A map with these names first, and the others after them, ordered by name.
 struct Ranked<'a> {
     map: &'a Item,
     order: &'a [&'a str],
@@ -104,15 +104,15 @@ struct Ranked<'a> {
 
 impl Serialize for Ranked<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut named: Vec<_> = self.map.iter().collect();
+        let mut attributes: Vec<_> = self.map.iter().collect();
         let rank = |name: &str| self.order.iter().position(|known| *known == name);
-        named.sort_by_key(|(name, _)| rank(name).unwrap_or(self.order.len()));
-        let mut map = serializer.serialize_map(Some(named.len()))?;
-        for (name, value) in named {
+        attributes.sort_by_key(|(name, _)| rank(name).unwrap_or(self.order.len()));
+        let mut map = serializer.serialize_map(Some(attributes.len()))?;
+        for (name, value) in attributes {
             map.serialize_key(name)?;
             match value {
                 Value::Map(usage) => {
-                    map.serialize_value(&Ranked { map: usage, order: &schema::FIGURES })?;
+                    map.serialize_value(&Ranked { map: usage, order: &schema::TOKEN_COUNTS })?;
                 }
                 value => map.serialize_value(value)?,
             }
@@ -126,12 +126,12 @@ mod tests {
     use super::*;
 
     fn map(attributes: &[(&str, Value)]) -> Value {
-        let named = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        Value::Map(named.collect())
+        let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        Value::Map(attributes.collect())
     }
 
     #[test]
-    fn people_read_it_from_the_session_to_the_writers() {
+    fn an_item_serializes_in_reading_order() {
         let agent = |started: Option<&str>| {
             let mut attributes = vec![
                 ("activity", Value::from("x")),

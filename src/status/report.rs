@@ -1,11 +1,11 @@
-//! [`AgentReport`]: what a caller says of an agent whose calls pass through no layer.
+//! [`AgentReport`]: the state of an agent whose calls pass through no layer.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::{AgentState, CallError, TokenUsage};
 
-/// What a caller says of an agent by hand, through
+/// The state of an agent, as reported by the caller to
 /// [`StatusTracker::update_agent_status`](crate::StatusTracker::update_agent_status).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentReport {
@@ -16,27 +16,27 @@ pub struct AgentReport {
 }
 
 impl AgentReport {
-    /// The agent is in this state, with the agent's own text for it.
+    /// Reports this state, with the agent's own activity text for it.
     #[must_use]
     pub fn new(state: AgentState) -> Self {
         Self { state, activity: None, token_usage: None, error: None }
     }
 
-    /// What is shown, in place of the agent's own text.
+    /// Sets the activity text, in place of the agent's own.
     #[must_use]
     pub fn activity(mut self, activity: impl Into<String>) -> Self {
         self.activity = Some(activity.into().into());
         self
     }
 
-    /// Tokens that were used and not told before; they are added to the agent's.
+    /// Adds tokens to the agent's usage. Report each token once.
     #[must_use]
     pub fn token_usage(mut self, usage: TokenUsage) -> Self {
         self.token_usage = Some(usage);
         self
     }
 
-    /// Why the agent failed; of use with [`AgentState::Error`] only.
+    /// Sets the reason for the failure. Ignored unless the state is [`AgentState::Error`].
     #[must_use]
     pub fn error(mut self, message: impl fmt::Display) -> Self {
         self.error = Some(CallError::new("agent", message));

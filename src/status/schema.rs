@@ -1,39 +1,42 @@
-//! The names and types by which the document is stored: a contract with its readers.
+//! The attributes of an item: a contract with its readers.
 //!
-//! Attributes may be added. None may be renamed or change its type.
+//! Attributes may be added, but none is renamed and none changes its type.
 //!
-//! Of an item:
+//! # Item
 //!
-//! | attribute | type | what |
+//! | attribute | type | meaning |
 //! | --- | --- | --- |
-//! | `sessionId` | text | the session, and the table's key unless the table says otherwise |
-//! | `correlationId` | text | what the workflow is known by elsewhere |
-//! | `overallStatus` | text | `initializing`, `processing`, `completed`, `failed` |
-//! | `error` | text | why the workflow failed, in 500 bytes at most |
-//! | `createdAt`, `lastUpdated` | text | times: RFC 3339 in UTC, to the millisecond |
-//! | `createdDay` | text | the day of `createdAt` |
-//! | `expiresAt` | number | when the item may be deleted, in seconds since 1970 |
-//! | `totalTokenUsage` | map | the sum of the agents' tokens |
-//! | `revision` | number | how many times the item was written |
+//! | `sessionId` | string | the session id; the partition key, unless the table's key has another name |
+//! | `correlationId` | string | the id of the workflow in other systems |
+//! | `overallStatus` | string | `initializing`, `processing`, `completed` or `failed` |
+//! | `error` | string | why the workflow failed, in at most 500 bytes |
+//! | `createdAt`, `lastUpdated` | string | times: RFC 3339 in UTC, with milliseconds |
+//! | `createdDay` | string | the day of `createdAt` |
+//! | `expiresAt` | number | when the item may be deleted, in seconds since the Unix epoch |
+//! | `totalTokenUsage` | map | the sum of the agents' token usage |
+//! | `revision` | number | the number of times the item was written |
 //! | `writers` | map | the number of each writer's last write |
-//! | the name of an agent | map | the agent, see below |
-//! | the name of an attribute | any | what a caller has set, such as `documentId` |
+//! | *name of an agent* | map | the agent, see below |
+//! | *name of an attribute* | any | what the caller has set, such as `documentId` |
 //!
-//! Of an agent; what is not known is absent:
+//! # Agent
 //!
-//! | attribute | type | what |
+//! Unknown values are absent.
+//!
+//! | attribute | type | meaning |
 //! | --- | --- | --- |
-//! | `status` | text | `pending`, `in-progress`, `success`, `error` |
-//! | `activity` | text | what it is doing, for people |
-//! | `startedAt`, `completedAt`, `lastUpdated` | text | times, as above |
+//! | `status` | string | `pending`, `in-progress`, `success` or `error` |
+//! | `activity` | string | what the agent is doing, as text for people |
+//! | `startedAt`, `completedAt`, `lastUpdated` | string | times, as above |
 //! | `duration` | number | from the start of the first call to the end of the last, in seconds |
-//! | `calls` | number | how many of its calls have ended |
+//! | `calls` | number | the number of its calls that have ended |
 //! | `tokenUsage` | map | the tokens of all its calls |
-//! | `error`, `errorType` | text | the message, in 500 bytes at most, and the class of a failure |
+//! | `error`, `errorType` | string | the message, in at most 500 bytes, and the class of a failure |
 //!
-//! Of a map of tokens, each a number: `inputTokens`, `outputTokens`, `totalTokens`,
-//! `cacheReadInputTokens`, `cacheWriteInputTokens`, `reasoningTokens`. What they count is
-//! said by [`TokenUsage`].
+//! # Token usage
+//!
+//! Each a number: `inputTokens`, `outputTokens`, `totalTokens`, `cacheReadInputTokens`,
+//! `cacheWriteInputTokens`, `reasoningTokens`. [`TokenUsage`] defines what they count.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -45,26 +48,26 @@ use super::{
     Timestamp, TokenUsage, Value, WorkflowStatus,
 };
 
-/// The session id, and the table's key unless the table says otherwise.
+/// The session id; the partition key, unless the table's key has another name.
 pub const SESSION_ID: &str = "sessionId";
-/// When the item may be deleted, in seconds since 1970, under this name unless the
-/// table's time-to-live says otherwise.
+/// When the item may be deleted, in seconds since the Unix epoch; under another name if the
+/// table's time-to-live attribute has one.
 pub const EXPIRES_AT: &str = "expiresAt";
-/// How many times the item was written.
+/// The number of times the item was written.
 pub const REVISION: &str = "revision";
-/// When the workflow was started: RFC 3339 in UTC, to the millisecond.
+/// When the workflow started: RFC 3339 in UTC, with milliseconds.
 pub const CREATED_AT: &str = "createdAt";
-/// The day of that in UTC, as `2025-12-24`: what an index of the newest sessions is
-/// partitioned by, with [`CREATED_AT`] as its order. It is set with the first write, so
-/// that an index of keys alone costs nothing at the later ones.
+/// The UTC day of [`CREATED_AT`], as `2025-12-24`: the partition key of an index of the
+/// newest sessions, whose sort key is [`CREATED_AT`]. Both are set by the first write only, so
+/// an index that projects keys only costs nothing at later writes.
 pub const CREATED_DAY: &str = "createdDay";
-/// When anything of the item last changed, or the workflow was last known alive.
+/// When the item last changed, or the workflow was last known to be alive.
 pub const LAST_UPDATED: &str = "lastUpdated";
-/// How far the workflow is: [`OverallStatus::as_str`].
+/// The state of the workflow: [`OverallStatus::as_str`].
 pub const OVERALL_STATUS: &str = "overallStatus";
-/// What the workflow is known by elsewhere.
+/// The id of the workflow in other systems.
 pub const CORRELATION_ID: &str = "correlationId";
-/// The sum of the agents' tokens.
+/// The sum of the agents' token usage.
 pub const TOTAL_TOKEN_USAGE: &str = "totalTokenUsage";
 /// Why the workflow failed.
 pub const ERROR: &str = "error";
@@ -80,8 +83,8 @@ pub(super) const TOKEN_USAGE: &str = "tokenUsage";
 pub(super) const ERROR_TYPE: &str = "errorType";
 pub(super) const CALLS: &str = "calls";
 
-/// The figures of a usage map.
-pub(super) const FIGURES: [&str; 6] = [
+/// The counts of a token usage, in the order of [`TokenUsage::counts`].
+pub(super) const TOKEN_COUNTS: [&str; 6] = [
     "inputTokens",
     "outputTokens",
     "totalTokens",
@@ -90,7 +93,7 @@ pub(super) const FIGURES: [&str; 6] = [
     "reasoningTokens",
 ];
 
-/// The item's own attributes: no agent and no attribute of a caller may take these names.
+/// The item's own attributes. No agent and no caller's attribute may have such a name.
 pub(crate) const RESERVED: [&str; 11] = [
     SESSION_ID,
     EXPIRES_AT,
@@ -105,15 +108,15 @@ pub(crate) const RESERVED: [&str; 11] = [
     WRITERS,
 ];
 
-/// How long after its creation an item expires.
+/// How long after its creation an item expires: 90 days.
 pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// The class of an error that was stored without one.
+/// The class of an error that an item gives without one.
 const UNCLASSIFIED: &str = "agent";
 
 impl WorkflowStatus {
-    /// The document as attributes. The session id is not among them: a store knows
-    /// under which name its table keeps it.
+    /// Returns the document as attributes, without the session id: the store adds it under
+    /// the name of its table's key.
     #[must_use]
     pub fn to_item(&self) -> Item {
         let mut item = Item::new();
@@ -144,10 +147,9 @@ impl WorkflowStatus {
 
     /// Reads a document from the attributes of an item.
     ///
-    /// Nothing in an item makes this fail, whoever wrote it: what is missing or has
-    /// another type is taken as absent. A map at the top with a `status` is an agent;
-    /// any other text or number that is not the item's own is one of the caller's
-    /// attributes.
+    /// This never fails, whoever wrote the item: an attribute that is missing or has another
+    /// type counts as absent. A top-level map with a `status` is an agent. Any other string or
+    /// number that is not one of the item's own attributes is a caller's attribute.
     #[must_use]
     pub fn from_item(session_id: &SessionId, item: &Item) -> Self {
         let time = |name| item.get(name).and_then(Value::as_str)?.parse::<Timestamp>().ok();
@@ -183,10 +185,10 @@ impl WorkflowStatus {
         status
     }
 
-    /// The write that makes the item of `before` (`None`: there is no item) the item of
-    /// `self`, or `None` if the two differ in nothing but the record of the writing.
+    /// Returns the write that turns the item of `before` (`None`: no item) into the item of
+    /// `self`, or `None` if the two differ in revision and writers only.
     pub(crate) fn change_from(&self, before: Option<&Self>) -> Option<Change> {
-        // What another writer left says nothing of the day, and the time in its own way.
+        // Another writer sets no day, and may format the time in another way.
         let is_adopted = before.is_some_and(|before| before.revision == 0);
         let bookkeeping = |name: &str| {
             matches!(name, REVISION | WRITERS)
@@ -224,8 +226,8 @@ impl AgentStatus {
         time(COMPLETED_AT, self.completed_at);
         time(LAST_UPDATED, self.last_updated);
         if let Some(duration) = self.duration() {
-            // By one division, which gives the float nearest to the milliseconds;
-            // `as_secs_f64` adds two roundings, and 1118 ms become 1.1179999999999999 s.
+            // One division gives the float nearest to the milliseconds. `as_secs_f64` rounds
+            // twice, and turns 1118 ms into 1.1179999999999999 s.
             #[expect(clippy::cast_precision_loss, reason = "2^53 ms are 285,000 years")]
             item.insert(DURATION, Value::Float(duration.as_millis() as f64 / 1000.0));
         }
@@ -268,16 +270,14 @@ impl AgentStatus {
 
 impl TokenUsage {
     fn to_item(self) -> Item {
-        let named = FIGURES.into_iter().zip(self.figures());
-        let known =
-            named.filter_map(|(name, figure)| Some((name.to_owned(), Value::Integer(figure?))));
-        known.collect()
+        let counts = TOKEN_COUNTS.into_iter().zip(self.counts());
+        counts.filter_map(|(name, count)| Some((name.to_owned(), Value::Integer(count?)))).collect()
     }
 
     fn from_item(item: &Item) -> Option<Self> {
-        let figure = |name| item.get(name).and_then(Value::as_u64);
-        let usage = Self::from_figures(FIGURES.map(figure));
-        (!usage.is_unknown()).then_some(usage)
+        let count = |name| item.get(name).and_then(Value::as_u64);
+        let usage = Self::from_counts(TOKEN_COUNTS.map(count));
+        (!usage.is_empty()).then_some(usage)
     }
 }
 
@@ -289,7 +289,7 @@ fn seconds(value: &Value) -> Option<Duration> {
     }
 }
 
-/// As the item is, with the session id under `sessionId`.
+/// Serializes as the item, with the session id under `sessionId`.
 impl Serialize for WorkflowStatus {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut item = self.to_item();
@@ -298,14 +298,14 @@ impl Serialize for WorkflowStatus {
     }
 }
 
-/// As it is in the item.
+/// Serializes as in the item.
 impl Serialize for AgentStatus {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.to_item().serialize(serializer)
     }
 }
 
-/// As it is in the item: a figure that is not known is left out.
+/// Serializes as in the item: unknown counts are left out.
 impl Serialize for TokenUsage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.to_item().serialize(serializer)
@@ -340,7 +340,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_without_its_times_is_kept() {
+    fn a_duration_without_its_times_is_read() {
         let given = |status: &str, duration: Value| {
             let mut item = Item::new();
             item.insert(AGENT_STATUS, status);

@@ -1,41 +1,41 @@
-//! [`Timestamp`]: a moment as the table stores it.
+//! [`Timestamp`]: a time as the table stores it.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A moment in UTC, to the millisecond.
+/// A time in UTC, with millisecond precision.
 ///
-/// Shown as RFC 3339 with three decimals and one `Z`: `2025-12-24T10:00:05.123Z`.
+/// Displayed as RFC 3339 with three decimals and a `Z`: `2025-12-24T10:00:05.123Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The earliest moment RFC 3339 can write, in milliseconds before 1970.
+    /// The earliest time RFC 3339 can write: the start of the year 0.
     const MIN_MILLIS: i64 = -62_167_219_200_000;
-    /// The end of the year 9999 as far as every offset can write it: jiff's own limit.
+    /// The latest time that RFC 3339 can write at every offset: jiff's own limit.
     const MAX_MILLIS: i64 = 253_402_207_200_000;
 
-    /// A moment given in milliseconds since 1970-01-01T00:00:00Z; beyond the years
-    /// 0 to 9999 the nearest moment inside them.
+    /// Creates a timestamp from milliseconds since 1970-01-01T00:00:00Z. Values outside the
+    /// years 0 to 9999 are clamped.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
         Self(millis.clamp(Self::MIN_MILLIS, Self::MAX_MILLIS))
     }
 
-    /// Milliseconds since 1970-01-01T00:00:00Z.
+    /// Returns the milliseconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub fn as_millis(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since 1970-01-01T00:00:00Z, rounded down.
+    /// Returns the whole seconds since 1970-01-01T00:00:00Z, rounded down.
     #[must_use]
     pub fn as_secs(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// The day in UTC: `2025-12-24`.
+    /// Returns the day in UTC, as `2025-12-24`.
     #[must_use]
     pub fn day(self) -> String {
         let mut text = self.to_string();
@@ -43,20 +43,20 @@ impl Timestamp {
         text
     }
 
-    /// The time since an earlier moment; zero if that moment is not earlier.
+    /// Returns the time elapsed since an earlier timestamp, or zero if it is not earlier.
     #[must_use]
     pub fn duration_since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// The moment that much later.
+    /// Returns the timestamp this much later, clamped to the year 9999.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.0.saturating_add(millis))
     }
 
-    /// The moment that much earlier.
+    /// Returns the timestamp this much earlier, clamped to the year 0.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
@@ -74,8 +74,7 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
-/// Whole milliseconds, as far as they fit. The standard library's own way takes a division of
-/// 128 bits.
+/// Whole milliseconds, saturating. [`Duration::as_millis`] divides 128-bit numbers.
 fn millis(duration: Duration) -> i64 {
     let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     seconds.saturating_mul(1000).saturating_add(i64::from(duration.subsec_millis()))
@@ -89,7 +88,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// The text is not a moment in RFC 3339.
+/// The error returned when a text is not a time in RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a time in RFC 3339, such as 2025-12-24T10:00:05.123Z")]
 pub struct ParseTimestampError {
@@ -99,8 +98,8 @@ pub struct ParseTimestampError {
 impl FromStr for Timestamp {
     type Err = ParseTimestampError;
 
-    /// Reads RFC 3339 with any offset. `+00:00Z`, which some writers of this schema
-    /// produce by appending a `Z` to a time that has its offset already, is read as UTC.
+    /// Parses RFC 3339 with any offset. `+00:00Z` is read as UTC: some writers of this schema
+    /// append a `Z` to a time that already has its offset.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let well_formed = text.strip_suffix("+00:00Z").map(|local| format!("{local}Z"));
         well_formed
@@ -117,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_milliseconds_and_one_z() {
+    fn displays_milliseconds_and_one_z() {
         assert_eq!(
             Timestamp::from_millis(1_766_570_405_123).to_string(),
             "2025-12-24T10:00:05.123Z"
@@ -153,13 +152,13 @@ mod tests {
     }
 
     #[test]
-    fn names_what_it_cannot_read() {
+    fn the_error_contains_the_text() {
         let error = "yesterday".parse::<Timestamp>().unwrap_err();
         assert!(error.to_string().contains("`yesterday`"), "{error}");
     }
 
     #[test]
-    fn is_held_within_what_can_be_written() {
+    fn is_clamped_to_what_can_be_written() {
         for millis in [i64::MIN, i64::MAX] {
             let moment = Timestamp::from_millis(millis);
             assert_eq!(moment.to_string().parse(), Ok(moment));

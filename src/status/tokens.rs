@@ -1,22 +1,22 @@
-//! [`TokenUsage`]: how many tokens were used, each figure absent until it is known.
+//! [`TokenUsage`]: token counts, each absent until it is known.
 
-/// How many figures there are.
-const FIGURES: usize = 6;
+/// The number of counts in a usage.
+const COUNTS: usize = 6;
 
-/// The tokens a call, an agent or a workflow has used.
+/// The tokens used by a call, an agent or a workflow.
 ///
-/// The figures follow the OpenTelemetry GenAI conventions whatever the provider
-/// reports: **input includes cached tokens and output includes reasoning tokens**,
-/// and the parts are kept beside them. A figure that was not reported is `None`,
-/// which is not the same as a reported `Some(0)`.
+/// The counts follow the OpenTelemetry GenAI conventions, whatever the provider reports:
+/// **input includes cached tokens, and output includes reasoning tokens**. The parts are
+/// given separately as well. A count that was not reported is `None`; a reported zero is
+/// `Some(0)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct TokenUsage {
-    /// Tokens the model read, those served from or written to a cache included.
+    /// Tokens the model read, including those read from or written to a cache.
     pub input_tokens: Option<u64>,
-    /// Tokens the model wrote, reasoning included.
+    /// Tokens the model wrote, including reasoning.
     pub output_tokens: Option<u64>,
-    /// The provider's own total, or the sum of input and output where it gives none.
+    /// The provider's own total, or the sum of input and output if it reports none.
     pub total_tokens: Option<u64>,
     /// The part of the input that was read from a cache.
     pub cache_read_input_tokens: Option<u64>,
@@ -27,7 +27,7 @@ pub struct TokenUsage {
 }
 
 impl TokenUsage {
-    /// A usage of `input` and `output` tokens, with their sum as the total.
+    /// Creates a usage of `input` and `output` tokens, with their sum as the total.
     #[must_use]
     pub fn new(input: u64, output: u64) -> Self {
         Self {
@@ -38,43 +38,44 @@ impl TokenUsage {
         }
     }
 
-    /// Whether no figure at all is known.
+    /// Returns `true` if no count is known. A usage with a reported zero is not empty.
     #[must_use]
-    pub fn is_unknown(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The sum, figure by figure; unknown and unknown stays unknown, and a sum that
-    /// would overflow stays at the largest number.
+    /// Adds two usages, count by count.
+    ///
+    /// A count that neither has stays absent. A sum saturates at [`u64::MAX`].
     #[must_use]
     pub fn saturating_add(&self, other: &Self) -> Self {
-        let mut figures = self.figures();
-        for (figure, other) in figures.iter_mut().zip(other.figures()) {
-            *figure = match (*figure, other) {
+        let mut counts = self.counts();
+        for (count, other) in counts.iter_mut().zip(other.counts()) {
+            *count = match (*count, other) {
                 (Some(a), Some(b)) => Some(a.saturating_add(b)),
                 (known, None) | (None, known) => known,
             };
         }
-        Self::from_figures(figures)
+        Self::from_counts(counts)
     }
 
-    /// What has to be added to `earlier` to reach this usage.
+    /// The delta that leads from `earlier` to this usage.
     pub(crate) fn delta_from(&self, earlier: &Self) -> TokenDelta {
         let mut delta = TokenDelta::default();
-        let (now, before) = (self.figures(), earlier.figures());
-        for n in 0..FIGURES {
-            // A figure that is gone again takes back what it gave.
+        let (now, before) = (self.counts(), earlier.counts());
+        for n in 0..COUNTS {
+            // A count that is absent now takes back what it added before.
             if now[n].is_some() || before[n].is_some() {
                 delta.known[n] = true;
-                delta.figures[n] = signed(now[n]).saturating_sub(signed(before[n]));
+                delta.counts[n] = signed(now[n]).saturating_sub(signed(before[n]));
             }
         }
         delta
     }
 
-    /// Adds a difference.
+    /// Adds a delta.
     pub(crate) fn add(&mut self, delta: &TokenDelta) {
-        let figures = [
+        let counts = [
             &mut self.input_tokens,
             &mut self.output_tokens,
             &mut self.total_tokens,
@@ -82,15 +83,15 @@ impl TokenUsage {
             &mut self.cache_write_input_tokens,
             &mut self.reasoning_tokens,
         ];
-        for (n, figure) in figures.into_iter().enumerate() {
+        for (n, count) in counts.into_iter().enumerate() {
             if delta.known[n] {
-                *figure = Some(figure.unwrap_or(0).saturating_add_signed(delta.figures[n]));
+                *count = Some(count.unwrap_or(0).saturating_add_signed(delta.counts[n]));
             }
         }
     }
 
-    /// In the order of their names in the schema.
-    pub(super) fn figures(&self) -> [Option<u64>; FIGURES] {
+    /// The counts, in the order of [`schema::TOKEN_COUNTS`](super::schema::TOKEN_COUNTS).
+    pub(super) fn counts(&self) -> [Option<u64>; COUNTS] {
         [
             self.input_tokens,
             self.output_tokens,
@@ -101,8 +102,8 @@ impl TokenUsage {
         ]
     }
 
-    pub(super) fn from_figures(figures: [Option<u64>; FIGURES]) -> Self {
-        let [input, output, total, cache_read, cache_write, reasoning] = figures;
+    pub(super) fn from_counts(counts: [Option<u64>; COUNTS]) -> Self {
+        let [input, output, total, cache_read, cache_write, reasoning] = counts;
         Self {
             input_tokens: input,
             output_tokens: output,
@@ -114,28 +115,28 @@ impl TokenUsage {
     }
 }
 
-fn signed(figure: Option<u64>) -> i64 {
-    i64::try_from(figure.unwrap_or(0)).unwrap_or(i64::MAX)
+fn signed(count: Option<u64>) -> i64 {
+    i64::try_from(count.unwrap_or(0)).unwrap_or(i64::MAX)
 }
 
-/// A difference between two usages. A figure can go down: some streams correct
-/// themselves. One that is not known is zero here.
+/// The difference between two usages. A count can go down: some streams correct their
+/// earlier counts. `counts[n]` is zero where `known[n]` is `false`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TokenDelta {
-    known: [bool; FIGURES],
-    figures: [i64; FIGURES],
+    known: [bool; COUNTS],
+    counts: [i64; COUNTS],
 }
 
 impl TokenDelta {
     pub(crate) fn is_empty(&self) -> bool {
-        self.known == [false; FIGURES]
+        self.known == [false; COUNTS]
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
-        for n in 0..FIGURES {
+        for n in 0..COUNTS {
             if other.known[n] {
                 self.known[n] = true;
-                self.figures[n] = self.figures[n].saturating_add(other.figures[n]);
+                self.counts[n] = self.counts[n].saturating_add(other.counts[n]);
             }
         }
     }
@@ -148,20 +149,20 @@ mod tests {
     #[test]
     fn unknown_is_not_zero() {
         let unknown = TokenUsage::default();
-        assert!(unknown.saturating_add(&unknown).is_unknown());
+        assert!(unknown.saturating_add(&unknown).is_empty());
         let zero = TokenUsage::new(0, 0);
         assert_eq!(unknown.saturating_add(&zero), zero);
-        assert!(!zero.is_unknown());
+        assert!(!zero.is_empty());
     }
 
     #[test]
-    fn a_sum_stays_at_the_largest_number() {
+    fn a_sum_saturates() {
         let most = TokenUsage::new(u64::MAX, u64::MAX);
         assert_eq!(most.saturating_add(&TokenUsage::new(1, 1)), most);
     }
 
     #[test]
-    fn a_difference_leads_from_one_usage_to_the_other() {
+    fn a_delta_leads_from_one_usage_to_the_other() {
         let before =
             TokenUsage { input_tokens: Some(9), output_tokens: Some(4), ..Default::default() };
         let after =
@@ -172,7 +173,7 @@ mod tests {
         assert_eq!(
             reached.output_tokens,
             Some(0),
-            "a figure that was shown does not become unknown"
+            "a count that was known does not become unknown"
         );
         assert_eq!(reached.total_tokens, Some(7));
         assert_eq!(reached.reasoning_tokens, None);

@@ -1,4 +1,4 @@
-//! [`MemoryStore`]: documents in memory, with the history of what it was given.
+//! [`MemoryStore`]: documents in memory, with their history.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -14,17 +14,17 @@ use crate::status::{
 
 /// A store in memory, for tests and for trying things out.
 ///
-/// It keeps every change it applied, in order. A clone is the same store. The module
-/// [`testing`](crate::testing) shows how a test uses it.
+/// It remembers every change it applied. Clones share their contents. See
+/// [`testing`](crate::testing) for how to use it in a test.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
-    /// Tells those who wait that a change was applied.
+    /// Notified of every change applied.
     changed: Arc<Notify>,
 }
 
-/// How long a test waits for what it expects.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long [`MemoryStore::wait_for`] waits.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 struct State {
@@ -33,19 +33,19 @@ struct State {
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The item of a session.
+    /// Returns the item of a session.
     #[must_use]
     pub fn item(&self, session_id: &str) -> Option<Item> {
         self.lock().items.get(session_id).cloned()
     }
 
-    /// The document of a session.
+    /// Returns the document of a session.
     #[must_use]
     pub fn status(&self, session_id: &str) -> Option<WorkflowStatus> {
         self.lock()
@@ -54,37 +54,37 @@ impl MemoryStore {
             .map(|(id, item)| WorkflowStatus::from_item(id, item))
     }
 
-    /// Every change that was applied, in order.
+    /// Returns every change that was applied, in order.
     #[must_use]
     pub fn history(&self) -> Vec<Change> {
         self.lock().history.clone()
     }
 
-    /// Waits until a workflow has finished, and gives its document.
+    /// Waits until a workflow has finished, and returns its document.
     ///
     /// # Panics
     ///
-    /// If it has not after ten seconds (of tokio's clock), with what is there instead.
+    /// Panics after ten seconds (of tokio's clock), with the document as it is then.
     pub async fn wait_until_finished(&self, session_id: &str) -> WorkflowStatus {
         self.wait_for(session_id, |status| status.overall_status.is_finished()).await
     }
 
-    /// Waits until the document of a session is as expected, and gives it.
+    /// Waits until the document of a session satisfies a predicate, and returns it.
     ///
     /// # Panics
     ///
-    /// If it is not after ten seconds (of tokio's clock), with what is there instead.
+    /// Panics after ten seconds (of tokio's clock), with the document as it is then.
     pub async fn wait_for(
         &self,
         session_id: &str,
-        is_as_expected: impl Fn(&WorkflowStatus) -> bool,
+        predicate: impl Fn(&WorkflowStatus) -> bool,
     ) -> WorkflowStatus {
-        let found = tokio::time::timeout(PATIENCE, async {
+        let found = tokio::time::timeout(WAIT_TIMEOUT, async {
             let mut changed = pin!(self.changed.notified());
             loop {
-                // Before the look, so that no change falls in between.
+                // Before reading the status, so that no change is missed in between.
                 changed.as_mut().enable();
-                if let Some(status) = self.status(session_id).filter(&is_as_expected) {
+                if let Some(status) = self.status(session_id).filter(&predicate) {
                     break status;
                 }
                 changed.as_mut().await;
@@ -93,16 +93,18 @@ impl MemoryStore {
         });
         match found.await {
             Ok(status) => status,
-            #[expect(clippy::panic, reason = "it is an assertion of a test")]
-            Err(_) => panic!("not as expected after {PATIENCE:?}: {}", self.show(session_id)),
+            #[expect(clippy::panic, reason = "an assertion, for tests")]
+            Err(_) => {
+                panic!("not as expected after {WAIT_TIMEOUT:?}: {}", self.describe(session_id))
+            }
         }
     }
 
-    /// What was stored of an agent's states, in order, each once until it changes.
+    /// Returns the states of an agent that were stored, in order, without repetitions.
     ///
-    /// It is what a portal could have seen. A state that lasts shorter than
-    /// [the gathering time](crate::StatusTrackerBuilder::batch_delay) may not be among them: set that to
-    /// zero to see the most.
+    /// These are the states that a portal could have shown. A state that lasted for less than
+    /// the [batch delay](crate::StatusTrackerBuilder::batch_delay) may be missing; set the delay
+    /// to zero to see as many as possible.
     #[must_use]
     pub fn states(&self, session_id: &str, agent: &str) -> Vec<AgentState> {
         let mut item = Item::new();
@@ -118,13 +120,13 @@ impl MemoryStore {
         states
     }
 
-    /// What there is of a session, for a test that expected something else.
-    fn show(&self, session_id: &str) -> String {
+    /// Describes what is stored, for the message of a failed wait.
+    fn describe(&self, session_id: &str) -> String {
         if let Some(status) = self.status(session_id) {
             return status.to_string();
         }
         let others: Vec<_> = self.lock().items.keys().take(10).cloned().collect();
-        format!("nothing is stored of `{session_id}`; there is {others:?}")
+        format!("nothing is stored for `{session_id}`; stored sessions: {others:?}")
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -136,17 +138,17 @@ impl StatusStore for MemoryStore {
     async fn write(
         &self,
         change: &Change,
-        expected: Precondition,
+        precondition: Precondition,
     ) -> Result<WriteOutcome, StoreError> {
         let mut state = self.lock();
         let found = state.items.get(&change.session_id);
         let revision = found.map(|item| item.get(schema::REVISION).and_then(Value::as_u64));
-        let as_expected = match expected {
+        let is_met = match precondition {
             Precondition::Absent => revision.is_none(),
             Precondition::Revision(expected) => revision == Some(Some(expected)),
             Precondition::Unrevised => revision == Some(None),
         };
-        if !as_expected {
+        if !is_met {
             return Ok(WriteOutcome::Conflict(found.cloned()));
         }
         let item = state.items.entry(change.session_id.clone()).or_default();

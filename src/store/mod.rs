@@ -1,15 +1,15 @@
-//! Where the documents are kept.
+//! Stores: where status documents are saved and read.
 //!
-//! | store | keeps them in | feature |
+//! | store | saves to | feature |
 //! | --- | --- | --- |
 //! | [`DynamoDbStore::from_env`], [`DynamoDbStore::new`] | a DynamoDB table | `dynamodb` |
-//! | [`DynamoDbStore::embedded`] | one file, by a DynamoDB engine inside the process | `embedded` |
-//! | [`DynamoDbStore::embedded_in_memory`] | the same engine, in memory | `embedded` |
-//! | [`MemoryStore`] | memory, with every change that was made: for tests | |
+//! | [`DynamoDbStore::embedded`] | a file, through a DynamoDB engine inside the process | `embedded` |
+//! | [`DynamoDbStore::embedded_in_memory`] | memory, through the same engine | `embedded` |
+//! | [`MemoryStore`] | memory, with a history of changes, for tests | |
 //!
-//! Each is a [`StatusStore`], which a tracker writes to, and a [`StatusReader`], which a
-//! portal reads. A store of your own is one when it implements these traits; an
-//! [`Arc`](std::sync::Arc) of a store is a store too.
+//! Each implements [`StatusStore`], which a tracker writes to, and [`StatusReader`], which a
+//! portal reads from. Implement them for a store of your own. An [`Arc`](std::sync::Arc) of a
+//! store is a store too.
 
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
@@ -29,83 +29,86 @@ use crate::status::{Change, Item, Precondition, SessionId};
 pub use dynamodb::{DynamoDbStore, RecentIndex, SetupError, TableReport, TimeToLive};
 pub use memory::MemoryStore;
 
-/// Saves documents. The recorder's side of a store.
+/// Saves documents: the side of a store that the recorder uses.
 ///
-/// A store applies a change as a whole or not at all, and only if the item is what was
-/// expected; both at once, so that of two writers that expect the same revision one wins.
-/// It decides [whether](StoreError::is_retryable) a failure is worth another try; the
+/// A store checks the precondition and applies the change in one atomic step, as a whole or
+/// not at all: of two writers that expect the same revision, only one succeeds. The store
+/// decides [whether](StoreError::is_retryable) a failed write may be retried, and the
 /// recorder decides when.
 ///
-/// A store that is away, to test what a service does then:
+/// # Examples
+///
+/// A store that is always unavailable, to test how a service copes:
 ///
 /// ```
 /// use tower_agent_status::status::{Change, Precondition};
 /// use tower_agent_status::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 ///
-/// struct Away;
+/// struct Unreachable;
 ///
-/// impl StatusStore for Away {
+/// impl StatusStore for Unreachable {
 ///     async fn write(&self, _: &Change, _: Precondition) -> Result<WriteOutcome, StoreError> {
-///         Err(StoreError::new(StoreErrorKind::Unavailable, "the table is away"))
+///         Err(StoreError::new(StoreErrorKind::Unavailable, "the table cannot be reached"))
 ///     }
 /// }
 /// ```
 pub trait StatusStore: Send + Sync + 'static {
-    /// Applies a change if the item is as expected.
+    /// Applies a change if the item meets the precondition.
+    ///
+    /// An item that does not is no error, but [`WriteOutcome::Conflict`].
     ///
     /// # Errors
     ///
-    /// If the change was not applied, or if it is not known
-    /// [whether it was](StoreError::may_have_been_applied). That the item is not as
-    /// expected is not an error but [`WriteOutcome::Conflict`].
+    /// Returns an error if the change was not applied, or if it is unknown
+    /// [whether it was](StoreError::may_have_been_applied).
     fn write(
         &self,
         change: &Change,
-        expected: Precondition,
+        precondition: Precondition,
     ) -> impl Future<Output = Result<WriteOutcome, StoreError>> + Send;
 
-    /// Whether this store keeps something of its own in the attribute of that name, as
-    /// its table's key, so that no agent may have it.
+    /// Returns `true` if the store uses the attribute of this name itself, such as the key of
+    /// its table. No agent may have such a name.
     fn is_reserved(&self, _attribute: &str) -> bool {
         false
     }
 }
 
-/// Reads documents, and deletes them. The side of a store that portals and commands use; a
-/// portal only reads.
+/// Reads and deletes documents: the side of a store that portals and commands use. A portal
+/// only reads.
 pub trait StatusReader: Send + Sync + 'static {
-    /// The item of a session; `None` if there is none.
+    /// Returns the item of a session, or `None` if there is none.
     ///
     /// # Errors
     ///
-    /// If the store cannot tell.
+    /// Returns an error if the store could not be read.
     fn get(
         &self,
         session_id: &SessionId,
     ) -> impl Future<Output = Result<Option<Item>, StoreError>> + Send;
 
-    /// The items of several sessions, in the order asked for.
+    /// Returns the items of several sessions, in the order of their ids here.
     ///
     /// # Errors
     ///
-    /// If the store cannot tell for all of them.
+    /// Returns an error if the store could not be read for all of them.
     fn get_many(
         &self,
         session_ids: &[SessionId],
     ) -> impl Future<Output = Result<Vec<Option<Item>>, StoreError>> + Send;
 
-    /// The newest items by their creation, `limit` of them at most.
+    /// Returns the items created last, at most `limit` of them.
     ///
     /// # Errors
     ///
-    /// If the store cannot tell.
+    /// Returns an error if the store could not be read.
     fn recent(&self, limit: usize) -> impl Future<Output = Result<RecentItems, StoreError>> + Send;
 
-    /// Deletes the item of a session; whether there was one.
+    /// Deletes the item of a session, and returns whether there was one.
     ///
     /// # Errors
     ///
-    /// If the item may still be there.
+    /// Returns an error if the item may still exist.
     fn delete(
         &self,
         session_id: &SessionId,
@@ -116,10 +119,10 @@ pub trait StatusReader: Send + Sync + 'static {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RecentItems {
-    /// Each with its session id, the newest first.
+    /// The items with their session ids, newest first.
     pub items: Vec<(SessionId, Item)>,
-    /// Whether the store looked at a part of its items only, so that newer ones than
-    /// these may be missing.
+    /// Whether the store looked at only a part of its items, so that newer ones may be
+    /// missing.
     pub truncated: bool,
 }
 
@@ -131,30 +134,30 @@ impl RecentItems {
     }
 }
 
-/// What became of a write.
+/// The result of a write that the store has answered.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum WriteOutcome {
     /// The change was applied.
     Applied,
-    /// The item is not as expected, and nothing was changed: the item as it is, or
-    /// `None` if there is none.
+    /// The item did not meet the precondition, and nothing was changed. Holds the item as it
+    /// is, or `None` if there is none.
     Conflict(Option<Item>),
 }
 
-/// What a store can do about a failure.
+/// The kind of a failure, by what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// The store has too much to do: all who write to it should slow down.
+    /// The store is overloaded: all writers should slow down.
     Throttled,
-    /// The store did not answer, or answered that it cannot at the moment.
+    /// The store could not be reached, or cannot serve requests at the moment.
     Unavailable,
-    /// The same write will fail again: access denied, no such table, item too large.
+    /// The same request will fail again: access denied, no such table, item too large.
     Permanent,
 }
 
-/// A store could not do what it was asked.
+/// The error returned when a store could not read or write.
 pub struct StoreError {
     kind: StoreErrorKind,
     may_have_been_applied: bool,
@@ -162,7 +165,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// A failure that left everything as it was.
+    /// Creates an error of a request that changed nothing.
     pub fn new(
         kind: StoreErrorKind,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -170,26 +173,26 @@ impl StoreError {
         Self { kind, may_have_been_applied: false, source: source.into() }
     }
 
-    /// The same failure, after which it is not known whether the write was applied: a
-    /// time-out, a connection that broke off before the answer.
+    /// Marks the outcome as ambiguous: the write may have been applied, as after a timeout or
+    /// a connection that broke off before the response.
     #[must_use]
     pub fn ambiguous(self) -> Self {
         Self { may_have_been_applied: true, ..self }
     }
 
-    /// What can be done about it.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
 
-    /// Whether the same write may succeed later.
+    /// Returns `true` if the same request may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.kind != StoreErrorKind::Permanent
     }
 
-    /// Whether the write may have been applied all the same.
+    /// Returns `true` if the write may have been applied in spite of the error.
     #[must_use]
     pub fn may_have_been_applied(&self) -> bool {
         self.may_have_been_applied

@@ -1,4 +1,4 @@
-//! A store that is shared is a store: its owner keeps one handle and gives away another.
+//! The store traits for an `Arc` of a store, so that a tracker and a portal can share one.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ impl<S: StatusStore> StatusStore for Arc<S> {
     async fn write(
         &self,
         change: &Change,
-        expected: Precondition,
+        precondition: Precondition,
     ) -> Result<WriteOutcome, StoreError> {
-        (**self).write(change, expected).await
+        (**self).write(change, precondition).await
     }
 
     fn is_reserved(&self, attribute: &str) -> bool {
