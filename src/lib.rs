@@ -229,16 +229,16 @@
 //!
 //! | feature | default | what it adds | crates |
 //! | --- | --- | --- | --- |
-//! | `dynamodb` | yes | [`store::DynamoDbStore`], through the AWS SDK | 153 |
-//! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies | 52 |
-//! | `reqwest` | | the layer in clients of reqwest and reqwest-middleware ([`StatusMiddleware`]) | 82 |
-//! | `aws` | | the layer in clients of the AWS SDK, such as Bedrock's and AgentCore's ([`aws`]) | 53 |
+//! | `dynamodb` | yes | [`store::DynamoDbStore`], through the AWS SDK | 154 |
+//! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies | 53 |
+//! | `reqwest` | | the layer in clients of reqwest and reqwest-middleware ([`StatusMiddleware`]) | 84 |
+//! | `aws` | | the layer in clients of the AWS SDK, such as Bedrock's and AgentCore's ([`aws`]) | 56 |
 //! | `cli` | | the command `tower-agent-status`: lists, shows, watches, serves, deletes; makes and checks the table | 225 |
-//! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page | 64 |
+//! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page | 65 |
 //! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file | 179 |
-//! | `metrics` | | counts and times of calls, tokens and writes, through the `metrics` facade | 34 |
-//! | none | | the layer, the tracker and the store in memory | 31 |
-//! | default | | | 167 |
+//! | `metrics` | | counts and times of calls, tokens and writes, through the `metrics` facade | 37 |
+//! | none | | the layer, the tracker and the store in memory | 34 |
+//! | default | | | 168 |
 //! | all | | | 233 |
 //!
 //! The last column is how many crates are compiled with that feature alone (on Linux, those

@@ -2,7 +2,6 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{BuildHasher as _, RandomState};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -64,7 +63,8 @@ impl SessionId {
         }
     }
 
-    /// A new id, that no other run has: `session-` and 32 random hexadecimal digits.
+    /// Creates a new id: `session-` and 128 random bits as hexadecimal digits, so that no other
+    /// run has it.
     #[must_use]
     pub fn random() -> Self {
         Self(format!("session-{}", random_digits()).into())
@@ -149,11 +149,16 @@ impl From<&SessionId> for String {
     }
 }
 
-/// 32 hexadecimal digits that differ from process to process and from time to time.
+/// Returns 128 random bits as 32 hexadecimal digits.
 pub(crate) fn random_digits() -> String {
-    // The standard library seeds this from the operating system's randomness.
-    let random = || RandomState::new().hash_one(0_u8);
-    format!("{:016x}{:016x}", random(), random())
+    let mut bytes = [0; 16];
+    // Each time from the operating system: a generator kept in memory would repeat itself in
+    // every copy of a process, as after a restored snapshot. It fails only where the system
+    // has no source of randomness, and there a weak id is better than a panic.
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes = fastrand::u128(..).to_ne_bytes();
+    }
+    format!("{:032x}", u128::from_ne_bytes(bytes))
 }
 
 /// A session id that cannot be used.
