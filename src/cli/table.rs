@@ -8,7 +8,7 @@ use clap::Subcommand;
 use tower_agent_status::SessionId;
 use tower_agent_status::status::{Change, Item, Precondition, Value, WorkflowStatus, schema};
 use tower_agent_status::store::{
-    DynamoDbStore, RecentIndex, StatusReader as _, StatusStore as _, TableReport, TimeToLive,
+    DynamoDbStore, RecentIndex, StatusReader as _, StatusStore as _, TableDescription, TimeToLive,
     WriteOutcome,
 };
 
@@ -129,7 +129,7 @@ impl Findings {
     fn table(
         &mut self,
         store: &DynamoDbStore,
-        report: &TableReport,
+        report: &TableDescription,
         is_embedded: bool,
     ) -> io::Result<()> {
         let table = store.table();
@@ -168,7 +168,7 @@ impl Findings {
         self.recent_index(table, report)
     }
 
-    fn recent_index(&mut self, table: &str, report: &TableReport) -> io::Result<()> {
+    fn recent_index(&mut self, table: &str, report: &TableDescription) -> io::Result<()> {
         let (day, time) = (schema::CREATED_DAY, schema::CREATED_AT);
         match &report.recent_index {
             RecentIndex::Ready(name) => {

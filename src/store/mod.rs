@@ -26,7 +26,7 @@ use crate::status::{Change, Item, Precondition, SessionId};
 
 #[cfg(feature = "dynamodb")]
 #[cfg_attr(docsrs, doc(cfg(feature = "dynamodb")))]
-pub use dynamodb::{DynamoDbStore, RecentIndex, SetupError, TableReport, TimeToLive};
+pub use dynamodb::{DynamoDbStore, RecentIndex, SetupError, TableDescription, TimeToLive};
 pub use memory::MemoryStore;
 
 /// Saves documents: the side of a store that the recorder uses.

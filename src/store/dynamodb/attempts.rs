@@ -1,4 +1,4 @@
-//! [`Attempts`]: whether a request that failed may have been applied all the same.
+//! [`Attempts`]: whether a write that failed may have been applied.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,26 +8,26 @@ use aws_sdk_dynamodb::config::interceptors::{
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 
-use super::error::{is_refusal, never_connected};
+use super::error::{is_rejection, never_connected};
 
-/// Counts the attempts of one request that were sent and not answered.
+/// Counts the attempts of one request that were sent and not rejected.
 ///
-/// The SDK tries several times within one call and reports the last error only. A first
-/// attempt that timed out may have been applied although the second was throttled; so
-/// every attempt has to be looked at, and the last error does not tell.
+/// The SDK makes several attempts for one request and reports the last error only. A first
+/// attempt that timed out may have been applied although the second was throttled, so the
+/// outcome of every attempt counts. An interceptor sees them all.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attempts {
-    unanswered: Arc<AtomicUsize>,
+    unresolved: Arc<AtomicUsize>,
 }
 
 impl Attempts {
-    /// Whether any attempt may have been applied.
+    /// Returns `true` if any attempt may have been applied.
     pub(super) fn may_have_been_applied(&self) -> bool {
-        self.unanswered.load(Ordering::Relaxed) > 0
+        self.unresolved.load(Ordering::Relaxed) > 0
     }
 }
 
-type Hooked = Result<(), aws_sdk_dynamodb::error::BoxError>;
+type InterceptResult = Result<(), aws_sdk_dynamodb::error::BoxError>;
 
 impl Intercept for Attempts {
     fn name(&self) -> &'static str {
@@ -39,28 +39,28 @@ impl Intercept for Attempts {
         _: &BeforeTransmitInterceptorContextRef<'_>,
         _: &RuntimeComponents,
         _: &mut ConfigBag,
-    ) -> Hooked {
-        self.unanswered.fetch_add(1, Ordering::Relaxed);
+    ) -> InterceptResult {
+        self.unresolved.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Not called when the attempt ran out of time, which leaves it unanswered.
+    /// Not called for an attempt that timed out, which stays unresolved.
     fn read_after_attempt(
         &self,
         context: &FinalizerInterceptorContextRef<'_>,
         _: &RuntimeComponents,
         _: &mut ConfigBag,
-    ) -> Hooked {
-        let is_refused = context.response().is_some_and(|r| is_refusal(r.status().as_u16()))
+    ) -> InterceptResult {
+        let is_rejected = context.response().is_some_and(|r| is_rejection(r.status().as_u16()))
             && matches!(context.output_or_error(), Some(Err(error)) if error.is_operation_error());
         let was_not_sent = match context.output_or_error() {
             Some(Err(error)) => error.as_connector_error().is_some_and(|e| never_connected(e)),
             _ => false,
         };
-        if is_refused || was_not_sent {
-            // An attempt that failed before it was sent was never counted.
-            let one_less = |count: usize| count.checked_sub(1);
-            let _ = self.unanswered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        if is_rejected || was_not_sent {
+            // Zero if the attempt failed before it was sent: then it was never counted.
+            let decrement = |count: usize| count.checked_sub(1);
+            let _ = self.unresolved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrement);
         }
         Ok(())
     }

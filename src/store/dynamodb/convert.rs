@@ -1,13 +1,17 @@
-//! [`Value`] and the SDK's `AttributeValue`, each as the other.
+//! Conversions between [`Value`] and the SDK's `AttributeValue`.
+//!
+//! A float is written as the shortest text that reads back as the same number. A number that
+//! DynamoDB cannot hold is left out instead of failing the write, and types that only other
+//! writers use are skipped.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::table::Names;
+use super::discovery::AttributeNames;
 use crate::status::{Item, Value, schema};
 
-/// A value as DynamoDB takes it; `None` for a number it has no notation for.
+/// Converts to an attribute; `None` for a number that DynamoDB cannot hold.
 pub(super) fn to_attribute(value: &Value) -> Option<AttributeValue> {
     Some(match value {
         Value::String(text) => AttributeValue::S(text.clone()),
@@ -24,14 +28,14 @@ pub(super) fn to_attribute(value: &Value) -> Option<AttributeValue> {
 /// The shortest text that reads back as the same number: `5.123`, not
 /// `5.1230000000000002`.
 fn decimal(number: f64) -> Option<String> {
-    // DynamoDB's numbers begin with the one and end before the other.
+    // The range of DynamoDB's numbers.
     const SMALLEST: f64 = 1e-130;
     const TOO_LARGE: f64 = 1e126;
     let size = number.abs();
     if !number.is_finite() || size >= TOO_LARGE {
         None
     } else if size < SMALLEST {
-        // Zero has a sign in a float and none in a table.
+        // Negative zero included: DynamoDB has none.
         Some("0".to_owned())
     } else if (1e-7..1e21).contains(&size) {
         Some(number.to_string())
@@ -40,8 +44,8 @@ fn decimal(number: f64) -> Option<String> {
     }
 }
 
-/// A value as the document knows it; `None` for the kinds it does not use (booleans,
-/// lists, sets, binary, null), which only other writers put into a table.
+/// Converts from an attribute; `None` for the types that the document does not use (booleans,
+/// lists, sets, binary, null) and only other writers put into a table.
 fn from_attribute(attribute: AttributeValue) -> Option<Value> {
     match attribute {
         AttributeValue::S(text) => Some(Value::String(text)),
@@ -58,10 +62,13 @@ fn from_attribute(attribute: AttributeValue) -> Option<Value> {
     }
 }
 
-/// An item as the document knows it, with the session id and the expiry under the
-/// document's names whatever the table calls them.
-pub(super) fn to_item(mut attributes: HashMap<String, AttributeValue>, names: &Names) -> Item {
-    for (theirs, ours) in [(&names.key, schema::SESSION_ID), (&names.expiry, schema::EXPIRES_AT)] {
+/// Converts an item, with the session id and the expiry under the document's names, whatever
+/// the table calls them.
+pub(super) fn to_item(
+    mut attributes: HashMap<String, AttributeValue>,
+    names: &AttributeNames,
+) -> Item {
+    for (theirs, ours) in [(&names.key, schema::SESSION_ID), (&names.ttl, schema::EXPIRES_AT)] {
         if theirs != ours
             && let Some(value) = attributes.remove(theirs)
         {
@@ -101,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_not_numbers_leave_their_map() {
+    fn a_number_that_dynamodb_cannot_hold_is_left_out() {
         let map: Item =
             [("a".to_owned(), Value::Float(f64::NAN)), ("b".to_owned(), Value::Integer(1))]
                 .into_iter()
@@ -111,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_is_read_as_far_as_it_can_be() {
+    fn attributes_of_other_writers_are_read_as_far_as_possible() {
         let read = |attribute| from_attribute(attribute);
         assert_eq!(read(AttributeValue::N("3".into())), Some(Value::Integer(3)));
         assert_eq!(read(AttributeValue::N("-3".into())), Some(Value::Float(-3.0)));

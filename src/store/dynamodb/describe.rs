@@ -1,91 +1,95 @@
-//! [`TableReport`]: what a table is like, for those who look after it.
+//! [`TableDescription`]: the properties of a table, for its operators.
 
 use aws_sdk_dynamodb::operation::describe_time_to_live::DescribeTimeToLiveOutput;
 use aws_sdk_dynamodb::types::{
-    BillingMode, GlobalSecondaryIndexDescription, IndexStatus, KeyType, TableDescription,
-    TableStatus, TimeToLiveStatus,
+    self, BillingMode, GlobalSecondaryIndexDescription, IndexStatus, KeyType, TableStatus,
+    TimeToLiveStatus,
 };
 
 use super::DynamoDbStore;
-use super::error::{Fault, Meaning, SetupError};
-use super::table::{self, Unknown};
+use super::discovery::{self, DiscoveryError};
+use super::error::{RequestError, RequestErrorKind, SetupError};
 use crate::status::schema;
 
-/// What a table is like, as far as it matters to the items. By
+/// The properties of a table that matter to status items. Returned by
 /// [`DynamoDbStore::describe_table`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct TableReport {
+pub struct TableDescription {
     /// The partition key, which holds the session id.
     pub partition_key: String,
-    /// Whether requests are paid for one by one; otherwise the table has a capacity that
-    /// was set beforehand, and throttles what exceeds it.
+    /// Whether the table has on-demand capacity. Otherwise its capacity is provisioned, and
+    /// requests beyond it are throttled.
     pub is_on_demand: bool,
-    /// The attribute under which items say when they expire: that of the table's time to
-    /// live, or else the one set.
+    /// The attribute that holds the expiry: the table's time-to-live attribute, or else the
+    /// one set on the store.
     pub ttl_attribute: String,
     /// Whether items expire.
     pub time_to_live: TimeToLive,
-    /// The index by which the newest sessions are found.
+    /// The index of the newest sessions.
     pub recent_index: RecentIndex,
-    /// The state of the table, if it is not active: such as `UPDATING`.
+    /// The status of the table if it is not active, such as `UPDATING`.
     pub transition: Option<String>,
 }
 
-/// Whether a table's items expire.
+/// Whether the items of a table expire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimeToLive {
-    /// By this attribute.
+    /// They expire by this attribute.
     On(String),
-    /// They do not.
+    /// They do not expire.
     Off,
-    /// The role may not ask, or the endpoint knows no time to live: what was answered.
+    /// Unknown: the role lacks the permission, or the endpoint has no time-to-live. Holds the
+    /// error message.
     Unknown(String),
 }
 
-/// Whether a table has an index of the newest sessions: one with the partition key
-/// `createdDay` and the sort key `createdAt`.
+/// Whether a table has an index of the newest sessions, with the partition key `createdDay`
+/// and the sort key `createdAt`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecentIndex {
-    /// It is there, under this name.
+    /// It can be queried, and has this name.
     Ready(String),
-    /// It is being made, or being deleted.
+    /// It is being created or deleted, and has this name.
     InTransition(String),
-    /// There is none.
+    /// There is no such index.
     Missing,
 }
 
 impl DynamoDbStore {
-    /// Asks the table what it is like, each time anew.
+    /// Describes the table. Each call sends the requests anew.
     ///
-    /// It takes `dynamodb:DescribeTable`, and `dynamodb:DescribeTimeToLive` to tell about
-    /// the time to live.
+    /// Requires `dynamodb:DescribeTable`, and `dynamodb:DescribeTimeToLive` for
+    /// [`time_to_live`](TableDescription::time_to_live).
     ///
     /// # Errors
     ///
-    /// If the table cannot be used, or cannot be asked.
-    pub async fn describe_table(&self) -> Result<TableReport, SetupError> {
+    /// Returns an error if the table cannot be used or cannot be described.
+    pub async fn describe_table(&self) -> Result<TableDescription, SetupError> {
         let (client, table) = (self.client(), self.table());
         let described = client.describe_table().table_name(table).send().await;
         let described = described.map_err(|error| {
-            let Fault { meaning, text } = Fault::of(&error);
-            match meaning {
-                Meaning::Denied => SetupError::denied(format!(
-                    "cannot ask DynamoDB table `{table}` what it is like: {text}; allow \
+            let RequestError { kind, message } = RequestError::from_sdk(&error);
+            match kind {
+                RequestErrorKind::AccessDenied => SetupError::denied(format!(
+                    "cannot describe DynamoDB table `{table}`: {message}; allow \
                      `dynamodb:DescribeTable` on the table"
                 )),
-                _ => match table::no_description(client, table, Fault { meaning, text }) {
-                    Unknown::Unusable(error) => error,
-                    Unknown::Unanswered(_, why) => SetupError::new(why),
-                },
+                _ => {
+                    match discovery::describe_failed(client, table, RequestError { kind, message })
+                    {
+                        DiscoveryError::Unusable(error) => error,
+                        DiscoveryError::Unavailable(_, why) => SetupError::new(why),
+                    }
+                }
             }
         })?;
         let described = described.table().ok_or_else(|| {
-            SetupError::new(format!("DynamoDB described table `{table}` with an empty answer"))
+            SetupError::new(format!("DynamoDB returned no description of table `{table}`"))
         })?;
-        let partition_key = table::usable_key(client, table, described)?;
+        let partition_key = discovery::usable_key(client, table, described)?;
         let is_on_demand = described
             .billing_mode_summary()
             .is_some_and(|billing| billing.billing_mode() == Some(&BillingMode::PayPerRequest));
@@ -96,9 +100,9 @@ impl DynamoDbStore {
         let time_to_live = self.time_to_live().await;
         let ttl_attribute = match &time_to_live {
             TimeToLive::On(name) => name.clone(),
-            TimeToLive::Off | TimeToLive::Unknown(_) => self.0.settings.expiry.clone(),
+            TimeToLive::Off | TimeToLive::Unknown(_) => self.0.settings.ttl.clone(),
         };
-        Ok(TableReport {
+        Ok(TableDescription {
             partition_key,
             is_on_demand,
             ttl_attribute,
@@ -110,14 +114,14 @@ impl DynamoDbStore {
 
     async fn time_to_live(&self) -> TimeToLive {
         match self.client().describe_time_to_live().table_name(self.table()).send().await {
-            Ok(answer) => expiry_of(&answer).map_or(TimeToLive::Off, TimeToLive::On),
-            Err(error) => TimeToLive::Unknown(Fault::of(&error).text.to_string()),
+            Ok(output) => enabled_ttl(&output).map_or(TimeToLive::Off, TimeToLive::On),
+            Err(error) => TimeToLive::Unknown(RequestError::from_sdk(&error).message.to_string()),
         }
     }
 }
 
-/// The index of the newest sessions: known by its keys, whatever its name is.
-pub(super) fn recent_index(described: &TableDescription) -> RecentIndex {
+/// Finds the index of the newest sessions by its keys, whatever its name.
+pub(super) fn recent_index(described: &types::TableDescription) -> RecentIndex {
     let has_keys = |index: &&GlobalSecondaryIndexDescription| {
         matches!(index.key_schema(), [day, time]
             if *day.key_type() == KeyType::Hash && day.attribute_name() == schema::CREATED_DAY
@@ -136,7 +140,7 @@ pub(super) fn recent_index(described: &TableDescription) -> RecentIndex {
 }
 
 impl RecentIndex {
-    /// The index, if it can be asked.
+    /// The name of the index, if it can be queried.
     pub(super) fn ready(self) -> Option<String> {
         match self {
             Self::Ready(name) => Some(name),
@@ -145,10 +149,10 @@ impl RecentIndex {
     }
 }
 
-/// The attribute by which items expire.
-pub(super) fn expiry_of(answer: &DescribeTimeToLiveOutput) -> Option<String> {
+/// The time-to-live attribute, if time-to-live is enabled.
+pub(super) fn enabled_ttl(output: &DescribeTimeToLiveOutput) -> Option<String> {
     use TimeToLiveStatus::{Enabled, Enabling};
-    let ttl = answer.time_to_live_description()?;
+    let ttl = output.time_to_live_description()?;
     let is_on = matches!(ttl.time_to_live_status(), Some(Enabled | Enabling));
     is_on.then(|| ttl.attribute_name())?.map(str::to_owned)
 }

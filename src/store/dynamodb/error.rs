@@ -1,5 +1,5 @@
-//! What went wrong, in the terms of a store: [`SetupError`], and [`Fault`], by which an
-//! error of the SDK becomes one or a [`StoreError`].
+//! Errors: [`SetupError`], and [`RequestError`], which classifies an error of the SDK and turns
+//! it into a [`StoreError`] with a remedy.
 
 use std::error::Error;
 use std::fmt;
@@ -12,10 +12,10 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use crate::status::ErrorMessage;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// A store cannot be used as it is set up: a setting is missing, or the table is, or the
-/// table has a key that sessions do not fit.
+/// The error returned when a store cannot be used as it is set up: a setting or the table is
+/// missing, or the table has the wrong kind of key.
 ///
-/// Shows itself as one sentence that names the thing and the remedy.
+/// Its message is one sentence with the cause and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetupError {
     message: String,
@@ -42,14 +42,14 @@ impl SetupError {
         Self { message, cause: Cause::Denied }
     }
 
-    /// Whether there is no such table, so that
+    /// Returns `true` if the table does not exist:
     /// [`create_table`](super::DynamoDbStore::create_table) would help.
     #[must_use]
     pub fn is_missing_table(&self) -> bool {
         self.cause == Cause::MissingTable
     }
 
-    /// Whether the role may not do what it takes to tell.
+    /// Returns `true` if the role lacks a permission.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         self.cause == Cause::Denied
@@ -64,119 +64,121 @@ impl fmt::Display for SetupError {
 
 impl Error for SetupError {}
 
-/// What an error of the SDK means.
+/// The kind of an error of the SDK, by what it means for the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(super) enum RequestErrorKind {
     /// Too many requests for the table, the account or the partition.
     Throttled,
-    /// No answer, or one that says the service has trouble.
+    /// No response, or one that reports trouble of the service.
     Unavailable,
-    /// The caller may not do this.
-    Denied,
+    /// The role lacks the permission.
+    AccessDenied,
     /// The service does not know the table.
-    NoTable,
-    /// There are no credentials to sign with, or the service does not take them.
+    TableNotFound,
+    /// There are no credentials to sign with, or the service rejects them.
     NoCredentials,
-    /// The endpoint does not know the operation, as some emulators do not.
-    Unsupported,
-    /// The table is there already, or is being changed.
-    InUse,
+    /// The endpoint does not implement the operation, as with some emulators.
+    UnsupportedOperation,
+    /// The table exists already, or is being changed.
+    ResourceInUse,
     /// The item would be larger than 400 KB.
-    TooLarge,
+    ItemTooLarge,
     /// The key of the request is not the key of the table.
-    WrongKey,
-    /// Any other refusal: the same request will be refused again.
-    Refused,
+    KeyMismatch,
+    /// Any other rejection: the same request would be rejected again.
+    Rejected,
 }
 
-/// An error of the SDK, understood.
+/// A failed request, classified.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) meaning: Meaning,
-    /// What the service or the connection said, shortened: some refusals echo the
-    /// request, items and all.
-    pub(super) text: ErrorMessage,
+pub(super) struct RequestError {
+    pub(super) kind: RequestErrorKind,
+    /// The message of the service or the connection, shortened: some echo the whole request.
+    pub(super) message: ErrorMessage,
 }
 
-impl Fault {
-    pub(super) fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
+impl RequestError {
+    pub(super) fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
         let status = error.raw_response().map(|response| response.status().as_u16());
-        if let Some(refusal) = error.as_service_error() {
-            let code = refusal.code().unwrap_or("no error code");
-            let said = refusal.message().unwrap_or("no message");
+        if let Some(error) = error.as_service_error() {
+            let code = error.code().unwrap_or("no error code");
+            let message = error.message().unwrap_or("no message");
             return Self {
-                meaning: meaning_of(code, said, status),
-                text: ErrorMessage::new(format_args!("{code}: {said}")),
+                kind: classify(code, message, status),
+                message: ErrorMessage::new(format_args!("{code}: {message}")),
             };
         }
-        let text = ErrorMessage::new(Chain(error));
-        let meaning = match (credentials_error(error), error) {
-            // Every provider says at length that it is not in use here.
+        let message = ErrorMessage::new(WithSources(error));
+        let kind = match (credentials_error(error), error) {
+            // The SDK's own message lists every provider and why it does not apply.
             (Some(CredentialsError::CredentialsNotLoaded(_)), _) => {
-                let text = ErrorMessage::new("no AWS credentials were found");
-                return Self { meaning: Meaning::NoCredentials, text };
+                let message = ErrorMessage::new("no AWS credentials were found");
+                return Self { kind: RequestErrorKind::NoCredentials, message };
             }
-            // A profile that cannot be read, or that leads back to itself.
-            (Some(CredentialsError::InvalidConfiguration(_)), _) => Meaning::NoCredentials,
-            // The request could not be built: it will be no different next time.
-            (None, SdkError::ConstructionFailure(_)) => Meaning::Refused,
-            _ => Meaning::Unavailable,
+            // A profile that cannot be read, or that refers to itself.
+            (Some(CredentialsError::InvalidConfiguration(_)), _) => RequestErrorKind::NoCredentials,
+            // The request could not be built, and could not be next time.
+            (None, SdkError::ConstructionFailure(_)) => RequestErrorKind::Rejected,
+            _ => RequestErrorKind::Unavailable,
         };
-        Self { meaning, text }
+        Self { kind, message }
     }
 
-    /// Says it of a request to a table.
-    pub(super) fn into_store_error(self, request: Request<'_>) -> StoreError {
-        let Self { meaning, text } = self;
-        let Request { doing, action, table, key } = request;
-        let kind = match meaning {
-            Meaning::Throttled => StoreErrorKind::Throttled,
-            // Credentials come back: a role is attached, a provider answers again.
-            Meaning::Unavailable | Meaning::InUse | Meaning::NoCredentials => {
-                StoreErrorKind::Unavailable
-            }
-            Meaning::Denied
-            | Meaning::NoTable
-            | Meaning::Unsupported
-            | Meaning::TooLarge
-            | Meaning::WrongKey
-            | Meaning::Refused => StoreErrorKind::Permanent,
+    /// Turns it into the error of a store, with what was attempted and the remedy.
+    pub(super) fn into_store_error(self, request: RequestContext<'_>) -> StoreError {
+        let Self { kind, message } = self;
+        let RequestContext { operation, permission, table, key } = request;
+        let store_kind = match kind {
+            RequestErrorKind::Throttled => StoreErrorKind::Throttled,
+            // Credentials may appear later: a role is attached, or its provider recovers.
+            RequestErrorKind::Unavailable
+            | RequestErrorKind::ResourceInUse
+            | RequestErrorKind::NoCredentials => StoreErrorKind::Unavailable,
+            RequestErrorKind::AccessDenied
+            | RequestErrorKind::TableNotFound
+            | RequestErrorKind::UnsupportedOperation
+            | RequestErrorKind::ItemTooLarge
+            | RequestErrorKind::KeyMismatch
+            | RequestErrorKind::Rejected => StoreErrorKind::Permanent,
         };
-        let remedy = match meaning {
-            Meaning::Denied => format!("; allow `{action}` on the table"),
-            Meaning::NoTable => {
+        let remedy = match kind {
+            RequestErrorKind::AccessDenied => format!("; allow `{permission}` on the table"),
+            RequestErrorKind::TableNotFound => {
                 "; create the table, or check its name, the region and the account".to_owned()
             }
-            Meaning::NoCredentials => CREDENTIALS_REMEDY.to_owned(),
-            Meaning::TooLarge => "; an item holds 400 KB: give fewer or shorter attributes".into(),
-            Meaning::WrongKey => format!(
-                "; the table's partition key was taken to be `{key}`: name the right one \
-                 (STATUS_TABLE_KEY), or allow `dynamodb:DescribeTable` so that it is found"
+            RequestErrorKind::NoCredentials => CREDENTIALS_REMEDY.to_owned(),
+            RequestErrorKind::ItemTooLarge => {
+                "; the limit is 400 KB: set fewer or shorter attributes".into()
+            }
+            RequestErrorKind::KeyMismatch => format!(
+                "; the table's partition key was assumed to be `{key}`: set STATUS_TABLE_KEY to \
+                 the right one, or allow `dynamodb:DescribeTable` so that it can be discovered"
             ),
             _ => String::new(),
         };
-        StoreError::new(kind, format!("cannot {doing} DynamoDB table `{table}`: {text}{remedy}"))
+        let text = format!("cannot {operation} DynamoDB table `{table}`: {message}{remedy}");
+        StoreError::new(store_kind, text)
     }
 }
 
-/// What the SDK was asked to do, to be said in an error.
+/// What was attempted, for the message of an error.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Request<'a> {
-    /// As in "cannot … table": `write to`, `read from`.
-    pub(super) doing: &'static str,
-    /// The permission it takes.
-    pub(super) action: &'static str,
+pub(super) struct RequestContext<'a> {
+    /// A verb for "cannot … DynamoDB table": `write to`, `read from`.
+    pub(super) operation: &'static str,
+    /// The permission it requires.
+    pub(super) permission: &'static str,
     pub(super) table: &'a str,
     pub(super) key: &'a str,
 }
 
-pub(super) const CREDENTIALS_REMEDY: &str = "; give AWS credentials by AWS_ACCESS_KEY_ID and \
+pub(super) const CREDENTIALS_REMEDY: &str = "; provide AWS credentials by AWS_ACCESS_KEY_ID and \
      AWS_SECRET_ACCESS_KEY, by AWS_PROFILE, or by a role of the task, the function or the instance";
 
-fn meaning_of(code: &str, said: &str, status: Option<u16>) -> Meaning {
+fn classify(code: &str, message: &str, status: Option<u16>) -> RequestErrorKind {
     match code {
         "ThrottlingException"
         | "Throttling"
@@ -184,39 +186,43 @@ fn meaning_of(code: &str, said: &str, status: Option<u16>) -> Meaning {
         | "ProvisionedThroughputExceededException"
         | "RequestLimitExceeded"
         | "TooManyRequestsException"
-        | "SlowDown" => Meaning::Throttled,
-        "AccessDeniedException" | "AccessDenied" => Meaning::Denied,
-        "ResourceNotFoundException" => Meaning::NoTable,
-        "ResourceInUseException" => Meaning::InUse,
+        | "SlowDown" => RequestErrorKind::Throttled,
+        "AccessDeniedException" | "AccessDenied" => RequestErrorKind::AccessDenied,
+        "ResourceNotFoundException" => RequestErrorKind::TableNotFound,
+        "ResourceInUseException" => RequestErrorKind::ResourceInUse,
         "UnrecognizedClientException"
         | "InvalidSignatureException"
         | "IncompleteSignatureException"
         | "MissingAuthenticationTokenException"
-        | "MissingAuthenticationToken" => Meaning::NoCredentials,
+        | "MissingAuthenticationToken" => RequestErrorKind::NoCredentials,
         "UnknownOperationException" | "UnsupportedOperation" | "NotImplemented" => {
-            Meaning::Unsupported
+            RequestErrorKind::UnsupportedOperation
         }
-        // Expired credentials are renewed by their provider; the others pass.
+        // Their provider renews expired credentials, and the others are temporary.
         "ExpiredTokenException"
         | "ExpiredToken"
         | "TransactionInProgressException"
         | "TransactionConflictException"
         | "ReplicatedWriteConflictException"
-        | "LimitExceededException" => Meaning::Unavailable,
-        _ if status == Some(429) => Meaning::Throttled,
-        // Trouble of the service, or an answer that is none: a page of some proxy, or a
+        | "LimitExceededException" => RequestErrorKind::Unavailable,
+        _ if status == Some(429) => RequestErrorKind::Throttled,
+        // Trouble of the service, or no response of DynamoDB at all: the page of a proxy, or a
         // success whose body broke off.
-        _ if !status.is_some_and(is_refusal) => Meaning::Unavailable,
-        "ValidationException" if said.contains("tem size") => Meaning::TooLarge,
-        "ValidationException" if said.contains("does not match the schema") => Meaning::WrongKey,
-        "ValidationException" if said.contains("Missing the key") => Meaning::WrongKey,
-        _ => Meaning::Refused,
+        _ if !status.is_some_and(is_rejection) => RequestErrorKind::Unavailable,
+        "ValidationException" if message.contains("tem size") => RequestErrorKind::ItemTooLarge,
+        "ValidationException" if message.contains("does not match the schema") => {
+            RequestErrorKind::KeyMismatch
+        }
+        "ValidationException" if message.contains("Missing the key") => {
+            RequestErrorKind::KeyMismatch
+        }
+        _ => RequestErrorKind::Rejected,
     }
 }
 
-/// Whether an answer of this status says that the request was looked at and nothing was
-/// done. 408 is a proxy that did not wait for the service.
-pub(super) fn is_refusal(status: u16) -> bool {
+/// Whether a response of this status means that the request was rejected and changed nothing.
+/// 408 comes from a proxy that did not wait for the service.
+pub(super) fn is_rejection(status: u16) -> bool {
     (400..500).contains(&status) && status != 408
 }
 
@@ -224,8 +230,8 @@ fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Credent
     sources(error).find_map(|source| source.downcast_ref())
 }
 
-/// Whether the connection was refused or there was no way to the host, so that no
-/// request was sent.
+/// Whether the connection was refused or the host was unreachable, so that no request was
+/// sent.
 pub(super) fn never_connected(error: &(dyn Error + 'static)) -> bool {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     sources(error).filter_map(|source| source.downcast_ref::<io::Error>()).any(|error| {
@@ -239,10 +245,10 @@ fn sources<'a>(
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// Shows an error with its sources, since the SDK's own text is only "dispatch failure".
-struct Chain<'a>(&'a (dyn Error + 'static));
+/// Displays an error with its sources: the SDK's own message is only "dispatch failure".
+struct WithSources<'a>(&'a (dyn Error + 'static));
 
-impl fmt::Display for Chain<'_> {
+impl fmt::Display for WithSources<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (depth, error) in sources(self.0).enumerate() {
             let separator = if depth == 0 { "" } else { ": " };

@@ -1,39 +1,44 @@
-//! [`Update`]: a change and what it expects, as one `UpdateItem`.
+//! [`UpdateExpression`]: a change and its precondition, as the expressions of one `UpdateItem`.
+//!
+//! ```text
+//! SET #1=:0,#2=:1 REMOVE #3      every attribute by an alias, every value by a placeholder
+//! condition    #r = :r           or attribute_not_exists(#k), for the first write
+//! ```
 
 use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::convert::to_attribute;
-use super::table::Names;
+use super::discovery::AttributeNames;
 use crate::status::{Change, Precondition, schema};
 
 /// The expressions of one `UpdateItem`.
 ///
-/// Every attribute has an alias: names such as `status` and `agent` are reserved words,
-/// and a name may hold characters that an expression may not.
+/// Every attribute is referred to by an alias: names may be reserved words, such as `status`,
+/// and may have characters that an expression may not.
 #[derive(Debug, PartialEq)]
-pub(super) struct Update {
-    /// `None` if there is nothing to set or to remove but the key.
+pub(super) struct UpdateExpression {
+    /// `None` if there is nothing to set or remove besides the key.
     pub(super) update: Option<String>,
     pub(super) condition: &'static str,
     pub(super) names: HashMap<String, String>,
     pub(super) values: HashMap<String, AttributeValue>,
 }
 
-/// A change sets an attribute that the table uses for itself.
+/// The error for a change to an attribute that the table uses itself.
 #[derive(Debug, PartialEq)]
-pub(super) struct Reserved(pub(super) String);
+pub(super) struct ReservedAttribute(pub(super) String);
 
-impl Update {
+impl UpdateExpression {
     pub(super) fn new(
         change: &Change,
-        expected: Precondition,
-        table: &Names,
-    ) -> Result<Self, Reserved> {
+        precondition: Precondition,
+        table: &AttributeNames,
+    ) -> Result<Self, ReservedAttribute> {
         let mut aliases = HashMap::new();
         let mut values = HashMap::new();
-        let condition = match expected {
+        let condition = match precondition {
             Precondition::Absent => {
                 aliases.insert("#k".to_owned(), table.key.clone());
                 "attribute_not_exists(#k)"
@@ -64,25 +69,25 @@ impl Update {
             placeholder
         };
         for (name, value) in change.set.iter().filter(|(name, _)| !remove.contains(name)) {
-            let name = match table.place_of(name)? {
-                Place::Key => continue,
-                Place::Attribute(name) => name,
+            let name = match table.target_of(name)? {
+                Target::Key => continue,
+                Target::Attribute(name) => name,
             };
             if let Some(value) = to_attribute(value) {
                 sets.push(format!("{}={}", alias(name), value_of(value)));
             }
         }
-        // Items of a table with another key say all the same which session they are of;
-        // it is written once, when the first change of ours meets the item.
-        let is_first = matches!(expected, Precondition::Absent | Precondition::Unrevised);
-        let is_said =
+        // In a table with another key, items have the session id under `sessionId` as well. It
+        // is written once, by the first write to the item.
+        let is_first = matches!(precondition, Precondition::Absent | Precondition::Unrevised);
+        let has_session_id =
             change.set.get(schema::SESSION_ID).is_some() || remove.contains(schema::SESSION_ID);
-        if is_first && table.key != schema::SESSION_ID && !is_said {
+        if is_first && table.key != schema::SESSION_ID && !has_session_id {
             let id = value_of(AttributeValue::S(change.session_id.to_string()));
             sets.push(format!("{}={id}", alias(schema::SESSION_ID)));
         }
         for name in remove {
-            if let Place::Attribute(name) = table.place_of(name)? {
+            if let Target::Attribute(name) = table.target_of(name)? {
                 removes.push(alias(name));
             }
         }
@@ -98,20 +103,21 @@ impl Update {
     }
 }
 
-enum Place<'a> {
-    /// The table's key, which the request names and no expression may.
+/// Where an attribute of the document goes.
+enum Target<'a> {
+    /// The table's key, which is given by the request and may not be in an expression.
     Key,
     Attribute(&'a str),
 }
 
-impl Names {
-    /// Where an attribute of the document is kept.
-    fn place_of<'a>(&'a self, name: &'a str) -> Result<Place<'a>, Reserved> {
+impl AttributeNames {
+    /// The attribute of the table for an attribute of the document.
+    fn target_of<'a>(&'a self, name: &'a str) -> Result<Target<'a>, ReservedAttribute> {
         match name {
-            schema::SESSION_ID if self.key == name => Ok(Place::Key),
-            schema::EXPIRES_AT => Ok(Place::Attribute(&self.expiry)),
-            _ if self.is_reserved(name) => Err(Reserved(name.to_owned())),
-            _ => Ok(Place::Attribute(name)),
+            schema::SESSION_ID if self.key == name => Ok(Target::Key),
+            schema::EXPIRES_AT => Ok(Target::Attribute(&self.ttl)),
+            _ if self.is_reserved(name) => Err(ReservedAttribute(name.to_owned())),
+            _ => Ok(Target::Attribute(name)),
         }
     }
 }

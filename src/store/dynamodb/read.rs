@@ -1,4 +1,4 @@
-//! Reading documents: the requests behind [`StatusReader`].
+//! Reading: the requests behind [`StatusReader`].
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -6,27 +6,27 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue};
 use tokio::time::sleep;
 
-use super::error::Fault;
-use super::table::Names;
+use super::discovery::AttributeNames;
+use super::error::RequestError;
 use super::{DynamoDbStore, convert, session_id};
 use crate::status::{Item, SessionId};
 use crate::store::{RecentItems, StatusReader, StoreError, StoreErrorKind};
 
-/// How many items one `BatchGetItem` may ask for.
-const BATCH: usize = 100;
+/// The maximum number of items in one `BatchGetItem`.
+const MAX_BATCH_GET: usize = 100;
 
-/// How many times in a row a batch may come back with nothing but keys that were not
-/// looked up, which is how DynamoDB throttles a batch.
+/// How often in a row a batch may return unprocessed keys only, which is how DynamoDB throttles
+/// a batch.
 const MAX_EMPTY_BATCHES: u32 = 5;
 
 impl DynamoDbStore {
-    /// One item, as all writes before have left it.
+    /// Reads one item, consistently: every write before is in it.
     pub(super) async fn read_item(
         &self,
         session_id: &SessionId,
     ) -> Result<Option<Item>, StoreError> {
         let names = self.names().await?;
-        let answer = self
+        let output = self
             .client()
             .get_item()
             .table_name(self.table())
@@ -36,16 +36,16 @@ impl DynamoDbStore {
             .await
             .map_err(|error| {
                 let request = self.request("read from", "dynamodb:GetItem", names);
-                Fault::of(&error).into_store_error(request)
+                RequestError::from_sdk(&error).into_store_error(request)
             })?;
-        Ok(answer.item.map(|attributes| convert::to_item(attributes, names)))
+        Ok(output.item.map(|attributes| convert::to_item(attributes, names)))
     }
 
-    /// Adds the items of up to [`BATCH`] sessions to those found.
+    /// Reads the items of up to [`MAX_BATCH_GET`] sessions and adds them to `found`.
     async fn read_batch(
         &self,
         ids: &[&SessionId],
-        names: &Names,
+        names: &AttributeNames,
         found: &mut HashMap<SessionId, Item>,
     ) -> Result<(), StoreError> {
         let key_of = |id: &&SessionId| {
@@ -54,36 +54,36 @@ impl DynamoDbStore {
         let mut keys: Vec<_> = ids.iter().map(key_of).collect();
         let mut empty_batches = 0;
         while !keys.is_empty() {
-            let asked = keys.len();
-            let wanted = KeysAndAttributes::builder()
+            let requested = keys.len();
+            let keys_of_table = KeysAndAttributes::builder()
                 .set_keys(Some(keys))
                 .build()
                 .map_err(|error| StoreError::new(StoreErrorKind::Permanent, error))?;
-            let answer = self
+            let output = self
                 .client()
                 .batch_get_item()
-                .request_items(self.table(), wanted)
+                .request_items(self.table(), keys_of_table)
                 .send()
                 .await
                 .map_err(|error| {
                     let request = self.request("read from", "dynamodb:BatchGetItem", names);
-                    Fault::of(&error).into_store_error(request)
+                    RequestError::from_sdk(&error).into_store_error(request)
                 })?;
-            // One table was asked, so all of the answer is its own, whether it is
-            // called there by its name or its ARN.
-            for attributes in answer.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+            // All items are of the one table requested, which the response may call by its name
+            // or by its ARN.
+            for attributes in output.responses.into_iter().flatten().flat_map(|(_, items)| items) {
                 let item = convert::to_item(attributes, names);
                 if let Some(id) = session_id(&item) {
                     found.insert(id, item);
                 }
             }
-            keys = answer
+            keys = output
                 .unprocessed_keys
                 .into_iter()
                 .flatten()
                 .flat_map(|(_, keys)| keys.keys)
                 .collect();
-            if keys.len() < asked {
+            if keys.len() < requested {
                 empty_batches = 0;
                 continue;
             }
@@ -92,7 +92,7 @@ impl DynamoDbStore {
                 let table = self.table();
                 return Err(StoreError::new(
                     StoreErrorKind::Throttled,
-                    format!("cannot read from DynamoDB table `{table}`: it is throttled"),
+                    format!("cannot read from DynamoDB table `{table}`: requests are throttled"),
                 ));
             }
             sleep(Duration::from_millis(50) * 2_u32.pow(empty_batches)).await;
@@ -101,24 +101,25 @@ impl DynamoDbStore {
     }
 }
 
-/// [`get`](StatusReader::get) sees every write that was answered before it;
-/// [`get_many`](StatusReader::get_many) and [`recent`](StatusReader::recent) cost half as
-/// much and may miss those of the last second.
+/// [`get`](StatusReader::get) is strongly consistent.
+/// [`get_many`](StatusReader::get_many) and [`recent`](StatusReader::recent) are eventually
+/// consistent, at half the cost: they may miss the writes of the last second.
 ///
-/// [`recent`](StatusReader::recent) asks the table's index of the newest sessions, day by
-/// day, as far back as items live, and reads what that names. Items without `createdDay`,
-/// which other writers leave, are not in the index. So where it names fewer than asked for,
-/// where there is none, or where the role may not query it, the table is scanned: up to 64
-/// pages of 1 MB, which are some 30,000 items of usual size. Of a larger table the newest
-/// among those are given, as [truncated](RecentItems::truncated). A table of one page is scanned
-/// once the last two weeks have named too few.
+/// [`recent`](StatusReader::recent) queries the table's index of the newest sessions, day by
+/// day, as far back as items live, and reads the items. Items of other writers have no
+/// `createdDay` and are not in the index. So the table is scanned if the index returns fewer
+/// than `limit` sessions, if there is no index, or if the role may not query it: up to 64 pages
+/// of 1 MB, which is some 30,000 items of usual size. If the table is larger, the result holds
+/// the newest of the items scanned, and is [truncated](RecentItems::truncated). If the last two
+/// weeks of the index return too few, one page is scanned before the days further back, since
+/// that page may be the whole table.
 impl StatusReader for DynamoDbStore {
     async fn get(&self, session_id: &SessionId) -> Result<Option<Item>, StoreError> {
         self.read_item(session_id).await
     }
 
     async fn get_many(&self, session_ids: &[SessionId]) -> Result<Vec<Option<Item>>, StoreError> {
-        // A batch may name each key once.
+        // A batch may not have the same key twice.
         let mut seen = HashSet::new();
         let ids: Vec<&SessionId> = session_ids.iter().filter(|id| seen.insert(*id)).collect();
         if ids.is_empty() {
@@ -126,19 +127,19 @@ impl StatusReader for DynamoDbStore {
         }
         let names = self.names().await?;
         let mut found = HashMap::with_capacity(ids.len());
-        for batch in ids.chunks(BATCH) {
+        for batch in ids.chunks(MAX_BATCH_GET) {
             self.read_batch(batch, names, &mut found).await?;
         }
         Ok(session_ids.iter().map(|id| found.get(id).cloned()).collect())
     }
 
     async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
-        self.newest(limit).await
+        self.recent_items(limit).await
     }
 
     async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {
         let names = self.names().await?;
-        let answer = self
+        let output = self
             .client()
             .delete_item()
             .table_name(self.table())
@@ -148,8 +149,8 @@ impl StatusReader for DynamoDbStore {
             .await
             .map_err(|error| {
                 let request = self.request("delete from", "dynamodb:DeleteItem", names);
-                Fault::of(&error).into_store_error(request)
+                RequestError::from_sdk(&error).into_store_error(request)
             })?;
-        Ok(answer.attributes.is_some_and(|attributes| !attributes.is_empty()))
+        Ok(output.attributes.is_some_and(|attributes| !attributes.is_empty()))
     }
 }

@@ -1,4 +1,14 @@
-//! The newest sessions: by the table's index, or else by a scan of it.
+//! The newest sessions, from the table's index or by a scan.
+//!
+//! ```text
+//! query the index: 15 days ─▶ enough? ─▶ read the items
+//!                                │ no
+//!                         scan one page ─▶ the whole table? ─▶ the newest of it
+//!                                │ no
+//!             query the index: all days ─▶ enough? ─▶ read the items
+//!                                │ no, or no index, or no permission
+//!                    scan up to 64 pages ─▶ the newest of those, perhaps truncated
+//! ```
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -8,46 +18,46 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join_all;
 
-use super::error::{Fault, Meaning};
-use super::table::Names;
+use super::discovery::AttributeNames;
+use super::error::{RequestError, RequestErrorKind};
 use super::{DynamoDbStore, convert, session_id};
 use crate::status::{Item, SessionId, Timestamp, WorkflowStatus, schema};
 use crate::store::{RecentItems, StatusReader as _, StoreError};
 
-/// How many pages, of 1 MB at most, a scan for the newest reads.
+/// The maximum number of pages, of at most 1 MB each, that a scan reads.
 const MAX_PAGES: usize = 64;
 
-/// How many days back the index is asked before it is seen whether the table is so small
-/// that one page of a scan is all of it. A page costs as much as 256 days.
-const NEAR: usize = 15;
+/// How many days of the index are queried before a page is scanned, to see whether that is the
+/// whole table. A page costs as much as the queries of 256 days.
+const NEAR_DAYS: usize = 15;
 
-/// How far the clock of a writer may be ahead of the one here.
-const SKEW: Duration = Duration::from_secs(60 * 60);
+/// How far a writer's clock may be ahead of this one.
+const CLOCK_SKEW: Duration = Duration::from_secs(60 * 60);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 type Attributes = HashMap<String, AttributeValue>;
 
 impl DynamoDbStore {
-    pub(super) async fn newest(&self, limit: usize) -> Result<RecentItems, StoreError> {
+    pub(super) async fn recent_items(&self, limit: usize) -> Result<RecentItems, StoreError> {
         if limit == 0 {
             return Ok(RecentItems::default());
         }
-        let known = self.known().await?;
-        let names = &known.names;
-        let mut newest = Newest::new(limit);
+        let layout = self.layout().await?;
+        let names = &layout.names;
+        let mut newest = NewestItems::new(limit);
         let mut scan = Scan::default();
-        if let Some(index) = &known.recent_index {
+        if let Some(index) = &layout.recent_index {
             let mut days = days();
             let mut ids = Vec::new();
             for far in [false, true] {
-                let part = if far { usize::MAX } else { NEAR };
+                let part = if far { usize::MAX } else { NEAR_DAYS };
                 let mut part = days.by_ref().take(part);
-                if !self.ask_index(index, names, &mut part, limit, &mut ids).await? {
+                if !self.query_index(index, names, &mut part, limit, &mut ids).await? {
                     break;
                 }
                 if ids.len() == limit {
-                    return self.newest_of(ids, limit).await;
+                    return self.read_newest(ids, limit).await;
                 }
                 if !far {
                     self.scan_page(&mut scan, names, None, |id, item| newest.add(id, item)).await?;
@@ -63,22 +73,22 @@ impl DynamoDbStore {
         Ok(RecentItems::new(newest.into_items(), !scan.is_done))
     }
 
-    /// The sessions whose ids begin with `prefix`, newest first. Of their items there are
+    /// Returns the sessions whose ids start with `prefix`, newest first. Their items have
     /// `sessionId`, `createdAt`, `lastUpdated` and `overallStatus` only.
     ///
-    /// The table is scanned for them, up to so many pages of 1 MB: of a larger one the
-    /// sessions found there are given, as [truncated](RecentItems::truncated).
+    /// Scans the table, up to `pages` pages of 1 MB. If the table is larger, the result holds
+    /// the sessions found in those, and is [truncated](RecentItems::truncated).
     ///
     /// # Errors
     ///
-    /// If the table cannot be read.
+    /// Returns an error if the table could not be read.
     pub async fn sessions_with_prefix(
         &self,
         prefix: &str,
         pages: usize,
     ) -> Result<RecentItems, StoreError> {
-        let names = &self.known().await?.names;
-        let mut found = Newest::new(usize::MAX);
+        let names = &self.layout().await?.names;
+        let mut found = NewestItems::new(usize::MAX);
         let mut scan = Scan::default();
         while !scan.is_done && scan.pages < pages {
             let each = |id, item| found.add(id, item);
@@ -87,40 +97,40 @@ impl DynamoDbStore {
         Ok(RecentItems::new(found.into_items(), !scan.is_done))
     }
 
-    /// Adds what the index names of these days to the ids, up to the limit; `false` if the
-    /// role may not ask.
-    async fn ask_index(
+    /// Adds the sessions of these days in the index to `ids`, up to the limit. Returns `false`
+    /// if the role may not query the index.
+    async fn query_index(
         &self,
         index: &str,
-        names: &Names,
+        names: &AttributeNames,
         days: &mut impl Iterator<Item = String>,
         limit: usize,
         ids: &mut Vec<SessionId>,
     ) -> Result<bool, StoreError> {
-        // A busy table is asked for a day or two, and a quiet one not for one day after
-        // the other: ever more of them at a time.
+        // Doubles the number of days queried at once: a busy table needs a day or two, and a
+        // quiet one would take long one day after another.
         let mut at_once = 1;
         while ids.len() < limit {
             let missing = limit - ids.len();
-            let asked = days.take(at_once).map(|day| self.of_day(index, names, day, missing));
-            let found = match try_join_all(asked).await {
+            let queries = days.take(at_once).map(|day| self.query_day(index, names, day, missing));
+            let found = match try_join_all(queries).await {
                 Ok(found) if found.is_empty() => break,
                 Ok(found) => found,
-                Err(Fault { meaning: Meaning::Denied, text }) => {
+                Err(RequestError { kind: RequestErrorKind::AccessDenied, message }) => {
                     if !self.0.has_warned_of_index.swap(true, Ordering::Relaxed) {
                         tracing::warn!(
                             table = self.table(),
                             index,
-                            error = %text,
+                            error = %message,
                             "cannot query the index of the newest sessions (`dynamodb:Query`): \
                              scanning the table"
                         );
                     }
                     return Ok(false);
                 }
-                Err(fault) => {
+                Err(error) => {
                     let request = self.request("query", "dynamodb:Query", names);
-                    return Err(fault.into_store_error(request));
+                    return Err(error.into_store_error(request));
                 }
             };
             ids.extend(found.into_iter().flatten().take(missing));
@@ -129,16 +139,16 @@ impl DynamoDbStore {
         Ok(true)
     }
 
-    /// The items that the index has named.
-    async fn newest_of(
+    /// Reads the items of the sessions found in the index.
+    async fn read_newest(
         &self,
         ids: Vec<SessionId>,
         limit: usize,
     ) -> Result<RecentItems, StoreError> {
         let items = self.get_many(&ids).await?;
-        let mut newest = Newest::new(limit);
+        let mut newest = NewestItems::new(limit);
         for (id, item) in ids.into_iter().zip(items) {
-            // An index may be behind: what it names may be gone.
+            // An index is updated with a delay: the item may be deleted.
             if let Some(item) = item {
                 newest.add(id, item);
             }
@@ -146,18 +156,18 @@ impl DynamoDbStore {
         Ok(RecentItems::new(newest.into_items(), false))
     }
 
-    /// The newest sessions of a day.
-    async fn of_day(
+    /// Queries the index for the newest sessions of a day.
+    async fn query_day(
         &self,
         index: &str,
-        names: &Names,
+        names: &AttributeNames,
         day: String,
         limit: usize,
-    ) -> Result<Vec<SessionId>, Fault> {
+    ) -> Result<Vec<SessionId>, RequestError> {
         let mut ids = Vec::new();
         let mut start = None;
         loop {
-            let answer = self
+            let output = self
                 .client()
                 .query()
                 .table_name(self.table())
@@ -170,25 +180,25 @@ impl DynamoDbStore {
                 .set_exclusive_start_key(start)
                 .send()
                 .await
-                .map_err(|error| Fault::of(&error))?;
-            ids.extend(answer.items.into_iter().flatten().filter_map(|mut keys: Attributes| {
+                .map_err(|error| RequestError::from_sdk(&error))?;
+            ids.extend(output.items.into_iter().flatten().filter_map(|mut keys: Attributes| {
                 match keys.remove(&names.key) {
                     Some(AttributeValue::S(id)) => SessionId::from_key(id).ok(),
                     _ => None,
                 }
             }));
-            start = answer.last_evaluated_key.filter(|key| !key.is_empty());
+            start = output.last_evaluated_key.filter(|key| !key.is_empty());
             if start.is_none() || ids.len() >= limit {
                 return Ok(ids);
             }
         }
     }
 
-    /// Reads the next page of the table, or of the sessions of it whose ids begin so.
+    /// Scans the next page of the table, filtered by a prefix of the session ids.
     async fn scan_page(
         &self,
         scan: &mut Scan,
-        names: &Names,
+        names: &AttributeNames,
         prefix: Option<&str>,
         mut each: impl FnMut(SessionId, Item),
     ) -> Result<(), StoreError> {
@@ -202,39 +212,39 @@ impl DynamoDbStore {
                 .expression_attribute_names("#c", schema::CREATED_AT)
                 .expression_attribute_names("#u", schema::LAST_UPDATED)
                 .expression_attribute_names("#s", schema::OVERALL_STATUS);
-            // Every id begins with nothing, and no value of an expression may be that.
+            // Every id matches an empty prefix, which an expression may not contain.
             if !prefix.is_empty() {
                 request = request
                     .filter_expression("begins_with(#k, :p)")
                     .expression_attribute_values(":p", AttributeValue::S(prefix.to_owned()));
             }
         }
-        let answer = request.send().await.map_err(|error| {
+        let output = request.send().await.map_err(|error| {
             let request = self.request("read from", "dynamodb:Scan", names);
-            Fault::of(&error).into_store_error(request)
+            RequestError::from_sdk(&error).into_store_error(request)
         })?;
-        for attributes in answer.items.into_iter().flatten() {
+        for attributes in output.items.into_iter().flatten() {
             let item = convert::to_item(attributes, names);
             if let Some(id) = session_id(&item) {
                 each(id, item);
             }
         }
-        scan.start = answer.last_evaluated_key.filter(|key| !key.is_empty());
+        scan.start = output.last_evaluated_key.filter(|key| !key.is_empty());
         scan.is_done = scan.start.is_none();
         scan.pages += 1;
         Ok(())
     }
 }
 
-/// The days in which items live, the newest first: what is older has expired.
+/// The days for which items are retained, newest first. Older items have expired.
 fn days() -> impl Iterator<Item = String> {
-    let newest = Timestamp::from(SystemTime::now()).saturating_add(SKEW);
+    let newest = Timestamp::from(SystemTime::now()).saturating_add(CLOCK_SKEW);
     let days = schema::DEFAULT_RETENTION.as_secs() / DAY.as_secs() + 2;
     let days = u32::try_from(days).unwrap_or(u32::MAX);
     (0..days).map(move |ago| newest.saturating_sub(DAY.saturating_mul(ago)).day())
 }
 
-/// How far a scan has come.
+/// The progress of a scan.
 #[derive(Default)]
 struct Scan {
     start: Option<Attributes>,
@@ -242,13 +252,13 @@ struct Scan {
     is_done: bool,
 }
 
-/// The newest items of those it is given.
-struct Newest {
+/// The newest of the items added, up to a limit.
+struct NewestItems {
     limit: usize,
     items: BTreeMap<(Reverse<Timestamp>, SessionId), Item>,
 }
 
-impl Newest {
+impl NewestItems {
     fn new(limit: usize) -> Self {
         Self { limit, items: BTreeMap::new() }
     }

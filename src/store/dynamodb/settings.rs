@@ -1,4 +1,4 @@
-//! The settings a store takes from the environment, and the client made with them.
+//! [`Settings`]: what a store reads from the environment; and the client made from it.
 
 use std::env::VarError;
 use std::time::Duration;
@@ -10,32 +10,32 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use tokio::time::timeout;
 
+use super::discovery::AttributeNames;
 use super::error::SetupError;
-use super::table::Names;
 use crate::status::schema;
 
 pub(super) const TABLE_NAME: &str = "STATUS_TABLE_NAME";
 const TABLE_KEY: &str = "STATUS_TABLE_KEY";
 const TABLE_TTL: &str = "STATUS_TABLE_TTL";
-/// The second only where the first is not set.
+/// The second applies only if the first is not set.
 const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"];
 
-/// The settings that are this crate's own.
+/// This crate's own settings. The AWS variables are the SDK's.
 #[derive(Debug, PartialEq)]
 pub(super) struct Settings {
     pub(super) table: String,
-    pub(super) names: Names,
+    pub(super) names: AttributeNames,
 }
 
 impl Settings {
-    /// Reads the settings by a function like [`std::env::var`].
+    /// Reads the settings through a function like [`std::env::var`].
     pub(super) fn read(var: impl Fn(&str) -> Result<String, VarError>) -> Result<Self, SetupError> {
-        // A variable set to nothing is one that is not set, as for the AWS variables.
+        // An empty variable counts as not set, as with the AWS variables.
         let read = |name: &str| match var(name) {
             Ok(value) => Ok(Some(value.trim().to_owned()).filter(|value| !value.is_empty())),
             Err(VarError::NotPresent) => Ok(None),
             Err(VarError::NotUnicode(_)) => {
-                Err(SetupError::new(format!("{name} is not valid Unicode: set it anew")))
+                Err(SetupError::new(format!("{name} is not valid Unicode: set it again")))
             }
         };
         let table = read(TABLE_NAME)?.ok_or_else(|| {
@@ -46,9 +46,9 @@ impl Settings {
         })?;
         check_table_name(&table)
             .map_err(|why| SetupError::new(format!("{TABLE_NAME} is `{table}`: {why}")))?;
-        let names = Names {
+        let names = AttributeNames {
             key: read(TABLE_KEY)?.unwrap_or_else(|| schema::SESSION_ID.to_owned()),
-            expiry: read(TABLE_TTL)?.unwrap_or_else(|| schema::EXPIRES_AT.to_owned()),
+            ttl: read(TABLE_TTL)?.unwrap_or_else(|| schema::EXPIRES_AT.to_owned()),
         };
         names.check()?;
         for name in ENDPOINTS {
@@ -61,14 +61,15 @@ impl Settings {
     }
 }
 
-impl Names {
-    /// Whether these can be the names of a table's key and expiry.
+impl AttributeNames {
+    /// Checks that these can be the names of a table's key and time-to-live attribute.
     pub(super) fn check(&self) -> Result<(), SetupError> {
-        let given = [("partition key", TABLE_KEY, &self.key), ("expiry", TABLE_TTL, &self.expiry)];
+        let given =
+            [("partition key", TABLE_KEY, &self.key), ("TTL attribute", TABLE_TTL, &self.ttl)];
         for ((what, variable, name), own) in
             given.into_iter().zip([schema::SESSION_ID, schema::EXPIRES_AT])
         {
-            // The limit for the names of keys; other attributes may have longer ones.
+            // The limit for keys; names of other attributes may be longer.
             let why = if name.is_empty() || name.len() > 255 {
                 "the name of an attribute has 1 to 255 bytes"
             } else if name != own && schema::RESERVED.contains(&name.as_str()) {
@@ -80,18 +81,18 @@ impl Names {
                 "`{name}` cannot be the table's {what} ({variable}): {why}"
             )));
         }
-        if self.key == self.expiry {
+        if self.key == self.ttl {
             let name = &self.key;
             return Err(SetupError::new(format!(
-                "`{name}` cannot be both the table's partition key ({TABLE_KEY}) and its expiry \
-                 ({TABLE_TTL})"
+                "`{name}` cannot be both the table's partition key ({TABLE_KEY}) and its TTL \
+                 attribute ({TABLE_TTL})"
             )));
         }
         Ok(())
     }
 }
 
-/// DynamoDB's own rule, told before a request is made of it.
+/// DynamoDB's own rule, checked before any request.
 fn check_table_name(name: &str) -> Result<(), &'static str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if name.starts_with("arn:") {
@@ -112,13 +113,13 @@ fn check_endpoint(url: &str) -> Result<(), &'static str> {
     }
 }
 
-/// A client by the usual AWS settings, with times that suit a recorder.
+/// Creates a client from the usual AWS settings, with timeouts that suit a recorder.
 pub(super) async fn client() -> Result<Client, SetupError> {
-    // Where no region is set, the instance's metadata service is asked for it, which
-    // outside of EC2 answers nothing.
-    const PATIENCE: Duration = Duration::from_secs(10);
-    let loading = aws_config::defaults(behavior()).load();
-    let config = timeout(PATIENCE, loading).await.ok();
+    // Without a region, the SDK asks the instance metadata service, which does not answer
+    // outside of EC2.
+    const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
+    let loading = aws_config::defaults(behavior_version()).load();
+    let config = timeout(LOAD_TIMEOUT, loading).await.ok();
     let Some(config) = config.filter(|config| config.region().is_some()) else {
         return Err(SetupError::new(
             "no AWS region is set: set AWS_REGION, such as AWS_REGION=eu-west-1, or `region` in \
@@ -128,24 +129,24 @@ pub(super) async fn client() -> Result<Client, SetupError> {
     let config = aws_sdk_dynamodb::config::Builder::from(&config)
         .retry_config(retries())
         .timeout_config(timeouts())
-        // The SDK stops retrying when too many requests to a service have failed, and
-        // counts all clients of the process together. Status writes must not use up
-        // what the application's own requests to DynamoDB have left.
+        // The SDK stops retrying when too many requests to a service have failed, counted over
+        // all clients of the process. Status writes must not use up the retries of the
+        // application's own requests to DynamoDB.
         .retry_partition(RetryPartition::new("tower-agent-status"))
         .build();
     Ok(Client::from_conf(config))
 }
 
-/// Pinned, so that an update of the SDK does not change what is relied on here.
-pub(in crate::store) fn behavior() -> BehaviorVersion {
+/// Pinned, so that an update of the SDK does not change its defaults here.
+pub(in crate::store) fn behavior_version() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
 fn retries() -> RetryConfig {
-    // The recorder has a backoff of its own for long outages, over all sessions. Retries
-    // here are for the odd failed request, which an immediate second try gets over: so
-    // few of them, and soon. The SDK's own first pause, up to 1 s, suits slower services.
-    // Not the adaptive mode: one throttled request can hold up a new client for seconds.
+    // The recorder has its own backoff for outages, over all sessions. Retries here are for a
+    // single failed request, which an immediate second attempt usually gets over: few of them,
+    // and soon. The SDK's default first backoff of up to 1 s suits slower services. Not the
+    // adaptive mode: one throttled request can hold up a new client for seconds.
     RetryConfig::standard()
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(50))
@@ -153,14 +154,14 @@ fn retries() -> RetryConfig {
 }
 
 fn timeouts() -> TimeoutConfig {
-    // DynamoDB answers in milliseconds; without these limits a lost packet would hold a
-    // session's writes for ever. The longest wait for one write, retries included, is the
-    // operation's; after it the recorder takes over.
+    // DynamoDB responds in milliseconds. Without limits, a lost packet would block a session's
+    // writes for ever. The operation's limit includes retries; after it the recorder takes
+    // over.
     TimeoutConfig::builder()
-        // Time for one lost SYN, which is sent again after a second.
+        // Leaves time for one lost SYN, which is retransmitted after a second.
         .connect_timeout(Duration::from_millis(1_500))
         .read_timeout(Duration::from_secs(3))
-        // Connecting and reading, with something to spare for TLS.
+        // Connecting and reading, and some time for TLS.
         .operation_attempt_timeout(Duration::from_secs(5))
         .operation_timeout(Duration::from_secs(10))
         .build()
@@ -181,11 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn only_the_table_has_to_be_named() {
+    fn only_the_table_name_is_required() {
         let settings = read(&[(TABLE_NAME, "status"), (TABLE_KEY, "")]).unwrap();
-        assert_eq!(settings, Settings { table: "status".into(), names: Names::default() });
+        assert_eq!(settings, Settings { table: "status".into(), names: AttributeNames::default() });
         let vars = [(TABLE_NAME, "status"), (TABLE_KEY, "processing_id"), (TABLE_TTL, "ttl")];
-        let names = Names { key: "processing_id".into(), expiry: "ttl".into() };
+        let names = AttributeNames { key: "processing_id".into(), ttl: "ttl".into() };
         assert_eq!(read(&vars).unwrap().names, names);
         assert!(read(&[(TABLE_NAME, "arn:aws:dynamodb:eu-west-1:1:table/status")]).is_ok());
     }

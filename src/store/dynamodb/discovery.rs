@@ -1,0 +1,259 @@
+//! Discovery: asking the table for the names of its key and its time-to-live attribute.
+//!
+//! ```text
+//! DescribeTable       ─▶ the key, which must be one string; the index of the newest sessions
+//! DescribeTimeToLive  ─▶ the attribute, unless it holds something else in a status item
+//! ```
+//!
+//! A definite answer that the table is unusable is a [`SetupError`]. A table that cannot be
+//! reached now is asked again later. A role without the permission, or an endpoint without the
+//! operation, leaves the settings in force, with a warning.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{KeyType, ScalarAttributeType, TableDescription, TableStatus};
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::describe::{enabled_ttl, recent_index};
+use super::error::{CREDENTIALS_REMEDY, RequestError, RequestErrorKind, SetupError};
+use crate::status::schema;
+use crate::store::StoreErrorKind;
+
+/// How long discovery may take. It delays the start of a service, or its first write.
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The names of the two attributes that the table decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AttributeNames {
+    /// The partition key, which holds the session id.
+    pub(super) key: String,
+    /// The time-to-live attribute, which holds the expiry.
+    pub(super) ttl: String,
+}
+
+impl Default for AttributeNames {
+    fn default() -> Self {
+        Self { key: schema::SESSION_ID.to_owned(), ttl: schema::EXPIRES_AT.to_owned() }
+    }
+}
+
+impl AttributeNames {
+    /// Whether the table uses the attribute of this name itself, for something else than the
+    /// document would.
+    pub(super) fn is_reserved(&self, name: &str) -> bool {
+        (name == self.key && name != schema::SESSION_ID)
+            || (name == self.ttl && name != schema::EXPIRES_AT)
+    }
+}
+
+/// What discovery has found out about a table.
+#[derive(Clone, Debug)]
+pub(super) struct TableLayout {
+    pub(super) names: AttributeNames,
+    /// The name of the index of the newest sessions.
+    pub(super) recent_index: Option<String>,
+}
+
+/// Why the layout of a table is unknown.
+#[derive(Clone, Debug)]
+pub(super) enum DiscoveryError {
+    /// The table cannot be used.
+    Unusable(SetupError),
+    /// The table could not be described now.
+    Unavailable(StoreErrorKind, String),
+}
+
+/// Asks the table for its layout. `settings` apply where the table cannot tell.
+pub(super) async fn discover(
+    client: &Client,
+    table: &str,
+    settings: &AttributeNames,
+) -> Result<TableLayout, DiscoveryError> {
+    timeout(DISCOVERY_TIMEOUT, describe(client, table, settings)).await.unwrap_or_else(|_| {
+        Err(DiscoveryError::Unavailable(
+            StoreErrorKind::Unavailable,
+            format!("DynamoDB table `{table}` did not respond within {DISCOVERY_TIMEOUT:?}"),
+        ))
+    })
+}
+
+async fn describe(
+    client: &Client,
+    table: &str,
+    settings: &AttributeNames,
+) -> Result<TableLayout, DiscoveryError> {
+    let (key, recent_index) = match client.describe_table().table_name(table).send().await {
+        Ok(output) => {
+            let described = output.table().ok_or_else(|| {
+                let text = format!("DynamoDB returned no description of table `{table}`");
+                DiscoveryError::Unavailable(StoreErrorKind::Unavailable, text)
+            })?;
+            let key = usable_key(client, table, described).map_err(DiscoveryError::Unusable)?;
+            (key, recent_index(described).ready())
+        }
+        Err(error) => {
+            let error = RequestError::from_sdk(&error);
+            if !matches!(
+                error.kind,
+                RequestErrorKind::AccessDenied | RequestErrorKind::UnsupportedOperation
+            ) {
+                return Err(describe_failed(client, table, error));
+            }
+            warn!(
+                table,
+                key = settings.key,
+                ttl = settings.ttl,
+                error = %error.message,
+                "cannot discover the table's key and TTL attribute (`dynamodb:DescribeTable`): \
+                 using the settings"
+            );
+            return Ok(TableLayout { names: settings.clone(), recent_index: None });
+        }
+    };
+    if key != settings.key && settings.key != schema::SESSION_ID {
+        warn!(
+            table,
+            key,
+            setting = settings.key,
+            "the table's key differs from the setting: using the table's"
+        );
+    }
+    let ttl = match client.describe_time_to_live().table_name(table).send().await {
+        Ok(output) => enabled_ttl(&output),
+        Err(error) => match RequestError::from_sdk(&error) {
+            RequestError { kind: RequestErrorKind::UnsupportedOperation, .. } => None,
+            RequestError { kind: RequestErrorKind::AccessDenied, message } => {
+                warn!(
+                    table,
+                    ttl = settings.ttl,
+                    error = %message,
+                    "cannot discover the table's TTL attribute \
+                     (`dynamodb:DescribeTimeToLive`): using the settings"
+                );
+                None
+            }
+            error => return Err(describe_failed(client, table, error)),
+        },
+    };
+    let ttl = ttl.unwrap_or_else(|| settings.ttl.clone());
+    // Writing the expiry there would overwrite the key or another attribute.
+    let is_taken =
+        ttl == key || (ttl != schema::EXPIRES_AT && schema::RESERVED.contains(&ttl.as_str()));
+    if is_taken {
+        warn!(
+            table,
+            ttl,
+            "the table's TTL attribute holds something else in a status item: items of this \
+             table will not expire"
+        );
+        let names = AttributeNames { key, ttl: schema::EXPIRES_AT.to_owned() };
+        return Ok(TableLayout { names, recent_index });
+    }
+    Ok(TableLayout { names: AttributeNames { key, ttl }, recent_index })
+}
+
+/// Returns the name of the partition key, if it can hold session ids.
+pub(super) fn usable_key(
+    client: &Client,
+    table: &str,
+    described: &TableDescription,
+) -> Result<String, SetupError> {
+    if described.table_status() == Some(&TableStatus::Deleting) {
+        return Err(missing(client, table, "is being deleted"));
+    }
+    let type_of = |name: &str| {
+        described
+            .attribute_definitions()
+            .iter()
+            .find(|definition| definition.attribute_name() == name)
+            .map_or("?", |definition| definition.attribute_type().as_str())
+    };
+    let keys = described.key_schema();
+    let unusable = |what: &str| {
+        let has: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                let role =
+                    if *key.key_type() == KeyType::Hash { "partition key" } else { "sort key" };
+                let name = key.attribute_name();
+                format!("{role} `{name}` of type {}", type_of(name))
+            })
+            .collect();
+        SetupError::new(format!(
+            "DynamoDB table `{table}` cannot hold sessions: it has {}, and {what}. It needs a \
+             partition key of type S (string), such as `sessionId`, and no sort key: use another \
+             table (STATUS_TABLE_NAME), or create one with {}",
+            has.join(" and "),
+            create_command("another-name"),
+        ))
+    };
+    match keys {
+        [key] if type_of(key.attribute_name()) != ScalarAttributeType::S.as_str() => {
+            Err(unusable("a session id is a string"))
+        }
+        [key]
+            if key.attribute_name() != schema::SESSION_ID
+                && schema::RESERVED.contains(&key.attribute_name()) =>
+        {
+            Err(unusable("that attribute holds something else in a status item"))
+        }
+        [key] => Ok(key.attribute_name().to_owned()),
+        _ => Err(unusable("a session has no value for a sort key")),
+    }
+}
+
+/// The error of a failed `DescribeTable` or `DescribeTimeToLive`.
+pub(super) fn describe_failed(client: &Client, table: &str, error: RequestError) -> DiscoveryError {
+    let RequestError { kind, message } = error;
+    let kind = match kind {
+        RequestErrorKind::TableNotFound => {
+            return DiscoveryError::Unusable(missing(client, table, "does not exist"));
+        }
+        RequestErrorKind::NoCredentials => {
+            return DiscoveryError::Unusable(SetupError::new(format!(
+                "cannot use DynamoDB table `{table}`: {message}{CREDENTIALS_REMEDY}"
+            )));
+        }
+        RequestErrorKind::Throttled => StoreErrorKind::Throttled,
+        RequestErrorKind::Unavailable | RequestErrorKind::ResourceInUse => {
+            StoreErrorKind::Unavailable
+        }
+        RequestErrorKind::AccessDenied
+        | RequestErrorKind::UnsupportedOperation
+        | RequestErrorKind::ItemTooLarge
+        | RequestErrorKind::KeyMismatch
+        | RequestErrorKind::Rejected => {
+            return DiscoveryError::Unusable(SetupError::new(format!(
+                "cannot describe DynamoDB table `{table}`: {message}; check the table's name \
+                 (STATUS_TABLE_NAME) and the region"
+            )));
+        }
+    };
+    DiscoveryError::Unavailable(
+        kind,
+        format!(
+            "cannot reach DynamoDB table `{table}`; check the network, AWS_REGION and \
+             AWS_ENDPOINT_URL_DYNAMODB: {message}"
+        ),
+    )
+}
+
+fn missing(client: &Client, table: &str, what: &str) -> SetupError {
+    let region = client.config().region().map_or("no region", |region| region.as_ref());
+    SetupError::missing_table(format!(
+        "DynamoDB table `{table}` {what} in {region}: check STATUS_TABLE_NAME, AWS_REGION and the \
+         account, or create it with `DynamoDbStore::create_table`, `tower-agent-status table \
+         create` or {}",
+        create_command(table),
+    ))
+}
+
+fn create_command(table: &str) -> String {
+    format!(
+        "`aws dynamodb create-table --table-name {table} --billing-mode PAY_PER_REQUEST \
+         --attribute-definitions AttributeName=sessionId,AttributeType=S \
+         --key-schema AttributeName=sessionId,KeyType=HASH`"
+    )
+}
