@@ -1,8 +1,12 @@
-//! A DynamoDB engine inside the process, behind the SDK's own client.
+//! Embedded stores: a DynamoDB engine inside the process, behind the SDK's own client.
 //!
-//! The client's connector hands each request to the engine instead of to a socket, so
-//! that the store is the same one and every expression it sends is executed by an engine.
-//! This is the only file that knows which engine that is.
+//! ```text
+//! DynamoDbStore ─▶ aws_sdk_dynamodb::Client ─▶ Engine, an HttpConnector ─▶ dynoxide ─▶ SQLite
+//! ```
+//!
+//! The client's connector passes each request to the engine instead of a socket, so the store
+//! is the same one, and the engine executes every expression it sends. This is the only file
+//! that knows which engine that is.
 
 use std::fmt;
 use std::path::Path;
@@ -29,78 +33,79 @@ use dynoxide::{Database, DynoxideError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::dynamodb::{RECENT_INDEX, behavior};
+use super::dynamodb::{RECENT_INDEX, behavior_version};
 use super::{DynamoDbStore, SetupError};
 use crate::status::schema;
 
-/// The table of an embedded store.
+/// The name of the table of an embedded store.
 const TABLE: &str = "agent-status";
 
-/// Embedded stores: a DynamoDB engine inside the process, with no account, no network and
+/// Embedded stores: a DynamoDB engine inside the process. They need no account, no network and
 /// no settings.
 impl DynamoDbStore {
-    /// A store in one file, which is created if it is missing, as is the table in it.
+    /// Opens a store in a file. Creates the file and the table in it if they do not exist.
     ///
-    /// Several processes on one machine may use the file at the same time. What was
-    /// written survives the end of the process, and a crash of the machine but for the
-    /// last moments. Items that have expired are deleted when the file is opened. The
-    /// store has to be used within a Tokio runtime, on whose blocking threads it works.
+    /// Several processes on one machine may use the file at the same time. Writes survive the
+    /// end of the process, and a crash of the machine except for the last moments before it.
+    /// Expired items are deleted when the file is opened. Requests run on the blocking threads
+    /// of the Tokio runtime, so the store has to be used within one.
     ///
     /// # Errors
     ///
-    /// If the file cannot be opened or is not such a store.
+    /// Returns an error if the file cannot be opened or is not such a store.
     pub fn embedded(path: impl AsRef<Path>) -> Result<Self, SetupError> {
         let path = path.as_ref();
-        let cannot = |why: &dyn fmt::Display| {
+        let failed = |error: &dyn fmt::Display| {
             let path = path.display();
             SetupError::new(format!(
-                "cannot open the embedded store `{path}`: {why}; give the path of a file in a \
-                 directory that exists and can be written to"
+                "cannot open the embedded store `{path}`: {error}; use the path of a file in an \
+                 existing, writable directory"
             ))
         };
-        // As an absolute path no name has a meaning of its own, as `:memory:` has.
-        let absolute = std::path::absolute(path).map_err(|error| cannot(&error))?;
-        let absolute = absolute.to_str().ok_or_else(|| cannot(&"the path is not Unicode"))?;
-        let database = Database::new(absolute).map_err(|error| cannot(&error))?;
-        // The engine's setting after bulk loading has ended is also the one for a file
-        // that a few processes share: a commit waits for the log, not for the disk.
-        database.disable_bulk_loading().map_err(|error| cannot(&error))?;
-        let index = create_table(&database).map_err(|error| cannot(&error))?;
-        // DynamoDB does this by itself, in its own time.
-        database.sweep_ttl().map_err(|error| cannot(&error))?;
+        // Names such as `:memory:` have no special meaning in an absolute path.
+        let absolute = std::path::absolute(path).map_err(|error| failed(&error))?;
+        let absolute = absolute.to_str().ok_or_else(|| failed(&"the path is not Unicode"))?;
+        let database = Database::new(absolute).map_err(|error| failed(&error))?;
+        // Ends a bulk load that was never started, for its settings: they suit a file shared by
+        // a few processes. A commit waits for the log, not for the disk.
+        database.disable_bulk_loading().map_err(|error| failed(&error))?;
+        let index = create_table(&database).map_err(|error| failed(&error))?;
+        // DynamoDB deletes expired items by itself.
+        database.sweep_ttl().map_err(|error| failed(&error))?;
         Ok(Self::with_known_table(client(Engine { database, blocks: true }), TABLE, index))
     }
 
-    /// A store in memory, gone with its last clone.
+    /// Creates a store in memory. Its contents are lost with its last clone.
     ///
     /// # Errors
     ///
-    /// If the engine does not start.
+    /// Returns an error if the engine does not start.
     pub fn embedded_in_memory() -> Result<Self, SetupError> {
-        let cannot = |error| SetupError::new(format!("cannot start the embedded store: {error}"));
-        let database = Database::memory().map_err(cannot)?;
-        let index = create_table(&database).map_err(cannot)?;
+        let failed = |error| SetupError::new(format!("cannot start the embedded store: {error}"));
+        let database = Database::memory().map_err(failed)?;
+        let index = create_table(&database).map_err(failed)?;
         Ok(Self::with_known_table(client(Engine { database, blocks: false }), TABLE, index))
     }
 
-    /// A client of an engine in memory that has no table yet: for tests that make tables
-    /// of their own, and open them by [`new`](Self::new).
+    /// Creates a client of an engine in memory without tables, for tests that create their own
+    /// and open them with [`new`](Self::new).
     ///
     /// # Errors
     ///
-    /// If the engine does not start.
+    /// Returns an error if the engine does not start.
     pub fn embedded_client() -> Result<Client, SetupError> {
-        let cannot = |error| SetupError::new(format!("cannot start the embedded store: {error}"));
-        let database = Database::memory().map_err(cannot)?;
+        let failed = |error| SetupError::new(format!("cannot start the embedded store: {error}"));
+        let database = Database::memory().map_err(failed)?;
         Ok(client(Engine { database, blocks: false }))
     }
 }
 
-/// Made here and not by the store's own `create_table`, so that opening a store is
-/// nothing to wait for. The index of the newest sessions, if the table has it.
+/// Creates the table, and returns the name of its index of the newest sessions, if it has one.
+///
+/// Not through `DynamoDbStore::create_table`, so that opening a store is not `async`.
 fn create_table(database: &Database) -> Result<Option<&'static str>, DynoxideError> {
     let key = |name: &str, key_type| KeySchemaElement { attribute_name: name.to_owned(), key_type };
-    let text = |name: &str| AttributeDefinition {
+    let string = |name: &str| AttributeDefinition {
         attribute_name: name.to_owned(),
         attribute_type: ScalarAttributeType::S,
     };
@@ -109,9 +114,9 @@ fn create_table(database: &Database) -> Result<Option<&'static str>, DynoxideErr
         table_name: TABLE.to_owned(),
         key_schema: vec![session.clone()],
         attribute_definitions: vec![
-            text(schema::SESSION_ID),
-            text(schema::CREATED_DAY),
-            text(schema::CREATED_AT),
+            string(schema::SESSION_ID),
+            string(schema::CREATED_DAY),
+            string(schema::CREATED_AT),
         ],
         global_secondary_indexes: Some(vec![GlobalSecondaryIndex {
             index_name: RECENT_INDEX.to_owned(),
@@ -129,7 +134,7 @@ fn create_table(database: &Database) -> Result<Option<&'static str>, DynoxideErr
         ..CreateTableRequest::default()
     });
     match created {
-        // From an earlier run, or another process.
+        // It was created by an earlier run or by another process.
         Err(DynoxideError::ResourceInUseException(_)) => {
             let table = DescribeTableRequest { table_name: TABLE.to_owned() };
             let table = database.describe_table(table)?.table;
@@ -137,8 +142,8 @@ fn create_table(database: &Database) -> Result<Option<&'static str>, DynoxideErr
                 found.attribute_name == session.attribute_name && found.key_type == session.key_type
             };
             if !matches!(&*table.key_schema, [found] if is_ours(found)) {
-                let text = format!("its table `{TABLE}` has another key than `sessionId`");
-                return Err(DynoxideError::ValidationException(text));
+                let message = format!("the key of its table `{TABLE}` is not `sessionId`");
+                return Err(DynoxideError::ValidationException(message));
             }
             let indexes = table.global_secondary_indexes.unwrap_or_default();
             let has_recent = indexes.iter().any(|index| index.index_name == RECENT_INDEX);
@@ -159,11 +164,11 @@ fn create_table(database: &Database) -> Result<Option<&'static str>, DynoxideErr
 fn client(engine: Engine) -> Client {
     let connector = SharedHttpConnector::new(engine);
     let config = Config::builder()
-        .behavior_version(behavior())
+        .behavior_version(behavior_version())
         .http_client(http_client_fn(move |_, _| connector.clone()))
-        // Nobody is on the other side: no request is signed, none is lost on the way.
+        // No network is involved: requests are not signed, retried or timed out.
         .allow_no_auth()
-        // Waits for credentials with a timer, which not every runtime has.
+        // The cache needs a timer, which not every runtime has.
         .identity_cache(IdentityCache::no_cache())
         .region(Region::from_static("embedded"))
         .endpoint_url("http://embedded")
@@ -174,13 +179,13 @@ fn client(engine: Engine) -> Client {
     Client::from_conf(config)
 }
 
-/// The engine, as what carries the SDK's requests.
+/// The engine as the connector of an SDK client.
 #[derive(Clone)]
 struct Engine {
     database: Database,
-    /// Whether a request may wait for a disk or for another process, so that it must not
-    /// be executed on a thread of the runtime. In memory one takes less than handing it
-    /// over would.
+    /// Whether requests may block on a disk or on another process, so that they must not run
+    /// on a thread of the runtime. In memory, a request takes less time than passing it to
+    /// another thread.
     blocks: bool,
 }
 
@@ -194,17 +199,17 @@ impl HttpConnector for Engine {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let Self { database, blocks } = self.clone();
         HttpConnectorFuture::new(async move {
-            let answer = if blocks {
+            let result = if blocks {
                 tokio::task::spawn_blocking(move || execute(&database, &request))
                     .await
                     .map_err(|error| ConnectorError::other(error.into(), None))?
             } else {
-                // Nothing below ever waits: without this a loop of writes would keep its
-                // thread to itself.
+                // Nothing below ever yields: without this, a loop of writes would monopolize
+                // its thread.
                 tokio::task::consume_budget().await;
                 execute(&database, &request)
             };
-            let (status, body) = match answer {
+            let (status, body) = match result {
                 Ok(body) => (200, body),
                 Err(error) => (error.status_code(), error.to_json().into_bytes()),
             };
@@ -215,9 +220,9 @@ impl HttpConnector for Engine {
     }
 }
 
-type Answer = Result<Vec<u8>, DynoxideError>;
+type Response = Result<Vec<u8>, DynoxideError>;
 
-fn execute(database: &Database, request: &HttpRequest) -> Answer {
+fn execute(database: &Database, request: &HttpRequest) -> Response {
     let target = request.headers().get("x-amz-target").unwrap_or_default();
     let operation = target.rsplit('.').next().unwrap_or_default();
     let body = request.body().bytes().unwrap_or_default();
@@ -243,16 +248,16 @@ fn execute(database: &Database, request: &HttpRequest) -> Answer {
 fn run<Q: DeserializeOwned, A: Serialize>(
     body: &[u8],
     operation: impl FnOnce(Q) -> Result<A, DynoxideError>,
-) -> Answer {
+) -> Response {
     let request = serde_json::from_slice(body).map_err(|error| {
         let text = error.to_string();
-        // How the engine's own types say that it is not the JSON that is at fault.
+        // The prefix by which the engine marks an error of validation, not of syntax.
         match text.strip_prefix("VALIDATION:") {
             Some(text) => DynoxideError::ValidationException(text.to_owned()),
             None => DynoxideError::SerializationException(text),
         }
     })?;
-    let answer = operation(request)?;
-    serde_json::to_vec(&answer)
+    let response = operation(request)?;
+    serde_json::to_vec(&response)
         .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }

@@ -78,7 +78,7 @@ fn a_path_that_is_no_store_is_named_with_the_reason() {
     for path in paths {
         let error = DynamoDbStore::embedded(path).unwrap_err().to_string();
         assert!(error.contains(&format!("`{}`", path.display())), "{error}");
-        assert!(error.contains("give the path of a file"), "{error}");
+        assert!(error.contains("use the path of a file"), "{error}");
     }
 }
 
