@@ -147,8 +147,8 @@ impl WorkflowStatus {
 
     /// Reads a document from the attributes of an item.
     ///
-    /// This never fails, whoever wrote the item: an attribute that is missing or has another
-    /// type counts as absent. A top-level map with a `status` is an agent. Any other string or
+    /// This never fails, even for items of other writers: an attribute that is missing or has
+    /// another type counts as absent. A top-level map with a `status` is an agent. Any other string or
     /// number that is not one of the item's own attributes is a caller's attribute.
     #[must_use]
     pub fn from_item(session_id: &SessionId, item: &Item) -> Self {

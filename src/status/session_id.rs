@@ -5,9 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The name of one run of an orchestrator, and the key of its item in the table.
+/// The id of one run of an orchestrator, and the key of its item in the table.
 ///
-/// As an extension of a request it says for which session the call is made:
+/// As an extension of a request, it sets the session of the call:
 ///
 /// ```
 /// # use tower_agent_status::SessionId;
@@ -19,15 +19,15 @@ use std::sync::Arc;
 pub struct SessionId(Arc<str>);
 
 impl SessionId {
-    /// The longest id, in bytes of UTF-8: what DynamoDB allows a partition key.
+    /// The maximum length of an id, in bytes of UTF-8: DynamoDB's limit for a partition key.
     pub const MAX_BYTES: usize = 2048;
 
-    /// Checks an id.
+    /// Creates an id from a text.
     ///
     /// # Errors
     ///
-    /// If it is empty, longer than [`MAX_BYTES`](Self::MAX_BYTES), or has a control
-    /// character in it.
+    /// Returns an error if the text is empty, is longer than [`MAX_BYTES`](Self::MAX_BYTES), or
+    /// contains a control character.
     pub fn new(id: impl AsRef<str>) -> Result<Self, InvalidSessionId> {
         let id = id.as_ref();
         Self::check_length(id)?;
@@ -38,14 +38,14 @@ impl SessionId {
         }
     }
 
-    /// Takes the key of an item that is in a table already.
+    /// Creates an id from the key of an existing item.
     ///
-    /// Other writers may have stored ids that [`new`](Self::new) refuses: a key may have
-    /// control characters in it.
+    /// Other writers may have stored ids that [`new`](Self::new) rejects: a key may contain
+    /// control characters.
     ///
     /// # Errors
     ///
-    /// If no table can have such a key: it is empty or longer than
+    /// Returns an error if no item can have such a key: it is empty, or longer than
     /// [`MAX_BYTES`](Self::MAX_BYTES).
     pub fn from_key(key: impl AsRef<str>) -> Result<Self, InvalidSessionId> {
         let key = key.as_ref();
@@ -70,7 +70,7 @@ impl SessionId {
         Self(format!("session-{}", random_digits()).into())
     }
 
-    /// The id.
+    /// Returns the id as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -161,23 +161,23 @@ pub(crate) fn random_digits() -> String {
     format!("{:032x}", u128::from_ne_bytes(bytes))
 }
 
-/// A session id that cannot be used.
+/// The error returned for a text that cannot be a session id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSessionId {
     /// The id is empty.
-    #[error("the session id is empty; it is the key of the table and needs 1 to {max} bytes", max = SessionId::MAX_BYTES)]
+    #[error("the session id is empty; as the key of its item it must have 1 to {max} bytes", max = SessionId::MAX_BYTES)]
     Empty,
-    /// The id is too long for a key.
-    #[error("the session id `{start}…` has {bytes} bytes; a key of the table has at most {max}", max = SessionId::MAX_BYTES)]
+    /// The id is longer than a key may be.
+    #[error("the session id `{start}…` has {bytes} bytes; as the key of its item it may have at most {max}", max = SessionId::MAX_BYTES)]
     TooLong {
-        /// How the id begins.
+        /// The beginning of the id.
         start: String,
-        /// How long it is, in bytes.
+        /// The length of the id, in bytes.
         bytes: usize,
     },
-    /// The id has a control character in it.
-    #[error("the session id {0:?} has a control character; take it out")]
+    /// The id contains a control character.
+    #[error("the session id {0:?} contains a control character; remove it")]
     ControlCharacter(String),
 }
 
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_that_are_no_keys_are_refused() {
+    fn ids_that_cannot_be_keys_are_rejected() {
         assert_eq!(SessionId::new(""), Err(InvalidSessionId::Empty));
         assert!(SessionId::new("x".repeat(2048)).is_ok());
         let error = SessionId::new("é".repeat(1025)).unwrap_err();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_key_may_have_control_characters() {
+    fn a_stored_key_may_contain_control_characters() {
         assert_eq!(SessionId::from_key("a\u{0}").unwrap().as_str(), "a\u{0}");
         assert_eq!(SessionId::from_key(""), Err(InvalidSessionId::Empty));
         assert!(SessionId::from_key("x".repeat(2048)).is_ok());
