@@ -1,4 +1,4 @@
-//! The contract of a store, once for all stores.
+//! The contract of a store, for all stores.
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
@@ -45,8 +45,8 @@ macro_rules! contract {
             })+
         }
 
-        /// A table with names of its own for the key and the expiry, of which a user of the
-        /// store must notice nothing.
+        /// A table with other names for the key and the TTL attribute, which a user of the
+        /// store must not notice.
         mod other_names {
             use super::*;
             $(#[tokio::test]
@@ -112,7 +112,7 @@ pub(crate) fn change(id: &str, revision: u64, set: Item) -> Change {
     Change::new(self::id(id), set, Vec::new())
 }
 
-/// What the recorder's first write of a session looks like, in short.
+/// A short form of the recorder's first write of a session.
 pub(crate) fn first(id: &str) -> Change {
     let attributes = [
         ("overallStatus", text("processing")),
@@ -122,7 +122,7 @@ pub(crate) fn first(id: &str) -> Change {
     change(id, 1, item(attributes))
 }
 
-/// The item that a change leaves where there was none.
+/// The item that a change creates.
 fn created(change: &Change) -> Item {
     let mut item = Item::new();
     item.insert(schema::SESSION_ID, change.session_id.as_str());
@@ -169,7 +169,7 @@ async fn an_item_without_revision_is_changed_once(store: &impl Store) {
     let missing = store.write(&first("s"), Precondition::Unrevised).await.unwrap();
     assert_eq!(missing, WriteOutcome::Conflict(None));
 
-    // As one that was written by other means: a change that sets no revision.
+    // Like an item of another writer: a change that sets no revision.
     let other = Change::new(id("s"), item([("overallStatus", text("processing"))]), Vec::new());
     store.write(&other, Precondition::Absent).await.unwrap();
     let seen = stored(store, "s").await;
@@ -191,7 +191,7 @@ async fn attributes_are_set_and_removed(store: &impl Store) {
     let with_error = [("pdfAdapter", agent), ("error", text("failed")), ("kept", text("kept"))];
     store.write(&change("s", 1, item(with_error)), Precondition::Absent).await.unwrap();
 
-    // A whole map takes the place of the one before: nothing of that is left in it.
+    // A map is replaced as a whole: nothing of the one before is left.
     let agent = map([("status", text("success"))]);
     let mut second = change("s", 2, item([("pdfAdapter", agent.clone())]));
     second.remove = vec!["error".into(), "never there".into(), "error".into()];
@@ -276,13 +276,13 @@ async fn a_document_survives(store: &impl Store) {
     assert!(item.get(schema::EXPIRES_AT).and_then(Value::as_u64).is_some());
     let mut without_id = item;
     without_id.remove(schema::SESSION_ID);
-    // A table does not tell a whole number that was a float from one that was not.
+    // A table does not distinguish whole floats from integers.
     let json = |item: &Item| serde_json::to_string(item).unwrap().replace(".0,", ",");
     assert_eq!(json(&without_id), json(&document.to_item()));
 }
 
 async fn any_attribute_may_be_named_as_a_reserved_word(store: &impl Store) {
-    // Reserved words of DynamoDB's expressions, and characters that mean something there.
+    // Reserved words of DynamoDB's expressions, and characters with a meaning in them.
     let names =
         ["agent", "status", "set", "remove", "size", "#k", ":r", "a.b", "a[0]", "a b", "é", "0"];
     let agent = map([("status", text("success")), ("if_not_exists(x)", text("x"))]);
@@ -320,7 +320,7 @@ async fn numbers_are_exact(store: &impl Store) {
 async fn texts_are_exact(store: &impl Store) {
     let texts = ["", " ", "\"\\\n\t\u{0}\u{7f}", "é€𝄞", "#k = :r", &"x".repeat(10_000)];
     let map: Item = texts.iter().enumerate().map(|(i, s)| (format!("text{i}"), text(s))).collect();
-    // The id is as free as a text.
+    // An id may be any text.
     let id = "session/é \"#:🜚";
     store.write(&change(id, 1, map.clone()), Precondition::Absent).await.unwrap();
     let stored = stored(store, id).await;
@@ -331,8 +331,7 @@ async fn texts_are_exact(store: &impl Store) {
 }
 
 async fn many_are_read_in_the_order_asked_for(store: &impl Store) {
-    // More than one batch of 100, and of items large enough that an answer, of 16 MB at
-    // most, is not the limit.
+    // More than one batch of 100.
     let ids: Vec<_> = (0..205).map(|number| id(&format!("s{number:03}"))).collect();
     for id in ids.iter().step_by(2) {
         store.write(&first(id.as_str()), Precondition::Absent).await.unwrap();
@@ -377,7 +376,7 @@ async fn the_newest_come_first(store: &impl Store) {
     assert_eq!(store.recent(0).await.unwrap(), RecentItems::default());
 }
 
-/// What a recorder would write of a workflow that began so long ago.
+/// A recorder's first write of a workflow that started this long ago.
 pub(crate) fn begun(id: &str, ago: Duration) -> Change {
     let created_at = Timestamp::from(SystemTime::now()).saturating_sub(ago).to_string();
     let source = item([("createdAt", text(&created_at)), (schema::REVISION, Value::Integer(1))]);
@@ -389,7 +388,7 @@ pub(crate) fn begun(id: &str, ago: Duration) -> Change {
 async fn the_newest_of_some_days_come_first(store: &impl Store) {
     const HOUR: Duration = Duration::from_secs(60 * 60);
     let hours = [0, 1, 2, 26, 27, 50, 24 * 5, 24 * 80];
-    // Not in the order of their times, nor in that of their names.
+    // Neither in the order of their times nor in that of their names.
     for n in [3, 0, 7, 4, 1, 6, 2, 5] {
         let change = begun(&format!("{}", (n * 5) % 8), hours[n] * HOUR);
         store.write(&change, Precondition::Absent).await.unwrap();
@@ -439,7 +438,7 @@ async fn the_longest_session_id_is_a_key(store: &impl Store) {
 }
 
 #[test]
-fn a_session_id_that_cannot_be_a_key_is_said_to_be_one() {
+fn a_session_id_that_cannot_be_a_key_is_an_error() {
     for id in [String::new(), "x".repeat(2049)] {
         let text = SessionId::from_key(&id).unwrap_err().to_string();
         assert!(text.contains("2048"), "{text}");

@@ -1,4 +1,4 @@
-//! What a store finds out about its table, and what it says where that will not do.
+//! Discovery of a table, and the errors and warnings when it fails.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,8 +21,8 @@ use crate::warnings::Warnings;
 
 const TABLE: &str = "status";
 
-/// Makes a table with these keys (a name and a type; the first is the partition key) and
-/// this time-to-live.
+/// Creates a table with these keys (names and types; the first is the partition key) and this
+/// TTL attribute.
 async fn create(client: &Client, keys: &[(&str, ScalarAttributeType)], ttl: Option<&str>) {
     let mut create =
         client.create_table().table_name(TABLE).billing_mode(BillingMode::PayPerRequest);
@@ -48,7 +48,7 @@ async fn create(client: &Client, keys: &[(&str, ScalarAttributeType)], ttl: Opti
     }
 }
 
-/// A store on a table of its own, whose requests go by a script.
+/// A store with a table of its own, whose requests follow a script.
 async fn scripted(key: &str, ttl: Option<&str>) -> (DynamoDbStore, Script) {
     let script = Script::default();
     let client = script.client(1);
@@ -57,7 +57,7 @@ async fn scripted(key: &str, ttl: Option<&str>) -> (DynamoDbStore, Script) {
     (DynamoDbStore::new(client, TABLE), script)
 }
 
-/// An item as the table has it.
+/// An item as it is in the table.
 async fn raw(store: &DynamoDbStore, key: &str, id: &str) -> HashMap<String, AttributeValue> {
     let get = store.client().get_item().table_name(store.table());
     let answer = get.key(key, AttributeValue::S(id.into())).send().await.unwrap();
@@ -75,7 +75,7 @@ fn number(number: u64) -> AttributeValue {
 const EXPIRY: u64 = 1_774_346_400;
 
 #[tokio::test]
-async fn a_table_with_other_names_needs_no_setting() {
+async fn a_table_with_other_names_needs_no_settings() {
     let warnings = Warnings::watch();
     let (store, script) = scripted("processing_id", Some("ttl")).await;
     store.discover().await.unwrap();
@@ -109,7 +109,7 @@ async fn a_table_with_other_names_needs_no_setting() {
 }
 
 #[tokio::test]
-async fn the_tables_names_are_nobody_elses() {
+async fn attributes_that_the_table_uses_are_rejected() {
     let (store, _) = scripted("processing_id", Some("ttl")).await;
     for name in ["processing_id", "ttl"] {
         let mut set = change("s", 1, Item::new());
@@ -143,7 +143,7 @@ async fn an_item_of_another_writer_gets_its_session_id() {
 }
 
 #[tokio::test]
-async fn without_time_to_live_the_setting_counts() {
+async fn without_time_to_live_the_setting_applies() {
     let (store, _) = scripted("sessionId", None).await;
     store.write(&first("s"), Precondition::Absent).await.unwrap();
     assert_eq!(raw(&store, "sessionId", "s").await.get("expiresAt"), Some(&number(EXPIRY)));
@@ -155,7 +155,7 @@ async fn without_time_to_live_the_setting_counts() {
 }
 
 #[tokio::test]
-async fn the_table_knows_better_than_the_settings() {
+async fn the_table_takes_precedence_over_the_settings() {
     let warnings = Warnings::watch();
     let (store, _) = scripted("sessionId", Some("expiresAt")).await;
     let store = store.partition_key("processing_id").ttl_attribute("ttl");
@@ -167,7 +167,7 @@ async fn the_table_knows_better_than_the_settings() {
 }
 
 #[tokio::test]
-async fn a_time_to_live_on_something_else_is_not_written_over() {
+async fn a_ttl_attribute_that_holds_something_else_is_not_overwritten() {
     let warnings = Warnings::watch();
     let (store, _) = scripted("sessionId", Some("lastUpdated")).await;
     let mut change = first("s");
@@ -216,7 +216,7 @@ async fn a_table_that_cannot_be_used_is_one_clear_error() {
 }
 
 #[tokio::test]
-async fn a_name_that_no_table_can_have_is_an_error() {
+async fn an_invalid_table_name_is_an_error() {
     let client = DynamoDbStore::embedded_client().unwrap();
     for name in ["", "ab", "my table"] {
         let error = DynamoDbStore::new(client.clone(), name).discover().await.unwrap_err();
@@ -229,7 +229,7 @@ async fn a_name_that_no_table_can_have_is_an_error() {
 }
 
 #[tokio::test]
-async fn settings_that_cannot_be_are_an_error() {
+async fn invalid_settings_are_an_error() {
     let (store, script) = scripted("sessionId", None).await;
     for store in [
         store.clone().partition_key(""),
@@ -244,7 +244,7 @@ async fn settings_that_cannot_be_are_an_error() {
 }
 
 #[tokio::test]
-async fn a_table_is_asked_once() {
+async fn a_table_is_discovered_once() {
     let (store, script) = scripted("processing_id", Some("ttl")).await;
     let ids: Vec<_> = (0..50).map(|number| format!("s{number}")).collect();
     let writes = ids.iter().map(|id| {
@@ -260,7 +260,7 @@ async fn a_table_is_asked_once() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_ask_goes_by_the_settings() {
+async fn without_permission_to_describe_the_settings_apply() {
     let warnings = Warnings::watch();
     let (store, script) = scripted("processing_id", Some("ttl")).await;
     script.always("DescribeTable", Step::refuse("AccessDeniedException"));
@@ -277,7 +277,7 @@ async fn a_role_that_may_not_ask_goes_by_the_settings() {
         assert!(line.contains(part), "{line}");
     }
 
-    // With settings that are wrong, each request says what may be.
+    // With wrong settings, each request fails with the possible causes.
     let error = store.write(&first("s"), Precondition::Absent).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Permanent);
     for part in ["`sessionId`", "STATUS_TABLE_KEY", "dynamodb:DescribeTable", "`status`"] {
@@ -286,7 +286,7 @@ async fn a_role_that_may_not_ask_goes_by_the_settings() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_ask_for_the_time_to_live_goes_by_the_setting() {
+async fn without_permission_to_describe_the_time_to_live_the_setting_applies() {
     let warnings = Warnings::watch();
     let (store, script) = scripted("processing_id", Some("ttl")).await;
     script.always("DescribeTimeToLive", Step::refuse("AccessDeniedException"));
@@ -297,7 +297,7 @@ async fn a_role_that_may_not_ask_for_the_time_to_live_goes_by_the_setting() {
 }
 
 #[tokio::test]
-async fn an_endpoint_may_know_no_time_to_live() {
+async fn an_endpoint_may_not_support_time_to_live() {
     let warnings = Warnings::watch();
     let script = Script::default();
     for operation in ["UpdateTimeToLive", "DescribeTimeToLive"] {
@@ -311,7 +311,7 @@ async fn an_endpoint_may_know_no_time_to_live() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_does_not_answer_is_a_warning_and_asked_again_before_the_first_write() {
+async fn a_table_that_does_not_respond_is_a_warning_and_asked_again_before_the_first_write() {
     let unanswered = [
         Step::ConnectionRefused,
         Step::Reset,
@@ -349,7 +349,7 @@ async fn a_table_that_does_not_answer_is_a_warning_and_asked_again_before_the_fi
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_who_wait_for_a_table_wait_for_one_answer() {
+async fn concurrent_requests_share_one_discovery() {
     let (store, script) = scripted("processing_id", Some("ttl")).await;
     script.always("DescribeTable", Step::Hang);
     let begun = tokio::time::Instant::now();
@@ -363,7 +363,7 @@ async fn many_who_wait_for_a_table_wait_for_one_answer() {
     assert_eq!(script.count("DescribeTable"), 1);
     assert!(begun.elapsed() <= Duration::from_secs(5));
 
-    // And who comes right after them takes it too.
+    // A request right after them shares its result too.
     store.get(&id("s")).await.unwrap_err();
     assert_eq!(script.count("DescribeTable"), 1);
     script.heal();
@@ -374,7 +374,7 @@ async fn many_who_wait_for_a_table_wait_for_one_answer() {
 }
 
 #[tokio::test]
-async fn without_credentials_a_store_does_not_start() {
+async fn missing_credentials_are_an_error() {
     #[derive(Debug)]
     struct NoCredentials;
     impl ProvideCredentials for NoCredentials {
@@ -406,7 +406,7 @@ async fn without_credentials_a_store_does_not_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_is_created_once_and_waited_for() {
+async fn a_table_is_created_once_and_awaited() {
     const CREATING: &str = r#"{"Table":{"TableName":"status","TableStatus":"CREATING"}}"#;
     let script = Script::default();
     let store = DynamoDbStore::new(script.client(1), TABLE);
@@ -428,7 +428,7 @@ async fn a_table_is_created_once_and_waited_for() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_there_is_left_as_it_is() {
+async fn an_existing_table_is_left_as_it_is() {
     let (store, script) = scripted("processing_id", None).await;
     store.create_table().await.unwrap();
     assert_eq!(script.count("UpdateTimeToLive"), 0);
@@ -442,7 +442,7 @@ async fn a_table_that_is_there_is_left_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_is_never_active_is_not_waited_for_without_end() {
+async fn waiting_for_a_table_to_become_active_ends() {
     const CREATING: &str = r#"{"Table":{"TableName":"status","TableStatus":"CREATING"}}"#;
     let script = Script::default();
     script.always("DescribeTable", Step::Answer(200, CREATING));
@@ -454,7 +454,7 @@ async fn a_table_that_is_never_active_is_not_waited_for_without_end() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_create_is_told_what_to_allow() {
+async fn an_error_for_lack_of_permission_names_the_permission() {
     let script = Script::default();
     script.always("CreateTable", Step::refuse("AccessDeniedException"));
     let store = DynamoDbStore::new(script.client(1), TABLE);
@@ -463,7 +463,7 @@ async fn a_role_that_may_not_create_is_told_what_to_allow() {
 }
 
 #[tokio::test]
-async fn a_store_shows_its_table_and_no_credentials() {
+async fn debug_output_has_the_table_and_no_credentials() {
     let (store, _) = scripted("processing_id", Some("ttl")).await;
     store.discover().await.unwrap();
     let shown = format!("{store:?}");

@@ -1,4 +1,4 @@
-//! The embedded store's own: files.
+//! Tests of the embedded store alone: its files.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::contract::{change, first, id};
 use crate::files::TempFile;
 
 #[tokio::test]
-async fn a_file_keeps_what_was_written() {
+async fn a_file_persists_writes() {
     let file = TempFile::new("keeps");
     let store = DynamoDbStore::embedded(file.path()).unwrap();
     let mut change = first("s");
@@ -24,7 +24,7 @@ async fn a_file_keeps_what_was_written() {
 }
 
 #[tokio::test]
-async fn what_has_expired_is_gone_when_a_file_is_opened() {
+async fn expired_items_are_deleted_when_a_file_is_opened() {
     let file = TempFile::new("expired");
     let store = DynamoDbStore::embedded(file.path()).unwrap();
     for (id, expiry) in [("expired", 1_700_000_000_u64), ("kept", 9_999_999_999)] {
@@ -51,7 +51,7 @@ async fn two_stores_on_one_file_see_each_other() {
 }
 
 #[test]
-fn a_store_is_opened_outside_of_a_runtime() {
+fn a_store_opens_outside_of_a_runtime() {
     let file = TempFile::new("outside");
     let stores = [
         DynamoDbStore::embedded(file.path()).unwrap(),
@@ -65,7 +65,7 @@ fn a_store_is_opened_outside_of_a_runtime() {
 }
 
 #[test]
-fn a_path_that_is_no_store_is_named_with_the_reason() {
+fn the_error_for_a_path_that_is_no_store_has_the_path_and_the_reason() {
     let text_file = TempFile::new("text");
     std::fs::write(text_file.path(), "not a database, but long enough to be one".repeat(50))
         .unwrap();
@@ -83,7 +83,7 @@ fn a_path_that_is_no_store_is_named_with_the_reason() {
 }
 
 #[tokio::test]
-async fn an_operation_the_engine_is_not_asked_for_is_refused() {
+async fn an_operation_that_no_store_uses_is_unsupported() {
     let client = DynamoDbStore::embedded_client().unwrap();
     let error = client.describe_limits().send().await.unwrap_err();
     let error = aws_sdk_dynamodb::error::DisplayErrorContext(error).to_string();

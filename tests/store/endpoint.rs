@@ -1,4 +1,4 @@
-//! Another endpoint for the same tests: an emulator, or DynamoDB itself.
+//! The same tests against an endpoint: an emulator, or DynamoDB itself.
 
 use std::io::Write as _;
 use std::sync::Once;
@@ -7,15 +7,15 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use tower_agent_status::store::DynamoDbStore;
 
-/// A table of its own at the endpoint that `STATUS_TEST_ENDPOINT` names.
+/// A table of its own at the endpoint in `STATUS_TEST_ENDPOINT`.
 pub(crate) struct Endpoint {
     store: DynamoDbStore,
 }
 
 impl Endpoint {
-    /// `None`, with a line that says so, if no endpoint is named.
+    /// `None`, with a printed line, if no endpoint is set.
     ///
-    /// Credentials and region are those of the environment if it has any.
+    /// Credentials and region come from the environment if it has any.
     pub(crate) async fn from_env(case: &str) -> Option<Self> {
         let Ok(url) = std::env::var("STATUS_TEST_ENDPOINT") else {
             static SAID: Once = Once::new();

@@ -1,5 +1,5 @@
-//! The settings of the environment, each case in a process of its own: the environment of
-//! this one is everybody's.
+//! Settings from the environment. Each case runs in its own process, since all tests share the
+//! environment of this one.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use tower_agent_status::store::DynamoDbStore;
 
 use crate::warnings::Warnings;
 
-/// What `from_env` says in a process with these variables and no other AWS settings.
+/// The output of `from_env` in a process with these variables and no other AWS settings.
 fn from_env(variables: &[(&str, &str)]) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["environment::child", "--exact", "--ignored", "--nocapture"])
@@ -21,7 +21,7 @@ fn from_env(variables: &[(&str, &str)]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Run by the others, in a process of its own.
+/// Run by the other tests, in a process of its own.
 #[tokio::test]
 #[ignore = "run by the other tests"]
 async fn child() {
@@ -42,7 +42,7 @@ const TABLE: (&str, &str) = ("STATUS_TABLE_NAME", "agent-status");
 const REGION: (&str, &str) = ("AWS_REGION", "eu-west-1");
 const KEY: (&str, &str) = ("AWS_ACCESS_KEY_ID", "test");
 const SECRET: (&str, &str) = ("AWS_SECRET_ACCESS_KEY", "very-secret-indeed");
-/// A port that is reserved, so that nobody listens there.
+/// A reserved port, on which nothing listens.
 const NOBODY: (&str, &str) = ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1");
 
 #[test]

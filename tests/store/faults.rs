@@ -1,4 +1,4 @@
-//! What becomes of a write whose request fails, in every way a request can.
+//! Writes whose requests fail, in every way a request can.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::script::{Script, Step};
 
 const TABLE: &str = "status";
 
-/// A store with a table, whose requests are attempted that many times.
+/// A store with a table, whose requests have this many attempts.
 async fn store(attempts: u32) -> (DynamoDbStore, Script) {
     let script = Script::default();
     let store = DynamoDbStore::new(script.client(attempts), TABLE);
@@ -28,7 +28,7 @@ async fn failed(steps: impl IntoIterator<Item = Step>, attempts: u32) -> StoreEr
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_fault_has_a_kind_and_says_whether_the_write_may_have_been_applied() {
+async fn each_fault_has_a_kind_and_is_ambiguous_or_not() {
     use StoreErrorKind::{Permanent, Throttled, Unavailable};
     let refuse = |status, code| Step::Refuse(status, code, "told so".to_owned());
     let table = [
@@ -63,7 +63,7 @@ async fn each_fault_has_a_kind_and_says_whether_the_write_may_have_been_applied(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_attempt_does_not_speak_for_those_before() {
+async fn every_attempt_counts_and_not_only_the_last() {
     let throttled = || Step::refuse("ThrottlingException");
     let table = [
         (vec![Step::Reset, throttled(), throttled()], true),
@@ -79,7 +79,7 @@ async fn the_last_attempt_does_not_speak_for_those_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_that_passes_is_not_seen() {
+async fn a_transient_fault_is_retried() {
     let (store, script) = store(3).await;
     script.next("UpdateItem", [Step::Reset, Step::refuse("ThrottlingException")]);
     let written = store.write(&first("s"), Precondition::Absent).await.unwrap();
@@ -88,7 +88,7 @@ async fn a_fault_that_passes_is_not_seen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_that_was_applied_and_lost_comes_back_as_a_conflict_with_itself() {
+async fn a_retried_write_that_was_applied_conflicts_with_itself() {
     let lost = [Step::Reset, Step::Hang, Step::TimeOut, Step::Answer(500, "")];
     for lost in lost {
         let (store, script) = store(2).await;
@@ -102,7 +102,7 @@ async fn a_write_that_was_applied_and_lost_comes_back_as_a_conflict_with_itself(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_that_was_applied_and_lost_for_good_is_not_known_to_have_failed() {
+async fn a_write_whose_response_is_lost_is_ambiguous() {
     let (store, script) = store(1).await;
     script.next("UpdateItem", [Step::Reset.apply_then()]);
     let error = store.write(&first("s"), Precondition::Absent).await.unwrap_err();
@@ -111,7 +111,7 @@ async fn a_write_that_was_applied_and_lost_for_good_is_not_known_to_have_failed(
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_item_in_the_answer_it_is_read() {
+async fn a_conflict_without_the_item_reads_it() {
     let (store, script) = store(1).await;
     store.write(&first("s"), Precondition::Absent).await.unwrap();
     let item = store.get(&id("s")).await.unwrap();
@@ -136,7 +136,7 @@ async fn a_conflict_whose_item_cannot_be_read_is_an_error() {
     assert_eq!(error.kind(), StoreErrorKind::Throttled);
     assert!(!error.may_have_been_applied(), "the condition was refused");
 
-    // The first attempt was applied; it is the second that was refused.
+    // The first attempt was applied, and the second failed its condition.
     script.next("UpdateItem", [Step::Reset.apply_then(), Step::WithoutItem]);
     let second = change("s", 2, Item::new());
     let error = store.write(&second, Precondition::Revision(1)).await.unwrap_err();
@@ -144,7 +144,7 @@ async fn a_conflict_whose_item_cannot_be_read_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_answer_is_waited_for_without_end() {
+async fn waiting_for_a_response_ends() {
     let (store, script) = store(1).await;
     script.always("UpdateItem", Step::Hang);
     let begun = tokio::time::Instant::now();
@@ -153,7 +153,7 @@ async fn no_answer_is_waited_for_without_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_answer_is_waited_for_as_long_as_an_attempt_lasts() {
+async fn a_slow_response_is_awaited_for_the_length_of_an_attempt() {
     let (store, script) = store(2).await;
     let slow = |seconds| Step::Pass.after(Duration::from_secs(seconds));
     script.next("UpdateItem", [slow(2)]);
@@ -165,7 +165,7 @@ async fn a_slow_answer_is_waited_for_as_long_as_an_attempt_lasts() {
 }
 
 #[tokio::test]
-async fn permanent_errors_name_the_remedy() {
+async fn permanent_errors_have_a_remedy() {
     let table = [
         (Step::refuse("AccessDeniedException"), "allow `dynamodb:UpdateItem`"),
         (Step::refuse("ResourceNotFoundException"), "create the table"),
@@ -190,14 +190,14 @@ async fn an_item_that_is_too_large_is_a_permanent_error() {
 }
 
 #[tokio::test]
-async fn what_the_service_says_is_shortened() {
+async fn messages_of_the_service_are_shortened() {
     let echo = "request: ".to_owned() + &"{\"secret\":1}".repeat(10_000);
     let error = failed([Step::Refuse(400, "ValidationException", echo)], 1).await;
     assert!(error.to_string().len() < 800, "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_a_batch_leaves_are_asked_for_again() {
+async fn unprocessed_keys_of_a_batch_are_requested_again() {
     const NONE: &str = r#"{"Responses":{},"UnprocessedKeys":{"status":{"Keys":[{"sessionId":{"S":"a"}},{"sessionId":{"S":"b"}}]}}}"#;
     const HALF: &str = r#"{"Responses":{"status":[{"sessionId":{"S":"a"}}]},"UnprocessedKeys":{"status":{"Keys":[{"sessionId":{"S":"b"}}]}}}"#;
     let (store, script) = store(1).await;
@@ -232,7 +232,7 @@ async fn pages_of_a_scan_are_followed() {
 }
 
 #[tokio::test]
-async fn readers_say_what_they_may_not() {
+async fn errors_of_readers_name_the_permission() {
     let (store, script) = store(1).await;
     for operation in ["GetItem", "BatchGetItem", "Scan", "DeleteItem"] {
         script.always(operation, Step::refuse("AccessDeniedException"));

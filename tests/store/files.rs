@@ -1,8 +1,8 @@
-//! Files of tests.
+//! Temporary files.
 
 use std::path::{Path, PathBuf};
 
-/// A file for a database, and those a database makes beside it, gone with the test.
+/// A file for a database, deleted after the test with the files that the database adds to it.
 pub(crate) struct TempFile(PathBuf);
 
 impl TempFile {

@@ -1,7 +1,7 @@
-//! What every store must do, and what is DynamoDB's own.
+//! The contract of every store, and tests of the DynamoDB store alone.
 //!
-//! The contract is run against the store in memory, against the embedded store in memory
-//! and in a file, and against the endpoint that `STATUS_TEST_ENDPOINT` names.
+//! The contract runs against the store in memory, against the embedded store in memory and in
+//! a file, and against the endpoint in `STATUS_TEST_ENDPOINT`, if it is set.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail, in its helpers too")]
 

@@ -1,4 +1,4 @@
-//! How the newest sessions are found: by the index where there is one, else by a scan.
+//! The newest sessions: from the index if there is one, or else by a scan.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::warnings::Warnings;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// A store with an index, on a table with a key of its own, and its script.
+/// A store with an index, on a table with another key, and its script.
 async fn indexed() -> (DynamoDbStore, Script) {
     let script = Script::default();
     let store = DynamoDbStore::new(script.client(1), "status").partition_key("processing_id");
@@ -43,15 +43,15 @@ async fn a_full_list_is_queries_and_one_batch() {
     assert_eq!(recent(&store, 4).await, ["s0", "s1", "s2", "s3"]);
     let log = script.log();
     assert_eq!((count(&log, "BatchGetItem"), count(&log, "Scan")), (1, 0), "{log:?}");
-    // A day, two and four at a time; perhaps a day more for writers with a fast clock.
+    // One day, then two, then four; and perhaps one more for writers whose clock is ahead.
     assert!(count(&log, "Query") <= 7, "{log:?}");
 }
 
 #[tokio::test]
-async fn what_the_index_does_not_name_is_found_by_a_scan() {
+async fn sessions_missing_from_the_index_are_found_by_a_scan() {
     let (store, script) = indexed().await;
     write(&store, "ours", HOUR).await;
-    // As another writer leaves it.
+    // Like an item of another writer.
     let put = store.client().put_item().table_name("status");
     put.item("processing_id", AttributeValue::S("theirs".into()))
         .item("createdAt", AttributeValue::S("2025-12-24T10:00:00.123456+00:00Z".into()))
@@ -65,12 +65,12 @@ async fn what_the_index_does_not_name_is_found_by_a_scan() {
     assert_eq!(recent(&store, 2).await, ["ours", "theirs"]);
     let log = script.log();
     assert_eq!(count(&log, "Scan"), 1);
-    // A table of one page is not asked for every day on which there may have been something.
+    // In a table of one page, not every day of the index is queried.
     assert!(count(&log, "Query") <= 15, "{}", count(&log, "Query"));
 }
 
 #[tokio::test]
-async fn a_larger_table_is_asked_for_every_day_before_it_is_scanned() {
+async fn every_day_of_a_larger_table_is_queried_before_a_scan() {
     let (store, script) = indexed().await;
     write(&store, "new", HOUR).await;
     write(&store, "old", 24 * HOUR * 80).await;
@@ -84,12 +84,12 @@ async fn a_larger_table_is_asked_for_every_day_before_it_is_scanned() {
     assert_eq!(recent(&store, 3).await, ["new", "old"]);
     let log = script.log();
     assert_eq!(count(&log, "Scan"), 2);
-    // As far back as items live, once each and no further.
+    // Each day once, as far back as items are retained.
     assert_eq!(count(&log, "Query"), 92);
 }
 
 #[tokio::test]
-async fn an_item_of_another_writer_comes_into_the_index_with_our_first_write() {
+async fn our_first_write_adds_an_item_of_another_writer_to_the_index() {
     let (store, script) = indexed().await;
     let put = store.client().put_item().table_name("status");
     put.item("processing_id", AttributeValue::S("s".into())).send().await.unwrap();
@@ -107,7 +107,7 @@ async fn a_day_is_read_page_by_page() {
     write(&store, "b", HOUR / 30).await;
     let day = store.get(&id("b")).await.unwrap().unwrap();
     let day = day.get(schema::CREATED_DAY).and_then(Value::as_str).unwrap().to_owned();
-    // A page that names nothing and says that there is more.
+    // An empty page with a key to continue from.
     let more = r#"{"Items":[],"LastEvaluatedKey":{"processing_id":{"S":"zzz"},"createdDay":{"S":"DAY"},"createdAt":{"S":"DAYT99"}}}"#;
     let more: &'static str = more.replace("DAY", &day).leak();
     script.next("Query", [Step::Answer(200, more), Step::Answer(200, more)]);
@@ -115,7 +115,7 @@ async fn a_day_is_read_page_by_page() {
 }
 
 #[tokio::test]
-async fn an_index_that_is_behind_names_what_is_gone() {
+async fn deleted_items_that_are_still_in_the_index_are_left_out() {
     let (store, script) = indexed().await;
     for id in ["a", "b"] {
         write(&store, id, HOUR).await;
@@ -138,7 +138,7 @@ async fn a_role_that_may_not_query_scans() {
 }
 
 #[tokio::test]
-async fn a_query_that_fails_is_said_to_be_one() {
+async fn the_error_of_a_query_says_so() {
     let (store, script) = indexed().await;
     script.always("Query", Step::refuse("ThrottlingException"));
     let error = store.recent(1).await.unwrap_err();
@@ -147,7 +147,7 @@ async fn a_query_that_fails_is_said_to_be_one() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_ask_the_table_scans() {
+async fn a_role_that_may_not_describe_the_table_scans() {
     let script = Script::default();
     let store = DynamoDbStore::new(script.client(1), "status");
     store.create_table().await.unwrap();
@@ -160,7 +160,7 @@ async fn a_role_that_may_not_ask_the_table_scans() {
 }
 
 #[tokio::test]
-async fn a_scan_of_a_large_table_ends_and_says_so() {
+async fn a_scan_of_a_large_table_is_truncated() {
     let (store, script) = indexed().await;
     let page = r#"{"Items":[{"processing_id":{"S":"s"},"createdAt":{"S":"2025-12-24T10:00:00.000Z"}}],"LastEvaluatedKey":{"processing_id":{"S":"s"}}}"#;
     script.always("Scan", Step::Answer(200, page));
@@ -174,7 +174,7 @@ async fn a_scan_of_a_large_table_ends_and_says_so() {
 }
 
 #[tokio::test]
-async fn sessions_are_found_by_how_their_ids_begin() {
+async fn sessions_are_found_by_prefix() {
     let (store, _) = indexed().await;
     for (id, hours) in [("test-b", 1), ("test-a", 2), ("tes", 3), ("other-test-", 4)] {
         write(&store, id, hours * HOUR).await;

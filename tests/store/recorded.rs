@@ -1,5 +1,4 @@
-//! The recorder in front of a table whose connection fails: whatever it does, every call
-//! counts once.
+//! The recorder with a table whose connection fails: whatever happens, every call counts once.
 //!
 //! `SEEDS=N` runs N seeds, `SEED=K` replays one.
 
@@ -26,7 +25,7 @@ fn tracker(store: DynamoDbStore) -> StatusTracker {
     builder.start().unwrap()
 }
 
-/// Calls agents one after the other, as told by hand.
+/// Reports calls of agents, one after the other.
 async fn work(tracker: &StatusTracker, mut rng: fastrand::Rng) {
     for call in 0..CALLS {
         let agent = AGENTS[rng.usize(..AGENTS.len())];
@@ -73,7 +72,7 @@ async fn run(seed: u64) {
     }
     let status = WorkflowStatus::from_item(&id("s"), &store.get(&id("s")).await.unwrap().unwrap());
     assert_eq!(status.overall_status, OverallStatus::Completed, "SEED={seed}");
-    // Every call of a process has a bit of its own, so that the sum tells them all.
+    // Each call of a process sets its own bit, so that the sum shows which calls were counted.
     let all = TokenUsage::new(2 * ((1 << CALLS) - 1), 2 * CALLS);
     assert_eq!(status.total_token_usage(), all, "SEED={seed}");
     let calls: u64 = status.agents().map(|(_, agent)| agent.calls).sum();
@@ -82,7 +81,7 @@ async fn run(seed: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_the_connection_does_every_call_counts_once() {
+async fn every_call_counts_once_whatever_the_connection_does() {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
     let seeds = match number("SEED") {
         Some(seed) => seed..seed + 1,

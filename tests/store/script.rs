@@ -1,4 +1,4 @@
-//! A connector that fails as told, and otherwise passes requests on to an engine.
+//! A connector that fails by a script, and otherwise passes requests to an engine.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,14 +19,14 @@ use aws_smithy_types::body::SdkBody;
 use fastrand::Rng;
 use tower_agent_status::store::DynamoDbStore;
 
-/// What becomes of one request.
+/// What happens to one request.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// It is executed.
     Pass,
-    /// It takes so long, and then goes like this.
+    /// It is delayed for this long, and then follows this step.
     Delay(Duration, Box<Step>),
-    /// The service refuses it: status, error code, message.
+    /// The service rejects it: status, error code, message.
     Refuse(u16, &'static str, String),
     /// It is answered with this status and body.
     Answer(u16, &'static str),
@@ -34,13 +34,13 @@ pub(crate) enum Step {
     ConnectionRefused,
     /// The connection breaks off.
     Reset,
-    /// The connection's own time is up.
+    /// The connection times out.
     TimeOut,
-    /// There is no answer, ever.
+    /// There is never a response.
     Hang,
-    /// It is executed, and the answer is lost in this way.
+    /// It is executed, and the response is lost in this way.
     ApplyThen(Box<Step>),
-    /// It is executed, and a refused condition is answered without the item.
+    /// It is executed, and the error of a failed condition comes without the item.
     WithoutItem,
 }
 
@@ -58,7 +58,7 @@ impl Step {
     }
 }
 
-/// The steps to come for each operation, and the operations that were asked for.
+/// The steps to come for each operation, and the operations requested.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Script {
     state: Arc<Mutex<State>>,
@@ -72,13 +72,13 @@ struct State {
     chance: Option<Chance>,
 }
 
-/// Faults by seed.
+/// Faults from a seed.
 #[derive(Debug)]
 struct Chance {
     rng: Rng,
-    /// Of a hundred requests, how many meet a fault.
+    /// How many of a hundred requests meet a fault.
     faults: u8,
-    /// How many more requests find nobody there.
+    /// How many more connections are refused.
     away: usize,
 }
 
@@ -113,19 +113,18 @@ impl Chance {
 }
 
 impl Script {
-    /// The next requests for an operation go like this; those after them pass.
+    /// The next requests for an operation follow these steps; those after them pass.
     pub(crate) fn next(&self, operation: &'static str, steps: impl IntoIterator<Item = Step>) {
         self.state.lock().unwrap().steps.push((operation, steps.into_iter().collect()));
     }
 
-    /// Every request for an operation goes like this.
+    /// Every request for an operation follows this step.
     pub(crate) fn always(&self, operation: &'static str, step: Step) {
         self.state.lock().unwrap().always.push((operation, step));
     }
 
-    /// Every request that no script is written for goes as the seed says: it is delayed,
-    /// throttled, fails before or after it is executed, times out or hangs, is reset, or
-    /// finds nobody there for a while.
+    /// Requests without a step meet faults from the seed: they are delayed, throttled, fail
+    /// before or after they are executed, time out, hang, are reset, or are refused for a while.
     pub(crate) fn by_seed(&self, seed: u64, faults: u8) {
         let rng = Rng::with_seed(seed);
         self.state.lock().unwrap().chance = Some(Chance { rng, faults, away: 0 });
@@ -139,7 +138,7 @@ impl Script {
         state.chance = None;
     }
 
-    /// The operations asked for since the last time, each attempt on its own.
+    /// The operations requested since the last call, one for each attempt.
     pub(crate) fn log(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().log)
     }
@@ -162,7 +161,7 @@ impl Script {
             .unwrap_or(Step::Pass)
     }
 
-    /// A client whose requests go by this script, and by default are tried once.
+    /// A client whose requests follow this script, with this many attempts.
     pub(crate) fn client(&self, attempts: u32) -> Client {
         self.in_front_of(&DynamoDbStore::embedded_client().unwrap(), attempts)
     }

@@ -22,7 +22,7 @@ fn store(address: SocketAddr) -> DynamoDbStore {
     DynamoDbStore::new(Client::from_conf(config.build()), "status")
 }
 
-/// Reads one request and gives the name of its operation; `None` at the end.
+/// Reads one request and returns the name of its operation; `None` at the end.
 async fn request(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     loop {
@@ -50,8 +50,8 @@ async fn answer(stream: &mut TcpStream, body: &str) {
     stream.write_all(answer.as_bytes()).await.unwrap();
 }
 
-/// A table that can be asked, and whose server answers a write like this and then closes
-/// the connection.
+/// A table that can be described, and whose server responds to a write like this and then
+/// closes the connection.
 async fn written_to(instead_of_an_answer: &'static str) -> StoreError {
     const TABLE: &str = r#"{"Table":{"TableStatus":"ACTIVE","KeySchema":[{"AttributeName":"sessionId","KeyType":"HASH"}],"AttributeDefinitions":[{"AttributeName":"sessionId","AttributeType":"S"}]}}"#;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -77,7 +77,7 @@ async fn written_to(instead_of_an_answer: &'static str) -> StoreError {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_off_leaves_it_open_whether_the_write_was_applied() {
+async fn a_write_over_a_connection_that_breaks_off_is_ambiguous() {
     let broken = [
         "",
         "HTTP/1.1 200",
@@ -93,12 +93,12 @@ async fn a_connection_that_breaks_off_leaves_it_open_whether_the_write_was_appli
 }
 
 #[tokio::test]
-async fn a_connection_that_is_refused_leaves_no_doubt() {
+async fn a_write_over_a_refused_connection_is_not_ambiguous() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let store = store(address);
-    // Where the table may not be asked, the write is the first to meet the refusal.
+    // Without permission to describe the table, the write is the first to be refused.
     let error = store.write(&first("s"), Precondition::Absent).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert!(!error.may_have_been_applied());
@@ -106,7 +106,7 @@ async fn a_connection_that_is_refused_leaves_no_doubt() {
 }
 
 #[tokio::test]
-async fn a_write_to_a_server_that_has_gone_was_not_applied() {
+async fn a_write_to_a_server_that_is_gone_is_not_ambiguous() {
     const DENIED: &str = r#"{"__type":"AccessDeniedException","message":"no"}"#;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let store = store(listener.local_addr().unwrap());

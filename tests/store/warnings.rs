@@ -1,4 +1,4 @@
-//! What is logged as a warning.
+//! Collects the warnings that are logged.
 
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
-/// The warnings of this thread, for as long as this lives.
+/// Collects the warnings of this thread while it is alive.
 pub(crate) struct Warnings {
     lines: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,
@@ -20,7 +20,7 @@ impl Warnings {
         Self { lines, _guard: guard }
     }
 
-    /// The warnings since the last time.
+    /// The warnings since the last call.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.lines.lock().unwrap())
     }
