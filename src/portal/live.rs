@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -31,32 +30,24 @@ const MAX_DOUBTS: u8 = 2;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct State {
     /// The workflow as last read; `None` until the first read.
-    pub(super) event: Option<Event>,
+    pub(super) snapshot: Option<Snapshot>,
     /// Whether the store did not answer the last time.
     pub(super) is_stale: bool,
 }
 
-/// A workflow as a server-sent event.
+/// A workflow as its watchers are shown it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Event {
-    pub(super) text: Bytes,
-    /// Set once the workflow has finished: a client that comes again, as browsers do, says
-    /// by it that it has seen the end.
+pub(super) struct Snapshot {
+    /// JSON on one line. One text, however many watch it.
+    pub(super) json: Arc<str>,
+    /// Set once the workflow has finished. A client that reconnects, as browsers do, sends
+    /// it back to say that it has seen the end.
     pub(super) id: Option<String>,
 }
 
-impl Event {
-    fn of(shown: &Shown) -> Self {
-        let id = shown.finished.then(|| etag(&shown.json));
-        let mut text = Vec::with_capacity(shown.json.len() + 64);
-        if let Some(id) = &id {
-            text.extend([b"id: ", id.as_bytes(), b"\n"].concat());
-        }
-        // The JSON is one line.
-        text.extend_from_slice(b"data: ");
-        text.extend_from_slice(&shown.json);
-        text.extend_from_slice(b"\n\n");
-        Self { text: text.into(), id }
+impl Snapshot {
+    fn new(shown: &Shown) -> Self {
+        Self { json: shown.json.as_str().into(), id: shown.finished.then(|| etag(&shown.json)) }
     }
 }
 
@@ -180,7 +171,7 @@ impl<R: StatusReader> Shared<R> {
             watched.is_polled = false;
             return None;
         }
-        let due = |session: &Session| all || session.state.borrow().event.is_none();
+        let due = |session: &Session| all || session.state.borrow().snapshot.is_none();
         let due = watched.sessions.iter().filter(|(_, session)| due(session));
         Some(due.map(|(id, _)| id.clone()).collect())
     }
@@ -196,13 +187,14 @@ impl<R: StatusReader> Shared<R> {
         let mut watched = self.lock();
         for (session_id, item) in session_ids.iter().zip(items) {
             let Some(session) = watched.sessions.get_mut(session_id) else { continue };
-            let event = if session.is_to_believe(session_id, item.as_ref()) {
-                Some(Event::of(&self.view.workflow(session_id.as_str(), item.as_ref(), now)))
+            let snapshot = if session.is_to_believe(session_id, item.as_ref()) {
+                let shown = self.view.workflow(session_id.as_str(), item.as_ref(), now);
+                Some(Snapshot::new(&shown))
             } else {
-                session.state.borrow().event.clone()
+                session.state.borrow().snapshot.clone()
             };
-            let is_finished = event.as_ref().is_some_and(|event| event.id.is_some());
-            session.show(State { event, is_stale: false });
+            let is_finished = snapshot.as_ref().is_some_and(|snapshot| snapshot.id.is_some());
+            session.show(State { snapshot, is_stale: false });
             if is_finished {
                 watched.sessions.remove(session_id);
             }

@@ -41,6 +41,7 @@
 //! writes. A failure is answered as `{"detail": "…"}`: 500 if the store cannot be read, with
 //! the reason in the log alone.
 
+mod events;
 mod guard;
 mod live;
 mod page;

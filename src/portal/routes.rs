@@ -2,28 +2,23 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use bytes::Bytes;
-use futures_util::stream;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use tokio::sync::watch;
-use tokio::time::sleep;
 
-use super::live::{self, Event, Live};
+use super::events::events;
+use super::live::Live;
 use super::recent::{MAX_LIMIT, RecentList};
 use super::view::{View, etag};
 use super::{Portal, Settings, Shutdown, guard, page, stalled};
@@ -35,16 +30,14 @@ const DEFAULT_LIMIT: usize = 10;
 /// Says that newer workflows than those of the list may be missing from it.
 const TRUNCATED: HeaderName = HeaderName::from_static("x-truncated");
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
 #[derive(Debug)]
-struct Shared<R> {
+pub(super) struct Shared<R> {
     reader: Arc<R>,
     view: Arc<View>,
-    live: Live<R>,
+    pub(super) live: Live<R>,
     recent: RecentList<R>,
-    keep_alive: Duration,
-    shutdown: Shutdown,
+    pub(super) keep_alive: Duration,
+    pub(super) shutdown: Shutdown,
 }
 
 impl<R: StatusReader> Shared<R> {
@@ -140,93 +133,6 @@ async fn metrics<R: StatusReader>(
     Ok((headers, text).into_response())
 }
 
-async fn events<R: StatusReader>(
-    State(shared): State<Arc<Shared<R>>>,
-    path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let session_id = SessionId::from_key(session_id(path)?)
-        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
-    let mut states = shared.live.watch(&session_id).map_err(|live::TooMany| {
-        tracing::warn!(?session_id, "too many sessions are watched to watch this one");
-        let detail = "too many workflows are watched at the moment; try again later";
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-    })?;
-    if let Some(last) = headers.get(LAST_EVENT_ID) {
-        let is_known = |state: &live::State| state.event.is_some() || state.is_stale;
-        let state = states.wait_for(is_known).await;
-        let id = state.ok().and_then(|state| state.event.as_ref()?.id.clone());
-        // It saw the end, and nothing has changed since. This tells it not to come again.
-        if id.is_some_and(|id| *last == *id) {
-            return Ok(StatusCode::NO_CONTENT.into_response());
-        }
-    }
-    let watcher = Watcher {
-        states,
-        event: None,
-        is_stale: false,
-        is_greeted: false,
-        keep_alive: shared.keep_alive,
-        shutdown: shared.shutdown.clone(),
-    };
-    let headers = [
-        (CONTENT_TYPE, "text/event-stream"),
-        (CACHE_CONTROL, "no-store"),
-        // A proxy that gathers events makes them late.
-        (HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    let pieces = stream::unfold(watcher, |mut watcher| async {
-        let piece = watcher.next().await?;
-        Some((Ok::<_, Infallible>(piece), watcher))
-    });
-    Ok((headers, Body::from_stream(pieces)).into_response())
-}
-
-/// One who watches a session: what it was told last, and what it is told next.
-struct Watcher {
-    states: watch::Receiver<live::State>,
-    event: Option<Event>,
-    is_stale: bool,
-    is_greeted: bool,
-    keep_alive: Duration,
-    shutdown: Shutdown,
-}
-
-impl Watcher {
-    /// The next piece of the stream; `None` at its end.
-    async fn next(&mut self) -> Option<Bytes> {
-        if !std::mem::replace(&mut self.is_greeted, true) {
-            return Some(self.comment());
-        }
-        if self.event.as_ref().is_some_and(|event| event.id.is_some()) {
-            return None;
-        }
-        let keep_alive = sleep(self.keep_alive);
-        tokio::pin!(keep_alive);
-        loop {
-            let live::State { event, is_stale } = self.states.borrow_and_update().clone();
-            if is_stale != self.is_stale {
-                self.is_stale = is_stale;
-                return Some(self.comment());
-            }
-            if event.is_some() && event != self.event {
-                self.event = event;
-                return self.event.as_ref().map(|event| event.text.clone());
-            }
-            tokio::select! {
-                changed = self.states.changed() => changed.ok()?,
-                () = &mut keep_alive => return Some(self.comment()),
-                () = self.shutdown.clone() => return None,
-            }
-        }
-    }
-
-    /// A line that is no event: the connection stands, and the store answers or not.
-    fn comment(&self) -> Bytes {
-        Bytes::from_static(if self.is_stale { b": stale\n\n" } else { b": live\n\n" })
-    }
-}
-
 /// How many workflows are asked for.
 fn limit(
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
@@ -246,7 +152,7 @@ fn limit(
 }
 
 /// The session id in the path, whatever its characters.
-fn session_id(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
+pub(super) fn session_id(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
     let refuse = |detail: &'static str| Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
     match path {
         Ok(Path(id)) if id.is_empty() => refuse("there is no session id in the path"),
@@ -255,7 +161,7 @@ fn session_id(path: Result<Path<String>, PathRejection>) -> Result<String, Refus
     }
 }
 
-fn json(body: Bytes) -> Response {
+fn json(body: String) -> Response {
     let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
     (headers, body).into_response()
 }
@@ -282,7 +188,7 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = serde_json::json!({ "detail": self.detail });
-        let mut response = json(body.to_string().into());
+        let mut response = json(body.to_string());
         *response.status_mut() = self.status;
         response
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use sha2::{Digest as _, Sha256};
 
@@ -31,7 +30,7 @@ pub(super) struct View {
 /// A workflow as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
-    pub(super) json: Bytes,
+    pub(super) json: String,
     /// Whether no change is to be expected any more.
     pub(super) finished: bool,
 }
@@ -51,7 +50,7 @@ impl View {
     }
 
     /// A list of workflows.
-    pub(super) fn list(&self, items: &[(SessionId, Item)], now: Timestamp) -> Bytes {
+    pub(super) fn list(&self, items: &[(SessionId, Item)], now: Timestamp) -> String {
         let entries: Vec<_> = items
             .iter()
             .map(|(session_id, item)| {
@@ -88,13 +87,13 @@ impl View {
     }
 }
 
-fn to_json(value: &impl Serialize) -> Bytes {
+fn to_json(value: &impl Serialize) -> String {
     #[expect(clippy::expect_used, reason = "only a map with other keys than texts is not JSON")]
-    serde_json::to_vec(value).expect("texts, numbers and maps are JSON").into()
+    serde_json::to_string(value).expect("texts, numbers and maps are JSON")
 }
 
 /// A short text that differs where the JSON does.
-pub(super) fn etag(json: &[u8]) -> String {
+pub(super) fn etag(json: &str) -> String {
     URL_SAFE_NO_PAD.encode(&Sha256::digest(json)[..12])
 }
 

@@ -1,0 +1,122 @@
+//! `GET /api/workflow/{sessionId}/events`: a workflow as server-sent events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderName, StatusCode};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::Shutdown;
+use super::live::{self, Snapshot};
+use super::routes::{Refusal, Shared, session_id};
+use crate::status::SessionId;
+use crate::store::StatusReader;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+pub(super) async fn events<R: StatusReader>(
+    State(shared): State<Arc<Shared<R>>>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let session_id = SessionId::from_key(session_id(path)?)
+        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let mut states = shared.live.watch(&session_id).map_err(|live::TooMany| {
+        tracing::warn!(?session_id, "too many sessions are watched to watch this one");
+        let detail = "too many workflows are watched at the moment; try again later";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    })?;
+    if let Some(last) = headers.get(LAST_EVENT_ID) {
+        let is_known = |state: &live::State| state.snapshot.is_some() || state.is_stale;
+        let state = states.wait_for(is_known).await;
+        let id = state.ok().and_then(|state| state.snapshot.as_ref()?.id.clone());
+        // It saw the end, and nothing has changed since. This tells it not to come again.
+        if id.is_some_and(|id| *last == *id) {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+    }
+    let watcher = Watcher {
+        states,
+        last: None,
+        is_stale: false,
+        is_greeted: false,
+        keep_alive: shared.keep_alive,
+        shutdown: shared.shutdown.clone(),
+    };
+    let events = stream::unfold(watcher, |mut watcher| async {
+        let event = watcher.next().await?;
+        Some((Ok::<_, Infallible>(event), watcher))
+    });
+    let headers = [
+        (CACHE_CONTROL, "no-store"),
+        // A proxy that gathers events makes them late.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Sse::new(events)).into_response())
+}
+
+/// One who watches a session: what it was sent last, and what it is sent next.
+struct Watcher {
+    states: watch::Receiver<live::State>,
+    last: Option<Snapshot>,
+    is_stale: bool,
+    is_greeted: bool,
+    keep_alive: Duration,
+    shutdown: Shutdown,
+}
+
+impl Watcher {
+    /// The next event of the stream; `None` at its end.
+    async fn next(&mut self) -> Option<Event> {
+        if !std::mem::replace(&mut self.is_greeted, true) {
+            return Some(self.comment());
+        }
+        if self.last.as_ref().is_some_and(|last| last.id.is_some()) {
+            return None;
+        }
+        // Not axum's `KeepAlive`, which repeats one event: whether the store answers may
+        // change while the stream is silent, and the comment says it.
+        let keep_alive = sleep(self.keep_alive);
+        tokio::pin!(keep_alive);
+        loop {
+            let live::State { snapshot, is_stale } = self.states.borrow_and_update().clone();
+            if is_stale != self.is_stale {
+                self.is_stale = is_stale;
+                return Some(self.comment());
+            }
+            if let Some(snapshot) = snapshot
+                && self.last.as_ref() != Some(&snapshot)
+            {
+                let event = event(&snapshot);
+                self.last = Some(snapshot);
+                return Some(event);
+            }
+            tokio::select! {
+                changed = self.states.changed() => changed.ok()?,
+                () = &mut keep_alive => return Some(self.comment()),
+                () = self.shutdown.clone() => return None,
+            }
+        }
+    }
+
+    /// A comment line: the connection is alive, and the store answers or does not.
+    fn comment(&self) -> Event {
+        Event::default().comment(if self.is_stale { "stale" } else { "live" })
+    }
+}
+
+fn event(snapshot: &Snapshot) -> Event {
+    let event = match &snapshot.id {
+        Some(id) => Event::default().id(id),
+        None => Event::default(),
+    };
+    event.data(&snapshot.json)
+}
