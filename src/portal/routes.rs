@@ -6,16 +6,23 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tower::ServiceBuilder;
+use tower_http::compression::CompressionLayer;
+use tower_http::limit::{self, RequestBodyLimitLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
 
 use super::events::events;
 use super::live::Live;
@@ -26,6 +33,12 @@ use crate::status::SessionId;
 use crate::store::{RecentItems, StatusReader};
 
 const DEFAULT_LIMIT: usize = 10;
+
+/// How long a request may take. Load balancers rarely wait longer.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The largest request body, in bytes. No route reads one.
+const MAX_BODY: usize = 1024;
 
 /// Says that newer workflows than those of the list may be missing from it.
 const TRUNCATED: HeaderName = HeaderName::from_static("x-truncated");
@@ -63,16 +76,55 @@ pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
         keep_alive,
         shutdown,
     };
-    let mut api = Router::new()
+    let answers = Router::new()
         .route("/api/workflow/recent", get(recent))
         .route("/api/workflow/metrics", get(metrics))
         .route("/api/workflow/{session_id}/status", get(status))
+        .route_layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, TIMEOUT));
+    // Outside the timeout: a stream lasts as long as its workflow.
+    let mut api = answers
         .route("/api/workflow/{session_id}/events", get(events))
         .with_state(Arc::new(shared));
     if let Some(token) = token {
         api = api.route_layer(from_fn_with_state(Arc::from(token), guard::require_token));
     }
-    api.route("/", get(page::page)).route_layer(map_response(with_security_headers))
+    // The first layer listed is the outermost.
+    let layers = ServiceBuilder::new()
+        // The handler that fails logs why, so a response of 5xx is not an error of its own.
+        .layer(TraceLayer::new_for_http().on_failure(()))
+        .layer(default_header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(default_header(X_FRAME_OPTIONS, "DENY"))
+        .layer(default_header(REFERRER_POLICY, "no-referrer"))
+        // The page has a policy of its own.
+        .layer(default_header(
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ))
+        // Leaves event streams alone, which a buffer would delay.
+        .layer(CompressionLayer::new())
+        .layer(map_response(explain))
+        .layer(RequestBodyLimitLayer::new(MAX_BODY));
+    api.route("/", get(page::page)).route_layer(layers)
+}
+
+fn default_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}
+
+/// Gives the layers' own responses, which are empty or plain text, the form of all others.
+async fn explain(response: http::Response<limit::ResponseBody<Body>>) -> Response {
+    let refusal = match response.status() {
+        StatusCode::GATEWAY_TIMEOUT => {
+            tracing::error!(timeout = ?TIMEOUT, "a request to the portal timed out");
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the status store takes too long to answer")
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = "no route reads a request body; send the request without one";
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        }
+        _ => return response.into_response(),
+    };
+    refusal.into_response()
 }
 
 async fn status<R: StatusReader>(
@@ -98,12 +150,13 @@ async fn recent<R: StatusReader>(
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let limit = limit(query, DEFAULT_LIMIT, MAX_LIMIT)?;
+    let limit = requested_limit(query, DEFAULT_LIMIT, MAX_LIMIT)?;
     let recent = shared.recent(limit).await?;
     let items = &recent.items[..limit.min(recent.items.len())];
     let list = shared.view.list(items, SystemTime::now().into());
     // Those who ask every few seconds mostly find what they have.
-    let tag = format!("\"{}\"", etag(&list));
+    // A weak tag, since the compressed list has it too.
+    let tag = format!("W/\"{}\"", etag(&list));
     let mut response = if headers.get(IF_NONE_MATCH).is_some_and(|known| *known == *tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -111,6 +164,8 @@ async fn recent<R: StatusReader>(
     };
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Without a body, the compression does not add it.
+    headers.insert(VARY, ACCEPT_ENCODING.into());
     if recent.truncated {
         headers.insert(TRUNCATED, HeaderValue::from_static("true"));
     }
@@ -124,7 +179,7 @@ async fn metrics<R: StatusReader>(
     State(shared): State<Arc<Shared<R>>>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
 ) -> Result<Response, Refusal> {
-    let among = limit(query, stalled::AMONG, stalled::MAX_AMONG)?;
+    let among = requested_limit(query, stalled::AMONG, stalled::MAX_AMONG)?;
     let recent = shared.recent(among).await?;
     let now = SystemTime::now().into();
     let text = stalled::exposition(&recent, among, shared.view.heartbeat, now);
@@ -134,7 +189,7 @@ async fn metrics<R: StatusReader>(
 }
 
 /// How many workflows are asked for.
-fn limit(
+fn requested_limit(
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
     default: usize,
     max: usize,
@@ -192,18 +247,4 @@ impl IntoResponse for Refusal {
         *response.status_mut() = self.status;
         response
     }
-}
-
-async fn with_security_headers(mut response: Response) -> Response {
-    let headers = [
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (X_FRAME_OPTIONS, "DENY"),
-        (REFERRER_POLICY, "no-referrer"),
-        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-    ];
-    for (name, value) in headers {
-        // The page has a policy of its own.
-        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
-    }
-    response
 }

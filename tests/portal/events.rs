@@ -36,13 +36,19 @@ pub(crate) struct Events {
     received: String,
 }
 
+impl From<Body> for Events {
+    fn from(body: Body) -> Self {
+        Self { body, received: String::new() }
+    }
+}
+
 impl Events {
     pub(crate) async fn of(router: &Router, session: &str) -> Self {
         let response = ask(router, get(&format!("/api/workflow/{session}/events"))).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
-        let mut events = Self { body: response.into_body(), received: String::new() };
+        let mut events = Self::from(response.into_body());
         // The head may be long in reaching the client unless something follows it.
         assert_eq!(events.next().await, Piece::Comment("live".to_owned()));
         events

@@ -8,6 +8,7 @@
 
 mod events;
 mod hostile;
+mod layers;
 mod page;
 mod recent;
 mod serving;
