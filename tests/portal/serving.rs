@@ -55,6 +55,8 @@ async fn a_token_opens_every_route_and_nothing_else_does() {
         Some("Bearer s3cre"),
         Some("Bearer s3crets"),
         Some("Bearer S3CRET"),
+        Some("Bearer S3cret"),
+        Some("Bearer s3creT"),
         Some("Basic s3cret"),
         Some("s3cret"),
     ];
