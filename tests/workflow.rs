@@ -100,7 +100,7 @@ async fn the_first_end_counts_and_a_new_run_begins_anew() {
 #[tokio::test(start_paused = true)]
 async fn plain_methods_do_what_the_layer_does() {
     let (tracker, store) = tracker().await;
-    tracker.initialize_status("s", Some("corr"), &[("documentId", "d")]).unwrap();
+    tracker.initialize_status("s", Some("corr"), &[("documentId", "d".into())]).unwrap();
     let status = saved(&tracker, &store).await;
     assert_eq!(status.overall_status, OverallStatus::Initializing);
     assert_eq!(status.agent("a").unwrap().state, AgentState::Pending);
@@ -149,7 +149,7 @@ async fn what_cannot_be_used_is_refused_by_name() {
     let long = attribute("documentId", &"x".repeat(5_000)).unwrap_err();
     assert_eq!(
         long.to_string(),
-        "the text of `documentId` has 5000 bytes; at most 4096 are kept in an item"
+        "the text of `documentId` has 5000 bytes; an item holds at most 4096"
     );
     assert!(
         tracker
@@ -329,7 +329,7 @@ async fn what_is_learnt_later_belongs_to_the_run_that_learnt_it() {
 #[tokio::test(start_paused = true)]
 async fn a_document_serializes_as_its_item_reads() {
     let (tracker, store) = tracker().await;
-    tracker.initialize_status("s", Some("corr"), &[("documentId", "d")]).unwrap();
+    tracker.initialize_status("s", Some("corr"), &[("documentId", "d".into())]).unwrap();
     let done = AgentReport::new(AgentState::Success).token_usage(TokenUsage::new(5, 2));
     tracker.update_agent_status("s", "a", done).unwrap();
     let status = saved(&tracker, &store).await;

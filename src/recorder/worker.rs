@@ -90,7 +90,7 @@ pub(super) struct Worker<S> {
     ending: Option<Shutdown>,
     next_sweep: Option<Instant>,
     /// When tokens of calls in flight are next written for their own sake.
-    next_figures: Option<Instant>,
+    next_usage: Option<Instant>,
 }
 
 /// A session waiting to be written.
@@ -159,7 +159,7 @@ impl<S: StatusStore> Worker<S> {
             waiters: Waiters::new(),
             ending: None,
             next_sweep: None,
-            next_figures: None,
+            next_usage: None,
         }
     }
 
@@ -172,7 +172,7 @@ impl<S: StatusStore> Worker<S> {
         loop {
             let now = Instant::now();
             self.sweep(now);
-            self.take_news(now);
+            self.take_batch(now);
             while writes.len() < self.limit
                 && let Some(session) = self.next_due(now)
             {
@@ -190,7 +190,7 @@ impl<S: StatusStore> Worker<S> {
                 // replayed. Batch and the sweep are seen to above, whatever came first.
                 biased;
                 Some(done) = writes.next() => self.end(done),
-                () = poll_fn(|cx| shared.handoff.poll_news(cx)) => {}
+                () = poll_fn(|cx| shared.handoff.poll_changed(cx)) => {}
                 () = sleep_until(wake_at.unwrap_or(now)), if wake_at.is_some() => {}
             }
         }
@@ -205,18 +205,18 @@ impl<S: StatusStore> Worker<S> {
     }
 
     /// Takes up the sessions that became dirty, and the commands.
-    fn take_news(&mut self, now: Instant) {
+    fn take_batch(&mut self, now: Instant) {
         let ends = self.ending.is_some();
-        let figures_are_due = ends || self.next_figures.is_some_and(|at| at <= now);
-        self.closing.0.handoff.take(&mut self.batch, figures_are_due);
+        let usage_is_due = ends || self.next_usage.is_some_and(|at| at <= now);
+        self.closing.0.handoff.take(&mut self.batch, usage_is_due);
         let gather = if ends { Duration::ZERO } else { self.settings.batch_delay };
         let dirty = self.batch.dirty.drain(..).map(|session| Due { at: now + gather, session });
-        let figures = self.batch.figures.drain(..).map(|session| Due { at: now, session });
+        let figures = self.batch.usage.drain(..).map(|session| Due { at: now, session });
         self.due.extend(dirty.chain(figures).map(Reverse));
-        self.next_figures = self
+        self.next_usage = self
             .batch
-            .figures_wait
-            .then(|| self.next_figures.unwrap_or(now + self.settings.live_usage_interval));
+            .usage_is_waiting
+            .then(|| self.next_usage.unwrap_or(now + self.settings.live_usage_interval));
         for command in std::mem::take(&mut self.batch.commands) {
             let reply = match command {
                 Command::Flush(reply) => Some(reply),
@@ -271,7 +271,7 @@ impl<S: StatusStore> Worker<S> {
                 self.resume_at.map_or(due.at, |resume_at| due.at.max(resume_at))
             });
         let deadline = self.ending.as_ref().map(|ending| ending.deadline);
-        [due, deadline, self.next_sweep, self.next_figures].into_iter().flatten().min()
+        [due, deadline, self.next_sweep, self.next_usage].into_iter().flatten().min()
     }
 
     /// Begins the write of a session, if there is something to write.

@@ -45,7 +45,7 @@ impl TrackedCall {
 
     /// The call has used these tokens since they were last told.
     pub(crate) fn progress(&self, tokens: TokenDelta) {
-        self.tracker.shared().change_figures(&self.session, |state, now| {
+        self.tracker.shared().change_usage(&self.session, |state, now| {
             let is_current = state.ledger.run() == self.run;
             if is_current {
                 state.ledger.call_progressed(self.slot, tokens, now);

@@ -1,16 +1,33 @@
-//! The hand-off: how what the request path changes gets to the recorder.
+//! The hand-off: how a change on the request path reaches the recorder.
 //!
-//! An entry is changed under its own lock, and under that same lock put on a list if it
-//! has to be saved. From then on it is the recorder's, who takes the list, and stays so
-//! until it is saved as it is: whatever changes it meanwhile finds it marked and only
-//! changes it. So an entry is in one place, and no change is without somebody to save it.
+//! ```text
+//!   request path                                      recorder
+//!   change(entry):                                    loop:
+//!     lock the entry                                    take(): swap the lists for empty ones
+//!     change its content                                for each entry: propose a write,
+//!     if it must be saved and is not queued:              save it, acknowledge it
+//!       lock the lists, push the entry                  poll_changed(): nothing new? leave a
+//!       take the waker                                    waker under the lock of the lists
+//!     unlock both, wake
+//! ```
 //!
-//! All lists are under one lock. An command comes with everything that was marked before it,
-//! and a recorder that finds nothing leaves its waker under that lock, so that no call
-//! falls between looking and sleeping.
+//! **Invariant.** An entry with unsaved changes is in exactly one place: on a list, or in the
+//! recorder's hands. `queued` says so, and is read and written under the entry's own lock, the
+//! one under which its content changes. Whoever changes a queued entry leaves it where it is: the
+//! recorder looks at the newest content when it proposes a write, and again when that write is
+//! acknowledged. So no change is lost, and none waits for a second one to be seen.
 //!
-//! This file knows nothing of the crate but `sync`: the package in `tests/handoff` gives it
-//! to a model checker, which runs it in every command of its threads.
+//! **No lost wake-up.** The recorder looks for news and leaves its waker under the lock of the
+//! lists, under which the request path pushes and takes that waker. A command is pushed under
+//! the same lock, so it comes with everything that was marked before it.
+//!
+//! **Cost.** A change takes the entry's lock, which only calls of the same session share, and the
+//! lock of the lists only if the entry was not queued yet: for a push and, at most, one wake-up.
+//! The lists are swapped, not copied, so that they allocate nothing once they are large enough.
+//!
+//! Locks are always taken in the order entry, lists. This file uses nothing of the crate but
+//! `sync`: the package in `tests/handoff` gives it to a model checker, which runs it in every
+//! order of its threads.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError};
@@ -20,22 +37,22 @@ use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 
 /// What an entry holds.
 pub(crate) trait Content {
-    /// Whether some of it is not saved.
+    /// Whether it has unsaved changes.
     fn is_dirty(&self) -> bool;
 }
 
-/// What a change means to the recorder.
+/// What a change means for the recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// There is nothing new to save.
+    /// There is nothing to save.
     Nothing,
-    /// There are new figures, which alone are worth a write now and then only.
-    Figures,
-    /// It has to be saved.
+    /// Only token usage has changed, which is worth a write of its own now and then only.
+    Usage,
+    /// It must be saved.
     Dirty,
 }
 
-/// One of the things that are changed and saved.
+/// Something that the request path changes and the recorder saves.
 pub(crate) struct Entry<I, C> {
     pub(crate) id: I,
     state: Mutex<State<C>>,
@@ -44,14 +61,14 @@ pub(crate) struct Entry<I, C> {
 /// What is under the lock of an entry.
 pub(crate) struct State<C> {
     content: C,
-    /// The entry is on the list of the dirty ones or in the recorder's hands.
+    /// The entry is on the list `dirty`, or in the recorder's hands.
     queued: bool,
-    /// The entry is on the list of those with new figures.
-    has_figures: bool,
+    /// The entry is on the list `usage`.
+    has_usage: bool,
 }
 
 impl<C> State<C> {
-    /// Whether the recorder is to save the entry.
+    /// Whether the entry is on its way to be saved.
     pub(crate) fn is_queued(&self) -> bool {
         self.queued
     }
@@ -73,28 +90,28 @@ impl<C> DerefMut for State<C> {
 
 impl<I, C: Content> Entry<I, C> {
     pub(crate) fn new(id: I, content: C) -> Self {
-        let state = State { content, queued: false, has_figures: false };
+        let state = State { content, queued: false, has_usage: false };
         Self { id, state: Mutex::new(state) }
     }
 
-    /// The entry, to look at, or to change in a way that is not saved.
+    /// Locks the entry, to read it or to change what is not saved.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<C>> {
-        // Contents are never left half-changed: their methods do not panic.
+        // A poisoned lock is fine: the methods of a content do not panic half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For the recorder: what of an entry in its hands is to be saved. If that is nothing,
-    /// the entry is no longer its own.
+    /// For the recorder: proposes a write of an entry in its hands. If there is nothing to
+    /// write, the entry leaves its hands.
     pub(crate) fn take<P>(&self, propose: impl FnOnce(&mut C) -> Option<P>) -> Option<P> {
         let mut state = self.lock();
         let proposal = propose(&mut state.content);
-        // Whoever changes it now puts it on the list again.
+        // From here on, a change puts the entry on the list again.
         state.queued = proposal.is_some();
         proposal
     }
 
-    /// For the recorder: what was taken has been saved, or has not. Whether the entry is
-    /// to be saved again; if not, it is no longer its own.
+    /// For the recorder: notes how a write has ended. Returns whether the entry must be saved
+    /// again; if not, it leaves the recorder's hands.
     pub(crate) fn acknowledge(&self, note: impl FnOnce(&mut C)) -> bool {
         let mut state = self.lock();
         note(&mut state.content);
@@ -102,57 +119,57 @@ impl<I, C: Content> Entry<I, C> {
         state.queued
     }
 
-    /// Takes an entry off the list of those with new figures; whether it has come into the
-    /// recorder's hands by that.
+    /// Takes an entry off the list `usage`. Returns whether that puts it into the recorder's
+    /// hands: it may be there already, or have been saved meanwhile.
     fn claim(&self) -> bool {
         let mut state = self.lock();
-        state.has_figures = false;
+        state.has_usage = false;
         let is_new = !state.queued && state.content.is_dirty();
         state.queued |= is_new;
         is_new
     }
 }
 
-/// Where the request path leaves what the recorder takes.
+/// The lists that the request path fills and the recorder empties.
 pub(crate) struct Handoff<I, C, O> {
     lists: Mutex<Lists<I, C, O>>,
-    /// Changed under the lock of the lists only.
+    /// Written under the lock of the lists only.
     closed: AtomicBool,
 }
 
 struct Lists<I, C, O> {
     dirty: Vec<Arc<Entry<I, C>>>,
-    figures: Vec<Arc<Entry<I, C>>>,
+    usage: Vec<Arc<Entry<I, C>>>,
     commands: Vec<O>,
-    /// Something has come since the recorder last took.
-    news: bool,
-    /// Wakes the recorder; there while it waits.
+    /// Something was pushed since the recorder last took.
+    has_changed: bool,
+    /// Wakes the recorder while it waits.
     waker: Option<Waker>,
 }
 
-/// What the recorder has taken. It empties the lists, and gives them back with its next
-/// [`take`](Handoff::take), so that the request path finds room in them.
+/// What the recorder has taken. It drains the lists and gives them back with its next
+/// [`take`](Handoff::take), so that the request path need not allocate.
 pub(crate) struct Batch<I, C, O> {
-    /// Entries that have to be saved.
+    /// Entries that must be saved.
     pub(crate) dirty: Vec<Arc<Entry<I, C>>>,
-    /// Entries that have new figures and are to be saved for these alone.
-    pub(crate) figures: Vec<Arc<Entry<I, C>>>,
+    /// Entries to save for their token usage alone.
+    pub(crate) usage: Vec<Arc<Entry<I, C>>>,
     pub(crate) commands: Vec<O>,
-    /// Some entries with new figures were left where they are.
-    pub(crate) figures_wait: bool,
+    /// Some entries with new token usage were left on their list.
+    pub(crate) usage_is_waiting: bool,
 }
 
 impl<I, C, O> Default for Batch<I, C, O> {
     fn default() -> Self {
-        Self { dirty: Vec::new(), figures: Vec::new(), commands: Vec::new(), figures_wait: false }
+        Self { dirty: Vec::new(), usage: Vec::new(), commands: Vec::new(), usage_is_waiting: false }
     }
 }
 
 impl<I, C, O> Lists<I, C, O> {
-    /// Says that something has come. Whom to wake, once nothing is locked any more.
+    /// Notes that something was pushed. Returns the waker, to be woken once nothing is locked.
     #[must_use]
-    fn ring(&mut self) -> Option<Waker> {
-        self.news = true;
+    fn notify(&mut self) -> Option<Waker> {
+        self.has_changed = true;
         self.waker.take()
     }
 }
@@ -161,9 +178,9 @@ impl<I, C: Content, O> Handoff<I, C, O> {
     pub(crate) fn new() -> Self {
         let lists = Lists {
             dirty: Vec::new(),
-            figures: Vec::new(),
+            usage: Vec::new(),
             commands: Vec::new(),
-            news: false,
+            has_changed: false,
             waker: None,
         };
         Self { lists: Mutex::new(lists), closed: AtomicBool::new(false) }
@@ -173,8 +190,8 @@ impl<I, C: Content, O> Handoff<I, C, O> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes an entry, and has it saved if the change says so. `false` if it was to be
-    /// saved, and nobody will, since the recorder has ended.
+    /// Changes an entry, and queues it if the change must be saved. Returns `false` if it must
+    /// be saved but the recorder has ended.
     #[inline]
     pub(crate) fn change(
         &self,
@@ -185,16 +202,16 @@ impl<I, C: Content, O> Handoff<I, C, O> {
         let mark = change(&mut state.content);
         let is_new = match mark {
             Mark::Nothing => false,
-            Mark::Figures => !state.queued && !std::mem::replace(&mut state.has_figures, true),
+            Mark::Usage => !state.queued && !std::mem::replace(&mut state.has_usage, true),
             Mark::Dirty => !std::mem::replace(&mut state.queued, true),
         };
         if !is_new {
             return true;
         }
         let mut lists = self.lock();
-        let list = if mark == Mark::Dirty { &mut lists.dirty } else { &mut lists.figures };
+        let list = if mark == Mark::Dirty { &mut lists.dirty } else { &mut lists.usage };
         list.push(Arc::clone(entry));
-        let waker = lists.ring();
+        let waker = lists.notify();
         let is_open = !self.is_closed();
         drop(lists);
         drop(state);
@@ -204,25 +221,25 @@ impl<I, C: Content, O> Handoff<I, C, O> {
         is_open
     }
 
-    /// Asks the recorder for something. An command that nobody will take is dropped, which
-    /// tells who waits for its answer.
+    /// Sends the recorder a command. Once the recorder has ended it is dropped, and with it the
+    /// sender of its reply.
     pub(crate) fn send(&self, command: O) {
         let mut lists = self.lock();
         if self.is_closed() {
             return;
         }
         lists.commands.push(command);
-        let waker = lists.ring();
+        let waker = lists.notify();
         drop(lists);
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    /// For the recorder: waits until something has come since it last [took](Self::take).
-    pub(crate) fn poll_news(&self, cx: &Context<'_>) -> Poll<()> {
+    /// For the recorder: waits until something was pushed since it last [took](Self::take).
+    pub(crate) fn poll_changed(&self, cx: &Context<'_>) -> Poll<()> {
         let mut lists = self.lock();
-        if lists.news {
+        if lists.has_changed {
             return Poll::Ready(());
         }
         if !lists.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -231,22 +248,22 @@ impl<I, C: Content, O> Handoff<I, C, O> {
         Poll::Pending
     }
 
-    /// For the recorder: takes what has come. Entries that have new figures and nothing else
-    /// are taken if they are due, or if anything was ordered.
-    pub(crate) fn take(&self, taken: &mut Batch<I, C, O>, figures_are_due: bool) {
+    /// For the recorder: takes what was pushed. Entries that only have new token usage are taken
+    /// if they are due, or if there is a command.
+    pub(crate) fn take(&self, taken: &mut Batch<I, C, O>, usage_is_due: bool) {
         let mut lists = self.lock();
-        lists.news = false;
+        lists.has_changed = false;
         std::mem::swap(&mut lists.dirty, &mut taken.dirty);
         std::mem::swap(&mut lists.commands, &mut taken.commands);
-        if figures_are_due || !taken.commands.is_empty() {
-            std::mem::swap(&mut lists.figures, &mut taken.figures);
+        if usage_is_due || !taken.commands.is_empty() {
+            std::mem::swap(&mut lists.usage, &mut taken.usage);
         }
-        taken.figures_wait = !lists.figures.is_empty();
+        taken.usage_is_waiting = !lists.usage.is_empty();
         drop(lists);
-        taken.figures.retain(|entry| entry.claim());
+        taken.usage.retain(|entry| entry.claim());
     }
 
-    /// For the recorder: it has ended, and takes nothing any more.
+    /// For the recorder: it has ended and takes nothing any more.
     pub(crate) fn close(&self) {
         let mut lists = self.lock();
         self.closed.store(true, Ordering::Release);

@@ -133,15 +133,18 @@ impl Shared {
 
     /// Changes figures of a session. That alone is worth a write now and then only;
     /// whatever else changes takes it along.
-    pub(super) fn change_figures(
+    pub(super) fn change_usage(
         &self,
         session: &Arc<Session>,
         change: impl FnOnce(&mut SessionState, Timestamp) -> bool,
     ) {
         let now = self.now();
-        self.handoff.change(session, |state| {
-            if change(state, now) { Mark::Figures } else { Mark::Nothing }
-        });
+        self.handoff.change(
+            session,
+            |state| {
+                if change(state, now) { Mark::Usage } else { Mark::Nothing }
+            },
+        );
     }
 
     pub(super) fn lock_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {

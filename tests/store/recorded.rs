@@ -52,7 +52,7 @@ async fn run(seed: u64) {
         script.by_seed(rng.u64(..), [0, 20, 50][rng.usize(..3)]);
         tracker(DynamoDbStore::new(client, "status"))
     });
-    trackers[0].initialize_status("s", None, &[("documentId", "d")]).unwrap();
+    trackers[0].initialize_status("s", None, &[("documentId", "d".into())]).unwrap();
     tokio::join!(work(&trackers[0], rng.fork()), work(&trackers[1], rng.fork()));
     for script in &scripts {
         script.heal();

@@ -78,8 +78,8 @@ fn figures_and_changes_of_one_session_are_saved_once_each() {
         let tracker = Arc::new(Tracker::new());
         let session = session("a");
         let recorder = recorder_of(&tracker, vec![Arc::clone(&session)], &[4]);
-        let other = changer(&tracker, &session, &[Mark::Figures, Mark::Figures]);
-        change(&tracker, &session, Mark::Figures);
+        let other = changer(&tracker, &session, &[Mark::Usage, Mark::Usage]);
+        change(&tracker, &session, Mark::Usage);
         change(&tracker, &session, Mark::Dirty);
         other.join().unwrap();
         recorder.join().unwrap();
@@ -90,7 +90,7 @@ fn figures_and_changes_of_one_session_are_saved_once_each() {
 /// whomever it was marked.
 #[test]
 fn a_flush_answers_after_what_came_before_it() {
-    for mark in [Mark::Dirty, Mark::Figures] {
+    for mark in [Mark::Dirty, Mark::Usage] {
         check(3, move || {
             let tracker = Arc::new(Tracker::new());
             let session = session("a");

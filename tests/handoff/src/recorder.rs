@@ -115,12 +115,12 @@ pub(crate) fn run(
     let mut waiters = Waiters::<Session, (), Reply>::new();
     let mut due: Vec<Arc<Session>> = Vec::new();
     let mut write: Option<(Arc<Session>, u64)> = None;
-    let (mut ends, mut figures_are_due) = (false, false);
+    let (mut ends, mut usage_is_due) = (false, false);
     loop {
-        tracker.take(&mut news, figures_are_due);
+        tracker.take(&mut news, usage_is_due);
         // The time of those that wait has come by the next turn.
-        figures_are_due = news.figures_wait;
-        for session in news.dirty.drain(..).chain(news.figures.drain(..)) {
+        usage_is_due = news.usage_is_waiting;
+        for session in news.dirty.drain(..).chain(news.usage.drain(..)) {
             let in_hand = due.iter().chain(write.iter().map(|(session, _)| session));
             let is_here = in_hand.into_iter().any(|known| Arc::ptr_eq(known, &session));
             assert!(!is_here, "the session is in the recorder's hands twice");
@@ -164,8 +164,8 @@ pub(crate) fn run(
         if is_done() || ends && due.is_empty() && write.is_none() {
             break;
         }
-        if due.is_empty() && write.is_none() && !figures_are_due {
-            loom::future::block_on(poll_fn(|cx| tracker.poll_news(cx)));
+        if due.is_empty() && write.is_none() && !usage_is_due {
+            loom::future::block_on(poll_fn(|cx| tracker.poll_changed(cx)));
         }
     }
     tracker.close();

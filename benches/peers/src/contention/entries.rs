@@ -61,7 +61,7 @@ async fn consume(handoff: Arc<Shared>, entries: usize, pace: Pace) -> Figures {
     let mut is_over = false;
     while !is_over || !hands.is_empty() {
         if hands.is_empty() {
-            poll_fn(|cx| handoff.poll_news(cx)).await;
+            poll_fn(|cx| handoff.poll_changed(cx)).await;
         }
         pace.wait().await;
         handoff.take(&mut news, true);

@@ -1,0 +1,259 @@
+//! [`WorkflowBuilder`], and what [`StatusTracker`] does for workflows without a handle.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::{Workflow, WorkflowError};
+use crate::agent::Agent;
+use crate::status::{AgentReport, ErrorMessage, SessionId, Value};
+use crate::tracker::{MAX_ATTRIBUTES, Scope, SessionHandle, StatusTracker};
+
+impl StatusTracker {
+    /// Configures a workflow with this session id, a string or a [`SessionId`].
+    ///
+    /// ```no_run
+    /// # async fn example(tracker: tower_agent_status::StatusTracker) -> Result<(), std::io::Error> {
+    /// # async fn process() -> Result<(), std::io::Error> { Ok(()) }
+    /// tracker
+    ///     .workflow("session-corr_abc123")
+    ///     .correlation_id("corr_abc123")
+    ///     .attribute("documentId", "FAB_26933659")
+    ///     .run(process())
+    ///     .await
+    /// # }
+    /// ```
+    pub fn workflow(&self, session_id: impl Into<String>) -> WorkflowBuilder {
+        WorkflowBuilder {
+            tracker: self.clone(),
+            session_id: session_id.into(),
+            correlation_id: None,
+            attributes: BTreeMap::new(),
+            new_run: false,
+        }
+    }
+
+    /// Starts a workflow without a handle, for callers that only have its session id.
+    ///
+    /// It stays open, with heartbeats for as long as this process lives, until
+    /// [`finalize_status`](Self::finalize_status) finishes it.
+    ///
+    /// ```
+    /// # use tower_agent_status::{StatusTracker, WorkflowError};
+    /// # fn example(tracker: &StatusTracker) -> Result<(), WorkflowError> {
+    /// let attributes = [("documentId", "FAB_26933659".into()), ("pages", 12.into())];
+    /// tracker.initialize_status("session-corr_abc123", Some("corr_abc123"), &attributes)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the session id or an attribute is invalid, or there is no room for another session.
+    /// Saving is the recorder's job: its failures do not show here.
+    pub fn initialize_status(
+        &self,
+        session_id: impl Into<String>,
+        correlation_id: Option<&str>,
+        attributes: &[(&str, Value)],
+    ) -> Result<(), WorkflowError> {
+        let mut workflow = self.workflow(session_id);
+        workflow.correlation_id = correlation_id.map(str::to_owned);
+        for (name, value) in attributes {
+            workflow = workflow.attribute(*name, value.clone());
+        }
+        workflow.open()?;
+        Ok(())
+    }
+
+    /// Sets the state of an agent whose calls do not pass through a layer.
+    ///
+    /// ```
+    /// use tower_agent_status::status::{AgentReport, AgentState, TokenUsage};
+    /// # use tower_agent_status::{StatusTracker, WorkflowError};
+    ///
+    /// # fn example(tracker: &StatusTracker) -> Result<(), WorkflowError> {
+    /// let report = AgentReport::new(AgentState::Success)
+    ///     .activity("8 trades found")
+    ///     .token_usage(TokenUsage::new(1_200, 340));
+    /// tracker.update_agent_status("session-corr_abc123", "tradeExtraction", report)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the session id or the agent's name is invalid, or there is no room for another
+    /// session, or in the session for another agent.
+    pub fn update_agent_status(
+        &self,
+        session_id: impl AsRef<str>,
+        agent: &str,
+        report: AgentReport,
+    ) -> Result<(), WorkflowError> {
+        let session_id = SessionId::new(session_id)?;
+        let agent = self.shared().registry.resolve(&Agent::new(agent))?;
+        match self.session_handle(&session_id)?.report(agent.agent(), report) {
+            true => Ok(()),
+            false => Err(WorkflowError::TooManyAgents { name: agent.agent().name().to_owned() }),
+        }
+    }
+
+    /// Finishes a workflow: `Ok(())` completes it, and `Err(&error)` fails it. A workflow that is
+    /// already finished stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// If the session id is invalid, or there is no room for another session.
+    pub fn finalize_status(
+        &self,
+        session_id: impl AsRef<str>,
+        result: Result<(), &dyn fmt::Display>,
+    ) -> Result<(), WorkflowError> {
+        let session = self.session_handle(&SessionId::new(session_id)?)?;
+        session.finish(None, result.map_err(ErrorMessage::new));
+        Ok(())
+    }
+
+    fn session_handle(&self, session: &SessionId) -> Result<SessionHandle, WorkflowError> {
+        let session = self
+            .shared()
+            .session(session)
+            .map(|session| SessionHandle::new(self.shared(), session));
+        session.ok_or_else(|| match self.shared().handoff.is_closed() {
+            true => WorkflowError::ShutDown,
+            false => WorkflowError::Full,
+        })
+    }
+}
+
+/// Configures a workflow before it starts.
+#[derive(Clone, Debug)]
+#[must_use = "a workflow does nothing until it is started or run"]
+pub struct WorkflowBuilder {
+    tracker: StatusTracker,
+    session_id: String,
+    correlation_id: Option<String>,
+    attributes: BTreeMap<String, Value>,
+    new_run: bool,
+}
+
+impl WorkflowBuilder {
+    /// The longest text of an attribute, in bytes of UTF-8. For a map, this is the sum over all
+    /// its names and texts.
+    pub const MAX_TEXT_BYTES: usize = 4096;
+    /// How many attributes a session can have, over all writers. With the longest text in each,
+    /// an item stays below the 400 KB that DynamoDB allows.
+    pub const MAX_ATTRIBUTES: usize = MAX_ATTRIBUTES;
+    /// How deep the maps of an attribute can be nested.
+    pub const MAX_DEPTH: usize = 16;
+
+    /// Sets the correlation id, by which other systems know the workflow.
+    pub fn correlation_id(mut self, id: impl Into<String>) -> Self {
+        self.correlation_id = Some(id.into());
+        self
+    }
+
+    /// Sets an attribute of the item, such as `documentId`.
+    pub fn attribute(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.attributes.insert(name.into(), value.into());
+        self
+    }
+
+    /// Starts afresh: an existing item of the session is replaced. Without this the session is
+    /// resumed, and one that is finished stays finished.
+    ///
+    /// Calls and workflows of this process that began before no longer count.
+    pub fn new_run(mut self) -> Self {
+        self.new_run = true;
+        self
+    }
+
+    /// Starts the workflow.
+    ///
+    /// # Errors
+    ///
+    /// If the session id or an attribute is invalid, or there is no room for another session.
+    pub fn start(self) -> Result<Workflow, WorkflowError> {
+        let tracker = self.tracker.clone();
+        let (session, run) = self.open()?;
+        Ok(Workflow::new(tracker, session, run))
+    }
+
+    fn open(self) -> Result<(SessionHandle, u64), WorkflowError> {
+        let session_id = SessionId::new(&self.session_id)?;
+        for (name, value) in &self.attributes {
+            check_attribute(&self.tracker, name, value)?;
+        }
+        check_correlation_id(self.correlation_id.as_deref())?;
+        let session = self.tracker.session_handle(&session_id)?;
+        let run = session
+            .open(self.correlation_id, self.attributes, self.new_run)
+            .map_err(|attributes| WorkflowError::TooManyAttributes { attributes })?;
+        Ok((session, run))
+    }
+
+    /// Starts the workflow, runs a future in its [scope](Workflow::scope), and finishes the
+    /// workflow with the result: `Ok` completes it and `Err` fails it. A future that panics, or is
+    /// dropped before its end, fails it too.
+    ///
+    /// If `run` cannot [start](Self::start) the workflow, the future runs all the same and its
+    /// calls go untracked, even inside another scope. The first time, a warning is logged.
+    ///
+    /// # Errors
+    ///
+    /// Returns the future's own error.
+    pub async fn run<F, T, E>(self, future: F) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: fmt::Display,
+    {
+        let tracker = self.tracker.clone();
+        match self.start() {
+            Ok(workflow) => workflow.run(future).await,
+            Err(error) => {
+                tracker.shared().warnings.workflow.warn(&error, "workflow not tracked");
+                Scope::outside(future).await
+            }
+        }
+    }
+}
+
+/// Checks that an item can have this attribute.
+pub(crate) fn check_attribute(
+    tracker: &StatusTracker,
+    name: &str,
+    value: &Value,
+) -> Result<(), WorkflowError> {
+    tracker.shared().registry.check_attribute(name)?;
+    check_size(name, size(value, 0))
+}
+
+/// Checks that an item can have this correlation id.
+pub(crate) fn check_correlation_id(id: Option<&str>) -> Result<(), WorkflowError> {
+    check_size("correlationId", Some(id.map_or(0, str::len)))
+}
+
+fn check_size(name: &str, bytes: Option<usize>) -> Result<(), WorkflowError> {
+    let name = || name.to_owned();
+    match bytes {
+        None => Err(WorkflowError::TooDeep { name: name() }),
+        Some(bytes) if bytes > WorkflowBuilder::MAX_TEXT_BYTES => {
+            Err(WorkflowError::TextTooLong { name: name(), bytes })
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// The bytes of all texts and names in a value; `None` if its maps are nested too deep.
+fn size(value: &Value, depth: usize) -> Option<usize> {
+    match value {
+        Value::String(text) => Some(text.len()),
+        Value::Map(_) if depth == WorkflowBuilder::MAX_DEPTH => None,
+        Value::Map(map) => map
+            .iter()
+            // At least one byte each, so that their number is limited, too.
+            .map(|(name, value)| Some(name.len().max(1) + size(value, depth + 1)?))
+            .sum(),
+        _ => Some(0),
+    }
+}
