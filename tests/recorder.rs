@@ -467,7 +467,7 @@ async fn after_the_end_nothing_is_taken_on_and_what_is_lost_is_counted() {
     assert!(store.history().is_empty());
 }
 
-/// A store whose item is another at every try.
+/// A store whose item is changed between every attempt.
 struct Restless;
 
 impl StatusStore for Restless {
@@ -481,7 +481,7 @@ async fn an_item_that_never_settles_does_not_hold_up_a_flush() {
     let tracker = builder(Restless).start().unwrap();
     run_four(&tracker, "s", Duration::ZERO).await;
     let error = tracker.flush().await.unwrap_err();
-    assert!(error.to_string().contains("another at every try"), "{error}");
+    assert!(error.to_string().contains("changed between every attempt"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

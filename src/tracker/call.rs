@@ -7,18 +7,18 @@ use crate::agent::Agent;
 use crate::status::SessionId;
 use crate::status::{Outcome, TokenDelta};
 
-/// One call in flight. Who holds it [ends](Self::end) it, once.
+/// One call in flight. Its holder [ends](Self::end) it, once.
 pub(crate) struct TrackedCall {
-    /// Keeps the recorder at work until the call is told.
+    /// Keeps the recorder running until the call has ended.
     tracker: StatusTracker,
     session: Arc<Session>,
     slot: usize,
-    /// The run in which it began. Once another has begun, nothing is told any more.
+    /// The run in which the call began. Once a new run has begun, the call no longer counts.
     run: u64,
 }
 
 impl TrackedCall {
-    /// A call of an agent starts, if there is room for the agent.
+    /// Starts a call, if the session has room for its agent.
     #[inline]
     pub(crate) fn start(
         tracker: &StatusTracker,
@@ -43,7 +43,7 @@ impl TrackedCall {
         &self.session.id
     }
 
-    /// The call has used these tokens since they were last told.
+    /// Adds the tokens that the call has used since the last time.
     pub(crate) fn progress(&self, tokens: TokenDelta) {
         self.tracker.shared().change_usage(&self.session, |state, now| {
             let is_current = state.ledger.run() == self.run;
@@ -54,7 +54,7 @@ impl TrackedCall {
         });
     }
 
-    /// The call has ended, and has used these tokens since they were last told.
+    /// Ends the call, and adds the tokens that it has used since the last time.
     #[inline]
     pub(crate) fn end(&self, outcome: Outcome, tokens: Option<TokenDelta>) {
         self.tracker.shared().change(&self.session, |state, now| {

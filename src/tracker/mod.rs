@@ -1,8 +1,12 @@
 //! [`StatusTracker`]: the newest state of every session, in memory.
 //!
-//! This is the only state that the request path and the recorder share. The request path
-//! locks one session for the time of a few assignments; how a session that changed gets to
-//! the recorder is the [hand-off](handoff)'s.
+//! [`Shared`] is the only state that the request path and the recorder share. The request path
+//! locks one session for a few assignments; the [hand-off](handoff) takes changed sessions to
+//! the recorder.
+//!
+//! `StatusTracker` is extended where it is needed: `recorder` adds the builder, `flush` and
+//! `shutdown`, and `workflow` adds `workflow`, `initialize_status`, `update_agent_status` and
+//! `finalize_status`.
 
 mod call;
 mod clock;
@@ -30,18 +34,18 @@ pub(crate) use scope::Scope;
 pub(crate) use session::{MAX_ATTRIBUTES, Session, SessionHandle};
 pub(crate) use shared::{Batch, Limits, Shared};
 
-/// Knows the newest state of every session, and has it saved.
+/// Holds the newest state of every session, and has it saved.
 ///
-/// A clone is the same tracker. Layers and workflows hold one; when the last is gone the
-/// recorder makes one more try to save what is not saved, and ends. A process that is
-/// about to end should rather call [`shutdown`](Self::shutdown), which waits and says
-/// what could not be saved.
+/// Clones share the same tracker. Layers and workflows hold one. When the last is dropped, the
+/// recorder tries once more to save what is unsaved, and ends. A process that is about to end
+/// should call [`shutdown`](Self::shutdown) instead, which waits and returns what could not be
+/// saved.
 #[derive(Clone)]
 pub struct StatusTracker {
     handle: Arc<Handle>,
 }
 
-/// Tells the recorder when the last tracker is gone.
+/// Stops the recorder when the last tracker is dropped.
 struct Handle {
     shared: Arc<Shared>,
 }
@@ -61,21 +65,21 @@ impl StatusTracker {
         &self.handle.shared
     }
 
-    /// How many agents a session may have before calls of one that was not declared, but
-    /// named by a request, pass untracked. All that are declared have room. So many take
-    /// some 150 KB at most of the 400 KB that a table allows an item.
+    /// How many agents a session can have before calls of an undeclared one pass untracked.
+    /// There is always room for the agents that were declared. This many take at most some
+    /// 150 KB of the 400 KB that DynamoDB allows an item.
     pub const MAX_AGENTS: usize = session::MAX_AGENTS;
 
-    /// How many calls, workflows and changes were not recorded, because too many sessions were
-    /// live or unsaved, because a session had too many [agents](Self::MAX_AGENTS), or because
-    /// the tracker was shut down. The first of each is logged.
+    /// Returns how many calls, workflows and changes were not recorded: because too many sessions
+    /// were live or unsaved, because a session had too many [agents](Self::MAX_AGENTS), or
+    /// because the tracker was shut down. The first of each kind is logged.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.shared().lost.load(Ordering::Relaxed)
     }
 
-    /// The newest state of a session that is live in this process, whether saved yet or
-    /// not; `None` if this process has nothing to do with it (any more).
+    /// Returns the newest state of a session that is live in this process, whether it is saved
+    /// yet or not, or `None` if the session is not in memory.
     #[must_use]
     pub fn status(&self, session_id: &str) -> Option<WorkflowStatus> {
         let session = self.shared().lock_sessions().get(session_id).cloned()?;

@@ -1,4 +1,4 @@
-//! [`Scope`]: the session of what a future does.
+//! [`Scope`]: the session that the calls of a future belong to, as a task-local.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -7,14 +7,13 @@ use super::session::Session;
 use crate::status::SessionId;
 
 tokio::task_local! {
-    /// The session of the calls made inside; `None` is one that could not be tracked.
+    /// The session of the calls made inside; `None` inside a workflow that could not start.
     static SCOPE: Option<Scope>;
 }
 
-/// The session of the calls that a future makes, by surrounding it.
+/// The session that the calls of a future belong to.
 ///
-/// A tracker keeps with it what it knows of the session, so that it need not look that up
-/// by the id at every call.
+/// It caches the session in memory, so that the tracker need not look it up at every call.
 #[derive(Clone)]
 pub(crate) struct Scope {
     id: SessionId,
@@ -32,37 +31,36 @@ impl Scope {
         &self.id
     }
 
-    /// The session, if the tracker of that number has looked it up here before.
+    /// The session in memory, if it is cached for this tracker.
     #[inline]
     pub(super) fn cached(&self, tracker: u64) -> Option<Arc<Session>> {
         let (by, session) = self.cached.get()?;
-        // Only the first of several trackers has its session here; the others look it up by
-        // the id each time.
+        // Only the first of several trackers caches its session; the others look it up each
+        // time.
         (*by == tracker).then(|| Arc::clone(session))
     }
 
-    /// Spares the tracker of that number the next look-up, if it is the first here.
+    /// Caches the session for this tracker, unless one is cached already.
     pub(super) fn cache(&self, tracker: u64, session: Arc<Session>) {
         self.cached.get_or_init(|| (tracker, session));
     }
 
-    /// Makes this the scope of a future.
+    /// Runs a future in this scope.
     pub(crate) fn around<F: Future>(self, future: F) -> impl Future<Output = F::Output> + use<F> {
         SCOPE.scope(Some(self), future)
     }
 
-    /// Makes this the scope of what `poll` does, for futures and bodies that are polled by
-    /// hand.
+    /// Runs a closure in this scope, for futures and bodies that are polled one by one.
     pub(crate) fn enter<T>(&self, poll: impl FnOnce() -> T) -> T {
         SCOPE.sync_scope(Some(self.clone()), poll)
     }
 
-    /// Makes the calls of `future` calls of no session, whatever surrounds it.
+    /// Runs a future in no scope, even inside another one.
     pub(crate) fn outside<F: Future>(future: F) -> impl Future<Output = F::Output> + use<F> {
         SCOPE.scope(None, future)
     }
 
-    /// Does something with the scope around, if there is one.
+    /// Does something with the current scope, if there is one.
     #[inline]
     pub(crate) fn with_current<T>(with: impl FnOnce(&Self) -> T) -> Option<T> {
         SCOPE.try_with(|scope| scope.as_ref().map(with)).ok().flatten()

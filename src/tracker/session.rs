@@ -1,4 +1,4 @@
-//! [`Session`]: one session in memory; and [`SessionHandle`], by which the request path changes it.
+//! [`Session`]: one session in memory; and [`SessionHandle`], with which a workflow changes it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use crate::status::{
     AgentReport, ErrorMessage, Ledger, SessionId, Timestamp, Value, WorkflowStatus,
 };
 
-/// How many attributes a workflow may have beside those of every item.
+/// How many attributes a workflow can have in addition to those of every item.
 pub(crate) const MAX_ATTRIBUTES: usize = 64;
 
-/// How many agents a session may have before there is no room for one that was not declared.
+/// How many agents a session can have before there is no room for undeclared ones.
 pub(super) const MAX_AGENTS: usize = 128;
 
 /// One session in memory.
 pub(crate) type Session = Entry<SessionId, SessionState>;
 
-/// What is kept of a session.
+/// The state of a session, under its lock.
 pub(crate) struct SessionState {
     pub(crate) ledger: Ledger,
-    /// How many workflows are open.
+    /// How many workflows are open on it.
     pub(super) open: usize,
-    /// A workflow was opened at any time.
+    /// Whether a workflow was ever opened on it.
     pub(super) was_opened: bool,
 }
 
@@ -40,7 +40,7 @@ impl Content for SessionState {
     }
 }
 
-/// A session, and the shared that has its changes saved.
+/// A session, and the tracker that has its changes saved.
 #[derive(Clone)]
 pub(crate) struct SessionHandle {
     shared: Arc<Shared>,
@@ -56,7 +56,7 @@ impl SessionHandle {
         &self.session.id
     }
 
-    /// The scope of its calls.
+    /// The scope for its calls.
     pub(crate) fn scope(&self) -> Scope {
         let scope = Scope::new(self.session.id.clone());
         scope.cache(self.shared.number(), Arc::clone(&self.session));
@@ -67,14 +67,13 @@ impl SessionHandle {
         self.session.lock().ledger.status().clone()
     }
 
-    /// Changes the session, and has it saved if `change` says that there is something
-    /// to save.
+    /// Changes the session, and has it saved if `change` returns true.
     pub(super) fn change(&self, change: impl FnOnce(&mut SessionState, Timestamp) -> bool) {
         self.shared.change(&self.session, change);
     }
 
-    /// A workflow is opened on this session; the run it belongs to, or how many attributes
-    /// it would have, where that is too many.
+    /// Opens a workflow on the session. Returns its run, or how many attributes the session
+    /// would have, if that is too many.
     pub(crate) fn open(
         &self,
         correlation_id: Option<String>,
@@ -104,8 +103,8 @@ impl SessionHandle {
         run
     }
 
-    /// More is known of a workflow of that run; how many attributes it would have, where
-    /// that is too many.
+    /// Adds to the description of a workflow of this run. Returns how many attributes the
+    /// session would have, if that is too many.
     pub(crate) fn describe(
         &self,
         run: u64,
@@ -128,21 +127,21 @@ impl SessionHandle {
         described
     }
 
-    /// A workflow on this session is closed, finished or not.
+    /// Closes a workflow on the session, finished or not.
     pub(crate) fn close(&self) {
         let mut state = self.session.lock();
         state.open = state.open.saturating_sub(1);
     }
 
-    /// The workflow ends, if the run is the one that ends; `None` is whichever it is.
+    /// Finishes the workflow, if this is the current run; `None` is any run.
     pub(crate) fn finish(&self, run: Option<u64>, result: Result<(), ErrorMessage>) {
         self.change(|state, now| {
             run.is_none_or(|run| run == state.ledger.run()) && state.ledger.finish(result, now)
         });
     }
 
-    /// Whoever was to end the workflow of that run is gone. What that means is only put into
-    /// words if nobody has ended it before, as nearly always somebody has.
+    /// Fails the workflow of this run unless it is finished, which it nearly always is: so the
+    /// message is only built if it is needed.
     pub(crate) fn abandon(&self, run: u64, why: &'static str) {
         self.change(|state, now| {
             if run != state.ledger.run() {
@@ -154,8 +153,8 @@ impl SessionHandle {
         });
     }
 
-    /// Sets the state of an agent whose calls pass through no layer. Whether there was room
-    /// for it.
+    /// Sets the state of an agent whose calls do not pass through a layer. Returns whether the
+    /// session had room for it.
     pub(crate) fn report(&self, agent: &Agent, report: AgentReport) -> bool {
         let mut has_room = false;
         self.change(|state, now| {
@@ -169,8 +168,8 @@ impl SessionHandle {
 }
 
 impl Shared {
-    /// The place of an agent. Names that requests bring may be any number, and an item has
-    /// its limits: what it could not hold would keep all else of it from being saved.
+    /// The slot of an agent, if there is room for it. Requests may bring any number of names,
+    /// but an item that is too large could not be saved at all.
     #[inline]
     pub(super) fn slot(&self, state: &mut SessionState, agent: &Agent) -> Option<usize> {
         let is_full = state.ledger.agent_count() >= MAX_AGENTS;

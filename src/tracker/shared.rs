@@ -12,25 +12,25 @@ use super::session::SessionState;
 use super::{Clock, Command, Scope, Session, Unsaved};
 use crate::status::{ErrorMessage, Ledger, SessionId, Timestamp, random_digits};
 
-/// How a tracker keeps its sessions.
+/// What bounds a tracker's sessions.
 #[derive(Clone)]
 pub(crate) struct Limits {
     pub(crate) max_sessions: usize,
-    /// After how long of silence a workflow that nobody opened is complete.
+    /// A session that no workflow was opened on is completed after this long without a call.
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) clock: Clock,
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
-/// What the recorder has taken.
+/// What the recorder takes at a time.
 pub(crate) type Batch = handoff::Batch<SessionId, SessionState, Command>;
 
 /// What the request path and the recorder share.
 pub(crate) struct Shared {
-    /// Tells the trackers of this process apart; never 0.
+    /// Distinguishes the trackers of this process; never 0.
     number: u64,
-    /// The name of this tracker among an item's writers.
+    /// The id of this tracker among an item's writers.
     pub(crate) writer: String,
     limits: Limits,
     pub(crate) registry: Registry,
@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) warnings: Warnings,
     losses: Losses,
     pub(super) lost: AtomicU64,
-    /// The number of the last write.
+    /// The sequence number of the last write.
     last_seq: AtomicU64,
 }
 
@@ -78,8 +78,8 @@ impl Shared {
         self.limits.clock.now()
     }
 
-    /// A session of which this process knows, or learns now; `None` if there is no room
-    /// for one more.
+    /// The session with this id, which is added if it is new; `None` if there is no room for
+    /// it, or the recorder has ended.
     pub(crate) fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
         if self.handoff.is_closed() {
             self.lose_after_the_end(id);
@@ -104,7 +104,7 @@ impl Shared {
     /// The session of a scope.
     #[inline]
     pub(crate) fn session_of(&self, scope: &Scope) -> Option<Arc<Session>> {
-        // What is kept there cannot have been let go of meanwhile.
+        // A session that a scope holds is not released; see `release`.
         match scope.cached(self.number) {
             Some(session) if !self.handoff.is_closed() => Some(session),
             _ => {
@@ -115,7 +115,7 @@ impl Shared {
         }
     }
 
-    /// Changes a session, and has it saved if `change` says that there is something to save.
+    /// Changes a session, and has it saved if `change` returns true.
     #[inline]
     pub(super) fn change(
         &self,
@@ -123,16 +123,16 @@ impl Shared {
         change: impl FnOnce(&mut SessionState, Timestamp) -> bool,
     ) {
         let now = self.now();
-        let is_taken_on = self
+        let is_queued = self
             .handoff
             .change(session, |state| if change(state, now) { Mark::Dirty } else { Mark::Nothing });
-        if !is_taken_on {
+        if !is_queued {
             self.lose_after_the_end(&session.id);
         }
     }
 
-    /// Changes figures of a session. That alone is worth a write now and then only;
-    /// whatever else changes takes it along.
+    /// Changes only the token usage of a session, which is worth a write of its own now and
+    /// then. Any other write takes it along.
     pub(super) fn change_usage(
         &self,
         session: &Arc<Session>,
@@ -151,14 +151,14 @@ impl Shared {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a change that came after the recorder had ended.
+    /// Counts a change that came after the recorder has ended.
     fn lose_after_the_end(&self, id: &SessionId) {
         self.lose("closed", "the tracker was shut down", &self.losses.closed, id);
     }
 
-    /// Counts a call of an agent for which its session has no room.
+    /// Counts a call whose agent has no room in its session.
     pub(super) fn lose_of_full_session(&self, id: &SessionId) {
-        let why = "the session has too many agents for one more that was not declared";
+        let why = "the session has too many agents to add one that was not declared";
         self.lose("full", why, &self.losses.full_session, id);
     }
 
@@ -173,7 +173,7 @@ impl Shared {
         }
     }
 
-    /// What the table lacks.
+    /// The sessions whose newest state is not saved.
     pub(crate) fn unsaved(
         &self,
         why: impl Fn(&Arc<Session>) -> Option<ErrorMessage>,
@@ -187,8 +187,8 @@ impl Shared {
 
 /// The recorder's side.
 impl Shared {
-    /// The number of the next write: the time in milliseconds, or one more than the last
-    /// where that is higher.
+    /// The sequence number of the next write: the time in milliseconds since 1970, or one more
+    /// than the last if that is higher.
     pub(crate) fn next_seq(&self) -> u64 {
         let now = u64::try_from(self.now().as_millis()).unwrap_or(0);
         let next = |last: u64| now.max(last + 1);
@@ -206,18 +206,18 @@ impl Shared {
         self.lock_sessions().values().cloned().collect()
     }
 
-    /// Lets go of a session that is saved and that nobody uses, so that memory is
-    /// bounded by what is live. An unfinished one is kept until it was idle for so long.
+    /// Removes a session that is saved and that nobody uses, so that memory is bounded by what
+    /// is live. An unfinished session stays until it was idle for this long.
     pub(crate) fn release(&self, session: &Arc<Session>, idle: Duration) {
         let mut sessions = self.lock_sessions();
-        // The map's and the caller's. Further ones can only be had from the map, which is
-        // locked, or from one of those that are in use.
+        // One is the map's and one the caller's. Further clones come from the map, which is
+        // locked, or from another clone, which would count here.
         if Arc::strong_count(session) > 2 {
             return;
         }
         let state = session.lock();
         let ledger = &state.ledger;
-        // One that is to be completed when it is idle has to be here then.
+        // With an idle timeout, the session must still be here when that is reached.
         let idle = self.limits.idle_timeout.map_or(idle, |after| idle.max(after.saturating_mul(2)));
         let is_idle =
             || state.open == 0 && self.now().duration_since(ledger.last_updated()) >= idle;
@@ -227,7 +227,7 @@ impl Shared {
         }
     }
 
-    /// Renews the sessions that are alive and have been silent for so long.
+    /// Sends a heartbeat for a session that is alive and has not changed for this long.
     pub(crate) fn heartbeat(&self, session: &Arc<Session>, silent: Duration) {
         self.change(session, |state, now| {
             let alive = state.open > 0 || state.ledger.is_active();
@@ -236,15 +236,14 @@ impl Shared {
         });
     }
 
-    /// How often to look through all sessions: so often in the shortest time that is to be
-    /// kept that what is seen to at one of these looks is neither much too late nor written
-    /// much more often than it should be.
+    /// How often to sweep over all sessions: a sixteenth of the shortest interval to be kept,
+    /// so that what a sweep does is neither much too late nor done much too often.
     pub(crate) fn sweep_every(&self, heartbeat: Duration) -> Duration {
         heartbeat.min(self.limits.idle_timeout.unwrap_or(heartbeat)) / 16
     }
 
-    /// Completes a session that was only seen by its calls, once it was idle for so long
-    /// as is set.
+    /// Completes a session that no workflow was opened on, once it has reached the idle
+    /// timeout.
     pub(crate) fn finish_idle(&self, session: &Arc<Session>) {
         let Some(idle) = self.limits.idle_timeout else { return };
         self.change(session, |state, now| {

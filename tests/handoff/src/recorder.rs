@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use loom::sync::Notify;
 
 use crate::handoff::{Content, Entry, Handoff, Mark, Batch};
-use crate::waiters::Waiters;
+use crate::flush::Waiters;
 
 /// A session: its state is a number that grows.
 pub(crate) type Session = Entry<&'static str, Doc>;

@@ -1,24 +1,24 @@
-//! [`Waiters`]: those who asked for a flush, and what they still wait for.
+//! [`Waiters`]: the flushes in progress, and what each still waits for.
 //!
-//! Like the hand-off this file knows nothing of the crate; `tests/handoff` checks the two
+//! Like the hand-off, this file uses nothing of the crate: `tests/handoff` checks the two
 //! together.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Tells entries apart. One that is in the recorder's hands cannot be freed, and so its
-/// address cannot come again.
+/// Identifies an entry by its address. An entry in the recorder's hands cannot be freed, so no
+/// other can have that address.
 pub(super) fn key<E>(entry: &Arc<E>) -> usize {
     Arc::as_ptr(entry).addr()
 }
 
-/// Those who wait until entries of type `E` are saved, or one try has failed with an `F`.
+/// Flushes that wait until entries of type `E` are saved, or an attempt has failed with an `F`.
 pub(super) struct Waiters<E, F, R> {
     waiters: Vec<Waiter<E, F, R>>,
     epoch: u64,
 }
 
-/// Somebody who waits until these entries are saved up to these versions.
+/// A flush that waits until these entries are saved up to these versions.
 struct Waiter<E, F, R> {
     epoch: u64,
     waiting_for: HashMap<usize, (Arc<E>, u64)>,
@@ -35,12 +35,12 @@ impl<E, F: Clone, R> Waiters<E, F, R> {
         self.waiters.is_empty()
     }
 
-    /// How many have come so far: a try to save that begins now is a try for all of them.
+    /// How many flushes there were so far. An attempt that starts now counts for all of them.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// One more, who waits until these entries are saved up to these versions.
+    /// Adds a flush that waits until these entries are saved up to these versions.
     pub(super) fn add(&mut self, entries: impl Iterator<Item = (Arc<E>, u64)>, reply: R) {
         self.epoch += 1;
         let waiting_for = entries.map(|(entry, version)| (key(&entry), (entry, version)));
@@ -52,15 +52,15 @@ impl<E, F: Clone, R> Waiters<E, F, R> {
         });
     }
 
-    /// Whether somebody waits for the entry who came after the try of this epoch had begun.
+    /// Whether a flush waits for the entry that came after the attempt of this epoch started.
     pub(super) fn have_come_since(&self, epoch: u64, entry: &Arc<E>) -> bool {
         self.waiters
             .iter()
             .any(|waiter| waiter.epoch > epoch && waiter.waiting_for.contains_key(&key(entry)))
     }
 
-    /// A try to save the entry, of this epoch, has ended: up to which version it is saved
-    /// now, and how the try failed if it did.
+    /// Notes that an attempt of this epoch has ended: up to which version the entry is saved now,
+    /// and how the attempt failed, if it did.
     pub(super) fn tried(&mut self, entry: &Arc<E>, saved: u64, failed: Option<&F>, epoch: u64) {
         for waiter in &mut self.waiters {
             let Some((_, version)) = waiter.waiting_for.get(&key(entry)) else { continue };
@@ -75,7 +75,7 @@ impl<E, F: Clone, R> Waiters<E, F, R> {
         }
     }
 
-    /// Lets go of those who wait for nothing any more; each with what failed.
+    /// Removes the flushes that are complete, each with what failed.
     pub(super) fn take_answered(&mut self) -> impl Iterator<Item = (R, Vec<F>)> + use<E, F, R> {
         let answered: Vec<_> =
             self.waiters.extract_if(.., |waiter| waiter.waiting_for.is_empty()).collect();

@@ -1,0 +1,194 @@
+//! [`StatusTrackerBuilder`]: the settings of a tracker, and how it starts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::worker::Worker;
+use super::{FAR, Recorder};
+use crate::agent::{Agent, InvalidName};
+use crate::store::StatusStore;
+use crate::tracker::{Clock, Limits, Shared, StatusTracker};
+
+impl StatusTracker {
+    /// Configures a tracker that saves to this store.
+    pub fn builder<S: StatusStore>(store: S) -> StatusTrackerBuilder<S> {
+        StatusTrackerBuilder {
+            store,
+            agents: Vec::new(),
+            settings: Settings {
+                batch_delay: Duration::from_millis(5),
+                live_usage_interval: Duration::from_secs(1),
+                heartbeat_interval: Duration::from_secs(30),
+            },
+            limits: Limits { max_sessions: 100_000, idle_timeout: None, clock: Clock::System },
+        }
+    }
+}
+
+/// Configures and starts a [`StatusTracker`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_agent_status::{Agent, StatusTracker, store::MemoryStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let tracker = StatusTracker::builder(MemoryStore::new())
+///     .agent(Agent::new("pdfAdapter").pending("Waiting for upload"))
+///     .agent(Agent::new("tradeExtraction").pending("Waiting for PDF processing"))
+///     .heartbeat_interval(Duration::from_secs(10))
+///     .start()?;
+/// // … and at the end of the process:
+/// tracker.shutdown(Duration::from_secs(5)).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a tracker does nothing until it is started"]
+pub struct StatusTrackerBuilder<S> {
+    store: S,
+    agents: Vec<Agent>,
+    settings: Settings,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) batch_delay: Duration,
+    pub(super) live_usage_interval: Duration,
+    pub(super) heartbeat_interval: Duration,
+}
+
+impl<S> fmt::Debug for StatusTrackerBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatusTrackerBuilder")
+            .field("agents", &self.agents)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: StatusStore> StatusTrackerBuilder<S> {
+    /// Declares an agent: each workflow shows it as pending from its start, with its own texts.
+    pub fn agent(mut self, agent: Agent) -> Self {
+        self.agents.push(agent);
+        self
+    }
+
+    /// Declares several agents, in their command.
+    pub fn agents(mut self, agents: impl IntoIterator<Item = Agent>) -> Self {
+        self.agents.extend(agents);
+        self
+    }
+
+    /// Sets how long a change waits for others to share its write. The default is 5 ms; zero
+    /// writes at once.
+    pub fn batch_delay(mut self, delay: Duration) -> Self {
+        self.settings.batch_delay = delay.min(FAR);
+        self
+    }
+
+    /// Sets how often the token usage of a running stream is written, if the stream reports it
+    /// before its end and nothing else in the session changes. The default is one second.
+    pub fn live_usage_interval(mut self, interval: Duration) -> Self {
+        self.settings.live_usage_interval = interval.min(FAR);
+        self
+    }
+
+    /// Sets how often a workflow that is open, or has a call in flight, is written when nothing
+    /// else changes. The default is 30 seconds. Readers show a workflow that has missed three
+    /// heartbeats as stalled.
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.settings.heartbeat_interval = interval.clamp(Duration::from_millis(1), FAR);
+        self
+    }
+
+    /// Completes a session that is known only from its calls once it was idle for this long, for
+    /// services that have no place to open a workflow. By default such a session stays
+    /// `processing` until [`finalize_status`](StatusTracker::finalize_status).
+    ///
+    /// The timeout should be longer than any pause between two calls of a session: a later call
+    /// still counts, but does not reopen the session. If another process holds the workflow
+    /// open, the timeout should be longer than that process's
+    /// [heartbeat interval](Self::heartbeat_interval), since a heartbeat shows that the session
+    /// is alive. A session is completed within one and a half timeouts. While an agent is in
+    /// progress the session is not idle, and a workflow that this process has opened never
+    /// ends this way.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.idle_timeout = Some(timeout.clamp(Duration::from_millis(1), FAR));
+        self
+    }
+
+    /// Sets how many sessions can be live or unsaved at once. The default is 100,000. Calls of
+    /// sessions beyond that pass untracked; they are counted, and the first is logged.
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.limits.max_sessions = sessions;
+        self
+    }
+
+    /// Sets the source of the time of day. The default is the system's clock.
+    pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.limits.clock = Clock::Given(Arc::new(now));
+        self
+    }
+
+    /// Starts the recorder on the current tokio runtime, which needs its timers enabled
+    /// (`Builder::enable_time`; `#[tokio::main]` has them).
+    ///
+    /// # Errors
+    ///
+    /// If an agent's name is invalid, or if there is no runtime.
+    pub fn start(self) -> Result<StatusTracker, StartError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let (tracker, recorder) = self.build()?;
+        runtime.spawn(recorder);
+        Ok(tracker)
+    }
+
+    /// Returns the tracker and its recorder, a future that the caller must run to its end. Until
+    /// it is polled, [`flush`](StatusTracker::flush) and
+    /// [`shutdown`](StatusTracker::shutdown) wait.
+    ///
+    /// # Errors
+    ///
+    /// If an agent's name is invalid.
+    pub fn build(self) -> Result<(StatusTracker, Recorder), StartError> {
+        let store = Arc::new(self.store);
+        let is_reserved = {
+            let store = Arc::clone(&store);
+            move |name: &str| store.is_reserved(name)
+        };
+        let shared = Arc::new(Shared::new(self.limits, is_reserved));
+        for agent in self.agents {
+            shared.registry.declare(agent)?;
+        }
+        let tracker = StatusTracker::new(Arc::clone(&shared));
+        #[cfg(feature = "metrics")]
+        crate::telemetry::metrics::describe();
+        let worker = Worker::new(shared, store, self.settings);
+        Ok((tracker, Recorder(Box::pin(worker.run()))))
+    }
+}
+
+/// The error returned when a tracker cannot be started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An agent's name is invalid.
+    #[error("an agent cannot be declared: {0}")]
+    Agent(InvalidName),
+    /// There is no tokio runtime.
+    #[error(
+        "the recorder needs a tokio runtime: call `start` inside one, or run the future that \
+         `build` returns"
+    )]
+    NoRuntime,
+}
+
+/// The name is in the error's own text, so it is not a source as well.
+impl From<InvalidName> for StartError {
+    fn from(name: InvalidName) -> Self {
+        Self::Agent(name)
+    }
+}
