@@ -8,7 +8,7 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, SystemTime};
 
 use indicatif::style::TemplateError;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 use tower_agent_status::status::{AgentState, AgentStatus, Timestamp, TokenUsage, WorkflowStatus};
 
 /// How often to [update](Show::update).
@@ -151,15 +151,7 @@ fn seconds(time: Duration) -> String {
 
 fn tokens(usage: Option<&TokenUsage>) -> String {
     let Some(total) = usage.and_then(|usage| usage.total_tokens) else { return String::new() };
-    let digits = total.to_string();
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped + " tokens"
+    format!("{} tokens", HumanCount(total))
 }
 
 fn now() -> Timestamp {

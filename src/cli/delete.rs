@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tower_agent_status::SessionId;
 use tower_agent_status::status::{Item, WorkflowStatus, schema};
 use tower_agent_status::store::{DynamoDbStore, StatusReader as _};
@@ -14,7 +14,7 @@ use super::args::{Heartbeat, duration, session_id};
 use super::failure::{Failure, NO, note, unless_unread};
 use super::lines::{now, time_of};
 use super::store::StoreArgs;
-use super::text::{grouped, plain, shortened};
+use super::text::{plain, shortened};
 
 /// How many sessions are named before it is asked whether to delete them.
 const NAMED: usize = 10;
@@ -150,7 +150,7 @@ impl Delete {
         }
         if found.len() > NAMED {
             let live = found.iter().filter(|session| session.is_live).count();
-            let more = grouped((found.len() - NAMED) as u64);
+            let more = HumanCount((found.len() - NAMED) as u64);
             writeln!(out, "  and {more} more; {live} of all are being worked on")?;
         }
         write!(out, "Delete {} from {}? [y/N] ", counted(found.len()), plain(place))?;
@@ -169,7 +169,7 @@ struct Session {
 fn counted(sessions: usize) -> String {
     match sessions {
         1 => "1 session".to_owned(),
-        n => format!("{} sessions", grouped(n as u64)),
+        n => format!("{} sessions", HumanCount(n as u64)),
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use console::{StyledObject, style};
+use indicatif::HumanCount;
 use tower_agent_status::status::{
     AgentState, AgentStatus, Item, OverallStatus, Timestamp, TokenUsage, Value, WorkflowStatus,
 };
 
-use super::text::{Paint, grouped, plain, shortened, time, tokens};
+use super::text::{plain, shortened, time, tokens};
 
 pub(crate) fn now() -> Timestamp {
     SystemTime::now().into()
@@ -26,21 +28,17 @@ pub(crate) fn agents(status: &WorkflowStatus) -> Vec<(&str, &AgentStatus)> {
 
 /// `processing`, `completed`, …, `stalled` where nobody works on it any more; in its
 /// colour.
-pub(crate) fn standing(
-    status: &WorkflowStatus,
-    heartbeat: Duration,
-    width: usize,
-    paint: Paint,
-) -> String {
+pub(crate) fn standing(status: &WorkflowStatus, heartbeat: Duration, width: usize) -> String {
     if status.is_stalled(now(), heartbeat) {
-        return paint.yellow(&format!("{:<width$}", "stalled"));
+        return style(format!("{:<width$}", "stalled")).yellow().to_string();
     }
     let text = format!("{:<width$}", status.overall_status);
-    match status.overall_status {
-        OverallStatus::Completed => paint.green(&text),
-        OverallStatus::Failed => paint.red(&text),
-        _ => paint.cyan(&text),
-    }
+    let text = match status.overall_status {
+        OverallStatus::Completed => style(text).green(),
+        OverallStatus::Failed => style(text).red(),
+        _ => style(text).cyan(),
+    };
+    text.to_string()
 }
 
 /// How long a workflow has taken.
@@ -50,34 +48,34 @@ pub(crate) fn elapsed(status: &WorkflowStatus) -> Duration {
 }
 
 /// The line of the whole workflow.
-pub(crate) fn workflow(status: &WorkflowStatus, heartbeat: Duration, paint: Paint) -> String {
+pub(crate) fn workflow(status: &WorkflowStatus, heartbeat: Duration) -> String {
     let id = plain(status.session_id.as_str());
-    let standing = standing(status, heartbeat, 12, paint);
+    let standing = standing(status, heartbeat, 12);
     let elapsed = time(elapsed(status));
     let tokens = tokens(Some(&status.total_token_usage()));
-    format!("{}  {standing} {elapsed:>9} {tokens:>14}", paint.bold(&format!("{id:<40}")))
+    format!("{}  {standing} {elapsed:>9} {tokens:>14}", style(format!("{id:<40}")).bold())
 }
 
 /// The sign of an agent's state. While it runs the sign turns.
-pub(crate) fn sign(agent: &AgentStatus, paint: Paint) -> String {
+pub(crate) fn sign(agent: &AgentStatus) -> StyledObject<&'static str> {
     const TURNING: [&str; 8] = ["⠋", "⠙", "⠸", "⠴", "⠦", "⠧", "⠇", "⠏"];
     match agent.state {
-        AgentState::Pending => paint.dim("·"),
+        AgentState::Pending => style("·").dim(),
         AgentState::InProgress => {
             let elapsed =
                 agent.started_at.map_or(0, |start| now().duration_since(start).as_millis());
             let at = usize::try_from(elapsed / 100).unwrap_or(0) % TURNING.len();
-            paint.cyan(TURNING[at])
+            style(TURNING[at]).cyan()
         }
-        AgentState::Success => paint.green("✔"),
-        AgentState::Error => paint.red("✘"),
-        _ => paint.dim("?"),
+        AgentState::Success => style("✔").green(),
+        AgentState::Error => style("✘").red(),
+        _ => style("?").dim(),
     }
 }
 
 /// The line of an agent, without its sign: with it 80 columns, where nothing is longer
 /// than usual.
-pub(crate) fn agent(name: &str, agent: &AgentStatus, paint: Paint) -> String {
+pub(crate) fn agent(name: &str, agent: &AgentStatus) -> String {
     let elapsed =
         agent.started_at.map(|start| agent.completed_at.unwrap_or_else(now).duration_since(start));
     let elapsed = elapsed.map(time).unwrap_or_default();
@@ -86,15 +84,16 @@ pub(crate) fn agent(name: &str, agent: &AgentStatus, paint: Paint) -> String {
     let (name, activity) = (shortened(&name, 40), shortened(&activity, 60));
     let line = format!("{name:<19} {activity:<33} {elapsed:>9} {tokens:>14}");
     match agent.state {
-        AgentState::Pending => paint.dim(line.trim_end()),
+        AgentState::Pending => style(line.trim_end()).dim().to_string(),
         _ => line.trim_end().to_owned(),
     }
 }
 
 /// Why an agent failed.
-pub(crate) fn error(agent: &AgentStatus, paint: Paint) -> Option<String> {
+pub(crate) fn error(agent: &AgentStatus) -> Option<String> {
     let error = agent.error.as_ref()?;
-    Some(paint.red(&plain(&format!("{}: {}", error.class, error.message))))
+    let text = format!("{}: {}", error.class, error.message);
+    Some(style(plain(&text)).red().to_string())
 }
 
 /// `1,500 in, 500 out, 300 from cache`: the figures of a usage but its total.
@@ -107,5 +106,8 @@ pub(crate) fn figures(usage: &TokenUsage) -> String {
         (usage.reasoning_tokens, "reasoning"),
     ];
     let known = named.into_iter().filter_map(|(figure, name)| Some((figure?, name)));
-    known.map(|(figure, name)| format!("{} {name}", grouped(figure))).collect::<Vec<_>>().join(", ")
+    known
+        .map(|(figure, name)| format!("{} {name}", HumanCount(figure)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -4,6 +4,8 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use console::style;
+use indicatif::HumanCount;
 use serde_json::json;
 use tower_agent_status::status::{Item, WorkflowStatus, schema};
 use tower_agent_status::store::StatusReader as _;
@@ -13,7 +15,7 @@ use super::failure::{Failure, note};
 use super::json::json as to_json;
 use super::lines::{elapsed, now, standing, time_of};
 use super::store::StoreArgs;
-use super::text::{Paint, grouped, plain, shortened, time};
+use super::text::{plain, shortened, time};
 
 /// Among how many of the newest those of one status are looked for.
 const AMONG: usize = 1_000;
@@ -85,7 +87,7 @@ impl List {
                  `tower-agent-status table check` says how to add the index.",
             );
         } else if !self.status.is_empty() && found.len() < limit && looked_at == asked {
-            note(&format!("Looked among the {} newest only.", grouped(looked_at as u64)));
+            note(&format!("Looked among the {} newest only.", HumanCount(looked_at as u64)));
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -118,7 +120,6 @@ impl List {
         out: &mut impl io::Write,
         found: &[(WorkflowStatus, &Item)],
     ) -> Result<(), Failure> {
-        let paint = Paint::stdout();
         if found.is_empty() {
             writeln!(out, "no workflows")?;
             return Ok(());
@@ -131,12 +132,13 @@ impl List {
             "{:<width$}  {:<12}  {:<24}  {:>10}  {:>12}",
             "SESSION", "STATUS", "CREATED", "TIME", "TOKENS"
         );
-        writeln!(out, "{}", paint.dim(&head))?;
+        writeln!(out, "{}", style(head).dim())?;
         for ((status, item), id) in found.iter().zip(&ids) {
-            let standing = standing(status, self.heartbeat.heartbeat, 12, paint);
+            let standing = standing(status, self.heartbeat.heartbeat, 12);
             let created = text_of(item, schema::CREATED_AT).unwrap_or_default();
             let elapsed = if created.is_empty() { String::new() } else { time(elapsed(status)) };
-            let tokens = status.total_token_usage().total_tokens.map(grouped).unwrap_or_default();
+            let tokens = status.total_token_usage().total_tokens;
+            let tokens = tokens.map(|total| HumanCount(total).to_string()).unwrap_or_default();
             writeln!(out, "{id:<width$}  {standing}  {created:<24}  {elapsed:>10}  {tokens:>12}")?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use console::style;
 use serde::Serialize as _;
 use tower_agent_status::SessionId;
 use tower_agent_status::status::{Value, WorkflowStatus};
@@ -13,7 +14,7 @@ use super::failure::Failure;
 use super::json::json;
 use super::lines;
 use super::store::StoreArgs;
-use super::text::{Paint, plain};
+use super::text::plain;
 
 /// Show one workflow: its agents, their states, times, tokens and errors.
 ///
@@ -64,11 +65,10 @@ impl Show {
     }
 
     fn print(&self, out: &mut impl io::Write, status: &WorkflowStatus) -> Result<(), Failure> {
-        let paint = Paint::stdout();
-        writeln!(out, "{}", lines::workflow(status, self.heartbeat.heartbeat, paint))?;
+        writeln!(out, "{}", lines::workflow(status, self.heartbeat.heartbeat))?;
         let mut about = |name: &str, value: &str| {
             let name = format!("{:<15}", plain(name));
-            writeln!(out, "  {} {}", paint.dim(&name), plain(value))
+            writeln!(out, "  {} {}", style(name).dim(), plain(value))
         };
         if let Some(error) = &status.error {
             about("error", error.as_str())?;
@@ -88,9 +88,9 @@ impl Show {
             about("stalled", &format!("nothing was heard of it for {silent}"))?;
         }
         for (name, agent) in lines::agents(status) {
-            let line = lines::agent(name, agent, paint);
-            writeln!(out, "{} {line}", lines::sign(agent, paint))?;
-            if let Some(error) = lines::error(agent, paint) {
+            let line = lines::agent(name, agent);
+            writeln!(out, "{} {line}", lines::sign(agent))?;
+            if let Some(error) = lines::error(agent) {
                 writeln!(out, "  {error}")?;
             }
             let mut more = Vec::new();
@@ -99,7 +99,7 @@ impl Show {
                 more.push(format!("{} calls", agent.calls));
             }
             if !more.is_empty() {
-                writeln!(out, "  {}", paint.dim(&more.join(", ")))?;
+                writeln!(out, "  {}", style(more.join(", ")).dim())?;
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
+use console::{StyledObject, style};
 use tower_agent_status::SessionId;
 use tower_agent_status::status::{Change, Item, Precondition, Value, WorkflowStatus, schema};
 use tower_agent_status::store::{
@@ -15,7 +16,7 @@ use tower_agent_status::store::{
 use super::failure::{Failure, NO, unless_unread};
 use super::lines::now;
 use super::store::StoreArgs;
-use super::text::{Paint, plain};
+use super::text::plain;
 
 /// Make the table, or check it.
 #[derive(Debug, Subcommand)]
@@ -51,7 +52,7 @@ pub(crate) enum Table {
 
 impl Table {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let mut findings = Findings { paint: Paint::stdout(), is_well: true };
+        let mut findings = Findings { is_well: true };
         match self {
             Self::Create { store: args } => {
                 let is_made = args.is_file_missing();
@@ -97,33 +98,32 @@ impl Table {
 
 /// What was found, a line each.
 struct Findings {
-    paint: Paint,
     is_well: bool,
 }
 
 impl Findings {
     /// Whether all is well is for the exit code to say, whoever reads this.
-    fn say(&self, word: &str, what: &str) -> io::Result<()> {
+    fn say(word: &StyledObject<&str>, what: &str) -> io::Result<()> {
         unless_unread(writeln!(io::stdout().lock(), "{word}  {}", plain(what)))
     }
 
     fn ok(&mut self, what: &str) -> io::Result<()> {
-        self.say(&self.paint.green("ok     "), what)
+        Self::say(&style("ok     ").green(), what)
     }
 
     fn differs(&mut self, what: &str, remedy: &str) -> io::Result<()> {
         self.is_well = false;
-        self.say(&self.paint.yellow("differs"), what)?;
-        self.say("       ", &format!("to mend it: {remedy}"))
+        Self::say(&style("differs").yellow(), what)?;
+        Self::say(&style("       "), &format!("to mend it: {remedy}"))
     }
 
     fn unknown(&mut self, what: &str) -> io::Result<()> {
-        self.say(&self.paint.dim("unknown"), what)
+        Self::say(&style("unknown").dim(), what)
     }
 
     fn failed(&mut self, what: &str) -> io::Result<()> {
         self.is_well = false;
-        self.say(&self.paint.red("failed "), what)
+        Self::say(&style("failed ").red(), what)
     }
 
     fn table(

@@ -1,10 +1,9 @@
 //! Text for a terminal.
 
 use std::borrow::Cow;
-use std::env;
-use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
+use indicatif::HumanCount;
 use tower_agent_status::status::TokenUsage;
 
 /// A text of somebody else's on one line, with all that a terminal would obey, or that
@@ -41,50 +40,6 @@ pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Owned(short)
 }
 
-/// Puts colours on, or does not.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Paint(bool);
-
-impl Paint {
-    /// For standard output: if it is a terminal, and nobody has asked for no colours.
-    pub(crate) fn stdout() -> Self {
-        let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self(io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb)
-    }
-
-    fn with(self, code: u8, text: &str) -> String {
-        match self.0 {
-            true if !text.is_empty() => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-            _ => text.to_owned(),
-        }
-    }
-
-    pub(crate) fn bold(self, text: &str) -> String {
-        self.with(1, text)
-    }
-
-    pub(crate) fn dim(self, text: &str) -> String {
-        self.with(2, text)
-    }
-
-    pub(crate) fn red(self, text: &str) -> String {
-        self.with(31, text)
-    }
-
-    pub(crate) fn green(self, text: &str) -> String {
-        self.with(32, text)
-    }
-
-    pub(crate) fn yellow(self, text: &str) -> String {
-        self.with(33, text)
-    }
-
-    pub(crate) fn cyan(self, text: &str) -> String {
-        self.with(36, text)
-    }
-}
-
 /// `0.9 s`, `2 m 05 s`, `3 h 20 m`, `12 d 04 h`.
 pub(crate) fn time(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -100,21 +55,7 @@ pub(crate) fn time(time: Duration) -> String {
 pub(crate) fn tokens(usage: Option<&TokenUsage>) -> String {
     usage
         .and_then(|usage| usage.total_tokens)
-        .map(grouped)
-        .map_or_else(String::new, |n| n + " tokens")
-}
-
-/// `1,000,000`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
+        .map_or_else(String::new, |total| format!("{} tokens", HumanCount(total)))
 }
 
 #[cfg(test)]
@@ -141,8 +82,10 @@ mod tests {
         for (number, expected) in
             [(0, "0"), (999, "999"), (1000, "1,000"), (u64::MAX, "18,446,744,073,709,551,615")]
         {
-            assert_eq!(grouped(number), expected);
+            let usage = TokenUsage::new(number, 0);
+            assert_eq!(tokens(Some(&usage)), format!("{expected} tokens"));
         }
+        assert_eq!(tokens(None), "");
         let times = [
             (950, "0.9 s"),
             (59_999, "59.9 s"),

@@ -17,7 +17,6 @@ use super::failure::{Failure, NO, note};
 use super::json::json;
 use super::lines;
 use super::store::StoreArgs;
-use super::text::Paint;
 
 /// Exit code: the workflow has not ended.
 const NOT_ENDED: u8 = 3;
@@ -196,7 +195,6 @@ struct Drawn {
     style: ProgressStyle,
     bars: Vec<ProgressBar>,
     heartbeat: Duration,
-    paint: Paint,
 }
 
 impl Drawn {
@@ -206,20 +204,18 @@ impl Drawn {
             style: ProgressStyle::with_template("{wide_msg}")?,
             bars: Vec::new(),
             heartbeat,
-            paint: Paint::stdout(),
         })
     }
 
     fn show(&mut self, status: &WorkflowStatus) {
-        let paint = self.paint;
         let agents = lines::agents(status).into_iter().flat_map(|(name, agent)| {
-            let line = lines::agent(name, agent, paint);
-            let line = format!("{} {line}", lines::sign(agent, paint));
+            let line = lines::agent(name, agent);
+            let line = format!("{} {line}", lines::sign(agent));
             // On a line of its own: at the end of another it would not be seen.
-            let error = lines::error(agent, paint).map(|error| format!("  {error}"));
+            let error = lines::error(agent).map(|error| format!("  {error}"));
             [Some(line), error].into_iter().flatten()
         });
-        let workflow = lines::workflow(status, self.heartbeat, paint);
+        let workflow = lines::workflow(status, self.heartbeat);
         let lines: Vec<_> = agents.chain([workflow]).collect();
         while self.bars.len() < lines.len() {
             let bar = ProgressBar::no_length().with_style(self.style.clone());
@@ -243,19 +239,18 @@ struct Printed {
 impl Printed {
     fn show(&mut self, status: &WorkflowStatus) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        let paint = Paint::stdout();
         for (name, agent) in lines::agents(status) {
             if self.agents.insert(name.to_owned(), agent.state) != Some(agent.state) {
-                let error = lines::error(agent, paint);
+                let error = lines::error(agent);
                 let error = error.map(|error| format!("  {error}")).unwrap_or_default();
-                let line = lines::agent(name, agent, paint);
+                let line = lines::agent(name, agent);
                 writeln!(out, "{:<12} {line}{error}", agent.state)?;
             }
         }
         let is_stalled = status.is_stalled(lines::now(), self.heartbeat);
         let overall = (status.overall_status, is_stalled);
         if self.overall.replace(overall) != Some(overall) {
-            writeln!(out, "{:<12} {}", "workflow", lines::workflow(status, self.heartbeat, paint))?;
+            writeln!(out, "{:<12} {}", "workflow", lines::workflow(status, self.heartbeat))?;
         }
         out.flush()
     }
