@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::Shutdown;
 use super::live::{self, Snapshot};
-use super::routes::{Refusal, Shared, session_id};
+use super::routes::{ErrorResponse, Shared, session_id};
 use crate::status::SessionId;
 use crate::store::StatusReader;
 
@@ -26,19 +26,20 @@ pub(super) async fn events<R: StatusReader>(
     State(shared): State<Arc<Shared<R>>>,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     let session_id = SessionId::from_key(session_id(path)?)
-        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
-    let mut states = shared.live.watch(&session_id).map_err(|live::TooMany| {
-        tracing::warn!(?session_id, "too many sessions are watched to watch this one");
-        let detail = "too many workflows are watched at the moment; try again later";
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        .map_err(|error| ErrorResponse::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let mut states = shared.live.watch(&session_id).map_err(|live::TooManySessions| {
+        tracing::warn!(?session_id, "too many sessions are being watched; refused another");
+        let detail = "too many workflows are being watched; try again later";
+        ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     })?;
     if let Some(last) = headers.get(LAST_EVENT_ID) {
         let is_known = |state: &live::State| state.snapshot.is_some() || state.is_stale;
         let state = states.wait_for(is_known).await;
         let id = state.ok().and_then(|state| state.snapshot.as_ref()?.id.clone());
-        // It saw the end, and nothing has changed since. This tells it not to come again.
+        // The client has seen the end, and nothing has changed since. A browser does not
+        // reconnect after 204.
         if id.is_some_and(|id| *last == *id) {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
@@ -47,7 +48,7 @@ pub(super) async fn events<R: StatusReader>(
         states,
         last: None,
         is_stale: false,
-        is_greeted: false,
+        is_open: false,
         keep_alive: shared.keep_alive,
         shutdown: shared.shutdown.clone(),
     };
@@ -57,33 +58,35 @@ pub(super) async fn events<R: StatusReader>(
     });
     let headers = [
         (CACHE_CONTROL, "no-store"),
-        // A proxy that gathers events makes them late.
+        // nginx would buffer the events.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((headers, Sse::new(events)).into_response())
 }
 
-/// One who watches a session: what it was sent last, and what it is sent next.
+/// The state of one client's event stream.
 struct Watcher {
     states: watch::Receiver<live::State>,
+    /// What the client was sent last.
     last: Option<Snapshot>,
     is_stale: bool,
-    is_greeted: bool,
+    /// Whether the first comment was sent. It makes intermediaries pass on the head.
+    is_open: bool,
     keep_alive: Duration,
     shutdown: Shutdown,
 }
 
 impl Watcher {
-    /// The next event of the stream; `None` at its end.
+    /// Waits for the next event; `None` ends the stream.
     async fn next(&mut self) -> Option<Event> {
-        if !std::mem::replace(&mut self.is_greeted, true) {
+        if !std::mem::replace(&mut self.is_open, true) {
             return Some(self.comment());
         }
         if self.last.as_ref().is_some_and(|last| last.id.is_some()) {
             return None;
         }
-        // Not axum's `KeepAlive`, which repeats one event: whether the store answers may
-        // change while the stream is silent, and the comment says it.
+        // axum's `KeepAlive` repeats one fixed event. Ours tells whether the store is
+        // answering, which can change while the stream is silent.
         let keep_alive = sleep(self.keep_alive);
         tokio::pin!(keep_alive);
         loop {
@@ -107,7 +110,7 @@ impl Watcher {
         }
     }
 
-    /// A comment line: the connection is alive, and the store answers or does not.
+    /// A comment line, which tells whether the store is answering.
     fn comment(&self) -> Event {
         Event::default().comment(if self.is_stale { "stale" } else { "live" })
     }

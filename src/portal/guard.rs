@@ -1,4 +1,4 @@
-//! Who may read: those with the token, and where there is none, those who are here.
+//! Access control: the bearer token, and the `Host` check where there is none.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
 use http::uri::Authority;
 use subtle::ConstantTimeEq as _;
 
-use super::routes::Refusal;
+use super::routes::ErrorResponse;
 
-/// Lets a request pass that has the token.
+/// Rejects requests without the portal's bearer token.
 pub(super) async fn require_token(
     State(token): State<Arc<str>>,
     request: Request,
@@ -24,26 +24,28 @@ pub(super) async fn require_token(
         Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => token.trim_ascii(),
         _ => b"",
     };
-    // An empty token is nobody's.
+    // A portal with an empty token is closed, not open.
     if !given.is_empty() && bool::from(given.ct_eq(token.as_bytes())) {
         return next.run(request).await;
     }
-    let detail = "send the header `Authorization: Bearer …` with the portal's token";
-    let mut response = Refusal::new(StatusCode::UNAUTHORIZED, detail).into_response();
+    let detail = "the portal's token is missing or wrong; send it as `Authorization: Bearer …`";
+    let mut response = ErrorResponse::new(StatusCode::UNAUTHORIZED, detail).into_response();
     response.headers_mut().insert(WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
     response
 }
 
-/// Lets a request pass that names this machine as its host: a page from elsewhere, whose
-/// name was made to lead here, names its own.
+/// Rejects requests whose host is not a loopback name.
+///
+/// This stops DNS rebinding: a hostile page can make its own domain resolve to 127.0.0.1,
+/// but the browser still sends that domain as the host.
 pub(super) async fn require_loopback_name(request: Request, next: Next) -> Response {
     let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let host = header.or(request.uri().authority().map(Authority::as_str));
     if host.is_none_or(is_loopback_name) {
         return next.run(request).await;
     }
-    let detail = "without a token the portal answers to localhost and 127.0.0.1 only";
-    Refusal::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response()
+    let detail = "a portal without a token accepts only localhost and 127.0.0.1 as its host";
+    ErrorResponse::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response()
 }
 
 fn is_loopback_name(host: &str) -> bool {
@@ -63,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_has_few_names() {
+    fn only_loopback_names_pass() {
         for host in ["localhost", "LocalHost:80", "127.0.0.1:8080", "[::1]:1", "a.localhost"] {
             assert!(is_loopback_name(host), "{host}");
         }

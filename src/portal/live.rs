@@ -1,4 +1,4 @@
-//! [`Live`]: the sessions that somebody watches, and the one task that reads them.
+//! [`Live`]: the watched sessions, and the one task that polls the store for them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,56 +7,59 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::view::{Shown, View, etag};
+use super::view::{Rendered, View, etag};
 use crate::status::{Item, SessionId, Timestamp, WorkflowStatus};
 use crate::store::{StatusReader, StoreError, StoreErrorKind};
 
-/// How many sessions may be watched at once: each costs a read at every poll, whether it
-/// exists or not.
+/// The most sessions that can be watched at once. Each is read at every poll, even if it
+/// does not exist.
 const MAX_SESSIONS: usize = 1_000;
 
-/// How long a read may take before the store counts as not answering.
+/// How long a read may take before the store is considered unavailable.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long to wait at most between two reads of a store that does not answer.
+/// The longest pause between two reads while the store is unavailable.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// How many reads in a row that seem older than what was read before are put down to
-/// eventual consistency.
-const MAX_DOUBTS: u8 = 2;
+/// How many reads in a row may be older than the last one before they are believed. Two
+/// allow for eventually consistent reads; a session that was deleted stays older.
+const MAX_OLDER_READS: u8 = 2;
 
-/// What a watcher of a session is told: always the newest, so that one who is slow skips
-/// states and is never behind.
+/// The newest state of a session. It is not a queue: a slow watcher skips states instead
+/// of falling behind.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct State {
     /// The workflow as last read; `None` until the first read.
     pub(super) snapshot: Option<Snapshot>,
-    /// Whether the store did not answer the last time.
+    /// Whether the last read failed.
     pub(super) is_stale: bool,
 }
 
-/// A workflow as its watchers are shown it.
+/// A workflow as sent to its watchers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Snapshot {
-    /// JSON on one line. One text, however many watch it.
+    /// JSON on one line, shared by all watchers.
     pub(super) json: Arc<str>,
-    /// Set once the workflow has finished. A client that reconnects, as browsers do, sends
-    /// it back to say that it has seen the end.
+    /// The event's id, set once the workflow has finished. A browser that reconnects sends
+    /// it back, which tells that it has seen the end.
     pub(super) id: Option<String>,
 }
 
 impl Snapshot {
-    fn new(shown: &Shown) -> Self {
-        Self { json: shown.json.as_str().into(), id: shown.finished.then(|| etag(&shown.json)) }
+    fn new(workflow: &Rendered) -> Self {
+        let Rendered { json, finished } = workflow;
+        Self { json: json.as_str().into(), id: finished.then(|| etag(json)) }
     }
 }
 
-/// Too many sessions are watched.
+/// [`MAX_SESSIONS`] are being watched.
 #[derive(Debug)]
-pub(super) struct TooMany;
+pub(super) struct TooManySessions;
 
-/// The live sessions of a store. However many watch them, one task reads the store, for
-/// all of them at once, and only while somebody watches.
+/// The watched sessions of a store.
+///
+/// One task polls the store for all of them, however many clients watch, and stops when
+/// nobody does.
 #[derive(Debug)]
 pub(super) struct Live<R> {
     shared: Arc<Shared<R>>,
@@ -68,8 +71,8 @@ struct Shared<R> {
     view: Arc<View>,
     poll_interval: Duration,
     watched: Mutex<Watched>,
-    /// Somebody watches a session that was not read yet.
-    woken: Notify,
+    /// Wakes the polling task for a session that has not been read yet.
+    added: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -81,26 +84,29 @@ struct Watched {
 #[derive(Debug, Default)]
 struct Session {
     state: watch::Sender<State>,
-    seen: Option<Seen>,
-    doubts: u8,
+    version: Option<Version>,
+    older_reads: u8,
 }
 
-/// By what an item is known to be older than another.
+/// Tells whether one read of an item is older than another.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct Version {
     created_at: Timestamp,
     revision: u64,
 }
 
 impl<R: StatusReader> Live<R> {
     pub(super) fn new(reader: Arc<R>, view: Arc<View>, poll_interval: Duration) -> Self {
-        let (watched, woken) = (Mutex::default(), Notify::new());
-        Self { shared: Arc::new(Shared { reader, view, poll_interval, watched, woken }) }
+        let (watched, added) = (Mutex::default(), Notify::new());
+        Self { shared: Arc::new(Shared { reader, view, poll_interval, watched, added }) }
     }
 
-    /// Watches a session, until the receiver is dropped. The receiver's sender goes when
-    /// the workflow has finished.
-    pub(super) fn watch(&self, session_id: &SessionId) -> Result<watch::Receiver<State>, TooMany> {
+    /// Watches a session until the receiver is dropped. The channel closes once the workflow
+    /// has finished.
+    pub(super) fn watch(
+        &self,
+        session_id: &SessionId,
+    ) -> Result<watch::Receiver<State>, TooManySessions> {
         let mut watched = self.shared.lock();
         if let Some(session) = watched.sessions.get(session_id) {
             return Ok(session.state.subscribe());
@@ -108,14 +114,14 @@ impl<R: StatusReader> Live<R> {
         if watched.sessions.len() >= MAX_SESSIONS {
             watched.sessions.retain(|_, session| !session.is_abandoned());
             if watched.sessions.len() >= MAX_SESSIONS {
-                return Err(TooMany);
+                return Err(TooManySessions);
             }
         }
         let session = Session::default();
         let receiver = session.state.subscribe();
         watched.sessions.insert(session_id.clone(), session);
         if watched.is_polled {
-            self.shared.woken.notify_one();
+            self.shared.added.notify_one();
         } else {
             watched.is_polled = true;
             tokio::spawn(poll(Polling(Arc::clone(&self.shared))));
@@ -124,7 +130,7 @@ impl<R: StatusReader> Live<R> {
     }
 }
 
-/// Reads until nobody watches any more.
+/// Polls the store until nobody is watching.
 async fn poll<R: StatusReader>(polling: Polling<R>) {
     let shared = &polling.0;
     let mut failures = 0;
@@ -136,7 +142,7 @@ async fn poll<R: StatusReader>(polling: Polling<R>) {
             match shared.read(&session_ids).await {
                 Ok(items) => {
                     if failures > 0 {
-                        tracing::info!("the status store answers again");
+                        tracing::info!("the status store is answering again");
                     }
                     failures = 0;
                     shared.publish(&session_ids, &items);
@@ -144,7 +150,7 @@ async fn poll<R: StatusReader>(polling: Polling<R>) {
                 Err(error) => {
                     if failures == 0 {
                         let (sessions, session_id) = (session_ids.len(), &session_ids[0]);
-                        tracing::warn!(%error, sessions, ?session_id, "live events wait for the status store");
+                        tracing::warn!(%error, sessions, ?session_id, "cannot read the status store for live events; retrying");
                     }
                     failures += 1;
                     shared.mark_stale();
@@ -156,14 +162,14 @@ async fn poll<R: StatusReader>(polling: Polling<R>) {
         }
         tokio::select! {
             () = sleep_until(next) => {}
-            () = shared.woken.notified(), if failures == 0 => {}
+            () = shared.added.notified(), if failures == 0 => {}
         }
     }
 }
 
 impl<R: StatusReader> Shared<R> {
-    /// The sessions to read: all, or only those that were not read yet. `None` if nobody
-    /// watches any more, and then the polling has ended.
+    /// The sessions to read: all, or only those that have not been read yet. `None` if nobody
+    /// is watching; the polling task must then end.
     fn to_read(&self, all: bool) -> Option<Vec<SessionId>> {
         let mut watched = self.lock();
         watched.sessions.retain(|_, session| !session.is_abandoned());
@@ -187,9 +193,9 @@ impl<R: StatusReader> Shared<R> {
         let mut watched = self.lock();
         for (session_id, item) in session_ids.iter().zip(items) {
             let Some(session) = watched.sessions.get_mut(session_id) else { continue };
-            let snapshot = if session.is_to_believe(session_id, item.as_ref()) {
-                let shown = self.view.workflow(session_id.as_str(), item.as_ref(), now);
-                Some(Snapshot::new(&shown))
+            let snapshot = if session.accepts(session_id, item.as_ref()) {
+                let workflow = self.view.workflow(session_id.as_str(), item.as_ref(), now);
+                Some(Snapshot::new(&workflow))
             } else {
                 session.state.borrow().snapshot.clone()
             };
@@ -207,7 +213,7 @@ impl<R: StatusReader> Shared<R> {
         }
     }
 
-    /// How long to wait after so many failures in a row.
+    /// The pause before the next read, after this many failures in a row.
     fn pause(&self, failures: u32) -> Duration {
         let backoff = self.poll_interval.saturating_mul(2_u32.saturating_pow(failures));
         backoff.min(MAX_BACKOFF).max(self.poll_interval)
@@ -225,26 +231,26 @@ impl Session {
         self.state.receiver_count() == 0
     }
 
-    /// Whether what was read is as new as what was read earlier. It need not be where
-    /// reads are eventually consistent.
-    fn is_to_believe(&mut self, session_id: &SessionId, item: Option<&Item>) -> bool {
+    /// Whether to show what was read. An eventually consistent read may return an older item
+    /// than the read before it, or none.
+    fn accepts(&mut self, session_id: &SessionId, item: Option<&Item>) -> bool {
         let found = item.map(|item| {
             let status = WorkflowStatus::from_item(session_id, item);
-            Seen { created_at: status.created_at, revision: status.revision }
+            Version { created_at: status.created_at, revision: status.revision }
         });
-        let seems_older = match (found, self.seen) {
+        let is_older = match (found, self.version) {
             (_, None) => false,
             (None, Some(_)) => true,
-            (Some(found), Some(seen)) => {
-                found.revision < seen.revision && found.created_at <= seen.created_at
+            (Some(found), Some(last)) => {
+                found.revision < last.revision && found.created_at <= last.created_at
             }
         };
-        if seems_older && self.doubts < MAX_DOUBTS {
-            self.doubts += 1;
+        if is_older && self.older_reads < MAX_OLDER_READS {
+            self.older_reads += 1;
             return false;
         }
-        self.doubts = 0;
-        self.seen = found;
+        self.older_reads = 0;
+        self.version = found;
         true
     }
 
@@ -257,8 +263,8 @@ impl Session {
     }
 }
 
-/// The task that reads. If it ends by a panic of the reader's, its watchers are let go, so
-/// that they come again.
+/// Held by the polling task. If the reader panics, dropping it closes all streams, so that
+/// clients reconnect and a new task starts.
 struct Polling<R>(Arc<Shared<R>>);
 
 impl<R> Drop for Polling<R> {

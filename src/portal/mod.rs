@@ -1,7 +1,7 @@
-//! The portal: the status of each workflow as JSON, as live events and as one page.
+//! The portal: workflow status as JSON, as server-sent events and as a web page.
 //!
-//! [`router`] is an [`axum::Router`] to mount in any service; [`Portal`] is the same with
-//! settings, and can serve alone:
+//! [`router`] returns an [`axum::Router`] to mount in any service. [`Portal`] adds
+//! settings, and can also serve on its own:
 //!
 //! ```
 //! use tower_agent_status::{Agent, portal::Portal, store::MemoryStore};
@@ -19,27 +19,32 @@
 //! # }
 //! ```
 //!
-//! | route | what it answers |
+//! | route | response |
 //! | --- | --- |
 //! | `GET /` | the page |
-//! | `GET /api/workflow/{sessionId}/status` | the workflow; one that is not known is pending |
-//! | `GET /api/workflow/{sessionId}/events` | the same as server-sent events, at every change |
-//! | `GET /api/workflow/recent?limit=10` | the newest workflows, newest first; 500 at most |
+//! | `GET /api/workflow/{sessionId}/status` | the workflow; an unknown session is pending |
+//! | `GET /api/workflow/{sessionId}/events` | the same as server-sent events, one for each change |
+//! | `GET /api/workflow/recent?limit=10` | the newest workflows, newest first; at most 500 |
 //! | `GET /api/workflow/metrics?limit=1000` | the gauge [`STALLED_WORKFLOWS`], for Prometheus |
 //!
 //! Names and values are those of the [item](crate::status::schema), with three differences:
-//! the agents are under `agents` and the caller's attributes under `attributes`; an agent's
-//! `duration` is in whole seconds; and `stalled` says whether the workflow
-//! [seems to have stopped](crate::status::WorkflowStatus::is_stalled).
+//! agents are grouped under `agents` and your own attributes under `attributes`; an agent's
+//! `duration` is in whole seconds; and `stalled` tells whether the workflow
+//! [appears to have stopped](crate::status::WorkflowStatus::is_stalled).
 //!
-//! The gauge counts the workflows that have stalled among the newest, 10,000 at most: a
-//! process that is gone cannot count itself. It is absent where a zero could not be known:
-//! if all of them began so lately that none can have stalled, or if the store could look at
-//! a part of its items only.
+//! The gauge is computed by the portal, since a process that has died cannot report itself.
+//! It counts the stalled workflows among the newest, up to 10,000. When the count is zero
+//! but stalled workflows may exist outside what was read, the gauge is absent: if every
+//! workflow read is too recent to have stalled, or if the store could search only part of
+//! its items. In the latter case the list also has the header `x-truncated: true`.
 //!
-//! In that last case the list has the header `x-truncated: true`. There is no route that
-//! writes. A failure is answered as `{"detail": "…"}`: 500 if the store cannot be read, with
-//! the reason in the log alone.
+//! All routes are read-only. An error has the body `{"detail": "…"}`. If the store cannot
+//! be read the status is 500, and the reason appears only in the log; a request that takes
+//! longer than 60 s gets 504.
+//!
+//! Responses other than events are compressed with gzip if the client accepts it. Each
+//! request has a `tracing` span at the level `DEBUG`, from tower-http's
+//! [`TraceLayer`](tower_http::trace::TraceLayer).
 
 mod events;
 mod guard;
@@ -65,15 +70,15 @@ use crate::store::StatusReader;
 pub use serve::{ServeError, Server};
 pub use stalled::STALLED_WORKFLOWS;
 
-/// The routes of the portal, with its defaults: the agents are those of each item, and
-/// whoever reaches the routes may read. See [`Portal`] for what can be set.
+/// Returns the portal's routes with default settings: agents are listed as each item has
+/// them, and there is no access control. See [`Portal`] for the settings.
 pub fn router(reader: impl StatusReader) -> Router {
     Portal::new(reader).router()
 }
 
-/// A portal: where it reads, and how it shows what it finds.
+/// A portal over a store: builds a [router](Self::router), or [serves](Self::bind) on its own.
 #[derive(Debug)]
-#[must_use = "nothing is served until `router` or `bind`"]
+#[must_use = "a portal does nothing until `router` or `bind` is called"]
 pub struct Portal<R> {
     reader: R,
     settings: Settings,
@@ -90,7 +95,7 @@ struct Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whoever can read the log is not thereby to read the portal.
+        // Access to the logs must not give access to the portal.
         f.debug_struct("Settings")
             .field("agents", &self.agents)
             .field("has_token", &self.token.is_some())
@@ -101,11 +106,11 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// Resolves when the portal is to end.
+/// Resolves when the portal should shut down.
 type Shutdown = Shared<BoxFuture<'static, ()>>;
 
 impl<R: StatusReader> Portal<R> {
-    /// A portal onto a store.
+    /// Creates a portal that reads from `reader`.
     pub fn new(reader: R) -> Self {
         Self {
             reader,
@@ -120,13 +125,15 @@ impl<R: StatusReader> Portal<R> {
         }
     }
 
-    /// Declares an agent, after those declared before: it is shown in this place, and as
-    /// pending, with its [`pending`](Agent::pending) text, in every workflow that says
-    /// nothing of it. Agents that are not declared follow, in the order in which they
-    /// started. One that was declared before keeps its place.
+    /// Declares an agent.
+    ///
+    /// Declared agents come first, in order of declaration. In a workflow that has no entry
+    /// for one, it is shown as pending with its [`pending`](Agent::pending) text. Undeclared
+    /// agents follow in the order in which they started. Declaring an agent again replaces
+    /// its texts and keeps its position.
     pub fn agent(mut self, agent: Agent) -> Self {
         let agents = &mut self.settings.agents;
-        // Two of one name would be the same key of a JSON object twice.
+        // The name is a key of a JSON object, and may occur once.
         match agents.iter_mut().find(|known| known.name() == agent.name()) {
             Some(known) => *known = agent,
             None => agents.push(agent),
@@ -134,51 +141,60 @@ impl<R: StatusReader> Portal<R> {
         self
     }
 
-    /// Declares several agents, in their order.
+    /// Declares several [agents](Self::agent), in order.
     pub fn agents(self, agents: impl IntoIterator<Item = Agent>) -> Self {
         agents.into_iter().fold(self, Self::agent)
     }
 
-    /// Asks for this bearer token on every route but the page itself, which holds no data
-    /// and asks its reader for the token.
+    /// Requires this bearer token on every route except the page, which holds no data and
+    /// prompts for the token.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.settings.token = Some(token.into());
         self
     }
 
-    /// How often the store is read for the sessions that are watched, all of them at
-    /// once; 500 ms unless set, at least 10 ms. The list of recent workflows is read at
-    /// most that often too.
-    pub fn poll_interval(mut self, every: Duration) -> Self {
-        self.settings.poll_interval = every.max(Duration::from_millis(10));
+    /// Sets how often the store is polled while clients watch events.
+    ///
+    /// One poll covers all watched sessions; polling stops when nobody is watching. The list
+    /// of recent workflows is also read at most this often. Defaults to 500 ms; the minimum
+    /// is 10 ms.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.settings.poll_interval = interval.max(Duration::from_millis(10));
         self
     }
 
-    /// After how long without an event a comment line tells a watcher that the connection
-    /// stands; 15 s unless set, at least 100 ms.
-    pub fn keep_alive_interval(mut self, every: Duration) -> Self {
-        self.settings.keep_alive = every.max(Duration::from_millis(100));
+    /// Sets how long an event stream may be silent before a comment line is sent to keep the
+    /// connection alive.
+    ///
+    /// Defaults to 15 s; the minimum is 100 ms.
+    pub fn keep_alive_interval(mut self, interval: Duration) -> Self {
+        self.settings.keep_alive = interval.max(Duration::from_millis(100));
         self
     }
 
-    /// The [heartbeat](crate::StatusTrackerBuilder::heartbeat_interval) of the trackers that write
-    /// to this store, 30 s unless set: a workflow that has missed three is
-    /// [stalled](crate::status::WorkflowStatus::is_stalled).
-    pub fn heartbeat_interval(mut self, every: Duration) -> Self {
-        self.settings.heartbeat = every;
+    /// Sets the [heartbeat interval](crate::StatusTrackerBuilder::heartbeat_interval) of the
+    /// trackers that write to this store.
+    ///
+    /// A workflow that has missed three heartbeats is
+    /// [stalled](crate::status::WorkflowStatus::is_stalled). Defaults to 30 s.
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.settings.heartbeat = interval;
         self
     }
 
-    /// Ends the live events when this future resolves, and the server if the portal
-    /// [serves alone](Self::bind). Without it they end with the process.
+    /// Shuts down when this future resolves: event streams end, and so does the portal's own
+    /// [server](Self::bind).
+    ///
+    /// By default they run until the process exits.
     pub fn shutdown(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
         self.settings.shutdown = signal.boxed().shared();
         self
     }
 
-    /// The routes, to be mounted in a service: at its root, or under a path by
-    /// [`Router::nest`]. Who may read them is for the service's own layers to say, unless
-    /// a [token](Self::token) is set.
+    /// Returns the routes, to be merged into a service's router or nested under a path with
+    /// [`Router::nest`].
+    ///
+    /// Unless a [token](Self::token) is set, access control is up to your service.
     pub fn router(self) -> Router {
         routes::routes(self)
     }

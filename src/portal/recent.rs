@@ -1,4 +1,4 @@
-//! [`RecentList`]: the newest workflows, read once for all who ask at the same time.
+//! [`RecentList`]: the newest workflows, with one read shared by concurrent requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,32 +8,32 @@ use tokio::time::Instant;
 
 use crate::store::{RecentItems, StatusReader, StoreError};
 
-/// The longest list.
+/// The longest list a client can request.
 pub(super) const MAX_LIMIT: usize = 500;
 
-/// The part of the time that may be spent reading: a store that has to search takes long,
-/// and each search costs.
-const SHARE: u32 = 10;
+/// A list stays fresh for this many times as long as reading it took. Without an index a
+/// read scans the table, which is slow and costs read capacity.
+const FRESHNESS: u32 = 10;
 
-/// The newest workflows of a store.
+/// A cache of the newest workflows of a store.
 #[derive(Debug)]
 pub(super) struct RecentList<R> {
     reader: Arc<R>,
     interval: Duration,
-    /// Held while the store is read, so that all who ask meanwhile share the answer.
+    /// Held while the store is read, so that requests that arrive meanwhile share the result.
     last: Mutex<Last>,
 }
 
 #[derive(Debug, Default)]
 struct Last {
-    answer: Option<Answer>,
-    /// When the store failed, and why.
+    read: Option<Read>,
+    /// When the store last failed, and why.
     failure: Option<(Instant, Arc<StoreError>)>,
 }
 
 #[derive(Clone, Debug)]
-struct Answer {
-    asked_for: usize,
+struct Read {
+    limit: usize,
     recent: Arc<RecentItems>,
     fresh_until: Instant,
 }
@@ -43,20 +43,21 @@ impl<R: StatusReader> RecentList<R> {
         Self { reader, interval, last: Mutex::default() }
     }
 
-    /// The newest items, at least `limit` of them if there are so many.
+    /// Returns the newest items: at least `limit`, if the store has that many.
     pub(super) async fn get(&self, limit: usize) -> Result<Arc<RecentItems>, Arc<StoreError>> {
-        let asked_at = Instant::now();
+        let requested_at = Instant::now();
         let mut last = self.last.lock().await;
-        let begun_at = Instant::now();
-        if let Some(answer) = &last.answer
-            && answer.asked_for >= limit
-            && answer.fresh_until > begun_at
+        let started_at = Instant::now();
+        if let Some(read) = &last.read
+            && read.limit >= limit
+            && read.fresh_until > started_at
         {
-            return Ok(Arc::clone(&answer.recent));
+            return Ok(Arc::clone(&read.recent));
         }
-        // Or each would wait for the failures of all before it.
+        // A failure is shared too. Otherwise each request in the queue would wait for the
+        // failures of all those before it.
         if let Some((failed_at, error)) = &last.failure
-            && *failed_at > asked_at
+            && *failed_at > requested_at
         {
             return Err(Arc::clone(error));
         }
@@ -66,11 +67,11 @@ impl<R: StatusReader> RecentList<R> {
             error
         })?;
         let recent = Arc::new(recent);
-        let pause = self.interval.max(begun_at.elapsed() * SHARE);
-        last.answer = Some(Answer {
-            asked_for: limit,
+        let freshness = self.interval.max(started_at.elapsed() * FRESHNESS);
+        last.read = Some(Read {
+            limit,
             recent: Arc::clone(&recent),
-            fresh_until: Instant::now() + pause,
+            fresh_until: Instant::now() + freshness,
         });
         Ok(recent)
     }

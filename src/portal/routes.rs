@@ -1,4 +1,4 @@
-//! The routes, each a few lines around what answers it.
+//! The routes, their handlers and the layers around them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -34,13 +34,13 @@ use crate::store::{RecentItems, StatusReader};
 
 const DEFAULT_LIMIT: usize = 10;
 
-/// How long a request may take. Load balancers rarely wait longer.
+/// How long a request may take. Load balancers commonly give up after as long.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The largest request body, in bytes. No route reads one.
 const MAX_BODY: usize = 1024;
 
-/// Says that newer workflows than those of the list may be missing from it.
+/// Set if newer workflows may be missing from the list.
 const TRUNCATED: HeaderName = HeaderName::from_static("x-truncated");
 
 #[derive(Debug)]
@@ -54,11 +54,11 @@ pub(super) struct Shared<R> {
 }
 
 impl<R: StatusReader> Shared<R> {
-    /// The newest workflows, at least so many if there are so many.
-    async fn recent(&self, limit: usize) -> Result<Arc<RecentItems>, Refusal> {
+    /// Returns the newest workflows: at least `limit`, if the store has that many.
+    async fn recent(&self, limit: usize) -> Result<Arc<RecentItems>, ErrorResponse> {
         self.recent.get(limit).await.map_err(|error| {
-            tracing::error!(%error, "the recent workflows cannot be read");
-            Refusal::unreadable()
+            tracing::error!(%error, "cannot read the recent workflows");
+            ErrorResponse::unreadable()
         })
     }
 }
@@ -76,13 +76,13 @@ pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
         keep_alive,
         shutdown,
     };
-    let answers = Router::new()
+    let ordinary = Router::new()
         .route("/api/workflow/recent", get(recent))
         .route("/api/workflow/metrics", get(metrics))
         .route("/api/workflow/{session_id}/status", get(status))
         .route_layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, TIMEOUT));
     // Outside the timeout: a stream lasts as long as its workflow.
-    let mut api = answers
+    let mut api = ordinary
         .route("/api/workflow/{session_id}/events", get(events))
         .with_state(Arc::new(shared));
     if let Some(token) = token {
@@ -90,7 +90,7 @@ pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
     }
     // The first layer listed is the outermost.
     let layers = ServiceBuilder::new()
-        // The handler that fails logs why, so a response of 5xx is not an error of its own.
+        // A handler that fails logs the reason. A second error would only repeat it.
         .layer(TraceLayer::new_for_http().on_failure(()))
         .layer(default_header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(default_header(X_FRAME_OPTIONS, "DENY"))
@@ -100,7 +100,7 @@ pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
             CONTENT_SECURITY_POLICY,
             "default-src 'none'; frame-ancestors 'none'",
         ))
-        // Leaves event streams alone, which a buffer would delay.
+        // Skips event streams by default; compressed, they would be delayed.
         .layer(CompressionLayer::new())
         .layer(map_response(explain))
         .layer(RequestBodyLimitLayer::new(MAX_BODY));
@@ -111,51 +111,54 @@ fn default_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLay
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }
 
-/// Gives the layers' own responses, which are empty or plain text, the form of all others.
+/// Turns the layers' own error responses, which are empty or plain text, into JSON.
 async fn explain(response: http::Response<limit::ResponseBody<Body>>) -> Response {
-    let refusal = match response.status() {
+    let error = match response.status() {
         StatusCode::GATEWAY_TIMEOUT => {
             tracing::error!(timeout = ?TIMEOUT, "a request to the portal timed out");
-            Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the status store takes too long to answer")
+            ErrorResponse::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "the status store took too long to answer; try again later",
+            )
         }
         StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = "no route reads a request body; send the request without one";
-            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+            let detail = "the request body is too large; no route needs one";
+            ErrorResponse::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
         }
         _ => return response.into_response(),
     };
-    refusal.into_response()
+    error.into_response()
 }
 
 async fn status<R: StatusReader>(
     State(shared): State<Arc<Shared<R>>>,
     path: Result<Path<String>, PathRejection>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     let session_id = session_id(path)?;
-    // No table has an item with a key that is too long: such a workflow is not known.
+    // No table has a key of that length, so the workflow is unknown.
     let item = match SessionId::from_key(&session_id) {
         Ok(key) => shared.reader.get(&key).await,
         Err(_) => Ok(None),
     };
     let item = item.map_err(|error| {
-        tracing::error!(%error, ?session_id, "the status of a workflow cannot be read");
-        Refusal::unreadable()
+        tracing::error!(%error, ?session_id, "cannot read the status of a workflow");
+        ErrorResponse::unreadable()
     })?;
-    let shown = shared.view.workflow(&session_id, item.as_ref(), SystemTime::now().into());
-    Ok(json(shown.json))
+    let workflow = shared.view.workflow(&session_id, item.as_ref(), SystemTime::now().into());
+    Ok(json(workflow.json))
 }
 
 async fn recent<R: StatusReader>(
     State(shared): State<Arc<Shared<R>>>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ErrorResponse> {
     let limit = requested_limit(query, DEFAULT_LIMIT, MAX_LIMIT)?;
     let recent = shared.recent(limit).await?;
     let items = &recent.items[..limit.min(recent.items.len())];
     let list = shared.view.list(items, SystemTime::now().into());
-    // Those who ask every few seconds mostly find what they have.
-    // A weak tag, since the compressed list has it too.
+    // Clients poll the list, and it rarely changes between two polls. The tag is weak since
+    // the compressed list has the same.
     let tag = format!("W/\"{}\"", etag(&list));
     let mut response = if headers.get(IF_NONE_MATCH).is_some_and(|known| *known == *tag) {
         StatusCode::NOT_MODIFIED.into_response()
@@ -164,7 +167,7 @@ async fn recent<R: StatusReader>(
     };
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // Without a body, the compression does not add it.
+    // A 304 has no body, so `CompressionLayer` does not add it.
     headers.insert(VARY, ACCEPT_ENCODING.into());
     if recent.truncated {
         headers.insert(TRUNCATED, HeaderValue::from_static("true"));
@@ -178,41 +181,43 @@ async fn recent<R: StatusReader>(
 async fn metrics<R: StatusReader>(
     State(shared): State<Arc<Shared<R>>>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
-) -> Result<Response, Refusal> {
-    let among = requested_limit(query, stalled::AMONG, stalled::MAX_AMONG)?;
-    let recent = shared.recent(among).await?;
+) -> Result<Response, ErrorResponse> {
+    let limit = requested_limit(query, stalled::DEFAULT_LIMIT, stalled::MAX_LIMIT)?;
+    let recent = shared.recent(limit).await?;
     let now = SystemTime::now().into();
-    let text = stalled::exposition(&recent, among, shared.view.heartbeat, now);
+    let text = stalled::exposition(&recent, limit, shared.view.heartbeat, now);
     let headers =
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     Ok((headers, text).into_response())
 }
 
-/// How many workflows are asked for.
+/// The query parameter `limit`.
 fn requested_limit(
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
     default: usize,
     max: usize,
-) -> Result<usize, Refusal> {
-    let given = query.ok().map(|Query(mut query)| query.remove("limit"));
-    let limit = match given {
+) -> Result<usize, ErrorResponse> {
+    let limit = query.ok().map(|Query(mut query)| query.remove("limit"));
+    let limit = match limit {
         Some(None) => Some(default),
         Some(Some(text)) => text.parse().ok().filter(|limit| (1..=max).contains(limit)),
         None => None,
     };
     limit.ok_or_else(|| {
         let detail = format!("`limit` must be a whole number from 1 to {max}");
-        Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+        ErrorResponse::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     })
 }
 
 /// The session id in the path, whatever its characters.
-pub(super) fn session_id(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
-    let refuse = |detail: &'static str| Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
+pub(super) fn session_id(
+    path: Result<Path<String>, PathRejection>,
+) -> Result<String, ErrorResponse> {
+    let refuse = |detail: &'static str| Err(ErrorResponse::new(StatusCode::BAD_REQUEST, detail));
     match path {
-        Ok(Path(id)) if id.is_empty() => refuse("there is no session id in the path"),
+        Ok(Path(id)) if id.is_empty() => refuse("the path has no session id"),
         Ok(Path(id)) => Ok(id),
-        Err(_) => refuse("the session id in the path must be UTF-8, percent-encoded"),
+        Err(_) => refuse("the session id in the path must be percent-encoded UTF-8"),
     }
 }
 
@@ -221,26 +226,26 @@ fn json(body: String) -> Response {
     (headers, body).into_response()
 }
 
-/// Why a request is not answered, in the form that the readers know.
+/// An error as JSON: `{"detail": "…"}`.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct ErrorResponse {
     status: StatusCode,
     detail: Cow<'static, str>,
 }
 
-impl Refusal {
+impl ErrorResponse {
     pub(super) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { status, detail: detail.into() }
     }
 
-    /// The store failed. Why is for the log.
+    /// The store failed. The reason goes to the log, since it may name hosts and tables.
     fn unreadable() -> Self {
-        let detail = "the status store cannot be read at the moment";
+        let detail = "the status store cannot be read right now; try again later";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let body = serde_json::json!({ "detail": self.detail });
         let mut response = json(body.to_string());

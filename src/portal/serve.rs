@@ -1,4 +1,4 @@
-//! [`Server`]: the portal served alone.
+//! [`Server`]: the portal's own HTTP server.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,16 +12,17 @@ use tokio::net::TcpListener;
 use super::{Portal, Shutdown, guard};
 use crate::store::StatusReader;
 
-/// How long the connections that are open at shutdown have to end.
+/// How long open connections may take to finish at shutdown.
 const GRACE: Duration = Duration::from_secs(5);
 
 impl<R: StatusReader> Portal<R> {
-    /// Listens at an address, to serve the portal alone. Port 0 takes a free one.
+    /// Binds an address, to serve the portal on its own. Port 0 picks a free port.
     ///
     /// # Errors
     ///
-    /// If the address is not a loopback address and there is no [token](Self::token), if
-    /// the token cannot be sent in a header, or if the address cannot be listened at.
+    /// Returns an error if the address is not a loopback address and no
+    /// [token](Self::token) is set, if the token cannot be sent in a header, or if the
+    /// address cannot be bound.
     pub async fn bind(self, address: SocketAddr) -> Result<Server, ServeError> {
         match &self.settings.token {
             Some(token) if !is_sendable(token) => return Err(ServeError::UnusableToken),
@@ -44,9 +45,9 @@ impl<R: StatusReader> Portal<R> {
     }
 }
 
-/// A portal that listens, and [serves](Self::serve) when told to.
+/// A portal bound to an address. Call [`serve`](Self::serve) to run it.
 #[derive(Debug)]
-#[must_use = "it answers nobody until `serve`"]
+#[must_use = "a server accepts no connections until `serve` is called"]
 pub struct Server {
     address: SocketAddr,
     listener: TcpListener,
@@ -55,61 +56,58 @@ pub struct Server {
 }
 
 impl Server {
-    /// Where it listens, with the port it was given.
+    /// Returns the bound address, with the actual port.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The address of the page.
+    /// Returns the URL of the page.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
-    /// Serves until the portal's [shutdown](Portal::shutdown). Connections that are then
-    /// still open have five seconds.
+    /// Serves until the portal's [shutdown](Portal::shutdown). Open connections then have
+    /// five seconds to finish.
     ///
     /// # Errors
     ///
-    /// If no connection can be taken any more.
+    /// Returns an error if the listener fails and no more connections can be accepted.
     pub async fn serve(self) -> io::Result<()> {
         let listener = self.listener.tap_io(|stream| {
-            // An event is worth a packet of its own. Without this it is late, not lost.
+            // Sends each event at once. Should it fail, events are late but not lost.
             let _ = stream.set_nodelay(true);
         });
         let shutdown = self.shutdown;
         let server = axum::serve(listener, self.router).with_graceful_shutdown(shutdown.clone());
-        let too_long = async {
+        let grace_over = async {
             shutdown.await;
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {
             ended = server.into_future() => ended,
-            () = too_long => Ok(()),
+            () = grace_over => Ok(()),
         }
     }
 }
 
-/// Why a portal does not listen.
+/// Why a portal could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// Others could read it.
-    #[error(
-        "at {0} everyone who can reach this machine could read the portal: give it a token, or \
-         listen on 127.0.0.1"
-    )]
+    /// The address is not a loopback address, and there is no token.
+    #[error("anyone who can reach {0} could read the portal: set a token, or listen on 127.0.0.1")]
     NoToken(SocketAddr),
-    /// The token is empty, or cannot be sent in a header.
-    #[error("the token must be 1 to 1,024 visible ASCII characters without spaces")]
+    /// The token is empty, too long, or cannot be sent in a header.
+    #[error("the portal's token must be 1 to 1,024 visible ASCII characters without spaces")]
     UnusableToken,
-    /// The address is taken, or is none of this machine's.
-    #[error("cannot listen at {address}: {error}")]
+    /// The address is in use, or does not belong to this machine.
+    #[error("cannot listen on {address}: {error}")]
     Listen {
-        /// Where it should have listened.
+        /// The address to bind.
         address: SocketAddr,
-        /// What the system says.
+        /// The operating system's error.
         error: io::Error,
     },
 }

@@ -1,49 +1,49 @@
-//! How many workflows have stalled, in the text format that Prometheus and the
-//! OpenTelemetry collector read.
+//! The gauge of stalled workflows, in the text format of Prometheus and the OpenTelemetry
+//! collector.
 //!
-//! The process of a stalled workflow is gone and reports nothing, so the figure comes from
-//! who reads the table. It is read when it is asked for: a scrape is a watcher like any
-//! other, and without one nothing is read.
+//! The process of a stalled workflow has died and reports nothing, so the portal counts them
+//! in the table. It does so at each scrape, and reads nothing without one.
 
 use std::time::Duration;
 
 use crate::status::{Item, SessionId, Timestamp, WorkflowStatus};
 use crate::store::RecentItems;
 
-/// The gauge at `/api/workflow/metrics`: workflows that have stalled, among the newest.
+/// The name of the gauge at `/api/workflow/metrics`: the number of stalled workflows among
+/// the newest.
 pub const STALLED_WORKFLOWS: &str = "agent_status_workflows_stalled";
 
-/// Among how many of the newest workflows the stalled ones are counted, unless asked
-/// otherwise, and at most.
-pub(super) const AMONG: usize = 1_000;
-pub(super) const MAX_AMONG: usize = 10_000;
+/// How many of the newest workflows are read by default.
+pub(super) const DEFAULT_LIMIT: usize = 1_000;
+/// How many of the newest workflows can be read.
+pub(super) const MAX_LIMIT: usize = 10_000;
 
-/// What is answered, from at least the `among` newest workflows, if there are so many.
+/// Renders the gauge from the `limit` newest workflows of `recent`.
 pub(super) fn exposition(
     recent: &RecentItems,
-    among: usize,
+    limit: usize,
     heartbeat: Duration,
     now: Timestamp,
 ) -> String {
-    let items = &recent.items[..among.min(recent.items.len())];
+    let items = &recent.items[..limit.min(recent.items.len())];
     let status = |(id, item): &(SessionId, Item)| WorkflowStatus::from_item(id, item);
     let stalled = items.iter().filter(|item| status(item).is_stalled(now, heartbeat)).count();
-    // One that began later cannot have stalled yet.
+    // A workflow created later than this cannot have stalled yet.
     let reaches_back = |oldest: &WorkflowStatus| {
         now.duration_since(oldest.created_at) > heartbeat.saturating_mul(3)
     };
-    let is_whole =
-        items.len() < among || items.last().map(status).as_ref().is_some_and(reaches_back);
+    let is_complete =
+        items.len() < limit || items.last().map(status).as_ref().is_some_and(reaches_back);
 
-    // Unless that is known, there is no zero: it would end an alarm.
-    let sample = if stalled > 0 || (is_whole && !recent.truncated) {
+    // A zero that is not certain would resolve an alert, so there is no sample then.
+    let sample = if stalled > 0 || (is_complete && !recent.truncated) {
         format!("{STALLED_WORKFLOWS} {stalled}")
     } else {
-        "# Not known: none of those that were read is stalled, and others may be.".to_owned()
+        "# Unknown: no workflow that was read has stalled, but others may have.".to_owned()
     };
     format!(
-        "# HELP {STALLED_WORKFLOWS} Workflows without an end that have missed three heartbeats, \
-         among the {among} newest.\n\
+        "# HELP {STALLED_WORKFLOWS} Unfinished workflows that have missed three heartbeats, \
+         among the {limit} newest.\n\
          # TYPE {STALLED_WORKFLOWS} gauge\n\
          {sample}\n"
     )

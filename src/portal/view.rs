@@ -1,7 +1,7 @@
-//! [`View`]: documents as the JSON that the portal's readers expect.
+//! [`View`]: workflows as the JSON that the portal's clients expect.
 //!
-//! The names, their order and their types are a contract with readers that exist. Names
-//! may be added at the end.
+//! The names, their order and their types are a contract with existing clients. Names may be
+//! added at the end.
 
 use std::time::Duration;
 
@@ -15,29 +15,34 @@ use crate::status::{
     AgentState, AgentStatus, Item, SessionId, Timestamp, TokenUsage, WorkflowStatus,
 };
 
-/// The state of a workflow of which nothing is stored.
+/// The status of a workflow that is not in the store.
 const UNKNOWN: &str = "pending";
 
-/// How documents are shown.
+/// How workflows are rendered.
 #[derive(Debug)]
 pub(super) struct View {
-    /// The agents of every workflow, in their order.
+    /// The declared agents, in order.
     pub(super) agents: Vec<Agent>,
-    /// After three times this long without a sign of life a workflow is stalled.
+    /// A workflow that is silent for three times as long is stalled.
     pub(super) heartbeat: Duration,
 }
 
-/// A workflow as it is shown.
+/// A workflow as JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shown {
+pub(super) struct Rendered {
     pub(super) json: String,
-    /// Whether no change is to be expected any more.
+    /// Whether the workflow has finished.
     pub(super) finished: bool,
 }
 
 impl View {
-    /// One workflow; without an item it is pending, and so are its agents.
-    pub(super) fn workflow(&self, session_id: &str, item: Option<&Item>, now: Timestamp) -> Shown {
+    /// Renders a workflow. Without an item it is pending, and so are the declared agents.
+    pub(super) fn workflow(
+        &self,
+        session_id: &str,
+        item: Option<&Item>,
+        now: Timestamp,
+    ) -> Rendered {
         let id = SessionId::from_key(session_id).ok();
         let status = id.zip(item).map(|(id, item)| WorkflowStatus::from_item(&id, item));
         let json = to_json(&Workflow {
@@ -46,10 +51,13 @@ impl View {
             agents: self.agents_of(status.as_ref()),
             stalled: status.as_ref().is_some_and(|status| status.is_stalled(now, self.heartbeat)),
         });
-        Shown { json, finished: status.is_some_and(|status| status.overall_status.is_finished()) }
+        Rendered {
+            json,
+            finished: status.is_some_and(|status| status.overall_status.is_finished()),
+        }
     }
 
-    /// A list of workflows.
+    /// Renders a list of workflows.
     pub(super) fn list(&self, items: &[(SessionId, Item)], now: Timestamp) -> String {
         let entries: Vec<_> = items
             .iter()
@@ -64,20 +72,20 @@ impl View {
         to_json(&entries)
     }
 
-    /// The declared agents in their order, and then those that only the document knows,
-    /// in the order in which they started.
-    fn agents_of<'a>(&'a self, status: Option<&'a WorkflowStatus>) -> Vec<ShownAgent<'a>> {
-        let declared = self.agents.iter().map(|agent| ShownAgent {
+    /// The declared agents in order, then those that only the item has, in the order in which
+    /// they started.
+    fn agents_of<'a>(&'a self, status: Option<&'a WorkflowStatus>) -> Vec<AgentView<'a>> {
+        let declared = self.agents.iter().map(|agent| AgentView {
             name: agent.name(),
             status: status.and_then(|status| status.agent(agent.name())),
-            waiting: &agent.activities().pending,
+            pending: &agent.activities().pending,
         });
         let is_declared = |name: &str| self.agents.iter().any(|agent| agent.name() == name);
         let mut others: Vec<_> = status
             .into_iter()
             .flat_map(WorkflowStatus::agents)
             .filter(|(name, _)| !is_declared(name))
-            .map(|(name, status)| ShownAgent { name, status: Some(status), waiting: "" })
+            .map(|(name, status)| AgentView { name, status: Some(status), pending: "" })
             .collect();
         others.sort_by_key(|agent| {
             let started_at = agent.status.and_then(|status| status.started_at);
@@ -88,11 +96,11 @@ impl View {
 }
 
 fn to_json(value: &impl Serialize) -> String {
-    #[expect(clippy::expect_used, reason = "only a map with other keys than texts is not JSON")]
-    serde_json::to_string(value).expect("texts, numbers and maps are JSON")
+    #[expect(clippy::expect_used, reason = "only a map whose keys are not strings fails")]
+    serde_json::to_string(value).expect("all keys are strings")
 }
 
-/// A short text that differs where the JSON does.
+/// A short hash of the JSON.
 pub(super) fn etag(json: &str) -> String {
     URL_SAFE_NO_PAD.encode(&Sha256::digest(json)[..12])
 }
@@ -100,7 +108,7 @@ pub(super) fn etag(json: &str) -> String {
 struct Workflow<'a> {
     session_id: &'a str,
     status: Option<&'a WorkflowStatus>,
-    agents: Vec<ShownAgent<'a>>,
+    agents: Vec<AgentView<'a>>,
     stalled: bool,
 }
 
@@ -129,7 +137,7 @@ impl Serialize for Workflow<'_> {
     }
 }
 
-struct Agents<'a>(&'a [ShownAgent<'a>]);
+struct Agents<'a>(&'a [AgentView<'a>]);
 
 impl Serialize for Agents<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -137,21 +145,21 @@ impl Serialize for Agents<'_> {
     }
 }
 
-struct ShownAgent<'a> {
+struct AgentView<'a> {
     name: &'a str,
-    /// What the document says of it, if anything.
+    /// The agent's entry in the item.
     status: Option<&'a AgentStatus>,
-    /// What is shown until it says something.
-    waiting: &'a str,
+    /// The activity of a pending agent that has none.
+    pending: &'a str,
 }
 
-impl ShownAgent<'_> {
+impl AgentView<'_> {
     fn state(&self) -> AgentState {
         self.status.map_or(AgentState::Pending, |status| status.state)
     }
 
-    /// The usage, as far as there is one: some writers give an agent that was never
-    /// called a usage of zeros.
+    /// The token usage. Some writers store zeros for an agent that was never called, which is
+    /// no usage.
     fn token_usage(&self) -> Option<TokenUsage> {
         let usage = self.status?.token_usage?;
         let is_zero = usage == TokenUsage::new(0, 0);
@@ -159,13 +167,13 @@ impl ShownAgent<'_> {
     }
 
     fn activity(&self) -> String {
-        let given = self.status.map_or("", |status| &*status.activity);
-        let is_waiting = given.is_empty() && self.state() == AgentState::Pending;
-        let text = if is_waiting { self.waiting } else { given };
+        let activity = self.status.map_or("", |status| &*status.activity);
+        let is_waiting = activity.is_empty() && self.state() == AgentState::Pending;
+        let text = if is_waiting { self.pending } else { activity };
         match self.token_usage().and_then(|usage| usage.total_tokens) {
             Some(tokens) if tokens > 0 => {
-                let suffix = format!(" (Tokens: {})", grouped(tokens));
-                // Some writers have put it there already.
+                let suffix = format!(" (Tokens: {})", with_commas(tokens));
+                // Some writers have appended it already.
                 format!("{}{suffix}", text.strip_suffix(&suffix).unwrap_or(text))
             }
             _ => text.to_owned(),
@@ -173,7 +181,7 @@ impl ShownAgent<'_> {
     }
 }
 
-impl Serialize for ShownAgent<'_> {
+impl Serialize for AgentView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let status = self.status;
         let error = status.and_then(|status| status.error.as_ref());
@@ -225,30 +233,30 @@ impl Serialize for States<'_> {
     }
 }
 
-/// A time as a text. The beginning of 1970 stands for a time that the item does not give.
+/// Formats a time. The Unix epoch stands for a time that the item does not have.
 fn time(time: Timestamp) -> Option<String> {
     (time.as_millis() != 0).then(|| time.to_string())
 }
 
-/// A number with a comma between the thousands.
-fn grouped(number: u64) -> String {
+/// Formats a number as `1,000,000`.
+fn with_commas(number: u64) -> String {
     let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
+            text.push(',');
         }
-        grouped.push(digit);
+        text.push(digit);
     }
-    grouped
+    text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::grouped;
+    use super::with_commas;
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn thousands_are_separated() {
         let table = [
             (0, "0"),
             (999, "999"),
@@ -258,7 +266,7 @@ mod tests {
             (u64::MAX, "18,446,744,073,709,551,615"),
         ];
         for (number, expected) in table {
-            assert_eq!(grouped(number), expected);
+            assert_eq!(with_commas(number), expected);
         }
     }
 }

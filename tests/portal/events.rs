@@ -294,7 +294,7 @@ async fn there_is_an_end_to_what_can_be_watched() {
     }
     let (status, _, body) = whole(&router, "/api/workflow/1000/events").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    let expected = r#"{"detail":"too many workflows are watched at the moment; try again later"}"#;
+    let expected = r#"{"detail":"too many workflows are being watched; try again later"}"#;
     assert_eq!(body, expected);
     // One more of those that are watched is no more to read.
     Events::of(&router, "7").await.data().await;

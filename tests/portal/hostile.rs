@@ -13,11 +13,11 @@ async fn a_session_id_is_a_text() {
             whole(&router, &format!("/api/workflow/%FF%FE/{route}")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
         assert_eq!(headers["content-type"], "application/json");
-        let expected = r#"{"detail":"the session id in the path must be UTF-8, percent-encoded"}"#;
+        let expected = r#"{"detail":"the session id in the path must be percent-encoded UTF-8"}"#;
         assert_eq!(body, expected);
         let (status, _, body) = whole(&router, &format!("/api/workflow//{route}")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
-        assert_eq!(body, r#"{"detail":"there is no session id in the path"}"#);
+        assert_eq!(body, r#"{"detail":"the path has no session id"}"#);
     }
 }
 

@@ -154,8 +154,7 @@ async fn a_request_with_a_large_body_is_refused() {
         assert_eq!(response.headers()["x-content-type-options"], "nosniff");
         if expected == StatusCode::PAYLOAD_TOO_LARGE {
             let body = response.into_body().collect().await.unwrap().to_bytes();
-            let detail =
-                r#"{"detail":"no route reads a request body; send the request without one"}"#;
+            let detail = r#"{"detail":"the request body is too large; no route needs one"}"#;
             assert_eq!(body, detail);
         }
     }
@@ -192,7 +191,10 @@ async fn a_store_that_never_answers_is_a_timeout_but_not_of_events() {
         assert_eq!(begun.elapsed().as_secs(), 60, "{path}");
         assert_eq!(status, StatusCode::GATEWAY_TIMEOUT, "{path}");
         assert_eq!(headers["content-type"], "application/json", "{path}");
-        assert_eq!(body, r#"{"detail":"the status store takes too long to answer"}"#, "{path}");
+        assert_eq!(
+            body, r#"{"detail":"the status store took too long to answer; try again later"}"#,
+            "{path}"
+        );
     }
     let begun = tokio::time::Instant::now();
     let mut events = crate::events::Events::of(&router, "s").await;

@@ -88,7 +88,7 @@ async fn a_store_that_fails_is_told_to_the_log_alone() {
     store.fails(true);
     let (status, _, body) = whole(&portal(store).router(), "/api/workflow/recent").await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert_eq!(body, r#"{"detail":"the status store cannot be read at the moment"}"#);
+    assert_eq!(body, r#"{"detail":"the status store cannot be read right now; try again later"}"#);
     assert!(matches!(&*warnings.take(), [line] if line.contains("table-of-secrets")));
 }
 

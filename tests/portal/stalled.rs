@@ -34,7 +34,7 @@ async fn gauge<R: tower_agent_status::store::StatusReader>(
     match sample.split_once(' ') {
         Some((STALLED_WORKFLOWS, number)) => Some(number.to_owned()),
         _ => {
-            assert!(sample.starts_with("# Not known"), "{sample}");
+            assert!(sample.starts_with("# Unknown"), "{sample}");
             None
         }
     }

@@ -91,7 +91,7 @@ async fn a_store_that_fails_is_told_to_the_log_alone() {
         whole(&portal(store).router(), "/api/workflow/session-7%0Aforged/status").await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(headers["content-type"], "application/json");
-    assert_eq!(body, r#"{"detail":"the status store cannot be read at the moment"}"#);
+    assert_eq!(body, r#"{"detail":"the status store cannot be read right now; try again later"}"#);
     let warnings = warnings.take();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     for part in ["table-of-secrets", r"session-7\nforged"] {

@@ -154,7 +154,10 @@ async fn a_table_that_is_not_there_is_a_failure_and_not_a_pending_workflow() {
     for path in ["/api/workflow/s/status", "/api/workflow/recent"] {
         let (status, _, body) = whole(&router, path).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(body, r#"{"detail":"the status store cannot be read at the moment"}"#);
+        assert_eq!(
+            body,
+            r#"{"detail":"the status store cannot be read right now; try again later"}"#
+        );
     }
 }
 
