@@ -1,4 +1,5 @@
-//! The page: one file, and what a browser may do with it.
+//! The page: a single HTML document with its own style and script, and the content security
+//! policy that allows no others.
 
 use std::sync::LazyLock;
 
@@ -8,12 +9,23 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use sha2::{Digest as _, Sha256};
 
-const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page/page.css");
+const SCRIPT: &str = concat!(
+    include_str!("page/base.js"),
+    include_str!("page/workflow.js"),
+    include_str!("page/list.js"),
+);
 
-/// The page's own style and script by their digests, and nothing else: no script that a
-/// text of the store might bring, and no other address.
+static PAGE: LazyLock<String> = LazyLock::new(|| {
+    let page = include_str!("page/page.html");
+    page.replace("{{style}}", STYLE).replace("{{script}}", SCRIPT)
+});
+
+/// Allows the page's own style and script by their digests. A script that a stored text might
+/// smuggle in does not run, and nothing is loaded from elsewhere.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let (style, script) = (digest_of("style"), digest_of("script"));
+    let digest = |text: &str| format!("sha256-{}", STANDARD.encode(Sha256::digest(text)));
+    let (style, script) = (digest(STYLE), digest(SCRIPT));
     format!(
         "default-src 'none'; style-src '{style}'; script-src '{script}'; connect-src 'self'; \
          img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -21,14 +33,6 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 });
 
 pub(super) async fn page() -> impl IntoResponse {
-    ([(CONTENT_SECURITY_POLICY, POLICY.as_str()), (CACHE_CONTROL, "no-cache")], Html(PAGE))
-}
-
-/// The digest of the text of the page's one element of this name.
-fn digest_of(element: &str) -> String {
-    let text = PAGE
-        .split_once(&format!("<{element}>"))
-        .and_then(|(_, rest)| rest.split_once(&format!("</{element}>")))
-        .map_or("", |(text, _)| text);
-    format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
+    let headers = [(CONTENT_SECURITY_POLICY, POLICY.as_str()), (CACHE_CONTROL, "no-cache")];
+    (headers, Html(PAGE.as_str()))
 }

@@ -200,7 +200,7 @@ async fn it_says_when_the_server_is_gone_and_recovers() {
     scene.stop().await;
     browser.wait_for(&link("lost")).await.unwrap();
     let text = browser.run("return document.getElementById('link').textContent").await.unwrap();
-    assert!(text.as_str().unwrap().starts_with("The connection is gone."), "{text}");
+    assert!(text.as_str().unwrap().starts_with("Connection lost."), "{text}");
     // What was known is still there, and the clock stands.
     let elapsed = "return document.getElementById('elapsed').textContent";
     let before = browser.run(elapsed).await.unwrap();
@@ -290,7 +290,7 @@ async fn the_keyboard_reaches_everything() {
     assert_eq!(focus().await, "search");
     browser.type_text("nothing has this id").await.unwrap();
     browser
-        .wait_for("document.getElementById('none').textContent === 'No workflow matches.'")
+        .wait_for("document.getElementById('none').textContent === 'No matching workflows.'")
         .await
         .unwrap();
     browser.press(&[key::SHIFT, key::TAB]).await.unwrap();

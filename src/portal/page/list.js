@@ -1,0 +1,162 @@
+// The list of workflows, and navigation
+
+const entries = new Map(), items = new Map();
+let order = [], filter = "all", wanted = "";
+
+function makeItem(sessionId) {
+  const part = { dot: el("i", { class: "dot" }), status: el("span", { class: "status" }), more: el("span"), when: el("span", { class: "when" }), pips: el("span", { class: "pips", "aria-hidden": "true" }) };
+  const anchor = el("a", { href: "#" + encodeURIComponent(sessionId), tabindex: "-1", title: sessionId },
+    el("span", { class: "row" }, part.dot, el("span", { class: "name" }, sessionId)),
+    el("span", { class: "sub" }, part.status, part.more, part.when), part.pips);
+  const item = el("li", {}, anchor);
+  item.parts = part;
+  return item;
+}
+function updateEntry(entry) {
+  const known = entries.get(entry.sessionId);
+  const key = JSON.stringify(entry);
+  if (known?.key === key) return;
+  // Live events can be newer than the list.
+  if (known && parse(known.entry.lastUpdated) > parse(entry.lastUpdated) && known.entry.createdAt === entry.createdAt) return;
+  entries.set(entry.sessionId, { entry, key, created: parse(entry.createdAt) });
+  if (items.has(entry.sessionId)) renderItem(entry.sessionId);
+}
+function renderItem(sessionId) {
+  const { entry } = entries.get(sessionId), part = items.get(sessionId).parts;
+  const state = entry.stalled ? "stalled" : entry.status;
+  attribute(part.dot, "data-state", state);
+  attribute(part.status, "data-state", state);
+  text(part.status, word(state));
+  text(part.more, entry.totalTokens ? "· " + count(entry.totalTokens) + " tokens" : "");
+  const states = Object.values(entry.agents);
+  if (part.pips.children.length !== states.length) part.pips.replaceChildren(...states.map(() => el("i")));
+  states.forEach((agent, place) => attribute(part.pips.children[place], "data-state", agent === "in-progress" && entry.stalled ? "stalled" : agent));
+  renderAge(sessionId);
+}
+function renderAge(sessionId) {
+  const { created } = entries.get(sessionId);
+  text(items.get(sessionId).parts.when, created ? ago(created) : "");
+}
+function renderAges() { for (const sessionId of items.keys()) renderAge(sessionId); }
+
+const FILTERS = {
+  all: () => true,
+  running: (entry) => !entry.stalled && !["completed", "failed"].includes(entry.status),
+  failed: (entry) => entry.status === "failed",
+  stalled: (entry) => entry.stalled,
+};
+function renderList() {
+  for (const sessionId of order) {
+    if (!items.has(sessionId)) { items.set(sessionId, makeItem(sessionId)); renderItem(sessionId); }
+  }
+  keyedList();
+  let visible = 0;
+  for (const sessionId of order) {
+    const { entry } = entries.get(sessionId);
+    const matches = FILTERS[filter](entry) && (sessionId + " " + (entry.correlationId ?? "")).toLowerCase().includes(wanted);
+    items.get(sessionId).hidden = !matches;
+    visible += matches;
+  }
+  text($("count"), visible === order.length ? count(visible) : count(visible) + " of " + count(order.length));
+  $("none").hidden = visible > 0;
+  text($("none"), order.length ? "No matching workflows." : "No workflows yet.");
+  markChosen();
+}
+function keyedList() {
+  const wantedIds = new Set(order);
+  for (const [sessionId, item] of items) {
+    if (!wantedIds.has(sessionId)) { item.remove(); items.delete(sessionId); entries.delete(sessionId); }
+  }
+  order.forEach((sessionId, place) => {
+    const item = items.get(sessionId), there = $("list").children[place];
+    if (there !== item) $("list").insertBefore(item, there ?? null);
+  });
+}
+function markChosen() {
+  let stop = null;
+  for (const [sessionId, item] of items) {
+    const anchor = item.firstChild, current = sessionId === chosen;
+    if (current) attribute(anchor, "aria-current", "true"); else anchor.removeAttribute("aria-current");
+    if (!item.hidden && (current || stop === null)) stop = anchor;
+    attribute(anchor, "tabindex", "-1");
+  }
+  // The list is a single Tab stop; the arrow keys move within it.
+  const focused = $("list").contains(document.activeElement) ? document.activeElement : null;
+  (focused ?? $("list").querySelector("li:not([hidden]) a[aria-current]") ?? $("list").querySelector("li:not([hidden]) a"))?.setAttribute("tabindex", "0");
+  if (following) attribute($("follow"), "aria-current", "true"); else $("follow").removeAttribute("aria-current");
+}
+$("list").addEventListener("keydown", (event) => {
+  const shownItems = [...$("list").children].filter((item) => !item.hidden).map((item) => item.firstChild);
+  const place = shownItems.indexOf(document.activeElement);
+  const next = { ArrowDown: place + 1, ArrowUp: place - 1, Home: 0, End: shownItems.length - 1, PageDown: place + 10, PageUp: place - 10 }[event.key];
+  if (place < 0 || next === undefined) return;
+  event.preventDefault();
+  const target = shownItems[Math.max(0, Math.min(next, shownItems.length - 1))];
+  document.activeElement.setAttribute("tabindex", "-1");
+  target.setAttribute("tabindex", "0");
+  target.focus();
+});
+
+async function loadList() {
+  const response = await request("recent?limit=500", { cache: "no-cache" });
+  $("truncated").hidden = response.headers.get("x-truncated") !== "true";
+  return response.json();
+}
+function showList(list) {
+  order = list.map((entry) => entry.sessionId);
+  list.forEach(updateEntry);
+  renderList();
+  $("welcome").hidden = order.length > 0 || chosen !== null;
+  const newest = order[0] ?? null;
+  if (following) choose(newest);
+  // A finished workflow has changed: late token usage, or a new run.
+  const entry = list.find((entry) => entry.sessionId === chosen);
+  if (entry && shown?.finished && !watching && entry.lastUpdated !== shown.workflow.lastUpdated) {
+    watching = new AbortController();
+    watch(chosen, watching.signal);
+  }
+}
+async function keepList() {
+  for (;;) {
+    if (!document.hidden) {
+      try {
+        const list = await loadList();
+        links.list = true;
+        try { showList(list); } catch (error) { reportError(error); }
+      } catch (error) {
+        // The event stream reports a store that fails; a server that fails is noticed here.
+        links.list = error instanceof Refused;
+        if (error instanceof Refused && chosen === null) setLink("stale");
+      }
+      showLink();
+    }
+    await pause(links.list ? LIST_EVERY : 1000);
+  }
+}
+
+// Navigation
+
+function route() {
+  let sessionId = location.hash.slice(1);
+  try { sessionId = decodeURIComponent(sessionId); } catch { /* not encoded: used as is */ }
+  following = sessionId === "";
+  document.body.dataset.pane = following && pane !== "detail" ? "list" : "detail";
+  if (!following) choose(sessionId); else if (order.length > 0) choose(order[0]);
+  markChosen();
+}
+let pane = "list";
+addEventListener("hashchange", () => { pane = "list"; route(); });
+$("follow").addEventListener("click", (event) => { event.preventDefault(); pane = "detail"; if (location.hash) history.pushState(null, "", location.pathname); route(); });
+$("back").addEventListener("click", (event) => { event.preventDefault(); pane = "list"; history.pushState(null, "", location.pathname); route(); });
+$("skip").addEventListener("click", (event) => { event.preventDefault(); document.body.dataset.pane = "detail"; $("main").focus(); });
+addEventListener("popstate", route);
+document.querySelectorAll(".filters button").forEach((button) => button.addEventListener("click", () => {
+  filter = button.dataset.filter;
+  document.querySelectorAll(".filters button").forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
+  renderList();
+}));
+$("search").addEventListener("input", () => { wanted = $("search").value.trim().toLowerCase(); renderList(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden && shown) tick(); });
+
+route();
+keepList();

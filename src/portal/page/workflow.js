@@ -1,0 +1,276 @@
+// The selected workflow: its events and how they are rendered
+
+let chosen = null, following = true, watching = null, shown = null, lastSeen = null;
+
+function choose(sessionId) {
+  if (sessionId === chosen && watching) return;
+  chosen = sessionId;
+  shown = lastSeen = null;
+  watching?.abort();
+  watching = null;
+  links.events = true;
+  $("workflow").hidden = true;
+  markChosen();
+  if (sessionId === null) return setLink("idle");
+  setLink("wait");
+  watching = new AbortController();
+  watch(sessionId, watching.signal);
+}
+
+async function watch(sessionId, signal) {
+  for (let failures = 0; !signal.aborted; failures++) {
+    try {
+      const ended = await follow(sessionId, signal, () => { failures = 0; });
+      if (signal.aborted) return;
+      if (ended) { watching = null; return setLink("ended"); }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof Refused && error.status < 500) {
+        problem = "The portal cannot show this workflow (" + error.message + ").";
+        return setLink("refused");
+      }
+    }
+    links.events = false;
+    showLink();
+    await pause(Math.min(4000, 250 * 2 ** failures) * (0.75 + Math.random() / 2), signal);
+  }
+}
+
+// Reads events until the stream ends. Returns whether the workflow has finished.
+async function follow(sessionId, signal, onByte) {
+  const connection = new AbortController();
+  const stop = () => connection.abort();
+  signal.addEventListener("abort", stop);
+  let silence = setTimeout(stop, SILENCE);
+  try {
+    const response = await request(encodeURIComponent(sessionId) + "/events", { signal: connection.signal, cache: "no-store" });
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (signal.aborted) return false;
+      if (done) return shown !== null && shown.finished && rest === "";
+      clearTimeout(silence);
+      silence = setTimeout(stop, SILENCE);
+      onByte();
+      const events = (rest + value).split("\n\n");
+      rest = events.pop();
+      for (const event of events) {
+        links.events = true;
+        if (event.startsWith(":")) {
+          setLink(event.includes("stale") ? "stale" : shown ? "live" : "wait");
+          continue;
+        }
+        const data = event.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice(6));
+        // An error in rendering must not look like a lost connection.
+        if (data.length > 0) try { show(JSON.parse(data.join("\n"))); } catch (error) { reportError(error); }
+        setLink("live");
+      }
+    }
+  } finally {
+    clearTimeout(silence);
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+function show(workflow) {
+  const before = shown;
+  shown = { workflow, finished: ["completed", "failed"].includes(workflow.overallStatus) };
+  lastSeen = now();
+  $("workflow").hidden = false;
+  render();
+  announce(before?.workflow, workflow);
+  const entry = entries.get(workflow.sessionId);
+  if (entry && workflow.createdAt) {
+    const agents = Object.fromEntries(Object.entries(workflow.agents).map(([name, agent]) => [name, agent.status]));
+    const { createdAt, lastUpdated, correlationId, stalled } = workflow;
+    updateEntry({ sessionId: workflow.sessionId, status: workflow.overallStatus, createdAt, lastUpdated, correlationId, stalled,
+      totalTokens: workflow.totalTokenUsage.totalTokens, agents });
+  }
+}
+
+const WORDS = { pending: "waiting", "in-progress": "in progress", success: "done", error: "failed",
+  initializing: "starting", processing: "running", completed: "completed", failed: "failed", stalled: "stalled" };
+const word = (state) => WORDS[state] || state;
+const stateOf = (workflow, finished) => (workflow.stalled && !finished ? "stalled" : workflow.overallStatus);
+
+function announce(before, workflow) {
+  if (!before) return;
+  const news = [];
+  for (const [name, agent] of Object.entries(workflow.agents)) {
+    if (before.agents[name]?.status !== agent.status) news.push(name + " " + word(agent.status));
+  }
+  const overall = stateOf(workflow, shown.finished);
+  if (stateOf(before, false) !== overall && overall !== "processing") news.push("workflow " + word(overall));
+  if (news.length > 0) text($("spoken"), news.join(", "));
+}
+
+function render() {
+  const { workflow, finished } = shown;
+  const overall = stateOf(workflow, finished);
+  text($("session"), workflow.sessionId);
+  attribute($("overall"), "data-state", overall);
+  draw($("overall").firstChild, overall);
+  text($("overall").lastChild, overall === "pending" ? "not started" : word(overall));
+  renderFacts(workflow);
+  renderAlarm(workflow, overall);
+  renderSteps(workflow, overall);
+  renderTokens(workflow);
+  const agents = Object.values(workflow.agents);
+  const done = agents.filter((agent) => agent.status === "success" || agent.status === "error").length;
+  const running = Object.entries(workflow.agents).filter(([, agent]) => agent.status === "in-progress");
+  text($("done"), done + " of " + agents.length);
+  const failed = agents.filter((agent) => agent.status === "error").length;
+  text($("now"), (running.length ? (overall === "stalled" ? "stalled: " : "running: ") + running.map(([name]) => name).join(", ") : "") || (failed ? failed + " failed" : finished ? "none failed" : "none running"));
+  const total = workflow.totalTokenUsage;
+  text($("total"), count(total.totalTokens));
+  text($("split"), count(total.inputTokens) + " in, " + count(total.outputTokens) + " out");
+  const created = parse(workflow.createdAt);
+  text($("since"), created ? "started " + at(created) : "not started");
+  const updated = parse(workflow.lastUpdated);
+  text($("changed-at"), updated ? at(updated) : "");
+  document.title = { completed: "✓ ", failed: "✗ ", stalled: "‖ ", processing: done + "/" + agents.length + " " }[overall] ?? "";
+  document.title += workflow.sessionId + " · Agent status";
+  tick();
+}
+
+function renderFacts(workflow) {
+  const facts = Object.entries(workflow.attributes);
+  if (workflow.correlationId) facts.unshift(["correlationId", workflow.correlationId]);
+  const key = JSON.stringify(facts);
+  if ($("facts").dataset.key === key) return;
+  $("facts").dataset.key = key;
+  $("facts").replaceChildren(...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value)))));
+}
+
+function renderAlarm(workflow, overall) {
+  const alarm = $("alarm");
+  alarm.hidden = overall !== "stalled" && !workflow.error;
+  attribute(alarm, "data-state", overall);
+  const updated = parse(workflow.lastUpdated);
+  const stalled = "No heartbeat" + (updated ? " since " + at(updated) : "") + ".";
+  text(alarm.firstChild, overall === "stalled" ? stalled : "The workflow failed");
+  text(alarm.lastChild, workflow.error || "Its process has stopped, or cannot reach the table.");
+}
+
+// Updates a parent's children by key: adds new nodes, removes old ones, and moves only those
+// that are out of place.
+function keyed(parent, nodes, keys, make) {
+  for (const [key, node] of nodes) {
+    if (!keys.includes(key)) { node.remove(); nodes.delete(key); }
+  }
+  keys.forEach((key, place) => {
+    if (!nodes.has(key)) nodes.set(key, make(key));
+    const node = nodes.get(key);
+    if (parent.children[place] !== node) parent.insertBefore(node, parent.children[place] ?? null);
+  });
+}
+
+const steps = new Map();
+function makeStep(name) {
+  const part = { badge: el("span", { class: "badge" }, icon("pending"), el("span", { class: "spoken" })),
+    agent: el("span", { class: "agent" }, name), calls: el("span", { class: "calls" }), activity: el("div", { class: "activity" }),
+    lane: el("div", { class: "lane", "aria-hidden": "true" }, el("i")), took: el("div", { class: "took" }), used: el("div", { class: "used" }),
+    fault: el("div", { class: "fault" }, el("b"), el("span")) };
+  const who = el("div", { class: "who" }, part.agent, part.calls, part.activity);
+  const step = el("li", { class: "grid" }, part.badge, who, part.lane, part.took, part.used, part.fault);
+  step.parts = part;
+  return step;
+}
+function renderSteps(workflow, overall) {
+  const names = Object.keys(workflow.agents);
+  keyed($("steps"), steps, names, makeStep);
+  for (const name of names) {
+    const agent = workflow.agents[name], step = steps.get(name), part = step.parts;
+    const state = agent.status === "in-progress" && overall === "stalled" ? "stalled" : agent.status;
+    attribute(step, "data-state", state);
+    draw(part.badge.firstChild, state);
+    text(part.badge.lastChild, word(state));
+    part.calls.hidden = !(agent.calls > 1);
+    text(part.calls, agent.calls + " calls");
+    text(part.activity, agent.activity.replace(/ \(Tokens: [\d,]+\)$/, ""));
+    text(part.used, agent.tokenUsage?.totalTokens === undefined ? "" : count(agent.tokenUsage.totalTokens) + " tok");
+    part.fault.hidden = !agent.error;
+    text(part.fault.firstChild, agent.errorType || "");
+    text(part.fault.lastChild, agent.error || "");
+  }
+}
+
+const rows = new Map();
+function makeRow(name) {
+  const cell = (...content) => el("td", { role: "cell" }, ...content);
+  const bar = el("div", { class: "bar", "aria-hidden": "true" }, ...["fresh", "cached", "written", "thought"].map((tone) => el("i", { class: tone })));
+  const share = el("td", { role: "cell", class: "share" }, bar);
+  return el("tr", { role: "row" }, el("th", { role: "rowheader", scope: "row" }, name), share, cell(), cell(), cell(), cell(), cell());
+}
+function fillRow(row, usage, most) {
+  const { inputTokens, cacheReadInputTokens, outputTokens, reasoningTokens, totalTokens } = usage;
+  [inputTokens, cacheReadInputTokens, outputTokens, reasoningTokens, totalTokens].forEach((value, place) => {
+    const cell = row.children[place + 2];
+    text(cell, count(value));
+    cell.classList.toggle("none", value === undefined);
+  });
+  const cached = Math.min(cacheReadInputTokens ?? 0, inputTokens ?? 0), thought = Math.min(reasoningTokens ?? 0, outputTokens ?? 0);
+  const parts = [(inputTokens ?? 0) - cached, cached, (outputTokens ?? 0) - thought, thought];
+  parts.forEach((part, place) => style(row.children[1].firstChild.children[place], "width", (100 * part / most || 0) + "%"));
+}
+const sum = makeRow("All agents");
+sum.children[1].replaceChildren();
+$("tokens-sum").append(sum);
+function renderTokens(workflow) {
+  const used = Object.entries(workflow.agents).filter(([, agent]) => agent.tokenUsage);
+  $("usage").hidden = used.length === 0;
+  keyed($("tokens-of"), rows, used.map(([name]) => name), makeRow);
+  const size = (usage) => Math.max(usage.totalTokens ?? 0, (usage.inputTokens ?? 0) + (usage.outputTokens ?? 0));
+  const most = Math.max(1, ...used.map(([, agent]) => size(agent.tokenUsage)));
+  for (const [name, agent] of used) fillRow(rows.get(name), agent.tokenUsage, most);
+  const total = workflow.totalTokenUsage;
+  [total.inputTokens, total.cacheReadInputTokens, total.outputTokens, total.reasoningTokens, total.totalTokens]
+    .forEach((value, place) => text(sum.children[place + 2], count(value)));
+}
+
+// The clocks, and the bars that grow with them. They stop while the connection is lost, since
+// it is unknown whether anything is running.
+
+const NICE = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800];
+let axis = "";
+function tick() {
+  if (!shown) return;
+  const { workflow, finished } = shown;
+  const agents = Object.entries(workflow.agents);
+  const times = (key) => agents.map(([, agent]) => parse(agent[key])).filter((time) => !isNaN(time));
+  const start = Math.min(...times("startedAt"), parse(workflow.createdAt) || Infinity);
+  const updated = parse(workflow.lastUpdated);
+  const standing = finished || workflow.stalled;
+  const current = standing ? Math.max(updated || 0, ...times("completedAt")) : isLive() ? now() : lastSeen;
+  const known = isFinite(start);
+  const span = known ? Math.max(1000, current - start) : 1000;
+  text($("elapsed"), known ? duration(current - start) : "–");
+  text($("changed"), updated ? ago(updated) : "–");
+  for (const [name, agent] of agents) {
+    const part = steps.get(name).parts, bar = part.lane.firstChild;
+    const from = parse(agent.startedAt), to = parse(agent.completedAt);
+    const running = agent.status === "in-progress";
+    const end = running ? current : to;
+    const placed = !isNaN(from) && !isNaN(end);
+    bar.hidden = !placed;
+    if (placed) {
+      style(bar, "left", (100 * Math.max(0, from - start) / span).toFixed(2) + "%");
+      style(bar, "width", (100 * Math.max(0, end - from) / span).toFixed(2) + "%");
+    }
+    text(part.took, placed ? duration(end - from) : agent.duration === null ? "" : duration(1000 * agent.duration, false));
+  }
+  const step = NICE.find((seconds) => span / 1000 / seconds <= 6) ?? 604800;
+  const marks = [];
+  for (let mark = 0; mark * 1000 <= span * 0.96; mark += step) marks.push(mark);
+  const key = marks.length + ":" + step;
+  if (key !== axis) {
+    axis = key;
+    $("ticks").replaceChildren(...marks.map((mark) => el("span", {}, mark === 0 ? "0" : mark < 60 ? mark + " s" : mark < 3600 ? mark / 60 + " min" : mark / 3600 + " h")));
+  }
+  style($("steps"), "--step", (100000 * step / span).toFixed(3) + "%");
+  marks.forEach((mark, place) => style($("ticks").children[place], "left", (100000 * mark / span).toFixed(2) + "%"));
+}
+setInterval(() => { if (!document.hidden && shown && !shown.finished) tick(); }, 100);
+setInterval(() => { if (!document.hidden) { renderAges(); if (shown) tick(); } }, 5000);
+
