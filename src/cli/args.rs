@@ -1,15 +1,15 @@
-//! Values of arguments.
+//! Parsers and options shared by several commands.
 
 use std::time::Duration;
 
 use tower_agent_status::{InvalidSessionId, SessionId};
 
-/// The id of a session that is, or may be, in the table.
+/// Parses the id of a session in the table.
 pub(crate) fn session_id(text: &str) -> Result<SessionId, InvalidSessionId> {
     SessionId::from_key(text)
 }
 
-/// A time such as `90s`, `5m`, `12h` or `7d`.
+/// Parses a duration such as `90s`, `5m`, `12h` or `7d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     const EXPECTED: &str = "expected a number and a unit, such as 500ms, 90s, 5m, 12h or 7d";
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or(EXPECTED)?;
@@ -23,16 +23,16 @@ pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
         "d" => 86_400_000,
         _ => return Err(EXPECTED),
     };
-    let millis = number.checked_mul(millis).ok_or("that is longer than can be counted")?;
+    let millis = number.checked_mul(millis).ok_or("the duration is too long")?;
     Ok(Duration::from_millis(millis))
 }
 
-/// When a workflow that does not end is taken for stalled.
+/// The option `--heartbeat`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Heartbeat {
-    /// The heartbeat of the processes that write; a workflow that has missed three is
-    /// shown as stalled
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    /// Heartbeat interval of the processes that write to the table; a workflow that misses
+    /// three heartbeats is shown as stalled
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) heartbeat: Duration,
 }
 
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_a_unit() {
+    fn a_duration_has_a_unit() {
         let table = [
             ("500ms", Some(500)),
             ("0s", Some(0)),

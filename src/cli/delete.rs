@@ -1,4 +1,4 @@
-//! `delete`: takes sessions out of the table.
+//! `delete`: removes sessions from the table.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -11,44 +11,44 @@ use tower_agent_status::status::{Item, WorkflowStatus, schema};
 use tower_agent_status::store::{DynamoDbStore, StatusReader as _};
 
 use super::args::{Heartbeat, duration, session_id};
-use super::failure::{Failure, NO, note, unless_unread};
+use super::failure::{Failure, NEGATIVE, ignore_broken_pipe, note};
 use super::lines::{now, time_of};
 use super::store::StoreArgs;
-use super::text::{plain, shortened};
+use super::text::{escaped, truncated};
 
-/// How many sessions are named before it is asked whether to delete them.
-const NAMED: usize = 10;
+/// How many sessions the confirmation prompt lists.
+const LISTED: usize = 10;
 
-/// Delete sessions: those named, or those whose ids begin so.
+/// Delete sessions by id or by prefix.
 ///
-/// It names what it will delete, and asks first. By `--prefix` the table is scanned, and
-/// what is deleted is what was found then. A session that is being worked on is written
-/// anew by whoever works on it. Ends with 1 if a session that was named was not there, or
-/// could not be deleted.
+/// Lists the sessions and asks for confirmation. With `--prefix` the table is scanned, and
+/// the sessions found by that scan are deleted. A session whose workflow is still running is
+/// written again by its process. Exits with 1 if a given session does not exist or could not
+/// be deleted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status delete session-corr_abc123 session-corr_def456
   tower-agent-status delete --prefix load-test- --older-than 7d
   tower-agent-status delete --prefix demo- --embedded agent-status-demo.db --yes")]
 pub(crate) struct Delete {
-    /// The sessions' ids; or give `--prefix`
+    /// Session ids; alternatively, use `--prefix`
     #[arg(value_name = "SESSION", required_unless_present = "prefix", value_parser = session_id)]
     sessions: Vec<SessionId>,
 
-    /// In place of ids: all sessions whose ids begin so
-    #[arg(long, value_name = "P", conflicts_with = "sessions", value_parser = NonEmptyStringValueParser::new())]
+    /// Delete all sessions whose ids start with this prefix
+    #[arg(long, value_name = "PREFIX", conflicts_with = "sessions", value_parser = NonEmptyStringValueParser::new())]
     prefix: Option<String>,
 
-    /// Of those only the ones that were created longer ago than this; those that do not
-    /// say when stay
-    #[arg(long, value_name = "TIME", requires = "prefix", conflicts_with = "sessions", value_parser = duration)]
+    /// Delete only sessions created longer ago than this; sessions without a creation time
+    /// are left alone
+    #[arg(long, value_name = "DURATION", requires = "prefix", conflicts_with = "sessions", value_parser = duration)]
     older_than: Option<Duration>,
 
-    /// How many pages of 1 MB of the table to scan at most
+    /// Maximum number of 1 MB pages of the table to scan
     #[arg(long, value_name = "N", requires = "prefix", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     max_pages: u32,
 
-    /// Do not ask
+    /// Delete without asking for confirmation
     #[arg(long, short)]
     yes: bool,
 
@@ -63,33 +63,37 @@ impl Delete {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         if !self.yes && !io::stdin().is_terminal() {
             return Err(Failure::Unusable(
-                "nobody is there to be asked, since standard input is not a terminal: give \
-                 `--yes` to delete without being asked"
+                "cannot ask for confirmation, since standard input is not a terminal: use \
+                 `--yes` to delete without confirmation"
                     .to_owned(),
             ));
         }
         let store = self.store.open().await?;
         let place = self.store.name(&store);
         let (found, missing) = match &self.prefix {
-            Some(prefix) => (self.with_prefix(&store, prefix).await?, Vec::new()),
-            None => self.named(&store).await?,
+            Some(prefix) => (self.by_prefix(&store, prefix).await?, Vec::new()),
+            None => self.by_id(&store).await?,
         };
         for id in &missing {
-            note(&format!("There is no session `{id}` in {place}."));
+            note(&format!("No session `{id}` in {place}."));
         }
         if found.is_empty() {
-            note("Nothing is deleted.");
-            return Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(NO) });
+            note("Nothing to delete.");
+            return Ok(if missing.is_empty() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(NEGATIVE)
+            });
         }
         if !self.yes && !self.is_confirmed(&found, &place)? {
-            return Err(Failure::No("nothing is deleted".to_owned()));
+            return Err(Failure::Negative("cancelled; nothing was deleted".to_owned()));
         }
         let failed = delete_all(&store, &found).await?;
-        Ok(ExitCode::from(if failed || !missing.is_empty() { NO } else { 0 }))
+        Ok(ExitCode::from(if failed || !missing.is_empty() { NEGATIVE } else { 0 }))
     }
 
-    /// The sessions named, and those among them that are not there.
-    async fn named(
+    /// The given sessions, split into those that exist and those that do not.
+    async fn by_id(
         &self,
         store: &DynamoDbStore,
     ) -> Result<(Vec<Session>, Vec<SessionId>), Failure> {
@@ -110,7 +114,7 @@ impl Delete {
         Ok((found, missing))
     }
 
-    async fn with_prefix(
+    async fn by_prefix(
         &self,
         store: &DynamoDbStore,
         prefix: &str,
@@ -119,8 +123,8 @@ impl Delete {
         let found = store.sessions_with_prefix(prefix, pages).await?;
         if found.truncated {
             note(&format!(
-                "The table is larger than the {pages} MB that were looked through, so more such \
-                 sessions may be there: raise `--max-pages`."
+                "Only the first {pages} MB of the table were scanned, so there may be more \
+                 matching sessions: raise `--max-pages`."
             ));
         }
         let is_old = |item: &Item| {
@@ -129,7 +133,7 @@ impl Delete {
                 .is_some_and(|created| now().duration_since(created) > age)
         };
         let sessions = found.items.into_iter().filter_map(|(id, item)| {
-            // The table was asked for these only; it is what was named that counts.
+            // The scan filters by prefix already. Deleting is final, so this checks again.
             (id.as_str().starts_with(prefix) && is_old(&item)).then(|| self.session(id, &item))
         });
         Ok(sessions.collect())
@@ -144,16 +148,16 @@ impl Delete {
 
     fn is_confirmed(&self, found: &[Session], place: &str) -> Result<bool, Failure> {
         let mut out = io::stderr().lock();
-        for Session { id, is_live } in found.iter().take(NAMED) {
-            let state = if *is_live { "  (being worked on)" } else { "" };
-            writeln!(out, "  {}{state}", shortened(&plain(id.as_str()), 120))?;
+        for Session { id, is_live } in found.iter().take(LISTED) {
+            let state = if *is_live { "  (still running)" } else { "" };
+            writeln!(out, "  {}{state}", truncated(&escaped(id.as_str()), 120))?;
         }
-        if found.len() > NAMED {
+        if found.len() > LISTED {
             let live = found.iter().filter(|session| session.is_live).count();
-            let more = HumanCount((found.len() - NAMED) as u64);
-            writeln!(out, "  and {more} more; {live} of all are being worked on")?;
+            let more = HumanCount((found.len() - LISTED) as u64);
+            writeln!(out, "  and {more} more; {live} in total are still running")?;
         }
-        write!(out, "Delete {} from {}? [y/N] ", counted(found.len()), plain(place))?;
+        write!(out, "Delete {} from {}? [y/N] ", counted(found.len()), escaped(place))?;
         out.flush()?;
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer)?;
@@ -173,12 +177,12 @@ fn counted(sessions: usize) -> String {
     }
 }
 
-/// Deletes them one by one, and goes on after a failure unless the next would fail too;
-/// whether any failed.
+/// Deletes the sessions one by one and returns whether any failed. Goes on after an error
+/// that only concerns one session.
 async fn delete_all(store: &DynamoDbStore, found: &[Session]) -> Result<bool, Failure> {
     let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    // On a terminal only.
+    // Hidden unless standard error is a terminal.
     let bar = ProgressBar::new(found.len() as u64).with_style(style);
     let (mut deleted, mut is_failed) = (0, false);
     for Session { id, .. } in found {
@@ -186,7 +190,7 @@ async fn delete_all(store: &DynamoDbStore, found: &[Session]) -> Result<bool, Fa
             Ok(was_there) => deleted += usize::from(was_there),
             Err(error) => {
                 is_failed = true;
-                bar.suspend(|| note(&format!("`{id}` is not deleted: {error}")));
+                bar.suspend(|| note(&format!("`{id}` was not deleted: {error}")));
                 if !error.is_retryable() {
                     break;
                 }
@@ -195,7 +199,7 @@ async fn delete_all(store: &DynamoDbStore, found: &[Session]) -> Result<bool, Fa
         bar.inc(1);
     }
     bar.finish_and_clear();
-    // Whether all went well is for the exit code to say, whoever reads this.
-    unless_unread(writeln!(io::stdout().lock(), "{} deleted", counted(deleted)))?;
+    // The exit code must be right even if nobody reads the output.
+    ignore_broken_pipe(writeln!(io::stdout().lock(), "{} deleted", counted(deleted)))?;
     Ok(is_failed)
 }

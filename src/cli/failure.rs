@@ -1,4 +1,4 @@
-//! [`Failure`]: why a command did not do what it was asked.
+//! [`Failure`]: why a command failed, and the exit code it leads to.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -6,30 +6,30 @@ use std::process::ExitCode;
 use tower_agent_status::store::{SetupError, StoreError};
 
 use super::inspect;
-use super::text::plain;
+use super::text::escaped;
 
-/// Exit code: the answer is no.
-pub(crate) const NO: u8 = 1;
-/// Exit code: nothing could be asked.
+/// Exit code: the command ran, and the result is negative.
+pub(crate) const NEGATIVE: u8 = 1;
+/// Exit code: the command could not run.
 const UNUSABLE: u8 = 2;
 
 /// Why a command ends early.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The answer is no.
-    No(String),
-    /// Nothing could be asked: the arguments, the settings or the table are to blame.
+    /// The result is negative.
+    Negative(String),
+    /// The arguments, the settings or the table cannot be used.
     Unusable(String),
-    /// Whoever reads the output has seen enough.
+    /// The reader of the output has closed it.
     BrokenPipe,
 }
 
 impl Failure {
-    /// Says it, and gives the exit code.
-    pub(crate) fn tell(&self) -> ExitCode {
+    /// Prints the message and returns the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
         let (code, message) = match self {
             Self::BrokenPipe => return ExitCode::SUCCESS,
-            Self::No(message) => (NO, message),
+            Self::Negative(message) => (NEGATIVE, message),
             Self::Unusable(message) => (UNUSABLE, message),
         };
         note(&format!("tower-agent-status: {message}"));
@@ -37,14 +37,14 @@ impl Failure {
     }
 }
 
-/// Says something beside the output.
+/// Prints a message to standard error.
 pub(crate) fn note(message: &str) {
-    // Where nobody listens there is nobody to tell that either; the exit code still says it.
-    let _ = writeln!(io::stderr().lock(), "{}", plain(message));
+    // If standard error is closed there is nowhere to report that; the exit code remains.
+    let _ = writeln!(io::stderr().lock(), "{}", escaped(message));
 }
 
-/// What became of a write, where the command is to go on without a reader.
-pub(crate) fn unless_unread(written: io::Result<()>) -> io::Result<()> {
+/// Lets a command go on after its output was closed.
+pub(crate) fn ignore_broken_pipe(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
@@ -52,7 +52,7 @@ pub(crate) fn unless_unread(written: io::Result<()>) -> io::Result<()> {
 }
 
 impl From<io::Error> for Failure {
-    /// Of writing the output.
+    /// Converts an error of writing the output.
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::BrokenPipe,

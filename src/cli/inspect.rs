@@ -1,4 +1,4 @@
-//! `inspect`: what the layer would record of a response.
+//! `inspect`: what the layer would record for a response.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,52 +12,53 @@ use serde_json::{Map, Value, json};
 use tower_agent_status::status::{Outcome, TokenUsage};
 use tower_agent_status::usage::{End, Head, PathHint, Progress, Reading, UsageReader};
 
-/// Print what the layer would record of a response: outcome, error, format and tokens.
+/// Print what the layer would record for a response: outcome, error, format and tokens.
 ///
-/// Reads one response body from a file, or from standard input, drives the layer's own
-/// reader with it, and prints one JSON object.
+/// Reads a response body from a file or from standard input, runs it through the layer's
+/// parser, and prints one JSON object.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   curl -s https://agent.example/invocations -d @request.json | tower-agent-status inspect --content-type application/json
   tower-agent-status inspect --content-type text/event-stream --path /v1/messages stream.txt
   tower-agent-status inspect --jsonl recorded.jsonl")]
 pub(crate) struct Inspect {
-    /// The file to read; standard input where it is missing or `-`
+    /// File to read; standard input if absent or `-`
     file: Option<PathBuf>,
 
-    /// The response's content type
+    /// Content type of the response
     #[arg(long)]
     content_type: Option<String>,
 
-    /// The response's content encoding: gzip, deflate, br, zstd
+    /// Content encoding of the response: gzip, deflate, br or zstd
     #[arg(long)]
     content_encoding: Option<String>,
 
-    /// The response's status code
+    /// Status code of the response
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(100..1000))]
     status: u16,
 
-    /// The request's path
+    /// Path of the request
     #[arg(long, default_value = "/")]
     path: String,
 
-    /// A header of the response, as `Name: value`; may be given several times
+    /// Response header, as `Name: value`; may be repeated
     #[arg(long = "header", value_parser = header)]
     headers: Vec<(String, String)>,
 
-    /// Read recorded responses, one JSON object a line: `id`, `status`, `content_type`,
-    /// `content_encoding`, `headers`, `request.path` and the body in base64, `body_b64`
+    /// Read recorded responses, one JSON object per line, with `id`, `status`,
+    /// `content_type`, `content_encoding`, `headers`, `request.path`, and the body in base64 as
+    /// `body_b64`
     #[arg(long)]
     jsonl: bool,
 
-    /// Feed the body in pieces of that many bytes, 16 MiB at most
+    /// Feed the body in chunks of this many bytes, at most 16 MiB
     #[arg(long, default_value = "1400", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     chunk: u32,
 }
 
-/// `Name: value`, the name in lower case.
+/// Parses `Name: value`; the name becomes lower case.
 fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("a header is written as `Name: value`")?;
+    let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
     Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
 }
 
@@ -67,19 +68,19 @@ impl Inspect {
             Some(file) if file.as_os_str() != "-" => file.display().to_string(),
             _ => "standard input".to_owned(),
         };
-        let unreadable = |error| Error::Read(name.clone(), error);
+        let read_error = |error| Error::Read(name.clone(), error);
         let input: Box<dyn Read> = match &self.file {
             Some(file) if file.as_os_str() != "-" => {
-                Box::new(File::open(file).map_err(unreadable)?)
+                Box::new(File::open(file).map_err(read_error)?)
             }
             _ => Box::new(io::stdin().lock()),
         };
         if !self.jsonl {
-            let found = self.inspect_body(input).map_err(unreadable)?;
+            let found = self.inspect_body(input).map_err(read_error)?;
             return writeln!(out, "{found}").map_err(Error::Write);
         }
         for (n, line) in BufReader::new(input).lines().enumerate() {
-            let line = line.map_err(unreadable)?;
+            let line = line.map_err(read_error)?;
             if line.trim().is_empty() {
                 continue;
             }
@@ -93,11 +94,11 @@ impl Inspect {
         Ok(())
     }
 
-    fn piece(&self) -> usize {
+    fn chunk_size(&self) -> usize {
         usize::try_from(self.chunk).unwrap_or(usize::MAX)
     }
 
-    /// Reads a body as it comes, so that it may be of any size.
+    /// Reads a body in chunks, so that it may be of any size.
     fn inspect_body(&self, mut input: impl Read) -> io::Result<Value> {
         let mut headers: HashMap<_, _> = self.headers.iter().cloned().collect();
         let labels =
@@ -106,31 +107,31 @@ impl Inspect {
             headers.extend(value.iter().map(|value| (name.to_owned(), value.clone())));
         }
         let mut reader = reader(self.status, &self.path, &headers);
-        let mut piece = vec![0; self.piece()];
+        let mut chunk = vec![0; self.chunk_size()];
         loop {
-            // A pipe gives less than was asked for; the pieces are to be of the size given.
+            // A pipe may return fewer bytes than requested. Chunks are of the given size.
             let mut filled = 0;
-            while filled < piece.len() {
-                match input.read(&mut piece[filled..])? {
+            while filled < chunk.len() {
+                match input.read(&mut chunk[filled..])? {
                     0 => break,
                     read => filled += read,
                 }
             }
-            if filled == 0 || reader.feed(&piece[..filled]) == Progress::Ended {
+            if filled == 0 || reader.feed(&chunk[..filled]) == Progress::Ended {
                 break;
             }
         }
-        Ok(told(&Value::Null, &reader.finish(End::Complete)))
+        Ok(report(&Value::Null, &reader.finish(End::Complete)))
     }
 
     fn inspect_row(&self, row: &Row) -> Value {
         let mut reader = reader(row.status, &row.path, &row.headers);
-        for piece in row.body.chunks(self.piece()) {
-            if reader.feed(piece) == Progress::Ended {
+        for chunk in row.body.chunks(self.chunk_size()) {
+            if reader.feed(chunk) == Progress::Ended {
                 break;
             }
         }
-        told(&row.id, &reader.finish(End::Complete))
+        report(&row.id, &reader.finish(End::Complete))
     }
 }
 
@@ -139,7 +140,7 @@ fn reader(status: u16, path: &str, headers: &HashMap<String, String>) -> UsageRe
     UsageReader::new(&Head { status, path: PathHint::new(path), header: &header })
 }
 
-fn told(id: &Value, reading: &Reading) -> Value {
+fn report(id: &Value, reading: &Reading) -> Value {
     let (outcome, error) = match &reading.outcome {
         Outcome::Success => ("success", Value::Null),
         Outcome::Error(error) => {
@@ -181,16 +182,16 @@ struct Row {
 impl Row {
     fn read(line: &str) -> Result<Self, String> {
         let row: Map<String, Value> =
-            serde_json::from_str(line).map_err(|error| format!("no JSON object: {error}"))?;
+            serde_json::from_str(line).map_err(|error| format!("not a JSON object: {error}"))?;
         let text = |name: &str| row.get(name).and_then(Value::as_str);
         let mut headers = HashMap::new();
-        if let Some(given) = row.get("headers").and_then(Value::as_object) {
-            for (name, value) in given {
+        if let Some(recorded) = row.get("headers").and_then(Value::as_object) {
+            for (name, value) in recorded {
                 let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 headers.insert(name.to_ascii_lowercase(), value);
             }
         }
-        // The body is as it was recorded: whether it is compressed is for these two to say.
+        // These fields describe the recorded body and override the recorded headers.
         for (name, field) in
             [("content-type", "content_type"), ("content-encoding", "content_encoding")]
         {
@@ -202,7 +203,7 @@ impl Row {
             Some(status) => status
                 .as_u64()
                 .and_then(|status| u16::try_from(status).ok())
-                .ok_or_else(|| format!("`status` is {status}, not a status code"))?,
+                .ok_or_else(|| format!("`status` is {status}, which is not a status code"))?,
         };
         let path = row.get("request").and_then(|request| request.get("path")?.as_str());
         let body = text("body_b64").ok_or("`body_b64`, the body in base64, is missing")?;
@@ -218,7 +219,7 @@ impl Row {
     }
 }
 
-/// Why there is nothing to show.
+/// Why nothing can be inspected.
 #[derive(Debug)]
 pub(crate) enum Error {
     Read(String, io::Error),
@@ -231,7 +232,7 @@ impl fmt::Display for Error {
         match self {
             Self::Read(name, error) => write!(f, "cannot read {name}: {error}"),
             Self::Row { file, line, problem } => {
-                write!(f, "{file}, line {line}: {problem}; see `inspect --help` for the fields")
+                write!(f, "{file}, line {line}: {problem}; `inspect --help` lists the fields")
             }
             Self::Write(error) => write!(f, "cannot write: {error}"),
         }

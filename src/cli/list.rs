@@ -1,4 +1,4 @@
-//! `list`: the newest workflows.
+//! `list`: lists the newest workflows.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -13,18 +13,17 @@ use tower_agent_status::store::StatusReader as _;
 use super::args::Heartbeat;
 use super::failure::{Failure, note};
 use super::json::json as to_json;
-use super::lines::{elapsed, now, standing, time_of};
+use super::lines::{elapsed, now, overall_status, time_of};
 use super::store::StoreArgs;
-use super::text::{plain, shortened, time};
+use super::text::{escaped, time, truncated};
 
-/// Among how many of the newest those of one status are looked for.
-const AMONG: usize = 1_000;
+/// How many of the newest workflows are searched with `--status`.
+const SEARCHED: usize = 1_000;
 
 /// List the newest workflows, newest first.
 ///
-/// With `--json` it prints one array. Each element has `sessionId`, `status`, `createdAt`
-/// and `lastUpdated` (RFC 3339, or null where the item has none), `stalled`, and
-/// `totalTokens`.
+/// With `--json` it prints an array. Each element has `sessionId`, `status`, `createdAt` and
+/// `lastUpdated` (RFC 3339, or null if the item has none), `stalled`, and `totalTokens`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status list --limit 50
@@ -33,13 +32,13 @@ pub(crate) struct List {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// How many at most
+    /// Maximum number of workflows to list
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
 
-    /// Only those of this status, among the 1,000 newest; may be given several times
+    /// List only workflows with this status, among the 1,000 newest; may be repeated
     #[arg(long, value_enum)]
-    status: Vec<Standing>,
+    status: Vec<StatusFilter>,
 
     /// Print JSON
     #[arg(long)]
@@ -50,12 +49,12 @@ pub(crate) struct List {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum Standing {
+enum StatusFilter {
     Initializing,
     Processing,
     Completed,
     Failed,
-    /// Neither finished nor renewed lately
+    /// Not finished, and no heartbeat recently
     Stalled,
 }
 
@@ -63,14 +62,14 @@ impl List {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let store = self.store.open().await?;
         let limit = usize::from(self.limit);
-        let asked = if self.status.is_empty() { limit } else { AMONG.max(limit) };
-        let recent = store.recent(asked).await?;
-        let looked_at = recent.items.len();
+        let requested = if self.status.is_empty() { limit } else { SEARCHED.max(limit) };
+        let recent = store.recent(requested).await?;
+        let searched = recent.items.len();
         let mut found: Vec<_> = recent
             .items
             .iter()
             .map(|(id, item)| (WorkflowStatus::from_item(id, item), item))
-            .filter(|(status, _)| self.is_wanted(status))
+            .filter(|(status, _)| self.matches(status))
             .collect();
         found.truncate(limit);
 
@@ -83,23 +82,23 @@ impl List {
         }
         if recent.truncated {
             note(
-                "The table is too large to be looked through, so newer workflows may be missing: \
-                 `tower-agent-status table check` says how to add the index.",
+                "The table is too large to search, so newer workflows may be missing: add the index \
+                 that `tower-agent-status table check` describes.",
             );
-        } else if !self.status.is_empty() && found.len() < limit && looked_at == asked {
-            note(&format!("Looked among the {} newest only.", HumanCount(looked_at as u64)));
+        } else if !self.status.is_empty() && found.len() < limit && searched == requested {
+            note(&format!("Searched only the {} newest workflows.", HumanCount(searched as u64)));
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn is_wanted(&self, status: &WorkflowStatus) -> bool {
+    fn matches(&self, status: &WorkflowStatus) -> bool {
         let is_stalled = status.is_stalled(now(), self.heartbeat.heartbeat);
         let overall = status.overall_status.as_str();
         self.status.is_empty()
-            || self.status.iter().any(|wanted| match wanted {
-                Standing::Stalled => is_stalled,
-                wanted => {
-                    wanted.to_possible_value().is_some_and(|value| value.get_name() == overall)
+            || self.status.iter().any(|filter| match filter {
+                StatusFilter::Stalled => is_stalled,
+                filter => {
+                    filter.to_possible_value().is_some_and(|value| value.get_name() == overall)
                 }
             })
     }
@@ -125,8 +124,8 @@ impl List {
             return Ok(());
         }
         let ids: Vec<_> =
-            found.iter().map(|(status, _)| plain(status.session_id.as_str())).collect();
-        let ids: Vec<_> = ids.iter().map(|id| shortened(id, 60)).collect();
+            found.iter().map(|(status, _)| escaped(status.session_id.as_str())).collect();
+        let ids: Vec<_> = ids.iter().map(|id| truncated(id, 60)).collect();
         let width = ids.iter().map(|id| id.chars().count()).max().unwrap_or(0).max(7);
         let head = format!(
             "{:<width$}  {:<12}  {:<24}  {:>10}  {:>12}",
@@ -134,12 +133,12 @@ impl List {
         );
         writeln!(out, "{}", style(head).dim())?;
         for ((status, item), id) in found.iter().zip(&ids) {
-            let standing = standing(status, self.heartbeat.heartbeat, 12);
+            let overall = overall_status(status, self.heartbeat.heartbeat, 12);
             let created = text_of(item, schema::CREATED_AT).unwrap_or_default();
             let elapsed = if created.is_empty() { String::new() } else { time(elapsed(status)) };
             let tokens = status.total_token_usage().total_tokens;
             let tokens = tokens.map(|total| HumanCount(total).to_string()).unwrap_or_default();
-            writeln!(out, "{id:<width$}  {standing}  {created:<24}  {elapsed:>10}  {tokens:>12}")?;
+            writeln!(out, "{id:<width$}  {overall}  {created:<24}  {elapsed:>10}  {tokens:>12}")?;
         }
         Ok(())
     }

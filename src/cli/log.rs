@@ -1,10 +1,10 @@
-//! What the library logs, while a command serves or records.
+//! Logging, for the commands that serve or record.
 
 use std::io;
 
 use tracing_subscriber::filter::LevelFilter;
 
-/// Writes warnings and errors to standard error, one line each.
+/// Logs warnings and errors to standard error.
 pub(crate) fn start() {
     let _ = tracing_subscriber::fmt()
         .with_max_level(LevelFilter::WARN)

@@ -23,23 +23,23 @@ use clap::{Parser, Subcommand};
 
 use failure::Failure;
 
-/// Show the status and the tokens of LLM agents' workflows, and look after their table.
+/// Show the status and token usage of LLM agent workflows, and manage their table.
 ///
-/// The table is the one that the library's own settings name (STATUS_TABLE_NAME,
-/// AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB and the usual AWS settings), or a file, by
-/// `--embedded`.
+/// The table is configured by the same environment variables as the library
+/// (STATUS_TABLE_NAME, AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB and the usual AWS settings). Use
+/// `--embedded` to work on a file instead.
 #[derive(Debug, Parser)]
 #[command(
     name = "tower-agent-status",
     version,
     after_help = "Exit codes:
-  0  done; of `watch`: the workflow completed
-  1  the answer is no: a workflow failed, a session is unknown, a table differs, something was not deleted
-  2  nothing could be asked: wrong arguments, a missing setting, a table that is missing, refuses or does not answer
-  3  `watch` stopped before the workflow ended
+  0  success; for `watch`: the workflow completed
+  1  negative result: a workflow failed, a session does not exist, a table check failed, a session was not deleted
+  2  cannot run: invalid arguments, a missing setting, or a table that is missing, denies access or does not respond
+  3  `watch` stopped before the workflow finished
 
-Texts of the table are printed with control characters written out, such as \\u{1b}. Colours are
-used on a terminal only, and not if NO_COLOR is set.
+Control characters in stored texts are escaped, as in \\u{1b}. Colours are used only on a
+terminal, and not if NO_COLOR is set.
 
 Examples:
   tower-agent-status demo
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     let result = run(Cli::parse().command);
     match result {
         Ok(code) => code,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.report(),
     }
 }
 

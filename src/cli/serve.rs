@@ -1,4 +1,4 @@
-//! `serve`: the portal.
+//! `serve`: runs the portal.
 
 use std::env;
 use std::io::{self, Write as _};
@@ -13,11 +13,11 @@ use super::failure::{Failure, note};
 use super::log;
 use super::store::StoreArgs;
 
-/// Serve the portal: a page with the newest workflows, live, and the same as JSON.
+/// Serve the portal: a live page of the newest workflows, and the same data as JSON.
 ///
-/// For Prometheus, /api/workflow/metrics tells how many of them have stalled.
+/// For Prometheus, /api/workflow/metrics reports how many workflows have stalled.
 ///
-/// It prints its address, logs to standard error, and ends with Ctrl-C or SIGTERM.
+/// Prints its URL, logs to standard error, and stops on Ctrl-C or SIGTERM.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status serve --embedded agent-status-demo.db
@@ -27,17 +27,17 @@ pub(crate) struct Serve {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// The address to listen at; port 0 takes a free one. Other addresses than loopback
-    /// need a token
+    /// Address to listen on; port 0 picks a free port. Addresses other than loopback require
+    /// a token
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
 
-    /// The environment variable that holds the bearer token which readers must send
+    /// Environment variable that holds the bearer token clients must send
     #[arg(long, value_name = "VAR")]
     token_env: Option<String>,
 
-    /// An agent and what is shown while it waits, in the order to show them; may be given
-    /// several times. Agents that are not named are shown as the table has them
+    /// Agent to show, with its text while pending; may be repeated, in the order to show them.
+    /// Other agents follow as they appear in the table
     #[arg(long = "agent", value_name = "NAME=TEXT", value_parser = agent)]
     agents: Vec<Agent>,
 
@@ -68,22 +68,22 @@ impl Serve {
         }
         let server = portal.bind(self.addr).await.map_err(|error| match error {
             ServeError::NoToken(address) => Failure::Unusable(format!(
-                "everyone who can reach {address} could read the portal: name a variable that \
-                 holds a token by `--token-env VAR`, or listen at 127.0.0.1"
+                "anyone who can reach {address} could read the portal: set a token with \
+                 `--token-env VAR`, or listen on 127.0.0.1"
             )),
             ServeError::Listen { .. } => {
-                Failure::Unusable(format!("{error}; choose another address by `--addr`"))
+                Failure::Unusable(format!("{error}; choose another address with `--addr`"))
             }
             error => Failure::Unusable(error.to_string()),
         })?;
-        note(&format!("Serving {name}. Ctrl-C ends it."));
+        note(&format!("Serving {name}. Press Ctrl-C to stop."));
         {
             let mut out = io::stdout().lock();
             writeln!(out, "{}", server.url())?;
             out.flush()?;
         }
         let served = server.serve().await;
-        served.map_err(|error| Failure::Unusable(format!("cannot serve any more: {error}")))?;
+        served.map_err(|error| Failure::Unusable(format!("the server failed: {error}")))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -91,15 +91,15 @@ impl Serve {
 fn token(variable: &str) -> Result<String, Failure> {
     env::var(variable).ok().filter(|token| !token.is_empty()).ok_or_else(|| {
         Failure::Unusable(format!(
-            "{variable} is not set: set it to the token that readers send as `Authorization: \
+            "{variable} is not set: set it to the token that clients send as `Authorization: \
              Bearer …`"
         ))
     })
 }
 
-/// Resolves with Ctrl-C, or when the process is asked to end.
+/// Resolves on Ctrl-C or SIGTERM.
 pub(crate) fn termination() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
-    let unusable = |error| Failure::Unusable(format!("cannot wait for signals: {error}"));
+    let unusable = |error| Failure::Unusable(format!("cannot listen for signals: {error}"));
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(unusable)?;

@@ -1,4 +1,4 @@
-//! `show`: one workflow.
+//! `show`: shows one workflow.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -14,18 +14,18 @@ use super::failure::Failure;
 use super::json::json;
 use super::lines;
 use super::store::StoreArgs;
-use super::text::plain;
+use super::text::escaped;
 
-/// Show one workflow: its agents, their states, times, tokens and errors.
+/// Show a workflow: its agents with their states, times, tokens and errors.
 ///
-/// With `--json` it prints the item as it is stored: `tower_agent_status::status::schema`
-/// names its attributes.
+/// With `--json` it prints the stored item, whose attributes are documented in
+/// `tower_agent_status::status::schema`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status show session-corr_abc123
   tower-agent-status show session-corr_abc123 --json | jq .totalTokenUsage")]
 pub(crate) struct Show {
-    /// The session's id
+    /// Session id
     session: String,
 
     #[command(flatten)]
@@ -42,15 +42,15 @@ pub(crate) struct Show {
 impl Show {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let store = self.store.open().await?;
-        // What cannot be a key is not in the table.
+        // An id that cannot be a key is not in the table.
         let id = SessionId::from_key(&self.session).ok();
         let item = match &id {
             Some(id) => store.get(id).await?,
             None => None,
         };
         let Some((id, item)) = id.zip(item) else {
-            return Err(Failure::No(format!(
-                "there is no session `{}` in {}; `tower-agent-status list` shows the newest",
+            return Err(Failure::Negative(format!(
+                "no session `{}` in {}; `tower-agent-status list` shows the newest",
                 self.session,
                 self.store.name(&store),
             )));
@@ -66,35 +66,35 @@ impl Show {
 
     fn print(&self, out: &mut impl io::Write, status: &WorkflowStatus) -> Result<(), Failure> {
         writeln!(out, "{}", lines::workflow(status, self.heartbeat.heartbeat))?;
-        let mut about = |name: &str, value: &str| {
-            let name = format!("{:<15}", plain(name));
-            writeln!(out, "  {} {}", style(name).dim(), plain(value))
+        let mut field = |name: &str, value: &str| {
+            let name = format!("{:<15}", escaped(name));
+            writeln!(out, "  {} {}", style(name).dim(), escaped(value))
         };
         if let Some(error) = &status.error {
-            about("error", error.as_str())?;
+            field("error", error.as_str())?;
         }
         if let Some(id) = &status.correlation_id {
-            about("correlationId", id)?;
+            field("correlationId", id)?;
         }
         for (name, value) in &status.attributes {
-            about(name, &short(value))?;
+            field(name, &one_line(value))?;
         }
-        about("createdAt", &status.created_at.to_string())?;
-        about("lastUpdated", &status.last_updated.to_string())?;
-        let total = lines::figures(&status.total_token_usage());
-        about("tokens", &total)?;
+        field("createdAt", &status.created_at.to_string())?;
+        field("lastUpdated", &status.last_updated.to_string())?;
+        let total = lines::usage(&status.total_token_usage());
+        field("tokens", &total)?;
         if status.is_stalled(lines::now(), self.heartbeat.heartbeat) {
             let silent = super::text::time(lines::now().duration_since(status.last_updated));
-            about("stalled", &format!("nothing was heard of it for {silent}"))?;
+            field("stalled", &format!("no heartbeat for {silent}"))?;
         }
         for (name, agent) in lines::agents(status) {
             let line = lines::agent(name, agent);
-            writeln!(out, "{} {line}", lines::sign(agent))?;
+            writeln!(out, "{} {line}", lines::symbol(agent))?;
             if let Some(error) = lines::error(agent) {
                 writeln!(out, "  {error}")?;
             }
             let mut more = Vec::new();
-            more.extend(agent.token_usage.as_ref().map(lines::figures));
+            more.extend(agent.token_usage.as_ref().map(lines::usage));
             if agent.calls > 1 {
                 more.push(format!("{} calls", agent.calls));
             }
@@ -106,8 +106,8 @@ impl Show {
     }
 }
 
-/// The value of an attribute on one line.
-fn short(value: &Value) -> String {
+/// Formats an attribute's value on one line.
+fn one_line(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         value => value.serialize(serde_json::value::Serializer).unwrap_or_default().to_string(),

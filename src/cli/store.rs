@@ -1,4 +1,4 @@
-//! Which store a command works on.
+//! The option that selects the store.
 
 use std::path::{Path, PathBuf};
 
@@ -6,31 +6,31 @@ use tower_agent_status::store::{DynamoDbStore, SetupError};
 
 use super::failure::Failure;
 
-/// Where the status is kept.
+/// The option `--embedded`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StoreArgs {
-    /// A file of the embedded store, in place of the table that STATUS_TABLE_NAME,
-    /// AWS_REGION and AWS_ENDPOINT_URL_DYNAMODB name
+    /// File of an embedded store, instead of the table configured by STATUS_TABLE_NAME,
+    /// AWS_REGION and AWS_ENDPOINT_URL_DYNAMODB
     #[arg(long, value_name = "FILE")]
     embedded: Option<PathBuf>,
 }
 
 impl StoreArgs {
-    /// The store, which is there.
+    /// Opens an existing store.
     pub(crate) async fn open(&self) -> Result<DynamoDbStore, Failure> {
         self.refuse_missing_file()?;
         match &self.embedded {
             Some(file) => Ok(DynamoDbStore::embedded(file)?),
-            None => DynamoDbStore::from_env().await.map_err(|error| Self::or_a_file(&error)),
+            None => DynamoDbStore::from_env().await.map_err(|error| Self::suggest_embedded(&error)),
         }
     }
 
-    /// An error if the file is missing. Opened, it would be made: a mistyped name would
-    /// give an empty store.
+    /// Returns an error if the file does not exist. Opening would create it, so a mistyped name
+    /// would show an empty store.
     pub(crate) fn refuse_missing_file(&self) -> Result<(), Failure> {
         match &self.embedded {
             Some(file) if self.is_file_missing() => Err(Failure::Unusable(format!(
-                "there is no file {}: name the one that the tracker writes, or make one with \
+                "there is no file {}: use the one that your tracker writes, or create one with \
                  `tower-agent-status demo --embedded {}`",
                 file.display(),
                 quoted(file),
@@ -39,22 +39,22 @@ impl StoreArgs {
         }
     }
 
-    /// Whether opening the store makes a file.
+    /// Whether opening the store would create a file.
     pub(crate) fn is_file_missing(&self) -> bool {
         self.embedded.as_ref().is_some_and(|file| !file.exists())
     }
 
-    /// The store, which may be yet to be made.
-    pub(crate) async fn open_unasked(&self) -> Result<DynamoDbStore, Failure> {
+    /// Opens a store whose table may not exist yet.
+    pub(crate) async fn open_without_discovery(&self) -> Result<DynamoDbStore, Failure> {
         match &self.embedded {
             Some(file) => Ok(DynamoDbStore::embedded(file)?),
             None => DynamoDbStore::from_env_without_discovery()
                 .await
-                .map_err(|error| Self::or_a_file(&error)),
+                .map_err(|error| Self::suggest_embedded(&error)),
         }
     }
 
-    /// Where it is, for people.
+    /// Describes the store in messages.
     pub(crate) fn name(&self, store: &DynamoDbStore) -> String {
         match &self.embedded {
             Some(file) => format!("the embedded store {}", file.display()),
@@ -70,19 +70,19 @@ impl StoreArgs {
         self.embedded.is_some()
     }
 
-    /// Names the other way, where it is a missing setting that is to blame.
-    fn or_a_file(error: &SetupError) -> Failure {
+    /// Mentions `--embedded` if the table's name is not set.
+    fn suggest_embedded(error: &SetupError) -> Failure {
         let text = error.to_string();
         match text.starts_with("STATUS_TABLE_NAME is not set") {
             true => Failure::Unusable(format!(
-                "{text}, or name a file of the embedded store by `--embedded FILE`"
+                "{text}, or use an embedded store with `--embedded FILE`"
             )),
             false => Failure::Unusable(text),
         }
     }
 }
 
-/// A path as a shell takes it.
+/// Quotes a path for a shell.
 pub(crate) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@".contains(c);

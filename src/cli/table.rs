@@ -1,4 +1,4 @@
-//! `table`: makes the table, and says what it is like.
+//! `table`: creates and checks the table.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -13,38 +13,39 @@ use tower_agent_status::store::{
     WriteOutcome,
 };
 
-use super::failure::{Failure, NO, unless_unread};
+use super::failure::{Failure, NEGATIVE, ignore_broken_pipe};
 use super::lines::now;
 use super::store::StoreArgs;
-use super::text::plain;
+use super::text::escaped;
 
-/// Make the table, or check it.
+/// Create or check the table.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
   tower-agent-status table create
   tower-agent-status table check --write")]
 pub(crate) enum Table {
-    /// Make the table: on demand, with time to live and the index of the newest sessions
+    /// Create the table, billed on demand, with time to live and an index of the newest
+    /// sessions
     ///
-    /// The key is called as STATUS_TABLE_KEY says, or `sessionId`, and the time-to-live
-    /// attribute as STATUS_TABLE_TTL says, or `expiresAt`. A table that is there already
-    /// is left as it is; what it lacks is said.
+    /// STATUS_TABLE_KEY sets the name of the partition key (default `sessionId`), and
+    /// STATUS_TABLE_TTL that of the time-to-live attribute (default `expiresAt`). An existing
+    /// table is left unchanged, and differences are reported.
     #[command(after_help = "Example:
   STATUS_TABLE_NAME=agent-status AWS_REGION=eu-west-1 tower-agent-status table create")]
     Create {
         #[command(flatten)]
         store: StoreArgs,
     },
-    /// Check the table: say what differs from what the items need, and how to mend it
+    /// Check whether the table is set up as needed, and print how to fix what is not
     ///
-    /// Ends with 0 if all is well, and 1 if anything differs or failed.
+    /// Exits with 0 if everything is in order, and with 1 otherwise.
     #[command(after_help = "Example:
   tower-agent-status table check --write")]
     Check {
         #[command(flatten)]
         store: StoreArgs,
 
-        /// Write, read and delete a session as well, as a proof that this role may
+        /// Also write, read and delete a test session, to check the role's permissions
         #[arg(long)]
         write: bool,
     },
@@ -52,78 +53,78 @@ pub(crate) enum Table {
 
 impl Table {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let mut findings = Findings { is_well: true };
+        let mut findings = Findings { is_in_order: true };
         match self {
             Self::Create { store: args } => {
-                let is_made = args.is_file_missing();
-                let store = args.open_unasked().await?;
+                let is_new_file = args.is_file_missing();
+                let store = args.open_without_discovery().await?;
                 let name = args.name(&store);
                 match store.describe_table().await {
-                    // Opened, a file has its table.
-                    Ok(_) if is_made => findings.ok(&format!("{name} is created"))?,
+                    // Opening a new file creates its table.
+                    Ok(_) if is_new_file => findings.ok(&format!("created {name}"))?,
                     Ok(_) => {
-                        findings.ok(&format!("{name} is there already: it is left as it is"))?;
+                        findings.ok(&format!("{name} already exists and is left unchanged"))?;
                     }
                     Err(error) if error.is_missing_table() => {
                         store.create_table().await?;
-                        findings.ok(&format!("{name} is created"))?;
+                        findings.ok(&format!("created {name}"))?;
                     }
-                    // Whoever may create it need not be allowed to look at it.
+                    // A role may be allowed to create the table but not to describe it.
                     Err(error) if error.is_denied() => {
                         store.create_table().await?;
-                        findings.ok(&format!("{name} is created, or was there"))?;
+                        findings.ok(&format!("{name} was created or already exists"))?;
                     }
                     Err(error) => return Err(error.into()),
                 }
                 if let Ok(report) = store.describe_table().await {
                     findings.table(&store, &report, args.is_embedded())?;
                 }
-                // What it lacks it lacked before: what was asked for is done.
+                // Differences of an existing table do not make `create` fail.
                 Ok(ExitCode::SUCCESS)
             }
             Self::Check { store: args, write } => {
                 args.refuse_missing_file()?;
-                let store = args.open_unasked().await?;
+                let store = args.open_without_discovery().await?;
                 let report = store.describe_table().await?;
-                findings.ok(&format!("{} is there", args.name(&store)))?;
+                findings.ok(&format!("{} exists", args.name(&store)))?;
                 findings.table(&store, &report, args.is_embedded())?;
                 if write {
-                    try_it(&store, &mut findings).await?;
+                    test_access(&store, &mut findings).await?;
                 }
-                Ok(if findings.is_well { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+                Ok(if findings.is_in_order { ExitCode::SUCCESS } else { ExitCode::from(NEGATIVE) })
             }
         }
     }
 }
 
-/// What was found, a line each.
+/// Prints one line per finding.
 struct Findings {
-    is_well: bool,
+    is_in_order: bool,
 }
 
 impl Findings {
-    /// Whether all is well is for the exit code to say, whoever reads this.
-    fn say(word: &StyledObject<&str>, what: &str) -> io::Result<()> {
-        unless_unread(writeln!(io::stdout().lock(), "{word}  {}", plain(what)))
+    /// The exit code must be right even if nobody reads the output.
+    fn print(word: &StyledObject<&str>, what: &str) -> io::Result<()> {
+        ignore_broken_pipe(writeln!(io::stdout().lock(), "{word}  {}", escaped(what)))
     }
 
     fn ok(&mut self, what: &str) -> io::Result<()> {
-        Self::say(&style("ok     ").green(), what)
+        Self::print(&style("ok     ").green(), what)
     }
 
     fn differs(&mut self, what: &str, remedy: &str) -> io::Result<()> {
-        self.is_well = false;
-        Self::say(&style("differs").yellow(), what)?;
-        Self::say(&style("       "), &format!("to mend it: {remedy}"))
+        self.is_in_order = false;
+        Self::print(&style("differs").yellow(), what)?;
+        Self::print(&style("       "), &format!("to fix it: {remedy}"))
     }
 
     fn unknown(&mut self, what: &str) -> io::Result<()> {
-        Self::say(&style("unknown").dim(), what)
+        Self::print(&style("unknown").dim(), what)
     }
 
     fn failed(&mut self, what: &str) -> io::Result<()> {
-        self.is_well = false;
-        Self::say(&style("failed ").red(), what)
+        self.is_in_order = false;
+        Self::print(&style("failed ").red(), what)
     }
 
     fn table(
@@ -134,26 +135,26 @@ impl Findings {
     ) -> io::Result<()> {
         let table = store.table();
         let key = &report.partition_key;
-        self.ok(&format!("its partition key is `{key}`, of type S, and it has no sort key"))?;
+        self.ok(&format!("the partition key is `{key}` of type S, and there is no sort key"))?;
         if let Some(state) = &report.transition {
-            self.unknown(&format!("it is {state}: it may change yet"))?;
+            self.unknown(&format!("the table is {state}, so this may still change"))?;
         }
         if is_embedded {
             return self.recent_index(table, report);
         }
         match report.is_on_demand {
-            true => self.ok("it is billed on demand")?,
+            true => self.ok("the table is billed on demand")?,
             false => self.differs(
-                "it has provisioned capacity: more than that is throttled, and written later",
+                "the table has provisioned capacity: writes beyond it are throttled and delayed",
                 &format!(
                     "aws dynamodb update-table --table-name {table} --billing-mode PAY_PER_REQUEST"
                 ),
             )?,
         }
         match &report.time_to_live {
-            TimeToLive::On(name) => self.ok(&format!("its items expire by `{name}`"))?,
+            TimeToLive::On(name) => self.ok(&format!("items expire by `{name}`"))?,
             TimeToLive::Off => self.differs(
-                "its items never expire: time to live is off",
+                "items never expire: time to live is off",
                 &format!(
                     "aws dynamodb update-time-to-live --table-name {table} \
                      --time-to-live-specification Enabled=true,AttributeName={}",
@@ -161,7 +162,7 @@ impl Findings {
                 ),
             )?,
             TimeToLive::Unknown(why) => self.unknown(&format!(
-                "whether its items expire: {why}; allow `dynamodb:DescribeTimeToLive` on the table"
+                "whether items expire: {why}; allow `dynamodb:DescribeTimeToLive` on the table"
             ))?,
             _ => {}
         }
@@ -172,13 +173,13 @@ impl Findings {
         let (day, time) = (schema::CREATED_DAY, schema::CREATED_AT);
         match &report.recent_index {
             RecentIndex::Ready(name) => {
-                self.ok(&format!("its index `{name}` finds the newest sessions"))
+                self.ok(&format!("the index `{name}` lists the newest sessions"))
             }
             RecentIndex::InTransition(name) => self.unknown(&format!(
-                "its index `{name}` of the newest sessions is being made or deleted"
+                "the index `{name}` of the newest sessions is being created or deleted"
             )),
             RecentIndex::Missing => self.differs(
-                "it has no index of the newest sessions: to list them, the table is scanned",
+                "there is no index of the newest sessions: listing them scans the table",
                 &format!(
                     "aws dynamodb update-table --table-name {table} --attribute-definitions \
                      AttributeName={day},AttributeType=S AttributeName={time},AttributeType=S \
@@ -193,15 +194,15 @@ impl Findings {
     }
 }
 
-/// Writes, reads and deletes a session that is nobody's.
-async fn try_it(store: &DynamoDbStore, findings: &mut Findings) -> Result<(), Failure> {
+/// Writes, reads and deletes a test session.
+async fn test_access(store: &DynamoDbStore, findings: &mut Findings) -> Result<(), Failure> {
     let id = format!("tower-agent-status-check-{:016x}", fastrand::u64(..));
-    let id = SessionId::new(id).map_err(|error| Failure::No(error.to_string()))?;
+    let id = SessionId::new(id).map_err(|error| Failure::Negative(error.to_string()))?;
     let change = test_session(&id);
     match store.write(&change, Precondition::Absent).await {
-        Ok(WriteOutcome::Applied) => findings.ok(&format!("a test session was written: `{id}`"))?,
+        Ok(WriteOutcome::Applied) => findings.ok(&format!("wrote the test session `{id}`"))?,
         Ok(WriteOutcome::Conflict(_)) => {
-            findings.failed(&format!("`{id}` was not written: it is there already"))?;
+            findings.failed(&format!("cannot write `{id}`: it already exists"))?;
             return Ok(());
         }
         Ok(other) => {
@@ -214,30 +215,26 @@ async fn try_it(store: &DynamoDbStore, findings: &mut Findings) -> Result<(), Fa
             return Ok(());
         }
     }
-    let told = match store.get(&id).await {
-        Ok(Some(item)) if is_there(&change, &item) => {
-            findings.ok("it reads back as it was written")
-        }
-        Ok(Some(_)) => findings.failed("it reads back otherwise than it was written"),
-        Ok(None) => {
-            findings.failed("it does not read back: the table answers that it is not there")
-        }
+    let read_back = match store.get(&id).await {
+        Ok(Some(item)) if is_stored(&change, &item) => findings.ok("it reads back as written"),
+        Ok(Some(_)) => findings.failed("it reads back differently from what was written"),
+        Ok(None) => findings.failed("it does not read back: the table returned no item"),
         Err(error) => findings.failed(&error.to_string()),
     };
-    told?;
+    read_back?;
     match store.get_many(std::slice::from_ref(&id)).await {
-        Ok(_) => findings.ok("several sessions can be read at once")?,
+        Ok(_) => findings.ok("several sessions can be read in one batch")?,
         Err(error) => findings.failed(&error.to_string())?,
     }
     match store.recent(1).await {
         Ok(_) => findings.ok("the newest sessions can be listed")?,
         Err(error) => findings.failed(&error.to_string())?,
     }
-    // Whatever became of the rest, nothing is left behind.
+    // Cleans up whatever happened before.
     match store.delete(&id).await {
-        Ok(_) => findings.ok("it was deleted")?,
+        Ok(_) => findings.ok("deleted the test session")?,
         Err(error) => findings.failed(&format!(
-            "{error}; `{id}` is still there, and expires within the hour where time to live is on"
+            "{error}; `{id}` was left behind, and expires within an hour if time to live is on"
         ))?,
     }
     Ok(())
@@ -255,8 +252,8 @@ fn test_session(id: &SessionId) -> Change {
     Change::new(id.clone(), item, Vec::new())
 }
 
-fn is_there(change: &Change, item: &Item) -> bool {
-    // A whole number may read back as one of another kind.
+fn is_stored(change: &Change, item: &Item) -> bool {
+    // An integer may read back as a float.
     let is_same = |name: &str, value: &Value| match (value.as_u64(), item.get(name)) {
         (Some(number), Some(found)) => found.as_u64() == Some(number),
         (_, found) => found == Some(value),

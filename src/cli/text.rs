@@ -1,4 +1,4 @@
-//! Text for a terminal.
+//! Formats text for a terminal.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use indicatif::HumanCount;
 use tower_agent_status::status::TokenUsage;
 
-/// A text of somebody else's on one line, with all that a terminal would obey, or that
-/// would hide or turn around what stands beside it, written out.
-pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+/// Escapes characters of a stored text that a terminal would interpret, or that would hide or
+/// reorder the text around them. The result is a single line.
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unprintable) {
         return Cow::Borrowed(text);
     }
@@ -22,7 +22,8 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Control characters, and the invisible ones of Unicode: direction, joining, tags.
+/// Whether a character is a control character, or invisible in Unicode: direction marks,
+/// joiners, tags.
 pub(crate) fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
@@ -30,17 +31,17 @@ pub(crate) fn is_unprintable(c: char) -> bool {
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The beginning of a text, of so many characters at most.
-pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
-    if text.chars().count() <= most {
+/// Truncates a text to `max` characters, the last of them an ellipsis.
+pub(crate) fn truncated(text: &str, max: usize) -> Cow<'_, str> {
+    if text.chars().count() <= max {
         return Cow::Borrowed(text);
     }
-    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
+    let mut short: String = text.chars().take(max.saturating_sub(1)).collect();
     short.push('…');
     Cow::Owned(short)
 }
 
-/// `0.9 s`, `2 m 05 s`, `3 h 20 m`, `12 d 04 h`.
+/// Formats a duration as `0.9 s`, `2 m 05 s`, `3 h 20 m` or `12 d 04 h`.
 pub(crate) fn time(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
@@ -51,7 +52,7 @@ pub(crate) fn time(time: Duration) -> String {
     }
 }
 
-/// `12,653 tokens`; nothing if they are not known.
+/// Formats the total as `12,653 tokens`; empty if it is unknown.
 pub(crate) fn tokens(usage: Option<&TokenUsage>) -> String {
     usage
         .and_then(|usage| usage.total_tokens)
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_written_out() {
+    fn control_characters_are_escaped() {
         let table = [
             ("Extrahiere – ünïcode ✔ 交易", "Extrahiere – ünïcode ✔ 交易"),
             ("\u{1b}[2Jx", "\\u{1b}[2Jx"),
@@ -73,12 +74,12 @@ mod tests {
             ("\u{e0041}\u{feff}", "\\u{e0041}\\u{feff}"),
         ];
         for (text, expected) in table {
-            assert_eq!(plain(text), expected);
+            assert_eq!(escaped(text), expected);
         }
     }
 
     #[test]
-    fn numbers_are_for_people() {
+    fn numbers_and_durations_are_readable() {
         for (number, expected) in
             [(0, "0"), (999, "999"), (1000, "1,000"), (u64::MAX, "18,446,744,073,709,551,615")]
         {
@@ -96,7 +97,7 @@ mod tests {
         for (millis, expected) in times {
             assert_eq!(time(Duration::from_millis(millis)), expected);
         }
-        assert_eq!(shortened("abcdef", 6), "abcdef");
-        assert_eq!(shortened("äbcdefg", 6), "äbcde…");
+        assert_eq!(truncated("abcdef", 6), "abcdef");
+        assert_eq!(truncated("äbcdefg", 6), "äbcde…");
     }
 }

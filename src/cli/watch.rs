@@ -1,4 +1,4 @@
-//! `watch`: one workflow, until it ends.
+//! `watch`: follows one workflow until it finishes.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -13,44 +13,44 @@ use tower_agent_status::status::{AgentState, Item, OverallStatus, WorkflowStatus
 use tower_agent_status::store::StatusReader as _;
 
 use super::args::{Heartbeat, duration, session_id};
-use super::failure::{Failure, NO, note};
+use super::failure::{Failure, NEGATIVE, note};
 use super::json::json;
 use super::lines;
 use super::store::StoreArgs;
 
-/// Exit code: the workflow has not ended.
-const NOT_ENDED: u8 = 3;
+/// Exit code: the workflow has not finished.
+const NOT_FINISHED: u8 = 3;
 
-/// How often the lines on a terminal are drawn anew, so that their clocks run.
+/// How often the lines on a terminal are redrawn, so that their clocks advance.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// Watch one workflow until it ends: a line for each agent, redrawn on a terminal, or
-/// printed at each change where there is none.
+/// Watch a workflow until it finishes.
 ///
-/// A session that is not in the table yet is waited for. Ends with 0 if the workflow
-/// completed, 1 if it failed, and 3 if it has not ended by `--timeout`, or when nobody reads
-/// any more. With `--json` it prints the stored item, on one line, at each change.
+/// On a terminal, shows one line per agent and redraws it; otherwise, prints a line for each
+/// change. Waits for a session that is not in the table yet. Exits with 0 if the workflow
+/// completed, 1 if it failed, and 3 if it did not finish before `--timeout`, or before the
+/// output was closed. With `--json` it prints the stored item on one line at each change.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status watch session-corr_abc123
   tower-agent-status watch session-corr_abc123 --timeout 10m && echo completed")]
 pub(crate) struct Watch {
-    /// The session's id
+    /// Session id
     #[arg(value_parser = session_id)]
     session: SessionId,
 
     #[command(flatten)]
     store: StoreArgs,
 
-    /// How often to read the item
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    /// How often to read the table
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     interval: Duration,
 
-    /// How long to watch at most
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    /// How long to wait for the workflow to finish
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
 
-    /// Print the item at each change as JSON, one a line
+    /// Print the stored item as one line of JSON at each change
     #[arg(long)]
     json: bool,
 
@@ -62,18 +62,18 @@ impl Watch {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let store = self.store.open().await?;
         let mut view = self.view()?;
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut read = tokio::time::interval(self.interval.max(Duration::from_millis(50)));
         read.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut frame = tokio::time::interval(FRAME);
         frame.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut last: Option<(Item, WorkflowStatus)> = None;
-        let mut has_said = false;
+        let mut is_waiting = false;
         loop {
             tokio::select! {
                 biased;
                 _ = read.tick() => {}
-                () = until(begun, self.timeout) => break,
+                () = until(started, self.timeout) => break,
                 _ = frame.tick(), if view.is_drawn() => {
                     if let Some((item, status)) = &last {
                         view.show(item, status)?;
@@ -84,15 +84,15 @@ impl Watch {
             let item = match store.get(&self.session).await {
                 Ok(item) => item,
                 Err(error) if error.is_retryable() && last.is_some() => {
-                    view.say(&format!("{error}; trying again"));
+                    view.note(&format!("{error}; retrying"));
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
             let Some(item) = item else {
-                if !std::mem::replace(&mut has_said, true) {
-                    view.say(&format!(
-                        "There is no session `{}` in {} yet: waiting for it.",
+                if !std::mem::replace(&mut is_waiting, true) {
+                    view.note(&format!(
+                        "No session `{}` in {} yet; waiting for it.",
                         self.session,
                         self.store.name(&store)
                     ));
@@ -108,22 +108,22 @@ impl Watch {
                 view.finish();
                 return Ok(match status.overall_status {
                     OverallStatus::Completed => ExitCode::SUCCESS,
-                    _ => ExitCode::from(NO),
+                    _ => ExitCode::from(NEGATIVE),
                 });
             }
             if !is_read {
-                return Ok(ExitCode::from(NOT_ENDED));
+                return Ok(ExitCode::from(NOT_FINISHED));
             }
             last = Some((item, status));
         }
         view.finish();
         let state = match last {
-            Some((_, status)) => format!("is {}", status.overall_status),
+            Some((_, status)) => format!("is still {}", status.overall_status),
             None => "is not in the table".to_owned(),
         };
-        let waited = super::text::time(begun.elapsed());
+        let waited = super::text::time(started.elapsed());
         note(&format!("`{}` {state} after {waited}.", self.session));
-        Ok(ExitCode::from(NOT_ENDED))
+        Ok(ExitCode::from(NOT_FINISHED))
     }
 
     fn view(&self) -> Result<View, Failure> {
@@ -141,8 +141,8 @@ impl Watch {
     }
 }
 
-async fn until(begun: Instant, timeout: Option<Duration>) {
-    match timeout.and_then(|timeout| begun.checked_add(timeout)) {
+async fn until(started: Instant, timeout: Option<Duration>) {
+    match timeout.and_then(|timeout| started.checked_add(timeout)) {
         Some(end) => tokio::time::sleep_until(end).await,
         None => std::future::pending().await,
     }
@@ -173,15 +173,15 @@ impl View {
         Ok(())
     }
 
-    /// Says something that is not of the workflow.
-    fn say(&self, message: &str) {
+    /// Prints a message beside the workflow's lines.
+    fn note(&self, message: &str) {
         match self {
             Self::Drawn(drawn) => drawn.screen.suspend(|| note(message)),
             Self::Printed(_) | Self::Json { .. } => note(message),
         }
     }
 
-    /// Leaves the last state where it is.
+    /// Leaves the last state on the screen.
     fn finish(&self) {
         if let Self::Drawn(drawn) = self {
             drawn.bars.iter().for_each(ProgressBar::abandon);
@@ -189,7 +189,7 @@ impl View {
     }
 }
 
-/// Lines that are redrawn in place: the agents', and the workflow's below them.
+/// Lines redrawn in place: the agents, and the workflow below them.
 struct Drawn {
     screen: MultiProgress,
     style: ProgressStyle,
@@ -210,8 +210,8 @@ impl Drawn {
     fn show(&mut self, status: &WorkflowStatus) {
         let agents = lines::agents(status).into_iter().flat_map(|(name, agent)| {
             let line = lines::agent(name, agent);
-            let line = format!("{} {line}", lines::sign(agent));
-            // On a line of its own: at the end of another it would not be seen.
+            let line = format!("{} {line}", lines::symbol(agent));
+            // On a line of its own; at the end of a long line it would be cut off.
             let error = lines::error(agent).map(|error| format!("  {error}"));
             [Some(line), error].into_iter().flatten()
         });
@@ -228,7 +228,7 @@ impl Drawn {
     }
 }
 
-/// A line for each change of state.
+/// Prints a line for each change of state.
 #[derive(Default)]
 struct Printed {
     agents: HashMap<String, AgentState>,

@@ -27,14 +27,14 @@ async fn no_more_is_deleted_than_was_named() {
     }
     let told = file.run(["delete", "a", "nobody", "a", "--yes"]).assert_code(1);
     assert_eq!(told.out, "1 session deleted\n");
-    told.assert_says(&["no session `nobody`"]);
+    told.assert_says(&["No session `nobody`"]);
     let told = file.run(["delete", "--prefix", "a-", "--yes"]).assert_code(0);
     assert_eq!(told.out, "2 sessions deleted\n");
     for (id, is_left) in ids.into_iter().zip([false, false, false, true, true, true]) {
         assert_eq!(file.has(id).await, is_left, "{id}");
     }
     let told = file.run(["delete", "--prefix", "zzz", "--yes"]).assert_code(0);
-    told.assert_says(&["Nothing is deleted"]);
+    told.assert_says(&["Nothing to delete"]);
 }
 
 #[tokio::test]

@@ -86,7 +86,11 @@ fn rows_are_read_one_a_line() {
 fn what_cannot_be_read_is_named() {
     let table: [(&[&str], &str, &str); 4] = [
         (&["no/such/file"], "", "cannot read no/such/file"),
-        (&["--jsonl"], "{\"body_b64\": \"\"}\nnonsense", "standard input, line 2: no JSON object"),
+        (
+            &["--jsonl"],
+            "{\"body_b64\": \"\"}\nnonsense",
+            "standard input, line 2: not a JSON object",
+        ),
         (&["--jsonl"], "{}", "`body_b64`, the body in base64, is missing"),
         (&["--header", "nonsense"], "", "`Name: value`"),
     ];

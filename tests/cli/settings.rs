@@ -36,9 +36,9 @@ fn a_file_that_is_not_there_is_not_made() {
         assert!(!missing.exists(), "{arguments:?}");
     }
     let made = told(&["table", "create"]).assert_code(0);
-    assert!(made.out.contains("is created"), "{}", made.out);
+    assert!(made.out.contains("created"), "{}", made.out);
     let kept = told(&["table", "create"]).assert_code(0);
-    assert!(kept.out.contains("is there already"), "{}", kept.out);
+    assert!(kept.out.contains("already exists"), "{}", kept.out);
     std::fs::remove_file(&missing).unwrap();
     let output = command().args(["list", "--embedded", "/"]).output().unwrap();
     Told::of(output).assert_code(2).assert_says(&["cannot open the embedded store `/`"]);
@@ -66,7 +66,7 @@ fn a_refusal_names_the_permission() {
     server.refuse("DeleteItem", denied, "not authorized");
     let told = server.run(&["delete", "s", "--yes"]).assert_code(1);
     assert_eq!(told.out, "0 sessions deleted\n");
-    told.assert_says(&["`s` is not deleted", "allow `dynamodb:DeleteItem`"]);
+    told.assert_says(&["`s` was not deleted", "allow `dynamodb:DeleteItem`"]);
 }
 
 #[test]

@@ -69,7 +69,7 @@ async fn one_that_nobody_works_on_is_said_to_be_stalled() {
     let file = File::new("show-stalled");
     file.put("s", item("processing", 600 * SECOND)).await;
     let told = file.run(["show", "s"]).assert_code(0);
-    assert!(told.out.contains("nothing was heard of it for 10 m"), "{}", told.out);
+    assert!(told.out.contains("no heartbeat for 10 m"), "{}", told.out);
     let told = file.run(["show", "s", "--heartbeat", "1h"]).assert_code(0);
     assert!(!told.out.contains("stalled"), "{}", told.out);
 }

@@ -9,7 +9,7 @@ use crate::support::File;
 fn an_embedded_table_is_made_and_is_well() {
     let file = File::new("table");
     let told = file.run(["table", "create"]).assert_code(0);
-    assert!(told.out.contains("is there already"), "{}", told.out);
+    assert!(told.out.contains("already exists"), "{}", told.out);
     let told = file.run(["table", "check", "--write"]).assert_code(0);
     assert_eq!(told.out.lines().count(), 8, "{}", told.out);
     assert!(told.out.lines().all(|line| line.starts_with("ok ")), "{}", told.out);
@@ -20,11 +20,11 @@ fn an_embedded_table_is_made_and_is_well() {
 fn a_table_that_is_as_it_should_be_is_well() {
     let server = Server::start();
     let told = server.run(&["table", "check"]).assert_code(0);
-    let expected = "ok       DynamoDB table `status` in eu-west-1 is there
-ok       its partition key is `sessionId`, of type S, and it has no sort key
-ok       it is billed on demand
-ok       its items expire by `expiresAt`
-ok       its index `by-day` finds the newest sessions
+    let expected = "ok       DynamoDB table `status` in eu-west-1 exists
+ok       the partition key is `sessionId` of type S, and there is no sort key
+ok       the table is billed on demand
+ok       items expire by `expiresAt`
+ok       the index `by-day` lists the newest sessions
 ";
     assert_eq!(told.out, expected);
 }
@@ -43,12 +43,12 @@ fn what_differs_is_said_with_its_remedy() {
     server.tell("DescribeTimeToLive", json!({ "TimeToLiveDescription": ttl }));
     let told = server.run(&["table", "check"]).assert_code(1);
     for part in [
-        "ok       its partition key is `processing_id`",
-        "differs  it has provisioned capacity",
+        "ok       the partition key is `processing_id`",
+        "differs  the table has provisioned capacity",
         "--billing-mode PAY_PER_REQUEST",
-        "differs  its items never expire",
+        "differs  items never expire",
         "update-time-to-live --table-name status --time-to-live-specification Enabled=true,AttributeName=expiresAt",
-        "differs  it has no index of the newest sessions",
+        "differs  there is no index of the newest sessions",
         r#"--global-secondary-index-updates '[{"Create":{"IndexName":"recent","KeySchema":[{"AttributeName":"createdDay","KeyType":"HASH"},{"AttributeName":"createdAt","KeyType":"RANGE"}],"Projection":{"ProjectionType":"KEYS_ONLY"}}}]'"#,
     ] {
         assert!(told.out.contains(part), "no `{part}` in\n{}", told.out);
@@ -67,7 +67,7 @@ fn what_the_role_may_not_do_is_said_step_by_step() {
     let told = server.run(&["table", "check", "--write"]).assert_code(1);
     assert!(told.out.contains("allow `dynamodb:DescribeTimeToLive`"), "{}", told.out);
     assert!(told.out.contains("allow `dynamodb:UpdateItem`"), "{}", told.out);
-    assert!(!told.out.contains("was deleted"), "nothing was written: {}", told.out);
+    assert!(!told.out.contains("deleted the test session"), "nothing was written: {}", told.out);
 
     let server = Server::start();
     for operation in ["GetItem", "BatchGetItem", "Query", "Scan", "DeleteItem"] {
@@ -77,7 +77,7 @@ fn what_the_role_may_not_do_is_said_step_by_step() {
     for action in ["GetItem", "BatchGetItem", "Scan", "DeleteItem"] {
         assert!(told.out.contains(&format!("allow `dynamodb:{action}`")), "{}", told.out);
     }
-    assert!(told.out.contains("is still there, and expires within the hour"), "{}", told.out);
+    assert!(told.out.contains("was left behind, and expires within an hour"), "{}", told.out);
 
     // What was said to be written, and is not there.
     let server = Server::start();

@@ -85,7 +85,7 @@ async fn it_asks_before_it_deletes() {
         };
         assert_eq!(code, 1, "{shown}");
         assert!(shown.contains("Delete 12 sessions from the embedded store"), "{shown}");
-        assert!(shown.contains("(being worked on)") && shown.contains("and 2 more"), "{shown}");
+        assert!(shown.contains("(still running)") && shown.contains("and 2 more"), "{shown}");
         assert!(file.has("s-00").await && file.has("s-11").await);
     }
     let (shown, code) = on_a_terminal(&file, "delete s-00", "y\n", true).unwrap();

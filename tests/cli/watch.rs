@@ -21,9 +21,9 @@ async fn the_exit_code_is_how_the_workflow_ended() {
     file.run(["watch", "bad"]).assert_code(1);
     file.run(["watch", "running", "--timeout", "300ms"])
         .assert_code(3)
-        .assert_says(&["`running` is processing after"]);
+        .assert_says(&["`running` is still processing after"]);
     file.run(["watch", "nobody", "--timeout", "300ms"]).assert_code(3).assert_says(&[
-        "no session `nobody`",
+        "No session `nobody`",
         "waiting",
         "`nobody` is not in the table",
     ]);

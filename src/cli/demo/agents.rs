@@ -1,4 +1,4 @@
-//! Mocked agents: services that answer as an HTTP client would.
+//! Mock agents: services that respond as an HTTP client would.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -19,20 +19,20 @@ use tower_service::Service;
 /// How time passes.
 #[derive(Clone, Debug)]
 pub(super) enum Pace {
-    /// As it does, by this factor.
+    /// Real time, multiplied by this factor.
     Real(f64),
-    /// By being told: milliseconds since 1970.
-    Told(Arc<AtomicU64>),
+    /// A manual clock, in milliseconds since the Unix epoch.
+    Manual(Arc<AtomicU64>),
 }
 
 impl Pace {
-    /// Lets time pass.
-    async fn pass(&self, millis: u64) {
+    /// Waits, or advances the manual clock.
+    async fn sleep(&self, millis: u64) {
         match self {
             Self::Real(factor) => {
                 tokio::time::sleep(Duration::from_millis(millis).mul_f64(*factor)).await;
             }
-            Self::Told(clock) => {
+            Self::Manual(clock) => {
                 clock.fetch_add(millis, Ordering::Relaxed);
             }
         }
@@ -41,25 +41,29 @@ impl Pace {
     pub(super) fn now(&self) -> SystemTime {
         match self {
             Self::Real(_) => SystemTime::now(),
-            Self::Told(clock) => UNIX_EPOCH + Duration::from_millis(clock.load(Ordering::Relaxed)),
+            Self::Manual(clock) => {
+                UNIX_EPOCH + Duration::from_millis(clock.load(Ordering::Relaxed))
+            }
         }
     }
 }
 
-/// What an agent is to answer: this is what it is sent.
+/// The response a mock agent gives. It is sent to the agent as the request's body.
+///
+/// `millis` is the response time; `tokens` are input and output.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Answer {
-    /// In one piece, after so long, with these tokens (input, output).
+pub(super) enum Reply {
+    /// A JSON body in one chunk.
     Json { millis: u64, tokens: (u64, u64) },
-    /// Piece by piece, for so long, with these tokens (input, output).
+    /// Server-sent events, spread over the response time.
     Stream { millis: u64, tokens: (u64, u64) },
-    /// 500, after so long.
-    Refusal { millis: u64, said: &'static str },
-    /// 200 with a failure in it, after so long.
-    Failure { millis: u64, said: &'static str },
+    /// Status 500.
+    ServerError { millis: u64, message: &'static str },
+    /// Status 200 with an error in the body.
+    Failure { millis: u64, message: &'static str },
 }
 
-/// An agent. It is called as the HTTP client of an agent is.
+/// A mock agent, called like an HTTP client.
 #[derive(Clone, Debug)]
 pub(super) struct MockAgent {
     pace: Pace,
@@ -71,8 +75,8 @@ impl MockAgent {
     }
 }
 
-impl Service<Request<Answer>> for MockAgent {
-    type Response = Response<Pieces>;
+impl Service<Request<Reply>> for MockAgent {
+    type Response = Response<Chunks>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
@@ -80,48 +84,48 @@ impl Service<Request<Answer>> for MockAgent {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Answer>) -> Self::Future {
+    fn call(&mut self, request: Request<Reply>) -> Self::Future {
         let pace = self.pace.clone();
-        Box::pin(async move { Ok(answer(request.into_body(), pace).await) })
+        Box::pin(async move { Ok(respond(request.into_body(), pace).await) })
     }
 }
 
-async fn answer(answer: Answer, pace: Pace) -> Response<Pieces> {
-    match answer {
-        Answer::Json { millis, tokens: (input, output) } => {
-            pace.pass(millis).await;
+async fn respond(reply: Reply, pace: Pace) -> Response<Chunks> {
+    match reply {
+        Reply::Json { millis, tokens: (input, output) } => {
+            pace.sleep(millis).await;
             let usage = json!({
                 "input_tokens": input,
                 "output_tokens": output,
                 "total_tokens": input + output,
             });
-            in_one(StatusCode::OK, &json!({ "success": true, "token_usage": usage }))
+            whole(StatusCode::OK, &json!({ "success": true, "token_usage": usage }))
         }
-        Answer::Refusal { millis, said } => {
-            pace.pass(millis).await;
-            in_one(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "detail": said }))
+        Reply::ServerError { millis, message } => {
+            pace.sleep(millis).await;
+            whole(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "detail": message }))
         }
-        Answer::Failure { millis, said } => {
-            pace.pass(millis).await;
-            in_one(StatusCode::OK, &json!({ "success": false, "error": said }))
+        Reply::Failure { millis, message } => {
+            pace.sleep(millis).await;
+            whole(StatusCode::OK, &json!({ "success": false, "error": message }))
         }
-        Answer::Stream { millis, tokens } => {
+        Reply::Stream { millis, tokens } => {
             let events = events(tokens);
             let each = millis / events.len() as u64;
-            let pieces = stream::iter(events).then(move |event| {
+            let chunks = stream::iter(events).then(move |event| {
                 let pace = pace.clone();
                 async move {
-                    pace.pass(each).await;
+                    pace.sleep(each).await;
                     let kind = event["type"].as_str().unwrap_or_default();
                     Bytes::from(format!("event: {kind}\ndata: {event}\n\n"))
                 }
             });
-            response(StatusCode::OK, "text/event-stream", Pieces(pieces.boxed()))
+            response(StatusCode::OK, "text/event-stream", Chunks(chunks.boxed()))
         }
     }
 }
 
-/// The events of a model's message: its input tokens come first, its output tokens grow.
+/// The events of a model's message: input tokens at the start, output tokens at the end.
 fn events((input, output): (u64, u64)) -> Vec<Value> {
     const DELTAS: u64 = 24;
     let message = json!({ "role": "assistant", "content": [], "usage": { "input_tokens": input, "output_tokens": 1 } });
@@ -143,22 +147,22 @@ fn events((input, output): (u64, u64)) -> Vec<Value> {
     events
 }
 
-fn in_one(status: StatusCode, body: &Value) -> Response<Pieces> {
+fn whole(status: StatusCode, body: &Value) -> Response<Chunks> {
     let body = Bytes::from(body.to_string());
-    response(status, "application/json", Pieces(stream::iter([body]).boxed()))
+    response(status, "application/json", Chunks(stream::iter([body]).boxed()))
 }
 
-fn response(status: StatusCode, kind: &'static str, body: Pieces) -> Response<Pieces> {
+fn response(status: StatusCode, kind: &'static str, body: Chunks) -> Response<Chunks> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
-/// A body that comes piece by piece.
-pub(super) struct Pieces(BoxStream<'static, Bytes>);
+/// A body that arrives in chunks.
+pub(super) struct Chunks(BoxStream<'static, Bytes>);
 
-impl Body for Pieces {
+impl Body for Chunks {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -166,6 +170,6 @@ impl Body for Pieces {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_next_unpin(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+        self.0.poll_next_unpin(cx).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
     }
 }

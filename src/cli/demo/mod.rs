@@ -1,4 +1,4 @@
-//! `demo`: a few workflows in an embedded store, so that there is something to look at.
+//! `demo`: fills an embedded store with sample workflows.
 
 mod agents;
 mod workflows;
@@ -13,33 +13,32 @@ use tower_agent_status::StatusTracker;
 use tower_agent_status::store::DynamoDbStore;
 
 use self::agents::Pace;
-use self::workflows::{Course, Orchestrator};
+use self::workflows::{Orchestrator, Scenario};
 use super::failure::{Failure, note};
 use super::log;
 use super::serve::termination;
 use super::store::quoted;
 
-/// Fill a file with mocked workflows: completed, failed, cancelled, stalled, and a few
-/// that run while you look.
+/// Fill a file with sample workflows: completed, failed, cancelled, stalled, and a few that
+/// run while you watch.
 ///
-/// Everything but the agents is real: the layer sees their answers as it would see those
-/// of an HTTP client. It never touches the table that STATUS_TABLE_NAME names. The
-/// sessions' ids begin with `demo-`.
+/// Only the agents are mocked: the layer sees their responses as it would those of an HTTP
+/// client. The table in STATUS_TABLE_NAME is never touched. Session ids start with `demo-`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status demo
   tower-agent-status demo --embedded /tmp/status.db --keep-running
   tower-agent-status serve --embedded agent-status-demo.db")]
 pub(crate) struct Demo {
-    /// The file, which is made if it is missing
+    /// File of the embedded store, created if it does not exist
     #[arg(long, value_name = "FILE", default_value = "agent-status-demo.db")]
     embedded: PathBuf,
 
-    /// Go on starting workflows until Ctrl-C
+    /// Keep starting workflows until Ctrl-C
     #[arg(long)]
     keep_running: bool,
 
-    /// How long the agents take: 1 is a few seconds each, 0 no time
+    /// Factor for how long the agents take: 1 is a few seconds each, 0 is no time
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = pace)]
     pace: f64,
 }
@@ -51,32 +50,33 @@ fn pace(text: &str) -> Result<f64, &'static str> {
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// What is in the store from the start: how it went, and how long ago.
-const PAST: [(Course, Duration); 9] = [
-    (Course::Matched, HOUR.saturating_mul(49)),
-    (Course::Review, HOUR.saturating_mul(48)),
-    (Course::Matched, HOUR.saturating_mul(26)),
-    (Course::AgentError, HOUR.saturating_mul(25)),
-    (Course::Matched, HOUR.saturating_mul(3)),
-    (Course::ErrorIn200, HOUR.saturating_mul(2)),
-    (Course::Cancelled, HOUR),
-    (Course::Review, Duration::from_secs(25 * 60)),
-    (Course::Stalled, Duration::from_secs(9 * 60)),
+/// Workflows of the past: how each went, and how long ago it started.
+const PAST: [(Scenario, Duration); 9] = [
+    (Scenario::Matched, HOUR.saturating_mul(49)),
+    (Scenario::Review, HOUR.saturating_mul(48)),
+    (Scenario::Matched, HOUR.saturating_mul(26)),
+    (Scenario::AgentError, HOUR.saturating_mul(25)),
+    (Scenario::Matched, HOUR.saturating_mul(3)),
+    (Scenario::ErrorIn200, HOUR.saturating_mul(2)),
+    (Scenario::Cancelled, HOUR),
+    (Scenario::Review, Duration::from_secs(25 * 60)),
+    (Scenario::Stalled, Duration::from_secs(9 * 60)),
 ];
 
-/// What runs while one looks, one started after the other.
-const LIVE: [Course; 4] = [Course::Matched, Course::Review, Course::AgentError, Course::Matched];
+/// Workflows that run live, started one after the other.
+const LIVE: [Scenario; 4] =
+    [Scenario::Matched, Scenario::Review, Scenario::AgentError, Scenario::Matched];
 
 impl Demo {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         log::start();
         let store = DynamoDbStore::embedded(&self.embedded)?;
-        for (course, ago) in PAST {
-            workflows::write_past(&store, course, ago).await.map_err(Failure::Unusable)?;
+        for (scenario, ago) in PAST {
+            workflows::write_past(&store, scenario, ago).await.map_err(Failure::Unusable)?;
         }
         let file = quoted(&self.embedded);
         note(&format!(
-            "{} workflows are in {}. In another terminal:",
+            "Wrote {} workflows to {}. To look at them, run in another terminal:",
             PAST.len(),
             self.embedded.display()
         ));
@@ -89,33 +89,33 @@ impl Demo {
         let end = termination()?;
         let is_interrupted = tokio::select! {
             () = end => true,
-            told = self.run_live(&tracker) => {
-                told?;
+            result = self.run_live(&tracker) => {
+                result?;
                 false
             }
         };
-        // What is still running is dropped by now, and has failed.
+        // Workflows still running have been dropped by now, which fails them.
         let saved = tracker.shutdown(Duration::from_secs(5)).await;
-        saved.map_err(|error| Failure::No(error.to_string()))?;
-        // Ctrl-C is how one that keeps running is meant to end.
+        saved.map_err(|error| Failure::Negative(error.to_string()))?;
+        // Ctrl-C is the usual way to stop `--keep-running`.
         Ok(ExitCode::from(if is_interrupted && !self.keep_running { 130 } else { 0 }))
     }
 
     async fn run_live(&self, tracker: &StatusTracker) -> Result<(), Failure> {
         let orchestrator = Orchestrator::new(tracker, &Pace::Real(self.pace));
         let mut running = JoinSet::new();
-        let mut courses: Box<dyn Iterator<Item = Course> + Send> = if self.keep_running {
+        let mut scenarios: Box<dyn Iterator<Item = Scenario> + Send> = if self.keep_running {
             Box::new(LIVE.into_iter().cycle())
         } else {
             Box::new(LIVE.into_iter())
         };
         loop {
-            let next = courses.next();
+            let next = scenarios.next();
             let is_last = next.is_none();
-            if let Some(course) = next {
-                let workflow = orchestrator.clone().run(tracker, course);
+            if let Some(scenario) = next {
+                let workflow = orchestrator.clone().run(tracker, scenario);
                 running.spawn(workflow);
-                // Not faster than people can look, whatever the pace.
+                // With `--pace 0` this would otherwise spin.
                 let pause = if self.keep_running { self.pace.max(0.2) } else { self.pace };
                 tokio::time::sleep(Duration::from_secs(2).mul_f64(pause)).await;
             }
@@ -124,11 +124,11 @@ impl Demo {
                 false => running.try_join_next(),
             } {
                 let Ok((session, result)) = ended else { continue };
-                let told = match result {
+                let line = match result {
                     Ok(()) => format!("completed  {session}"),
                     Err(error) => format!("failed     {session}  {error}"),
                 };
-                writeln!(io::stdout().lock(), "{told}")?;
+                writeln!(io::stdout().lock(), "{line}")?;
             }
             if is_last {
                 return Ok(());

@@ -1,4 +1,4 @@
-//! The mocked workflows: an orchestrator that calls four agents, and how it may go.
+//! The sample workflows: an orchestrator that calls four mock agents.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,31 +17,31 @@ use tower_agent_status::{
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-use super::agents::{Answer, MockAgent, Pace, Pieces};
+use super::agents::{Chunks, MockAgent, Pace, Reply};
 
 const PDF_ADAPTER: &str = "pdfAdapter";
 const TRADE_EXTRACTION: &str = "tradeExtraction";
 const TRADE_MATCHING: &str = "tradeMatching";
 const EXCEPTION_MANAGEMENT: &str = "exceptionManagement";
 
-/// How a workflow goes.
+/// What happens in a workflow.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Course {
-    /// Three agents, one after the other, of which one streams.
+pub(super) enum Scenario {
+    /// Three agents in sequence, one of which streams.
     Matched,
-    /// The same, and the fourth looks at the exception.
+    /// As `Matched`, and the fourth agent handles an exception.
     Review,
-    /// The second agent answers 500.
+    /// The second agent responds with 500.
     AgentError,
-    /// The second agent answers 200, and says in the body that it failed.
+    /// The second agent responds with 200 and reports a failure in the body.
     ErrorIn200,
-    /// The orchestrator hangs up in the middle of the stream.
+    /// The orchestrator drops the response in the middle of the stream.
     Cancelled,
-    /// Its process goes away in the middle of the stream.
+    /// The orchestrator's process dies in the middle of the stream.
     Stalled,
 }
 
-/// The four agents, and what is shown beside each of their states.
+/// A tracker with the four agents and their texts.
 pub(super) fn tracker(store: DynamoDbStore) -> StatusTrackerBuilder<DynamoDbStore> {
     let agent = |name, pending, in_progress, success, error| {
         Agent::new(name).pending(pending).in_progress(in_progress).success(success).error(error)
@@ -77,40 +77,39 @@ pub(super) fn tracker(store: DynamoDbStore) -> StatusTrackerBuilder<DynamoDbStor
         ))
 }
 
-/// Writes a workflow that began so long ago: nobody waits, it is the clock that is moved.
+/// Writes a workflow that started `ago`. Its clock is advanced manually, so nothing waits.
 pub(super) async fn write_past(
     store: &DynamoDbStore,
-    course: Course,
+    scenario: Scenario,
     ago: Duration,
 ) -> Result<(), String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let millis = u64::try_from(now.saturating_sub(ago).as_millis()).unwrap_or(0);
     let clock = Arc::new(AtomicU64::new(millis));
-    let pace = Pace::Told(Arc::clone(&clock));
+    let pace = Pace::Manual(Arc::clone(&clock));
     let tracker = tracker(store.clone()).clock({
         let pace = pace.clone();
         move || pace.now()
     });
     let tracker = tracker.start().map_err(|error| error.to_string())?;
     let orchestrator = Orchestrator::new(&tracker, &pace);
-    let saved = if course == Course::Stalled {
+    let saved = if scenario == Scenario::Stalled {
         let (_, workflow) = workflow(&tracker);
         let workflow = workflow.start().map_err(|error| error.to_string())?;
-        let broken_off = workflow.scope(orchestrator.break_off());
-        let answer = broken_off.await;
+        let response = workflow.scope(orchestrator.stop_mid_stream()).await;
         let saved = tracker.shutdown(Duration::from_secs(5)).await;
-        // A process that is gone has not ended its call, and does not say so either.
-        std::mem::forget((answer, workflow));
+        // Dropping them would end the call and the workflow, which a dead process does not do.
+        std::mem::forget((response, workflow));
         saved
     } else {
-        // That it fails may be its course.
-        let _ = orchestrator.run(&tracker, course).await;
+        // Some scenarios fail.
+        let _ = orchestrator.run(&tracker, scenario).await;
         tracker.shutdown(Duration::from_secs(5)).await
     };
     saved.map_err(|error| error.to_string())
 }
 
-/// A workflow of a new session.
+/// A workflow with a new session id.
 fn workflow(tracker: &StatusTracker) -> (String, WorkflowBuilder) {
     let id = format!("{:012x}", fastrand::u64(..1 << 48));
     let session = format!("demo-{id}");
@@ -122,10 +121,10 @@ fn workflow(tracker: &StatusTracker) -> (String, WorkflowBuilder) {
     (session, workflow)
 }
 
-/// An agent's client, with the layer in it.
+/// An agent's client, wrapped in the layer.
 type Client = StatusService<MockAgent>;
 
-/// Calls the agents, and knows nothing of status.
+/// Calls the agents. It knows nothing about status tracking.
 #[derive(Clone)]
 pub(super) struct Orchestrator {
     pdf_adapter: Client,
@@ -145,95 +144,95 @@ impl Orchestrator {
         }
     }
 
-    /// Runs one workflow of a new session: the session, and how it went.
+    /// Runs one workflow, and returns its session id and result.
     pub(super) fn run(
         self,
         tracker: &StatusTracker,
-        course: Course,
+        scenario: Scenario,
     ) -> impl Future<Output = (String, Result<(), String>)> + Send + use<> {
         let (session, workflow) = workflow(tracker);
-        async move { (session, workflow.run(self.process(course)).await) }
+        async move { (session, workflow.run(self.process(scenario)).await) }
     }
 
-    async fn process(mut self, course: Course) -> Result<(), String> {
-        ask(&mut self.pdf_adapter, Answer::Json { millis: 2_100, tokens: (11_251, 1_402) }).await?;
+    async fn process(mut self, scenario: Scenario) -> Result<(), String> {
+        call(&mut self.pdf_adapter, Reply::Json { millis: 2_100, tokens: (11_251, 1_402) }).await?;
         let extraction = &mut self.trade_extraction;
-        match course {
-            Course::AgentError => {
-                let said = "The extraction model could not be loaded";
-                ask(extraction, Answer::Refusal { millis: 1_300, said }).await?;
+        match scenario {
+            Scenario::AgentError => {
+                let message = "The extraction model could not be loaded";
+                call(extraction, Reply::ServerError { millis: 1_300, message }).await?;
             }
-            Course::ErrorIn200 => {
-                let said = "No trade was found in the text of the document";
-                ask(extraction, Answer::Failure { millis: 2_600, said }).await?;
+            Scenario::ErrorIn200 => {
+                let message = "No trade was found in the text of the document";
+                call(extraction, Reply::Failure { millis: 2_600, message }).await?;
             }
-            Course::Cancelled | Course::Stalled => {
+            Scenario::Cancelled | Scenario::Stalled => {
                 begin(extraction, EXTRACTION).await?;
                 return Err("the document is a statement, not a confirmation".to_owned());
             }
-            Course::Matched | Course::Review => ask(extraction, EXTRACTION).await?,
+            Scenario::Matched | Scenario::Review => call(extraction, EXTRACTION).await?,
         }
-        ask(&mut self.trade_matching, Answer::Json { millis: 3_200, tokens: (3_804, 412) }).await?;
-        if course == Course::Review {
-            let answer = Answer::Json { millis: 1_800, tokens: (2_410, 655) };
-            ask(&mut self.exception_management, answer).await?;
+        call(&mut self.trade_matching, Reply::Json { millis: 3_200, tokens: (3_804, 412) }).await?;
+        if scenario == Scenario::Review {
+            let reply = Reply::Json { millis: 1_800, tokens: (2_410, 655) };
+            call(&mut self.exception_management, reply).await?;
         }
         Ok(())
     }
 
-    /// Gets into the middle of the stream, and gives it back unread.
-    async fn break_off(mut self) -> Result<impl Send, String> {
-        ask(&mut self.pdf_adapter, Answer::Json { millis: 2_100, tokens: (11_251, 1_402) }).await?;
+    /// Reads part of the stream, and returns its body unfinished.
+    async fn stop_mid_stream(mut self) -> Result<impl Send, String> {
+        call(&mut self.pdf_adapter, Reply::Json { millis: 2_100, tokens: (11_251, 1_402) }).await?;
         begin(&mut self.trade_extraction, EXTRACTION).await
     }
 }
 
-const EXTRACTION: Answer = Answer::Stream { millis: 5_400, tokens: (4_066, 428) };
+const EXTRACTION: Reply = Reply::Stream { millis: 5_400, tokens: (4_066, 428) };
 
-/// Asks an agent, and reads its answer to the end.
-async fn ask(agent: &mut Client, answer: Answer) -> Result<(), String> {
-    let response = call(agent, answer).await?;
+/// Calls an agent and reads its response to the end.
+async fn call(agent: &mut Client, reply: Reply) -> Result<(), String> {
+    let response = send(agent, reply).await?;
     let status = response.status();
     let mut body = Box::pin(response.into_body());
     let mut text = Vec::new();
-    while let Some(piece) = next(&mut body).await? {
-        text.extend_from_slice(&piece);
+    while let Some(chunk) = next_chunk(&mut body).await? {
+        text.extend_from_slice(&chunk);
     }
     if status != StatusCode::OK {
-        return Err(format!("an agent answered {status}"));
+        return Err(format!("an agent responded with {status}"));
     }
     match serde_json::from_slice::<Value>(&text) {
-        Ok(answer) if answer["success"] == false => Err("an agent reported a failure".to_owned()),
-        // A stream is not JSON as a whole.
+        Ok(body) if body["success"] == false => Err("an agent reported a failure".to_owned()),
+        // A stream of events is not a JSON document.
         _ => Ok(()),
     }
 }
 
-/// Asks an agent, and reads the first pieces of its answer only.
-async fn begin(agent: &mut Client, answer: Answer) -> Result<impl Send + use<>, String> {
-    let mut body = Box::pin(call(agent, answer).await?.into_body());
+/// Calls an agent and reads only the first chunks of its response.
+async fn begin(agent: &mut Client, reply: Reply) -> Result<impl Send + use<>, String> {
+    let mut body = Box::pin(send(agent, reply).await?.into_body());
     for _ in 0..12 {
-        next(&mut body).await?;
+        next_chunk(&mut body).await?;
     }
     Ok(body)
 }
 
-async fn call(agent: &mut Client, answer: Answer) -> Result<Response<StatusBody<Pieces>>, String> {
-    let ready = std::future::poll_fn(|cx| Service::<Request<Answer>>::poll_ready(agent, cx)).await;
+async fn send(agent: &mut Client, reply: Reply) -> Result<Response<StatusBody<Chunks>>, String> {
+    let ready = std::future::poll_fn(|cx| Service::<Request<Reply>>::poll_ready(agent, cx)).await;
     ready.map_err(|error| error.to_string())?;
-    let response = agent.call(Request::new(answer)).await;
+    let response = agent.call(Request::new(reply)).await;
     response.map_err(|error| error.to_string())
 }
 
-/// The next piece of a body; `None` at its end.
-async fn next(body: &mut Pin<Box<StatusBody<Pieces>>>) -> Result<Option<Bytes>, String> {
+/// Returns the next chunk of a body, or `None` at its end.
+async fn next_chunk(body: &mut Pin<Box<StatusBody<Chunks>>>) -> Result<Option<Bytes>, String> {
     loop {
         let frame = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await;
         match frame.transpose().map_err(|error| error.to_string())? {
             None => return Ok(None),
             Some(frame) => {
-                if let Ok(piece) = frame.into_data() {
-                    return Ok(Some(piece));
+                if let Ok(chunk) = frame.into_data() {
+                    return Ok(Some(chunk));
                 }
             }
         }
