@@ -1,4 +1,5 @@
-//! A trade confirmation goes through four agents, and its status into a table.
+//! An orchestrator that calls four agents to process a trade confirmation, and tracks their
+//! status in a table.
 //!
 //! Run with
 //!
@@ -9,12 +10,12 @@
 //! cargo run --example orchestrator -- --help
 //! ```
 //!
-//! - `orchestrator.rs` calls the agents, and knows nothing of status;
-//! - `tracking.rs` declares the agents, and puts a layer into each one's client;
+//! - `orchestrator.rs` calls the agents, and knows nothing about status tracking;
+//! - `tracking.rs` declares the agents, and adds a layer to each agent's client;
 //! - `agents.rs` mocks the agents as servers on the loopback interface;
-//! - `scenario.rs` says what may happen, and what the item must say in the end;
-//! - `show.rs` shows the workflow while it runs, and `page.rs` shows it in a browser;
-//! - `args.rs` reads the command line.
+//! - `scenario.rs` defines the scenarios, and the item each must end with;
+//! - `show.rs` shows the workflow in the terminal, and `page.rs` in a browser;
+//! - `args.rs` parses arguments.
 
 #![allow(clippy::print_stderr, reason = "a program for the terminal")]
 
@@ -56,39 +57,39 @@ use show::Show;
 /// Sends a document through four mocked agents, shows their status live, and prints the
 /// stored item.
 ///
-/// Ends with 0 if the item says what the scenario should lead to, 1 if not, and 2 if
-/// nothing could be run. Interrupted by Ctrl-C, the workflow fails, and that is saved too.
+/// Exits with 0 if the item is as the scenario expects, 1 if it is not, and 2 if the scenario
+/// could not run. Ctrl-C fails the workflow, and the failure is saved as well.
 #[derive(Debug, Parser)]
 #[command(name = "orchestrator")]
 struct Args {
-    /// The document
+    /// Document id
     #[arg(default_value = "FAB_26933659", value_parser = NonEmptyStringValueParser::new())]
     document: String,
 
-    /// Where it comes from
+    /// Source of the document
     #[arg(default_value = "BANK", value_parser = NonEmptyStringValueParser::new())]
     source: String,
 
-    /// What happens to it
+    /// Scenario to run
     #[arg(long, value_enum, default_value_t = Scenario::Matched)]
     scenario: Scenario,
 
-    /// Where the status is kept: `embedded` (in memory), `embedded:FILE`, `memory` (no
-    /// DynamoDB engine), or `dynamodb`, the table that STATUS_TABLE_NAME, AWS_REGION and
-    /// AWS_ENDPOINT_URL_DYNAMODB name
+    /// Store: `embedded` (in memory), `embedded:FILE`, `memory` (no DynamoDB engine), or
+    /// `dynamodb`, the table configured by STATUS_TABLE_NAME, AWS_REGION and
+    /// AWS_ENDPOINT_URL_DYNAMODB
     #[arg(long, default_value = "embedded")]
     store: StoreChoice,
 
-    /// Print the stored item on one line, and nothing else
+    /// Print only the stored item, on one line
     #[arg(long)]
     json: bool,
 
-    /// Serve the portal's page as well, and print where; a free port of 127.0.0.1 unless
-    /// given. It goes on after the workflow's end, until Ctrl-C
+    /// Also serve the portal, by default on a free port of 127.0.0.1, and print its URL. It
+    /// keeps running after the workflow has finished, until Ctrl-C
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0")]
     portal: Option<SocketAddr>,
 
-    /// How long the agents take: 1 is a few seconds in all, 0 no time
+    /// Factor for how long the agents take: 1 is a few seconds in total, 0 is no time
     #[arg(long, default_value = "1", value_name = "FACTOR", value_parser = args::pace)]
     pace: f64,
 }
@@ -120,8 +121,8 @@ async fn run_on(
 ) -> Result<ExitCode, BoxError> {
     let correlation_id = format!("corr_{:012x}", fastrand::u64(..1 << 48));
     let session_id = SessionId::new(format!("session-{correlation_id}"))?;
-    // A tracker waits for a table that cannot be reached at the moment. Here somebody
-    // sits in front of it, who would rather know.
+    // A tracker retries until the table can be reached. Someone at a terminal would rather
+    // see the error.
     store.get(&session_id).await?;
 
     let page = match args.portal {
@@ -141,9 +142,9 @@ async fn run_on(
     let interrupted = result.is_none();
     if !args.json {
         match result {
-            Some(Ok(Settlement::Matched)) => eprintln!("\nThe trade is matched."),
+            Some(Ok(Settlement::Matched)) => eprintln!("\nThe trade was matched."),
             Some(Ok(Settlement::SentToReview)) => eprintln!("\nThe trade was sent to review."),
-            Some(Err(error)) => eprintln!("\nThe document was not processed: {error}"),
+            Some(Err(error)) => eprintln!("\nThe document could not be processed: {error}"),
             None => eprintln!("\nInterrupted."),
         }
     }
@@ -153,7 +154,7 @@ async fn run_on(
     }
     let item = match store.get(&session_id).await {
         Ok(Some(item)) => item,
-        Ok(None) => return fail(&format!("there is no item of {session_id}")),
+        Ok(None) => return fail(&format!("the store has no item for {session_id}")),
         Err(error) => return fail(&error),
     };
     let text = if args.json {
@@ -163,7 +164,7 @@ async fn run_on(
         serde_json::to_string_pretty(&item.ordered())?
     };
     match writeln!(io::stdout(), "{text}") {
-        // Whoever reads it, such as `head`, has seen enough.
+        // The reader, such as `head`, has closed the pipe.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written?,
     }
@@ -172,23 +173,23 @@ async fn run_on(
     }
     let differences = args.scenario.differences(&serde_json::to_value(&item)?);
     for difference in &differences {
-        eprintln!("not as expected: {difference}");
+        eprintln!("unexpected: {difference}");
     }
     if let Some(page) = page {
-        eprintln!("\nThe page stays at {} until Ctrl-C.", page.url);
+        eprintln!("\nThe page remains at {} until Ctrl-C.", page.url);
         tokio::signal::ctrl_c().await?;
         page.stop().await?;
     }
     Ok(ExitCode::from(u8::from(!differences.is_empty())))
 }
 
-/// The workflow ran, and its item is not what it should be.
+/// The workflow ran, but its item could not be read.
 fn fail(error: &dyn fmt::Display) -> Result<ExitCode, BoxError> {
     eprintln!("error: {error}");
     Ok(ExitCode::from(1))
 }
 
-/// Runs a workflow and shows it meanwhile; `None` if it was interrupted.
+/// Runs a workflow and shows its progress. Returns `None` if it was interrupted.
 async fn watch<T, E: fmt::Display>(
     workflow: Workflow,
     mut show: Show,
@@ -201,7 +202,7 @@ async fn watch<T, E: fmt::Display>(
             tokio::select! {
                 result = &mut run => break Some(result),
                 _ = tick.tick() => show.update(&workflow.status()),
-                // Dropped, the workflow fails, and so does the call in flight.
+                // Dropping the future fails the workflow and cancels the call in flight.
                 _ = tokio::signal::ctrl_c() => break None,
             }
         }

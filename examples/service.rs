@@ -1,4 +1,4 @@
-//! An orchestrator as a service that tracks itself.
+//! An orchestrator as an HTTP service, tracked by layers alone.
 //!
 //! Run with
 //!
@@ -8,14 +8,14 @@
 //! curl localhost:8080/invocations -d '{"document_id": "FAB_26933659"}' -N -H 'accept: text/event-stream'
 //! ```
 //!
-//! It speaks the contract of an Amazon Bedrock `AgentCore` runtime, so that it can be
-//! deployed as one: `POST /invocations` and `GET /ping` on port 8080. The response header
-//! `x-workflow-session-id` says under which session the status is kept.
+//! It implements the contract of an Amazon Bedrock `AgentCore` runtime, so it can be deployed
+//! as one: `POST /invocations` and `GET /ping` on port 8080. The response header
+//! `x-workflow-session-id` contains the session id.
 //!
-//! - `service/server.rs` is the service, with a `WorkflowLayer` on the way in;
-//! - `orchestrator/orchestrator.rs` calls the agents, and knows nothing of status: it is
-//!   that of the example `orchestrator`, unchanged;
-//! - `orchestrator/tracking.rs` puts a `StatusLayer` on the way out to each agent;
+//! - `service/server.rs` is the service, with a `WorkflowLayer` around its routes;
+//! - `orchestrator/orchestrator.rs` calls the agents, and knows nothing about status tracking;
+//!   it is shared with the example `orchestrator`;
+//! - `orchestrator/tracking.rs` adds a `StatusLayer` to each agent's client;
 //! - `orchestrator/agents.rs` mocks the agents as servers on the loopback interface.
 
 #![allow(clippy::print_stderr, reason = "a program for the terminal")]
@@ -27,12 +27,12 @@ mod args;
 #[path = "orchestrator/orchestrator.rs"]
 mod orchestrator;
 #[path = "orchestrator/scenario.rs"]
-#[allow(dead_code, reason = "what the items must say is the other example's")]
+#[allow(dead_code, reason = "only the other example checks items")]
 mod scenario;
 #[path = "service/server.rs"]
 mod server;
 #[path = "orchestrator/tracking.rs"]
-#[allow(dead_code, reason = "the workflows are the layer's to open")]
+#[allow(dead_code, reason = "`WorkflowLayer` opens the workflows")]
 mod tracking;
 
 use std::net::SocketAddr;
@@ -48,31 +48,31 @@ use agents::{Agents, Pace};
 use args::StoreChoice;
 use scenario::Scenario;
 
-/// Serves an orchestrator of four mocked agents, which tracks itself.
+/// Serves an orchestrator of four mocked agents.
 ///
-/// Ends on SIGTERM and on Ctrl-C: what is running may end, and what is known is saved.
+/// Shuts down on SIGTERM or Ctrl-C: running requests may finish, and pending status is saved.
 #[derive(Debug, Parser)]
 #[command(name = "service")]
 struct Args {
-    /// Where to listen; port 0 takes any
+    /// Address to listen on; port 0 picks a free port
     #[arg(long, default_value = "0.0.0.0:8080")]
     addr: SocketAddr,
 
-    /// Where the status is kept: `embedded` (in memory), `embedded:FILE`, `memory` (no
-    /// DynamoDB engine), or `dynamodb`, the table that STATUS_TABLE_NAME, AWS_REGION and
-    /// AWS_ENDPOINT_URL_DYNAMODB name
+    /// Store: `embedded` (in memory), `embedded:FILE`, `memory` (no DynamoDB engine), or
+    /// `dynamodb`, the table configured by STATUS_TABLE_NAME, AWS_REGION and
+    /// AWS_ENDPOINT_URL_DYNAMODB
     #[arg(long, default_value = "embedded")]
     store: StoreChoice,
 
-    /// What happens to the documents
+    /// Scenario to run for every document
     #[arg(long, value_enum, default_value_t = Scenario::Matched)]
     scenario: Scenario,
 
-    /// How long the agents take: 1 is a few seconds in all, 0 no time
+    /// Factor for how long the agents take: 1 is a few seconds in total, 0 is no time
     #[arg(long, default_value = "1", value_name = "FACTOR", value_parser = args::pace)]
     pace: f64,
 
-    /// How long what is running may go on once the service is to end, in seconds
+    /// How long running requests may take to finish at shutdown, in seconds
     #[arg(long, default_value_t = 20, value_name = "SECONDS")]
     grace: u64,
 }
@@ -110,7 +110,7 @@ async fn serve(args: &Args, store: impl StatusStore) -> Result<(), BoxError> {
     eprintln!("listening on http://{}", listener.local_addr()?);
     let grace = Duration::from_secs(args.grace);
     server::serve(listener, &tracker, orchestrator, stop(), grace).await?;
-    // What could not be saved is in the error.
+    // The error lists what could not be saved.
     tracker.shutdown(Duration::from_secs(5)).await?;
     Ok(())
 }

@@ -6,11 +6,11 @@
 //! cargo run --example testing
 //! ```
 //!
-//! The orchestrator is that of the example `orchestrator`, unchanged. The agents are a
-//! function from a request to a response: no sockets. What is asserted is what people
-//! would see: which agents were called, how they ended, and what it cost.
+//! The orchestrator is the one of the example `orchestrator`, unchanged. The agents are
+//! functions that return a response, without sockets. The tests assert what users would see:
+//! which agents were called, how they ended, and how many tokens they used.
 //!
-//! In a project of your own these are `#[tokio::test]`s, and `main` is not needed.
+//! In your own project these would be `#[tokio::test]`s without a `main`.
 
 #![allow(clippy::print_stderr, reason = "a program for the terminal")]
 
@@ -33,12 +33,16 @@ use tower_agent_status::{Agent, StatusLayer, StatusTracker};
 
 use orchestrator::{Document, Orchestrator, Settlement};
 
-type Answer = Response<Full<Bytes>>;
+type AgentResponse = Response<Full<Bytes>>;
 
-/// What the agent of that name answers.
-type Mocked = fn(&'static str) -> BoxFuture<'static, Answer>;
+/// The response of the agent with this name.
+type MockAgents = fn(&'static str) -> BoxFuture<'static, AgentResponse>;
 
-fn answer(status: StatusCode, content_type: &str, text: String) -> BoxFuture<'static, Answer> {
+fn respond(
+    status: StatusCode,
+    content_type: &str,
+    text: String,
+) -> BoxFuture<'static, AgentResponse> {
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     if let Ok(content_type) = content_type.parse() {
@@ -47,12 +51,12 @@ fn answer(status: StatusCode, content_type: &str, text: String) -> BoxFuture<'st
     Box::pin(std::future::ready(response))
 }
 
-fn ok(answered: &Value) -> BoxFuture<'static, Answer> {
-    answer(StatusCode::OK, "application/json", answered.to_string())
+fn ok(body: &Value) -> BoxFuture<'static, AgentResponse> {
+    respond(StatusCode::OK, "application/json", body.to_string())
 }
 
-/// Agents that do what they should.
-fn well(agent: &'static str) -> BoxFuture<'static, Answer> {
+/// All agents succeed.
+fn successful(agent: &'static str) -> BoxFuture<'static, AgentResponse> {
     let token_usage = json!({ "input_tokens": 100, "output_tokens": 20 });
     match agent {
         "pdfAdapter" => {
@@ -65,7 +69,7 @@ fn well(agent: &'static str) -> BoxFuture<'static, Answer> {
             let usage = json!({ "event": { "metadata": { "usage": usage } } });
             let events: String =
                 [text, stop, usage].iter().map(|event| format!("data: {event}\n\n")).collect();
-            answer(StatusCode::OK, "text/event-stream", events)
+            respond(StatusCode::OK, "text/event-stream", events)
         }
         _ => {
             ok(&json!({ "success": true, "classification": "MATCHED", "token_usage": token_usage }))
@@ -73,30 +77,30 @@ fn well(agent: &'static str) -> BoxFuture<'static, Answer> {
     }
 }
 
-/// Matching is overloaded.
-fn overloaded(agent: &'static str) -> BoxFuture<'static, Answer> {
+/// Trade matching is overloaded.
+fn overloaded(agent: &'static str) -> BoxFuture<'static, AgentResponse> {
     match agent {
-        "tradeMatching" => answer(
+        "tradeMatching" => respond(
             StatusCode::SERVICE_UNAVAILABLE,
             "application/json",
             json!({ "error": { "message": "too many trades" } }).to_string(),
         ),
-        other => well(other),
+        other => successful(other),
     }
 }
 
-/// The PDF adapter never answers.
-fn silent(agent: &'static str) -> BoxFuture<'static, Answer> {
+/// The PDF adapter never responds.
+fn silent(agent: &'static str) -> BoxFuture<'static, AgentResponse> {
     match agent {
         "pdfAdapter" => Box::pin(std::future::pending()),
-        other => well(other),
+        other => successful(other),
     }
 }
 
-/// Runs the orchestrator, each of whose clients calls a mocked agent through a layer.
-async fn run(store: &MemoryStore, mocked: Mocked) -> Result<Settlement, BoxError> {
+/// Runs the orchestrator with clients that call the mocked agents through a layer.
+async fn run(store: &MemoryStore, agents: MockAgents) -> Result<Settlement, BoxError> {
     let names = ["pdfAdapter", "tradeExtraction", "tradeMatching", "exceptionManagement"];
-    // Without gathering, each state is a write, and the history has them all.
+    // Without a batch delay each state is written, so the history has them all.
     let mut tracker = StatusTracker::builder(store.clone()).batch_delay(Duration::ZERO);
     for name in names {
         tracker = tracker.agent(Agent::new(name));
@@ -106,9 +110,9 @@ async fn run(store: &MemoryStore, mocked: Mocked) -> Result<Settlement, BoxError
         names.map(|name| orchestrator::Agent {
             client: StatusLayer::new(&tracker, name).layer(service_fn(
                 move |_: Request<Full<Bytes>>| async move {
-                    // Let the recorder see that the call has started.
+                    // Lets the recorder write that the call has started.
                     tokio::task::yield_now().await;
-                    Ok::<_, Infallible>(mocked(name).await)
+                    Ok::<_, Infallible>(agents(name).await)
                 },
             )),
             url: Uri::from_static("http://mocked/invocations"),
@@ -125,23 +129,23 @@ async fn run(store: &MemoryStore, mocked: Mocked) -> Result<Settlement, BoxError
 }
 
 // #[tokio::test]
-async fn a_trade_that_matches_needs_three_agents() {
+async fn a_matching_trade_needs_three_agents() {
     let store = MemoryStore::new();
-    let settlement = run(&store, well).await;
+    let settlement = run(&store, successful).await;
     assert!(matches!(settlement, Ok(Settlement::Matched)), "{settlement:?}");
 
     let status = store.wait_until_finished("session-1").await;
     assert_completed(&status);
-    // An agent that is not named here was not called.
+    // Agents not listed here were not called.
     let called = ["pdfAdapter", "tradeExtraction", "tradeMatching"];
     assert_agents(&status, called.map(|name| (name, Success)));
     assert_tokens(&status, 400, 70);
-    // What a portal could have seen of it.
+    // The states that a portal could have shown.
     assert_eq!(store.states("session-1", "tradeMatching"), [Pending, InProgress, Success]);
 }
 
 // #[tokio::test]
-async fn an_agent_that_fails_ends_the_workflow() {
+async fn a_failing_agent_fails_the_workflow() {
     let store = MemoryStore::new();
     let settlement = run(&store, overloaded).await;
     assert!(settlement.is_err(), "{settlement:?}");
@@ -152,12 +156,12 @@ async fn an_agent_that_fails_ends_the_workflow() {
         &status,
         [("pdfAdapter", Success), ("tradeExtraction", Success), ("tradeMatching", Error)],
     );
-    // What the others cost was paid all the same.
+    // The tokens of the other agents still count.
     assert_tokens(&status, 300, 50);
 }
 
 // #[tokio::test]
-async fn an_agent_that_never_answers_is_given_up() {
+async fn an_agent_that_never_responds_is_cancelled() {
     let store = MemoryStore::new();
     let settlement = run(&store, silent).await;
     assert!(settlement.is_err(), "{settlement:?}");
@@ -171,8 +175,8 @@ async fn an_agent_that_never_answers_is_given_up() {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    a_trade_that_matches_needs_three_agents().await;
-    an_agent_that_fails_ends_the_workflow().await;
-    an_agent_that_never_answers_is_given_up().await;
-    eprintln!("three tests, and all is well");
+    a_matching_trade_needs_three_agents().await;
+    a_failing_agent_fails_the_workflow().await;
+    an_agent_that_never_responds_is_cancelled().await;
+    eprintln!("all three tests passed");
 }

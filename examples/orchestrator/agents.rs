@@ -1,8 +1,8 @@
-//! Four mocked agents, each a real HTTP server on the loopback interface.
+//! Four mocked agents, each an HTTP server on the loopback interface.
 //!
-//! They answer in the ways that agents do: the PDF adapter in plain JSON, extraction as a
-//! stream of events, in small pieces cut anywhere, matching in JSON that is compressed
-//! and chunked, exception management in plain JSON again.
+//! They respond in different ways, as real agents do: the PDF adapter with plain JSON,
+//! extraction with server-sent events in small chunks cut anywhere, matching with gzipped JSON
+//! in chunks, and exception management with plain JSON again.
 
 use std::convert::Infallible;
 use std::io::{self, Write as _};
@@ -30,12 +30,12 @@ use super::scenario::{
     Tokens,
 };
 
-/// How fast the agents work: 1 as shown, 0 without any delay.
+/// A factor for the agents' response times; 0 is no delay.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace(pub(crate) f64);
 
 impl Pace {
-    async fn take(self, millis: u64) {
+    async fn sleep(self, millis: u64) {
         let time = Duration::from_millis(millis).mul_f64(self.0);
         if !time.is_zero() {
             tokio::time::sleep(time).await;
@@ -43,7 +43,7 @@ impl Pace {
     }
 }
 
-/// The agents' addresses. The servers end when this is dropped.
+/// The agents' URLs. Dropping this stops the servers.
 #[derive(Debug)]
 pub(crate) struct Agents {
     pub(crate) pdf_adapter: Uri,
@@ -57,7 +57,7 @@ impl Agents {
     pub(crate) async fn start(scenario: Scenario, pace: Pace) -> io::Result<Self> {
         let mut servers = JoinSet::new();
         Ok(Self {
-            pdf_adapter: serve(&mut servers, move |asked| pdf_adapter(asked, pace)).await?,
+            pdf_adapter: serve(&mut servers, move |request| pdf_adapter(request, pace)).await?,
             trade_extraction: serve(&mut servers, move |_| trade_extraction(scenario, pace))
                 .await?,
             trade_matching: serve(&mut servers, move |_| trade_matching(scenario, pace)).await?,
@@ -67,17 +67,17 @@ impl Agents {
     }
 }
 
-type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+type AgentResponse = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-async fn pdf_adapter(asked: Value, pace: Pace) -> io::Result<Answer> {
-    pace.take(900).await;
-    let id = asked["document_id"].as_str().unwrap_or_default();
-    Ok(json_answer(
+async fn pdf_adapter(request: Value, pace: Pace) -> io::Result<AgentResponse> {
+    pace.sleep(900).await;
+    let id = request["document_id"].as_str().unwrap_or_default();
+    Ok(json_response(
         StatusCode::OK,
         &json!({
             "success": true,
             "document_id": id,
-            "correlation_id": asked["correlation_id"],
+            "correlation_id": request["correlation_id"],
             "agent_name": "pdf-adapter-agent",
             "output_location": format!("s3://documents/extracted/{id}.json"),
             "processing_time_ms": 900.0,
@@ -86,19 +86,19 @@ async fn pdf_adapter(asked: Value, pace: Pace) -> io::Result<Answer> {
     ))
 }
 
-async fn trade_extraction(scenario: Scenario, pace: Pace) -> io::Result<Answer> {
-    pace.take(300).await;
+async fn trade_extraction(scenario: Scenario, pace: Pace) -> io::Result<AgentResponse> {
+    pace.sleep(300).await;
     match scenario {
         Scenario::AgentError => {
-            pace.take(600).await;
-            Ok(json_answer(
+            pace.sleep(600).await;
+            Ok(json_response(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 &json!({ "detail": "The extraction model could not be loaded" }),
             ))
         }
         Scenario::ErrorIn200 => {
-            pace.take(600).await;
-            Ok(json_answer(
+            pace.sleep(600).await;
+            Ok(json_response(
                 StatusCode::OK,
                 &json!({
                     "success": false,
@@ -113,13 +113,13 @@ async fn trade_extraction(scenario: Scenario, pace: Pace) -> io::Result<Answer> 
     }
 }
 
-async fn trade_matching(scenario: Scenario, pace: Pace) -> io::Result<Answer> {
-    pace.take(700).await;
+async fn trade_matching(scenario: Scenario, pace: Pace) -> io::Result<AgentResponse> {
+    pace.sleep(700).await;
     let (classification, score) = match scenario {
         Scenario::Review => ("REVIEW_REQUIRED", 0.62),
         _ => ("MATCHED", 0.97),
     };
-    let answer = json!({
+    let body = json!({
         "success": true,
         "classification": classification,
         "match_score": score,
@@ -127,16 +127,16 @@ async fn trade_matching(scenario: Scenario, pace: Pace) -> io::Result<Answer> {
         "token_usage": token_usage(MATCHING_TOKENS),
     });
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(answer.to_string().as_bytes())?;
+    encoder.write_all(body.to_string().as_bytes())?;
     let body = Bytes::from(encoder.finish()?);
-    let mut response = in_pieces("application/json", body, 64, 60, pace, false);
+    let mut response = in_chunks("application/json", body, 64, 60, pace, false);
     response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     Ok(response)
 }
 
-async fn exception_management(pace: Pace) -> io::Result<Answer> {
-    pace.take(800).await;
-    Ok(json_answer(
+async fn exception_management(pace: Pace) -> io::Result<AgentResponse> {
+    pace.sleep(800).await;
+    Ok(json_response(
         StatusCode::OK,
         &json!({
             "success": true,
@@ -152,8 +152,8 @@ fn token_usage((input, output): Tokens) -> Value {
     json!({ "input_tokens": input, "output_tokens": output, "total_tokens": input + output })
 }
 
-/// The events of an agent that calls its model twice: it looks the document up, and then
-/// writes down so many trades.
+/// The events of an agent that calls its model twice: first to read the document with a tool,
+/// then to write `trades` trades.
 fn events(trades: usize) -> Vec<Value> {
     let text = |text: &str| json!({ "event": { "contentBlockDelta": { "delta": { "text": text }, "contentBlockIndex": 0 } } });
     let start = json!({ "event": { "messageStart": { "role": "assistant" } } });
@@ -161,7 +161,7 @@ fn events(trades: usize) -> Vec<Value> {
     let [first, second] = EXTRACTION_TOKENS;
     let mut events = vec![
         start.clone(),
-        // What a tool is given is not usage, whatever it is called.
+        // A tool's input is not usage, even if it looks like it.
         json!({ "event": { "contentBlockStart": { "start": { "toolUse": { "toolUseId": "tooluse_1", "name": "read_document" } }, "contentBlockIndex": 0 } } }),
         json!({ "event": { "contentBlockDelta": { "delta": { "toolUse": { "input": "{\"usage\": {\"inputTokens\": 7}}" } }, "contentBlockIndex": 0 } } }),
         stop("tool_use"),
@@ -181,7 +181,7 @@ fn events(trades: usize) -> Vec<Value> {
     events
 }
 
-/// What the model's service says after each call. It does not count cached tokens as
+/// The metadata that Bedrock sends after each model call. It does not count cached tokens as
 /// input.
 fn metadata((input, output): Tokens, cached: u64) -> Value {
     json!({ "event": { "metadata": {
@@ -196,69 +196,70 @@ fn metadata((input, output): Tokens, cached: u64) -> Value {
     } } })
 }
 
-fn json_answer(status: StatusCode, answer: &Value) -> Answer {
-    let mut response = Response::new(Full::from(answer.to_string()).boxed_unsync());
+fn json_response(status: StatusCode, body: &Value) -> AgentResponse {
+    let mut response = Response::new(Full::from(body.to_string()).boxed_unsync());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-fn stream(events: &[Value], pace: Pace, endless: bool) -> Answer {
+fn stream(events: &[Value], pace: Pace, endless: bool) -> AgentResponse {
     let text: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
-    in_pieces("text/event-stream", text.into(), 48, 45, pace, endless)
+    in_chunks("text/event-stream", text.into(), 48, 45, pace, endless)
 }
 
-/// A body in pieces of that size, so many milliseconds apart, that ends or is left open.
-fn in_pieces(
+/// A body in chunks of `size` bytes, `millis` apart. An endless one stays open after the last
+/// chunk.
+fn in_chunks(
     content_type: &'static str,
     body: Bytes,
     size: usize,
     millis: u64,
     pace: Pace,
     endless: bool,
-) -> Answer {
-    let pieces = stream::unfold(body, move |mut rest| async move {
+) -> AgentResponse {
+    let chunks = stream::unfold(body, move |mut rest| async move {
         if rest.is_empty() {
             if endless {
                 std::future::pending::<()>().await;
             }
             return None;
         }
-        pace.take(millis).await;
-        let piece = rest.split_to(size.min(rest.len()));
-        Some((piece, rest))
+        pace.sleep(millis).await;
+        let chunk = rest.split_to(size.min(rest.len()));
+        Some((chunk, rest))
     });
-    let body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece))));
+    let body = StreamBody::new(chunks.map(|chunk| Ok(Frame::data(chunk))));
     let mut response = Response::new(body.boxed_unsync());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-/// Starts a server for an agent, and tells its address.
+/// Starts a server for an agent and returns its URL.
 async fn serve<A, F>(servers: &mut JoinSet<()>, agent: A) -> io::Result<Uri>
 where
     A: Fn(Value) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = io::Result<Answer>> + Send + 'static,
+    F: Future<Output = io::Result<AgentResponse>> + Send + 'static,
 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     servers.spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
-            // Those that have ended are let go of.
+            // Removes finished connections from the set.
             while connections.try_join_next().is_some() {}
             let agent = agent.clone();
             let service = service_fn(move |request: Request<Incoming>| {
                 let agent = agent.clone();
                 async move {
-                    let asked = request.into_body().collect().await.map_err(io::Error::other)?;
-                    agent(serde_json::from_slice(&asked.to_bytes())?).await
+                    let body = request.into_body().collect().await.map_err(io::Error::other)?;
+                    agent(serde_json::from_slice(&body.to_bytes())?).await
                 }
             });
             connections.spawn(async move {
                 let connection =
                     http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                // A caller that hangs up is part of what is shown here.
+                // One scenario drops the connection, which is an error here.
                 let _ = connection.await;
             });
         }

@@ -1,9 +1,9 @@
-//! What the programs are told on the command line.
+//! Parsers for command-line arguments.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where the status is kept.
+/// The store to use.
 #[derive(Clone, Debug)]
 pub(crate) enum StoreChoice {
     Embedded(Option<PathBuf>),
@@ -25,7 +25,7 @@ impl FromStr for StoreChoice {
     }
 }
 
-/// How fast the mocked agents work.
+/// Parses the factor for the agents' response times.
 pub(crate) fn pace(text: &str) -> Result<f64, &'static str> {
     let factor = text.parse().ok().filter(|factor| (0.0..=100.0).contains(factor));
     factor.ok_or("expected a number from 0 to 100")

@@ -1,6 +1,6 @@
-//! The orchestrator: asks one agent after the other what becomes of a document.
+//! The orchestrator: sends a document through one agent after the other.
 //!
-//! It knows nothing of status. It is given four clients and calls them.
+//! It knows nothing about status tracking: it has four clients and calls them.
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri, header};
@@ -9,11 +9,11 @@ use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
 use tower::{BoxError, Service, ServiceExt as _};
 
-/// How many trades a confirmation may have. One with more is a statement, which is not
-/// for these agents.
+/// The most trades a confirmation can have. A document with more is a statement, which these
+/// agents do not process.
 const MAX_TRADES: usize = 2;
 
-/// What is to be processed.
+/// A document to process.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
     pub(crate) id: String,
@@ -21,14 +21,14 @@ pub(crate) struct Document {
     pub(crate) correlation_id: String,
 }
 
-/// What became of it.
+/// The outcome for a document.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Settlement {
     Matched,
     SentToReview,
 }
 
-/// An agent: where it is, and the client to call it by.
+/// An agent: its URL, and the client that calls it.
 #[derive(Clone, Debug)]
 pub(crate) struct Agent<C> {
     pub(crate) client: C,
@@ -50,13 +50,13 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     pub(crate) async fn process(&self, document: &Document) -> Result<Settlement, BoxError> {
-        let pdf = self.pdf_adapter.ask(document, json!({})).await?;
+        let pdf = self.pdf_adapter.request(document, json!({})).await?;
         let trades = self.trade_extraction.extract(document, &pdf["output_location"]).await?;
-        let matching = self.trade_matching.ask(document, json!({ "trades": trades })).await?;
+        let matching = self.trade_matching.request(document, json!({ "trades": trades })).await?;
         if matching["classification"] == "MATCHED" {
             return Ok(Settlement::Matched);
         }
-        self.exception_management.ask(document, json!({ "matching": matching })).await?;
+        self.exception_management.request(document, json!({ "matching": matching })).await?;
         Ok(Settlement::SentToReview)
     }
 }
@@ -66,37 +66,36 @@ where
     C: Service<Request<Full<Bytes>>, Response = Response<B>, Error: Into<BoxError>> + Clone,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
-    /// Asks an agent that answers in one piece.
-    async fn ask(&self, document: &Document, input: Value) -> Result<Value, BoxError> {
-        let response = self.call(document, input).await?;
+    /// Calls an agent that responds with JSON.
+    async fn request(&self, document: &Document, input: Value) -> Result<Value, BoxError> {
+        let response = self.send(document, input).await?;
         let body = response.into_body().collect().await.map_err(Into::into)?.to_bytes();
-        answered_well(serde_json::from_slice(&body)?)
+        successful(serde_json::from_slice(&body)?)
     }
 
-    /// Asks an agent that streams: each complete line of the model's text is a trade.
-    async fn extract(&self, document: &Document, text: &Value) -> Result<Vec<Value>, BoxError> {
-        let response = self.call(document, json!({ "canonical_output": text })).await?;
+    /// Calls an agent that streams. Each complete line of the model's text is a trade.
+    async fn extract(&self, document: &Document, location: &Value) -> Result<Vec<Value>, BoxError> {
+        let response = self.send(document, json!({ "canonical_output": location })).await?;
         let content_type = response.headers().get(header::CONTENT_TYPE);
         if content_type.is_none_or(|kind| kind != "text/event-stream") {
             let body = response.into_body().collect().await.map_err(Into::into)?.to_bytes();
-            answered_well(serde_json::from_slice(&body)?)?;
+            successful(serde_json::from_slice(&body)?)?;
             return Err("the agent did not stream".into());
         }
         let mut body = response.into_body();
-        let (mut received, mut written) = (Vec::new(), String::new());
+        let (mut buffer, mut text) = (Vec::new(), String::new());
         while let Some(frame) = body.frame().await {
-            if let Ok(piece) = frame.map_err(Into::into)?.into_data() {
-                received.extend_from_slice(&piece);
+            if let Ok(chunk) = frame.map_err(Into::into)?.into_data() {
+                buffer.extend_from_slice(&chunk);
             }
-            while let Some(event) = next_event(&mut received) {
+            while let Some(event) = next_event(&mut buffer) {
                 let event: Value = serde_json::from_slice(&event)?;
-                if let Some(text) = event["event"]["contentBlockDelta"]["delta"]["text"].as_str() {
-                    written.push_str(text);
+                if let Some(delta) = event["event"]["contentBlockDelta"]["delta"]["text"].as_str() {
+                    text.push_str(delta);
                 }
             }
-            // Returning drops the body, and with it the connection: the agent need not
-            // go on.
-            let trades = written.matches('\n').count();
+            // Returning drops the body and closes the connection, which cancels the call.
+            let trades = text.matches('\n').count();
             if trades > MAX_TRADES {
                 return Err(format!(
                     "{} has more than {MAX_TRADES} trades: a statement, not a confirmation",
@@ -105,10 +104,10 @@ where
                 .into());
             }
         }
-        written.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+        text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
-    async fn call(&self, document: &Document, mut input: Value) -> Result<Response<B>, BoxError> {
+    async fn send(&self, document: &Document, mut input: Value) -> Result<Response<B>, BoxError> {
         input["document_id"] = document.id.as_str().into();
         input["source_type"] = document.source_type.as_str().into();
         input["correlation_id"] = document.correlation_id.as_str().into();
@@ -123,21 +122,21 @@ where
             return Ok(response);
         }
         let body = response.into_body().collect().await.map_err(Into::into)?.to_bytes();
-        Err(format!("an agent answered {status}: {}", String::from_utf8_lossy(&body)).into())
+        Err(format!("an agent responded with {status}: {}", String::from_utf8_lossy(&body)).into())
     }
 }
 
-/// An agent may say in the answer itself that it failed.
-fn answered_well(answer: Value) -> Result<Value, BoxError> {
-    if answer["success"] == true {
-        return Ok(answer);
+/// Returns the response if it reports success: an agent may fail with status 200.
+fn successful(response: Value) -> Result<Value, BoxError> {
+    if response["success"] == true {
+        return Ok(response);
     }
-    Err(answer["error"].as_str().unwrap_or("an agent reported a failure").into())
+    Err(response["error"].as_str().unwrap_or("an agent reported a failure").into())
 }
 
-/// Takes the data of the first event out of what was received, once all of it is there.
-fn next_event(received: &mut Vec<u8>) -> Option<Vec<u8>> {
-    let end = received.windows(2).position(|pair| pair == b"\n\n")?;
-    let event: Vec<u8> = received.drain(..end + 2).collect();
+/// Removes the first complete event from the buffer and returns its data.
+fn next_event(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let end = buffer.windows(2).position(|pair| pair == b"\n\n")?;
+    let event: Vec<u8> = buffer.drain(..end + 2).collect();
     Some(event.strip_prefix(b"data: ").unwrap_or(&event).to_vec())
 }

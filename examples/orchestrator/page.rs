@@ -1,4 +1,4 @@
-//! The portal's page, served beside the orchestrator.
+//! Serves the portal next to the orchestrator.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tower_agent_status::store::StatusReader;
 
 use super::tracking;
 
-/// A portal that serves until it is [stopped](Self::stop).
+/// A portal that runs until [`stop`](Self::stop).
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) url: String,

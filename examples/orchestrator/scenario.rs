@@ -1,34 +1,34 @@
-//! What may happen to a document, and what its item must say in the end.
+//! The scenarios, and the item each must end with.
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-/// What the agents do.
+/// What happens to a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
-    /// Three agents succeed; exception management is not needed
+    /// Three agents succeed, and exception management is not needed
     Matched,
-    /// Matching asks for a review, and all four agents succeed
+    /// Matching requires a review, and all four agents succeed
     Review,
-    /// Extraction answers 500
+    /// Extraction responds with 500
     AgentError,
-    /// Extraction answers 200, and says in its answer that it failed
+    /// Extraction responds with 200 and reports a failure in the body
     #[value(name = "error-in-200")]
     ErrorIn200,
-    /// Extraction streams too much, and the orchestrator hangs up half-way
+    /// Extraction streams too much, and the orchestrator drops the response
     Abandoned,
 }
 
-/// What the item must say of an agent.
+/// How an agent must end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ended {
     Pending,
     Success(Tokens),
-    /// The error's class, and the tokens it cost, if that is known.
+    /// The error class, and the tokens used, if known.
     Error(&'static str, Option<Tokens>),
 }
 
-/// Input and output.
+/// Input and output tokens.
 pub(crate) type Tokens = (u64, u64);
 
 pub(crate) const PDF_ADAPTER: &str = "pdfAdapter";
@@ -36,8 +36,8 @@ pub(crate) const TRADE_EXTRACTION: &str = "tradeExtraction";
 pub(crate) const TRADE_MATCHING: &str = "tradeMatching";
 pub(crate) const EXCEPTION_MANAGEMENT: &str = "exceptionManagement";
 
-/// What the agents say they used. Extraction calls its model twice; the second time
-/// 1,800 of the input tokens come from a cache.
+/// The usage that the agents report. Extraction calls its model twice; the second time, 1,800
+/// of the input tokens come from a cache.
 pub(crate) const PDF_TOKENS: Tokens = (11_251, 1_402);
 pub(crate) const EXTRACTION_TOKENS: [Tokens; 2] = [(2_100, 180), (2_650, 420)];
 pub(crate) const CACHED_TOKENS: u64 = 1_800;
@@ -45,7 +45,7 @@ pub(crate) const MATCHING_TOKENS: Tokens = (3_120, 240);
 pub(crate) const EXCEPTION_TOKENS: Tokens = (900, 310);
 
 impl Scenario {
-    /// How the workflow ends.
+    /// The expected status of the workflow.
     pub(crate) fn overall_status(self) -> &'static str {
         match self {
             Self::Matched | Self::Review => "completed",
@@ -53,7 +53,7 @@ impl Scenario {
         }
     }
 
-    /// How each agent ends.
+    /// The expected end of each agent.
     pub(crate) fn agents(self) -> [(&'static str, Ended); 4] {
         let [first, second] = EXTRACTION_TOKENS;
         let extraction = match self {
@@ -64,9 +64,8 @@ impl Scenario {
             Self::ErrorIn200 => Ended::Error("agent", None),
             Self::Abandoned => Ended::Error("cancelled", Some(first)),
         };
-        let is_matched_or_not = matches!(self, Self::Matched | Self::Review);
-        let matching =
-            if is_matched_or_not { Ended::Success(MATCHING_TOKENS) } else { Ended::Pending };
+        let is_extracted = matches!(self, Self::Matched | Self::Review);
+        let matching = if is_extracted { Ended::Success(MATCHING_TOKENS) } else { Ended::Pending };
         let exception =
             if self == Self::Review { Ended::Success(EXCEPTION_TOKENS) } else { Ended::Pending };
         [
@@ -77,12 +76,12 @@ impl Scenario {
         ]
     }
 
-    /// In what an item is not as it must be: one line for each difference.
+    /// Compares an item with what is expected, and returns one line per difference.
     pub(crate) fn differences(self, item: &Value) -> Vec<String> {
         let mut differences = Vec::new();
         let mut check = |what: String, expected: Value, found: &Value| {
             if *found != expected {
-                differences.push(format!("{what} is {found}, and should be {expected}"));
+                differences.push(format!("{what} is {found}, expected {expected}"));
             }
         };
         check("overallStatus".to_owned(), json!(self.overall_status()), &item["overallStatus"]);

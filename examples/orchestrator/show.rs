@@ -1,7 +1,7 @@
-//! Shows a workflow while it runs: a line for each agent, redrawn in a terminal, or
-//! printed at each change of state where there is none.
+//! Shows a running workflow: on a terminal, one line per agent, redrawn; otherwise, a line for
+//! each change of state.
 
-#![allow(clippy::print_stderr, reason = "showing it is what this is for")]
+#![allow(clippy::print_stderr, reason = "its purpose is to print")]
 
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
@@ -21,7 +21,7 @@ pub(crate) enum Show {
 }
 
 impl Show {
-    /// Shows on stderr: stdout is for the item.
+    /// Shows progress on stderr, since stdout is for the item.
     pub(crate) fn new(quiet: bool) -> Result<Self, TemplateError> {
         if quiet {
             Ok(Self::Nothing)
@@ -40,19 +40,19 @@ impl Show {
         }
     }
 
-    /// Shows the last state, and leaves it there.
+    /// Shows the last state and leaves it on the screen.
     pub(crate) fn finish(mut self, status: &WorkflowStatus) {
         self.update(status);
         if let Self::Lines(lines) = &self {
             let bars = lines.bars.iter().map(|(_, bar)| bar);
             bars.chain([&lines.workflow]).for_each(ProgressBar::abandon);
-            // The last line is not ended yet.
+            // The last line has no line break yet.
             eprintln!();
         }
     }
 }
 
-/// Lines that are redrawn in place.
+/// Lines redrawn in place.
 pub(crate) struct Lines {
     screen: MultiProgress,
     workflow: ProgressBar,
@@ -91,7 +91,7 @@ impl Lines {
                 self.bars.len() - 1
             });
             let bar = &self.bars[place].1;
-            let (style, sign) = match agent.state {
+            let (style, symbol) = match agent.state {
                 AgentState::Pending => (&self.styles.pending, ""),
                 AgentState::InProgress => (&self.styles.in_progress, ""),
                 AgentState::Success => (&self.styles.success, "✔"),
@@ -99,7 +99,7 @@ impl Lines {
                 _ => (&self.styles.pending, "?"),
             };
             bar.set_style(style.clone());
-            bar.set_prefix(sign);
+            bar.set_prefix(symbol);
             bar.set_message(agent_line(name, agent));
             bar.tick();
         }
@@ -109,7 +109,7 @@ impl Lines {
     }
 }
 
-/// A line for each change of state.
+/// Prints a line for each change of state.
 #[derive(Default)]
 pub(crate) struct Changes {
     shown: HashMap<String, AgentState>,

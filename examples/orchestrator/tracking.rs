@@ -1,4 +1,4 @@
-//! All that the orchestrator's program has to do with status.
+//! Everything the program needs for status tracking.
 
 use bytes::Bytes;
 use http::Uri;
@@ -16,7 +16,7 @@ use super::agents::Agents;
 use super::orchestrator::{self, Document, Orchestrator};
 use super::scenario::{EXCEPTION_MANAGEMENT, PDF_ADAPTER, TRADE_EXTRACTION, TRADE_MATCHING};
 
-/// The four agents, and what is shown beside each of their states.
+/// The four agents with their texts.
 pub(crate) fn agents() -> [Agent; 4] {
     [
         Agent::new(PDF_ADAPTER)
@@ -46,10 +46,10 @@ pub(crate) fn tracker<S: StatusStore>(store: S) -> StatusTrackerBuilder<S> {
     StatusTracker::builder(store).agents(agents())
 }
 
-/// An agent's client: what the program would use anyway, with a [`StatusLayer`] in it.
+/// An agent's client: the one the program would use anyway, with a [`StatusLayer`] added.
 ///
-/// The layer sits inside the decompression, so it sees the bytes as they are on the wire.
-/// It reads compressed answers as well.
+/// The layer is inside the decompression, so it sees the bytes as sent. It can read compressed
+/// responses too.
 pub(crate) type Client<S> = Decompression<StatusService<S>>;
 
 pub(crate) fn client<S>(tracker: &StatusTracker, agent: &str, inner: S) -> Client<S> {
@@ -65,7 +65,7 @@ pub(crate) fn hyper_client() -> HyperClient {
     hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http()
 }
 
-/// The orchestrator, with a client for each agent that is made of this one.
+/// Builds the orchestrator, with `inner` wrapped for each agent.
 pub(crate) fn orchestrator<S: Clone>(
     tracker: &StatusTracker,
     agents: &Agents,
@@ -83,7 +83,7 @@ pub(crate) fn orchestrator<S: Clone>(
     }
 }
 
-/// One run of the orchestrator: its item has the document's particulars.
+/// The workflow for a document, whose details become attributes of the item.
 pub(crate) fn workflow(
     tracker: &StatusTracker,
     session_id: &str,

@@ -1,5 +1,5 @@
-//! The orchestrator as a service: `POST /invocations` and `GET /ping`, which is what
-//! Amazon Bedrock `AgentCore` asks of a runtime.
+//! The orchestrator as a service: `POST /invocations` and `GET /ping`, as Amazon Bedrock
+//! `AgentCore` requires of a runtime.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,16 +23,16 @@ use tower_agent_status::{StatusTracker, Workflow, WorkflowLayer};
 use super::orchestrator::{Document, Orchestrator, Settlement};
 use super::tracking::{Client, HyperClient};
 
-/// The platform passes headers of this prefix on to the runtime, where it is told to.
+/// `AgentCore` passes headers with this prefix to the runtime if configured to.
 const CORRELATION_ID: HeaderName =
     HeaderName::from_static("x-amzn-bedrock-agentcore-runtime-custom-correlation-id");
-/// The platform's session: a microVM that may serve many workflows.
+/// The session of `AgentCore`: a microVM, which may serve many workflows.
 const RUNTIME_SESSION_ID: HeaderName =
     HeaderName::from_static("x-amzn-bedrock-agentcore-runtime-session-id");
 
-/// All that the service has to do with status, but for what only the body of a request
-/// tells.
-fn tracked(tracker: &StatusTracker) -> WorkflowLayer {
+/// The layer that opens a workflow for each request. Attributes that come from the request's
+/// body are set in [`document`].
+fn workflow_layer(tracker: &StatusTracker) -> WorkflowLayer {
     WorkflowLayer::new(tracker)
         .session_header_with(CORRELATION_ID, |id| format!("session-{id}"))
         .correlation_header(CORRELATION_ID)
@@ -42,13 +42,13 @@ fn tracked(tracker: &StatusTracker) -> WorkflowLayer {
 #[derive(Clone)]
 struct Service {
     orchestrator: Arc<Orchestrator<Client<HyperClient>>>,
-    /// Becomes true when there is no more time for what is still running.
+    /// Becomes true when the grace period is over.
     is_over: watch::Receiver<bool>,
     started: SystemTime,
 }
 
-/// Serves until `stop`, and then for so long at most as it takes to answer what is running.
-/// What is not done by then ends with an error.
+/// Serves until `stop` resolves. Running requests then have `grace` to finish, after which they
+/// end with an error.
 pub(crate) async fn serve(
     listener: TcpListener,
     tracker: &StatusTracker,
@@ -61,8 +61,8 @@ pub(crate) async fn serve(
         Service { orchestrator: Arc::new(orchestrator), is_over, started: SystemTime::now() };
     let app = Router::new()
         .route("/invocations", post(invoke))
-        // Around the routes above, and not around those below.
-        .route_layer(tracked(tracker))
+        // Wraps the routes above, and not those below.
+        .route_layer(workflow_layer(tracker))
         .route("/ping", get(ping))
         .with_state(service);
     let stopping = async move {
@@ -80,7 +80,7 @@ async fn ping(State(service): State<Service>) -> Json<Value> {
     Json(json!({ "status": "Healthy", "time_of_last_update": started.as_secs() }))
 }
 
-/// Processes a document. Who accepts `text/event-stream` is told while it goes on.
+/// Processes a document. A client that accepts `text/event-stream` gets progress events.
 async fn invoke(
     State(service): State<Service>,
     Extension(workflow): Extension<Workflow>,
@@ -90,28 +90,28 @@ async fn invoke(
     let document = match document(&workflow, &headers, &body) {
         Ok(document) => document,
         Err(error) => {
-            let answer = json!({ "success": false, "error": error.to_string() });
-            return (StatusCode::BAD_REQUEST, Json(answer)).into_response();
+            let body = json!({ "success": false, "error": error.to_string() });
+            return (StatusCode::BAD_REQUEST, Json(body)).into_response();
         }
     };
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     if accept.is_some_and(|accept| accept.contains("text/event-stream")) {
         let started = json!({ "event": "started", "document_id": document.id });
-        // Nothing is done before the body is read.
+        // Processing starts once the body is polled.
         let finished = stream::once(async move { service.process(&document).await.1 });
         let events = stream::iter([started])
             .chain(finished)
             .map(|event| Ok::<_, Infallible>(Event::default().data(event.to_string())));
         return Sse::new(events).keep_alive(KeepAlive::default()).into_response();
     }
-    let (status, answer) = service.process(&document).await;
-    (status, Json(answer)).into_response()
+    let (status, body) = service.process(&document).await;
+    (status, Json(body)).into_response()
 }
 
-/// Reads the request, and adds to the item what it tells.
+/// Parses the request, and sets the document's attributes on the workflow.
 fn document(workflow: &Workflow, headers: &HeaderMap, body: &[u8]) -> Result<Document, BoxError> {
-    let asked: Value = serde_json::from_slice(body)?;
-    let text = |name: &str| asked[name].as_str().filter(|text| !text.is_empty());
+    let request: Value = serde_json::from_slice(body)?;
+    let text = |name: &str| request[name].as_str().filter(|text| !text.is_empty());
     let id = text("document_id").ok_or("`document_id` is missing")?;
     let source_type = text("source_type").unwrap_or("BANK");
     workflow.set_attribute("documentId", id)?;
@@ -128,7 +128,7 @@ impl Service {
     async fn process(mut self, document: &Document) -> (StatusCode, Value) {
         let result = tokio::select! {
             result = self.orchestrator.process(document) => result,
-            // Dropped, the call in flight is cancelled.
+            // Dropping the future cancels the call in flight.
             _ = self.is_over.wait_for(|is_over| *is_over) => Err("the service was stopped".into()),
         };
         match result {
@@ -137,12 +137,12 @@ impl Service {
                     Settlement::Matched => "matched",
                     Settlement::SentToReview => "sent to review",
                 };
-                let answer = json!({ "success": true, "document_id": document.id, "settlement": settlement });
-                (StatusCode::OK, answer)
+                let body = json!({ "success": true, "document_id": document.id, "settlement": settlement });
+                (StatusCode::OK, body)
             }
             Err(error) => {
-                let answer = json!({ "success": false, "document_id": document.id, "error": error.to_string() });
-                (StatusCode::INTERNAL_SERVER_ERROR, answer)
+                let body = json!({ "success": false, "document_id": document.id, "error": error.to_string() });
+                (StatusCode::INTERNAL_SERVER_ERROR, body)
             }
         }
     }
