@@ -5,40 +5,41 @@ use serde_json::json;
 use crate::support::{File, HOUR, SECOND, ago, item};
 
 #[tokio::test]
-async fn without_a_terminal_nothing_is_deleted_unless_told_so() {
+async fn without_a_terminal_nothing_is_deleted_unless_confirmed() {
     let file = File::new("delete-refuses");
     file.put("s", item("completed", HOUR)).await;
     for arguments in [["delete", "s"], ["delete", "--prefix=s"]] {
-        let told = file.run(arguments).assert_code(2).assert_says(&["not a terminal", "`--yes`"]);
-        assert_eq!(told.out, "");
+        let output =
+            file.run(arguments).assert_code(2).assert_stderr(&["not a terminal", "`--yes`"]);
+        assert_eq!(output.out, "");
     }
     assert!(file.has("s").await);
-    let told = file.run(["delete", "s", "--yes"]).assert_code(0);
-    assert_eq!(told.out, "1 session deleted\n");
+    let output = file.run(["delete", "s", "--yes"]).assert_code(0);
+    assert_eq!(output.out, "1 session deleted\n");
     assert!(!file.has("s").await);
 }
 
 #[tokio::test]
-async fn no_more_is_deleted_than_was_named() {
+async fn only_the_given_sessions_are_deleted() {
     let file = File::new("delete-named");
     let ids = ["a", "a-1", "a-2", "a%", "A-1", "b-a-1"];
     for id in ids {
         file.put(id, item("completed", HOUR)).await;
     }
-    let told = file.run(["delete", "a", "nobody", "a", "--yes"]).assert_code(1);
-    assert_eq!(told.out, "1 session deleted\n");
-    told.assert_says(&["No session `nobody`"]);
-    let told = file.run(["delete", "--prefix", "a-", "--yes"]).assert_code(0);
-    assert_eq!(told.out, "2 sessions deleted\n");
+    let output = file.run(["delete", "a", "nobody", "a", "--yes"]).assert_code(1);
+    assert_eq!(output.out, "1 session deleted\n");
+    output.assert_stderr(&["No session `nobody`"]);
+    let output = file.run(["delete", "--prefix", "a-", "--yes"]).assert_code(0);
+    assert_eq!(output.out, "2 sessions deleted\n");
     for (id, is_left) in ids.into_iter().zip([false, false, false, true, true, true]) {
         assert_eq!(file.has(id).await, is_left, "{id}");
     }
-    let told = file.run(["delete", "--prefix", "zzz", "--yes"]).assert_code(0);
-    told.assert_says(&["Nothing to delete"]);
+    let output = file.run(["delete", "--prefix", "zzz", "--yes"]).assert_code(0);
+    output.assert_stderr(&["Nothing to delete"]);
 }
 
 #[tokio::test]
-async fn what_is_not_known_to_be_old_stays() {
+async fn sessions_of_unknown_age_stay() {
     let file = File::new("delete-old");
     file.put("x-old", item("completed", 8 * 24 * HOUR)).await;
     file.put("x-new", item("completed", 6 * 24 * HOUR)).await;
@@ -46,8 +47,9 @@ async fn what_is_not_known_to_be_old_stays() {
     file.put("x-garbled", json!({ "createdAt": "long ago", "lastUpdated": ago(99 * 24 * HOUR) }))
         .await;
     file.put("x-future", json!({ "createdAt": "2999-01-01T00:00:00.000Z" })).await;
-    let told = file.run(["delete", "--prefix", "x-", "--older-than", "7d", "--yes"]).assert_code(0);
-    assert_eq!(told.out, "1 session deleted\n");
+    let output =
+        file.run(["delete", "--prefix", "x-", "--older-than", "7d", "--yes"]).assert_code(0);
+    assert_eq!(output.out, "1 session deleted\n");
     assert!(!file.has("x-old").await);
     for id in ["x-new", "x-undated", "x-garbled", "x-future"] {
         assert!(file.has(id).await, "{id}");
@@ -61,13 +63,13 @@ async fn many_are_deleted() {
         file.put(&format!("load-{n}"), item("completed", SECOND * n)).await;
     }
     file.put("kept", item("completed", HOUR)).await;
-    let told = file.run(["delete", "--prefix", "load-", "-y"]).assert_code(0);
-    assert_eq!(told.out, "120 sessions deleted\n");
+    let output = file.run(["delete", "--prefix", "load-", "-y"]).assert_code(0);
+    assert_eq!(output.out, "120 sessions deleted\n");
     assert!(file.has("kept").await);
 }
 
 #[tokio::test]
-async fn everything_and_nothing_cannot_be_named() {
+async fn invalid_selections_are_rejected() {
     let file = File::new("delete-usage");
     file.put("s", item("completed", HOUR)).await;
     let wrong: [&[&str]; 7] = [

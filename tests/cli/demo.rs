@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::support::{File, Told};
+use crate::support::{File, Finished};
 
 #[test]
-fn there_is_something_of_everything_to_look_at() {
+fn there_is_a_workflow_of_every_kind() {
     let file = File::new("demo");
-    let told = file.run(["demo", "--pace", "0"]).assert_code(0);
+    let output = file.run(["demo", "--pace", "0"]).assert_code(0);
     let serve = format!("tower-agent-status serve --embedded {}", file.path().display());
-    assert!(told.out.contains(&serve), "{}", told.out);
-    assert_eq!(told.out.matches("completed  demo-").count(), 3, "{}", told.out);
-    assert_eq!(told.out.matches("failed     demo-").count(), 1, "{}", told.out);
+    assert!(output.out.contains(&serve), "{}", output.out);
+    assert_eq!(output.out.matches("completed  demo-").count(), 3, "{}", output.out);
+    assert_eq!(output.out.matches("failed     demo-").count(), 1, "{}", output.out);
 
     let list = file.run(["list", "--json"]).assert_code(0).json();
     let mut counts = BTreeMap::new();
@@ -34,7 +34,7 @@ fn there_is_something_of_everything_to_look_at() {
         items.iter().filter_map(|item| item["tradeExtraction"]["errorType"].as_str()).collect();
     errors.sort_unstable();
     assert_eq!(errors, ["agent", "cancelled", "http_500", "http_500"]);
-    // The tokens of a stream that ended, of one that was dropped, and of four agents.
+    // The tokens of a complete stream, of a dropped one, and of one that stalled.
     for (status, total) in [("success", 4_494), ("error", 4_067), ("in-progress", 4_067)] {
         let has = items.iter().any(|item| {
             let agent = &item["tradeExtraction"];
@@ -43,14 +43,14 @@ fn there_is_something_of_everything_to_look_at() {
         assert!(has, "{status}");
     }
     assert!(items.iter().any(|item| item["totalTokenUsage"]["totalTokens"] == 24_428));
-    // Past and present have times that are times.
+    // Past workflows have realistic durations.
     let took = |item: &Json| item["pdfAdapter"]["duration"].as_f64().unwrap();
     assert!(items.iter().any(|item| took(item) == 2.1));
 }
 
 #[cfg(unix)]
 #[test]
-fn one_that_keeps_running_ends_when_told_and_leaves_nothing_running() {
+fn a_demo_that_keeps_running_ends_on_ctrl_c_and_leaves_nothing_running() {
     use std::io::{BufRead as _, BufReader};
     use std::process::{Command, Stdio};
 
@@ -59,15 +59,15 @@ fn one_that_keeps_running_ends_when_told_and_leaves_nothing_running() {
     let mut demo =
         file.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
-    // More than run once.
+    // More than one round.
     let ended = lines.by_ref().map(Result::unwrap).filter(|line| line.contains("  demo-")).take(6);
     assert_eq!(ended.count(), 6);
     let id = demo.id().to_string();
     assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     let rest = std::thread::spawn(move || lines.for_each(drop));
-    let told = Told::of(demo.wait_with_output().unwrap()).assert_code(0);
+    let output = Finished::of(demo.wait_with_output().unwrap()).assert_code(0);
     rest.join().unwrap();
-    assert!(!told.err.contains("ERROR"), "{}", told.err);
+    assert!(!output.err.contains("ERROR"), "{}", output.err);
     let running = file.run(["list", "--json", "--status", "processing", "--limit", "100"]);
     let running = running.assert_code(0).json();
     assert_eq!(running.as_array().unwrap().len(), 1, "the stalled one: {running}");

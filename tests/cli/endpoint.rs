@@ -1,4 +1,4 @@
-//! Every command over HTTP, against the endpoint that `STATUS_TEST_ENDPOINT` names.
+//! Every command over HTTP, against the endpoint in `STATUS_TEST_ENDPOINT`.
 
 use std::io::Write as _;
 use std::process::Command;
@@ -7,10 +7,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
 use tower_agent_status::store::DynamoDbStore;
 
-use crate::support::{HOUR, SECOND, Told, agent, command, item, put, with};
+use crate::support::{Finished, HOUR, SECOND, agent, command, item, put, with};
 
 #[tokio::test]
-async fn a_table_from_its_making_to_its_last_session() {
+async fn a_table_from_creation_to_its_last_session() {
     let Ok(url) = std::env::var("STATUS_TEST_ENDPOINT") else {
         let _ = writeln!(
             std::io::stderr(),
@@ -29,23 +29,23 @@ async fn a_table_from_its_making_to_its_last_session() {
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_ENDPOINT_URL_DYNAMODB", &url);
-        Told::of(command.output().unwrap())
+        Finished::of(command.output().unwrap())
     };
-    run(&["table", "check"]).assert_code(2).assert_says(&["does not exist", "table create"]);
-    let told = run(&["table", "create"]).assert_code(0);
-    assert!(told.out.contains("created"), "{}", told.out);
-    let told = run(&["table", "create"]).assert_code(0);
-    assert!(told.out.contains("already exists"), "{}", told.out);
-    let told = run(&["table", "check", "--write"]);
-    // Not every emulator has time to live. All else is well.
-    let differs: Vec<_> = told.out.lines().filter(|line| !line.starts_with("ok ")).collect();
+    run(&["table", "check"]).assert_code(2).assert_stderr(&["does not exist", "table create"]);
+    let output = run(&["table", "create"]).assert_code(0);
+    assert!(output.out.contains("created"), "{}", output.out);
+    let output = run(&["table", "create"]).assert_code(0);
+    assert!(output.out.contains("already exists"), "{}", output.out);
+    let output = run(&["table", "check", "--write"]);
+    // Not every emulator supports time to live. Everything else must be in order.
+    let differs: Vec<_> = output.out.lines().filter(|line| !line.starts_with("ok ")).collect();
     let expires =
         differs.iter().all(|line| line.contains("expire") || line.contains("time-to-live"));
-    assert!(expires, "{told:#?}");
-    assert_eq!(told.code, Some(i32::from(!differs.is_empty())), "{told:#?}");
-    assert!(told.out.contains("the partition key is `processing_id`"), "{}", told.out);
-    assert!(told.out.contains("the index `recent`"), "{}", told.out);
-    assert!(told.out.contains("deleted the test session"), "{}", told.out);
+    assert!(expires, "{output:#?}");
+    assert_eq!(output.code, Some(i32::from(!differs.is_empty())), "{output:#?}");
+    assert!(output.out.contains("the partition key is `processing_id`"), "{}", output.out);
+    assert!(output.out.contains("the index `recent`"), "{}", output.out);
+    assert!(output.out.contains("deleted the test session"), "{}", output.out);
 
     let config = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -66,8 +66,8 @@ async fn a_table_from_its_making_to_its_last_session() {
     assert_eq!(shown["sessionId"], "load-2");
     run(&["watch", "load-1"]).assert_code(0);
     run(&["watch", "load-2"]).assert_code(1);
-    let told = run(&["delete", "--prefix", "load-", "--yes"]).assert_code(0);
-    assert_eq!(told.out, "2 sessions deleted\n");
+    let output = run(&["delete", "--prefix", "load-", "--yes"]).assert_code(0);
+    assert_eq!(output.out, "2 sessions deleted\n");
     run(&["delete", "other", "--yes"]).assert_code(0);
     assert_eq!(run(&["list"]).assert_code(0).out, "no workflows\n");
     client.delete_table().table_name(&table).send().await.unwrap();

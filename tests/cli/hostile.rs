@@ -1,24 +1,25 @@
-//! Texts of the table that a terminal would obey, if it were given them.
+//! Stored texts with escape sequences that a terminal would interpret.
 
 use serde_json::json;
 
-use crate::support::{File, HOUR, SECOND, Told, agent, item, with};
+use crate::support::{File, Finished, HOUR, SECOND, agent, item, with};
 
-/// A title, a cleared screen, a C1 control, a bell, an overstruck line, a turned text.
+/// Sets a title, rings the bell, clears the screen, uses C1 controls, overwrites the line, and
+/// reverses text.
 const HOSTILE: &str = "x\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{7f}\r\n\u{202e}y\u{e0041}";
 
 #[track_caller]
-fn assert_harmless(told: &Told) {
-    for text in [&told.out, &told.err] {
+fn assert_harmless(output: &Finished) {
+    for text in [&output.out, &output.err] {
         let harmful = text.chars().find(|c| {
             (c.is_control() && *c != '\n') || matches!(c, '\u{202e}' | '\u{e0041}' | '\u{9b}')
         });
-        assert_eq!(harmful, None, "{told:#?}");
+        assert_eq!(harmful, None, "{output:#?}");
     }
 }
 
 #[tokio::test]
-async fn no_text_of_the_table_reaches_the_terminal_raw() {
+async fn stored_texts_are_escaped_on_the_terminal() {
     let file = File::new("hostile");
     let mut bad = agent("error");
     for name in ["activity", "error", "errorType"] {
@@ -44,12 +45,12 @@ async fn no_text_of_the_table_reaches_the_terminal_raw() {
         &["watch", "\u{1b}[31mnobody", "--timeout", "200ms"],
         &["delete", "\u{1b}[31mnobody", "--yes"],
     ] {
-        let told = file.run(arguments);
-        assert_harmless(&told);
-        let told_of = arguments.contains(&"list") || told.code != Some(2);
-        assert!(told_of, "{told:#?}");
+        let output = file.run(arguments);
+        assert_harmless(&output);
+        let is_known = arguments.contains(&"list") || output.code != Some(2);
+        assert!(is_known, "{output:#?}");
     }
-    // Escaped, not lost: the JSON reads back as the text it was.
+    // The JSON parses to the original text.
     let shown = file.run(["show", HOSTILE, "--json"]).assert_code(0).json();
     assert_eq!(shown["sessionId"], HOSTILE);
     assert_eq!(shown[HOSTILE]["activity"], HOSTILE);

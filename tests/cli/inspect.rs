@@ -14,12 +14,12 @@ fn inspect(arguments: &[&str], input: &[u8]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It may end before it has read everything.
+    // The command may exit before reading all of its input.
     let _ = command.stdin.take().unwrap().write_all(input);
     command.wait_with_output().unwrap()
 }
 
-fn told(arguments: &[&str], input: &[u8]) -> Value {
+fn report(arguments: &[&str], input: &[u8]) -> Value {
     let output = inspect(arguments, input);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -30,7 +30,7 @@ fn one_body_is_one_object() {
     let body =
         br#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}"#;
     for chunk in ["1", "7", "1400"] {
-        let found = told(&["--content-type", "application/json", "--chunk", chunk], body);
+        let found = report(&["--content-type", "application/json", "--chunk", chunk], body);
         let expected = json!({
             "id": null, "outcome": "success", "error": null, "format": found["format"], "complete": true,
             "usage": { "inputTokens": 9, "outputTokens": 3, "totalTokens": 12, "cacheReadInputTokens": null,
@@ -44,8 +44,9 @@ fn one_body_is_one_object() {
 #[test]
 fn the_status_and_the_path_count() {
     let body = br#"{"input_tokens": 7}"#;
-    assert_eq!(told(&["--path", "/v1/messages/count_tokens"], body)["usage"], Value::Null);
-    let refused = told(&["--status", "429"], br#"{"error":{"message":"slow down","type":"rate"}}"#);
+    assert_eq!(report(&["--path", "/v1/messages/count_tokens"], body)["usage"], Value::Null);
+    let refused =
+        report(&["--status", "429"], br#"{"error":{"message":"slow down","type":"rate"}}"#);
     assert_eq!(refused["outcome"], "error");
     assert_eq!(refused["error"]["message"], "slow down");
 }
@@ -58,7 +59,7 @@ fn headers_count() {
         "--header",
         "x-amzn-bedrock-output-token-count:2",
     ];
-    let found = told(&headers, br#"{"outputs":[]}"#);
+    let found = report(&headers, br#"{"outputs":[]}"#);
     assert_eq!(found["usage"]["totalTokens"], 7);
 }
 
@@ -83,7 +84,7 @@ fn rows_are_read_one_a_line() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
+fn unreadable_input_is_named() {
     let table: [(&[&str], &str, &str); 4] = [
         (&["no/such/file"], "", "cannot read no/such/file"),
         (
@@ -96,18 +97,18 @@ fn what_cannot_be_read_is_named() {
     ];
     for (arguments, input, expected) in table {
         let output = inspect(arguments, input.as_bytes());
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-        assert!(said.contains(expected), "{arguments:?}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
     }
 }
 
 #[test]
-fn a_piece_is_of_a_size_that_fits_into_memory() {
+fn the_chunk_size_is_limited() {
     for chunk in ["18446744073709551615", "9999999999999", "0"] {
         let output = inspect(&["--chunk", chunk], b"{}");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("--chunk"), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("--chunk"), "{stderr}");
     }
 }

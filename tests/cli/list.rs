@@ -5,17 +5,17 @@ use serde_json::json;
 use crate::support::{File, HOUR, SECOND, agent, ago, item, with};
 
 #[tokio::test]
-async fn the_newest_come_first_and_no_more_than_asked_for() {
+async fn the_newest_come_first_up_to_the_limit() {
     let file = File::new("list");
     file.put("done", with(item("completed", 2 * HOUR), "pdfAdapter", agent("success"))).await;
     file.put("bad", item("failed", HOUR)).await;
     file.put("running", item("processing", 10 * SECOND)).await;
     file.put("silent", item("processing", 3 * HOUR)).await;
 
-    let told = file.run(["list"]).assert_code(0);
-    assert_eq!(told.err, "");
+    let output = file.run(["list"]).assert_code(0);
+    assert_eq!(output.err, "");
     let rows: Vec<Vec<&str>> =
-        told.out.lines().map(|line| line.split_whitespace().take(2).collect()).collect();
+        output.out.lines().map(|line| line.split_whitespace().take(2).collect()).collect();
     let expected = [
         ["SESSION", "STATUS"],
         ["running", "processing"],
@@ -24,10 +24,10 @@ async fn the_newest_come_first_and_no_more_than_asked_for() {
         ["silent", "stalled"],
     ];
     assert_eq!(rows, expected);
-    assert!(told.out.contains("2,000"), "{}", told.out);
+    assert!(output.out.contains("2,000"), "{}", output.out);
 
-    let told = file.run(["list", "--limit", "2"]).assert_code(0);
-    assert_eq!(told.out.lines().count(), 3);
+    let output = file.run(["list", "--limit", "2"]).assert_code(0);
+    assert_eq!(output.out.lines().count(), 3);
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn as_json_each_has_its_status_and_times() {
     assert_eq!(file.run(["list", "--json"]).assert_code(0).json(), json!([]));
     assert_eq!(file.run(["list"]).assert_code(0).out, "no workflows\n");
     file.put("s", with(item("completed", HOUR), "pdfAdapter", agent("success"))).await;
-    // As other writers leave it.
+    // As other writers store it.
     let theirs =
         json!({ "createdAt": "2025-12-24T10:00:00.123456+00:00Z", "lastUpdated": "never" });
     file.put("t", theirs).await;
@@ -53,7 +53,7 @@ async fn as_json_each_has_its_status_and_times() {
 }
 
 #[tokio::test]
-async fn one_status_is_looked_for_among_more_than_are_shown() {
+async fn a_status_is_searched_beyond_the_limit() {
     let file = File::new("list-status");
     for n in 0..30_u32 {
         let status = if n % 10 == 9 { "failed" } else { "completed" };
@@ -74,27 +74,29 @@ async fn one_status_is_looked_for_among_more_than_are_shown() {
     assert_eq!(ids(&both).len(), 30);
     assert!(ids(&["list", "--json", "--status", "stalled"]).is_empty());
     let impatient = ["list", "--json", "--status", "stalled", "--heartbeat", "0s"];
-    assert!(ids(&impatient).is_empty(), "what is finished does not stall");
+    assert!(ids(&impatient).is_empty(), "a finished workflow does not stall");
 }
 
 #[tokio::test]
-async fn a_long_list_is_a_long_list() {
+async fn a_long_list_is_complete() {
     let file = File::new("list-long");
     for n in 0..250_u32 {
         file.put(&format!("s{n:03}"), item("completed", SECOND * (n + 1))).await;
     }
-    let told = file.run(["list", "--limit", "10000"]).assert_code(0);
-    let ids: Vec<_> = told.out.lines().skip(1).map(|line| &line[..4]).collect();
+    let output = file.run(["list", "--limit", "10000"]).assert_code(0);
+    let ids: Vec<_> = output.out.lines().skip(1).map(|line| &line[..4]).collect();
     let expected: Vec<_> = (0..250).map(|n| format!("s{n:03}")).collect();
     assert_eq!(ids, expected);
 }
 
 #[test]
-fn what_cannot_be_asked_for_is_a_wrong_use() {
+fn invalid_arguments_are_rejected() {
     let file = File::new("list-usage");
     for arguments in
         [["--limit", "0"], ["--limit", "10001"], ["--status", "green"], ["--heartbeat", "7"]]
     {
-        file.run(["list", arguments[0], arguments[1]]).assert_code(2).assert_says(&[arguments[0]]);
+        file.run(["list", arguments[0], arguments[1]])
+            .assert_code(2)
+            .assert_stderr(&[arguments[0]]);
     }
 }

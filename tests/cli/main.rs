@@ -1,6 +1,5 @@
-//! The command `tower-agent-status`, run as a user would: the real binary, against a file
-//! of the embedded store, against a server that answers as told, and against the endpoint
-//! that `STATUS_TEST_ENDPOINT` names.
+//! The command `tower-agent-status`, run as a user would: the binary itself, against an
+//! embedded store, a mock of DynamoDB, and the endpoint in `STATUS_TEST_ENDPOINT`.
 
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test may fail, in its helpers too")]

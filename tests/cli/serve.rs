@@ -10,7 +10,7 @@ use crate::support::{File, HOUR, item};
 fn other_addresses_than_loopback_need_a_token() {
     let file = File::new("serve-token");
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
-        file.run(["serve", "--addr", address]).assert_code(2).assert_says(&[
+        file.run(["serve", "--addr", address]).assert_code(2).assert_stderr(&[
             "could read the portal",
             "--token-env",
             "127.0.0.1",
@@ -18,37 +18,37 @@ fn other_addresses_than_loopback_need_a_token() {
     }
     file.run(["serve", "--addr", "0.0.0.0:0", "--token-env", "NO_SUCH_TOKEN"])
         .assert_code(2)
-        .assert_says(&["NO_SUCH_TOKEN is not set", "Bearer"]);
+        .assert_stderr(&["NO_SUCH_TOKEN is not set", "Bearer"]);
     let output = file
         .command(["serve", "--addr", "127.0.0.1:0", "--token-env", "TOKEN"])
         .env("TOKEN", "two words")
         .output()
         .unwrap();
-    let told = crate::support::Told::of(output);
-    told.assert_code(2).assert_says(&["token"]);
+    let output = crate::support::Finished::of(output);
+    output.assert_code(2).assert_stderr(&["token"]);
 }
 
 #[test]
-fn an_address_that_is_taken_is_named() {
+fn an_address_in_use_is_named() {
     let file = File::new("serve-taken");
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    file.run(["serve", "--addr", &address]).assert_code(2).assert_says(&[&address, "--addr"]);
+    file.run(["serve", "--addr", &address]).assert_code(2).assert_stderr(&[&address, "--addr"]);
 }
 
 #[test]
-fn arguments_that_are_none_are_named() {
+fn invalid_arguments_are_named() {
     let file = File::new("serve-usage");
     for (name, value) in
         [("--addr", "localhost"), ("--agent", "pdfAdapter"), ("--agent", "=Waiting")]
     {
-        file.run(["serve", name, value]).assert_code(2).assert_says(&[name]);
+        file.run(["serve", name, value]).assert_code(2).assert_stderr(&[name]);
     }
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn it_prints_its_address_answers_and_ends_when_told() {
+async fn it_prints_its_url_responds_and_stops_on_signals() {
     let file = File::new("serve");
     file.put("s", item("completed", HOUR)).await;
     for signal in ["-INT", "-TERM"] {

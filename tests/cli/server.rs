@@ -1,4 +1,4 @@
-//! A server that answers as DynamoDB would, with what it is told to.
+//! A mock of DynamoDB with canned responses.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,11 +10,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value as Json, json};
 
-use crate::support::{Told, command};
+use crate::support::{Finished, command};
 
 type Answers = Arc<Mutex<HashMap<&'static str, (StatusCode, Json)>>>;
 
-/// What each operation is answered. It ends with the process.
+/// A mock server. It runs until the process ends.
 #[derive(Clone)]
 pub(crate) struct Server {
     address: SocketAddr,
@@ -22,7 +22,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// One whose table is as the command would make it, and empty.
+    /// Starts a server with an empty table, set up as the command would.
     pub(crate) fn start() -> Self {
         let answers = Answers::default();
         let router = Router::new().fallback(answer).with_state(Arc::clone(&answers));
@@ -37,32 +37,32 @@ impl Server {
             });
         });
         let server = Self { address, answers };
-        server.tell("DescribeTable", table());
+        server.respond("DescribeTable", table());
         let ttl = json!({ "TimeToLiveStatus": "ENABLED", "AttributeName": "expiresAt" });
-        server.tell("DescribeTimeToLive", json!({ "TimeToLiveDescription": ttl }));
+        server.respond("DescribeTimeToLive", json!({ "TimeToLiveDescription": ttl }));
         for operation in ["UpdateItem", "GetItem", "DeleteItem"] {
-            server.tell(operation, json!({}));
+            server.respond(operation, json!({}));
         }
-        server.tell("BatchGetItem", json!({ "Responses": {} }));
+        server.respond("BatchGetItem", json!({ "Responses": {} }));
         for operation in ["Query", "Scan"] {
-            server.tell(operation, json!({ "Items": [] }));
+            server.respond(operation, json!({ "Items": [] }));
         }
         server
     }
 
-    /// From now on it answers so.
-    pub(crate) fn tell(&self, operation: &'static str, answer: Json) {
+    /// Sets the response of an operation.
+    pub(crate) fn respond(&self, operation: &'static str, answer: Json) {
         self.answers.lock().unwrap().insert(operation, (StatusCode::OK, answer));
     }
 
-    /// From now on it refuses.
+    /// Makes an operation fail.
     pub(crate) fn refuse(&self, operation: &'static str, code: &str, message: &str) {
         let answer = json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": message });
         self.answers.lock().unwrap().insert(operation, (StatusCode::BAD_REQUEST, answer));
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Told {
-        Told::of(self.command(arguments).output().unwrap())
+    pub(crate) fn run(&self, arguments: &[&str]) -> Finished {
+        Finished::of(self.command(arguments).output().unwrap())
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
@@ -78,7 +78,7 @@ impl Server {
     }
 }
 
-/// The description of a table that is as it should be.
+/// The description of a table that is set up as needed.
 pub(crate) fn table() -> Json {
     let key = |name: &str, role: &str| json!({ "AttributeName": name, "KeyType": role });
     let text = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });

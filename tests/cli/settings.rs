@@ -1,26 +1,26 @@
-//! Settings that are missing or wrong, and stores that do not answer.
+//! Missing and invalid settings, and stores that do not respond.
 
 use crate::server::Server;
-use crate::support::{File, Told, command};
+use crate::support::{File, Finished, command};
 
 #[test]
-fn without_a_table_both_ways_to_name_one_are_said() {
+fn without_a_table_both_ways_to_set_one_are_named() {
     for arguments in [&["list"][..], &["table", "check"], &["table", "create"]] {
-        let told = Told::of(command().args(arguments).output().unwrap()).assert_code(2);
-        assert_eq!(told.out, "");
-        told.assert_says(&["STATUS_TABLE_NAME is not set", "--embedded FILE"]);
+        let output = Finished::of(command().args(arguments).output().unwrap()).assert_code(2);
+        assert_eq!(output.out, "");
+        output.assert_stderr(&["STATUS_TABLE_NAME is not set", "--embedded FILE"]);
     }
     let output = command().arg("list").env("STATUS_TABLE_NAME", "status").output().unwrap();
-    Told::of(output).assert_code(2).assert_says(&["AWS_REGION"]);
+    Finished::of(output).assert_code(2).assert_stderr(&["AWS_REGION"]);
 }
 
 #[test]
-fn a_file_that_is_not_there_is_not_made() {
+fn a_missing_file_is_not_created() {
     let file = File::new("settings");
     let missing = file.path().with_extension("missing");
-    let told = |arguments: &[&str]| {
+    let run = |arguments: &[&str]| {
         let output = command().args(arguments).arg("--embedded").arg(&missing).output().unwrap();
-        Told::of(output)
+        Finished::of(output)
     };
     for arguments in [
         &["list"][..],
@@ -30,22 +30,22 @@ fn a_file_that_is_not_there_is_not_made() {
         &["delete", "s", "-y"],
         &["table", "check"],
     ] {
-        told(arguments)
+        run(arguments)
             .assert_code(2)
-            .assert_says(&["there is no file", "tower-agent-status demo"]);
+            .assert_stderr(&["there is no file", "tower-agent-status demo"]);
         assert!(!missing.exists(), "{arguments:?}");
     }
-    let made = told(&["table", "create"]).assert_code(0);
-    assert!(made.out.contains("created"), "{}", made.out);
-    let kept = told(&["table", "create"]).assert_code(0);
-    assert!(kept.out.contains("already exists"), "{}", kept.out);
+    let created = run(&["table", "create"]).assert_code(0);
+    assert!(created.out.contains("created"), "{}", created.out);
+    let existing = run(&["table", "create"]).assert_code(0);
+    assert!(existing.out.contains("already exists"), "{}", existing.out);
     std::fs::remove_file(&missing).unwrap();
     let output = command().args(["list", "--embedded", "/"]).output().unwrap();
-    Told::of(output).assert_code(2).assert_says(&["cannot open the embedded store `/`"]);
+    Finished::of(output).assert_code(2).assert_stderr(&["cannot open the embedded store `/`"]);
 }
 
 #[test]
-fn a_refusal_names_the_permission() {
+fn a_denied_operation_names_the_permission() {
     let denied = "AccessDeniedException";
     let table: [(&'static str, &[&str]); 5] = [
         ("GetItem", &["show", "s"]),
@@ -58,19 +58,19 @@ fn a_refusal_names_the_permission() {
         let server = Server::start();
         server.refuse(operation, denied, "not authorized");
         let action = format!("allow `dynamodb:{operation}`");
-        server.run(arguments).assert_code(2).assert_says(&["`status`", &action]);
+        server.run(arguments).assert_code(2).assert_stderr(&["`status`", &action]);
     }
     let server = Server::start();
     let found = serde_json::json!({ "Responses": { "status": [{ "sessionId": { "S": "s" } }] } });
-    server.tell("BatchGetItem", found);
+    server.respond("BatchGetItem", found);
     server.refuse("DeleteItem", denied, "not authorized");
-    let told = server.run(&["delete", "s", "--yes"]).assert_code(1);
-    assert_eq!(told.out, "0 sessions deleted\n");
-    told.assert_says(&["`s` was not deleted", "allow `dynamodb:DeleteItem`"]);
+    let output = server.run(&["delete", "s", "--yes"]).assert_code(1);
+    assert_eq!(output.out, "0 sessions deleted\n");
+    output.assert_stderr(&["`s` was not deleted", "allow `dynamodb:DeleteItem`"]);
 }
 
 #[test]
-fn a_table_that_does_not_answer_is_an_error_and_not_a_hang() {
+fn a_table_that_does_not_respond_is_an_error_and_not_a_hang() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -84,7 +84,7 @@ fn a_table_that_does_not_answer_is_an_error_and_not_a_hang() {
         .output()
         .unwrap();
     let remedies = ["`status`", "check the network, AWS_REGION and AWS_ENDPOINT_URL_DYNAMODB"];
-    Told::of(output).assert_code(2).assert_says(&remedies);
+    Finished::of(output).assert_code(2).assert_stderr(&remedies);
 }
 
 #[test]
@@ -103,27 +103,27 @@ fn each_command_has_an_example() {
         &["inspect"],
     ];
     for arguments in commands {
-        let told =
-            Told::of(command().args(arguments).arg("--help").output().unwrap()).assert_code(0);
-        let example = told.out.split_once("Example").map(|(_, example)| example);
+        let output =
+            Finished::of(command().args(arguments).arg("--help").output().unwrap()).assert_code(0);
+        let example = output.out.split_once("Example").map(|(_, example)| example);
         let example =
-            example.unwrap_or_else(|| panic!("{arguments:?} has no example:\n{}", told.out));
+            example.unwrap_or_else(|| panic!("{arguments:?} has no example:\n{}", output.out));
         let shown = format!("tower-agent-status {}", arguments.join(" "));
         assert!(example.contains(shown.trim_end()), "{arguments:?}: {example}");
     }
-    let told = Told::of(command().output().unwrap()).assert_code(2);
-    assert!(told.err.contains("Usage"), "{}", told.err);
+    let output = Finished::of(command().output().unwrap()).assert_code(2);
+    assert!(output.err.contains("Usage"), "{}", output.err);
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     use std::process::Stdio;
     let file = File::new("pipe");
     let mut list =
         file.command(["list"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(list.stdout.take());
-    let told = Told::of(list.wait_with_output().unwrap()).assert_code(0);
-    assert_eq!(told.err, "");
+    let output = Finished::of(list.wait_with_output().unwrap()).assert_code(0);
+    assert_eq!(output.err, "");
 }
 
 /// A pipe whose other end is closed.
@@ -134,7 +134,7 @@ fn nobody() -> std::process::Stdio {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn without_anybody_to_talk_to_the_exit_code_is_the_same() {
+async fn with_closed_outputs_the_exit_code_is_the_same() {
     let file = File::new("nobody");
     file.put("s", serde_json::json!({ "overallStatus": "processing" })).await;
     let code = |arguments: &[&str]| {
@@ -143,9 +143,9 @@ async fn without_anybody_to_talk_to_the_exit_code_is_the_same() {
     };
     assert_eq!(code(&["show", "unknown"]), Some(1));
     assert_eq!(code(&["list", "--status", "failed"]), Some(0));
-    // A workflow that has not ended has not completed.
+    // The workflow has not finished.
     assert_eq!(code(&["watch", "s"]), Some(3));
     assert_eq!(code(&["watch", "s", "--json"]), Some(3));
-    // One is not there, whoever reads that the other was deleted.
+    // One of the two does not exist.
     assert_eq!(code(&["delete", "s", "unknown", "--yes"]), Some(1));
 }

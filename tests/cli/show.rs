@@ -17,7 +17,7 @@ async fn a_workflow_is_shown_with_its_agents() {
     let workflow = with(workflow, "error", "extraction failed".into());
     file.put("s", with(workflow, "tradeMatching", json!({ "status": "pending" }))).await;
 
-    let told = file.run(["show", "s"]).assert_code(0);
+    let output = file.run(["show", "s"]).assert_code(0);
     let expected = [
         "s  ",
         "failed",
@@ -31,22 +31,22 @@ async fn a_workflow_is_shown_with_its_agents() {
         "· tradeMatching",
     ];
     for part in expected {
-        assert!(told.out.contains(part), "no `{part}` in\n{}", told.out);
+        assert!(output.out.contains(part), "no `{part}` in\n{}", output.out);
     }
-    // A pipe is no terminal.
-    assert!(!told.out.contains('\u{1b}'), "{}", told.out);
+    // A pipe is not a terminal.
+    assert!(!output.out.contains('\u{1b}'), "{}", output.out);
 }
 
 #[tokio::test]
-async fn as_json_it_is_the_item_in_an_order_for_people() {
+async fn as_json_it_is_the_item_in_a_readable_order() {
     let file = File::new("show-json");
     let workflow = with(item("processing", 2 * SECOND), "pdfAdapter", agent("in-progress"));
     file.put("s", workflow.clone()).await;
-    let told = file.run(["show", "s", "--json"]).assert_code(0);
+    let output = file.run(["show", "s", "--json"]).assert_code(0);
     let mut expected = workflow;
     expected["sessionId"] = "s".into();
-    assert_eq!(told.json(), expected);
-    let names: Vec<_> = told
+    assert_eq!(output.json(), expected);
+    let names: Vec<_> = output
         .out
         .lines()
         .filter(|line| line.starts_with("  \""))
@@ -65,21 +65,21 @@ async fn as_json_it_is_the_item_in_an_order_for_people() {
 }
 
 #[tokio::test]
-async fn one_that_nobody_works_on_is_said_to_be_stalled() {
+async fn a_workflow_without_heartbeats_is_stalled() {
     let file = File::new("show-stalled");
     file.put("s", item("processing", 600 * SECOND)).await;
-    let told = file.run(["show", "s"]).assert_code(0);
-    assert!(told.out.contains("no heartbeat for 10 m"), "{}", told.out);
-    let told = file.run(["show", "s", "--heartbeat", "1h"]).assert_code(0);
-    assert!(!told.out.contains("stalled"), "{}", told.out);
+    let output = file.run(["show", "s"]).assert_code(0);
+    assert!(output.out.contains("no heartbeat for 10 m"), "{}", output.out);
+    let output = file.run(["show", "s", "--heartbeat", "1h"]).assert_code(0);
+    assert!(!output.out.contains("stalled"), "{}", output.out);
 }
 
 #[test]
-fn one_that_is_not_there_is_a_no() {
+fn an_unknown_session_is_a_negative_result() {
     let file = File::new("show-unknown");
-    let told = file.run(["show", "nobody", "--json"]).assert_code(1);
-    assert_eq!(told.out, "");
-    told.assert_says(&["no session `nobody`", "tower-agent-status list"]);
+    let output = file.run(["show", "nobody", "--json"]).assert_code(1);
+    assert_eq!(output.out, "");
+    output.assert_stderr(&["no session `nobody`", "tower-agent-status list"]);
     file.run(["show", ""]).assert_code(1);
     file.run(["show", &"x".repeat(5000)]).assert_code(1);
 }

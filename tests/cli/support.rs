@@ -1,4 +1,4 @@
-//! A file with sessions in it, and the command run on it.
+//! An embedded store in a file, and runs of the command on it.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use tower_agent_status::SessionId;
 use tower_agent_status::status::{Change, Item, Precondition, Timestamp, Value, schema};
 use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, WriteOutcome};
 
-/// The command, with nothing of this process's settings.
+/// The command, with an empty environment.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tower-agent-status"));
     command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true").stdin(Stdio::null());
-    // Where a system needs more than that to start a process at all.
+    // Some systems need these to start a process.
     for name in ["PATH", "SYSTEMROOT", "LD_LIBRARY_PATH"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
@@ -23,15 +23,15 @@ pub(crate) fn command() -> Command {
     command
 }
 
-/// What a command printed, and how it ended.
+/// The output and exit code of a command.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct Finished {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
-impl Told {
+impl Finished {
     pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code(),
@@ -46,9 +46,9 @@ impl Told {
         self
     }
 
-    /// That it says all of these on standard error.
+    /// Asserts that standard error contains all of these.
     #[track_caller]
-    pub(crate) fn assert_says(self, parts: &[&str]) -> Self {
+    pub(crate) fn assert_stderr(self, parts: &[&str]) -> Self {
         for part in parts {
             assert!(self.err.contains(part), "no `{part}` in {self:#?}");
         }
@@ -60,7 +60,7 @@ impl Told {
     }
 }
 
-/// A file of the embedded store, gone with the test.
+/// An embedded store, whose file is removed at the end of the test.
 pub(crate) struct File {
     path: PathBuf,
     pub(crate) store: DynamoDbStore,
@@ -79,8 +79,8 @@ impl File {
     }
 
     /// Runs the command on this file.
-    pub(crate) fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Told {
-        Told::of(self.command(arguments).output().unwrap())
+    pub(crate) fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
+        Finished::of(self.command(arguments).output().unwrap())
     }
 
     pub(crate) fn command<A: AsRef<OsStr>>(
@@ -111,7 +111,7 @@ impl Drop for File {
     }
 }
 
-/// Writes an item, whatever is in it.
+/// Writes an item with any attributes.
 pub(crate) async fn put(store: &DynamoDbStore, id: &str, attributes: Json) {
     let Value::Map(item) = value(&attributes) else { panic!("an item is an object") };
     let written =
@@ -132,7 +132,7 @@ fn value(json: &Json) -> Value {
     }
 }
 
-/// The time so long ago, as the table has it.
+/// The time `time` ago, in the table's format.
 pub(crate) fn ago(time: Duration) -> String {
     Timestamp::from(SystemTime::now()).saturating_sub(time).to_string()
 }
@@ -140,7 +140,7 @@ pub(crate) fn ago(time: Duration) -> String {
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// An item of this status that was created so long ago, and not changed since.
+/// An item with this status, created `created` ago and not changed since.
 pub(crate) fn item(status: &str, created: Duration) -> Json {
     let created = ago(created);
     json!({
@@ -152,7 +152,7 @@ pub(crate) fn item(status: &str, created: Duration) -> Json {
     })
 }
 
-/// The same with one more attribute.
+/// Adds an attribute to an item.
 pub(crate) fn with(mut item: Json, name: &str, value: Json) -> Json {
     item[name] = value;
     item

@@ -1,13 +1,13 @@
-//! What is different on a terminal: colours, lines that are redrawn, questions. By
-//! `script`, of util-linux, which gives a program a terminal.
+//! What differs on a terminal: colours, redrawn lines, prompts. Uses `script` of util-linux,
+//! which runs a program in a terminal.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::support::{File, HOUR, SECOND, agent, command, item, with};
 
-/// Runs the command on a terminal, with this typed; what it shows, and its exit code.
-/// `None`, with a line that says so, where there is no `script`.
+/// Runs the command on a terminal with this input, and returns what it shows and its exit
+/// code. Returns `None`, after printing a line, if there is no `script`.
 fn on_a_terminal(
     file: &File,
     arguments: &str,
@@ -34,14 +34,14 @@ fn on_a_terminal(
         let output = script.wait_with_output().unwrap();
         (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code().unwrap())
     });
-    // Kept open: its end would be the end of what is typed.
-    let told = reader.join().unwrap();
+    // Stays open, since closing it would send an end of file.
+    let output = reader.join().unwrap();
     drop(stdin);
-    Some(told)
+    Some(output)
 }
 
 #[tokio::test]
-async fn colours_are_for_a_terminal_whose_owner_wants_them() {
+async fn colours_are_used_on_a_terminal_unless_disabled() {
     let file = File::new("colours");
     file.put("s", with(item("completed", HOUR), "pdfAdapter", agent("success"))).await;
     for arguments in ["list", "show s", "table check"] {
@@ -54,7 +54,7 @@ async fn colours_are_for_a_terminal_whose_owner_wants_them() {
 }
 
 #[tokio::test]
-async fn a_watched_workflow_is_drawn_and_its_end_stays() {
+async fn a_watched_workflow_is_redrawn_and_its_end_stays() {
     let file = File::new("drawn");
     let workflow = with(item("failed", HOUR), "pdfAdapter", agent("success"));
     let mut bad = agent("error");
@@ -74,7 +74,7 @@ async fn a_watched_workflow_is_drawn_and_its_end_stays() {
 }
 
 #[tokio::test]
-async fn it_asks_before_it_deletes() {
+async fn deleting_asks_for_confirmation() {
     let file = File::new("asks");
     for n in 0..12 {
         file.put(&format!("s-{n:02}"), item("processing", SECOND)).await;

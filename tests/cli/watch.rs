@@ -8,28 +8,28 @@ use serde_json::Value as Json;
 use tower_agent_status::status::AgentState;
 use tower_agent_status::{StatusTracker, store::StatusReader};
 
-use crate::support::{File, HOUR, SECOND, Told, agent, id, item, with};
+use crate::support::{File, Finished, HOUR, SECOND, agent, id, item, with};
 
 #[tokio::test]
-async fn the_exit_code_is_how_the_workflow_ended() {
+async fn the_exit_code_reflects_how_the_workflow_ended() {
     let file = File::new("watch-codes");
     file.put("good", item("completed", HOUR)).await;
     file.put("bad", item("failed", HOUR)).await;
     file.put("running", item("processing", SECOND)).await;
-    let told = file.run(["watch", "good"]).assert_code(0);
-    assert!(told.out.contains("completed"), "{}", told.out);
+    let output = file.run(["watch", "good"]).assert_code(0);
+    assert!(output.out.contains("completed"), "{}", output.out);
     file.run(["watch", "bad"]).assert_code(1);
     file.run(["watch", "running", "--timeout", "300ms"])
         .assert_code(3)
-        .assert_says(&["`running` is still processing after"]);
-    file.run(["watch", "nobody", "--timeout", "300ms"]).assert_code(3).assert_says(&[
+        .assert_stderr(&["`running` is still processing after"]);
+    file.run(["watch", "nobody", "--timeout", "300ms"]).assert_code(3).assert_stderr(&[
         "No session `nobody`",
         "waiting",
         "`nobody` is not in the table",
     ]);
 }
 
-// The recorder works while this waits for lines.
+// The recorder must run while this blocks on lines.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_change_is_a_line_until_the_end() {
     let file = File::new("watch-lines");
@@ -71,18 +71,18 @@ async fn each_change_is_a_line_until_the_end() {
 async fn as_json_each_change_is_the_item_on_a_line() {
     let file = File::new("watch-json");
     file.put("s", with(item("completed", HOUR), "pdfAdapter", agent("success"))).await;
-    let told = file.run(["watch", "s", "--json"]).assert_code(0);
-    assert_eq!(told.out.lines().count(), 1);
+    let output = file.run(["watch", "s", "--json"]).assert_code(0);
+    assert_eq!(output.out.lines().count(), 1);
     let item = file.store.get(&id("s")).await.unwrap().unwrap();
     let expected: Json = serde_json::to_value(&item).unwrap();
-    assert_eq!(told.json(), expected);
+    assert_eq!(output.json(), expected);
 }
 
 #[tokio::test]
-async fn one_that_stalls_says_so_and_is_watched_on() {
+async fn a_stalled_workflow_is_reported_and_watched_further() {
     let file = File::new("watch-stalled");
     file.put("s", item("processing", HOUR)).await;
     let output = file.command(["watch", "s", "--timeout", "300ms"]).output().unwrap();
-    let told = Told::of(output).assert_code(3);
-    assert!(told.out.contains("stalled"), "{}", told.out);
+    let output = Finished::of(output).assert_code(3);
+    assert!(output.out.contains("stalled"), "{}", output.out);
 }

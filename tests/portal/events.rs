@@ -21,7 +21,7 @@ use crate::warnings::Warnings;
 
 const POLL: Duration = Duration::from_secs(1);
 
-/// A piece of the stream.
+/// An element of the stream.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Piece {
     Comment(String),
@@ -30,7 +30,7 @@ pub(crate) enum Piece {
     End,
 }
 
-/// One who reads the stream of a session.
+/// A client that reads the stream of a session.
 pub(crate) struct Events {
     body: Body,
     received: String,
@@ -49,7 +49,7 @@ impl Events {
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
         let mut events = Self::from(response.into_body());
-        // The head may be long in reaching the client unless something follows it.
+        // Intermediaries may hold back the head until something follows it.
         assert_eq!(events.next().await, Piece::Comment("live".to_owned()));
         events
     }
@@ -77,11 +77,11 @@ impl Events {
         }
     }
 
-    /// The data of the next piece, which has to be an event.
+    /// Returns the data of the next element, which must be an event.
     pub(crate) async fn data(&mut self) -> String {
         match self.next().await {
             Piece::Event(data, _) => data,
-            other => panic!("{other:?} is no event"),
+            other => panic!("{other:?} is not an event"),
         }
     }
 }
@@ -119,7 +119,7 @@ async fn a_workflow_that_has_finished_is_one_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_browser_that_comes_again_after_the_end_is_told_not_to() {
+async fn a_browser_that_reconnects_after_the_end_gets_204() {
     let store = Store::default();
     store.put("s", &completed(1)).await;
     let router = live(&store).router();
@@ -131,7 +131,7 @@ async fn a_browser_that_comes_again_after_the_end_is_told_not_to() {
     };
     assert_eq!(again(&id).await, StatusCode::NO_CONTENT);
     assert_eq!(again("another").await, StatusCode::OK);
-    // Tokens that came late are news.
+    // Late token usage is a change.
     let mut late = completed(2);
     late["pdfAdapter"]["tokenUsage"] = serde_json::json!({ "totalTokens": 7 });
     store.put("s", &late).await;
@@ -139,7 +139,7 @@ async fn a_browser_that_comes_again_after_the_end_is_told_not_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_is_broken_by_comments() {
+async fn comments_keep_a_silent_stream_alive() {
     let store = Store::default();
     store.put("s", &processing(1)).await;
     let router = live(&store).keep_alive_interval(Duration::from_secs(5)).router();
@@ -178,7 +178,7 @@ async fn a_store_that_fails_is_waited_for() {
     let before = events.data().await;
     store.fails(true);
     assert_eq!(events.next().await, Piece::Comment("stale".to_owned()));
-    // One who comes now is told the last that is known, and that it is not the newest.
+    // A new client gets the last known state, marked as stale.
     let mut late = Events::of(&router, "s").await;
     assert_eq!(late.next().await, Piece::Comment("stale".to_owned()));
     assert_eq!(late.data().await, before);
@@ -222,13 +222,13 @@ async fn all_watchers_share_one_read() {
     assert_eq!((reads.batches - start.batches, reads.keys - start.keys), (10, 30));
     assert_eq!((reads.gets, reads.lists), (0, 0));
 
-    // Those whom nobody watches are read no more.
+    // Sessions nobody watches are no longer read.
     watchers.retain_mut(|watcher| !watcher.received.is_empty());
     tokio::time::sleep(POLL * 2).await;
     let start = store.reads();
     tokio::time::sleep(POLL * 10).await;
     assert_eq!(store.reads(), start);
-    // And it begins again.
+    // Polling starts again.
     Events::of(&router, "a").await.data().await;
 }
 
@@ -262,13 +262,13 @@ async fn a_workflow_stalls_without_a_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_that_is_behind_is_not_shown() {
+async fn an_older_read_is_not_shown() {
     let store = Store::default();
     store.put("s", &processing(7)).await;
     let router = live(&store).keep_alive_interval(POLL * 8 / 5).router();
     let mut events = Events::of(&router, "s").await;
     let first = events.data().await;
-    // A replica that has not seen the last writes yet, and then none at all.
+    // A replica that lags behind, and then has no item at all.
     let mut behind = processing(6);
     behind["pdfAdapter"]["status"] = "pending".into();
     store.put("s", &behind).await;
@@ -277,15 +277,15 @@ async fn a_read_that_is_behind_is_not_shown() {
     assert_ne!(events.data().await, first);
     store.memory.delete(&id("s")).await.unwrap();
     assert_eq!(events.next().await, Piece::Comment("live".to_owned()));
-    // But what stays away is gone.
+    // An item that stays missing was deleted.
     assert!(events.data().await.contains(r#""overallStatus":"pending""#));
-    // A new run of the same name begins with lower numbers.
+    // A new run of the session starts with lower revisions.
     store.put("s", &processing(1)).await;
     assert!(events.data().await.contains(r#""overallStatus":"processing""#));
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_is_an_end_to_what_can_be_watched() {
+async fn the_number_of_watched_sessions_is_limited() {
     let store = Store::default();
     let router = live(&store).router();
     let mut watchers = Vec::new();
@@ -296,13 +296,13 @@ async fn there_is_an_end_to_what_can_be_watched() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     let expected = r#"{"detail":"too many workflows are being watched; try again later"}"#;
     assert_eq!(body, expected);
-    // One more of those that are watched is no more to read.
+    // Another client of a watched session costs no read.
     Events::of(&router, "7").await.data().await;
     watchers.pop();
     Events::of(&router, "1000").await.data().await;
 }
 
-/// Panics when told to.
+/// A reader that panics on demand.
 struct Fragile(Store, Arc<AtomicBool>);
 
 impl StatusReader for Fragile {
@@ -311,7 +311,7 @@ impl StatusReader for Fragile {
     }
 
     async fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Item>>, StoreError> {
-        assert!(!self.1.load(Ordering::SeqCst), "told to");
+        assert!(!self.1.load(Ordering::SeqCst), "panics on demand");
         self.0.get_many(ids).await
     }
 
@@ -325,7 +325,7 @@ impl StatusReader for Fragile {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_panics_leaves_nobody_waiting() {
+async fn a_panicking_reader_ends_the_streams() {
     let broken = Arc::new(AtomicBool::new(false));
     let router = portal(Fragile(Store::default(), Arc::clone(&broken))).router();
     let mut events = Events::of(&router, "s").await;

@@ -1,4 +1,4 @@
-//! Requests that nobody who means well would make.
+//! Hostile and malformed requests.
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
@@ -6,7 +6,7 @@ use http::{Method, Request, StatusCode};
 use crate::support::{Store, ask, portal, whole};
 
 #[tokio::test]
-async fn a_session_id_is_a_text() {
+async fn a_session_id_must_be_utf8() {
     let router = portal(Store::default()).router();
     for route in ["status", "events"] {
         let (status, headers, body) =

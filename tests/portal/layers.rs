@@ -1,4 +1,4 @@
-//! What stands around every route: compression, limits, traces.
+//! The layers around the routes: compression, limits and tracing.
 
 use std::io::Read as _;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use tracing::{Event, Metadata, Subscriber, span};
 use crate::events::Piece;
 use crate::support::{Store, ask, completed, get, portal, processing, whole};
 
-/// The head and the bytes of an answer to a client that takes these encodings.
+/// Sends a request that accepts these encodings.
 async fn accepting(
     router: &Router,
     method: Method,
@@ -38,11 +38,11 @@ fn gunzip(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn pages_and_json_are_compressed_for_clients_that_ask() {
+async fn pages_and_json_are_compressed_if_accepted() {
     let store = Store::default();
     store.put("s", &completed(1)).await;
     let router = portal(store).token("secret").router();
-    // A refusal is JSON too.
+    // Errors are JSON too.
     let paths = [("/", StatusCode::OK), ("/api/workflow/recent", StatusCode::UNAUTHORIZED)];
     for (path, expected) in paths {
         let (status, headers, plain) = accepting(&router, Method::GET, path, "identity").await;
@@ -59,7 +59,7 @@ async fn pages_and_json_are_compressed_for_clients_that_ask() {
 }
 
 #[tokio::test]
-async fn what_is_compressed_is_the_same_json() {
+async fn compressed_responses_decode_to_the_same_text() {
     let store = Store::default();
     for n in 0..500 {
         store.put(&format!("session-{n}"), &completed(1)).await;
@@ -117,12 +117,12 @@ async fn a_head_request_has_the_headers_and_no_body() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_the_same_is_not_sent_compressed_or_not() {
+async fn an_unchanged_list_is_not_sent_again_in_any_encoding() {
     let store = Store::default();
     store.put("s", &completed(1)).await;
     let router = portal(store).router();
     let (_, headers, _) = accepting(&router, Method::GET, "/api/workflow/recent", "gzip").await;
-    // The same tag for two encodings is a weak one.
+    // Two encodings share the tag, so it must be weak.
     assert!(headers["etag"].as_bytes().starts_with(b"W/\""), "{headers:?}");
     for encodings in ["gzip", "identity"] {
         let mut request = get("/api/workflow/recent");
@@ -161,7 +161,7 @@ async fn a_request_with_a_large_body_is_refused() {
     assert_eq!(store.reads().gets, 1);
 }
 
-/// A store that never answers.
+/// A store that never responds.
 struct Silent;
 
 impl StatusReader for Silent {
@@ -183,7 +183,7 @@ impl StatusReader for Silent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_never_answers_is_a_timeout_but_not_of_events() {
+async fn a_store_that_never_responds_times_out_except_for_events() {
     let router = portal(Silent).keep_alive_interval(Duration::from_secs(3_600)).router();
     for path in ["/api/workflow/s/status", "/api/workflow/recent", "/api/workflow/metrics"] {
         let begun = tokio::time::Instant::now();
@@ -203,7 +203,7 @@ async fn a_store_that_never_answers_is_a_timeout_but_not_of_events() {
     assert!(begun.elapsed() > Duration::from_secs(3_600), "{:?}", begun.elapsed());
 }
 
-/// Keeps what tower-http traces of this thread's requests.
+/// Collects the traces of tower-http on this thread.
 struct Traces(Arc<Mutex<String>>);
 
 impl Subscriber for Traces {
@@ -251,6 +251,6 @@ async fn a_request_is_traced_without_its_token() {
         assert!(traces.contains(part), "no {part} in {traces}");
     }
     assert!(!traces.contains("s3cret"), "{traces}");
-    // The reason is logged where it is known; a second error would not add to it.
+    // The handler logs the reason. There is no second error.
     assert!(!traces.contains("response failed"), "{traces}");
 }

@@ -1,9 +1,9 @@
-//! The portal's routes, as the readers that exist expect them.
+//! The portal's routes, as existing clients expect them.
 
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test may fail and tell figures, in its helpers too"
+    reason = "helpers of tests may fail and print measurements"
 )]
 
 mod events;

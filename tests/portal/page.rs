@@ -1,4 +1,4 @@
-//! The page, as far as it can be judged without a browser.
+//! The page, as far as it can be tested without a browser.
 
 use std::process::Command;
 
@@ -9,25 +9,25 @@ use http::StatusCode;
 use crate::support::{Store, portal, whole};
 
 #[tokio::test]
-async fn it_is_one_file_that_needs_no_other() {
+async fn it_is_self_contained() {
     let (status, headers, body) = whole(&portal(Store::default()).router(), "/").await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(headers["content-type"], "text/html; charset=utf-8");
     assert_eq!(body.matches("<script>").count(), 1);
     assert_eq!(body.matches("<style>").count(), 1);
-    // Names of vocabularies are no addresses.
+    // XML namespaces are not requested.
     let body = body.replace("http://www.w3.org/2000/svg", "");
     for outside in ["http:", "https:", " src=", "@import", "url(", "innerHTML", "insertAdjacent"] {
         assert!(!body.contains(outside), "the page has {outside}");
     }
-    // A style or a handler in an element would need a looser policy.
+    // Inline styles and handlers would need a looser policy.
     for inline in [" style=\"", " onclick", " onload", "eval(", "new Function"] {
         assert!(!body.contains(inline), "the page has {inline}");
     }
 }
 
 #[tokio::test]
-async fn its_policy_lets_its_own_script_run_and_no_other() {
+async fn its_policy_allows_only_its_own_script() {
     let (_, headers, body) = whole(&portal(Store::default()).router(), "/").await;
     let policy = headers["content-security-policy"].to_str().unwrap();
     for part in [
@@ -54,7 +54,7 @@ async fn it_can_be_mounted_under_a_path() {
     let app = Router::new().nest("/status", portal(Store::default()).router());
     assert_eq!(whole(&app, "/status").await.0, StatusCode::OK);
     assert_eq!(whole(&app, "/status/api/workflow/recent").await.0, StatusCode::OK);
-    // Beside routes, layers and a fallback of the service's own.
+    // Merged into a service with a fallback.
     let app = Router::new().fallback(async || "mine").merge(portal(Store::default()).router());
     assert_eq!(whole(&app, "/elsewhere").await.2, "mine");
     assert_eq!(whole(&app, "/api/workflow/recent").await.0, StatusCode::OK);

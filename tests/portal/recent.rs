@@ -31,7 +31,7 @@ fn ids(body: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_newest_come_first_and_ten_unless_told_otherwise() {
+async fn the_newest_come_first_and_ten_by_default() {
     let store = Store::default();
     fill(&store, 600).await;
     let router = portal(store).router();
@@ -55,13 +55,13 @@ async fn the_newest_come_first_and_ten_unless_told_otherwise() {
 }
 
 #[tokio::test]
-async fn an_empty_store_has_an_empty_list() {
+async fn an_empty_store_gives_an_empty_list() {
     let (status, _, body) = whole(&portal(Store::default()).router(), "/api/workflow/recent").await;
     assert_eq!((status, body.as_str()), (StatusCode::OK, "[]"));
 }
 
 #[tokio::test]
-async fn a_limit_that_is_none_is_refused() {
+async fn an_invalid_limit_is_rejected() {
     let store = Store::default();
     let router = portal(store.clone()).router();
     for limit in ["0", "501", "-1", "1.5", "ten", "", "99999999999999999999"] {
@@ -74,7 +74,7 @@ async fn a_limit_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn a_list_that_may_lack_some_says_so() {
+async fn an_incomplete_list_has_a_header() {
     let store = Store::default();
     store.truncates();
     let (_, headers, _) = whole(&portal(store).router(), "/api/workflow/recent").await;
@@ -82,7 +82,7 @@ async fn a_list_that_may_lack_some_says_so() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_told_to_the_log_alone() {
+async fn the_reason_of_a_failure_appears_only_in_the_log() {
     let warnings = Warnings::watch();
     let store = Store::default();
     store.fails(true);
@@ -93,7 +93,7 @@ async fn a_store_that_fails_is_told_to_the_log_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_who_ask_at_a_time_share_a_read() {
+async fn concurrent_requests_share_a_read() {
     let store = Store::default();
     fill(&store, 20).await;
     let router = portal(store.clone()).poll_interval(Duration::from_secs(1)).router();
@@ -102,7 +102,7 @@ async fn all_who_ask_at_a_time_share_a_read() {
         whole(&router, "/api/workflow/recent?limit=3").await;
     }
     assert_eq!(store.reads().lists, 1);
-    // A longer list is another question.
+    // A longer list needs another read.
     let (_, _, body) = whole(&router, "/api/workflow/recent?limit=20").await;
     assert_eq!((ids(&body).len(), store.reads().lists), (20, 2));
     fill(&store, 21).await;
@@ -112,7 +112,7 @@ async fn all_who_ask_at_a_time_share_a_read() {
 }
 
 #[tokio::test]
-async fn who_has_the_list_is_told_that_it_is_the_same() {
+async fn an_unchanged_list_is_not_modified() {
     let store = Store::default();
     fill(&store, 3).await;
     let router = portal(store).router();
@@ -126,7 +126,7 @@ async fn who_has_the_list_is_told_that_it_is_the_same() {
     assert_eq!(ask(&router, request).await.status(), StatusCode::OK);
 }
 
-/// A store that takes a second to fail.
+/// A store that fails after a second.
 #[derive(Debug)]
 struct Failing(std::sync::Arc<std::sync::atomic::AtomicUsize>);
 
@@ -151,7 +151,7 @@ impl StatusReader for Failing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_ask_at_one_time_share_a_failure() {
+async fn concurrent_requests_share_a_failure() {
     let reads = std::sync::Arc::default();
     let router = Portal::new(Failing(std::sync::Arc::clone(&reads))).router();
     let begun = tokio::time::Instant::now();
@@ -160,8 +160,11 @@ async fn those_who_ask_at_one_time_share_a_failure() {
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     }
     assert_eq!(reads.load(std::sync::atomic::Ordering::SeqCst), 1);
-    assert!(begun.elapsed() < Duration::from_secs(2), "nobody waits for the others' failures");
-    // Who asks after it gets an answer of its own.
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "no request waits for the failures of others"
+    );
+    // A later request reads again.
     whole(&router, "/api/workflow/recent").await;
     assert_eq!(reads.load(std::sync::atomic::Ordering::SeqCst), 2);
 }

@@ -1,4 +1,4 @@
-//! The portal served alone, and who may read it.
+//! The portal's own server, and access control.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 #[tokio::test]
-async fn every_answer_says_what_a_browser_may_not_do() {
+async fn every_response_has_security_headers() {
     let store = Store::default();
     let router = portal(store).token("secret").router();
     for (path, status) in [
@@ -77,16 +77,16 @@ async fn a_token_opens_every_route_and_nothing_else_does() {
             assert_eq!(ask(Some(given)).await.status(), StatusCode::OK, "{path} {given:?}");
         }
     }
-    // The store was not asked by those without.
+    // Rejected requests do not reach the store.
     assert_eq!(store.reads().gets, 3);
-    // The page has no data, and asks for the token.
+    // The page has no data, and prompts for the token.
     assert_eq!(whole(&router, "/").await.0, StatusCode::OK);
     let (_, _, body) = whole(&router, paths[0]).await;
     assert!(!body.contains("s3cret") && body.starts_with(r#"{"detail":"#), "{body}");
 }
 
 #[tokio::test]
-async fn others_need_a_token() {
+async fn other_addresses_need_a_token() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
         let address = address.parse().unwrap();
         let error = portal(Store::default()).bind(address).await.unwrap_err();
@@ -100,7 +100,7 @@ async fn others_need_a_token() {
     for token in ["", " ", "a b", "a\n", "é", &"x".repeat(1_025)] {
         let error = portal(Store::default()).token(token).bind(LOOPBACK).await.unwrap_err();
         assert!(matches!(error, ServeError::UnusableToken), "{token:?}: {error}");
-        // Mounted, nobody has it.
+        // A mounted router accepts nobody.
         let router = portal(Store::default()).token(token).router();
         let mut request = get("/api/workflow/recent");
         request.headers_mut().insert("authorization", "Bearer ".parse().unwrap());
@@ -118,13 +118,13 @@ async fn a_token_is_not_shown() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_named() {
+async fn an_address_in_use_is_named() {
     let server = portal(Store::default()).bind(LOOPBACK).await.unwrap();
     let error = portal(Store::default()).bind(server.address()).await.unwrap_err();
     assert!(error.to_string().contains(&server.address().to_string()), "{error}");
 }
 
-/// Sends a request as it stands, and reads until the server ends the connection.
+/// Sends raw bytes, and reads until the server closes the connection.
 async fn raw(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -134,7 +134,7 @@ async fn raw(address: SocketAddr, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn without_a_token_a_name_from_elsewhere_leads_nowhere() {
+async fn without_a_token_foreign_hosts_are_rejected() {
     let open = portal(Store::default()).bind(LOOPBACK).await.unwrap();
     let closed = portal(Store::default()).token("secret").bind(LOOPBACK).await.unwrap();
     let (open_at, closed_at) = (open.address(), closed.address());
@@ -154,7 +154,7 @@ async fn without_a_token_a_name_from_elsewhere_leads_nowhere() {
 }
 
 #[tokio::test]
-async fn it_serves_until_it_is_told_to_stop() {
+async fn it_serves_until_shutdown() {
     let store = Store::default();
     store.put("s", &processing(1)).await;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -175,7 +175,7 @@ async fn it_serves_until_it_is_told_to_stop() {
         received.push_str(std::str::from_utf8(&piece).unwrap());
     }
     drop(stop);
-    // The stream ends well, and then the server does.
+    // The stream ends cleanly, and then the server.
     while let Some(piece) = events.chunk().await.unwrap() {
         received.push_str(std::str::from_utf8(&piece).unwrap());
     }
@@ -185,10 +185,10 @@ async fn it_serves_until_it_is_told_to_stop() {
 }
 
 #[tokio::test]
-async fn a_watcher_who_does_not_read_does_not_hold_up_the_end() {
+async fn a_client_that_does_not_read_does_not_block_shutdown() {
     let store = Store::default();
     let mut item = processing(1);
-    // More than the buffers between the two take.
+    // More than the socket buffers hold.
     for n in 0..200 {
         item[format!("attribute{n}")] = "x".repeat(50_000).into();
     }
@@ -203,11 +203,11 @@ async fn a_watcher_who_does_not_read_does_not_hold_up_the_end() {
     stream.read_u8().await.unwrap();
     drop(stop);
     let end = tokio::time::timeout(Duration::from_secs(60), serving).await;
-    end.expect("the server waits for ever").unwrap().unwrap();
+    end.expect("the server waits forever").unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn who_comes_after_the_end_is_let_go_at_once() {
+async fn a_stream_after_shutdown_ends_at_once() {
     let store = Store::default();
     store.put("s", &processing(1)).await;
     let router = portal(store).shutdown(std::future::ready(())).router();

@@ -10,14 +10,14 @@ use crate::support::{Store, ago, portal, whole};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A workflow that began and was last heard of so long ago.
+/// A workflow with this status, creation time and last update.
 fn workflow(overall_status: &str, created: Duration, heard_of: Duration) -> Value {
     json!({
         "overallStatus": overall_status, "createdAt": ago(created), "lastUpdated": ago(heard_of),
     })
 }
 
-/// The gauge that is told, if it is.
+/// The value of the gauge, if it is present.
 async fn gauge<R: tower_agent_status::store::StatusReader>(
     portal: Portal<R>,
     query: &str,
@@ -41,7 +41,7 @@ async fn gauge<R: tower_agent_status::store::StatusReader>(
 }
 
 #[tokio::test]
-async fn those_without_an_end_and_a_heartbeat_are_counted() {
+async fn unfinished_workflows_without_heartbeats_are_counted() {
     let store = Store::default();
     assert_eq!(gauge(portal(store.clone()), "").await.as_deref(), Some("0"));
     store.put("done", &workflow("completed", 900 * SECOND, 800 * SECOND)).await;
@@ -52,18 +52,18 @@ async fn those_without_an_end_and_a_heartbeat_are_counted() {
     store.put("never begun", &workflow("initializing", 900 * SECOND, 900 * SECOND)).await;
     assert_eq!(gauge(portal(store.clone()), "").await.as_deref(), Some("2"));
     let patient = portal(store.clone()).heartbeat_interval(60 * SECOND);
-    assert_eq!(gauge(patient, "").await.as_deref(), Some("1"), "three heartbeats are missed");
+    assert_eq!(gauge(patient, "").await.as_deref(), Some("1"), "three heartbeats were missed");
 }
 
 #[tokio::test]
-async fn only_the_newest_are_looked_at() {
+async fn only_the_newest_are_counted() {
     let store = Store::default();
     store.put("old", &workflow("processing", 900 * SECOND, 900 * SECOND)).await;
     store.put("newer", &workflow("completed", 200 * SECOND, 200 * SECOND)).await;
     store.put("newest", &workflow("completed", 100 * SECOND, 100 * SECOND)).await;
     assert_eq!(gauge(portal(store.clone()), "?limit=3").await.as_deref(), Some("1"));
     assert_eq!(gauge(portal(store.clone()), "?limit=2").await.as_deref(), Some("0"));
-    // The answer to a longer list is not taken for one to a shorter.
+    // A cached longer list is cut to the limit.
     let router = portal(store.clone()).poll_interval(60 * SECOND).router();
     let (_, _, all) = whole(&router, "/api/workflow/metrics?limit=10").await;
     let (_, _, two) = whole(&router, "/api/workflow/metrics?limit=2").await;
@@ -72,12 +72,12 @@ async fn only_the_newest_are_looked_at() {
 }
 
 #[tokio::test]
-async fn a_zero_that_cannot_be_known_is_not_told() {
+async fn an_uncertain_zero_is_absent() {
     let store = Store::default();
     store.put("old", &workflow("processing", 900 * SECOND, 900 * SECOND)).await;
     store.put("a", &workflow("processing", 80 * SECOND, SECOND)).await;
     store.put("b", &workflow("processing", 10 * SECOND, SECOND)).await;
-    // The two newest are too young to have stalled, whatever became of them.
+    // The two newest are too recent to have stalled.
     assert_eq!(gauge(portal(store.clone()), "?limit=2").await, None);
     let hasty = portal(store.clone()).heartbeat_interval(20 * SECOND);
     assert_eq!(gauge(hasty, "?limit=2").await.as_deref(), Some("0"));
@@ -90,7 +90,7 @@ async fn a_zero_that_cannot_be_known_is_not_told() {
 }
 
 #[tokio::test]
-async fn a_failure_is_no_figure() {
+async fn a_failure_has_no_gauge() {
     let store = Store::default();
     store.fails(true);
     let (status, _, body) = whole(&portal(store).router(), "/api/workflow/metrics").await;
@@ -99,7 +99,7 @@ async fn a_failure_is_no_figure() {
 }
 
 #[tokio::test]
-async fn more_than_ten_thousand_are_not_looked_at() {
+async fn at_most_ten_thousand_are_read() {
     let router = portal(Store::default()).router();
     for limit in ["0", "10001", "all", ""] {
         let path = format!("/api/workflow/metrics?limit={limit}");

@@ -1,4 +1,4 @@
-//! `GET /api/workflow/{sessionId}/status`, byte by byte.
+//! `GET /api/workflow/{sessionId}/status`, byte for byte.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ async fn a_workflow_in_every_state_of_its_agents() {
     assert_eq!(headers["cache-control"], "no-store");
     let expected = concat!(
         r#"{"sessionId":"session-corr_abc123","overallStatus":"failed","lastUpdated":"2025-12-24T10:00:29.000Z","agents":{"#,
-        // The declared agents in their order, then the others as they started.
+        // Declared agents in order, then the others by start time.
         r#""pdfAdapter":{"status":"success","activity":"Text extraction complete (Tokens: 14,169)","#,
         r#""startedAt":"2025-12-24T10:00:00.000Z","completedAt":"2025-12-24T10:00:17.900Z","duration":17,"error":null,"subSteps":[],"#,
         r#""errorType":null,"tokenUsage":{"cacheReadInputTokens":1800,"inputTokens":12000,"outputTokens":2169,"reasoningTokens":60,"totalTokens":14169},"#,
@@ -76,14 +76,14 @@ async fn an_unknown_session_is_pending() {
         whole(&portal(store.clone()).router(), "/api/workflow/nobody/status").await;
     assert_eq!((status, body.as_str()), (StatusCode::OK, UNKNOWN));
 
-    // Where nobody said which agents there are, there are none.
+    // Without declared agents there are none.
     let (_, _, body) = whole(&portal::router(store), "/api/workflow/nobody/status").await;
     let status: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((&status["overallStatus"], &status["agents"]), (&json!("pending"), &json!({})));
 }
 
 #[tokio::test]
-async fn a_store_that_fails_is_told_to_the_log_alone() {
+async fn the_reason_of_a_failure_appears_only_in_the_log() {
     let warnings = Warnings::watch();
     let store = Store::default();
     store.fails(true);
@@ -100,7 +100,7 @@ async fn a_store_that_fails_is_told_to_the_log_alone() {
 }
 
 #[tokio::test]
-async fn three_heartbeats_without_a_sign_of_life_are_stalled() {
+async fn three_missed_heartbeats_are_stalled() {
     let store = Store::default();
     let router = portal(store.clone()).heartbeat_interval(Duration::from_secs(10)).router();
     let is_stalled = async |overall: &str, silence: u64| {
@@ -113,13 +113,13 @@ async fn three_heartbeats_without_a_sign_of_life_are_stalled() {
     assert!(is_stalled("processing", 31).await);
     assert!(is_stalled("initializing", 31).await);
     assert!(!is_stalled("processing", 20).await);
-    // What has finished needs no sign of life.
+    // A finished workflow needs no heartbeat.
     assert!(!is_stalled("completed", 31).await);
     assert!(!is_stalled("failed", 31).await);
 }
 
 #[tokio::test]
-async fn tokens_are_told_once_they_are_known() {
+async fn tokens_are_shown_once_known() {
     let store = Store::default();
     let router = portal(store.clone()).router();
     let agent = async |agent: Value| {
@@ -133,13 +133,13 @@ async fn tokens_are_told_once_they_are_known() {
     let some = json!({ "inputTokens": 1_000_000, "outputTokens": 1, "totalTokens": 1_000_001 });
     let table = [
         ("in-progress", "Reading", Some(&some), "Reading (Tokens: 1,000,001)", &some),
-        // Another writer has said so already.
+        // Another writer has appended the tokens already.
         ("success", "Read (Tokens: 1,000,001)", Some(&some), "Read (Tokens: 1,000,001)", &some),
         ("success", "Read", None, "Read", &Value::Null),
-        // A reported zero is a zero; that of an agent that never ran is nothing.
+        // A reported zero is a zero; that of an agent that never ran is absent.
         ("success", "Read", Some(&zeros), "Read", &zeros),
         ("pending", "Waiting", Some(&zeros), "Waiting", &Value::Null),
-        // An agent that waits for it knows not what is said so.
+        // A pending agent without an activity has its declared text.
         ("pending", "", None, "Waiting for upload", &Value::Null),
         ("error", "", None, "", &Value::Null),
     ];
@@ -154,7 +154,7 @@ async fn tokens_are_told_once_they_are_known() {
 }
 
 #[tokio::test]
-async fn an_agent_that_is_declared_twice_is_one_with_the_later_text() {
+async fn an_agent_declared_twice_has_the_later_text() {
     use tower_agent_status::{Agent, portal::Portal};
     let agent = |name: &str, text: &str| Agent::new(name).pending(text);
     let portal = Portal::new(Store::default()).agents([

@@ -1,4 +1,4 @@
-//! A store that can fail and counts what is read of it, and requests to a portal.
+//! A store that can fail and counts its reads, and requests to a portal.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,12 +35,12 @@ struct Shared {
     lists: AtomicUsize,
 }
 
-/// What was read of a store.
+/// The reads of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reads {
     pub(crate) gets: usize,
     pub(crate) batches: usize,
-    /// How many items the batches asked for.
+    /// The number of items requested in batches.
     pub(crate) keys: usize,
     pub(crate) lists: usize,
 }
@@ -64,7 +64,7 @@ impl Store {
         }
     }
 
-    /// Writes an item in place of what there was.
+    /// Replaces an item.
     pub(crate) async fn put(&self, session: &str, item: &Json) {
         let session = id(session);
         self.memory.delete(&session).await.unwrap();
@@ -106,14 +106,14 @@ impl StatusReader for Store {
     }
 }
 
-/// A portal that knows two agents.
+/// A portal with two declared agents.
 pub(crate) fn portal<R: StatusReader>(reader: R) -> Portal<R> {
     Portal::new(reader)
         .agent(Agent::new("pdfAdapter").pending("Waiting for upload"))
         .agent(Agent::new("tradeMatching").pending("Waiting for extraction"))
 }
 
-/// Asks a router.
+/// Sends a request to a router.
 pub(crate) async fn ask(router: &Router, request: Request<Body>) -> Response<Body> {
     router.clone().oneshot(request).await.unwrap()
 }
@@ -122,19 +122,19 @@ pub(crate) fn get(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).unwrap()
 }
 
-/// Gets the whole of a path.
+/// Gets a path and reads the whole response.
 pub(crate) async fn whole(router: &Router, path: &str) -> (StatusCode, HeaderMap, String) {
     let (head, body) = ask(router, get(path)).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (head.status, head.headers, String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// The time so long ago.
+/// The time `time` ago.
 pub(crate) fn ago(time: Duration) -> String {
     Timestamp::from(SystemTime::now() - time).to_string()
 }
 
-/// A workflow that has just been heard of.
+/// A running workflow, updated just now.
 pub(crate) fn processing(revision: u64) -> Json {
     json!({
         "overallStatus": "processing", "revision": revision,
@@ -143,7 +143,7 @@ pub(crate) fn processing(revision: u64) -> Json {
     })
 }
 
-/// The same at its end.
+/// The same workflow, completed.
 pub(crate) fn completed(revision: u64) -> Json {
     let mut item = processing(revision);
     item["overallStatus"] = json!("completed");
@@ -162,7 +162,7 @@ fn value(json: &Json) -> Value {
         Json::Number(number) if number.is_u64() => Value::Integer(number.as_u64().unwrap()),
         Json::Number(number) => Value::Float(number.as_f64().unwrap()),
         Json::Object(_) => Value::Map(item(json)),
-        _ => panic!("{json} is not of the document's kinds"),
+        _ => panic!("{json} cannot be stored in an item"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tables that others made, and items that others wrote, in a DynamoDB engine.
+//! Tables and items of other writers, in an embedded DynamoDB engine.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::support::{portal, whole};
 
 const TABLE: &str = "status";
 
-/// A store on a table whose key is called so.
+/// A store on a table with this partition key.
 async fn table(key: &str) -> DynamoDbStore {
     let client = DynamoDbStore::embedded_client().unwrap();
     let definition =
@@ -58,9 +58,9 @@ fn usage(input: &str, output: &str, total: &str) -> AttributeValue {
     ])
 }
 
-/// What the Python helper leaves behind: each agent's map is written as a whole, so that
-/// the end wipes the start; times have an offset and a `Z`; agents begin with zeros; and
-/// the total stays zero for ever.
+/// An item of the Python helper: each agent's map is overwritten as a whole, so the end wipes
+/// the start; times have both an offset and a `Z`; agents start with zeros; and the total stays
+/// zero.
 fn of_the_python_helper(key: &str) -> HashMap<String, AttributeValue> {
     attributes([
         (key, text("session-1")),
@@ -91,7 +91,7 @@ fn of_the_python_helper(key: &str) -> HashMap<String, AttributeValue> {
             "exceptionManagement",
             map([("status", text("error")), ("error", text("boom")), ("duration", number("2.75"))]),
         ),
-        // What is none of this crate's.
+        // Attributes unknown to this crate.
         ("retries", AttributeValue::L(vec![number("1"), number("2")])),
         ("isTest", AttributeValue::Bool(true)),
         ("nothing", AttributeValue::Null(true)),
@@ -113,7 +113,7 @@ const EXPECTED: &str = concat!(
 );
 
 #[tokio::test]
-async fn an_item_of_the_python_helper_reads_right_whatever_the_key_is_called() {
+async fn an_item_of_the_python_helper_is_read_with_any_key_name() {
     for key in ["sessionId", "processing_id"] {
         let store = table(key).await;
         let put = store.client().put_item().table_name(TABLE);
@@ -135,7 +135,7 @@ async fn an_item_of_the_python_helper_reads_right_whatever_the_key_is_called() {
 }
 
 #[tokio::test]
-async fn an_item_with_nothing_but_its_key_is_shown() {
+async fn an_item_with_only_its_key_is_shown() {
     let store = table("processing_id").await;
     let put = store.client().put_item().table_name(TABLE);
     put.item("processing_id", text("bare")).send().await.unwrap();
@@ -148,7 +148,7 @@ async fn an_item_with_nothing_but_its_key_is_shown() {
 }
 
 #[tokio::test]
-async fn a_table_that_is_not_there_is_a_failure_and_not_a_pending_workflow() {
+async fn a_missing_table_is_a_failure_and_not_a_pending_workflow() {
     let client = DynamoDbStore::embedded_client().unwrap();
     let router = portal(DynamoDbStore::new(client, TABLE)).router();
     for path in ["/api/workflow/s/status", "/api/workflow/recent"] {
@@ -162,7 +162,7 @@ async fn a_table_that_is_not_there_is_a_failure_and_not_a_pending_workflow() {
 }
 
 #[tokio::test]
-async fn hostile_session_ids_reach_the_table_as_they_are() {
+async fn hostile_session_ids_reach_the_table_unchanged() {
     let store = table("processing_id").await;
     let long = "x".repeat(2_048);
     let ids =
@@ -182,7 +182,7 @@ async fn hostile_session_ids_reach_the_table_as_they_are() {
             (&id.into(), &"completed".into())
         );
     }
-    // No table can have a key so long, so there is no such workflow.
+    // No table can have a key of that length, so the workflow is unknown.
     let path = format!("/api/workflow/{}/status", "x".repeat(60_000));
     let (status, _, body) = whole(&router, &path).await;
     let unknown: Json = serde_json::from_str(&body).unwrap();

@@ -1,4 +1,4 @@
-//! A thousand who watch a hundred workflows, over real connections.
+//! A thousand clients that watch a hundred workflows over TCP.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ const SESSIONS: usize = 100;
 const WATCHERS: u64 = 1_000;
 const REVISIONS: u64 = 5;
 
-/// Watches a session to its end, and gives how many events there were and the last state.
+/// Watches a session to its end, and returns the number of events and the last status.
 async fn watch(address: SocketAddr, session: String, all: Arc<Barrier>) -> (usize, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
@@ -39,8 +39,8 @@ async fn watch(address: SocketAddr, session: String, all: Arc<Barrier>) -> (usiz
     (events, last)
 }
 
-/// A number of this process, as Linux tells it in a line that begins so.
-fn figure(file: &str, line: &str) -> Option<u64> {
+/// Reads a number of this process from a file in `/proc/self`.
+fn proc_value(file: &str, line: &str) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/self/{file}")).ok()?;
     let rest = text.lines().find_map(|found| found.strip_prefix(line))?;
     rest.split_whitespace().next()?.parse().ok()
@@ -48,12 +48,12 @@ fn figure(file: &str, line: &str) -> Option<u64> {
 
 /// The memory of this process, in KiB.
 fn memory() -> Option<u64> {
-    figure("status", "VmRSS:")
+    proc_value("status", "VmRSS:")
 }
 
-/// As many watchers as there may be: each takes two files, one at either end.
+/// The number of watchers that the limit of open files allows: each needs two, one per end.
 fn watchers() -> usize {
-    let files = figure("limits", "Max open files").unwrap_or(3 * WATCHERS);
+    let files = proc_value("limits", "Max open files").unwrap_or(3 * WATCHERS);
     let watchers = usize::try_from(WATCHERS.min(files / 3)).unwrap();
     if files / 3 < WATCHERS {
         println!("{watchers} watchers, since this process may open {files} files (ulimit -n)");
@@ -103,7 +103,7 @@ async fn no_watcher_misses_the_end() {
     assert_eq!(ended, number);
     assert_eq!((reads.gets, reads.lists), (0, 0));
     let batches = reads.batches - first.batches;
-    // Two reads a second, give or take the one at either end; not one for each watcher.
+    // Two reads per second, give or take one at each end, and not one per watcher.
     #[expect(clippy::cast_precision_loss)]
     let (batches_a_second, most) = (batches as f64 / seconds, 2.0 * seconds + 2.0);
     assert!((batches as f64) <= most, "{batches} reads in {seconds} s");
