@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value as Json, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tower_agent_status::SessionId;
 use tower_agent_status::Agent;
+use tower_agent_status::SessionId;
 use tower_agent_status::portal::Portal;
-use tower_agent_status::status::{Change, Precondition, Item, Timestamp, Value};
+use tower_agent_status::status::{Change, Item, Precondition, Timestamp, Value};
 use tower_agent_status::store::{MemoryStore, StatusReader as _, StatusStore as _};
 
 pub const AGENTS: [(&str, &str); 4] = [
