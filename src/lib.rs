@@ -233,13 +233,13 @@
 //! | `decompression` | yes | token usage out of gzip, deflate, br and zstd bodies | 53 |
 //! | `reqwest` | | the layer in clients of reqwest and reqwest-middleware ([`StatusMiddleware`]) | 84 |
 //! | `aws` | | the layer in clients of the AWS SDK, such as Bedrock's and AgentCore's ([`aws`]) | 56 |
-//! | `cli` | | the command `tower-agent-status`: lists, shows, watches, serves, deletes; makes and checks the table | 225 |
-//! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page | 65 |
+//! | `cli` | | the command `tower-agent-status`: lists, shows, watches, serves, deletes; makes and checks the table | 227 |
+//! | `portal` | | [`portal`]: an axum router with the status as JSON, as live events and as a page | 78 |
 //! | `embedded` | | a DynamoDB engine inside the process, in memory or in one file | 179 |
 //! | `metrics` | | counts and times of calls, tokens and writes, through the `metrics` facade | 37 |
 //! | none | | the layer, the tracker and the store in memory | 34 |
 //! | default | | | 168 |
-//! | all | | | 233 |
+//! | all | | | 235 |
 //!
 //! The last column is how many crates are compiled with that feature alone (on Linux, those
 //! that only build others among them), counted by `.ci/feature-cost`. Most of `dynamodb` is the
