@@ -5,10 +5,12 @@
 #[path = "corpus/rows.rs"]
 mod rows;
 
+use http::StatusCode;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use rows::{Row, rows};
 use serde_json::Value;
 use tower_agent_status::status::Outcome;
-use tower_agent_status::usage::{End, Head, PathHint, Progress, Reading, UsageReader};
+use tower_agent_status::usage::{End, PathHint, Progress, Reading, ResponseHead, UsageReader};
 
 const PIECES: [usize; 4] = [1, 7, 1400, usize::MAX];
 
@@ -114,17 +116,20 @@ enum Until {
 
 fn read(row: &Row, piece: usize, until: Until) -> Reading {
     let json = &row.json;
-    let header = |name: &str| match name {
-        "content-type" => json["content_type"].as_str(),
-        "content-encoding" => json["content_encoding"].as_str(),
-        name => json["headers"][name].as_str(),
+    let mut headers = HeaderMap::new();
+    let mut add = |name: HeaderName, value: &Value| {
+        if let Some(value) = value.as_str() {
+            headers.insert(name, value.parse().unwrap());
+        }
     };
-    let head = Head {
-        status: row.status(),
-        path: PathHint::new(json["request"]["path"].as_str().unwrap_or_default()),
-        header: &header,
-    };
-    let mut reader = UsageReader::new(&head);
+    for (name, value) in json["headers"].as_object().into_iter().flatten() {
+        add(name.parse().unwrap(), value);
+    }
+    add(CONTENT_TYPE, &json["content_type"]);
+    add(CONTENT_ENCODING, &json["content_encoding"]);
+    let status = StatusCode::from_u16(row.status()).unwrap();
+    let path = PathHint::new(json["request"]["path"].as_str().unwrap_or_default());
+    let mut reader = UsageReader::new(ResponseHead::new(status, &headers, path));
     for piece in row.body.chunks(piece) {
         if reader.feed(piece) == Progress::Ended && until == Until::Marker {
             break;

@@ -4,9 +4,11 @@
 
 use std::fmt::Write as _;
 
+use http::StatusCode;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use proptest::prelude::*;
 use tower_agent_status::status::{Outcome, TokenUsage};
-use tower_agent_status::usage::{End, Head, PathHint, Progress, Reading, UsageReader};
+use tower_agent_status::usage::{End, PathHint, Progress, Reading, ResponseHead, UsageReader};
 
 const JSON: &str = "application/json";
 const SSE: &str = "text/event-stream";
@@ -285,16 +287,18 @@ fn answers() -> Vec<Answer> {
 }
 
 fn reader(answer: &Answer, encoding: Option<&'static str>) -> UsageReader {
-    let header = |name: &str| match name {
-        "content-type" => Some(answer.content_type).filter(|label| !label.is_empty()),
-        "content-encoding" if encoding.is_some() => encoding,
-        name => answer.headers.iter().find(|(header, _)| *header == name).map(|(_, value)| *value),
-    };
-    UsageReader::new(&Head {
-        status: answer.status,
-        path: PathHint::new(answer.path),
-        header: &header,
-    })
+    let mut headers = HeaderMap::new();
+    for (name, value) in answer.headers {
+        headers.insert(*name, HeaderValue::from_static(value));
+    }
+    if !answer.content_type.is_empty() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    }
+    if let Some(encoding) = encoding {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    let status = StatusCode::from_u16(answer.status).unwrap();
+    UsageReader::new(ResponseHead::new(status, &headers, PathHint::new(answer.path)))
 }
 
 /// Reads the body in these pieces; the second is whether the end marker was seen.

@@ -1,9 +1,11 @@
 //! What must hold for every body, whatever is in it.
 
-use tower_agent_status::usage::{End, Head, PathHint, Reading, UsageReader};
+use http::StatusCode;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use tower_agent_status::usage::{End, PathHint, Reading, ResponseHead, UsageReader};
 
 /// Reads the body whole, byte by byte and in pieces of a size taken from it: all three must agree.
-pub fn check(content_type: &str, body: &[u8]) {
+pub fn check(content_type: &'static str, body: &[u8]) {
     let whole = read(content_type, None, body, usize::MAX);
     let size = body.last().map_or(1, |byte| usize::from(*byte % 97) + 1);
     assert_eq!(read(content_type, None, body, size), whole, "in pieces of {size}");
@@ -12,20 +14,25 @@ pub fn check(content_type: &str, body: &[u8]) {
 
 /// Reads the same ways, and asks for no more than an end: of a body whose encoding breaks, a codec
 /// may give less or more of what comes before the break, depending on the pieces.
-pub fn survive(encoding: &str, body: &[u8]) {
+pub fn survive(encoding: &'static str, body: &[u8]) {
     for size in [usize::MAX, 61, 1] {
         read("", Some(encoding), body, size);
     }
 }
 
-fn read(content_type: &str, encoding: Option<&str>, body: &[u8], size: usize) -> Reading {
-    let header = |name: &str| match name {
-        "content-type" => Some(content_type),
-        "content-encoding" => encoding,
-        _ => None,
-    };
-    let head = Head { status: 200, path: PathHint::default(), header: &header };
-    let mut reader = UsageReader::new(&head);
+fn read(
+    content_type: &'static str,
+    encoding: Option<&'static str>,
+    body: &[u8],
+    size: usize,
+) -> Reading {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(encoding) = encoding {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    let head = ResponseHead::new(StatusCode::OK, &headers, PathHint::default());
+    let mut reader = UsageReader::new(head);
     for piece in body.chunks(size) {
         reader.feed(piece);
         let _ = reader.usage();

@@ -1,6 +1,5 @@
 //! `inspect`: what the layer would record for a response.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -8,9 +7,12 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use clap::builder::TypedValueParser as _;
+use http::StatusCode;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use tower_agent_status::status::{Outcome, TokenUsage};
-use tower_agent_status::usage::{End, Head, PathHint, Progress, Reading, UsageReader};
+use tower_agent_status::usage::{End, PathHint, Progress, Reading, ResponseHead, UsageReader};
 
 /// Print what the layer would record for a response: outcome, error, format and tokens.
 ///
@@ -27,15 +29,19 @@ pub(crate) struct Inspect {
 
     /// Content type of the response
     #[arg(long)]
-    content_type: Option<String>,
+    content_type: Option<HeaderValue>,
 
     /// Content encoding of the response: gzip, deflate, br or zstd
     #[arg(long)]
-    content_encoding: Option<String>,
+    content_encoding: Option<HeaderValue>,
 
     /// Status code of the response
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(100..1000))]
-    status: u16,
+    #[arg(
+        long,
+        default_value = "200",
+        value_parser = clap::value_parser!(u16).range(100..1000).try_map(StatusCode::from_u16)
+    )]
+    status: StatusCode,
 
     /// Path of the request
     #[arg(long, default_value = "/")]
@@ -43,7 +49,7 @@ pub(crate) struct Inspect {
 
     /// Response header, as `Name: value`; may be repeated
     #[arg(long = "header", value_parser = header)]
-    headers: Vec<(String, String)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 
     /// Read recorded responses, one JSON object per line, with `id`, `status`,
     /// `content_type`, `content_encoding`, `headers`, `request.path`, and the body in base64 as
@@ -56,10 +62,12 @@ pub(crate) struct Inspect {
     chunk: u32,
 }
 
-/// Parses `Name: value`; the name becomes lower case.
-fn header(text: &str) -> Result<(String, String), String> {
+/// Parses `Name: value`.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
-    Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+    let name = name.trim().parse().map_err(|error| format!("not a header name: {error}"))?;
+    let value = value.trim().parse().map_err(|error| format!("not a header value: {error}"))?;
+    Ok((name, value))
 }
 
 impl Inspect {
@@ -100,11 +108,16 @@ impl Inspect {
 
     /// Reads a body in chunks, so that it may be of any size.
     fn inspect_body(&self, mut input: impl Read) -> io::Result<Value> {
-        let mut headers: HashMap<_, _> = self.headers.iter().cloned().collect();
-        let labels =
-            [("content-type", &self.content_type), ("content-encoding", &self.content_encoding)];
-        for (name, value) in labels {
-            headers.extend(value.iter().map(|value| (name.to_owned(), value.clone())));
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        for (name, value) in
+            [(CONTENT_TYPE, &self.content_type), (CONTENT_ENCODING, &self.content_encoding)]
+        {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
         }
         let mut reader = reader(self.status, &self.path, &headers);
         let mut chunk = vec![0; self.chunk_size()];
@@ -135,9 +148,8 @@ impl Inspect {
     }
 }
 
-fn reader(status: u16, path: &str, headers: &HashMap<String, String>) -> UsageReader {
-    let header = |name: &str| headers.get(name).map(String::as_str);
-    UsageReader::new(&Head { status, path: PathHint::new(path), header: &header })
+fn reader(status: StatusCode, path: &str, headers: &HeaderMap) -> UsageReader {
+    UsageReader::new(ResponseHead::new(status, headers, PathHint::new(path)))
 }
 
 fn report(id: &Value, reading: &Reading) -> Value {
@@ -173,9 +185,9 @@ fn usage(usage: &TokenUsage) -> Value {
 /// One recorded response.
 struct Row {
     id: Value,
-    status: u16,
+    status: StatusCode,
     path: String,
-    headers: HashMap<String, String>,
+    headers: HeaderMap,
     body: Vec<u8>,
 }
 
@@ -184,25 +196,33 @@ impl Row {
         let row: Map<String, Value> =
             serde_json::from_str(line).map_err(|error| format!("not a JSON object: {error}"))?;
         let text = |name: &str| row.get(name).and_then(Value::as_str);
-        let mut headers = HashMap::new();
-        if let Some(recorded) = row.get("headers").and_then(Value::as_object) {
-            for (name, value) in recorded {
-                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                headers.insert(name.to_ascii_lowercase(), value);
+        let mut headers = HeaderMap::new();
+        let recorded = row.get("headers").and_then(Value::as_object);
+        for (name, value) in recorded.into_iter().flatten() {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            // A name or value that HTTP does not allow was on no wire.
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name), HeaderValue::try_from(value))
+            {
+                headers.insert(name, value);
             }
         }
         // These fields describe the recorded body and override the recorded headers.
         for (name, field) in
-            [("content-type", "content_type"), ("content-encoding", "content_encoding")]
+            [(CONTENT_TYPE, "content_type"), (CONTENT_ENCODING, "content_encoding")]
         {
-            headers.remove(name);
-            headers.extend(text(field).map(|value| (name.to_owned(), value.to_owned())));
+            headers.remove(&name);
+            if let Some(value) = text(field) {
+                let value = HeaderValue::from_str(value)
+                    .map_err(|error| format!("`{field}` is no header value: {error}"))?;
+                headers.insert(name, value);
+            }
         }
         let status = match row.get("status") {
-            None | Some(Value::Null) => 200,
+            None | Some(Value::Null) => StatusCode::OK,
             Some(status) => status
                 .as_u64()
-                .and_then(|status| u16::try_from(status).ok())
+                .and_then(|code| StatusCode::from_u16(u16::try_from(code).ok()?).ok())
                 .ok_or_else(|| format!("`status` is {status}, which is not a status code"))?,
         };
         let path = row.get("request").and_then(|request| request.get("path")?.as_str());

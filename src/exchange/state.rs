@@ -62,10 +62,7 @@ impl<O: Observer> State<O> {
     pub(super) fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap) {
         self.phase = Phase::Answered;
         self.observer.response(status, headers);
-        let head = self.head.insert(ResponseHead::new(status.as_u16(), self.path));
-        for (name, value) in &*headers {
-            head.show(name.as_str(), value.as_bytes());
-        }
+        self.head = Some(ResponseHead::new(status, headers, self.path));
         if O::ENDS_AT_CONTENT_LENGTH {
             let length = headers.get(header::CONTENT_LENGTH);
             self.content_length = length.and_then(|length| length.to_str().ok()?.parse().ok());
@@ -75,7 +72,7 @@ impl<O: Observer> State<O> {
     /// The reader, made when it is first needed, and the observer of what it finds.
     pub(super) fn reader(&mut self) -> Option<(&mut UsageReader, &mut O)> {
         if let Some(head) = self.head.take() {
-            self.reader = Some(UsageReader::of(head));
+            self.reader = Some(UsageReader::new(head));
         }
         Some((self.reader.as_mut()?, &mut self.observer))
     }
@@ -94,7 +91,7 @@ impl<O: Observer> State<O> {
             observer.finish(reader.classify(End::Complete).0, reader.usage());
         };
         match (head.take(), reader) {
-            (Some(head), _) => finish(&mut UsageReader::of(head)),
+            (Some(head), _) => finish(&mut UsageReader::new(head)),
             (None, Some(reader)) => finish(reader),
             (None, None) => {}
         }

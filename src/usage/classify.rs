@@ -1,109 +1,72 @@
-//! How a call ended, from the status, the extractor and the end of the transport.
+//! The outcome of a call, from its status, its body and the end of the transport.
+//!
+//! The strongest evidence decides: an error status, then a failure that the agent itself reported,
+//! then the stream's own end marker, and only then how the transport ended.
 
-use std::fmt;
+use http::StatusCode;
 
 use super::End;
 use super::extract::ReportedError;
 use crate::status::{CallError, Outcome};
 
-/// What is known when a body has ended.
+/// Everything that bears on the outcome.
 pub(super) struct Evidence<'a> {
-    pub(super) status: u16,
+    pub(super) status: StatusCode,
     pub(super) error: Option<&'a ReportedError>,
-    /// The answer came to its own end: marker seen, model finished, or document whole.
+    /// The response came to its own end: an end marker, the model's last word, or a whole document.
     pub(super) complete: bool,
-    /// The stream's own end marker was seen.
+    /// The stream's own end marker was read.
     pub(super) ended: bool,
-    /// The answer stops where it must not.
+    /// The body stops where a response of its kind cannot stop.
     pub(super) truncated: bool,
 }
 
-/// Judges a call. The most telling of what is known wins: a failure that the agent reported, an
-/// error status, the end marker, and only then how the transport ended.
 #[inline]
 pub(super) fn classify(evidence: &Evidence<'_>, end: End<'_>) -> Outcome {
-    let has_failed = evidence.status >= 400 || evidence.error.is_some_and(|error| error.reported);
-    let is_over = match end {
-        End::Complete => !evidence.truncated,
-        End::Dropped => evidence.complete,
-        End::Failed(_) => false,
-    };
-    if !has_failed && (evidence.ended || is_over) {
-        Outcome::Success
-    } else {
-        failure(evidence, end)
-    }
+    let failed = is_error(evidence.status) || evidence.error.is_some_and(|error| error.reported);
+    let succeeded = evidence.ended
+        || match end {
+            End::Complete => !evidence.truncated,
+            End::Dropped => evidence.complete,
+            End::Failed(_) => false,
+        };
+    if !failed && succeeded { Outcome::Success } else { failure(evidence, end) }
 }
 
-/// Why a call that was no success was none.
+/// Whether a response with this status is an error whatever its body is: 4xx, 5xx and beyond.
+pub(super) fn is_error(status: StatusCode) -> bool {
+    status.as_u16() >= 400
+}
+
 #[cold]
 fn failure(evidence: &Evidence<'_>, end: End<'_>) -> Outcome {
+    let status = evidence.status;
     let text = evidence.error.and_then(|error| error.message.as_deref().or(error.code.as_deref()));
-    if evidence.status >= 400 {
-        let class = format!("http_{}", evidence.status);
-        return Outcome::Error(CallError::new(
-            class,
-            text.unwrap_or_else(|| default_message(evidence.status)),
-        ));
-    }
-    if evidence.error.is_some_and(|error| error.reported) {
-        return call_error("agent", text.unwrap_or("the agent reported a failure"));
-    }
-    match end {
-        End::Complete => call_error("incomplete", "the answer broke off before its end"),
-        End::Dropped => {
-            call_error("cancelled", "the caller gave up before the answer was complete")
+    let error = if is_error(status) {
+        let class = format!("http_{}", status.as_u16());
+        CallError::new(class, text.unwrap_or_else(|| default_message(status)))
+    } else if evidence.error.is_some_and(|error| error.reported) {
+        CallError::new("agent", text.unwrap_or("the agent reported a failure"))
+    } else {
+        match end {
+            End::Complete => CallError::new("incomplete", "the answer broke off before its end"),
+            End::Dropped => {
+                CallError::new("cancelled", "the caller gave up before the answer was complete")
+            }
+            End::Failed(failure) => CallError::transport(failure),
         }
-        End::Failed(failure) => Outcome::Error(CallError::transport(failure)),
-    }
+    };
+    Outcome::Error(error)
 }
 
-fn call_error(class: &'static str, message: impl fmt::Display) -> Outcome {
-    Outcome::Error(CallError::new(class, message))
-}
-
-/// The reason phrase of an error status.
-fn default_message(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        402 => "Payment Required",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        407 => "Proxy Authentication Required",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length Required",
-        412 => "Precondition Failed",
-        413 => "Payload Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        416 => "Range Not Satisfiable",
-        417 => "Expectation Failed",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Entity",
-        423 => "Locked",
-        424 => "Failed Dependency",
-        425 => "Too Early",
-        426 => "Upgrade Required",
-        428 => "Precondition Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        451 => "Unavailable For Legal Reasons",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        507 => "Insufficient Storage",
-        508 => "Loop Detected",
-        511 => "Network Authentication Required",
+/// The message for an error status whose body has none.
+fn default_message(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        // Not registered, but what Anthropic's API answers under load.
         529 => "Overloaded",
-        status if status < 500 => "the request was refused",
-        _ => "the agent's server failed",
+        code => status.canonical_reason().unwrap_or(match code {
+            ..500 => "the request was refused",
+            _ => "the agent's server failed",
+        }),
     }
 }

@@ -1,5 +1,7 @@
 //! Decoding a copy of a compressed body, within bounds.
 
+use http::HeaderValue;
+
 /// What stands between the bytes on the wire and the framing.
 #[derive(Debug)]
 pub(super) enum Encoding {
@@ -12,8 +14,10 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    pub(super) fn new(content_encoding: Option<&str>) -> Self {
-        let Some(name) = content_encoding.map(str::trim) else { return Self::Identity };
+    /// The encoding that a `content-encoding` header announces.
+    pub(super) fn new(content_encoding: &HeaderValue) -> Self {
+        let Ok(name) = str::from_utf8(content_encoding.as_bytes()) else { return Self::Identity };
+        let name = name.trim();
         if name.is_empty() || name.eq_ignore_ascii_case("identity") {
             return Self::Identity;
         }

@@ -1,85 +1,111 @@
-//! [`ResponseHead`]: what is known of a response's body before it comes.
+//! What is known of a response before its body: its status, a few of its headers, and the path of
+//! the request.
+//!
+//! The headers decide how the body is read: `content-type` names the framing, and
+//! `content-encoding` the decoder. Bedrock also reports token counts in headers, for models whose
+//! bodies carry none. All of it is copied out in one pass, so a [`ResponseHead`] borrows nothing.
 
-use super::PathHint;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
 use super::decompress::Encoding;
 use super::extract::TokenCounts;
-use super::formats::{self, CountOp};
+use super::formats::{self, CountOp, PathFlag, PathPattern, REQUEST_PATHS, USAGE_HEADERS};
 use super::framing::MediaType;
 
-/// What is known of a response's body before it comes: the status, the path of the request,
-/// and what the headers say, which are shown one after another.
+/// The parts of a response's head that decide how its body is read.
+///
+/// The response need not be at hand: nothing is borrowed after [`new`](Self::new) returns.
 #[derive(Debug)]
-pub(crate) struct ResponseHead {
-    pub(super) status: u16,
+pub struct ResponseHead {
+    pub(super) status: StatusCode,
     pub(super) path: PathHint,
     pub(super) media_type: MediaType,
     pub(super) encoding: Encoding,
-    /// Usage that the headers report.
+    /// The token counts in the headers, if any.
     pub(super) usage: Option<Box<TokenCounts>>,
-    /// The headers that were shown and count once.
-    has_content_type: bool,
-    has_content_encoding: bool,
 }
 
-pub(super) const CONTENT_TYPE: &str = "content-type";
-pub(super) const CONTENT_ENCODING: &str = "content-encoding";
-
 impl ResponseHead {
+    /// Reads the headers in one pass. Allocates only if they report token counts or announce a
+    /// compressed body.
+    ///
+    /// Where a header is repeated, its first value counts.
+    #[must_use]
     #[inline]
-    pub(crate) fn new(status: u16, path: PathHint) -> Self {
+    pub fn new(status: StatusCode, headers: &HeaderMap, path: PathHint) -> Self {
+        let (mut content_type, mut content_encoding, mut usage) = (None, None, None);
+        for (name, value) in headers {
+            if *name == header::CONTENT_TYPE {
+                content_type.get_or_insert(value);
+            } else if *name == header::CONTENT_ENCODING {
+                content_encoding.get_or_insert(value);
+            } else if name.as_str().len() >= formats::MIN_USAGE_HEADER {
+                // Few headers have names this long, so the table is rarely searched.
+                read_usage_header(&mut usage, name.as_str(), value);
+            }
+        }
         Self {
             status,
             path,
-            media_type: MediaType::Other,
-            encoding: Encoding::Identity,
-            usage: None,
-            has_content_type: false,
-            has_content_encoding: false,
+            media_type: content_type.map_or(MediaType::Other, MediaType::new),
+            encoding: content_encoding.map_or(Encoding::Identity, Encoding::new),
+            usage,
         }
     }
+}
 
-    /// Shows a header, by its lower-case name. Of several of one name the first counts, of
-    /// figures the first that is a number.
-    #[inline]
-    pub(crate) fn show(&mut self, name: &str, value: &[u8]) {
-        // Few headers have names of these lengths, and fewer are these.
-        match name.len() {
-            12 if name == CONTENT_TYPE && !self.has_content_type => {
-                self.has_content_type = true;
-                self.content_type(value);
-            }
-            16 if name == CONTENT_ENCODING && !self.has_content_encoding => {
-                self.has_content_encoding = true;
-                self.content_encoding(value);
-            }
-            32.. => self.usage_header(name, value),
-            _ => {}
+/// Takes a count from a header, unless it is of no interest or the count is known.
+#[cold]
+fn read_usage_header(usage: &mut Option<Box<TokenCounts>>, name: &str, value: &HeaderValue) {
+    let known = USAGE_HEADERS.iter().find(|(known, ..)| *known == name);
+    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    if let (Some((_, token, accounting)), Some(number)) = (known, number) {
+        let counts = usage.get_or_insert_default();
+        if counts.get(*token).is_none() {
+            counts.apply(*token, CountOp::Set, *accounting, number);
         }
     }
+}
 
-    #[inline]
-    pub(super) fn content_type(&mut self, value: &[u8]) {
-        // That of nearly all documents is told without reading it.
-        self.media_type = if value == b"application/json".as_slice() {
-            MediaType::Json
-        } else {
-            MediaType::new(std::str::from_utf8(value).ok())
-        };
+/// What a request's path implies about the response.
+///
+/// Some responses carry objects that look like token usage and are not, such as those of endpoints
+/// that count tokens. The path rules these out. It never selects a provider's format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathHint(u8);
+
+impl PathHint {
+    /// Examines a request's path. A query or fragment after it is ignored.
+    #[must_use]
+    pub fn new(path: &str) -> Self {
+        let end = memchr::memchr2(b'?', b'#', path.as_bytes());
+        Self::of(&path[..end.unwrap_or(path.len())])
     }
 
-    pub(super) fn content_encoding(&mut self, value: &[u8]) {
-        self.encoding = Encoding::new(std::str::from_utf8(value).ok());
+    /// The same for a path that is known to end before its query.
+    pub(crate) fn of(path: &str) -> Self {
+        let path = path.trim_end_matches('/').as_bytes();
+        if formats::may_match_request_path(path) { Self::compare(path) } else { Self::default() }
     }
 
-    #[cold]
-    pub(super) fn usage_header(&mut self, name: &str, value: &[u8]) {
-        let known = formats::USAGE_HEADERS.iter().find(|(known, ..)| *known == name);
-        let number = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
-        if let (Some((_, token, accounting)), Some(number)) = (known, number) {
-            let counts = self.usage.get_or_insert_default();
-            if counts.get(*token).is_none() {
-                counts.apply(*token, CountOp::Set, *accounting, number);
+    #[inline(never)]
+    fn compare(path: &[u8]) -> Self {
+        let mut hint = Self::default();
+        for (pattern, flag) in REQUEST_PATHS {
+            let matches = match pattern {
+                PathPattern::Suffix(part) => path.ends_with(part.as_bytes()),
+                PathPattern::Contains(part) => {
+                    memchr::memmem::find(path, part.as_bytes()).is_some()
+                }
+            };
+            if matches {
+                hint.0 |= 1 << *flag as u8;
             }
         }
+        hint
+    }
+
+    pub(super) fn has(self, flag: PathFlag) -> bool {
+        self.0 & 1 << flag as u8 != 0
     }
 }

@@ -9,17 +9,22 @@
 //! `cargo bench` prints the table; a word after `--` picks rows, say `-- sse`,
 //! `-- memory` feeds a gibibyte. `-- chat 1000 reader 1400` runs one way alone that many times,
 //! for a profiler: `reader`, `bound`, `typed` or `value`, in pieces of that size, or `event` for
-//! an event a piece.
+//! an event a piece. `-- head 1000` reads the head of a response that often, and `-- path 1000` the
+//! paths of three requests.
 
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_agent_status::usage::{End, Head, PathHint, UsageReader};
+use tower_agent_status::usage::{End, PathHint, ResponseHead, UsageReader};
 
+const SSE: &str = "text/event-stream";
+const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 const ROUNDS: usize = 61;
 /// It begins with rare letters, so that the search for it is as fast as it can be.
 const NEEDLE: &str = "zqj_total_tokens";
@@ -27,7 +32,7 @@ const NEEDLE: &str = "zqj_total_tokens";
 /// What is fed, and how it is cut into documents.
 struct Row {
     name: &'static str,
-    content_type: &'static str,
+    headers: HeaderMap,
     body: Vec<u8>,
     /// The events of a stream start with this.
     event: Option<&'static str>,
@@ -44,8 +49,23 @@ enum Cut {
 }
 
 impl Row {
+    fn new(name: &'static str, content_type: &'static str, body: Vec<u8>) -> Self {
+        let headers =
+            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+        Self { name, headers, body, event: None, total: 2000 }
+    }
+
+    fn head(&self) -> ResponseHead {
+        ResponseHead::new(StatusCode::OK, &self.headers, PathHint::default())
+    }
+
+    /// Whether the body is made of binary frames, which serde_json cannot read.
+    fn is_binary(&self) -> bool {
+        self.headers[CONTENT_TYPE] == EVENT_STREAM
+    }
+
     fn pieces(&self, cut: Cut) -> Vec<&[u8]> {
-        let end: &[u8] = if self.content_type == "text/event-stream" { b"\n\n" } else { b"\n" };
+        let end: &[u8] = if self.headers[CONTENT_TYPE] == SSE { b"\n\n" } else { b"\n" };
         match cut {
             Cut::Size(size) => self.body.chunks(size).collect(),
             Cut::Event => {
@@ -92,6 +112,11 @@ fn main() {
 
 /// Runs one way alone.
 fn repeat(pick: &str, times: usize, way: &str, cut: Cut) {
+    match pick {
+        "head" => return heads(times),
+        "path" => return paths(times),
+        _ => {}
+    }
     let finder = memmem::Finder::new(NEEDLE);
     for row in rows().iter().filter(|row| row.name.contains(pick)) {
         let pieces = row.pieces(cut);
@@ -102,6 +127,43 @@ fn repeat(pick: &str, times: usize, way: &str, cut: Cut) {
                 "value" => _ = black_box(value(row, &pieces)),
                 _ => _ = black_box(reader(row, &pieces)),
             }
+        }
+    }
+}
+
+/// Reads the head of a typical response.
+fn heads(times: usize) {
+    let headers: HeaderMap = [
+        ("date", "Wed, 24 Dec 2025 10:00:00 GMT"),
+        ("content-type", "application/json"),
+        ("content-length", "2048"),
+        ("connection", "keep-alive"),
+        ("cache-control", "no-cache"),
+        ("x-request-id", "req_011CSHoEeqs5C35K2UUqR7Fy"),
+        ("x-ratelimit-limit-requests", "10000"),
+        ("x-ratelimit-remaining-requests", "9999"),
+        ("x-ratelimit-remaining-tokens", "1999000"),
+        ("strict-transport-security", "max-age=31536000; includeSubDomains"),
+        ("x-amzn-trace-id", "Root=1-694bbf20-0123456789abcdef01234567"),
+        ("server", "envoy"),
+    ]
+    .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+    .into_iter()
+    .collect();
+    for _ in 0..times {
+        black_box(ResponseHead::new(StatusCode::OK, black_box(&headers), PathHint::default()));
+    }
+}
+
+/// Looks at the paths of typical requests.
+fn paths(times: usize) {
+    for _ in 0..times {
+        for path in [
+            "/v1/chat/completions",
+            "/invocations",
+            "/model/anthropic.claude-3-5-sonnet-20241022-v2%3A0/converse-stream",
+        ] {
+            black_box(PathHint::new(black_box(path)));
         }
     }
 }
@@ -119,9 +181,7 @@ fn memory() {
         // All but its end, over and over.
         let part = &row.body[..row.body.len() / 2];
         let before = peak();
-        let header = |name: &str| (name == "content-type").then_some(row.content_type);
-        let head = Head { status: 200, path: PathHint::default(), header: &header };
-        let mut reader = UsageReader::new(&head);
+        let mut reader = UsageReader::new(row.head());
         let (mut fed, start) = (0, Instant::now());
         while fed < 1 << 30 {
             for piece in part.chunks(16 << 10) {
@@ -143,7 +203,9 @@ fn memory() {
 fn measure(row: &Row, cut: Cut) {
     let pieces = row.pieces(cut);
     assert_eq!(reader(row, &pieces), Some(row.total), "{}", row.name);
-    assert_eq!(typed(row, &pieces), Some(row.total), "{}", row.name);
+    if !row.is_binary() {
+        assert_eq!(typed(row, &pieces), Some(row.total), "{}", row.name);
+    }
     let finder = memmem::Finder::new(NEEDLE);
     let mut times: [Vec<Duration>; 5] = Default::default();
     // Short bodies are read many times over, so that the clock does not count.
@@ -152,14 +214,14 @@ fn measure(row: &Row, cut: Cut) {
         time(&mut times[0], repeat, || reader(row, &pieces));
         time(&mut times[1], repeat, || find(&pieces));
         time(&mut times[2], repeat, || bound(&pieces, &finder));
-        if round % 4 == 0 {
+        if round % 4 == 0 && !row.is_binary() {
             time(&mut times[3], repeat, || typed(row, &pieces));
             time(&mut times[4], repeat, || value(row, &pieces));
         }
     }
     let [reader, find, bound, typed, value] = times.map(|mut times| {
         times.sort_unstable();
-        times[times.len() / 2].as_secs_f64()
+        times.get(times.len() / 2).map_or(f64::NAN, Duration::as_secs_f64)
     });
     let events = row.event.map(|event| memmem::find_iter(&row.body, event).count());
     println!(
@@ -190,9 +252,7 @@ fn time<T>(into: &mut Vec<Duration>, repeat: usize, mut work: impl FnMut() -> T)
 
 #[inline(never)]
 fn reader(row: &Row, pieces: &[&[u8]]) -> Option<u64> {
-    let header = |name: &str| (name == "content-type").then_some(row.content_type);
-    let head = Head { status: 200, path: PathHint::default(), header: &header };
-    let mut reader = UsageReader::new(&head);
+    let mut reader = UsageReader::new(row.head());
     for piece in pieces {
         reader.feed(piece);
     }
@@ -288,14 +348,9 @@ fn value(row: &Row, pieces: &[&[u8]]) -> Option<u64> {
 }
 
 fn rows() -> Vec<Row> {
-    let json = "application/json";
     let usage = json!({"prompt_tokens": 1500, "completion_tokens": 500, "total_tokens": 2000});
-    let document = |name, body: Value| Row {
-        name,
-        content_type: json,
-        body: serde_json::to_vec(&body).expect("JSON"),
-        event: None,
-        total: 2000,
+    let document = |name, body: Value| {
+        Row::new(name, "application/json", serde_json::to_vec(&body).expect("JSON"))
     };
     let mut random = Random(7);
 
@@ -377,22 +432,59 @@ fn rows() -> Vec<Row> {
     }
     ollama.push_str("{\"model\":\"llama3.2\",\"created_at\":\"2025-12-24T10:00:00.1Z\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done_reason\":\"stop\",\"done\":true,\"total_duration\":1,\"prompt_eval_count\":1500,\"eval_count\":500}\n");
 
+    let mut frames = Vec::new();
+    for _ in 0..5000 {
+        let delta =
+            json!({"contentBlockIndex": 0, "delta": {"text": random.text(6)}, "p": "abcdefghij"});
+        frame(&mut frames, "contentBlockDelta", &delta);
+    }
+    frame(&mut frames, "messageStop", &json!({"stopReason": "end_turn"}));
+    let usage = json!({"inputTokens": 1500, "outputTokens": 500, "totalTokens": 2000});
+    frame(&mut frames, "metadata", &json!({"metrics": {"latencyMs": 4711}, "usage": usage}));
+
     let stream = |name, content_type, event, body: String| Row {
-        name,
-        content_type,
-        body: body.into_bytes(),
         event: Some(event),
-        total: 2000,
+        ..Row::new(name, content_type, body.into_bytes())
     };
     vec![
         document("chat answer, 2 KB", chat),
         document("agent answer, 1 MB", agent),
         document("embedding array, 1 MB", embeddings),
         document("logprobs, 1 MB", logprobs),
-        stream("sse, OpenAI, 5002 events", "text/event-stream", "data: ", sse),
-        stream("sse, Anthropic, 5003", "text/event-stream", "data: ", anthropic),
+        stream("sse, OpenAI, 5002 events", SSE, "data: ", sse),
+        stream("sse, Anthropic, 5003", SSE, "data: ", anthropic),
+        Row::new("eventstream, Converse, 5002", EVENT_STREAM, frames),
         stream("ndjson, Ollama, 5001", "application/x-ndjson", "{\"model\"", ollama),
     ]
+}
+
+/// Adds an event to an AWS event stream.
+fn frame(stream: &mut Vec<u8>, event: &str, payload: &Value) {
+    let mut headers = Vec::new();
+    for (name, value) in
+        [(":event-type", event), (":content-type", "application/json"), (":message-type", "event")]
+    {
+        headers.push(name.len() as u8);
+        headers.extend(name.as_bytes());
+        headers.push(7);
+        headers.extend((value.len() as u16).to_be_bytes());
+        headers.extend(value.as_bytes());
+    }
+    let payload = payload.to_string();
+    let mut frame = Vec::new();
+    frame.extend(((16 + headers.len() + payload.len()) as u32).to_be_bytes());
+    frame.extend((headers.len() as u32).to_be_bytes());
+    frame.extend(crc(&frame).to_be_bytes());
+    frame.extend(headers);
+    frame.extend(payload.as_bytes());
+    frame.extend(crc(&frame).to_be_bytes());
+    stream.extend(frame);
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
+    })
 }
 
 /// The same bytes in every run.

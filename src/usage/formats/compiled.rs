@@ -114,8 +114,28 @@ static FIELDS: [FieldWords; FIELD_COUNT] = {
     fields
 };
 
+/// Whether any pattern of [`REQUEST_PATHS`] may match, by one word of eight bytes of each.
+///
+/// This rules out nearly every path. It takes some 340 instructions a path, where comparing the
+/// suffixes and the text after each slash takes 490, and searching for each pattern 1,380: the
+/// difference is 5 % of all that is done for a short call.
+pub(in crate::usage) fn may_match_request_path(path: &[u8]) -> bool {
+    let begins =
+        |word: &[u8; 8]| word[0] == b'/' && CONTAINED_HEADS.contains(&u64::from_le_bytes(*word));
+    let may_contain = || match path.len() {
+        // Looking at so few one by one is done before a search is under way.
+        ..40 => path.array_windows().any(begins),
+        _ => memchr::memchr_iter(b'/', path).any(|at| path[at..].first_chunk().is_some_and(begins)),
+    };
+    let may_end = || match path.last_chunk() {
+        Some(word) => SUFFIX_TAILS.contains(&(u64::from_le_bytes(*word) >> 8)),
+        None => path.len() == 7,
+    };
+    may_end() || may_contain()
+}
+
 /// The first eight bytes of each [`Contains`].
-pub(in crate::usage) const CONTAINED_PREFIXES: [u64; count_patterns(false)] = {
+const CONTAINED_HEADS: [u64; count_patterns(false)] = {
     let (mut words, mut filled, mut i) = ([0; count_patterns(false)], 0, 0);
     while i < REQUEST_PATHS.len() {
         if let Contains(part) = REQUEST_PATHS[i].0 {
@@ -129,7 +149,7 @@ pub(in crate::usage) const CONTAINED_PREFIXES: [u64; count_patterns(false)] = {
 };
 
 /// The last seven bytes of each [`Suffix`].
-pub(in crate::usage) const SUFFIX_TAILS: [u64; count_patterns(true)] = {
+const SUFFIX_TAILS: [u64; count_patterns(true)] = {
     let (mut words, mut filled, mut i) = ([0; count_patterns(true)], 0, 0);
     while i < REQUEST_PATHS.len() {
         if let Suffix(part) = REQUEST_PATHS[i].0 {

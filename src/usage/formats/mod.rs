@@ -8,9 +8,11 @@ mod paths;
 mod requests;
 mod words;
 
-pub(super) use self::compiled::{CONTAINED_PREFIXES, SUFFIX_TAILS, candidates};
+pub(super) use self::compiled::{candidates, may_match_request_path};
 pub(super) use self::paths::{CHUNK, ERROR, METADATA, ROOT, USAGE};
-pub(super) use self::requests::{PathFlag, PathPattern, REQUEST_PATHS, USAGE_HEADERS};
+pub(super) use self::requests::{
+    MIN_USAGE_HEADER, PathFlag, PathPattern, REQUEST_PATHS, USAGE_HEADERS,
+};
 pub(super) use self::words::{EVENT_TYPES, WORDS};
 
 /// A path and what is done with the value at its end.

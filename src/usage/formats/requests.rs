@@ -47,3 +47,15 @@ pub(in crate::usage) const USAGE_HEADERS: &[(&str, TokenType, Accounting)] = &[
     ("x-amzn-bedrock-cache-read-input-token-count", CacheRead, CacheBesideInput),
     ("x-amzn-bedrock-cache-write-input-token-count", CacheWrite, CacheBesideInput),
 ];
+
+/// The length of the shortest name in [`USAGE_HEADERS`].
+pub(in crate::usage) const MIN_USAGE_HEADER: usize = {
+    let (mut min, mut i) = (usize::MAX, 0);
+    while i < USAGE_HEADERS.len() {
+        if USAGE_HEADERS[i].0.len() < min {
+            min = USAGE_HEADERS[i].0.len();
+        }
+        i += 1;
+    }
+    min
+};

@@ -9,6 +9,8 @@ mod eventstream;
 mod json;
 mod sse;
 
+use http::HeaderValue;
+
 use self::eventstream::{EventStream, PRELUDE};
 use self::json::Json;
 use self::sse::Sse;
@@ -28,11 +30,18 @@ pub(super) enum MediaType {
 }
 
 impl MediaType {
-    pub(super) fn new(content_type: Option<&str>) -> Self {
-        let Some(content_type) = content_type else { return Self::Other };
+    /// The media type that a `content-type` header announces.
+    #[inline]
+    pub(super) fn new(content_type: &HeaderValue) -> Self {
+        // That of nearly all documents is told without parsing it.
         if content_type == "application/json" {
             return Self::Json;
         }
+        Self::parse(content_type)
+    }
+
+    fn parse(content_type: &HeaderValue) -> Self {
+        let Ok(content_type) = str::from_utf8(content_type.as_bytes()) else { return Self::Other };
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         let is = |name: &str| essence.eq_ignore_ascii_case(name);
         let has = |part: &[u8]| {
