@@ -36,7 +36,6 @@
 //! ```
 
 mod classify;
-mod crc;
 mod decompress;
 mod extract;
 mod formats;

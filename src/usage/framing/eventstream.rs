@@ -1,8 +1,9 @@
 //! AWS event streams: binary frames with headers, a payload and two checksums.
 
+use crc32fast::Hasher;
+
 use super::base64::Base64;
 use crate::usage::PathHint;
-use crate::usage::crc::Crc32;
 use crate::usage::extract::Extractor;
 use crate::usage::formats::{
     Accounting, Action, CountOp, EVENT_TYPES, Effect, ErrorPart, Format, PathFlag, TokenType,
@@ -49,7 +50,7 @@ pub(in crate::usage) struct EventStream {
     read: u32,
     headers_len: u32,
     payload_len: u32,
-    crc: Crc32,
+    crc: Hasher,
     fixed: [u8; PRELUDE],
     headers: Box<[u8; MAX_HEADERS]>,
     payload: Payload,
@@ -72,11 +73,10 @@ fn lengths(prelude: &[u8; PRELUDE]) -> Option<(u32, u32)> {
     let [a, b, c, d, e, f, g, h, crc @ ..] = prelude;
     let total = u32::from_be_bytes([*a, *b, *c, *d]);
     let headers = u32::from_be_bytes([*e, *f, *g, *h]);
-    let mut check = Crc32::new();
-    check.update(&prelude[..8]);
+    let check = crc32fast::hash(&prelude[..8]);
     let rest = total.checked_sub(PRELUDE as u32 + TRAILER)?;
     let payload = rest.checked_sub(headers)?;
-    (total <= MAX_FRAME && check.value() == u32::from_be_bytes(*crc)).then_some((headers, payload))
+    (total <= MAX_FRAME && check == u32::from_be_bytes(*crc)).then_some((headers, payload))
 }
 
 impl EventStream {
@@ -87,7 +87,7 @@ impl EventStream {
             read: 0,
             headers_len: 0,
             payload_len: 0,
-            crc: Crc32::new(),
+            crc: Hasher::new(),
             fixed: [0; PRELUDE],
             headers: Box::new([0; MAX_HEADERS]),
             payload: Payload::Ignored,
@@ -197,7 +197,7 @@ impl EventStream {
             Section::Payload => self.section = Section::Trailer,
             Section::Trailer => {
                 let [a, b, c, d, ..] = self.fixed;
-                if u32::from_be_bytes([a, b, c, d]) == self.crc.value() {
+                if u32::from_be_bytes([a, b, c, d]) == std::mem::take(&mut self.crc).finalize() {
                     self.end_frame(extractor);
                 } else {
                     self.mark_corrupt(extractor);
@@ -268,7 +268,6 @@ impl EventStream {
         extractor.end_document();
         extractor.ended |= self.ends_stream;
         self.section = Section::Prelude;
-        self.crc = Crc32::new();
     }
 }
 
