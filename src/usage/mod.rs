@@ -51,7 +51,7 @@ use http::StatusCode;
 pub use self::response_head::{PathHint, ResponseHead};
 
 use self::decompress::Encoding;
-use self::extract::{Extractor, TokenCounts};
+use self::extract::{Extracted, Extractor, TokenCounts};
 use self::formats::{Accounting, CountOp, PathFlag, TokenType};
 use self::framing::Framing;
 use crate::status::{Outcome, TokenUsage};
@@ -202,7 +202,7 @@ impl UsageReader {
         Reading {
             outcome,
             usage: self.usage(),
-            format: extractor.format(),
+            format: extractor.extracted().format(),
             complete,
             error_code: extractor.error().and_then(|error| error.code.clone()),
         }
@@ -213,24 +213,24 @@ impl UsageReader {
     #[inline(always)]
     pub(crate) fn classify(&mut self, end: End<'_>) -> (Outcome, bool) {
         self.framing.finish(&mut self.extractor);
-        let extractor = &self.extractor;
-        let whole = self.framing.is_whole() && !extractor.expects_end_marker;
-        let complete = extractor.ended || extractor.model_finished || whole;
+        let (extractor, extracted) = (&self.extractor, self.extractor.extracted());
+        let whole = self.framing.is_whole() && !extracted.expects_end_marker;
+        let complete = extracted.ended || extracted.model_finished || whole;
         let stops_short =
-            self.framing.is_truncated(extractor) || extractor.expects_end_marker && !complete;
-        let truncated = !extractor.ended && !self.is_unreadable() && stops_short;
+            self.framing.is_truncated(extracted) || extracted.expects_end_marker && !complete;
+        let truncated = !extracted.ended && !self.is_unreadable() && stops_short;
         let evidence = classify::Evidence {
             status: self.status,
             error: extractor.error(),
             complete,
-            ended: extractor.ended,
+            ended: extracted.ended,
             truncated,
         };
         (classify::classify(&evidence, end), complete && !truncated)
     }
 
-    /// The findings that no later byte can revoke.
-    fn committed(&self) -> &Extractor {
+    /// What was extracted and cannot be revoked by a wrong checksum.
+    fn committed(&self) -> &Extracted {
         self.framing.committed(&self.extractor)
     }
 

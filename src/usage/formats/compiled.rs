@@ -4,14 +4,17 @@ use super::Pattern::{Exact, Not, Prefix};
 use super::requests::PathPattern::{Contains, Suffix};
 use super::{Effect, Pattern, REQUEST_PATHS, WORDS, WordField};
 
-/// A word of [`WORDS`], compiled: its first two words of eight bytes, zero-padded, which are all of
-/// most, and which of their bytes are compared.
+/// An entry of [`WORDS`], compiled.
+///
+/// A text is compared sixteen bytes at a time, by two integers: `word & mask == prefix`. Comparing
+/// the texts of the table one after another takes no more instructions, but each comparison is a
+/// call: the `chat answer` of the bench is then read at 6.1 instead of 9.0 GB/s.
 #[derive(Clone, Copy)]
-pub(in crate::usage) struct CompiledWord {
+struct CompiledWord {
     prefix: [u64; 2],
     masks: [u64; 2],
     pattern: Pattern,
-    pub(in crate::usage) effect: Effect,
+    effect: Effect,
 }
 
 impl CompiledWord {
@@ -32,9 +35,9 @@ impl CompiledWord {
         Self { prefix, masks, pattern, effect }
     }
 
-    /// Whether the word, which begins with these, compares so.
+    /// Whether a word matches; `prefix` is its first sixteen bytes, zero-padded.
     #[inline]
-    pub(in crate::usage) fn matches(&self, prefix: [u64; 2], word: &[u8]) -> bool {
+    fn matches(&self, prefix: [u64; 2], word: &[u8]) -> bool {
         prefix[0] & self.masks[0] == self.prefix[0]
             && prefix[1] & self.masks[1] == self.prefix[1]
             && match self.pattern {
@@ -46,20 +49,35 @@ impl CompiledWord {
     }
 }
 
-/// The words of one field that may be this one.
+/// Calls `apply` with the effect of each entry of [`WORDS`] that this value of a field matches.
 #[inline]
-pub(in crate::usage) fn candidates(
-    field: WordField,
-    word: &[u8],
-) -> impl Iterator<Item = &'static CompiledWord> {
-    let field = &FIELDS[field as usize];
+pub(in crate::usage) fn effects(field: WordField, word: &[u8], mut apply: impl FnMut(Effect)) {
+    let words = &FIELDS[field as usize];
+    let prefix = [head(word), head(word.get(8..).unwrap_or_default())];
     let first = word.first().map_or(0, |byte| usize::from(*byte) % FIRST_BYTES);
-    let mut left = field.candidates[first];
-    std::iter::from_fn(move || {
-        let compiled = field.words.get(left.trailing_zeros() as usize)?;
+    let mut left = words.candidates[first];
+    while let Some(compiled) = words.words.get(left.trailing_zeros() as usize) {
         left &= left - 1;
-        Some(compiled)
-    })
+        if compiled.matches(prefix, word) {
+            apply(compiled.effect);
+        }
+    }
+}
+
+/// The first eight bytes of a word, zero-padded.
+#[inline]
+fn head(word: &[u8]) -> u64 {
+    if let Some(eight) = word.first_chunk() {
+        return u64::from_le_bytes(*eight);
+    }
+    match (word.first_chunk(), word.last_chunk()) {
+        // Two fours, which may overlap.
+        (Some(first), Some(last)) => {
+            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+            u64::from(first) | u64::from(last) << (8 * (word.len() - 4))
+        }
+        _ => word.iter().rev().fold(0, |head, byte| head << 8 | u64::from(*byte)),
+    }
 }
 
 /// The words of a field, compiled.

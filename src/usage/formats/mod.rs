@@ -8,7 +8,7 @@ mod paths;
 mod requests;
 mod words;
 
-pub(super) use self::compiled::{candidates, may_match_request_path};
+pub(super) use self::compiled::{effects, may_match_request_path};
 pub(super) use self::paths::{CHUNK, ERROR, METADATA, ROOT, USAGE};
 pub(super) use self::requests::{
     MIN_USAGE_HEADER, PathFlag, PathPattern, REQUEST_PATHS, USAGE_HEADERS,
@@ -168,8 +168,8 @@ pub(super) enum Effect {
     Fail(&'static str),
     /// The stream is over, and the agent failed.
     FailStream(&'static str),
-    /// The agent failed if an error is told beside it.
-    FailIfError,
+    /// The agent failed, if the response is of a known format.
+    FailIfRecognized,
 }
 
 /// How the text of a word is compared.

@@ -4,7 +4,7 @@ use crc32fast::Hasher;
 
 use super::base64::Base64;
 use crate::usage::PathHint;
-use crate::usage::extract::Extractor;
+use crate::usage::extract::{Extracted, Extractor};
 use crate::usage::formats::{
     Accounting, Action, CountOp, EVENT_TYPES, Effect, ErrorPart, Format, PathFlag, TokenType,
     WordField,
@@ -60,7 +60,7 @@ pub(in crate::usage) struct EventStream {
     /// The frame at hand says that the stream is over.
     ends_stream: bool,
     /// What was found in the frames before this one, for this one may prove false.
-    committed: Extractor,
+    committed: Extracted,
 }
 
 /// Whether these bytes begin a frame.
@@ -95,13 +95,13 @@ impl EventStream {
             scanner: Scanner::new(json::ROOT),
             base64: Base64::default(),
             ends_stream: false,
-            committed: Extractor::default(),
+            committed: Extracted::default(),
         }
     }
 
     /// What the whole frames told.
-    pub(super) fn committed<'a>(&'a self, extractor: &'a Extractor) -> &'a Extractor {
-        if self.is_open() { &self.committed } else { extractor }
+    pub(super) fn committed<'a>(&'a self, extractor: &'a Extractor) -> &'a Extracted {
+        if self.is_open() { &self.committed } else { extractor.extracted() }
     }
 
     /// Whether a frame is cut or broken.
@@ -115,7 +115,7 @@ impl EventStream {
                 return;
             }
             if !self.is_open() {
-                self.committed = extractor.clone();
+                self.committed = *extractor.extracted();
             }
             let len = match self.section {
                 Section::Prelude => PRELUDE as u32,
@@ -138,7 +138,7 @@ impl EventStream {
     pub(super) fn finish(&mut self, extractor: &mut Extractor) {
         if self.is_open() {
             // What is committed is looked at after this too.
-            extractor.clone_from(&self.committed);
+            extractor.roll_back(self.committed);
             self.section = Section::Corrupt;
         }
     }
@@ -208,7 +208,7 @@ impl EventStream {
     }
 
     fn mark_corrupt(&mut self, extractor: &mut Extractor) {
-        *extractor = self.committed.clone();
+        extractor.roll_back(self.committed);
         self.section = Section::Corrupt;
     }
 
@@ -266,7 +266,9 @@ impl EventStream {
 
     fn end_frame(&mut self, extractor: &mut Extractor) {
         extractor.end_document();
-        extractor.ended |= self.ends_stream;
+        if self.ends_stream {
+            extractor.end_stream();
+        }
         self.section = Section::Prelude;
     }
 }

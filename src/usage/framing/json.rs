@@ -36,7 +36,7 @@ impl Json {
 
     #[inline(never)]
     fn feed_on(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
-        while !bytes.is_empty() && !extractor.ended {
+        while !bytes.is_empty() && !extractor.has_ended() {
             let read = if self.filter.as_deref().is_some_and(EventFilter::has_buffered) {
                 self.resume_buffered(bytes, extractor)
             } else if !(self.lines || self.read_one) || !self.is_between() {
@@ -84,7 +84,7 @@ impl Json {
         let first = self.read(line, extractor);
         let one = self.scanner.is_done() && line[first..].trim_ascii().is_empty();
         self.read_all(&line[first..], extractor);
-        if one && line.first() == Some(&b'{') && !extractor.changed && !extractor.ended {
+        if one && line.first() == Some(&b'{') && !extractor.changed && !extractor.has_ended() {
             self.filter.get_or_insert_with(|| Box::new(EventFilter::new())).learn(line, 0);
         }
     }
@@ -117,7 +117,7 @@ impl Json {
     }
 
     fn read_all(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
-        while !bytes.is_empty() && !extractor.ended {
+        while !bytes.is_empty() && !extractor.has_ended() {
             let read = self.read(bytes, extractor);
             bytes = &bytes[read..];
         }

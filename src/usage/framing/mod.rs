@@ -15,7 +15,7 @@ use self::eventstream::{EventStream, PRELUDE};
 use self::json::Json;
 use self::sse::Sse;
 use super::PathHint;
-use super::extract::Extractor;
+use super::extract::{Extracted, Extractor};
 
 /// What the content type says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,18 +222,18 @@ impl Framing {
     }
 
     /// What was told for certain.
-    pub(super) fn committed<'a>(&'a self, extractor: &'a Extractor) -> &'a Extractor {
+    pub(super) fn committed<'a>(&'a self, extractor: &'a Extractor) -> &'a Extracted {
         match &self.framer {
             Framer::EventStream(stream) => stream.committed(extractor),
-            _ => extractor,
+            _ => extractor.extracted(),
         }
     }
 
     /// Whether the body stops in the middle of something that it must not stop in.
-    pub(super) fn is_truncated(&self, extractor: &Extractor) -> bool {
+    pub(super) fn is_truncated(&self, extracted: &Extracted) -> bool {
         match &self.framer {
             Framer::Json(json) => {
-                json.is_open() && (self.media_type != MediaType::Other || extractor.is_recognised())
+                json.is_open() && (self.media_type != MediaType::Other || extracted.is_recognized())
             }
             Framer::EventStream(stream) => stream.is_open(),
             Framer::Sse(_) | Framer::Unknown { .. } | Framer::Opaque => false,

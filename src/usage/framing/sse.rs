@@ -59,7 +59,7 @@ impl Sse {
     }
 
     pub(super) fn feed(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
-        while !bytes.is_empty() && !extractor.ended {
+        while !bytes.is_empty() && !extractor.has_ended() {
             let read = if self.filter.as_deref().is_some_and(EventFilter::has_buffered) {
                 self.resume_buffered(bytes, extractor)
             } else if !self.is_between() {
@@ -106,14 +106,14 @@ impl Sse {
         extractor.changed = false;
         let mut rest = event;
         let mut data = false;
-        while !rest.is_empty() && !extractor.ended {
+        while !rest.is_empty() && !extractor.has_ended() {
             let read = self.read(rest, extractor);
             data |= self.ended_event;
             rest = &rest[read..];
         }
         if data
             && !extractor.changed
-            && !extractor.ended
+            && !extractor.has_ended()
             && self.is_between()
             && let Some(json) = single_object(event)
         {
@@ -150,7 +150,7 @@ impl Sse {
     }
 
     fn read_all(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
-        while !bytes.is_empty() && !extractor.ended {
+        while !bytes.is_empty() && !extractor.has_ended() {
             let read = self.read(bytes, extractor);
             bytes = &bytes[read..];
         }
@@ -163,7 +163,7 @@ impl Sse {
         while let Some(rest) = bytes.get(at..)
             && let Some(first) = rest.first()
         {
-            if extractor.ended || (at > 0 && self.is_between()) {
+            if extractor.has_ended() || (at > 0 && self.is_between()) {
                 return at;
             }
             if self.after_cr {
@@ -193,7 +193,7 @@ impl Sse {
             let (event, len) = filter.take_buffered();
             self.read_all(&event[..len], extractor);
         }
-        if !extractor.ended {
+        if !extractor.has_ended() {
             if self.line != Line::Name {
                 self.end_line(extractor);
             }
@@ -292,7 +292,7 @@ impl Sse {
         if self.has_data {
             self.ended_event = true;
             if self.done_matched == Some(DONE.len() as u8) {
-                extractor.ended = true;
+                extractor.end_stream();
             }
             self.scanner.finish(extractor);
             if self.is_error {
