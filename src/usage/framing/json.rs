@@ -1,137 +1,93 @@
-//! JSON documents one after another: a single one, lines of them, or an array of them.
+//! JSON documents: a single one, lines of them, or one after another.
+//!
+//! Most bodies are a single document, which goes straight to the scanner. Behind the first one, and
+//! in a body of JSON lines from the beginning, documents are treated as [`Events`]. Where each line
+//! is a document, one that is not JSON costs only its own line; elsewhere nothing can be read behind
+//! it.
 
+use super::events::{EventReader, Events};
 use crate::usage::extract::Extractor;
 use crate::usage::json::{self, Scanner};
-use crate::usage::skip::{EventFilter, MAX_EVENT};
 
-/// JSON documents one after another.
+/// A body of JSON documents.
 #[derive(Clone, Debug)]
-pub(in crate::usage) struct Json {
-    scanner: Scanner,
-    /// At least one document was read to its end.
-    read_one: bool,
-    /// Every line is a document, so that a broken one costs only itself.
-    lines: bool,
-    filter: Option<Box<EventFilter>>,
+pub(super) struct Json {
+    documents: Events<Documents>,
 }
 
 impl Json {
+    /// `lines` says that every line is a document.
     pub(super) fn new(lines: bool) -> Self {
-        Self { scanner: Scanner::new(json::ROOT), read_one: false, lines, filter: None }
+        let scanner = Scanner::new(json::ROOT);
+        Self { documents: Events::new(Documents { scanner, read_one: false, lines }) }
     }
 
     #[inline]
     pub(super) fn feed(&mut self, bytes: &[u8], extractor: &mut Extractor) {
-        // In the first document, which is the only one of most bodies.
-        let is_first = !self.lines && !self.read_one && self.filter.is_none();
+        let reader = &mut self.documents.reader;
         let mut read = 0;
-        if is_first && !self.scanner.is_invalid() {
-            read = self.scanner.feed(bytes, extractor);
-            self.note_end(extractor);
+        // The first document is the only one of most bodies.
+        if !reader.lines && !reader.read_one && !reader.scanner.is_invalid() {
+            read = reader.scanner.feed(bytes, extractor);
+            reader.check_end(extractor);
         }
         if read < bytes.len() {
-            self.feed_on(&bytes[read..], extractor);
+            self.documents.feed(&bytes[read..], extractor);
         }
     }
 
-    #[inline(never)]
-    fn feed_on(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
-        while !bytes.is_empty() && !extractor.has_ended() {
-            let read = if self.filter.as_deref().is_some_and(EventFilter::has_buffered) {
-                self.resume_buffered(bytes, extractor)
-            } else if !(self.lines || self.read_one) || !self.is_between() {
-                self.read(bytes, extractor)
-            } else {
-                let filter = self.filter.as_deref_mut();
-                let (skipped, is_partial) = filter.map_or((0, false), |filter| filter.skip(bytes));
-                match &bytes[skipped..] {
-                    [] => skipped,
-                    rest => skipped + self.read_line(rest, is_partial, extractor),
-                }
-            };
-            bytes = &bytes[read..];
-        }
+    #[inline]
+    pub(super) fn finish(&mut self, extractor: &mut Extractor) {
+        self.documents.finish(extractor);
     }
 
-    /// Between documents.
-    fn is_between(&self) -> bool {
+    /// Whether a document was begun and is not whole.
+    pub(super) fn is_open(&self) -> bool {
+        let scanner = &self.documents.reader.scanner;
+        !(scanner.is_done() || scanner.is_at_start() || scanner.is_invalid())
+    }
+
+    /// Whether there is a document, and all that were begun are whole.
+    pub(super) fn is_whole(&self) -> bool {
+        self.documents.reader.read_one && !self.is_open()
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Documents {
+    scanner: Scanner,
+    /// A document was read to its end.
+    read_one: bool,
+    /// Every line is a document.
+    lines: bool,
+}
+
+impl Documents {
+    fn is_between_documents(&self) -> bool {
         self.scanner.is_done() || self.scanner.is_at_start()
     }
 
-    /// Reads a line that no template lets pass, or begins to. If it is `is_partial`, it is known not
-    /// to end here.
-    fn read_line(&mut self, bytes: &[u8], is_partial: bool, extractor: &mut Extractor) -> usize {
-        let window = &bytes[..bytes.len().min(MAX_EVENT)];
-        match if is_partial { None } else { memchr::memchr(b'\n', window) } {
-            Some(end) => {
-                self.read_whole(&bytes[..=end], extractor);
-                end + 1
-            }
-            // It goes on in the next piece, unless it is the last one, without a line feed.
-            None if bytes.len() < MAX_EVENT && bytes.last() != Some(&b'}') => self
-                .filter
-                .get_or_insert_with(|| Box::new(EventFilter::new()))
-                .buffer(bytes)
-                .1
-                .len(),
-            None => self.read(bytes, extractor),
+    fn check_end(&mut self, extractor: &mut Extractor) {
+        if self.scanner.is_done() {
+            self.read_one = true;
+            extractor.end_document();
         }
     }
+}
 
-    /// Reads a line that is whole, and remembers it if it is a document that told nothing.
-    fn read_whole(&mut self, line: &[u8], extractor: &mut Extractor) {
-        extractor.changed = false;
-        let first = self.read(line, extractor);
-        let one = self.scanner.is_done() && line[first..].trim_ascii().is_empty();
-        self.read_all(&line[first..], extractor);
-        if one && line.first() == Some(&b'{') && !extractor.changed && !extractor.has_ended() {
-            self.filter.get_or_insert_with(|| Box::new(EventFilter::new())).learn(line, 0);
-        }
+impl EventReader for Documents {
+    fn is_between_events(&self) -> bool {
+        // The first document of a body that is not made of lines likely has no second.
+        (self.lines || self.read_one) && self.is_between_documents()
     }
 
-    /// Goes on with a line of which the beginning is carried; returns how much of `bytes` it used.
-    fn resume_buffered(&mut self, bytes: &[u8], extractor: &mut Extractor) -> usize {
-        let Some(filter) = self.filter.as_deref_mut() else { return 0 };
-        let (before, line) = filter.buffer(bytes);
-        let taken = line.len() - before;
-        if let Some(end) = filter.skip_buffered() {
-            return end.saturating_sub(before);
-        }
-        let line = filter.buffered();
-        let end = memchr::memchr(b'\n', &line[before..]).map(|at| before + at + 1);
-        if end.is_none() && line.len() < MAX_EVENT && line.last() != Some(&b'}') {
-            return taken;
-        }
-        let (line, len) = filter.take_buffered();
-        match end {
-            Some(end) => {
-                self.read_whole(&line[..end], extractor);
-                end.saturating_sub(before)
-            }
-            // Too long to be carried, or perhaps the last.
-            None => {
-                self.read_all(&line[..len], extractor);
-                taken
-            }
-        }
-    }
-
-    fn read_all(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
-        while !bytes.is_empty() && !extractor.has_ended() {
-            let read = self.read(bytes, extractor);
-            bytes = &bytes[read..];
-        }
-    }
-
-    /// Reads on, up to the end of a document.
     #[inline]
     fn read(&mut self, bytes: &[u8], extractor: &mut Extractor) -> usize {
         let mut at = 0;
-        // Lines that a template lets pass leave no document behind that has ended.
-        if self.is_between() {
-            let spaces = bytes.iter().position(|byte| !byte.is_ascii_whitespace());
-            let Some(next) = spaces else { return bytes.len() };
-            at = next;
+        if self.is_between_documents() {
+            let start = bytes.iter().position(|byte| !byte.is_ascii_whitespace());
+            let Some(start) = start else { return bytes.len() };
+            at = start;
             self.scanner.reset();
         } else if self.scanner.is_invalid() {
             let end = memchr::memchr(b'\n', bytes).filter(|_| self.lines);
@@ -141,48 +97,32 @@ impl Json {
             return end + 1;
         }
         at += self.scanner.feed(&bytes[at..], extractor);
-        self.note_end(extractor);
+        self.check_end(extractor);
         at
     }
 
-    fn note_end(&mut self, extractor: &mut Extractor) {
+    #[inline]
+    fn finish(&mut self, extractor: &mut Extractor) {
         if self.scanner.is_done() {
-            self.read_one = true;
+            return;
+        }
+        self.scanner.finish(extractor);
+        self.check_end(extractor);
+        if !self.scanner.is_done() {
             extractor.end_document();
         }
     }
 
-    /// Reads what is carried, though its line is not whole.
-    #[cold]
-    fn read_buffered(&mut self, extractor: &mut Extractor) {
-        if let Some(filter) = self.filter.as_deref_mut() {
-            let (line, len) = filter.take_buffered();
-            self.read_all(&line[..len], extractor);
-        }
+    fn event_end(bytes: &[u8], searched: usize) -> Option<usize> {
+        memchr::memchr(b'\n', &bytes[searched..]).map(|at| searched + at + 1)
     }
 
-    /// There is nothing more to come.
-    #[inline]
-    pub(super) fn finish(&mut self, extractor: &mut Extractor) {
-        if self.filter.as_deref().is_some_and(EventFilter::has_buffered) {
-            self.read_buffered(extractor);
-        }
-        if !self.scanner.is_done() {
-            self.scanner.finish(extractor);
-            self.note_end(extractor);
-            if !self.scanner.is_done() {
-                extractor.end_document();
-            }
-        }
+    /// The last line of a body often has no line feed.
+    fn may_be_last(bytes: &[u8]) -> bool {
+        bytes.last() == Some(&b'}')
     }
 
-    /// Whether a document was begun and is not whole.
-    pub(super) fn is_open(&self) -> bool {
-        !(self.scanner.is_done() || self.scanner.is_at_start() || self.scanner.is_invalid())
-    }
-
-    /// Whether all documents that were begun are whole, and there is one.
-    pub(super) fn is_whole(&self) -> bool {
-        self.read_one && !self.is_open()
+    fn object_start(&self, event: &[u8]) -> Option<usize> {
+        (self.scanner.is_done() && event.first() == Some(&b'{')).then_some(0)
     }
 }

@@ -5,12 +5,14 @@
 //! an error may come as JSON where a stream was asked for.
 
 mod base64;
+mod events;
 mod eventstream;
 mod json;
 mod sse;
 
 use http::HeaderValue;
 
+use self::events::Events;
 use self::eventstream::{EventStream, PRELUDE};
 use self::json::Json;
 use self::sse::Sse;
@@ -72,7 +74,7 @@ enum Framer {
         len: u8,
     },
     Json(Json),
-    Sse(Sse),
+    Sse(Events<Sse>),
     EventStream(Box<EventStream>),
     /// Nothing that can be read.
     Opaque,
@@ -179,7 +181,7 @@ impl Framing {
         if SSE_FIELDS.iter().any(|field| seen.starts_with(field))
             || self.media_type == MediaType::Sse && !BOM.starts_with(seen)
         {
-            return Guess::Is(Framer::Sse(Sse::new()));
+            return Guess::Is(Framer::Sse(Events::new(Sse::new())));
         }
         let undecided = len < PRELUDE
             && (SSE_FIELDS.iter().any(|field| field.starts_with(seen))
@@ -195,7 +197,7 @@ impl Framing {
             MediaType::Json | MediaType::Lines => {
                 Guess::Is(Framer::Json(Json::new(self.media_type == MediaType::Lines)))
             }
-            MediaType::Sse => Guess::Is(Framer::Sse(Sse::new())),
+            MediaType::Sse => Guess::Is(Framer::Sse(Events::new(Sse::new()))),
             MediaType::EventStream | MediaType::Other => Guess::Is(Framer::Opaque),
         }
     }
@@ -207,7 +209,7 @@ impl Framing {
             && len > 0
         {
             let framer = match self.media_type {
-                MediaType::Sse => Framer::Sse(Sse::new()),
+                MediaType::Sse => Framer::Sse(Events::new(Sse::new())),
                 MediaType::Json | MediaType::Lines => Framer::Json(Json::new(false)),
                 MediaType::EventStream | MediaType::Other => Framer::Opaque,
             };

@@ -1,45 +1,58 @@
-//! Server-sent events: each event's data is a JSON document.
+//! Server-sent events: the data of each event is a JSON document.
+//!
+//! A state machine over lines, as the WHATWG describes the format. A line is a field name, a colon,
+//! an optional space and a value; it ends with LF, CR or CRLF; an empty line ends the event. Of the
+//! fields only `data` and `event` matter:
+//!
+//! - The values of `data` go to the scanner as they arrive. Several of them form one text, joined by
+//!   line feeds.
+//! - `event: error` makes the event a failure, whatever its data is.
+//! - Data that is `[DONE]` ends the stream. It does so at the end of its line, since some servers
+//!   close the connection without the blank line that would end the event.
+//!
+//! Between two calls the reader is in one of the states of [`Line`], with at most six bytes of a
+//! name buffered; a cut anywhere, even between CR and LF, changes nothing. The work is one search for
+//! the end of each line, and the scanning of data.
 
+use super::events::EventReader;
 use crate::usage::extract::Extractor;
 use crate::usage::json::{self, Scanner};
-use crate::usage::skip::{EventFilter, MAX_EVENT};
 
-/// What OpenAI's streams, and those like them, end with.
+/// The end marker of OpenAI's streams and of those that follow them.
 const DONE: &[u8] = b"[DONE]";
 
+/// Where in a line the reader is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
-    /// In a field's name.
+    /// In the field's name.
     Name,
-    /// After the colon, before a space that does not count.
+    /// Behind the colon, before a space that is no part of the value.
     Colon,
     /// In the value of `data`.
     Data,
     /// In the value of `event`.
     Event,
-    /// In something else.
+    /// In the value of another field, or in a comment.
     Other,
 }
 
-/// An event stream.
+/// A reader of server-sent events.
 #[derive(Clone, Debug)]
-pub(in crate::usage) struct Sse {
+pub(super) struct Sse {
     scanner: Scanner,
     line: Line,
-    /// The name of the field, or the value of `event`, as far as it was read and fits.
+    /// The name of the field, or the value of `event`, as far as it was read.
     name: [u8; 6],
+    /// Its length; more than fits if it is none of interest.
     name_len: u8,
-    /// The last byte was a carriage return: a line feed after it belongs to it.
+    /// The last byte was a carriage return. A line feed behind it belongs to the same line end.
     after_cr: bool,
     /// The event has data.
     has_data: bool,
-    /// How much of [`DONE`] the event's data is so far; nothing if it is something else.
+    /// How many bytes of [`DONE`] the data has matched, or nothing if it is something else.
     done_matched: Option<u8>,
     /// The event is named `error`.
     is_error: bool,
-    /// What was read last ended an event with data.
-    ended_event: bool,
-    filter: Option<Box<EventFilter>>,
 }
 
 impl Sse {
@@ -53,155 +66,10 @@ impl Sse {
             has_data: false,
             done_matched: Some(0),
             is_error: false,
-            ended_event: false,
-            filter: None,
         }
     }
 
-    pub(super) fn feed(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
-        while !bytes.is_empty() && !extractor.has_ended() {
-            let read = if self.filter.as_deref().is_some_and(EventFilter::has_buffered) {
-                self.resume_buffered(bytes, extractor)
-            } else if !self.is_between() {
-                self.read(bytes, extractor)
-            } else {
-                let filter = self.filter.as_deref_mut();
-                let (skipped, is_partial) = filter.map_or((0, false), |filter| filter.skip(bytes));
-                match &bytes[skipped..] {
-                    [] => skipped,
-                    rest => skipped + self.read_event(rest, is_partial, extractor),
-                }
-            };
-            bytes = &bytes[read..];
-        }
-    }
-
-    /// Between events, at the beginning of a line.
-    fn is_between(&self) -> bool {
-        self.line == Line::Name
-            && self.name_len == 0
-            && !(self.has_data || self.after_cr || self.is_error)
-    }
-
-    /// Reads an event that no template lets pass, or begins to. If it is `is_partial`, it is known not
-    /// to end here.
-    fn read_event(&mut self, bytes: &[u8], is_partial: bool, extractor: &mut Extractor) -> usize {
-        let window = &bytes[..bytes.len().min(MAX_EVENT)];
-        match if is_partial { None } else { event_end(window) } {
-            Some(end) => {
-                self.read_whole(&bytes[..end], extractor);
-                end
-            }
-            // It goes on in the next piece.
-            None if bytes.len() < MAX_EVENT && !may_be_done(bytes) => {
-                let filter = self.filter.get_or_insert_with(|| Box::new(EventFilter::new()));
-                filter.buffer(bytes).1.len()
-            }
-            None => self.read(bytes, extractor),
-        }
-    }
-
-    /// Reads an event that is whole, and remembers it if it told nothing.
-    fn read_whole(&mut self, event: &[u8], extractor: &mut Extractor) {
-        extractor.changed = false;
-        let mut rest = event;
-        let mut data = false;
-        while !rest.is_empty() && !extractor.has_ended() {
-            let read = self.read(rest, extractor);
-            data |= self.ended_event;
-            rest = &rest[read..];
-        }
-        if data
-            && !extractor.changed
-            && !extractor.has_ended()
-            && self.is_between()
-            && let Some(json) = single_object(event)
-        {
-            self.filter.get_or_insert_with(|| Box::new(EventFilter::new())).learn(event, json);
-        }
-    }
-
-    /// Goes on with an event of which the beginning is carried; returns how much of `bytes` it used.
-    fn resume_buffered(&mut self, bytes: &[u8], extractor: &mut Extractor) -> usize {
-        let Some(filter) = self.filter.as_deref_mut() else { return 0 };
-        let (before, event) = filter.buffer(bytes);
-        let taken = event.len() - before;
-        if let Some(end) = filter.skip_buffered() {
-            return end.saturating_sub(before);
-        }
-        let event = filter.buffered();
-        // Only a line's end can end an event; that of the byte before may have been in doubt.
-        let new = &event[before.saturating_sub(1)..];
-        if memchr::memchr2(b'\n', b'\r', new).is_none() && event.len() < MAX_EVENT {
-            return taken;
-        }
-        let end = event_end(event);
-        if end.is_none() && event.len() < MAX_EVENT && !may_be_done(event) {
-            return taken;
-        }
-        let (event, len) = filter.take_buffered();
-        let Some(end) = end else {
-            // Too long to be carried, or perhaps the last line there is.
-            self.read_all(&event[..len], extractor);
-            return taken;
-        };
-        self.read_whole(&event[..end], extractor);
-        end.saturating_sub(before)
-    }
-
-    fn read_all(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
-        while !bytes.is_empty() && !extractor.has_ended() {
-            let read = self.read(bytes, extractor);
-            bytes = &bytes[read..];
-        }
-    }
-
-    /// Reads on, up to the end of an event.
-    fn read(&mut self, bytes: &[u8], extractor: &mut Extractor) -> usize {
-        let mut at = 0;
-        self.ended_event = false;
-        while let Some(rest) = bytes.get(at..)
-            && let Some(first) = rest.first()
-        {
-            if extractor.has_ended() || (at > 0 && self.is_between()) {
-                return at;
-            }
-            if self.after_cr {
-                self.after_cr = false;
-                if *first == b'\n' {
-                    at += 1;
-                    continue;
-                }
-            }
-            at += match self.line {
-                Line::Name => self.read_name(rest, extractor),
-                Line::Colon => {
-                    self.end_name();
-                    usize::from(*first == b' ')
-                }
-                Line::Data | Line::Event | Line::Other => self.read_value(rest, extractor),
-            };
-        }
-        at
-    }
-
-    /// There is nothing more to come; the last event need not end in a blank line.
-    pub(super) fn finish(&mut self, extractor: &mut Extractor) {
-        if let Some(filter) = self.filter.as_deref_mut()
-            && filter.has_buffered()
-        {
-            let (event, len) = filter.take_buffered();
-            self.read_all(&event[..len], extractor);
-        }
-        if !extractor.has_ended() {
-            if self.line != Line::Name {
-                self.end_line(extractor);
-            }
-            self.end_event(extractor);
-        }
-    }
-
-    /// At the beginning of a line, or in the name of its field.
+    /// At the beginning of a line, or in its field's name.
     fn read_name(&mut self, bytes: &[u8], extractor: &mut Extractor) -> usize {
         if self.name_len == 0 && bytes.starts_with(b"data:") {
             self.line = Line::Data;
@@ -209,7 +77,7 @@ impl Sse {
             return if bytes.get(5) == Some(&b' ') {
                 6
             } else {
-                // A space may be yet to come.
+                // The space may be the first byte of the next piece.
                 self.line = if bytes.len() == 5 { Line::Colon } else { Line::Data };
                 self.set_name(b"data");
                 5
@@ -252,7 +120,6 @@ impl Sse {
 
     fn begin_data(&mut self, extractor: &mut Extractor) {
         if self.has_data {
-            // Several data lines are one text, joined by line feeds.
             self.scanner.feed(b"\n", extractor);
             self.done_matched = None;
         }
@@ -290,7 +157,6 @@ impl Sse {
 
     fn end_event(&mut self, extractor: &mut Extractor) {
         if self.has_data {
-            self.ended_event = true;
             if self.done_matched == Some(DONE.len() as u8) {
                 extractor.end_stream();
             }
@@ -306,7 +172,7 @@ impl Sse {
         self.is_error = false;
     }
 
-    /// Follows [`DONE`] through the data: white space may come after it, and nothing else.
+    /// Compares the next part of the data with [`DONE`]. Only white space may follow it.
     fn match_done(&mut self, value: &[u8]) {
         let Some(before) = self.done_matched else { return };
         let left = &DONE[usize::from(before)..];
@@ -333,20 +199,76 @@ impl Sse {
     }
 }
 
-/// Whether these bytes may begin [`DONE`], which must not wait for a blank line after it.
-fn may_be_done(event: &[u8]) -> bool {
-    let data = event.strip_prefix(b"data:").unwrap_or_default();
-    data.strip_prefix(b" ").unwrap_or(data).starts_with(b"[")
+impl EventReader for Sse {
+    fn is_between_events(&self) -> bool {
+        self.line == Line::Name
+            && self.name_len == 0
+            && !(self.has_data || self.after_cr || self.is_error)
+    }
+
+    fn read(&mut self, bytes: &[u8], extractor: &mut Extractor) -> usize {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..)
+            && let Some(first) = rest.first()
+        {
+            if extractor.has_ended() || (at > 0 && self.is_between_events()) {
+                return at;
+            }
+            if self.after_cr {
+                self.after_cr = false;
+                if *first == b'\n' {
+                    at += 1;
+                    continue;
+                }
+            }
+            at += match self.line {
+                Line::Name => self.read_name(rest, extractor),
+                Line::Colon => {
+                    self.end_name();
+                    usize::from(*first == b' ')
+                }
+                Line::Data | Line::Event | Line::Other => self.read_value(rest, extractor),
+            };
+        }
+        at
+    }
+
+    /// The last event need not end with a blank line.
+    fn finish(&mut self, extractor: &mut Extractor) {
+        if !extractor.has_ended() {
+            if self.line != Line::Name {
+                self.end_line(extractor);
+            }
+            self.end_event(extractor);
+        }
+    }
+
+    fn event_end(bytes: &[u8], searched: usize) -> Option<usize> {
+        // Only a line end can end an event. If the byte before is a carriage return, it is not yet
+        // known whether its line end has ended.
+        let new = &bytes[searched.saturating_sub(1)..];
+        memchr::memchr2(b'\n', b'\r', new).and_then(|_| blank_line_end(bytes))
+    }
+
+    /// [`DONE`] must not wait for a blank line behind it.
+    fn may_be_last(bytes: &[u8]) -> bool {
+        let data = bytes.strip_prefix(b"data:").unwrap_or_default();
+        data.strip_prefix(b" ").unwrap_or(data).starts_with(b"[")
+    }
+
+    fn object_start(&self, event: &[u8]) -> Option<usize> {
+        if self.is_between_events() { single_object(event) } else { None }
+    }
 }
 
-/// Where the event ends that these bytes begin with: after its blank line.
-fn event_end(bytes: &[u8]) -> Option<usize> {
+/// Where the first blank line ends.
+fn blank_line_end(bytes: &[u8]) -> Option<usize> {
     let mut line = 0;
     loop {
         let end = line + memchr::memchr2(b'\n', b'\r', bytes.get(line..)?)?;
         let next = match (bytes[end], bytes.get(end + 1)) {
             (b'\n', _) => end + 1,
-            // A line feed may be yet to come.
+            // The line feed may be the first byte of the next piece.
             (_, next) => end + 1 + usize::from(*next? == b'\n'),
         };
         if end == line {
@@ -356,7 +278,7 @@ fn event_end(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Where the object begins in an event that has one, on a single line of data.
+/// Where the object begins, in an event whose only line of data begins with one.
 fn single_object(event: &[u8]) -> Option<usize> {
     let mut found = None;
     let mut at = 0;

@@ -40,7 +40,7 @@ impl EventFilter {
 
     /// The length of the events that these bytes begin with and that are known to tell nothing;
     /// and whether what follows is the beginning of one more, which is cut.
-    #[inline]
+    #[inline(always)]
     pub(super) fn skip(&mut self, bytes: &[u8]) -> (usize, bool) {
         let len = dispatch!(simd::single_block_level(), simd => self.skip_with(simd, bytes));
         let rest = &bytes[len..];
