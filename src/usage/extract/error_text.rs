@@ -2,6 +2,7 @@
 //! and are an error only if the document turns out to be one.
 
 use crate::usage::formats::ErrorPart;
+use crate::usage::json::{Unescaped, Unescaper};
 
 /// No more of a text is kept than this.
 const MAX_TEXT: usize = 2048;
@@ -91,39 +92,22 @@ impl ErrorTexts {
     }
 }
 
-/// Resolves the escapes of a JSON string that may be cut anywhere.
+/// Decodes the escapes of a JSON string that may be cut anywhere.
 fn unescape(raw: &[u8]) -> Box<str> {
-    let text = String::from_utf8_lossy(raw);
-    let mut out = String::with_capacity(text.len());
-    let mut units = text.chars();
-    let mut high: Option<u16> = None;
-    while let Some(c) = units.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        match units.next() {
-            Some('u') => {
-                let digits: String = units.by_ref().take(4).collect();
-                let unit = u16::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 4);
-                let Some(unit) = unit else { continue };
-                let pair = high.take().map_or([unit, 0], |high| [high, unit]);
-                let len = if pair[1] == 0 { 1 } else { 2 };
-                match char::decode_utf16(pair[..len].iter().copied()).next() {
-                    Some(Ok(c)) => out.push(c),
-                    _ if (0xd800..0xdc00).contains(&unit) => high = Some(unit),
-                    _ => out.push(char::REPLACEMENT_CHARACTER),
-                }
+    let mut unescaper = Unescaper::default();
+    let mut text = Vec::with_capacity(raw.len());
+    for byte in raw {
+        match unescaper.push(*byte) {
+            Unescaped::Literal => text.push(*byte),
+            Unescaped::Pending => {}
+            // No message is the better for a backspace or a form feed.
+            Unescaped::Char('\u{8}' | '\u{c}') => text.push(b' '),
+            Unescaped::Char(char) => {
+                text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
             }
-            Some('n') => out.push('\n'),
-            Some('t') => out.push('\t'),
-            Some('r') => out.push('\r'),
-            Some('b' | 'f') => out.push(' '),
-            Some(other) => out.push(other),
-            None => {}
         }
     }
-    out.into_boxed_str()
+    String::from_utf8_lossy(&text).into()
 }
 
 #[cfg(test)]

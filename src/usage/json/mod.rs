@@ -5,9 +5,11 @@ mod key_buffer;
 mod path_table;
 mod scanner;
 pub(super) mod simd;
+mod unescape;
 
 pub(super) use self::path_table::{CHUNK, METADATA, ROOT};
 pub(super) use self::scanner::Scanner;
+pub(super) use self::unescape::{Unescaped, Unescaper};
 
 use super::formats::{Accounting, Action, CountOp, TokenType, WordField};
 
