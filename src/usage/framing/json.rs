@@ -26,7 +26,8 @@ impl Json {
     pub(super) fn feed(&mut self, bytes: &[u8], extractor: &mut Extractor) {
         let reader = &mut self.documents.reader;
         let mut read = 0;
-        // The first document is the only one of most bodies.
+        // The first document is the only one of most bodies. Going through `Events` would take 28
+        // instructions more for each piece of it.
         if !reader.lines && !reader.read_one && !reader.scanner.is_invalid() {
             read = reader.scanner.feed(bytes, extractor);
             reader.check_end(extractor);

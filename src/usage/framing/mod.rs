@@ -1,8 +1,10 @@
-//! How an answer is cut into documents, and the choice among the ways.
+//! Finds the JSON documents in a body: a single one, JSON lines, server-sent events, or AWS event
+//! streams.
 //!
-//! The content type is believed where it can be true. What the body begins with decides
-//! where there is none or where it is mistaken: proxies media_type event streams as JSON, and
-//! an error may come as JSON where a stream was asked for.
+//! The content type alone does not decide, since it can be missing or wrong: proxies label event
+//! streams as JSON, and an error may come as JSON where a stream was asked for. The first bytes
+//! decide, up to twelve of them, and the content type only where they fit several framings. A body
+//! that fits none is not read.
 
 mod base64;
 mod events;
@@ -19,7 +21,7 @@ use self::sse::Sse;
 use super::PathHint;
 use super::extract::{Extracted, Extractor};
 
-/// What the content type says.
+/// The framings that content types name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MediaType {
     Json,
@@ -27,15 +29,16 @@ pub(super) enum MediaType {
     Lines,
     Sse,
     EventStream,
-    /// Something else, or nothing.
+    /// Another content type, or none.
     Other,
 }
 
 impl MediaType {
-    /// The media type that a `content-type` header announces.
+    /// The media type in a `content-type` header.
     #[inline]
     pub(super) fn new(content_type: &HeaderValue) -> Self {
-        // That of nearly all documents is told without parsing it.
+        // Nearly every document has exactly this one. Parsing it instead takes 220 instructions, 4 %
+        // of reading a chat answer.
         if content_type == "application/json" {
             return Self::Json;
         }
@@ -49,9 +52,7 @@ impl MediaType {
         let has = |part: &[u8]| {
             essence.as_bytes().windows(part.len()).any(|at| at.eq_ignore_ascii_case(part))
         };
-        if is("application/json") {
-            Self::Json
-        } else if is("text/event-stream") {
+        if is("text/event-stream") {
             Self::Sse
         } else if is("application/vnd.amazon.eventstream") {
             Self::EventStream
@@ -65,12 +66,19 @@ impl MediaType {
     }
 }
 
-/// How an answer is cut into documents.
+/// A body, cut into documents.
+#[derive(Debug)]
+pub(super) struct Framing {
+    media_type: MediaType,
+    path: PathHint,
+    framer: Framer,
+}
+
 #[derive(Debug)]
 enum Framer {
-    /// Not known yet; this is how the body begins.
-    Unknown {
-        begin: [u8; PRELUDE],
+    /// Too few bytes were read to decide; these are all of them.
+    Undetected {
+        prefix: [u8; PRELUDE],
         len: u8,
     },
     Json(Json),
@@ -80,26 +88,7 @@ enum Framer {
     Opaque,
 }
 
-/// An answer, cut into documents.
-#[derive(Debug)]
-pub(super) struct Framing {
-    media_type: MediaType,
-    path: PathHint,
-    framer: Framer,
-}
-
-/// Whether a body that begins with this byte is JSON, and nothing else.
-fn begins_json(byte: u8) -> bool {
-    matches!(byte, b'{' | b'[' | b'"')
-}
-
-/// What the first bytes of a body say.
-enum Guess {
-    Is(Framer),
-    /// It takes more bytes to tell.
-    Undecided,
-}
-
+/// What a line of an event stream may begin with.
 const SSE_FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -109,17 +98,17 @@ impl Framing {
         let framer = if media_type == MediaType::EventStream {
             Framer::EventStream(Box::new(EventStream::new(path)))
         } else {
-            Framer::Unknown { begin: [0; PRELUDE], len: 0 }
+            Framer::Undetected { prefix: [0; PRELUDE], len: 0 }
         };
         Self { media_type, path, framer }
     }
 
-    /// Whether the answer comes in events, as far as its beginning tells.
+    /// Whether the response is a stream of events, as far as its first bytes show.
     pub(super) fn is_stream(&self) -> bool {
         match &self.framer {
             Framer::Sse(_) | Framer::EventStream(_) => true,
             Framer::Json(_) => self.media_type == MediaType::Lines,
-            Framer::Unknown { .. } | Framer::Opaque => {
+            Framer::Undetected { .. } | Framer::Opaque => {
                 !matches!(self.media_type, MediaType::Json | MediaType::Other)
             }
         }
@@ -127,103 +116,101 @@ impl Framing {
 
     #[inline]
     pub(super) fn feed(&mut self, bytes: &[u8], extractor: &mut Extractor) {
-        // The beginning of most bodies.
-        if let (Framer::Unknown { len: 0, .. }, Some(first)) = (&self.framer, bytes.first())
-            && begins_json(*first)
-        {
-            self.framer = Framer::Json(Json::new(self.media_type == MediaType::Lines));
-            extractor.is_stream = false;
-        }
         match &mut self.framer {
             Framer::Json(json) => json.feed(bytes, extractor),
             Framer::Sse(sse) => sse.feed(bytes, extractor),
             Framer::EventStream(stream) => stream.feed(bytes, extractor),
             Framer::Opaque => {}
-            Framer::Unknown { .. } => self.detect(bytes, extractor),
+            Framer::Undetected { .. } => self.detect(bytes, extractor),
         }
     }
 
-    #[cold]
+    /// Reads byte by byte until the framing is known, then feeds it all that was read.
+    #[inline(never)]
     fn detect(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
-        while let Framer::Unknown { begin, len } = &mut self.framer {
+        while let Framer::Undetected { prefix, len } = &mut self.framer {
             let used = usize::from(*len);
             if used == 0 {
-                // White space before anything says nothing, and is dropped.
+                // White space before anything else belongs to no framing.
                 let start = bytes.iter().position(|byte| !byte.is_ascii_whitespace());
                 let Some(start) = start else { return };
                 bytes = &bytes[start..];
-                if begins_json(bytes[0]) {
+                // Only JSON begins so.
+                if matches!(bytes[0], b'{' | b'[' | b'"') {
+                    self.framer = Framer::Json(Json::new(self.media_type == MediaType::Lines));
+                    extractor.is_stream = false;
                     break;
                 }
             }
             let Some((byte, rest)) = bytes.split_first() else { return };
-            begin[used] = *byte;
+            prefix[used] = *byte;
             *len += 1;
             bytes = rest;
-            let (begin, len) = (*begin, used + 1);
-            if begin[..len] == *BOM {
-                self.framer = Framer::Unknown { begin: [0; PRELUDE], len: 0 };
-            } else if let Guess::Is(framer) = self.guess(&begin, len) {
-                self.choose(framer, &begin[..len], extractor);
+            let (prefix, len) = (*prefix, used + 1);
+            if prefix[..len] == *BOM {
+                self.framer = Framer::Undetected { prefix: [0; PRELUDE], len: 0 };
+            } else if let Some(framer) = self.guess(&prefix, len) {
+                self.start(framer, &prefix[..len], extractor);
             }
         }
         self.feed(bytes, extractor);
     }
 
-    fn choose(&mut self, framer: Framer, begin: &[u8], extractor: &mut Extractor) {
+    fn start(&mut self, framer: Framer, prefix: &[u8], extractor: &mut Extractor) {
         extractor.is_stream = matches!(framer, Framer::Sse(_) | Framer::EventStream(_));
         self.framer = framer;
-        self.feed(begin, extractor);
+        self.feed(prefix, extractor);
     }
 
-    fn guess(&self, begin: &[u8; PRELUDE], len: usize) -> Guess {
-        let seen = &begin[..len];
+    /// The framing of a body that begins with these `len` bytes, if they suffice to decide.
+    fn guess(&self, prefix: &[u8; PRELUDE], len: usize) -> Option<Framer> {
+        let seen = &prefix[..len];
         if SSE_FIELDS.iter().any(|field| seen.starts_with(field))
             || self.media_type == MediaType::Sse && !BOM.starts_with(seen)
         {
-            return Guess::Is(Framer::Sse(Events::new(Sse::new())));
+            return Some(Framer::Sse(Events::new(Sse::new())));
         }
-        let undecided = len < PRELUDE
+        let is_undecided = len < PRELUDE
             && (SSE_FIELDS.iter().any(|field| field.starts_with(seen))
                 || BOM.starts_with(seen)
+                // The first byte of the length of any frame below 16 MiB.
                 || seen[0] == 0);
-        if undecided {
-            return Guess::Undecided;
+        if is_undecided {
+            return None;
         }
-        if len == PRELUDE && eventstream::is_prelude(begin) {
-            return Guess::Is(Framer::EventStream(Box::new(EventStream::new(self.path))));
+        if len == PRELUDE && eventstream::is_prelude(prefix) {
+            return Some(Framer::EventStream(Box::new(EventStream::new(self.path))));
         }
+        Some(self.by_media_type(self.media_type == MediaType::Lines))
+    }
+
+    /// The framing that the content type names, of a body whose first bytes fit none.
+    fn by_media_type(&self, lines: bool) -> Framer {
         match self.media_type {
-            MediaType::Json | MediaType::Lines => {
-                Guess::Is(Framer::Json(Json::new(self.media_type == MediaType::Lines)))
-            }
-            MediaType::Sse => Guess::Is(Framer::Sse(Events::new(Sse::new()))),
-            MediaType::EventStream | MediaType::Other => Guess::Is(Framer::Opaque),
+            MediaType::Json | MediaType::Lines => Framer::Json(Json::new(lines)),
+            MediaType::Sse => Framer::Sse(Events::new(Sse::new())),
+            MediaType::EventStream | MediaType::Other => Framer::Opaque,
         }
     }
 
-    /// There is nothing more to come.
+    /// The end of the body.
     #[inline]
     pub(super) fn finish(&mut self, extractor: &mut Extractor) {
-        if let Framer::Unknown { begin, len } = self.framer
+        if let Framer::Undetected { prefix, len } = self.framer
             && len > 0
         {
-            let framer = match self.media_type {
-                MediaType::Sse => Framer::Sse(Events::new(Sse::new())),
-                MediaType::Json | MediaType::Lines => Framer::Json(Json::new(false)),
-                MediaType::EventStream | MediaType::Other => Framer::Opaque,
-            };
-            self.choose(framer, &begin[..usize::from(len)], extractor);
+            let framer = self.by_media_type(false);
+            self.start(framer, &prefix[..usize::from(len)], extractor);
         }
         match &mut self.framer {
             Framer::Json(json) => json.finish(extractor),
             Framer::Sse(sse) => sse.finish(extractor),
             Framer::EventStream(stream) => stream.finish(extractor),
-            Framer::Unknown { .. } | Framer::Opaque => {}
+            Framer::Undetected { .. } | Framer::Opaque => {}
         }
     }
 
-    /// What was told for certain.
+    /// What was extracted and cannot be revoked by a wrong checksum.
     pub(super) fn committed<'a>(&'a self, extractor: &'a Extractor) -> &'a Extracted {
         match &self.framer {
             Framer::EventStream(stream) => stream.committed(extractor),
@@ -231,18 +218,19 @@ impl Framing {
         }
     }
 
-    /// Whether the body stops in the middle of something that it must not stop in.
+    /// Whether the body stops in the middle of a document or a frame.
     pub(super) fn is_truncated(&self, extracted: &Extracted) -> bool {
         match &self.framer {
+            // What only begins like JSON need not be any.
             Framer::Json(json) => {
                 json.is_open() && (self.media_type != MediaType::Other || extracted.is_recognized())
             }
             Framer::EventStream(stream) => stream.is_open(),
-            Framer::Sse(_) | Framer::Unknown { .. } | Framer::Opaque => false,
+            Framer::Sse(_) | Framer::Undetected { .. } | Framer::Opaque => false,
         }
     }
 
-    /// Whether the body is one whole document, or several.
+    /// Whether the body is one or several whole documents.
     pub(super) fn is_whole(&self) -> bool {
         matches!(&self.framer, Framer::Json(json) if json.is_whole())
     }
