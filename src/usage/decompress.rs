@@ -1,15 +1,19 @@
-//! Decoding a copy of a compressed body, within bounds.
+//! Decodes a copy of a compressed body, so that the framing can read it.
+//!
+//! The caller still receives the compressed bytes. The decoder works in chunks of 8 KiB, and its
+//! output is bounded: 16 MiB are free, and beyond them each byte received may stand for 200. A body
+//! that exceeds this is a decompression bomb, or not worth the time; it is not read any further.
 
 use http::HeaderValue;
 
-/// What stands between the bytes on the wire and the framing.
+/// The encoding of a body.
 #[derive(Debug)]
 pub(super) enum Encoding {
-    /// Nothing.
+    /// None.
     Identity,
     #[cfg(feature = "decompression")]
     Compressed(Box<Decoder>),
-    /// Something that cannot be undone. The answer stays unread.
+    /// One that cannot be decoded here. The body is not read.
     Unsupported,
 }
 
@@ -42,11 +46,11 @@ mod decoder {
         BrotliDecoder, DecodeV2, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder,
     };
 
-    /// How much is decoded at a time.
+    /// How many bytes are decoded at a time.
     const CHUNK: usize = 8 << 10;
-    /// A body may grow to this size in any case.
+    /// The output that every body may have.
     const FREE_OUTPUT: u64 = 16 << 20;
-    /// Beyond it, each byte on the wire may stand for this many. Text compresses by 20 or so.
+    /// The output that each received byte may add. Text is compressed to about a twentieth.
     const MAX_RATIO: u64 = 200;
     /// The largest window of zstd in a body, as RFC 9659 has it: 8 MiB.
     const ZSTD_WINDOW_LOG: u32 = 23;
@@ -59,7 +63,7 @@ mod decoder {
         Zstd,
     }
 
-    /// A decoder of one body.
+    /// Decodes one body.
     pub(in crate::usage) struct Decoder {
         method: Method,
         codec: Option<Box<dyn DecodeV2 + Send + Sync>>,
@@ -71,12 +75,12 @@ mod decoder {
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum State {
-        /// At the first byte.
+        /// No byte was received.
         New,
-        /// The body says it is compressed, and is not.
+        /// The body is not compressed, whatever its headers say.
         Passthrough,
         Decoding,
-        /// A member of the stream ended. Another may follow.
+        /// A member of the stream has ended. Another may follow.
         BetweenMembers,
         Ended,
         Failed,
@@ -101,12 +105,12 @@ mod decoder {
             })
         }
 
-        /// Whether what the body says cannot be known any more.
+        /// Whether the rest of the body cannot be decoded.
         pub(in crate::usage) fn has_failed(&self) -> bool {
             self.state == State::Failed
         }
 
-        /// Decodes a piece; `out` says whether it wants more.
+        /// Decodes a piece. `out` receives the output, and returns whether it wants more.
         pub(in crate::usage) fn decode(
             &mut self,
             piece: &[u8],
@@ -148,9 +152,9 @@ mod decoder {
                     Ok(true) => self.state = State::BetweenMembers,
                     Ok(false) if !more => self.state = State::Ended,
                     Ok(false) => {}
-                    // A codec may complain that there is nothing left to do.
+                    // Some codecs report an error if there is nothing left to do.
                     Err(_) if !had_input && !progressed => return,
-                    // What follows a whole member need not be another one.
+                    // What follows a whole member need not be another.
                     Err(_) if self.written > 0 && self.state == State::BetweenMembers => {
                         self.state = State::Ended;
                     }
@@ -166,7 +170,7 @@ mod decoder {
         }
 
         fn begin(&mut self, first: u8) {
-            // Some clients decode a body and leave the header; JSON and events begin otherwise.
+            // Some clients decode a body and leave the header. No JSON or event begins like these.
             let compressed = match self.method {
                 Method::Gzip => first == 0x1f,
                 Method::Zstd => first == 0x28 || first & 0xf0 == 0x50,
@@ -179,7 +183,7 @@ mod decoder {
             self.state = State::Decoding;
             self.codec = Some(match self.method {
                 Method::Gzip => Box::new(GzipDecoder::new()),
-                // By the book it is zlib; some servers send it bare.
+                // RFC 9110 means zlib by it; some servers send bare deflate.
                 Method::Deflate if first & 0x0f == 8 && first >> 4 <= 7 => {
                     Box::new(ZlibDecoder::new())
                 }

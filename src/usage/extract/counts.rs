@@ -1,29 +1,43 @@
-//! TokenCounts in a provider's own terms, and their way to a [`TokenUsage`].
+//! Token counts in a provider's own terms, and their conversion to a [`TokenUsage`].
+//!
+//! In a [`TokenUsage`] the input includes cached tokens and the output includes reasoning, as the
+//! GenAI conventions of OpenTelemetry have it. Providers differ: OpenAI counts cached tokens within
+//! `prompt_tokens`, Anthropic beside `input_tokens`, and some proxies translate the names of one
+//! into those of the other and leave the numbers alone. So the counts are kept as reported, with the
+//! [`Accounting`] that their names imply, and are converted only when all of an object was read:
+//!
+//! 1. Where there is a total, it decides whether a part is included: input and output either add up
+//!    to it, or do so only with the part.
+//! 2. Else the names decide.
+//! 3. Tokens of tool results are never included in the input, nor is reasoning in the output under
+//!    Gemini's names; these are always added.
+//!
+//! A count that was not reported stays absent, except that one of input and output implies the
+//! other, as zero: providers leave zeros out. All sums saturate.
 
 use crate::status::TokenUsage;
 use crate::usage::formats::{Accounting, CountOp, TokenType};
 
-/// The figures of one usage object, as they were reported.
+/// The counts of one usage object, as they were reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::usage) struct TokenCounts {
     values: [u64; 8],
+    /// A bit for each value that was reported.
     present: u8,
+    /// The [`Accounting`] of all that were reported, as bits.
     accounting: u8,
 }
 
-/// The input was reported under a name that leaves cached tokens out.
 const INPUT_EXCLUDES_CACHE: u8 = Accounting::InputExcludesCache as u8;
-/// Cached tokens were reported beside the input.
 const CACHE_BESIDE_INPUT: u8 = Accounting::CacheBesideInput as u8;
-/// Reasoning was reported under a name that is never part of the output.
 const OUTPUT_EXCLUDES_REASONING: u8 = Accounting::OutputExcludesReasoning as u8;
-/// The figures are in this crate's terms already.
+/// The counts are those of a [`TokenUsage`]: nothing is left to add.
 const NORMALIZED: u8 = 8;
 
 impl TokenCounts {
     pub(in crate::usage) const NONE: Self = Self { values: [0; 8], present: 0, accounting: 0 };
 
-    /// The figure, if it was reported.
+    /// The count, if it was reported.
     pub(in crate::usage) fn get(&self, token: TokenType) -> Option<u64> {
         (self.present & bit(token) != 0).then(|| self.values[token as usize])
     }
@@ -37,7 +51,7 @@ impl TokenCounts {
         self.present == 0
     }
 
-    /// Takes a number in.
+    /// Takes a number.
     #[inline]
     pub(in crate::usage) fn apply(
         &mut self,
@@ -59,10 +73,10 @@ impl TokenCounts {
         }
     }
 
-    /// What becomes of a figure that is joined by another.
+    /// The count after a number joins it.
     #[inline(never)]
     fn combine(&self, token: TokenType, op: CountOp, value: u64) -> u64 {
-        // What is not present is zero.
+        // A value that is not present is zero.
         let old = self.values[token as usize];
         match op {
             CountOp::Set | CountOp::SetIfAbsent => value,
@@ -72,7 +86,7 @@ impl TokenCounts {
         }
     }
 
-    /// Replaces the figures that the other one has.
+    /// Replaces each count that the other one has.
     pub(super) fn override_by(&mut self, other: &Self) {
         for (i, value) in other.values.iter().enumerate() {
             if other.present & (1 << i) != 0 {
@@ -83,7 +97,8 @@ impl TokenCounts {
         self.accounting |= other.accounting;
     }
 
-    /// Adds a second usage, each understood by itself first.
+    /// Adds the counts of another usage object. Each is converted by itself first, since their names
+    /// may imply different things.
     pub(super) fn add(&mut self, other: &Self) {
         let sum = match (self.normalized(), other.normalized()) {
             (Some(a), Some(b)) => a.saturating_add(&b),
@@ -108,15 +123,13 @@ impl TokenCounts {
                 counts.put(token, value);
             }
         }
-        // The parts are within by now, and no arithmetic may put them in again.
         counts.accounting = NORMALIZED;
         counts
     }
 
-    /// What a [`TokenUsage`] means by these figures; nothing if neither input, output nor total is present.
+    /// The same in terms of a [`TokenUsage`], if any of input, output, reasoning and total is known.
     ///
-    /// Once one of the three is present, the others are numbers too: providers leave out what is
-    /// zero (Gemini an output, embeddings theirs), and a total alone is an input.
+    /// A total alone is an input: that of embeddings.
     #[inline(always)]
     pub(in crate::usage) fn normalized(&self) -> Option<TokenUsage> {
         let cache_read = self.get(TokenType::CacheRead);
@@ -135,7 +148,7 @@ impl TokenCounts {
             let thought = reasoning.unwrap_or(0);
             let audio = self.get(TokenType::Audio).unwrap_or(0);
             let plain = input.saturating_add(output);
-            // Whether the total is what the two add up to with this much on top, and not without.
+            // Whether input and output add up to the total with this much on top, and not without.
             let explains = |more: u64| {
                 more > 0 && total != Some(plain) && total == Some(plain.saturating_add(more))
             };

@@ -1,20 +1,24 @@
-//! What an answer says went wrong: the texts are gathered while a document is read,
-//! and are an error only if the document turns out to be one.
+//! The texts that explain a failure.
+//!
+//! Whether a document reports a failure is known only at its end, and the keys of its texts
+//! (`message`, `detail`, `code`) appear in documents that report none. So the texts are collected
+//! while a document is read, and dropped at its end unless it turns out to be an error. Of several
+//! texts of one kind the first of the highest rank stays. Messages are cut at 2 KiB, codes at 128
+//! bytes, before their escapes are decoded.
 
 use crate::usage::formats::ErrorPart;
 use crate::usage::json::{Unescaped, Unescaper};
 
-/// No more of a text is kept than this.
 const MAX_TEXT: usize = 2048;
 const MAX_CODE: usize = 128;
 
-/// A failure an answer reported.
+/// A failure that a response reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::usage) struct ReportedError {
     /// The provider's own code, where there is one.
     pub(in crate::usage) code: Option<Box<str>>,
     pub(in crate::usage) message: Option<Box<str>>,
-    /// The answer was an error by itself; else it only goes with an error status.
+    /// The response is an error by itself. Otherwise its texts only explain an error status.
     pub(in crate::usage) reported: bool,
 }
 
@@ -25,18 +29,17 @@ pub(super) struct ErrorTexts {
     code: BoundedText,
 }
 
-/// A text in the making, as it stands between its quotes.
+/// A text as it stands between its quotes, up to a limit.
 #[derive(Clone, Debug, Default)]
 struct BoundedText {
     raw: Vec<u8>,
     rank: u8,
-    /// Pieces that come now are of this text.
+    /// The pieces that follow belong to this text, which outranks those before.
     accepting: bool,
 }
 
 impl BoundedText {
     fn begin(&mut self, rank: u8) {
-        // The first of the best rank stays.
         self.accepting = rank > self.rank || self.raw.is_empty();
         if self.accepting {
             self.rank = rank;
@@ -60,21 +63,21 @@ impl BoundedText {
 }
 
 impl ErrorTexts {
-    pub(super) fn begin(&mut self, kind: ErrorPart, rank: u8) {
-        match kind {
+    pub(super) fn begin(&mut self, part: ErrorPart, rank: u8) {
+        match part {
             ErrorPart::Message => self.message.begin(rank),
             ErrorPart::Code => self.code.begin(rank),
         }
     }
 
-    pub(super) fn push(&mut self, kind: ErrorPart, piece: &[u8]) {
-        match kind {
+    pub(super) fn push(&mut self, part: ErrorPart, piece: &[u8]) {
+        match part {
             ErrorPart::Message => self.message.push(piece, MAX_TEXT),
             ErrorPart::Code => self.code.push(piece, MAX_CODE),
         }
     }
 
-    /// Turns the texts into a failure, and forgets them.
+    /// Turns the texts into a failure, and clears them.
     pub(super) fn take(
         &mut self,
         reported: bool,

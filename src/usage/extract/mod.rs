@@ -1,7 +1,7 @@
 //! Collects what a response reveals: token counts, errors, its format and its end.
 //!
 //! The [`Extractor`] is the [`Visitor`] of the JSON scanner: it is called for each value on a known
-//! path, with the [`Action`] that the tables of [`formats`](super::formats) attach to it. Its state
+//! path, with the [`Action`] that the tables of [`formats`] attach to it. Its state
 //! has two parts:
 //!
 //! - [`Extracted`] is what holds for the whole response. It is small and `Copy`, so that an event

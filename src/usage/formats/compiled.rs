@@ -1,4 +1,16 @@
 //! The tables of [`words`](super::words) and [`requests`](super::requests), compiled at build time.
+//!
+//! Both tables are lists of texts that nearly every input is compared with and does not match. Here
+//! each text becomes one or two integers, computed by the compiler:
+//!
+//! - A word is looked up in the rows of its field alone, and of these only in those that begin with
+//!   its first letter. The first sixteen bytes are compared at once, as two integers with a mask for
+//!   the bytes that the text has.
+//! - A path is checked for any eight bytes that one of the patterns has at its beginning or its end.
+//!   Only a path that has them is compared with the patterns.
+//!
+//! The tables stay the only source: a new row needs no change here, and what they cannot express
+//! fails to compile. Nothing is computed at run time, and nothing is allocated.
 
 use super::Pattern::{Exact, Not, Prefix};
 use super::requests::PathPattern::{Contains, Suffix};
@@ -71,7 +83,7 @@ fn head(word: &[u8]) -> u64 {
         return u64::from_le_bytes(*eight);
     }
     match (word.first_chunk(), word.last_chunk()) {
-        // Two fours, which may overlap.
+        // Two words of four bytes, which may overlap.
         (Some(first), Some(last)) => {
             let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
             u64::from(first) | u64::from(last) << (8 * (word.len() - 4))
@@ -80,15 +92,15 @@ fn head(word: &[u8]) -> u64 {
     }
 }
 
-/// The words of a field, compiled.
+/// The rows of a field, compiled.
 #[derive(Clone, Copy)]
 struct FieldWords {
     words: &'static [CompiledWord],
-    /// By the last bits of a first byte, a bit for each word that may begin so.
+    /// A bit for each word that may match, by the last bits of a word's first byte.
     candidates: [u32; FIRST_BYTES],
 }
 
-/// Letters, upper or lower case, have this many last bits.
+/// Five bits tell letters apart, except for their case.
 const FIRST_BYTES: usize = 32;
 
 static COMPILED: [CompiledWord; WORDS.len()] = {
@@ -109,7 +121,7 @@ static FIELDS: [FieldWords; FIELD_COUNT] = {
     while i < WORDS.len() {
         let field = &mut fields[WORDS[i].0 as usize];
         let number = field.words.len();
-        assert!(number < 32, "a field has more words than there are bits");
+        assert!(number < 32, "a field has more words than a `u32` has bits");
         let start = i - number;
         assert!(
             WORDS[start].0 as usize == WORDS[i].0 as usize,
@@ -157,7 +169,7 @@ const CONTAINED_HEADS: [u64; count_patterns(false)] = {
     let (mut words, mut filled, mut i) = ([0; count_patterns(false)], 0, 0);
     while i < REQUEST_PATHS.len() {
         if let Contains(part) = REQUEST_PATHS[i].0 {
-            assert!(part.as_bytes()[0] == b'/', "what a path contains begins with a slash");
+            assert!(part.as_bytes()[0] == b'/', "a contained pattern begins with a slash");
             words[filled] = const_word(part.as_bytes(), 0, 8);
             filled += 1;
         }

@@ -1,6 +1,8 @@
 //! Where each format keeps its usage, its errors and its end markers.
 //!
-//! A path is written as `choices[].error`: keys joined by dots, `[]` for every element of an array.
+//! A path is written as `choices[].error`: keys joined by dots, and `[]` for each element of an
+//! array. The root itself may also be an array of documents. Usage and error objects have the same
+//! keys wherever they are, so these are listed once, in [`USAGE`] and [`ERROR`].
 
 use super::Accounting::{CacheBesideInput, Included, InputExcludesCache, OutputExcludesReasoning};
 use super::Action::{
@@ -22,7 +24,7 @@ const fn sum(rank: u8, format: Format) -> UsageSource {
     UsageSource { rank, merge: Merge::Sum, format }
 }
 
-/// Where things are in an answer, or in one event of it.
+/// The paths of a document: a whole body, or one event of a stream.
 #[rustfmt::skip]
 pub(in crate::usage) const ROOT: &[Row] = &[
     // The usage object most formats have.
@@ -59,7 +61,7 @@ pub(in crate::usage) const ROOT: &[Row] = &[
     ("trace.orchestrationTrace.modelInvocationOutput.metadata.usage",       Usage(sum(20, Format::BedrockAgent))),
     ("trace.customOrchestrationTrace.modelInvocationOutput.metadata.usage", Usage(sum(20, Format::BedrockAgent))),
     ("trace.postProcessingTrace.modelInvocationOutput.metadata.usage",      Usage(sum(20, Format::BedrockAgent))),
-    // TokenCounts outside any usage object.
+    // Counts outside of any usage object.
     ("prompt_eval_count",                    StandaloneCount(Input, Set, per_field(20, Format::Ollama))),
     ("eval_count",                           StandaloneCount(Output, Set, per_field(20, Format::Ollama))),
     ("prompt_token_count",                   StandaloneCount(Input, Set, per_field(20, Format::BedrockInvoke))),
@@ -67,7 +69,7 @@ pub(in crate::usage) const ROOT: &[Row] = &[
     ("inputTextTokenCount",                  StandaloneCount(Input, Set, per_field(20, Format::BedrockInvoke))),
     ("totalOutputTextTokenCount",            StandaloneCount(Output, Set, per_field(20, Format::BedrockInvoke))),
     ("results[].tokenCount",                 StandaloneCount(Output, Add, per_field(20, Format::BedrockInvoke))),
-    // Later chunks say 0 for the input.
+    // Later chunks report an input of zero.
     ("results[].input_token_count",          StandaloneCount(Input, Max, per_field(20, Format::Watsonx))),
     ("results[].generated_token_count",      StandaloneCount(Output, Set, per_field(20, Format::Watsonx))),
     ("num_tokens_prompt_total",              StandaloneCount(Input, Set, per_field(20, Format::AlephAlpha))),
@@ -76,7 +78,7 @@ pub(in crate::usage) const ROOT: &[Row] = &[
     ("details.prefill[]",                    StandaloneCount(Input, Increment, per_field(20, Format::Tgi))),
     ("metrics.input_token_count",            StandaloneCount(Input, Set, per_field(20, Format::Replicate))),
     ("metrics.output_token_count",           StandaloneCount(Output, Set, per_field(20, Format::Replicate))),
-    // What it is and how it ended.
+    // The format, the type of the event, and how the model ended.
     ("type",                                 Word(WordField::Type)),
     ("object",                               Word(WordField::Object)),
     ("status",                               Word(WordField::Status)),
@@ -124,10 +126,10 @@ pub(in crate::usage) const CHUNK: &[Row] =
 /// A `metadata` frame of `ConverseStream` and its like.
 pub(in crate::usage) const METADATA: &[Row] = &[("usage", Usage(sum(20, Format::BedrockConverse)))];
 
-/// What may be in a usage object, whoever wrote it.
+/// The counts of usage objects.
 #[rustfmt::skip]
 pub(in crate::usage) const USAGE: &[Row] = &[
-    // OpenAI chat, embeddings, and all that speak it.
+    // OpenAI's chat and embeddings, and the many that follow them.
     ("prompt_tokens",                             Count(Input, Set, Included)),
     ("completion_tokens",                         Count(Output, Set, Included)),
     ("total_tokens",                              Count(Total, Set, Included)),
@@ -140,7 +142,7 @@ pub(in crate::usage) const USAGE: &[Row] = &[
     ("num_cached_tokens",                         Count(CacheRead, SetIfAbsent, Included)),
     ("completion_tokens_details.reasoning_tokens", Count(Reasoning, Set, Included)),
     ("reasoning_tokens",                          Count(Reasoning, SetIfAbsent, Included)),
-    // OpenAI Responses and images; Anthropic, where cached tokens stand beside the input.
+    // OpenAI's Responses and images; Anthropic, which does not include cached tokens in the input.
     ("input_tokens",                              Count(Input, Set, InputExcludesCache)),
     ("output_tokens",                             Count(Output, Set, Included)),
     ("input_tokens_details.cached_tokens",        Count(CacheRead, Set, Included)),
@@ -149,7 +151,7 @@ pub(in crate::usage) const USAGE: &[Row] = &[
     ("cache_read_input_tokens",                   Count(CacheRead, Set, CacheBesideInput)),
     ("cache_creation_input_tokens",               Count(CacheWrite, Set, CacheBesideInput)),
     ("output_tokens_details.thinking_tokens",     Count(Reasoning, Set, Included)),
-    // Bedrock Converse, its metrics, Strands; AG-UI. (`cacheDetails[].inputTokens` is none.)
+    // Bedrock Converse and its metrics, Strands, AG-UI. (`cacheDetails[].inputTokens` is no input.)
     ("inputTokens",                               Count(Input, Set, InputExcludesCache)),
     ("outputTokens",                              Count(Output, Set, Included)),
     ("totalTokens",                               Count(Total, Set, Included)),
@@ -174,7 +176,7 @@ pub(in crate::usage) const USAGE: &[Row] = &[
     ("total_cached_tokens",                       Count(CacheRead, Set, Included)),
     ("total_thought_tokens",                      Count(Reasoning, Set, OutputExcludesReasoning)),
     ("total_tool_use_tokens",                     Count(ToolInput, Set, Included)),
-    // Cohere: what ran rather than what is billed.
+    // Cohere: the tokens that were used, rather than those that are billed.
     ("tokens.input_tokens",                       Count(Input, Set, Included)),
     ("tokens.output_tokens",                      Count(Output, Set, Included)),
     ("tokens.reasoning_tokens",                   Count(Reasoning, Set, Included)),
@@ -182,7 +184,7 @@ pub(in crate::usage) const USAGE: &[Row] = &[
     ("billed_units.output_tokens",                Count(Output, SetIfAbsent, Included)),
 ];
 
-/// What may be in an error object.
+/// The texts of error objects.
 #[rustfmt::skip]
 pub(in crate::usage) const ERROR: &[Row] = &[
     ("message",    ErrorText(ErrorPart::Message, 5)),

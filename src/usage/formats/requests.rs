@@ -1,30 +1,30 @@
-//! What a request's path and a response's headers tell of the body.
+//! What a request's path implies about the response, and the response headers that report usage.
 
 use super::Accounting::{self, CacheBesideInput, Included, InputExcludesCache};
 use super::TokenType::{self, CacheRead, CacheWrite, Input, Output};
 
 use self::PathPattern::{Contains, Suffix};
 
-/// What the path of a request says of the answer.
+/// What the path of a request implies about the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::usage) enum PathFlag {
-    /// The tokens it speaks of were not used by a call of a model: they were counted, are stored,
+    /// Its counts are not of tokens used by a call of a model: they were only counted, are stored,
     /// or belong to a service that is billed in other units.
     NoUsage,
-    /// The `bytes` of a frame are an agent's text, not a model's event.
+    /// The `bytes` of a frame are an agent's text, not an event of a model.
     AgentText,
-    /// There may be several calls of a model, each with its `metadata`.
+    /// A stream may have several calls of a model, each with its `metadata`.
     MultipleCalls,
 }
 
-/// How the text of a path is compared.
+/// What a path is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::usage) enum PathPattern {
     Suffix(&'static str),
     Contains(&'static str),
 }
 
-/// Paths of requests that tell something of the answer.
+/// The paths of requests that imply something.
 #[rustfmt::skip]
 pub(in crate::usage) const REQUEST_PATHS: &[(PathPattern, PathFlag)] = &[
     (Suffix("/count_tokens"),            PathFlag::NoUsage),
@@ -40,7 +40,7 @@ pub(in crate::usage) const REQUEST_PATHS: &[(PathPattern, PathFlag)] = &[
     (Contains("/harness"),               PathFlag::MultipleCalls),
 ];
 
-/// Response headers that report usage, for models whose answers do not.
+/// Response headers that report usage, for models whose bodies do not.
 pub(in crate::usage) const USAGE_HEADERS: &[(&str, TokenType, Accounting)] = &[
     ("x-amzn-bedrock-input-token-count", Input, InputExcludesCache),
     ("x-amzn-bedrock-output-token-count", Output, Included),

@@ -1,9 +1,12 @@
-//! What the values of known fields, and the types of event-stream frames, mean.
+//! What follows from the values of known fields, and from the types of event-stream frames.
+//!
+//! A value may match several rows, and all of them apply, in this order. The rows of a field stand
+//! together.
 
 use super::Pattern::{Exact, Not, Prefix};
 use super::{Effect, Format, Pattern, WordField};
 
-/// The words, their places, and what they mean. All that match count.
+/// The values of each [`WordField`], and what follows from them.
 #[rustfmt::skip]
 pub(in crate::usage) const WORDS: &[(WordField, Pattern, Effect)] = &[
     (WordField::Type, Exact("message"),                    Effect::SetFormat(Format::Anthropic)),
@@ -45,12 +48,11 @@ pub(in crate::usage) const WORDS: &[(WordField, Pattern, Effect)] = &[
     (WordField::TaskState, Prefix(""),                     Effect::SetFormat(Format::A2a)),
 ];
 
-/// What the type of a frame in an AWS event stream says.
+/// The types of frames in AWS event streams. The framing itself knows `metadata` and `chunk`.
 #[rustfmt::skip]
 pub(in crate::usage) const EVENT_TYPES: &[(&str, Effect)] = &[
     ("messageStart",      Effect::StartStream(Format::BedrockConverse)),
     ("contentBlockDelta", Effect::StartStream(Format::BedrockConverse)),
     ("messageStop",       Effect::FinishModel),
-    ("metadata",          Effect::EndStream),
     ("trace",             Effect::SetFormat(Format::BedrockAgent)),
 ];

@@ -1,7 +1,10 @@
-//! Base64 in pieces, a few bytes at a time.
+//! Decodes base64 in pieces cut anywhere.
+//!
+//! Libraries decode whole texts, or pieces cut between groups of four characters. A piece of a body
+//! is cut anywhere, and nothing may be buffered in proportion to it.
 
-/// How many bytes are decoded before they are passed on.
-const OUT: usize = 768;
+/// How many characters are decoded at a time, into a buffer on the stack.
+const CHUNK: usize = 768;
 
 /// A decoder that can stop after any character.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,10 +14,11 @@ pub(super) struct Base64 {
 }
 
 impl Base64 {
-    /// Decodes a piece; what is no base64 is passed over.
+    /// Decodes a piece. Characters that are not base64, such as padding and the backslashes of JSON,
+    /// are passed over.
     pub(super) fn decode(&mut self, piece: &[u8], mut out: impl FnMut(&[u8])) {
-        let mut buffer = [0; OUT];
-        for chars in piece.chunks(OUT) {
+        let mut buffer = [0; CHUNK];
+        for chars in piece.chunks(CHUNK) {
             let mut len = 0;
             for byte in chars {
                 let value = VALUES[usize::from(*byte)];
@@ -34,6 +38,7 @@ impl Base64 {
     }
 }
 
+/// The value of a character that is not in the alphabet.
 const NONE: u8 = 0xff;
 const VALUES: [u8; 256] = values();
 

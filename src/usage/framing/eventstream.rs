@@ -1,4 +1,23 @@
 //! AWS event streams: binary frames with headers, a payload and two checksums.
+//!
+//! ```text
+//! total length  headers length  CRC of these    headers …  payload …  CRC of all before
+//! 4 bytes       4               4                                     4
+//! ```
+//!
+//! The headers say what the payload is: an event of some type, an exception, or a `chunk` whose
+//! JSON wraps an event in base64. The payload goes to the scanner as it arrives, so that memory does
+//! not grow with it. That is before the frame's checksum can be compared, so what a frame adds is
+//! provisional:
+//!
+//! - Before a frame, what was extracted so far is noted as `committed`.
+//! - While the frame is open, only `committed` is shown outside.
+//! - If the checksum is right, the document ends and its findings stand. If it is wrong, or the body
+//!   ends inside the frame, they are rolled back, and the stream counts as truncated: frames have no
+//!   marker at which reading could resume.
+//!
+//! Each byte is hashed once and scanned once. A stream takes one allocation for its state and one
+//! for up to 1 KiB of headers.
 
 use crc32fast::Hasher;
 
@@ -11,13 +30,13 @@ use crate::usage::formats::{
 };
 use crate::usage::json::{self, Scanner, Visitor};
 
-/// Two lengths and their checksum.
+/// The length of the two lengths and their checksum.
 pub(super) const PRELUDE: usize = 12;
-/// The checksum of the whole.
+/// The length of the checksum at the end.
 const TRAILER: u32 = 4;
-/// The largest frame AWS sends, and some.
+/// Some more than the 16 MiB of payload that AWS allows.
 const MAX_FRAME: u32 = 24 << 20;
-/// Headers beyond this are not read. Those that matter are a few short words.
+/// Headers beyond this are not read. Those that matter are short.
 const MAX_HEADERS: usize = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,49 +45,50 @@ enum Section {
     Headers,
     Payload,
     Trailer,
-    /// The frames cannot be told apart any more.
+    /// A checksum was wrong. The next frame's beginning is not known.
     Corrupt,
 }
 
-/// What a frame's payload is.
+/// How a payload is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Payload {
-    /// An event.
+    /// As an event.
     Event,
-    /// An event in base64 in an object.
+    /// As a JSON object with an event in base64.
     Wrapped,
-    /// Of no interest.
+    /// Not at all.
     Ignored,
 }
 
-/// An AWS event stream.
+/// A reader of AWS event streams.
 #[derive(Clone, Debug)]
 pub(in crate::usage) struct EventStream {
     path: PathHint,
     section: Section,
-    /// How many bytes of the part were read.
+    /// How many bytes of the section were read.
     read: u32,
     headers_len: u32,
     payload_len: u32,
     crc: Hasher,
+    /// The prelude or the trailer, as far as it was read.
     fixed: [u8; PRELUDE],
     headers: Box<[u8; MAX_HEADERS]>,
     payload: Payload,
     wrapper: Scanner,
     scanner: Scanner,
     base64: Base64,
-    /// The frame at hand says that the stream is over.
+    /// The stream ends with the frame at hand.
     ends_stream: bool,
-    /// What was found in the frames before this one, for this one may prove false.
+    /// What was extracted before the frame at hand.
     committed: Extracted,
 }
 
-/// Whether these bytes begin a frame.
+/// Whether a frame begins with these bytes.
 pub(super) fn is_prelude(bytes: &[u8; PRELUDE]) -> bool {
     lengths(bytes).is_some()
 }
 
-/// The lengths of headers and payload.
+/// The lengths of the headers and of the payload, if the checksum is right.
 fn lengths(prelude: &[u8; PRELUDE]) -> Option<(u32, u32)> {
     let [a, b, c, d, e, f, g, h, crc @ ..] = prelude;
     let total = u32::from_be_bytes([*a, *b, *c, *d]);
@@ -99,12 +119,12 @@ impl EventStream {
         }
     }
 
-    /// What the whole frames told.
+    /// What was extracted from the frames that are whole.
     pub(super) fn committed<'a>(&'a self, extractor: &'a Extractor) -> &'a Extracted {
         if self.is_open() { &self.committed } else { extractor.extracted() }
     }
 
-    /// Whether a frame is cut or broken.
+    /// Whether a frame was begun and is not whole, or is corrupt.
     pub(super) fn is_open(&self) -> bool {
         self.section != Section::Prelude || self.read > 0
     }
@@ -134,12 +154,10 @@ impl EventStream {
         }
     }
 
-    /// There is nothing more to come.
+    /// The end of the body.
     pub(super) fn finish(&mut self, extractor: &mut Extractor) {
         if self.is_open() {
-            // What is committed is looked at after this too.
-            extractor.roll_back(self.committed);
-            self.section = Section::Corrupt;
+            self.mark_corrupt(extractor);
         }
     }
 
@@ -207,6 +225,7 @@ impl EventStream {
         }
     }
 
+    /// Takes back what the open frame added, and reads no further.
     fn mark_corrupt(&mut self, extractor: &mut Extractor) {
         extractor.roll_back(self.committed);
         self.section = Section::Corrupt;
@@ -240,6 +259,7 @@ impl EventStream {
             return;
         }
         match kind.event {
+            // An agent's chunks carry its text, which is no JSON of a model's.
             b"chunk" if self.path.has(PathFlag::AgentText) => {}
             b"chunk" => {
                 extractor.apply(Effect::StartStream(Format::BedrockInvoke));
@@ -247,6 +267,7 @@ impl EventStream {
                 self.wrapper.reset();
                 self.base64 = Base64::default();
             }
+            // The last frame of a `ConverseStream`. A harness sends one for each call of a model.
             b"metadata" => {
                 self.ends_stream = !self.path.has(PathFlag::MultipleCalls);
                 extractor.apply(Effect::StartStream(Format::BedrockConverse));
@@ -273,7 +294,7 @@ impl EventStream {
     }
 }
 
-/// What the headers say a frame is.
+/// The headers that say what a frame is.
 #[derive(Default)]
 struct FrameKind<'a> {
     event: &'a [u8],
@@ -282,7 +303,8 @@ struct FrameKind<'a> {
     text: &'a [u8],
 }
 
-/// The headers that are texts.
+/// An iterator over the names and values of headers. A value that is not a string is still given,
+/// as its bytes.
 struct Headers<'a>(&'a [u8]);
 
 impl<'a> Headers<'a> {
@@ -305,10 +327,12 @@ impl<'a> Iterator for Headers<'a> {
         let len = usize::from(*self.take(1)?.first()?);
         let name = self.take(len)?;
         let len = match *self.take(1)?.first()? {
+            // True, false; an integer of one, two, four bytes.
             0 | 1 => 0,
             2 => 1,
             3 => 2,
             4 => 4,
+            // An integer of eight bytes, a timestamp; bytes, a string; a UUID.
             5 | 8 => 8,
             6 | 7 => self.length()?,
             9 => 16,
@@ -318,7 +342,7 @@ impl<'a> Iterator for Headers<'a> {
     }
 }
 
-/// Decodes the one text of interest and reads it as a document.
+/// A visitor that decodes the base64 text of a `chunk`, and scans it as a document.
 struct Base64Unwrapper<'a> {
     base64: &'a mut Base64,
     scanner: &'a mut Scanner,
