@@ -33,6 +33,8 @@ const CACHE_BESIDE_INPUT: u8 = Accounting::CacheBesideInput as u8;
 const OUTPUT_EXCLUDES_REASONING: u8 = Accounting::OutputExcludesReasoning as u8;
 /// The counts are those of a [`TokenUsage`]: nothing is left to add.
 const NORMALIZED: u8 = 8;
+/// The object counts something other than tokens.
+const DISCARDED: u8 = 16;
 
 impl TokenCounts {
     pub(in crate::usage) const NONE: Self = Self { values: [0; 8], present: 0, accounting: 0 };
@@ -49,6 +51,15 @@ impl TokenCounts {
 
     pub(in crate::usage) fn is_empty(&self) -> bool {
         self.present == 0
+    }
+
+    /// Drops the object's numbers at its end, wherever in the object the reason is.
+    pub(super) fn discard(&mut self) {
+        self.accounting |= DISCARDED;
+    }
+
+    pub(super) fn is_discarded(&self) -> bool {
+        self.accounting & DISCARDED != 0
     }
 
     /// Takes a number.

@@ -206,6 +206,7 @@ impl Extractor {
                 self.fail(code);
             }
             Effect::FailIfRecognized => self.document.fails_if_recognized = true,
+            Effect::DiscardUsage => self.current.discard(),
         }
     }
 
@@ -213,7 +214,7 @@ impl Extractor {
     #[inline(never)]
     fn end_usage(&mut self, source: UsageSource) {
         let current = std::mem::replace(&mut self.current, TokenCounts::NONE);
-        if current.is_empty() {
+        if current.is_empty() || current.is_discarded() {
             return;
         }
         let extracted = &mut self.extracted;

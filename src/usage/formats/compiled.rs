@@ -113,7 +113,7 @@ static COMPILED: [CompiledWord; WORDS.len()] = {
     compiled
 };
 
-const FIELD_COUNT: usize = WordField::TaskState as usize + 1;
+const FIELD_COUNT: usize = WordField::UsageType as usize + 1;
 
 static FIELDS: [FieldWords; FIELD_COUNT] = {
     let mut fields = [FieldWords { words: &[], candidates: [0; FIRST_BYTES] }; FIELD_COUNT];
@@ -157,10 +157,8 @@ pub(in crate::usage) fn may_match_request_path(path: &[u8]) -> bool {
         ..40 => path.array_windows().any(begins),
         _ => memchr::memchr_iter(b'/', path).any(|at| path[at..].first_chunk().is_some_and(begins)),
     };
-    let may_end = || match path.last_chunk() {
-        Some(word) => SUFFIX_TAILS.contains(&(u64::from_le_bytes(*word) >> 8)),
-        None => path.len() == 7,
-    };
+    let may_end =
+        || path.last_chunk().is_some_and(|tail| SUFFIX_TAILS.contains(&u64::from_le_bytes(*tail)));
     may_end() || may_contain()
 }
 
@@ -178,12 +176,12 @@ const CONTAINED_HEADS: [u64; count_patterns(false)] = {
     words
 };
 
-/// The last seven bytes of each [`Suffix`].
+/// The last eight bytes of each [`Suffix`].
 const SUFFIX_TAILS: [u64; count_patterns(true)] = {
     let (mut words, mut filled, mut i) = ([0; count_patterns(true)], 0, 0);
     while i < REQUEST_PATHS.len() {
         if let Suffix(part) = REQUEST_PATHS[i].0 {
-            words[filled] = const_word(part.as_bytes(), part.len() - 7, 7);
+            words[filled] = const_word(part.as_bytes(), part.len() - 8, 8);
             filled += 1;
         }
         i += 1;

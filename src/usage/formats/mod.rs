@@ -140,6 +140,8 @@ pub(super) enum WordField {
     WatsonxStop,
     ConverseStop,
     TaskState,
+    /// What a usage object counts.
+    UsageType,
 }
 
 /// What a boolean means.
@@ -179,6 +181,8 @@ pub(super) enum Effect {
     FailStream(&'static str),
     /// The agent failed if the response is of a known format.
     FailIfRecognized,
+    /// The usage object at hand counts something other than tokens.
+    DiscardUsage,
 }
 
 /// What a value is compared with.

@@ -182,6 +182,9 @@ pub(in crate::usage) const USAGE: &[Row] = &[
     ("tokens.reasoning_tokens",                   Count(Reasoning, Set, Included)),
     ("billed_units.input_tokens",                 Count(Input, SetIfAbsent, Included)),
     ("billed_units.output_tokens",                Count(Output, SetIfAbsent, Included)),
+    ("billed_units.total_tokens",                 Count(Total, SetIfAbsent, Included)),
+    // OpenAI's transcriptions: what the object counts.
+    ("type",                                      Word(WordField::UsageType)),
 ];
 
 /// The texts of error objects.

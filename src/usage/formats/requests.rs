@@ -8,8 +8,8 @@ use self::PathPattern::{Contains, Suffix};
 /// What the path of a request implies about the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::usage) enum PathFlag {
-    /// Its counts are not of tokens used by a call of a model: they were only counted, are stored,
-    /// or belong to a service that is billed in other units.
+    /// Its counts are not of tokens used by a call of a model: they were only counted, or are
+    /// stored.
     NoUsage,
     /// The `bytes` of a frame are an agent's text, not an event of a model.
     AgentText,
@@ -32,9 +32,6 @@ pub(in crate::usage) const REQUEST_PATHS: &[(PathPattern, PathFlag)] = &[
     (Suffix("/count-tokens:rawPredict"), PathFlag::NoUsage),
     (Suffix(":countTokens"),             PathFlag::NoUsage),
     (Suffix("/responses/input_tokens"),  PathFlag::NoUsage),
-    (Suffix("/rerank"),                  PathFlag::NoUsage),
-    (Suffix("/audio/transcriptions"),    PathFlag::NoUsage),
-    (Suffix("/audio/translations"),      PathFlag::NoUsage),
     (Contains("/cachedContents"),        PathFlag::NoUsage),
     (Contains("/agents/"),               PathFlag::AgentText),
     (Contains("/harness"),               PathFlag::MultipleCalls),

@@ -46,6 +46,8 @@ pub(in crate::usage) const WORDS: &[(WordField, Pattern, Effect)] = &[
     (WordField::TaskState, Exact("failed"),                Effect::Fail("failed")),
     (WordField::TaskState, Exact("rejected"),              Effect::Fail("rejected")),
     (WordField::TaskState, Prefix(""),                     Effect::SetFormat(Format::A2a)),
+    // Seconds of audio are not tokens, whatever else is in the object.
+    (WordField::UsageType, Exact("duration"),              Effect::DiscardUsage),
 ];
 
 /// The types of frames in AWS event streams. The framing itself knows `metadata` and `chunk`.

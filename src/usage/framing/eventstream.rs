@@ -130,7 +130,9 @@ impl EventStream {
     }
 
     pub(super) fn feed(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
-        while !bytes.is_empty() {
+        // Frames after the end marker do not count, or the same bytes would mean one thing in one
+        // piece and another in two.
+        while !bytes.is_empty() && !extractor.has_ended() {
             if self.section == Section::Corrupt {
                 return;
             }
