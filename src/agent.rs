@@ -1,4 +1,4 @@
-//! [`Agent`]: a named step of a workflow, and what is shown beside each of its states.
+//! [`Agent`]: a named step of a workflow, with a text for each of its states.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use crate::status::{Activities, schema};
 
 /// A named step of a workflow.
 ///
-/// Its name is an attribute of the table's items; readers look for it there. As an
-/// extension of a request it says whose call that is, where
-/// [one client calls many agents](crate::StatusLayer::per_request).
+/// The name is an attribute of the table's items, where readers look for it. In the extensions of
+/// a request, an `Agent` selects the agent of the call, if
+/// [one client calls several](crate::StatusLayer::per_request).
 ///
 /// ```
 /// use tower_agent_status::Agent;
@@ -30,37 +30,37 @@ impl Agent {
     /// The longest name, in bytes of UTF-8.
     pub const MAX_NAME_BYTES: usize = 255;
 
-    /// An agent of this name, with plain texts.
+    /// Creates an agent with default texts.
     ///
-    /// The name is checked where the agent is put to use:
-    /// [`StatusTrackerBuilder::start`](crate::StatusTrackerBuilder::start),
+    /// The name is checked where the agent is used:
+    /// [`StatusTrackerBuilder::start`](crate::StatusTrackerBuilder::start) and
     /// [`StatusLayer::new`](crate::StatusLayer::new).
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into().into(), activities: Arc::default() }
     }
 
-    /// What is shown until the first call; `Waiting` unless set.
+    /// Sets the text shown until the first call. The default is `Waiting`.
     #[must_use]
     pub fn pending(mut self, activity: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.activities).pending = activity.into().into();
         self
     }
 
-    /// What is shown while a call is in flight; `In progress` unless set.
+    /// Sets the text shown while a call is in flight. The default is `In progress`.
     #[must_use]
     pub fn in_progress(mut self, activity: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.activities).in_progress = activity.into().into();
         self
     }
 
-    /// What is shown after a success; `Complete` unless set.
+    /// Sets the text shown after a success. The default is `Complete`.
     #[must_use]
     pub fn success(mut self, activity: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.activities).success = activity.into().into();
         self
     }
 
-    /// What is shown after a failure; `Failed` unless set.
+    /// Sets the text shown after a failure. The default is `Failed`.
     #[must_use]
     pub fn error(mut self, activity: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.activities).error = activity.into().into();
@@ -87,31 +87,31 @@ impl Agent {
 #[non_exhaustive]
 pub enum InvalidName {
     /// The name is empty.
-    #[error("a name is empty; give it 1 to {max} bytes", max = Agent::MAX_NAME_BYTES)]
+    #[error("the name is empty; use 1 to {max} bytes", max = Agent::MAX_NAME_BYTES)]
     Empty,
     /// The name is too long.
-    #[error("the name `{start}…` has {bytes} bytes; at most {max} are allowed", max = Agent::MAX_NAME_BYTES)]
+    #[error("the name `{start}…` has {bytes} bytes; the limit is {max}", max = Agent::MAX_NAME_BYTES)]
     TooLong {
         /// How the name begins.
         start: String,
-        /// How long it is, in bytes.
+        /// Its length, in bytes.
         bytes: usize,
     },
     /// The name has a control character in it.
-    #[error("the name {0:?} has a control character; take it out")]
+    #[error("the name {0:?} contains a control character; remove it")]
     ControlCharacter(String),
-    /// The item has an attribute of that name already.
-    #[error("the name `{0}` is taken: every item has an attribute of that name; choose another")]
+    /// Every item already has an attribute of that name.
+    #[error("the name `{0}` is reserved: every item has an attribute of that name; choose another")]
     Reserved(String),
-    /// The table keeps its key or its time to live there.
-    #[error("the name `{0}` is taken: the table keeps its key or expiry there; choose another")]
+    /// The store uses that attribute itself, for its key or its time to live.
+    #[error("the name `{0}` is reserved: the table has its key or expiry there; choose another")]
     ReservedByStore(String),
     /// Two agents, or an agent and an attribute, have the same name.
-    #[error("the name `{0}` is given twice; each agent and each attribute needs its own")]
+    #[error("the name `{0}` is used twice; each agent and each attribute needs its own")]
     Duplicate(String),
 }
 
-/// Whether an agent or an attribute may have this name, as far as the name itself tells.
+/// Checks that an agent or an attribute can have this name, by the name alone.
 pub(crate) fn check_name(name: &str) -> Result<(), InvalidName> {
     if name.is_empty() {
         Err(InvalidName::Empty)

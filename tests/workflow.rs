@@ -265,7 +265,7 @@ fn without_a_runtime_the_start_says_what_to_do() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "the name `error` is taken")]
+#[should_panic(expected = "the name `error` is reserved")]
 async fn a_layer_of_an_impossible_agent_panics_with_the_reason() {
     let (tracker, _) = tracker().await;
     let _ = StatusLayer::new(&tracker, "error");

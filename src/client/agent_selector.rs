@@ -1,4 +1,4 @@
-//! Which agent a request is for.
+//! [`AgentSelector`]: which agent a request is for.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,8 +11,8 @@ use crate::tracker::{RegisteredAgent, Registry};
 
 type FromHead = dyn Fn(RequestHead<'_>) -> Option<String> + Send + Sync;
 
-/// Chooses the agent of a request, by the first of these that answers: the request's
-/// extension, the rules in their order, the closure, and the agent of the client.
+/// Selects the agent of a request. The first of these to yield one wins: the request's
+/// extension, the rules in order, the closure, and the agent of the client.
 #[derive(Clone, Default)]
 pub(super) struct AgentSelector {
     pub(super) rules: Vec<(Target, Arc<RegisteredAgent>)>,
@@ -21,7 +21,7 @@ pub(super) struct AgentSelector {
 }
 
 impl AgentSelector {
-    /// The agent; `Ok(None)` if nothing names one.
+    /// The agent of a request; `Ok(None)` if nothing yields one.
     #[inline]
     pub(super) fn select<'a>(
         &self,
@@ -36,7 +36,7 @@ impl AgentSelector {
             return Ok(self.default.as_ref().map(Cow::Borrowed));
         }
         let head = head();
-        if let Some((_, agent)) = self.rules.iter().find(|(target, _)| target.is_of(head)) {
+        if let Some((_, agent)) = self.rules.iter().find(|(target, _)| target.matches(head)) {
             return Ok(Some(Cow::Borrowed(agent)));
         }
         if let Some(name) = self.from.as_ref().and_then(|from| from(head)) {

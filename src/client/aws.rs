@@ -249,7 +249,7 @@ impl<O, D> ObservableResponse<O, D> for HttpResponse
 where
     O: Observer + Send + Sync + 'static,
 {
-    type Observed = Self;
+    type Output = Self;
 
     fn answered(&mut self, pending: Pending<O>) -> ResponseObserver<O> {
         // Both types of a status have three digits.

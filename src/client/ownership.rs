@@ -1,26 +1,35 @@
-//! The mark by which nested layers of one tracker know that the outermost owns the call.
+//! The mark that a layer leaves on a request, so that of several nested layers of one tracker the
+//! outermost owns the call.
 //!
-//! A layer that has started a call leaves a mark on the request, which goes wherever the request
-//! goes: through a buffer or a spawned task, to a redirect's next hop, into a retry. Whatever the
-//! thread or the scope could tell instead is cheaper and not the same: a task that was given the
-//! scope is on another thread, and a request that is seen inside of a call may be another one,
-//! which an agent in this process sends.
+//! ```text
+//!   begin(request):
+//!     if the request carries this tracker's mark:  pass it on, a layer around has begun the call
+//!     else: begin the call, insert the mark
+//! ```
 //!
-//! Layers of several trackers may be nested in any order, so each tracker has a mark of its own.
-//! Those of the first few trackers of a process are types that hold nothing, for which nothing is
-//! allocated but the place for extensions, if the request has no others. All further trackers,
-//! which hardly any process has, share one type that holds their numbers, and is allocated.
+//! **Why an extension.** The mark goes wherever the request goes: through a buffer or a spawned
+//! task, to the next hop of a redirect, into a retry. A thread-local or the scope would be
+//! cheaper, but means something else: a task that was given the scope runs on another thread, and
+//! a request made inside a call may be another call, of an agent in this process.
+//!
+//! **Invariant.** A mark belongs to one tracker. Layers of several trackers can be nested in any
+//! order, and each tracker's outermost layer owns the call for that tracker.
+//!
+//! **Cost.** Inserting an extension allocates the map, if the request has no other. The marks of
+//! the first three trackers of a process are types without fields, for which a box allocates
+//! nothing: that saves MARK_SAVES instructions of a call. Further trackers, which hardly any
+//! process has, share one type that holds their numbers and is allocated.
 
 #[cfg(feature = "reqwest")]
 use http::Extensions;
 
 use super::request::OutgoingRequest;
 
-/// The mark of the tracker of that number.
+/// The mark of the tracker with this number.
 #[derive(Clone)]
 struct Mark<const TRACKER: u64>;
 
-/// The mark of a further tracker, and those of others around it.
+/// The mark of a further tracker, and those of the layers around it.
 #[derive(Clone)]
 struct Further {
     tracker: u64,
@@ -66,7 +75,6 @@ pub(super) fn release(extensions: &mut Extensions, tracker: u64) {
         3 => drop(extensions.remove::<Mark<3>>()),
         _ => {
             let Some(marks) = extensions.remove::<Further>() else { return };
-            // The outermost comes last: each further one is put around those before it.
             let others: Vec<_> =
                 Further::trackers(Some(&marks)).filter(|&marked| marked != tracker).collect();
             let around = others.into_iter().rev().fold(None, |around, tracker| {

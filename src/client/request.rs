@@ -1,4 +1,4 @@
-//! [`OutgoingRequest`]: a request of any client, as far as tracking its call needs it.
+//! [`OutgoingRequest`]: what the tracking of a call needs from a client's request type.
 
 use http::{Method, Request};
 
@@ -6,8 +6,8 @@ use crate::session::RequestHead;
 
 /// A request that a client is about to send.
 ///
-/// The head of a request is taken apart only where a closure, a rule or a subscriber asks for
-/// it: most calls need its method and path at the most.
+/// [`head`](Self::head) is only called for a closure, a rule or a subscriber: most calls need no
+/// more than the method and the path.
 pub(super) trait OutgoingRequest {
     /// Whether the request has no extension at all, which saves looking for one.
     fn has_no_extensions(&self) -> bool;

@@ -1,5 +1,5 @@
-//! The same tracking in reqwest's clients: [`StatusMiddleware`] in one of
-//! reqwest-middleware, and [`StatusService`] over any service of reqwest's own types.
+//! The layer in reqwest's clients: [`StatusMiddleware`] for reqwest-middleware, and
+//! [`StatusService`] over any service of reqwest's own types.
 
 use std::sync::LazyLock;
 use std::task::{Context, Poll};
@@ -23,20 +23,19 @@ use crate::tracker::StatusTracker;
 
 /// Tracks every call of an agent's `reqwest_middleware` client.
 ///
-/// It is to such a client what [`StatusLayer`](crate::StatusLayer) is to a tower stack,
-/// with the same meaning of success, error and cancelled. The caller gets a
-/// [`reqwest::Response`](::reqwest::Response) with its URL, extensions, version, remote
-/// address and content length; of a body that fails, the error has one more
-/// `reqwest::Error` among its causes. What a layer can be told, the middleware can be made from:
+/// It does for such a client what [`StatusLayer`](crate::StatusLayer) does for a tower stack,
+/// with the same meaning of success, error and cancelled. The caller receives a
+/// [`reqwest::Response`](::reqwest::Response) with its URL, extensions, version, remote address
+/// and content length; if its body fails, the error has one more `reqwest::Error` among its
+/// sources. For the settings of a layer, convert one:
 /// `StatusMiddleware::from(StatusLayer::new(..).session_header(..))`.
 ///
-/// The session of a request is looked for in its extensions
-/// (`.with_extension(session_id)`, or for all of a client's requests
-/// `ClientBuilder::with_init(Extension(session_id))`), in the surrounding
-/// [scope](crate::Workflow::scope), and where the layer was told to.
+/// The session of a request comes from its extensions (`.with_extension(session_id)`, or
+/// `ClientBuilder::with_init(Extension(session_id))` for all requests of a client), from the
+/// surrounding [scope](crate::Workflow::scope), or from where the layer looks for it.
 ///
-/// Middleware runs in the order it was attached: attached after a retry middleware, every
-/// attempt is a call; attached before it, only the last answer is seen.
+/// Middleware runs in the order in which it was attached. After a retry middleware, every
+/// attempt is a call; before it, only the last response is seen.
 ///
 /// ```
 /// # use tower_agent_status::{StatusMiddleware, StatusTracker};
@@ -52,22 +51,25 @@ pub struct StatusMiddleware {
 }
 
 impl StatusMiddleware {
-    /// A middleware for the client of this agent. An agent that was not
-    /// [declared](crate::StatusTrackerBuilder::agent) is added, with plain texts.
+    /// Creates a middleware for the client of one agent.
+    ///
+    /// An agent that was not [declared](crate::StatusTrackerBuilder::agent) is declared now, with
+    /// default texts.
     ///
     /// # Panics
     ///
-    /// If the name cannot be used; see [`try_new`](Self::try_new) and [`InvalidName`].
+    /// If the agent cannot have that name; see [`InvalidName`]. [`try_new`](Self::try_new)
+    /// returns the error instead.
     #[must_use]
     pub fn new(tracker: &StatusTracker, agent: &str) -> Self {
         StatusLayer::new(tracker, agent).into()
     }
 
-    /// A middleware for the client of this agent, like [`new`](Self::new).
+    /// Creates a middleware for the client of one agent, like [`new`](Self::new).
     ///
     /// # Errors
     ///
-    /// If the name cannot be used.
+    /// If the agent cannot have that name.
     pub fn try_new(tracker: &StatusTracker, agent: &str) -> Result<Self, InvalidName> {
         StatusLayer::try_new(tracker, agent).map(Self::from)
     }
@@ -98,8 +100,8 @@ impl Middleware for StatusMiddleware {
     }
 }
 
-/// A request as a middleware sees it. Whoever sends it can put extensions on the request itself
-/// or beside it; the latter take precedence.
+/// A request as a middleware sees it. Its extensions are on the request itself or beside it; the
+/// latter take precedence.
 struct MiddlewareRequest<'a> {
     request: &'a Request,
     extensions: &'a mut Extensions,
@@ -163,12 +165,12 @@ impl Drop for MarkedExtensions<'_> {
 }
 
 /// Tracks the calls of a [`reqwest::Client`](::reqwest::Client), of a
-/// [`ClientWithMiddleware`](::reqwest_middleware::ClientWithMiddleware), or of a tower
-/// stack around one. The caller gets a [`reqwest::Response`](::reqwest::Response) with its
-/// URL, extensions, version, remote address and content length.
+/// [`ClientWithMiddleware`](::reqwest_middleware::ClientWithMiddleware), or of a tower stack
+/// around one. The caller receives a [`reqwest::Response`](::reqwest::Response) with its URL,
+/// extensions, version, remote address and content length.
 ///
-/// A `reqwest::Request` shows its extensions to nobody. One that is to carry a
-/// [`SessionId`](crate::SessionId) is made from an `http::Request` that has it:
+/// A `reqwest::Request` has no public extensions. To give one a
+/// [`SessionId`](crate::SessionId), convert it from an `http::Request` that has it, with
 /// `reqwest::Request::try_from(http_request)`.
 impl<S, D> Service<Request> for StatusService<S, D>
 where
@@ -190,7 +192,7 @@ where
     }
 }
 
-/// A request with its extensions, which a `reqwest::Request` shows to nobody.
+/// A request with its extensions, which a `reqwest::Request` does not expose.
 struct ClientRequest {
     request: Request,
     extensions: Extensions,
@@ -250,9 +252,9 @@ fn head<'a>(request: &'a Request, extensions: &'a Extensions) -> RequestHead<'a>
     }
 }
 
-/// The extensions of a request. It shows them only as the `http::Request` that it is made
-/// into, and a copy is, without what is not needed for that: of a long URL the parsing alone
-/// would be a third of all that a call costs.
+/// The extensions of a request. reqwest exposes them only in an `http::Request` that the request
+/// is converted into, so a copy is converted, without what that does not need: parsing a long
+/// URL alone would be a third of what a call costs.
 fn extensions_of(request: &mut Request) -> Extensions {
     static SHORT: LazyLock<Option<Url>> = LazyLock::new(|| Url::parse("http://a").ok());
     let Some(short) = &*SHORT else { return Extensions::new() };
@@ -267,8 +269,8 @@ fn extensions_of(request: &mut Request) -> Extensions {
     copy.map(|mut copy| std::mem::take(copy.extensions_mut())).unwrap_or_default()
 }
 
-/// The request with other extensions. It takes them only from an `http::Request`; all
-/// else, such as the fragment of a URL, would get lost in one.
+/// The request with other extensions. reqwest takes them only from an `http::Request`, in which
+/// all else, such as the fragment of a URL, would get lost: so everything else is swapped back.
 fn with_extensions(mut request: Request, extensions: Extensions) -> Request {
     let mut empty = http::Request::new(Body::default());
     *empty.uri_mut() = http::Uri::from_static("http://localhost/");
@@ -286,7 +288,7 @@ impl<O, D> ObservableResponse<O, D> for Response
 where
     O: Observer + Send + Sync + 'static,
 {
-    type Observed = Self;
+    type Output = Self;
 
     fn answered(&mut self, pending: Pending<O>) -> ResponseObserver<O> {
         pending.answered(self.status(), self.headers_mut())
@@ -296,9 +298,8 @@ where
         let Some(observer) = observer.filter(|observer| !observer.is_over()) else { return self };
         let url = self.url().clone();
         let mut response = http::Response::<Body>::from(self);
-        // A `reqwest::Response` keeps its URL beside the parts of an `http::Response`, and
-        // loses it on the way through one. It is taken up again from an extension, which only
-        // the builder can make.
+        // A `reqwest::Response` has its URL beside the parts of an `http::Response`, and loses it
+        // in the conversion. It is restored from an extension, which only the builder can make.
         if let Ok(with_url) = http::Response::builder().url(url).body(()) {
             let mut extensions = with_url.into_parts().0.extensions;
             extensions.extend(std::mem::take(response.extensions_mut()));

@@ -20,29 +20,29 @@ use crate::session::RequestHead;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// In lower case, and the port where the rule names one.
+    /// In lower case, and the port if the rule has one.
     host: Option<(String, Option<u16>)>,
     path: Option<PathRule>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum PathRule {
-    /// Decoded, without a slash at the end.
+    /// Decoded, without a trailing slash.
     Below(Vec<u8>),
     /// The ARN of a runtime.
     Runtime(String),
 }
 
 impl Target {
-    /// Requests to this host: that of the URI, or of the header `host` where the URI names
-    /// none. Letter case does not matter.
+    /// Matches requests to this host: that of the URI, or of the `host` header if the URI has
+    /// none. Case does not matter.
     ///
-    /// A port (`localhost:8081`) must be that of the request: the one it names, or that of
-    /// its scheme. Without one, any port is meant.
+    /// With a port (`localhost:8081`), the request's port must be the same, or the default of its
+    /// scheme. Without one, any port matches.
     ///
     /// # Panics
     ///
-    /// If it is not a host, or a host and a port: if it is a URL, say.
+    /// If this is not a host, or a host and a port. A URL, for example, is not.
     #[must_use]
     pub fn host(host: &str) -> Self {
         let (name, port) = split_port(host);
@@ -51,13 +51,13 @@ impl Target {
             && (name.starts_with('[') || !name.contains(':'));
         assert!(
             is_host,
-            "Target: `{host}` is no host; give a name and maybe a port, without a scheme"
+            "Target: `{host}` is not a host; use a name and optionally a port, without a scheme"
         );
         Self { host: Some((name.to_ascii_lowercase(), port)), path: None }
     }
 
-    /// Requests to this path and to those below it: `/agents/pdf` is meant by
-    /// `/agents/pdf/run`, and not by `/agents/pdf2`. Percent-encoding does not matter.
+    /// Matches requests to this path and to all paths below it: `/agents/pdf` matches
+    /// `/agents/pdf/run` but not `/agents/pdf2`. Percent-encoding does not matter.
     ///
     /// # Panics
     ///
@@ -67,36 +67,35 @@ impl Target {
         Self { host: None, path: Some(PathRule::below(path)) }
     }
 
-    /// The same host, and this [path](Self::path) only. It takes the place of a path or a
-    /// runtime that was given before.
+    /// Also requires this [path](Self::path), in place of an earlier path or runtime.
     ///
     /// # Panics
     ///
-    /// As [`path`](Self::path) does.
+    /// Under the conditions of [`path`](Self::path).
     #[must_use]
     pub fn and_path(self, path: &str) -> Self {
         Self { path: Some(PathRule::below(path)), ..self }
     }
 
-    /// Invocations of an agent runtime of Amazon Bedrock `AgentCore`, by the ARN in their
+    /// Matches invocations of an agent runtime of Amazon Bedrock `AgentCore`, by the ARN in their
     /// path: `/runtimes/{url-encoded ARN}/invocations`.
     ///
     /// # Panics
     ///
-    /// If it is no ARN.
+    /// If this is not an ARN.
     #[must_use]
     pub fn runtime(arn: &str) -> Self {
         let is_arn = arn.starts_with("arn:") && !arn.contains(['%', '?', ' ']);
-        assert!(is_arn, "Target: `{arn}` is no ARN; give it as it is, not URL-encoded");
+        assert!(is_arn, "Target: `{arn}` is not an ARN; use it as it is, not URL-encoded");
         Self { host: None, path: Some(PathRule::Runtime(arn.to_owned())) }
     }
 
-    /// Whether a request goes there.
-    pub(crate) fn is_of(&self, head: RequestHead<'_>) -> bool {
+    /// Whether a request goes to this target.
+    pub(super) fn matches(&self, head: RequestHead<'_>) -> bool {
         let host_fits = self.host.as_ref().is_none_or(|(name, port)| {
             let named = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
             let (host, at) = match head.host {
-                // A URL may forget a port that is its scheme's own.
+                // A URL may leave out the default port of its scheme.
                 Some(host) => (host, head.port.or_else(|| port_of(head.scheme?))),
                 None => split_port(named.unwrap_or_default()),
             };
@@ -109,7 +108,10 @@ impl Target {
 impl PathRule {
     fn below(path: &str) -> Self {
         let is_path = path.starts_with('/') && !path.contains(['?', '#']);
-        assert!(is_path, "Target: `{path}` is no path; it begins with `/` and has no query");
+        assert!(
+            is_path,
+            "Target: `{path}` is not a path; it must begin with `/` and have no query"
+        );
         Self::Below(decoded(path.trim_end_matches('/')).collect())
     }
 
@@ -144,7 +146,7 @@ fn split_port(host: &str) -> (&str, Option<u16>) {
     }
 }
 
-/// The bytes of a path with percent-encoding undone. What is not one stays as it is.
+/// The bytes of a path, percent-decoded. Invalid escapes stay as they are.
 fn decoded(path: &str) -> impl Iterator<Item = u8> {
     let mut rest = path.as_bytes();
     std::iter::from_fn(move || {
@@ -169,7 +171,7 @@ mod tests {
 
     fn fits(target: &Target, uri: &str) -> bool {
         let request = http::Request::builder().uri(uri).header("host", "header.example:81");
-        target.is_of(RequestHead::new(&request.body(()).unwrap()))
+        target.matches(RequestHead::new(&request.body(()).unwrap()))
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::status::SessionId;
 use crate::telemetry::CallTelemetry;
 use crate::tracker::{Session, StatusTracker, TrackedCall};
 
-/// How a client's calls are tracked, if they are.
+/// How the calls of a client are tracked; nothing if the layer is disabled.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tracking {
     settings: Option<Arc<Settings>>,
@@ -31,7 +31,7 @@ struct Settings {
 type Reason = &'static str;
 
 impl Tracking {
-    /// Tracks calls of the agents that requests name.
+    /// Tracks calls, for the agents that requests bring until one is set.
     pub(super) fn new(tracker: &StatusTracker) -> Self {
         let settings = Settings {
             tracker: tracker.clone(),
@@ -50,7 +50,7 @@ impl Tracking {
         self.settings.as_mut().map(Arc::make_mut)
     }
 
-    /// Makes this the agent of requests that name none.
+    /// Sets the agent of requests that nothing else yields one for.
     pub(super) fn set_agent(&mut self, agent: &str) -> Result<(), InvalidName> {
         if let Some(settings) = self.settings_mut() {
             settings.agents.default =
@@ -59,7 +59,7 @@ impl Tracking {
         Ok(())
     }
 
-    /// Makes this the agent of requests to this target.
+    /// Sets the agent of requests to this target.
     pub(super) fn add_rule(&mut self, target: Target, agent: &str) -> Result<(), InvalidName> {
         if let Some(settings) = self.settings_mut() {
             settings
@@ -70,7 +70,7 @@ impl Tracking {
         Ok(())
     }
 
-    /// Takes the agent of a request from its head.
+    /// Sets the closure that yields the agent from a request's head.
     pub(super) fn set_agent_from(
         &mut self,
         from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
@@ -80,17 +80,18 @@ impl Tracking {
         }
     }
 
-    /// Where to look when neither the request's extensions nor a scope name a session.
+    /// Sets where to look if neither the request's extensions nor a scope yield a session.
     pub(super) fn set_sessions(&mut self, sessions: SessionLookup) {
         if let Some(settings) = self.settings_mut() {
             settings.sessions = sessions;
         }
     }
 
-    /// A call begins, if its request names a session and an agent and no layer around owns it.
+    /// Begins a call, if there are a session and an agent for its request and no layer around
+    /// tracks it already.
     ///
-    /// The request is then marked as this tracker's, so that no layer further in starts the
-    /// call again.
+    /// The request then carries this tracker's mark, so that no layer further in begins the call
+    /// again.
     #[inline]
     pub(super) fn begin(&self, request: &mut impl OutgoingRequest) -> Option<Pending<ClientCall>> {
         let Some(settings) = &self.settings else {
@@ -102,7 +103,7 @@ impl Tracking {
         }
     }
 
-    /// Takes this tracker's mark off a request's extensions again.
+    /// Removes this tracker's mark from a request's extensions.
     #[cfg(feature = "reqwest")]
     pub(super) fn release(&self, extensions: &mut http::Extensions) {
         if let Some(settings) = &self.settings {
@@ -111,7 +112,7 @@ impl Tracking {
     }
 }
 
-/// Says why a call passes untracked.
+/// Logs why a call passes untracked.
 #[inline]
 fn untracked<T>(reason: Reason) -> Option<T> {
     tracing::trace!(target: "tower_agent_status", reason, "call passes untracked");
@@ -119,38 +120,38 @@ fn untracked<T>(reason: Reason) -> Option<T> {
 }
 
 impl Settings {
-    /// The session that a request names.
+    /// The session of a request.
     #[inline]
     fn session(&self, request: &impl OutgoingRequest) -> Result<Arc<Session>, Reason> {
         let shared = self.tracker.shared();
         let named = if request.has_no_extensions() {
             None
         } else if ownership::is_owned(request, shared.number()) {
-            return Err("a layer around this one tracks it");
+            return Err("tracked by an outer layer");
         } else {
             request.extension()
         };
         let session = match self.sessions.locate(named, |scope| shared.session_of(scope)) {
-            None => return Err("its request names no session"),
+            None => return Err("no session"),
             Some(SessionLocation::Scope(session)) => session,
             Some(SessionLocation::Extension(id)) => shared.session(id),
             Some(SessionLocation::Head) => shared.session(&self.session_in_head(request.head())?),
         };
-        session.ok_or("its session has no room, or the tracker was shut down")
+        session.ok_or("no room for its session, or the tracker was shut down")
     }
 
     #[inline(never)]
     fn session_in_head(&self, head: RequestHead<'_>) -> Result<SessionId, Reason> {
         match self.sessions.in_head(head) {
-            Ok(session) => session.ok_or("its request names no session"),
+            Ok(session) => session.ok_or("no session"),
             Err(error) => {
                 self.tracker.shared().warnings.session.warn(&error, "call not tracked");
-                Err("its request names a session that cannot be one")
+                Err("invalid session id")
             }
         }
     }
 
-    /// Kept apart, so that a call that names no session costs next to nothing.
+    /// Kept out of line, so that a call without a session costs next to nothing.
     #[inline(never)]
     fn begin(
         &self,
@@ -160,14 +161,14 @@ impl Settings {
         let shared = self.tracker.shared();
         let named = if request.has_no_extensions() { None } else { request.extension() };
         let agent = match self.agents.select(&shared.registry, named, &|| request.head()) {
-            Ok(agent) => agent.ok_or("nothing names its agent")?,
+            Ok(agent) => agent.ok_or("no agent")?,
             Err(error) => {
                 shared.warnings.agent.warn(&error, "agent not tracked");
-                return Err("its agent cannot have that name");
+                return Err("invalid agent name");
             }
         };
         let tracked = TrackedCall::start(&self.tracker, session, agent.agent())
-            .ok_or("its session has no room for one more agent")?;
+            .ok_or("its session has no room for another agent")?;
         let call = ClientCall::new(tracked, |tracked| {
             let host = || request.head().host;
             CallTelemetry::start(

@@ -26,7 +26,7 @@ pub struct ExchangeBody<B, O: Observer, D = DisplayOnly> {
 }
 
 impl<B: Body, O: Observer, D> ExchangeBody<B, O, D> {
-    /// The body of a response; without an observer nobody looks at it.
+    /// Observes the body of a response, if there is an observer.
     #[inline]
     pub(crate) fn new(inner: B, mut observer: Option<ResponseObserver<O>>) -> Self {
         // An empty body, as of HEAD or of status 204, may never be polled.
@@ -90,7 +90,7 @@ where
     }
 }
 
-/// Whether no more data comes. On HTTP/2 the end of a body may be told some time after the last
+/// Whether no more data comes. On HTTP/2 a body may learn of its end some time after the last
 /// byte of its announced length.
 fn is_over(body: &impl Body) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
@@ -99,8 +99,8 @@ fn is_over(body: &impl Body) -> bool {
 /// What polling a body gives.
 type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
 
-/// Polls a body and shows the observer what comes. Kept apart, so that the body of a call that
-/// is not tracked stays small.
+/// Polls a body and shows the observer what comes. Kept out of line, so that the body of an
+/// untracked call stays small.
 #[inline(never)]
 fn poll_observed<B: Body, O: Observer, D: ErrorDisplay<B::Error>>(
     mut inner: Pin<&mut B>,

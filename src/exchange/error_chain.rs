@@ -31,7 +31,7 @@ pub struct WithSources;
 impl<E: Display + 'static> ErrorDisplay<E> for DisplayOnly {
     fn display(error: &E) -> impl Display + '_ {
         match as_error(error) {
-            Some(error) => Shown::Chain(ErrorChain(error)),
+            Some(error) => Shown::WithSources(ErrorChain(error)),
             None => Shown::Itself(error),
         }
     }
@@ -59,14 +59,14 @@ fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
 
 enum Shown<'a, E> {
     Itself(&'a E),
-    Chain(ErrorChain<'a>),
+    WithSources(ErrorChain<'a>),
 }
 
 impl<E: Display> Display for Shown<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Itself(error) => error.fmt(f),
-            Self::Chain(chain) => chain.fmt(f),
+            Self::WithSources(chain) => chain.fmt(f),
         }
     }
 }

@@ -37,24 +37,24 @@ impl<F, O: Observer, D> ExchangeFuture<F, O, D> {
 /// A response of any of the types that clients and servers have for one.
 pub trait ObservableResponse<O: Observer, D> {
     /// The same response, with its body observed.
-    type Observed;
+    type Output;
 
     /// Shows the exchange the head of the response.
     fn answered(&mut self, pending: Pending<O>) -> ResponseObserver<O>;
 
     /// Has the body observed, if there is an observer.
-    fn observed(self, observer: Option<ResponseObserver<O>>) -> Self::Observed;
+    fn observed(self, observer: Option<ResponseObserver<O>>) -> Self::Output;
 }
 
 impl<B: http_body::Body, O: Observer, D> ObservableResponse<O, D> for Response<B> {
-    type Observed = Response<ExchangeBody<B, O, D>>;
+    type Output = Response<ExchangeBody<B, O, D>>;
 
     fn answered(&mut self, pending: Pending<O>) -> ResponseObserver<O> {
         pending.answered(self.status(), self.headers_mut())
     }
 
     #[inline]
-    fn observed(self, observer: Option<ResponseObserver<O>>) -> Self::Observed {
+    fn observed(self, observer: Option<ResponseObserver<O>>) -> Self::Output {
         self.map(|body| ExchangeBody::new(body, observer))
     }
 }
@@ -66,7 +66,7 @@ where
     O: Observer,
     D: ErrorDisplay<E>,
 {
-    type Output = Result<R::Observed, E>;
+    type Output = Result<R::Output, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -82,8 +82,8 @@ where
     }
 }
 
-/// The exchange was answered, or has failed. Kept apart, so that the future of a call that is
-/// not tracked stays small.
+/// The exchange was answered, or has failed. Kept out of line, so that the future of an untracked
+/// call stays small.
 #[inline(never)]
 fn answered<R, E, O, D>(
     pending: Pending<O>,

@@ -1,7 +1,7 @@
 //! One exchange: a request and its response, from the start to its one outcome.
 //!
-//! A client's call to an agent and a server's answer to its caller pass through the same states.
-//! What is told of them goes to an [`Observer`], which is the only difference between the two.
+//! A client's call to an agent and a server's response to its caller pass through the same
+//! states. They differ only in their [`Observer`], which learns what happens.
 //!
 //! ```text
 //!  begin ──▶ Pending ──────── answered(head) ──▶ ResponseObserver ── last byte ──▶ finish
@@ -15,9 +15,8 @@
 //! its body. Both pass everything on as it is: bytes, frames, trailers, size hints and errors.
 //!
 //! A poll takes the exchange out of its future or body, and puts it back if it goes on. A poll
-//! that panics drops it, so that it ends as a panic there and then: whoever catches the panic
-//! may keep the future around, and dropping that later would look as if the caller had given
-//! up.
+//! that panics drops it, so that it ends as a panic at once: the future may be kept around by
+//! whatever catches the panic, and dropping it later would look as if the caller had given up.
 
 mod body;
 mod error_chain;

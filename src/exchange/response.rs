@@ -1,4 +1,4 @@
-//! [`ResponseObserver`]: reads a response as it passes, and tells its [`Observer`] what it says.
+//! [`ResponseObserver`]: reads a response as it passes, for its [`Observer`].
 
 use bytes::Buf;
 use http::HeaderMap;

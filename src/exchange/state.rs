@@ -1,4 +1,4 @@
-//! [`State`]: what an exchange takes from step to step.
+//! [`State`]: what an exchange carries from step to step.
 
 use http::{HeaderMap, StatusCode, header};
 
@@ -6,7 +6,7 @@ use super::Observer;
 use crate::status::{CallError, Outcome};
 use crate::usage::{End, PathHint, ResponseHead, UsageReader};
 
-/// What an exchange takes from step to step, in one box: futures and bodies are moved often,
+/// What an exchange carries from step to step, in one box: futures and bodies are moved often,
 /// and most of them carry no exchange. Dropping it ends the exchange.
 pub(super) struct State<O: Observer> {
     pub(super) observer: O,
@@ -77,8 +77,8 @@ impl<O: Observer> State<O> {
         Some((self.reader.as_mut()?, &mut self.observer))
     }
 
-    /// Reads the last chunk of the body, which ends the exchange. Usage that comes with it is
-    /// told with the outcome only. A body that comes in one chunk has a reader for just as long.
+    /// Reads the last chunk of the body, which ends the exchange. The observer learns its usage
+    /// with the outcome only. The reader of a body that comes in one chunk lives on the stack.
     pub(super) fn last(&mut self, feed: impl FnOnce(&mut UsageReader)) {
         if self.is_over() {
             return;

@@ -185,7 +185,7 @@ impl<S: StatusStore> Worker<S> {
         // Closed first, so that a change made from now on counts as lost.
         self.shared().handoff.close();
         for reply in self.shutdown.take().map(|shutdown| shutdown.replies).unwrap_or_default() {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = reply.send(self.unsaved());
         }
     }

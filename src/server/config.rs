@@ -1,4 +1,4 @@
-//! Which requests open a workflow, and what it is known by.
+//! [`WorkflowConfig`]: which requests open a workflow, and how it is described.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) struct WorkflowConfig {
     pub(super) filter: FromHead<bool>,
     pub(super) source: SessionLookup,
     pub(super) correlation: Option<FromHead<Option<String>>>,
-    /// Names that were checked, and where the value of each is.
+    /// Checked names, and where the value of each comes from.
     pub(super) attributes: Vec<(String, FromHead<Option<Value>>)>,
     pub(super) new_run: bool,
     pub(super) response_header: Option<HeaderName>,
@@ -57,7 +57,7 @@ impl WorkflowConfig {
             return None;
         }
         let shared = self.tracker.shared();
-        let session = self.source.received(head).unwrap_or_else(|error| {
+        let session = self.source.incoming(head).unwrap_or_else(|error| {
             shared.warnings.attribute.warn(&error, "left out of the workflow");
             None
         });

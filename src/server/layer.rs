@@ -1,4 +1,4 @@
-//! [`WorkflowLayer`]: what is put into the orchestrator's server.
+//! [`WorkflowLayer`]: the layer for the orchestrator's own server.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::status::Value;
 use crate::tracker::StatusTracker;
 use crate::workflow::{WorkflowError, check_attribute};
 
-/// Opens a workflow for each request to an orchestrator's server, and finishes it by the
+/// Opens a workflow for each request to an orchestrator's server, and finishes it with the
 /// response.
 ///
 /// See the [module docs](crate::server) for which requests, which session, and how it ends.
@@ -23,8 +23,8 @@ pub struct WorkflowLayer {
 }
 
 impl WorkflowLayer {
-    /// A layer that opens a workflow, in a new session, for each request whose method is
-    /// not safe, and tells the session id in the response header `x-workflow-session-id`.
+    /// Creates a layer that opens a workflow, in a new session, for each request whose method is
+    /// not safe, and returns the session id in the response header `x-workflow-session-id`.
     #[must_use]
     pub fn new(tracker: &StatusTracker) -> Self {
         Self { config: Some(Arc::new(WorkflowConfig::new(tracker))) }
@@ -44,14 +44,14 @@ impl WorkflowLayer {
         self
     }
 
-    /// Takes the session id from a header, where the request's extensions do not name one.
+    /// Takes the session id from this header, if the request's extensions have none.
     #[must_use]
     pub fn session_header(self, name: HeaderName) -> Self {
         self.session_header_with(name, str::to_owned)
     }
 
-    /// Takes the session from a header, like [`session_header`](Self::session_header), with
-    /// a rule that makes the session id of the header's value.
+    /// Takes the session id from this header, like [`session_header`](Self::session_header), and
+    /// maps the header's value to the id.
     #[must_use]
     pub fn session_header_with(
         self,
@@ -61,8 +61,8 @@ impl WorkflowLayer {
         self.set(|config| config.source = SessionLookup::from_header(name, to_session_id))
     }
 
-    /// Takes the session id from the head of the request, where its extensions do not name
-    /// one. For `None` a new one is made.
+    /// Takes the session id from the head of the request, if its extensions have none. With
+    /// `None` the session is new.
     #[must_use]
     pub fn session_from(
         self,
@@ -71,16 +71,18 @@ impl WorkflowLayer {
         self.set(|config| config.source = SessionLookup::from_fn(from))
     }
 
-    /// Begins each session anew, like [`WorkflowBuilder::new_run`](crate::WorkflowBuilder::new_run),
-    /// for callers that repeat a request under the id of one that is finished.
+    /// Starts each session afresh, like
+    /// [`WorkflowBuilder::new_run`](crate::WorkflowBuilder::new_run), for callers that repeat a
+    /// request under the id of a finished one.
     ///
-    /// A request in a session that another is still at work on ends that one's tracking.
+    /// A request in a session that another request is still working on ends the tracking of that
+    /// one.
     #[must_use]
     pub fn new_run(self) -> Self {
         self.set(|config| config.new_run = true)
     }
 
-    /// Takes the correlation id from a header.
+    /// Takes the correlation id from this header.
     #[must_use]
     pub fn correlation_header(self, name: HeaderName) -> Self {
         self.correlation_from(move |head| text(head, &name))
@@ -88,8 +90,7 @@ impl WorkflowLayer {
 
     /// Takes the correlation id from the head of the request.
     ///
-    /// One that only the body tells is for the handler to
-    /// [set](crate::Workflow::set_correlation_id).
+    /// If only the body has it, the handler can [set](crate::Workflow::set_correlation_id) it.
     #[must_use]
     pub fn correlation_from(
         self,
@@ -98,11 +99,11 @@ impl WorkflowLayer {
         self.set(|config| config.correlation = Some(Arc::new(from)))
     }
 
-    /// Gives an attribute to each workflow.
+    /// Sets an attribute of each workflow.
     ///
     /// # Panics
     ///
-    /// If no item can have it; see [`WorkflowError`].
+    /// If no item can have that attribute; see [`WorkflowError`].
     #[must_use]
     pub fn attribute(self, name: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
@@ -110,25 +111,24 @@ impl WorkflowLayer {
         self.attribute_from(name, move |_| Some(value.clone()))
     }
 
-    /// Takes an attribute from a header, where a request has it.
+    /// Takes an attribute from this header, if the request has it.
     ///
     /// # Panics
     ///
-    /// If the name cannot be used; see [`InvalidName`](crate::InvalidName).
+    /// If the name is invalid; see [`InvalidName`](crate::InvalidName).
     #[must_use]
     pub fn attribute_header(self, name: &str, header: HeaderName) -> Self {
         self.attribute_from(name, move |head| text(head, &header).map(Value::String))
     }
 
-    /// Takes an attribute from the head of the request. A value that no item can have is
-    /// left out, which is logged once.
+    /// Takes an attribute from the head of the request. A value that no item can have is left
+    /// out, and the first time a warning is logged.
     ///
-    /// One that only the body tells is for the handler to
-    /// [set](crate::Workflow::set_attribute).
+    /// If only the body has it, the handler can [set](crate::Workflow::set_attribute) it.
     ///
     /// # Panics
     ///
-    /// If the name cannot be used; see [`InvalidName`](crate::InvalidName).
+    /// If the name is invalid; see [`InvalidName`](crate::InvalidName).
     #[must_use]
     pub fn attribute_from(
         self,
@@ -151,15 +151,14 @@ impl WorkflowLayer {
         }
     }
 
-    /// Opens a workflow for these requests only, in place of those whose method is not
-    /// safe.
+    /// Opens a workflow only for requests that match, instead of those whose method is not safe.
     #[must_use]
     pub fn filter(self, opens: impl Fn(RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.set(|config| config.filter = Arc::new(opens))
     }
 
-    /// The response header that tells the session id; `None` for none. A header of that
-    /// name that the handler has set is left as it is.
+    /// Sets the response header for the session id, or none. If the handler has set a header of
+    /// that name, it stays as it is.
     #[must_use]
     pub fn response_header(self, name: impl Into<Option<HeaderName>>) -> Self {
         self.set(|config| config.response_header = name.into())

@@ -1,4 +1,4 @@
-//! [`SessionLookup`]: where a layer looks for the session of a request.
+//! [`SessionLookup`]: how a layer finds the session of a request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::tracker::Scope;
 
 type FromHead = dyn Fn(RequestHead<'_>) -> Option<String> + Send + Sync;
 
-/// Where a layer looks when neither the request's extensions nor a scope name a session.
+/// Where a layer looks if neither the request's extensions nor a scope yield a session.
 #[derive(Clone, Default)]
 pub(crate) struct SessionLookup(Option<Arc<FromHead>>);
 
@@ -29,8 +29,8 @@ impl SessionLookup {
         Self::from_fn(move |head| Some(to_session_id(head.headers.get(&name)?.to_str().ok()?)))
     }
 
-    /// Where the session of a request that is sent is named; `None` if nowhere. `extension` is
-    /// the one among its extensions, and `in_scope` does something with the surrounding scope.
+    /// Where the session of an outgoing request is found; `None` if nowhere. `extension` is the
+    /// one among its extensions, and `in_scope` is run on the current scope.
     #[inline]
     pub(crate) fn locate<'a, T>(
         &self,
@@ -46,9 +46,9 @@ impl SessionLookup {
         }
     }
 
-    /// The session that a received request names itself. What surrounds its server has
-    /// nothing to do with it.
-    pub(crate) fn received(
+    /// The session that an incoming request brings. The scope around the server is not the
+    /// request's own, and does not count.
+    pub(crate) fn incoming(
         &self,
         head: RequestHead<'_>,
     ) -> Result<Option<SessionId>, InvalidSessionId> {
@@ -58,7 +58,7 @@ impl SessionLookup {
         }
     }
 
-    /// The session that the head of a request names; `Ok(None)` if it names none.
+    /// The session in the head of a request; `Ok(None)` if there is none.
     pub(crate) fn in_head(
         &self,
         head: RequestHead<'_>,
@@ -67,12 +67,12 @@ impl SessionLookup {
     }
 }
 
-/// Where the session of a request is named.
+/// Where the session of a request was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SessionLocation<'a, T> {
-    /// Among its extensions.
+    /// In its extensions.
     Extension(&'a SessionId),
-    /// By the surrounding scope.
+    /// In the current scope.
     Scope(T),
     /// In its head, if anywhere.
     Head,

@@ -1,5 +1,5 @@
-//! Where a request names its session: in an extension, by the surrounding scope, in a header,
-//! or where a closure finds it.
+//! How the session of a request is found: in its extensions, in the current scope, in a header, or
+//! by a closure.
 
 mod head;
 mod lookup;

@@ -1,4 +1,4 @@
-//! [`Command`]: a request to the recorder; and [`Unsaved`], of which its replies are made.
+//! [`Command`]: a request to the recorder; and [`Unsaved`], an item of its replies.
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;

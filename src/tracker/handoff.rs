@@ -13,7 +13,7 @@
 //!
 //! **Invariant.** An entry with unsaved changes is in exactly one place: on a list, or in the
 //! recorder's hands. `queued` says so, and is read and written under the entry's own lock, the
-//! one under which its content changes. Whoever changes a queued entry leaves it where it is: the
+//! one under which its content changes. A change of a queued entry leaves it where it is: the
 //! recorder looks at the newest content when it proposes a write, and again when that write is
 //! acknowledged. So no change is lost, and none waits for a second one to be seen.
 //!
