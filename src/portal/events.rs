@@ -16,7 +16,8 @@ use tokio::time::sleep;
 
 use super::Shutdown;
 use super::live::{self, Snapshot};
-use super::routes::{ErrorResponse, Shared, session_id};
+use super::response::ErrorResponse;
+use super::state::{Shared, session_id};
 use crate::status::SessionId;
 use crate::store::StatusReader;
 

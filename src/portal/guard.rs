@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
 use http::uri::Authority;
 use subtle::ConstantTimeEq as _;
 
-use super::routes::ErrorResponse;
+use super::response::ErrorResponse;
 
 /// Rejects requests without the portal's bearer token.
 pub(super) async fn require_token(

@@ -51,9 +51,11 @@ mod guard;
 mod live;
 mod page;
 mod recent;
+mod response;
 mod routes;
 mod serve;
 mod stalled;
+mod state;
 mod view;
 
 use std::fmt;

@@ -1,6 +1,5 @@
 //! The routes, their handlers and the layers around them.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -27,10 +26,12 @@ use tower_http::trace::TraceLayer;
 use super::events::events;
 use super::live::Live;
 use super::recent::{MAX_LIMIT, RecentList};
+use super::response::{ErrorResponse, json};
+use super::state::{Shared, session_id};
 use super::view::{View, etag};
-use super::{Portal, Settings, Shutdown, guard, page, stalled};
+use super::{Portal, Settings, guard, page, stalled};
 use crate::status::SessionId;
-use crate::store::{RecentItems, StatusReader};
+use crate::store::StatusReader;
 
 const DEFAULT_LIMIT: usize = 10;
 
@@ -42,26 +43,6 @@ const MAX_BODY: usize = 1024;
 
 /// Set if newer workflows may be missing from the list.
 const TRUNCATED: HeaderName = HeaderName::from_static("x-truncated");
-
-#[derive(Debug)]
-pub(super) struct Shared<R> {
-    reader: Arc<R>,
-    view: Arc<View>,
-    pub(super) live: Live<R>,
-    recent: RecentList<R>,
-    pub(super) keep_alive: Duration,
-    pub(super) shutdown: Shutdown,
-}
-
-impl<R: StatusReader> Shared<R> {
-    /// Returns the newest workflows: at least `limit`, if the store has that many.
-    async fn recent(&self, limit: usize) -> Result<Arc<RecentItems>, ErrorResponse> {
-        self.recent.get(limit).await.map_err(|error| {
-            tracing::error!(%error, "cannot read the recent workflows");
-            ErrorResponse::unreadable()
-        })
-    }
-}
 
 pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
     let Portal { reader, settings } = portal;
@@ -207,49 +188,4 @@ fn requested_limit(
         let detail = format!("`limit` must be a whole number from 1 to {max}");
         ErrorResponse::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     })
-}
-
-/// The session id in the path, whatever its characters.
-pub(super) fn session_id(
-    path: Result<Path<String>, PathRejection>,
-) -> Result<String, ErrorResponse> {
-    let refuse = |detail: &'static str| Err(ErrorResponse::new(StatusCode::BAD_REQUEST, detail));
-    match path {
-        Ok(Path(id)) if id.is_empty() => refuse("the path has no session id"),
-        Ok(Path(id)) => Ok(id),
-        Err(_) => refuse("the session id in the path must be percent-encoded UTF-8"),
-    }
-}
-
-fn json(body: String) -> Response {
-    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
-    (headers, body).into_response()
-}
-
-/// An error as JSON: `{"detail": "…"}`.
-#[derive(Debug)]
-pub(super) struct ErrorResponse {
-    status: StatusCode,
-    detail: Cow<'static, str>,
-}
-
-impl ErrorResponse {
-    pub(super) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, detail: detail.into() }
-    }
-
-    /// The store failed. The reason goes to the log, since it may name hosts and tables.
-    fn unreadable() -> Self {
-        let detail = "the status store cannot be read right now; try again later";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
-    }
-}
-
-impl IntoResponse for ErrorResponse {
-    fn into_response(self) -> Response {
-        let body = serde_json::json!({ "detail": self.detail });
-        let mut response = json(body.to_string());
-        *response.status_mut() = self.status;
-        response
-    }
 }

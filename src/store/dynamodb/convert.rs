@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::discovery::AttributeNames;
+use super::layout::AttributeNames;
 use crate::status::{Item, Value, schema};
 
 /// Converts to an attribute; `None` for a number that DynamoDB cannot hold.

@@ -12,8 +12,8 @@ use aws_sdk_dynamodb::types::{
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::discovery::AttributeNames;
 use super::error::{CREDENTIALS_REMEDY, RequestError, RequestErrorKind, SetupError};
+use super::layout::AttributeNames;
 use crate::status::schema;
 
 /// How long a new table may take to become active. Usually it takes seconds.

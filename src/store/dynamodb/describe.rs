@@ -1,15 +1,11 @@
 //! [`TableDescription`]: the properties of a table, for its operators.
 
-use aws_sdk_dynamodb::operation::describe_time_to_live::DescribeTimeToLiveOutput;
-use aws_sdk_dynamodb::types::{
-    self, BillingMode, GlobalSecondaryIndexDescription, IndexStatus, KeyType, TableStatus,
-    TimeToLiveStatus,
-};
+use aws_sdk_dynamodb::types::{BillingMode, TableStatus};
 
 use super::DynamoDbStore;
 use super::discovery::{self, DiscoveryError};
 use super::error::{RequestError, RequestErrorKind, SetupError};
-use crate::status::schema;
+use super::layout::{RecentIndex, enabled_ttl, recent_index};
 
 /// The properties of a table that matter to status items. Returned by
 /// [`DynamoDbStore::describe_table`].
@@ -43,19 +39,6 @@ pub enum TimeToLive {
     /// Unknown: the role lacks the permission, or the endpoint has no time-to-live. Holds the
     /// error message.
     Unknown(String),
-}
-
-/// Whether a table has an index of the newest sessions, with the partition key `createdDay`
-/// and the sort key `createdAt`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RecentIndex {
-    /// It can be queried, and has this name.
-    Ready(String),
-    /// It is being created or deleted, and has this name.
-    InTransition(String),
-    /// There is no such index.
-    Missing,
 }
 
 impl DynamoDbStore {
@@ -118,41 +101,4 @@ impl DynamoDbStore {
             Err(error) => TimeToLive::Unknown(RequestError::from_sdk(&error).message.to_string()),
         }
     }
-}
-
-/// Finds the index of the newest sessions by its keys, whatever its name.
-pub(super) fn recent_index(described: &types::TableDescription) -> RecentIndex {
-    let has_keys = |index: &&GlobalSecondaryIndexDescription| {
-        matches!(index.key_schema(), [day, time]
-            if *day.key_type() == KeyType::Hash && day.attribute_name() == schema::CREATED_DAY
-            && *time.key_type() == KeyType::Range && time.attribute_name() == schema::CREATED_AT)
-    };
-    let is_ready = |index: &&GlobalSecondaryIndexDescription| {
-        !matches!(index.index_status(), Some(IndexStatus::Creating | IndexStatus::Deleting))
-    };
-    let ours = || described.global_secondary_indexes().iter().filter(has_keys);
-    let name = |index: &GlobalSecondaryIndexDescription| index.index_name().map(str::to_owned);
-    match (ours().find(is_ready).and_then(name), ours().next().and_then(name)) {
-        (Some(ready), _) => RecentIndex::Ready(ready),
-        (None, Some(other)) => RecentIndex::InTransition(other),
-        (None, None) => RecentIndex::Missing,
-    }
-}
-
-impl RecentIndex {
-    /// The name of the index, if it can be queried.
-    pub(super) fn ready(self) -> Option<String> {
-        match self {
-            Self::Ready(name) => Some(name),
-            Self::InTransition(_) | Self::Missing => None,
-        }
-    }
-}
-
-/// The time-to-live attribute, if time-to-live is enabled.
-pub(super) fn enabled_ttl(output: &DescribeTimeToLiveOutput) -> Option<String> {
-    use TimeToLiveStatus::{Enabled, Enabling};
-    let ttl = output.time_to_live_description()?;
-    let is_on = matches!(ttl.time_to_live_status(), Some(Enabled | Enabling));
-    is_on.then(|| ttl.attribute_name())?.map(str::to_owned)
 }

@@ -16,45 +16,13 @@ use aws_sdk_dynamodb::types::{KeyType, ScalarAttributeType, TableDescription, Ta
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::describe::{enabled_ttl, recent_index};
 use super::error::{CREDENTIALS_REMEDY, RequestError, RequestErrorKind, SetupError};
+use super::layout::{AttributeNames, TableLayout, enabled_ttl, recent_index};
 use crate::status::schema;
 use crate::store::StoreErrorKind;
 
 /// How long discovery may take. It delays the start of a service, or its first write.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The names of the two attributes that the table decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct AttributeNames {
-    /// The partition key, which holds the session id.
-    pub(super) key: String,
-    /// The time-to-live attribute, which holds the expiry.
-    pub(super) ttl: String,
-}
-
-impl Default for AttributeNames {
-    fn default() -> Self {
-        Self { key: schema::SESSION_ID.to_owned(), ttl: schema::EXPIRES_AT.to_owned() }
-    }
-}
-
-impl AttributeNames {
-    /// Whether the table uses the attribute of this name itself, for something else than the
-    /// document would.
-    pub(super) fn is_reserved(&self, name: &str) -> bool {
-        (name == self.key && name != schema::SESSION_ID)
-            || (name == self.ttl && name != schema::EXPIRES_AT)
-    }
-}
-
-/// What discovery has found out about a table.
-#[derive(Clone, Debug)]
-pub(super) struct TableLayout {
-    pub(super) names: AttributeNames,
-    /// The name of the index of the newest sessions.
-    pub(super) recent_index: Option<String>,
-}
 
 /// Why the layout of a table is unknown.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::convert::to_attribute;
-use super::discovery::AttributeNames;
+use super::layout::AttributeNames;
 use crate::status::{Change, Precondition, schema};
 
 /// The expressions of one `UpdateItem`.

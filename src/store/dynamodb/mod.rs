@@ -11,6 +11,7 @@ mod describe;
 mod discovery;
 mod error;
 mod expression;
+mod layout;
 mod read;
 mod recent;
 mod settings;
@@ -25,14 +26,16 @@ use aws_sdk_dynamodb::Client;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use self::discovery::{AttributeNames, DiscoveryError, TableLayout};
+use self::discovery::DiscoveryError;
 use self::error::RequestContext;
 use self::settings::Settings;
 use super::{StoreError, StoreErrorKind};
 use crate::status::{Item, SessionId, schema};
 
-pub use self::describe::{RecentIndex, TableDescription, TimeToLive};
+pub use self::describe::{TableDescription, TimeToLive};
 pub use self::error::SetupError;
+pub use self::layout::RecentIndex;
+use self::layout::{AttributeNames, TableLayout};
 #[cfg(feature = "embedded")]
 pub(super) use self::{create::RECENT_INDEX, settings::behavior_version};
 

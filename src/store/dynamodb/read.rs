@@ -6,8 +6,8 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue};
 use tokio::time::sleep;
 
-use super::discovery::AttributeNames;
 use super::error::RequestError;
+use super::layout::AttributeNames;
 use super::{DynamoDbStore, convert, session_id};
 use crate::status::{Item, SessionId};
 use crate::store::{RecentItems, StatusReader, StoreError, StoreErrorKind};

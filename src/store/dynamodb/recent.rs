@@ -18,8 +18,8 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join_all;
 
-use super::discovery::AttributeNames;
 use super::error::{RequestError, RequestErrorKind};
+use super::layout::AttributeNames;
 use super::{DynamoDbStore, convert, session_id};
 use crate::status::{Item, SessionId, Timestamp, WorkflowStatus, schema};
 use crate::store::{RecentItems, StatusReader as _, StoreError};

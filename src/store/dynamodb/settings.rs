@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use tokio::time::timeout;
 
-use super::discovery::AttributeNames;
 use super::error::SetupError;
+use super::layout::AttributeNames;
 use crate::status::schema;
 
 pub(super) const TABLE_NAME: &str = "STATUS_TABLE_NAME";

@@ -1,0 +1,47 @@
+//! [`Shared`]: what the handlers of the routes share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use http::StatusCode;
+
+use super::Shutdown;
+use super::live::Live;
+use super::recent::RecentList;
+use super::response::ErrorResponse;
+use super::view::View;
+use crate::store::{RecentItems, StatusReader};
+
+#[derive(Debug)]
+pub(super) struct Shared<R> {
+    pub(super) reader: Arc<R>,
+    pub(super) view: Arc<View>,
+    pub(super) live: Live<R>,
+    pub(super) recent: RecentList<R>,
+    pub(super) keep_alive: Duration,
+    pub(super) shutdown: Shutdown,
+}
+
+impl<R: StatusReader> Shared<R> {
+    /// Returns the newest workflows: at least `limit`, if the store has that many.
+    pub(super) async fn recent(&self, limit: usize) -> Result<Arc<RecentItems>, ErrorResponse> {
+        self.recent.get(limit).await.map_err(|error| {
+            tracing::error!(%error, "cannot read the recent workflows");
+            ErrorResponse::unreadable()
+        })
+    }
+}
+
+/// The session id in the path, whatever its characters.
+pub(super) fn session_id(
+    path: Result<Path<String>, PathRejection>,
+) -> Result<String, ErrorResponse> {
+    let refuse = |detail: &'static str| Err(ErrorResponse::new(StatusCode::BAD_REQUEST, detail));
+    match path {
+        Ok(Path(id)) if id.is_empty() => refuse("the path has no session id"),
+        Ok(Path(id)) => Ok(id),
+        Err(_) => refuse("the session id in the path must be percent-encoded UTF-8"),
+    }
+}
