@@ -39,8 +39,8 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
 /// Only these files may name a crate that is somebody else's to change.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("::metrics", &["src/telemetry/metrics.rs"]),
-    ("reqwest", &["src/client/reqwest.rs", "src/exchange/error_chain.rs"]),
-    ("reqwest_middleware", &["src/client/reqwest.rs", "src/exchange/error_chain.rs"]),
+    ("reqwest", &["src/client/reqwest.rs", "src/exchange/error_display.rs"]),
+    ("reqwest_middleware", &["src/client/reqwest.rs", "src/exchange/error_display.rs"]),
     ("dynoxide", &["src/store/embedded.rs"]),
     ("aws_sdk_dynamodb", &["src/store/"]),
     ("aws_smithy_runtime", &["src/client/aws.rs"]),

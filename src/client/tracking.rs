@@ -17,11 +17,11 @@ use crate::tracker::{Session, StatusTracker, TrackedCall};
 /// How the calls of a client are tracked; nothing if the layer is disabled.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tracking {
-    settings: Option<Arc<Settings>>,
+    active: Option<Arc<Active>>,
 }
 
 #[derive(Clone, Debug)]
-struct Settings {
+struct Active {
     tracker: StatusTracker,
     agents: AgentSelector,
     sessions: SessionLookup,
@@ -33,12 +33,12 @@ type Reason = &'static str;
 impl Tracking {
     /// Tracks calls, for the agents that requests bring until one is set.
     pub(super) fn new(tracker: &StatusTracker) -> Self {
-        let settings = Settings {
+        let active = Active {
             tracker: tracker.clone(),
             agents: AgentSelector::default(),
             sessions: SessionLookup::default(),
         };
-        Self { settings: Some(Arc::new(settings)) }
+        Self { active: Some(Arc::new(active)) }
     }
 
     /// Tracks nothing.
@@ -46,26 +46,25 @@ impl Tracking {
         Self::default()
     }
 
-    fn settings_mut(&mut self) -> Option<&mut Settings> {
-        self.settings.as_mut().map(Arc::make_mut)
+    fn active_mut(&mut self) -> Option<&mut Active> {
+        self.active.as_mut().map(Arc::make_mut)
     }
 
     /// Sets the agent of requests that nothing else yields one for.
     pub(super) fn set_agent(&mut self, agent: &str) -> Result<(), InvalidName> {
-        if let Some(settings) = self.settings_mut() {
-            settings.agents.default =
-                Some(settings.tracker.shared().registry.get_or_declare(agent)?);
+        if let Some(active) = self.active_mut() {
+            active.agents.default = Some(active.tracker.shared().registry.get_or_declare(agent)?);
         }
         Ok(())
     }
 
     /// Sets the agent of requests to this target.
     pub(super) fn add_rule(&mut self, target: Target, agent: &str) -> Result<(), InvalidName> {
-        if let Some(settings) = self.settings_mut() {
-            settings
+        if let Some(active) = self.active_mut() {
+            active
                 .agents
                 .rules
-                .push((target, settings.tracker.shared().registry.get_or_declare(agent)?));
+                .push((target, active.tracker.shared().registry.get_or_declare(agent)?));
         }
         Ok(())
     }
@@ -75,15 +74,15 @@ impl Tracking {
         &mut self,
         from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) {
-        if let Some(settings) = self.settings_mut() {
-            settings.agents.from = Some(Arc::new(from));
+        if let Some(active) = self.active_mut() {
+            active.agents.from = Some(Arc::new(from));
         }
     }
 
     /// Sets where to look if neither the request's extensions nor a scope yield a session.
     pub(super) fn set_sessions(&mut self, sessions: SessionLookup) {
-        if let Some(settings) = self.settings_mut() {
-            settings.sessions = sessions;
+        if let Some(active) = self.active_mut() {
+            active.sessions = sessions;
         }
     }
 
@@ -94,11 +93,11 @@ impl Tracking {
     /// again.
     #[inline]
     pub(super) fn begin(&self, request: &mut impl OutgoingRequest) -> Option<Pending<ClientCall>> {
-        let Some(settings) = &self.settings else {
+        let Some(active) = &self.active else {
             return untracked("the layer is disabled");
         };
-        match settings.session(request) {
-            Ok(session) => settings.begin(request, session).map_or_else(untracked, Some),
+        match active.session(request) {
+            Ok(session) => active.begin(request, session).map_or_else(untracked, Some),
             Err(reason) => untracked(reason),
         }
     }
@@ -106,8 +105,8 @@ impl Tracking {
     /// Removes this tracker's mark from a request's extensions.
     #[cfg(feature = "reqwest")]
     pub(super) fn release(&self, extensions: &mut http::Extensions) {
-        if let Some(settings) = &self.settings {
-            ownership::release(extensions, settings.tracker.shared().number());
+        if let Some(active) = &self.active {
+            ownership::release(extensions, active.tracker.shared().number());
         }
     }
 }
@@ -119,7 +118,7 @@ fn untracked<T>(reason: Reason) -> Option<T> {
     None
 }
 
-impl Settings {
+impl Active {
     /// The session of a request.
     #[inline]
     fn session(&self, request: &impl OutgoingRequest) -> Result<Arc<Session>, Reason> {

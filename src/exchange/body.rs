@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
-use super::error_chain::{DisplayOnly, ErrorDisplay};
+use super::error_display::{DisplayOnly, ErrorDisplay};
 use super::{Observer, ResponseObserver};
 use crate::usage::End;
 

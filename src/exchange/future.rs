@@ -9,7 +9,7 @@ use http::Response;
 use pin_project::pin_project;
 
 use super::body::ExchangeBody;
-use super::error_chain::{DisplayOnly, ErrorDisplay};
+use super::error_display::{DisplayOnly, ErrorDisplay};
 use super::{Observer, Pending, ResponseObserver};
 
 /// The future of a service whose exchanges are observed.

@@ -19,7 +19,7 @@
 //! whatever catches the panic, and dropping it later would look as if the caller had given up.
 
 mod body;
-mod error_chain;
+mod error_display;
 mod future;
 mod response;
 mod state;
@@ -29,13 +29,13 @@ use std::fmt::{self, Display};
 use http::{HeaderMap, Method, StatusCode};
 
 pub(crate) use self::body::ExchangeBody;
-pub use self::error_chain::{DisplayOnly, ErrorDisplay, WithSources};
+pub use self::error_display::{DisplayOnly, ErrorDisplay, WithSources};
 pub(crate) use self::future::ExchangeFuture;
 #[cfg(any(feature = "aws", feature = "reqwest"))]
 pub(crate) use self::future::ObservableResponse;
 pub(crate) use self::response::ResponseObserver;
 
-use self::state::State;
+use self::state::ExchangeState;
 use crate::status::{CallError, Outcome, TokenUsage};
 use crate::usage::PathHint;
 
@@ -77,7 +77,7 @@ pub trait Observer: Sized {
 }
 
 /// An exchange that waits for the head of its response.
-pub struct Pending<O: Observer>(Box<State<O>>);
+pub struct Pending<O: Observer>(Box<ExchangeState<O>>);
 
 impl<O: Observer> Pending<O> {
     /// An exchange begins. `path` is the path of its request, without a query, if that may
@@ -85,7 +85,7 @@ impl<O: Observer> Pending<O> {
     #[inline]
     pub(crate) fn new(observer: O, method: &Method, path: Option<&str>) -> Self {
         let path = path.map_or_else(PathHint::default, PathHint::of);
-        Self(State::new(observer, *method == Method::HEAD, path))
+        Self(ExchangeState::new(observer, *method == Method::HEAD, path))
     }
 
     /// Polls the inner future in what surrounds this exchange, if there is one.

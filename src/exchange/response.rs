@@ -4,16 +4,16 @@ use bytes::Buf;
 use http::HeaderMap;
 
 use super::Observer;
-use super::state::State;
+use super::state::ExchangeState;
 use crate::usage::{End, Progress, UsageReader};
 
 /// A response that is being read.
 #[expect(missing_debug_implementations, reason = "nobody outside of the crate can have one")]
-pub struct ResponseObserver<O: Observer>(Box<State<O>>);
+pub struct ResponseObserver<O: Observer>(Box<ExchangeState<O>>);
 
 impl<O: Observer> ResponseObserver<O> {
     /// The response whose head was the last step.
-    pub(super) fn new(state: Box<State<O>>) -> Self {
+    pub(super) fn new(state: Box<ExchangeState<O>>) -> Self {
         Self(state)
     }
 

@@ -14,17 +14,17 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::Shutdown;
+use super::ShutdownSignal;
 use super::live::{self, Snapshot};
 use super::response::ErrorResponse;
-use super::state::{Shared, session_id};
+use super::state::{AppState, session_id};
 use crate::status::SessionId;
 use crate::store::StatusReader;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 pub(super) async fn events<R: StatusReader>(
-    State(shared): State<Arc<Shared<R>>>,
+    State(shared): State<Arc<AppState<R>>>,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ErrorResponse> {
@@ -74,7 +74,7 @@ struct Watcher {
     /// Whether the first comment was sent. It makes intermediaries pass on the head.
     is_open: bool,
     keep_alive: Duration,
-    shutdown: Shutdown,
+    shutdown: ShutdownSignal,
 }
 
 impl Watcher {

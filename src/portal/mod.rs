@@ -92,7 +92,7 @@ struct Settings {
     poll_interval: Duration,
     keep_alive: Duration,
     heartbeat: Duration,
-    shutdown: Shutdown,
+    shutdown: ShutdownSignal,
 }
 
 impl fmt::Debug for Settings {
@@ -109,7 +109,7 @@ impl fmt::Debug for Settings {
 }
 
 /// Resolves when the portal should shut down.
-type Shutdown = Shared<BoxFuture<'static, ()>>;
+type ShutdownSignal = Shared<BoxFuture<'static, ()>>;
 
 impl<R: StatusReader> Portal<R> {
     /// Creates a portal that reads from `reader`.

@@ -27,7 +27,7 @@ use super::events::events;
 use super::live::Live;
 use super::recent::{MAX_LIMIT, RecentList};
 use super::response::{ErrorResponse, json};
-use super::state::{Shared, session_id};
+use super::state::{AppState, session_id};
 use super::view::{View, etag};
 use super::{Portal, Settings, guard, page, stalled};
 use crate::status::SessionId;
@@ -49,7 +49,7 @@ pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
     let Settings { agents, token, poll_interval, keep_alive, heartbeat, shutdown } = settings;
     let reader = Arc::new(reader);
     let view = Arc::new(View { agents, heartbeat });
-    let shared = Shared {
+    let shared = AppState {
         live: Live::new(Arc::clone(&reader), Arc::clone(&view), poll_interval),
         recent: RecentList::new(Arc::clone(&reader), poll_interval),
         reader,
@@ -112,7 +112,7 @@ async fn explain(response: http::Response<limit::ResponseBody<Body>>) -> Respons
 }
 
 async fn status<R: StatusReader>(
-    State(shared): State<Arc<Shared<R>>>,
+    State(shared): State<Arc<AppState<R>>>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ErrorResponse> {
     let session_id = session_id(path)?;
@@ -130,7 +130,7 @@ async fn status<R: StatusReader>(
 }
 
 async fn recent<R: StatusReader>(
-    State(shared): State<Arc<Shared<R>>>,
+    State(shared): State<Arc<AppState<R>>>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ErrorResponse> {
@@ -160,7 +160,7 @@ async fn recent<R: StatusReader>(
 }
 
 async fn metrics<R: StatusReader>(
-    State(shared): State<Arc<Shared<R>>>,
+    State(shared): State<Arc<AppState<R>>>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
 ) -> Result<Response, ErrorResponse> {
     let limit = requested_limit(query, stalled::DEFAULT_LIMIT, stalled::MAX_LIMIT)?;

@@ -9,7 +9,7 @@ use axum::middleware::from_fn;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 
-use super::{Portal, Shutdown, guard};
+use super::{Portal, ShutdownSignal, guard};
 use crate::store::StatusReader;
 
 /// How long open connections may take to finish at shutdown.
@@ -52,7 +52,7 @@ pub struct Server {
     address: SocketAddr,
     listener: TcpListener,
     router: Router,
-    shutdown: Shutdown,
+    shutdown: ShutdownSignal,
 }
 
 impl Server {

@@ -1,4 +1,4 @@
-//! [`Shared`]: what the handlers of the routes share.
+//! [`AppState`]: what the handlers of the routes share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use http::StatusCode;
 
-use super::Shutdown;
+use super::ShutdownSignal;
 use super::live::Live;
 use super::recent::RecentList;
 use super::response::ErrorResponse;
@@ -15,16 +15,16 @@ use super::view::View;
 use crate::store::{RecentItems, StatusReader};
 
 #[derive(Debug)]
-pub(super) struct Shared<R> {
+pub(super) struct AppState<R> {
     pub(super) reader: Arc<R>,
     pub(super) view: Arc<View>,
     pub(super) live: Live<R>,
     pub(super) recent: RecentList<R>,
     pub(super) keep_alive: Duration,
-    pub(super) shutdown: Shutdown,
+    pub(super) shutdown: ShutdownSignal,
 }
 
-impl<R: StatusReader> Shared<R> {
+impl<R: StatusReader> AppState<R> {
     /// Returns the newest workflows: at least `limit`, if the store has that many.
     pub(super) async fn recent(&self, limit: usize) -> Result<Arc<RecentItems>, ErrorResponse> {
         self.recent.get(limit).await.map_err(|error| {

@@ -45,7 +45,7 @@ impl View {
     ) -> Rendered {
         let id = SessionId::from_key(session_id).ok();
         let status = id.zip(item).map(|(id, item)| WorkflowStatus::from_item(&id, item));
-        let json = to_json(&Workflow {
+        let json = to_json(&WorkflowJson {
             session_id,
             status: status.as_ref(),
             agents: self.agents_of(status.as_ref()),
@@ -66,7 +66,7 @@ impl View {
                 let agents = self.agents_of(Some(&status));
                 let states = agents.iter().map(|agent| (agent.name.to_owned(), agent.state()));
                 let states = states.collect();
-                Entry { states, stalled: status.is_stalled(now, self.heartbeat), status }
+                ListEntry { states, stalled: status.is_stalled(now, self.heartbeat), status }
             })
             .collect();
         to_json(&entries)
@@ -105,14 +105,14 @@ pub(super) fn etag(json: &str) -> String {
     URL_SAFE_NO_PAD.encode(&Sha256::digest(json)[..12])
 }
 
-struct Workflow<'a> {
+struct WorkflowJson<'a> {
     session_id: &'a str,
     status: Option<&'a WorkflowStatus>,
     agents: Vec<AgentView<'a>>,
     stalled: bool,
 }
 
-impl Serialize for Workflow<'_> {
+impl Serialize for WorkflowJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let status = self.status;
         let mut map = serializer.serialize_map(None)?;
@@ -203,13 +203,13 @@ impl Serialize for AgentView<'_> {
 }
 
 /// A workflow in a list.
-struct Entry {
+struct ListEntry {
     status: WorkflowStatus,
     states: Vec<(String, AgentState)>,
     stalled: bool,
 }
 
-impl Serialize for Entry {
+impl Serialize for ListEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let status = &self.status;
         let mut map = serializer.serialize_map(None)?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::worker::Worker;
+use super::worker::{Settings, Worker};
 use super::{FAR, Recorder};
 use crate::agent::{Agent, InvalidName};
 use crate::store::StatusStore;
@@ -51,13 +51,6 @@ pub struct StatusTrackerBuilder<S> {
     agents: Vec<Agent>,
     settings: Settings,
     limits: Limits,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
-    pub(super) batch_delay: Duration,
-    pub(super) live_usage_interval: Duration,
-    pub(super) heartbeat_interval: Duration,
 }
 
 impl<S> fmt::Debug for StatusTrackerBuilder<S> {

@@ -1,4 +1,4 @@
-//! [`Failure`]: what has gone wrong with a session's writes, and how long to back off.
+//! [`FailedWrites`]: what has gone wrong with a session's writes, and how long to back off.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ const PERMANENT_BACKOFF: Duration = Duration::from_secs(60);
 
 /// The failed writes of a session since the last that was applied.
 #[derive(Default)]
-pub(super) struct Failure {
+pub(super) struct FailedWrites {
     pub(super) failures: u32,
     pub(super) conflicts: u32,
     pub(super) is_permanent: bool,
     pub(super) error: Option<ErrorMessage>,
 }
 
-impl Failure {
+impl FailedWrites {
     /// Whether the last write was not applied.
     #[cfg(feature = "metrics")]
     pub(super) fn is_retrying(&self) -> bool {

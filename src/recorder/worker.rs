@@ -24,8 +24,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::UnsavedError;
-use super::builder::Settings;
-use super::failure::{Failure, backoff};
+use super::failure::{FailedWrites, backoff};
 use super::flush::{Waiters, key};
 use crate::status::{ErrorMessage, PendingWrite};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
@@ -44,6 +43,14 @@ const CONFLICTS_IN_A_ROW: u32 = 32;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long an unfinished session that nobody uses stays in memory.
 const IDLE: Duration = Duration::from_secs(600);
+
+/// How often the recorder writes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) batch_delay: Duration,
+    pub(super) live_usage_interval: Duration,
+    pub(super) heartbeat_interval: Duration,
+}
 
 /// Closes the hand-off and logs what is unsaved, however the recorder ends.
 struct CloseGuard(Arc<Shared>);
@@ -68,7 +75,7 @@ pub(super) struct Worker<S> {
     /// Sessions to write, the first that is due on top.
     due: BinaryHeap<Reverse<Due>>,
     /// The sessions whose last write was not applied.
-    failures: HashMap<usize, Failure>,
+    failures: HashMap<usize, FailedWrites>,
     /// How many writes can be in flight: halved by each failure of the store, and one more after
     /// each success, so that not all sessions rush to a store that comes back.
     limit: usize,
@@ -282,7 +289,7 @@ impl<S: StatusStore> Worker<S> {
             return None;
         };
         #[cfg(feature = "metrics")]
-        if self.failures.get(&key(&session)).is_some_and(Failure::is_retrying) {
+        if self.failures.get(&key(&session)).is_some_and(FailedWrites::is_retrying) {
             metrics::retried();
         }
         let store = Arc::clone(&self.store);
@@ -325,7 +332,7 @@ impl<S: StatusStore> Worker<S> {
                 if std::mem::take(&mut self.outage) {
                     tracing::info!(session_id = %session.id, "status is saved again");
                 }
-                *failure = Failure::default();
+                *failure = FailedWrites::default();
                 self.limit = MAX_WRITES.min(self.limit + 1);
             }
             Ok(WriteOutcome::Conflict(_)) => {

@@ -9,6 +9,7 @@
 mod display;
 mod document;
 mod error;
+mod error_chain;
 mod item;
 mod ledger;
 mod ordered_item;
@@ -22,6 +23,7 @@ mod tokens;
 pub(crate) use document::Activities;
 pub use document::{AgentState, AgentStatus, OverallStatus, WorkflowStatus};
 pub use error::{CallError, ErrorMessage, Outcome};
+pub(crate) use error_chain::ErrorChain;
 pub use item::{Change, Item, Precondition, Value};
 pub(crate) use ledger::{Ledger, PendingWrite};
 pub use ordered_item::OrderedItem;

@@ -18,7 +18,7 @@ use crate::status::{
 /// [`testing`](crate::testing) for how to use it in a test.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<Inner>>,
     /// Notified of every change applied.
     changed: Arc<Notify>,
 }
@@ -27,7 +27,7 @@ pub struct MemoryStore {
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
-struct State {
+struct Inner {
     items: BTreeMap<SessionId, Item>,
     history: Vec<Change>,
 }
@@ -129,7 +129,7 @@ impl MemoryStore {
         format!("nothing is stored for `{session_id}`; stored sessions: {others:?}")
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -55,11 +55,11 @@ pub(crate) enum Mark {
 /// Something that the request path changes and the recorder saves.
 pub(crate) struct Entry<I, C> {
     pub(crate) id: I,
-    state: Mutex<State<C>>,
+    state: Mutex<EntryState<C>>,
 }
 
 /// What is under the lock of an entry.
-pub(crate) struct State<C> {
+pub(crate) struct EntryState<C> {
     content: C,
     /// The entry is on the list `dirty`, or in the recorder's hands.
     queued: bool,
@@ -67,14 +67,14 @@ pub(crate) struct State<C> {
     has_usage: bool,
 }
 
-impl<C> State<C> {
+impl<C> EntryState<C> {
     /// Whether the entry is on its way to be saved.
     pub(crate) fn is_queued(&self) -> bool {
         self.queued
     }
 }
 
-impl<C> Deref for State<C> {
+impl<C> Deref for EntryState<C> {
     type Target = C;
 
     fn deref(&self) -> &C {
@@ -82,7 +82,7 @@ impl<C> Deref for State<C> {
     }
 }
 
-impl<C> DerefMut for State<C> {
+impl<C> DerefMut for EntryState<C> {
     fn deref_mut(&mut self) -> &mut C {
         &mut self.content
     }
@@ -90,12 +90,12 @@ impl<C> DerefMut for State<C> {
 
 impl<I, C: Content> Entry<I, C> {
     pub(crate) fn new(id: I, content: C) -> Self {
-        let state = State { content, queued: false, has_usage: false };
+        let state = EntryState { content, queued: false, has_usage: false };
         Self { id, state: Mutex::new(state) }
     }
 
     /// Locks the entry, to read it or to change what is not saved.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<C>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, EntryState<C>> {
         // A poisoned lock is fine: the methods of a content do not panic half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

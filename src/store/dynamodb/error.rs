@@ -9,7 +9,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-use crate::status::ErrorMessage;
+use crate::status::{ErrorChain, ErrorMessage};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The error returned when a store cannot be used as it is set up: a setting or the table is
@@ -111,7 +111,8 @@ impl RequestError {
                 message: ErrorMessage::new(format_args!("{code}: {message}")),
             };
         }
-        let message = ErrorMessage::new(WithSources(error));
+        // The SDK's own message is only "dispatch failure".
+        let message = ErrorMessage::new(ErrorChain(error));
         let kind = match (credentials_error(error), error) {
             // The SDK's own message lists every provider and why it does not apply.
             (Some(CredentialsError::CredentialsNotLoaded(_)), _) => {
@@ -243,17 +244,4 @@ fn sources<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// Displays an error with its sources: the SDK's own message is only "dispatch failure".
-struct WithSources<'a>(&'a (dyn Error + 'static));
-
-impl fmt::Display for WithSources<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (depth, error) in sources(self.0).enumerate() {
-            let separator = if depth == 0 { "" } else { ": " };
-            write!(f, "{separator}{error}")?;
-        }
-        Ok(())
-    }
 }

@@ -11,6 +11,8 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt::{self, Display};
 
+use crate::status::ErrorChain;
+
 /// Puts errors of a type into words.
 pub trait ErrorDisplay<E> {
     /// The words.
@@ -68,21 +70,6 @@ impl<E: Display> Display for Shown<'_, E> {
             Self::Itself(error) => error.fmt(f),
             Self::WithSources(chain) => chain.fmt(f),
         }
-    }
-}
-
-/// An error and its sources, separated by colons.
-struct ErrorChain<'a>(&'a (dyn Error + 'static));
-
-impl Display for ErrorChain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
     }
 }
 
