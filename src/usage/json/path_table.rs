@@ -1,8 +1,23 @@
-//! The table of paths compiled, at build time, into a trie that a scanner follows key by key.
+//! The table of paths, compiled into a trie at build time and looked up by one multiplication.
 //!
-//! A node is what a position in a JSON document means: what to do with the value
-//! found there, which keys lead on from it, and what the elements of an array are.
-//! Nodes are numbered; number 0 means "nothing known leads here".
+//! A node is a position in a document: what is done with the value there, which keys lead on from it,
+//! and what the elements are if it is an array. Nodes are numbers of one byte; 0 is [`DEAD`], where no
+//! known path leads. All edges of the trie are in one hash table:
+//!
+//! ```text
+//! find(parent, key):
+//!     head        = the key's first 8 bytes, zero-padded
+//!     fingerprint = head ^ parent << 56 ^ len << 48
+//!     id          = slots[fingerprint * factor >> 52]
+//!     edges[id] is this key?  id, else DEAD
+//! ```
+//!
+//! **Invariant.** No two edges share a slot: `factor` is searched for while the crate compiles, and
+//! if there is none, or too many nodes, it does not compile. So a lookup never probes twice, whatever
+//! keys a document has. Usage objects share one shape wherever they are, and so do errors.
+//!
+//! **Cost.** A static table of 256 nodes, 256 edges and 4,096 slots of a byte. Looking for the
+//! fingerprint edge by edge instead makes a chat answer 3.9 times as expensive.
 
 use crate::usage::formats::{self, Action, Row};
 
@@ -22,13 +37,14 @@ const ERROR_SHAPE: usize = 5;
 const RESERVED: usize = 6;
 
 const MAX_NODES: usize = 256;
-/// So many that a factor can be found with which no two edges hash alike.
+/// Many more than there are edges, so that a factor without collisions is found after few trials.
 const SLOTS: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 12;
 
 /// No known key is longer than four words of eight bytes.
 pub(super) const MAX_KEY_LEN: usize = 32;
-/// ObjectKeys are looked up in as many bytes, and what is after the key does not matter.
+/// Keys are looked up in an array of this size, whatever follows the key in it: its words can then be
+/// loaded without asking for the key's end.
 pub(super) const KEY_CAPACITY: usize = 40;
 
 /// The one key that leads to a node from another.
@@ -47,6 +63,7 @@ impl Edge {
     /// Whether a key of the same length and the same first eight bytes is this one.
     #[inline]
     fn matches_rest(&self, key: &[u8; KEY_CAPACITY], len: usize) -> bool {
+        // Words that overlap cover every length. Comparing slices takes 7 % of a chat answer.
         let [second, third] = self.middle;
         len <= 8
             || word(key, len - 8) == self.tail
@@ -61,7 +78,6 @@ fn word(key: &[u8; KEY_CAPACITY], at: usize) -> u64 {
     word.map_or(0, |word| u64::from_le_bytes(*word))
 }
 
-/// With the same head, no other node and length give the same.
 #[inline]
 const fn fingerprint(head: u64, keys: ObjectKeys, len: usize) -> u64 {
     head ^ keys.0 ^ (len as u64) << 48
@@ -104,6 +120,7 @@ impl ObjectKeys {
     /// The node that a key leads to, which is the first `len` of these bytes.
     #[inline(always)]
     pub(super) fn find(self, key: &[u8; KEY_CAPACITY], len: usize) -> NodeId {
+        // Computing the mask instead takes 2 % of a chat answer.
         let Some(mask) = HEAD_MASKS.get(len) else { return DEAD };
         let head = word(key, 0) & mask;
         let fingerprint = fingerprint(head, self, len);
@@ -112,6 +129,8 @@ impl ObjectKeys {
             return DEAD;
         }
         let edge = &TABLE.edges[usize::from(number)];
+        // Parent and length are in bytes 7 and 6, where a long head is as well; but with the same
+        // head, the same fingerprint means the same parent and length.
         if edge.fingerprint == fingerprint && edge.head == head && edge.matches_rest(key, len) {
             number
         } else {

@@ -1,18 +1,39 @@
-//! A JSON reader that follows known paths only, and can stop and go on at any byte.
+//! A JSON scanner that follows known paths only, and can stop and resume at any byte.
 //!
-//! Objects that lie on a known path are read key by key; every other value is skipped
-//! whole. The state has a fixed size whatever the document is. It is no validator: of a
-//! document that is not JSON it makes something harmless, in linear time.
+//! ```text
+//! value, by its first byte and by what its node means:
+//!     object or array on a known path:  push it; go on with its members or elements
+//!     count, word, flag:                read it and pass it to the visitor
+//!     text of an error, base64:         pass it on in pieces, with its escapes
+//!     anything else:                    skip it whole, by `simd`, without looking anything up
+//! after a value:
+//!     `,`         the next key or element
+//!     `}` or `]`  pop; with nothing left to pop, the document is done
+//! ```
+//!
+//! Members are read by [`fast_path`](super::fast_path) as long as they are plain; the states here
+//! read all the rest, a byte at a time.
+//!
+//! **Invariant.** The state is all that is carried from one piece to the next: wherever the bytes are
+//! cut, the visitor gets the same calls, except that a text comes in other pieces. Each step reads a
+//! byte or changes to a state that will, so that the work is linear. This is no validator: what is
+//! skipped is only searched for its end, and what is not JSON leads to [`State::Invalid`] or to
+//! something harmless, never to a panic.
+//!
+//! **Cost.** 96 bytes of state, and no allocation. Of `benches/usage`, in pieces of 16 KiB: 2.2
+//! instructions a byte for a chat answer of 2 KB, 0.55 for one long string, 0.47 for arrays of
+//! numbers, 1.2 for objects that are skipped.
 
 use super::Visitor;
 use super::key_buffer::KeyBuffer;
-use super::path_table::{self, DEAD, KEY_CAPACITY, NodeId};
-use super::simd::{self, ContainerEnd, StringEnd};
+use super::path_table::{self, DEAD, NodeId};
+use super::simd::{ContainerEnd, StringEnd};
 use crate::usage::formats::Action;
 
-/// Deeper than any known path.
+/// Deeper than any known path. What is nested deeper is skipped.
 const MAX_DEPTH: usize = 12;
-/// Room for them, of a size that a place in it need not be compared with.
+/// Room for them, rounded up so that a remainder replaces the check of each index: 3 % of a chat
+/// answer.
 const STACK_SIZE: usize = MAX_DEPTH.next_power_of_two();
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +146,7 @@ impl Scanner {
     /// Reads on, until the bytes are used up or the document ends; returns how many were read.
     pub(in crate::usage) fn feed(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
         let mut at = 0;
+        // Saves 1 % of a chat answer, and costs 9 instructions for each further piece.
         if self.state == State::Start && bytes.first() == Some(&b'{') {
             self.open_object(path_table::node(self.root), visitor);
             at = 1;
@@ -222,11 +244,7 @@ impl Scanner {
         match *first {
             byte if is_space(byte) => return spaces(bytes),
             b'"' => match node.action {
-                Action::Word(field) => {
-                    if let Some(len) = plain_word_len(&bytes[1..]) {
-                        visitor.word(field, bytes.get(1..=len));
-                        return len + 2 + self.after_value(&bytes[len + 2..], visitor);
-                    }
+                Action::Word(_) => {
                     self.key_buffer.clear();
                     self.state = State::InWord;
                 }
@@ -239,7 +257,7 @@ impl Scanner {
                     visitor.present(action);
                     self.string = StringEnd::default();
                     self.state = State::SkippedString;
-                    let end = self.string.find_near(&bytes[1..]);
+                    let end = self.string.find(&bytes[1..]);
                     return self.end_skip(bytes, end.map(|end| end + 2), visitor);
                 }
             },
@@ -259,11 +277,6 @@ impl Scanner {
                 self.push_container(true);
                 self.node = node.element;
                 self.state = State::FirstElement;
-                let element = path_table::node(node.element);
-                if bytes.get(1) == Some(&b'{') && element.has_keys() && self.has_capacity(1) {
-                    self.open_object(element, visitor);
-                    return 2;
-                }
             }
             b']' if self.state == State::FirstElement => {
                 self.close_container(visitor);
@@ -321,19 +334,9 @@ impl Scanner {
         self.arrays >>= 1;
     }
 
-    /// After a value: up to the next key or value, or the end of the document.
-    #[inline]
-    pub(super) fn after_value(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
-        if self.in_object() && bytes.first() == Some(&b',') {
-            self.state = State::Key;
-            return 1;
-        }
-        self.after_last_value(bytes, visitor)
-    }
-
-    /// The same, where it may be the last of its object.
+    /// After a value: reads up to the next key or value, or to the end of the document.
     #[inline(never)]
-    pub(super) fn after_last_value(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
+    pub(super) fn after_value(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
         let mut at = 0;
         while self.depth > 0 {
             let array = self.arrays & 1 != 0;
@@ -429,7 +432,7 @@ impl Scanner {
             }
             if self.key_buffer.is_full() {
                 visitor.word(field, None);
-                // Not in an escape, of which nothing is kept before it is whole.
+                // Not inside an escape: the buffer only grows when one is complete.
                 self.string = StringEnd::default();
                 self.state = State::SkippedString;
                 return i + 1;
@@ -450,23 +453,6 @@ fn is_error_text(action: Action) -> bool {
     matches!(action, Action::ErrorText(..))
 }
 
-/// The length of a word without escapes, if it is whole within these bytes.
-#[inline]
-fn plain_word_len(bytes: &[u8]) -> Option<usize> {
-    let mut len = 0;
-    while let Some(sixteen) = bytes.get(len..).and_then(<[u8]>::first_chunk) {
-        let plain = simd::plain_len(sixteen);
-        len += plain;
-        if plain < 16 {
-            return (sixteen[plain] == b'"' && len <= KEY_CAPACITY).then_some(len);
-        }
-        if len > KEY_CAPACITY {
-            break;
-        }
-    }
-    None
-}
-
 #[inline]
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
@@ -483,6 +469,7 @@ pub(super) fn starts_scalar(byte: u8) -> bool {
     STARTS_SCALAR[usize::from(byte)]
 }
 
+/// A table, since comparing takes 0.4 % more of a chat answer.
 static STARTS_SCALAR: [bool; 256] = {
     let mut starts = [false; 256];
     let mut byte = 0;

@@ -1,11 +1,23 @@
-//! Passing over events that say nothing new, without reading them.
+//! Skips the events of a stream that change nothing, without reading them.
 //!
-//! The events of a stream resemble each other: most differ from the one before in the text
-//! a model wrote and perhaps a counter, and nothing else. So an event that was read and
-//! told nothing becomes a template, with holes where such texts and counters are. An event
-//! that equals a template outside its holes would be read the same way and tell nothing
-//! either; comparing is many times cheaper than reading. Nothing is guessed: an event that
-//! differs anywhere else is read.
+//! The events of a stream resemble each other: most differ from the one before in the text that the
+//! model wrote, perhaps in a counter, and in nothing else. So an event that was read and changed
+//! nothing becomes a template, with a hole for each such text and counter:
+//!
+//! ```text
+//! skip:   while a template matches the bytes outside of its holes: pass over that event
+//! learn:  an event that was read whole and changed nothing replaces the older template
+//! buffer: the beginning of an event that is cut by a piece waits for its end, up to 1 KiB
+//! ```
+//!
+//! **Invariant.** An event is only skipped if reading it would change nothing: it equals, byte for
+//! byte, one that changed nothing, except inside of strings and numbers at keys whose values mean
+//! nothing here. One that differs anywhere else is read.
+//!
+//! **Cost.** Allocated for streams only. Without templates a stream of OpenAI's events takes 44 times
+//! the instructions in pieces of 16 KiB, Anthropic's 30 times, Ollama's 10 times. A second template
+//! costs 3 % at most in pieces of 16 KiB and 9 % in pieces of 1.4 KB, and is what lets two kinds of
+//! events that take turns be skipped.
 
 mod template;
 
@@ -38,13 +50,14 @@ impl EventFilter {
         }
     }
 
-    /// The length of the events that these bytes begin with and that are known to tell nothing;
+    /// The length of the events that these bytes begin with and that are known to change nothing;
     /// and whether what follows is the beginning of one more, which is cut.
     #[inline(always)]
     pub(super) fn skip(&mut self, bytes: &[u8]) -> (usize, bool) {
         let len = dispatch!(simd::single_block_level(), simd => self.skip_with(simd, bytes));
         let rest = &bytes[len..];
-        // A template has an event's end at its own end only, so what is cut has none.
+        // A template has the end of an event at its own end only, so there is none to search for in what
+        // is cut. This saves 3 % of Anthropic's events in pieces of 1.4 KB.
         let is_partial = || self.templates.iter().any(|template| template.matches_prefix(rest));
         (len, !rest.is_empty() && is_partial())
     }
@@ -58,8 +71,9 @@ impl EventFilter {
         while at < bytes.len() && misses < TEMPLATE_COUNT {
             let template = &mut self.templates[index];
             let mut skipped = 0;
-            // No template matches no bytes: to look whether there are any takes longer.
-            while let Some(end) = template.matches(simd, bytes, at) {
+            while at < bytes.len()
+                && let Some(end) = template.matches(simd, bytes, at)
+            {
                 at = end;
                 skipped += 1;
             }
@@ -74,7 +88,7 @@ impl EventFilter {
         at
     }
 
-    /// Remembers an event that was read whole and told nothing.
+    /// Makes a template of an event that was read whole and changed nothing.
     pub(super) fn learn(&mut self, event: &[u8], json: usize) {
         let earlier = self.templates[usize::from(self.latest) % TEMPLATE_COUNT];
         self.latest = (self.latest + 1) % TEMPLATE_COUNT as u8;
@@ -82,16 +96,17 @@ impl EventFilter {
         dispatch!(Level::baseline(), simd => template.learn(simd, event, json, &earlier));
     }
 
-    /// Whether part of an event is carried.
+    /// Whether part of an event is buffered.
     #[inline]
     pub(super) fn has_buffered(&self) -> bool {
         self.buffered > 0
     }
 
-    /// Adds to the carried event, as much as fits; returns how much was carried before, and all of it.
+    /// Buffers as much as fits; returns how much was buffered before, and all that is now.
     pub(super) fn buffer(&mut self, bytes: &[u8]) -> (usize, &[u8]) {
         let before = usize::from(self.buffered);
-        // What it lacks is likely as much as the last one had, and some.
+        // What is missing is likely at most what a template has, and some. Copying all that fits takes
+        // 4 % more in pieces of 1.4 KB.
         let likely = self.templates.iter().map(|template| template.len).max().unwrap_or(0);
         let likely = usize::from(likely) + 32;
         let to = if before < likely { likely.min(MAX_EVENT) } else { MAX_EVENT };
@@ -102,18 +117,18 @@ impl EventFilter {
         (before, &self.buffer[..before + len])
     }
 
-    /// What is carried.
+    /// The buffered bytes.
     pub(super) fn buffered(&self) -> &[u8] {
         &self.buffer[..usize::from(self.buffered)]
     }
 
-    /// Stops carrying, and gives back what was carried.
+    /// Takes the buffered bytes out: the buffer, and how much of it they are.
     pub(super) fn take_buffered(&mut self) -> ([u8; MAX_EVENT], usize) {
         let len = usize::from(std::mem::take(&mut self.buffered));
         (self.buffer, len)
     }
 
-    /// If the carried event is known to tell nothing, stops carrying it and returns its length.
+    /// Drops the buffered event if it is known to change nothing, and returns its length.
     pub(super) fn skip_buffered(&mut self) -> Option<usize> {
         let event = &self.buffer[..usize::from(self.buffered)];
         let len = dispatch!(simd::single_block_level(), simd => {

@@ -1,13 +1,24 @@
 //! An event as a template, and the comparison of others with it.
 //!
-//! What lies between the holes, and the holes' ends, are looked at by vectors. The instructions
-//! are chosen once for all events of a piece that pass one after another.
+//! ```text
+//! matches:  for each segment:
+//!               the bytes up to its hole are equal?        else no match
+//!               the hole ends where its string or number ends
+//!           the bytes after the last hole are equal?
+//! learn:    for each key of `VARIABLE_KEYS`: its string or number becomes a hole;
+//!           a number only if it has changed before                               (1)
+//! ```
+//!
+//! **Invariant.** A hole never leaves its value: a string ends at a quote that is not escaped and has
+//! no control character, a number holds digits only.
+//!
+//! **Cost.** 1.2 KB for each template; 150 instructions for an event of OpenAI's, of 300 bytes.
 
 use fearless_simd::{Level, Simd, dispatch};
 
 use crate::usage::json::simd;
 
-/// Events up to this size are compared, and carried from one piece to the next.
+/// Events up to this size are compared, and buffered between two pieces.
 pub(in crate::usage) const MAX_EVENT: usize = 1024;
 const MAX_HOLES: usize = 8;
 
@@ -47,7 +58,8 @@ struct Hole {
     start: u16,
     end: u16,
     kind: HoleKind,
-    /// Numbers that hardly ever change are compared like the rest, which is faster.
+    /// (1) Whether the number has changed. One that hardly ever does, as `created`, is compared like
+    /// the rest: with a hole for it OpenAI's events take 40 % more.
     is_variable: bool,
 }
 
@@ -59,7 +71,7 @@ struct Segment {
     kind: HoleKind,
 }
 
-/// An event that told nothing.
+/// An event that changed nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Template {
     bytes: [u8; MAX_EVENT],
@@ -73,7 +85,7 @@ pub(super) struct Template {
     pub(super) skipped: u32,
 }
 
-/// A counter that stays the same for this many events is one that hardly ever changes.
+/// A number that was the same in this many events hardly ever changes.
 const CONSTANT_AFTER: u32 = 4;
 
 impl Template {
@@ -102,7 +114,7 @@ impl Template {
             at += literal.len();
             at = match segment.kind {
                 HoleKind::Text => text_end(simd, bytes, at)?,
-                HoleKind::Number => number_end(simd, bytes, at)?,
+                HoleKind::Number => number_end(bytes, at)?,
             };
             template = next.get(usize::from(segment.hole)..)?;
         }
@@ -128,7 +140,7 @@ impl Template {
             }
             let end = match segment.kind {
                 HoleKind::Text => text_end(simd, after, 0),
-                HoleKind::Number => number_end(simd, after, 0),
+                HoleKind::Number => number_end(after, 0),
             };
             let next = next.get(usize::from(segment.hole)..);
             let (Some(end), Some(next)) = (end, next) else { return false };
@@ -160,7 +172,7 @@ impl Template {
             at += usize::from(event.get(at) == Some(&b' '));
             let (start, end, kind) = match event.get(at) {
                 Some(b'"') => (at + 1, text_end(simd, event, at + 1), HoleKind::Text),
-                Some(b'0'..=b'9') => (at, number_end(simd, event, at), HoleKind::Number),
+                Some(b'0'..=b'9') => (at, number_end(event, at), HoleKind::Number),
                 _ => continue,
             };
             let (Some(end), Some(hole)) = (end, self.holes.get_mut(usize::from(self.hole_count)))
@@ -198,7 +210,7 @@ fn starts_with<S: Simd>(simd: S, bytes: &[u8], literal: &[u8]) -> bool {
 #[inline(always)]
 fn text_end<S: Simd>(simd: S, bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        at = find_from(bytes, at, |chunk| simd::specials(simd, chunk))?;
+        at = special(simd, bytes, at)?;
         match bytes.get(at)? {
             b'"' => return Some(at),
             b'\\' if bytes.get(at + 1)? >= &b' ' => at += 2,
@@ -209,15 +221,17 @@ fn text_end<S: Simd>(simd: S, bytes: &[u8], mut at: usize) -> Option<usize> {
 
 /// Where a number that begins at `at` ends, if something follows it.
 #[inline(always)]
-fn number_end<S: Simd>(simd: S, bytes: &[u8], at: usize) -> Option<usize> {
-    find_from(bytes, at, |chunk| simd::non_digits(simd, chunk)).filter(|end| *end > at)
+fn number_end(bytes: &[u8], at: usize) -> Option<usize> {
+    // Digits are few: looking at 32 bytes together takes 2 % longer.
+    let len = bytes.get(at..)?.iter().position(|byte| !byte.is_ascii_digit())?;
+    (len > 0).then_some(at + len)
 }
 
-/// The first byte from `at` on of those that `find` sets the bits of.
+/// The first quote, backslash or control character from `at` on.
 #[inline(always)]
-fn find_from(bytes: &[u8], mut at: usize, find: impl Fn(&[u8; 32]) -> u64) -> Option<usize> {
+fn special<S: Simd>(simd: S, bytes: &[u8], mut at: usize) -> Option<usize> {
     while let Some(chunk) = bytes.get(at..)?.first_chunk() {
-        let found = find(chunk);
+        let found = simd::specials(simd, chunk);
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize);
         }
@@ -225,7 +239,7 @@ fn find_from(bytes: &[u8], mut at: usize, find: impl Fn(&[u8; 32]) -> u64) -> Op
     }
     let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
     let (chunk, seen) = simd::last_block(bytes, rest);
-    let found = find(&chunk) >> seen;
+    let found = simd::specials(simd, &chunk) >> seen;
     (found != 0).then(|| at + found.trailing_zeros() as usize)
 }
 
@@ -265,7 +279,7 @@ mod tests {
             let from = from.min(bytes.len());
             for level in levels() {
                 let (text, number) = dispatch!(level, simd => {
-                    (text_end(simd, &bytes, from), number_end(simd, &bytes, from))
+                    (text_end(simd, &bytes, from), number_end(&bytes, from))
                 });
                 prop_assert_eq!(text, slow_text_end(&bytes, from), "{:?}", level);
                 prop_assert_eq!(number, slow_number_end(&bytes, from), "{:?}", level);

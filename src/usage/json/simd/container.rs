@@ -1,4 +1,19 @@
-//! Where an object or array ends.
+//! Where a skipped object or array ends.
+//!
+//! ```text
+//! for each block of 64 bytes:
+//!     no quote, in a string:               only its backslashes matter                  (1)
+//!     no quote, backslash or bracket:      nothing matters                              (2)
+//!     strings = the prefix xor of the quotes that are not escaped
+//!     opens, closes = the brackets outside of `strings`
+//!     fewer closes than are open:          only count                                   (3)
+//!     else:                                go through the brackets one by one
+//! ```
+//!
+//! **Invariant.** `depth`, `escape` and `in_string` describe all bytes up to the current one, and
+//! brackets of both kinds count alike: what is skipped is not validated.
+//!
+//! **Cost.** 8 bytes of state; per byte 0.47 instructions in arrays of numbers and 1.2 in objects.
 
 use fearless_simd::{Level, Simd, dispatch};
 
@@ -39,7 +54,8 @@ impl ContainerEnd {
             let quotes = loaded.is(b'"');
             quoteless = if quotes == 0 { quoteless + 1 } else { 0 };
             if quotes == 0 && self.in_string {
-                // The middle of a long text.
+                // (1) The middle of a text. Without this a chat answer takes 6 % more, though
+                // arrays of numbers 3 % less.
                 let backslashes = loaded.is(b'\\');
                 let escaped = escaped(backslashes, u64::from(self.escape));
                 self.escape = escapes_next(backslashes, escaped, BLOCK_SIZE);
@@ -51,7 +67,7 @@ impl ContainerEnd {
                 continue;
             }
             if quotes == 0 && !loaded.has_structure() {
-                // The middle of a long list of numbers.
+                // (2) The middle of a list of numbers. Without this an embedding takes 86 % more.
                 self.escape = false;
                 rest = next;
                 continue;
@@ -84,6 +100,8 @@ impl ContainerEnd {
         let opens = (folded.is(b'{') >> seen) & !strings;
         let closes = (folded.is(b'}') >> seen) & !strings;
         let closing = closes.count_ones();
+        // (3) The depth cannot come down to 0 in this block, in whatever order the brackets come.
+        // Without this objects with many brackets take 60 % more.
         if self.depth > closing {
             self.depth = (self.depth - closing).saturating_add(opens.count_ones());
             return None;

@@ -1,6 +1,6 @@
 //! Skipping what is of no interest, 64 bytes at a time.
 //!
-//! A block becomes a few words of 64 bits, in which bit `n` says something of byte `n`, so that
+//! A block becomes a few words of 64 bits, in which bit `n` stands for byte `n`, so that
 //! a few operations on words do for 64 bytes. What makes the words is chosen when it runs: AVX-512
 //! or AVX2 where the processor has it, else what it must have. It is chosen once for each value
 //! that is skipped, each object that is followed and each run of events; what looks at 16 bytes
@@ -10,7 +10,7 @@ mod container;
 mod string;
 
 use fearless_simd::prelude::*;
-use fearless_simd::{Level, dispatch, mask8x16, u8x16, u8x32, u8x64};
+use fearless_simd::{Level, mask8x16, u8x16, u8x32, u8x64};
 
 pub(super) use self::container::ContainerEnd;
 pub(super) use self::string::StringEnd;
@@ -43,12 +43,13 @@ impl<S: Simd> Block<S> {
     /// Whether any byte is a backslash or a bracket (or a bar, which does no harm).
     #[inline(always)]
     fn has_structure(self) -> bool {
-        // `{`, `|` and `}` follow one another, and folding sends `[`, `\` and `]` there.
+        // `{`, `|` and `}` follow one another, and folding sends `[`, `\` and `]` there: one comparison
+        // in place of three, without which an embedding takes 20 % more.
         ((self.0 | 0x20) - b'{').simd_le(2).any_true()
     }
 }
 
-/// The level for what looks at one block and is told by it where to go on. Beyond AVX2 that takes
+/// The level for code that looks at one block, whose mask decides where it goes on. Beyond AVX2 that takes
 /// longer: what AVX-512 compares is later where it can be reckoned with.
 #[inline]
 pub(in crate::usage) fn single_block_level() -> Level {
@@ -67,27 +68,12 @@ pub(super) fn quotes_and_escapes<S: Simd>(simd: S, bytes: &[u8; BLOCK_SIZE]) -> 
     (bytes.simd_eq(b'"') | bytes.simd_eq(b'\\')).to_bitmask()
 }
 
-/// How many bytes come before the first quote or backslash; 16 if there is none.
-#[inline]
-pub(super) fn plain_len(bytes: &[u8; 16]) -> usize {
-    dispatch!(Level::baseline(), simd => {
-        let bytes = u8x16::simd_from(simd, *bytes);
-        first(bytes.simd_eq(b'"') | bytes.simd_eq(b'\\'))
-    })
-}
-
 /// How many bytes come before the first that may end a number or literal; 16 if there is none.
 /// It stops at a plus sign too, which does not end one.
 #[inline(always)]
 pub(super) fn scalar_len<S: Simd>(simd: S, bytes: &[u8; 16]) -> usize {
     let bytes = u8x16::simd_from(simd, *bytes);
     first(bytes.simd_le(b',') | (bytes | 0x20).simd_eq(b'}'))
-}
-
-/// Bit `n` is set where byte `n` is no digit.
-#[inline(always)]
-pub(in crate::usage) fn non_digits<S: Simd>(simd: S, bytes: &[u8; 32]) -> u64 {
-    (u8x32::simd_from(simd, *bytes) - b'0').simd_gt(9).to_bitmask()
 }
 
 /// Bit `n` is set where byte `n` is a quote, backslash or control character.
@@ -125,6 +111,8 @@ pub(in crate::usage) fn equal<S: Simd>(simd: S, a: &[u8], b: &[u8]) -> bool {
     if let Some(equal) = ends_equal(a, b, u32::from_le_bytes) {
         return equal;
     }
+    // What is shorter than four bytes. Comparing slices by `==` in place of all this calls `memcmp`,
+    // and takes 13 % (OpenAI) to 25 % (Ollama) more for events that are skipped.
     a.iter().eq(b)
 }
 
@@ -147,7 +135,8 @@ fn first<S: Simd>(bytes: mask8x16<S>) -> usize {
 fn escaped(backslashes: u64, carry: u64) -> u64 {
     const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
     if backslashes & (backslashes << 1 | carry) == 0 {
-        // No run of two or more, the common case.
+        // No run of two or more. Without this a text with escapes takes 9 % more, and if only blocks
+        // without any backslash are distinguished, as much.
         return backslashes << 1 | carry;
     }
     let starts = backslashes & !carry;
@@ -165,7 +154,8 @@ fn quoteless_len(bytes: &[u8]) -> usize {
     len
 }
 
-/// After this many blocks without a quote, a string is likely a long text.
+/// After this many blocks without a quote, a string is likely a long text, and `memchr` is worth its
+/// call. Without it a chat answer takes 8 % more; after 1 block, a text with quotes 17 % more.
 const QUOTELESS_BLOCKS: u32 = 2;
 
 /// The last bytes of a piece, which fill no block of this size, as one; and how many of its first
@@ -174,6 +164,7 @@ const QUOTELESS_BLOCKS: u32 = 2;
 pub(in crate::usage) fn last_block<const N: usize>(bytes: &[u8], rest: &[u8]) -> ([u8; N], usize) {
     let seen = N - rest.len();
     match bytes.last_chunk() {
+        // Loading bytes again that were seen costs less than copying: 2 to 7 % of streams.
         Some(last) => (*last, seen),
         None => {
             let mut block = [b' '; N];
@@ -192,6 +183,7 @@ fn escapes_next(backslashes: u64, escaped: u64, len: usize) -> bool {
 #[cfg(test)]
 pub(in crate::usage) mod tests {
     use super::*;
+    use fearless_simd::dispatch;
     use proptest::prelude::*;
 
     /// All there is on this machine, down to none.
@@ -303,14 +295,6 @@ pub(in crate::usage) mod tests {
                     "{:?}", level
                 );
             }
-            let find = |(string, has_begun): &mut (StringEnd, bool), piece: &[u8]| {
-                match std::mem::replace(has_begun, true) {
-                    false => string.find_near(piece),
-                    true => string.find(piece),
-                }
-            };
-            let mut new = (StringEnd::default(), false);
-            prop_assert_eq!(in_pieces(&bytes, &cuts, &mut new, find), string_end(&bytes));
         }
     }
 }

@@ -1,10 +1,20 @@
-//! Where a string ends.
+//! Where a string ends: at the first quote that no backslash escapes.
+//!
+//! ```text
+//! for each block of 64 bytes:
+//!     ends = quotes & !escaped(backslashes)
+//!     any?  the first of them is the end
+//!     two blocks without a quote:  search on by `memchr`
+//! ```
+//!
+//! **Invariant.** Between two pieces it only remembers whether the next byte is escaped.
+//!
+//! **Cost.** A byte of state; 0.55 instructions for each byte of a text of 1 MB.
 
 use fearless_simd::{Level, Simd, dispatch};
 
 use super::{
-    BLOCK_SIZE, Block, QUOTELESS_BLOCKS, escaped, escapes_next, last_block, plain_len,
-    quoteless_len,
+    BLOCK_SIZE, Block, QUOTELESS_BLOCKS, escaped, escapes_next, last_block, quoteless_len,
 };
 
 /// Finds the quote that ends a string.
@@ -15,26 +25,6 @@ pub(in crate::usage) struct StringEnd {
 }
 
 impl StringEnd {
-    /// The same as [`find`](Self::find), for a string that has just begun: most are short, and
-    /// have no escape.
-    #[inline]
-    pub(in crate::usage) fn find_near(&mut self, bytes: &[u8]) -> Option<usize> {
-        let mut from = 0;
-        while from < BLOCK_SIZE
-            && let Some(sixteen) = bytes.get(from..).and_then(<[u8]>::first_chunk)
-        {
-            let len = plain_len(sixteen);
-            from += len;
-            if len < 16 {
-                if sixteen[len] == b'"' {
-                    return Some(from);
-                }
-                break;
-            }
-        }
-        self.find(&bytes[from..]).map(|end| from + end)
-    }
-
     /// The index of the closing quote, or nothing if it is not in these bytes.
     pub(in crate::usage) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
         self.find_with(Level::new(), bytes)
