@@ -8,9 +8,12 @@
 
 mod agents;
 mod aws;
+mod bodies;
 mod choice;
 mod corpus;
+mod disabled;
 mod end_of_call;
+mod error_sources;
 mod fan_out;
 mod metrics;
 mod nesting;
@@ -23,5 +26,6 @@ mod session;
 mod spans;
 mod stacks;
 mod support;
+mod untracked;
 #[path = "../store/warnings.rs"]
 mod warnings;

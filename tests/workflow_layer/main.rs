@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod around;
+mod bodies;
+mod disabled;
 mod ending;
 mod frames;
 mod opening;
