@@ -134,3 +134,75 @@ impl<B, O: Observer, D> fmt::Debug for ExchangeBody<B, O, D> {
         f.debug_struct("ExchangeBody").field("is_observed", &self.observer.is_some()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+    use http_body_util::StreamBody;
+
+    use super::*;
+    use crate::exchange::Pending;
+    use crate::status::{Outcome, TokenUsage};
+
+    /// Notes what it observes.
+    struct Notes<'a>(&'a RefCell<Vec<String>>);
+
+    impl Notes<'_> {
+        fn note(&self, note: impl Into<String>) {
+            self.0.borrow_mut().push(note.into());
+        }
+    }
+
+    impl Observer for Notes<'_> {
+        const ENDS_AT_MARKER: bool = false;
+        const ENDS_AT_CONTENT_LENGTH: bool = false;
+
+        fn poll_in<T>(_: Option<&Self>, poll: impl FnOnce() -> T) -> T {
+            poll()
+        }
+
+        fn response(&mut self, status: StatusCode, _: &mut HeaderMap) {
+            self.note(status.as_str());
+        }
+
+        fn trailers(&mut self, trailers: &HeaderMap) {
+            self.note(format!("{trailers:?}"));
+        }
+
+        fn finish(&mut self, outcome: Outcome, _: Option<TokenUsage>) {
+            self.note(format!("{outcome:?}"));
+        }
+
+        fn dropped(&mut self) {
+            self.note("dropped");
+        }
+    }
+
+    #[test]
+    fn trailers_reach_the_observer_before_the_outcome() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        let passed = trailers.clone();
+        let frames = [Frame::data(Bytes::from_static(b"x")), Frame::trailers(trailers)];
+        let frames = frames.map(Ok::<_, Infallible>);
+        let inner = StreamBody::new(futures_util::stream::iter(frames));
+        let notes = RefCell::default();
+        let pending = Pending::new(Notes(&notes), &Method::GET, None);
+        let mut head = Response::new(());
+        let observer = pending.answered(head.status(), head.headers_mut());
+        let mut body = Box::pin(ExchangeBody::<_, _>::new(inner, Some(observer)));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        while let Poll::Ready(Some(Ok(frame))) = body.as_mut().poll_frame(&mut cx) {
+            if let Ok(trailers) = frame.into_trailers() {
+                assert_eq!(trailers, passed);
+            }
+        }
+        drop(body);
+        let seen = notes.into_inner();
+        assert_eq!(seen, ["200".to_owned(), format!("{passed:?}"), "Success".to_owned()]);
+    }
+}
