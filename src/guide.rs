@@ -1,16 +1,37 @@
-//! Pages of the documentation that are longer than a section: no code.
+//! Guides, one topic each. They contain no code.
 
-#[doc = include_str!("../docs/item.md")]
-pub mod item {}
+#[doc = include_str!("../docs/outcomes.md")]
+pub mod outcomes {}
+
+#[doc = include_str!("../docs/sessions.md")]
+pub mod sessions {}
+
+#[doc = include_str!("../docs/clients.md")]
+pub mod clients {}
 
 #[doc = include_str!("../docs/stack.md")]
 pub mod stack {}
 
-#[doc = include_str!("../docs/scale.md")]
-pub mod scale {}
+#[doc = include_str!("../docs/item.md")]
+pub mod item {}
+
+#[doc = include_str!("../docs/portal.md")]
+pub mod portal {}
+
+#[doc = include_str!("../docs/command.md")]
+pub mod command {}
+
+#[doc = include_str!("../docs/telemetry.md")]
+pub mod telemetry {}
 
 #[doc = include_str!("../docs/limits.md")]
 pub mod limits {}
+
+#[doc = include_str!("../docs/performance.md")]
+pub mod performance {}
+
+#[doc = include_str!("../docs/scale.md")]
+pub mod scale {}
 
 #[doc = include_str!("../docs/troubleshooting.md")]
 pub mod troubleshooting {}
