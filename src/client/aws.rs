@@ -1,8 +1,8 @@
 //! The layer in AWS SDK clients, around the HTTP client of each.
 //!
-//! [`StatusLayer`](crate::StatusLayer) wraps anything that the SDK takes as its HTTP
-//! client. One line in a client's configuration tracks all that it calls: Converse and
-//! InvokeModel of `aws-sdk-bedrockruntime`, streamed or not, and InvokeAgentRuntime of
+//! [`StatusLayer`](crate::StatusLayer) wraps any HTTP client of the SDK. One line in the
+//! configuration of an SDK client tracks all its calls, such as Converse and InvokeModel of
+//! `aws-sdk-bedrockruntime`, streamed or not, and InvokeAgentRuntime of
 //! `aws-sdk-bedrockagentcore`.
 //!
 //! ```no_run
@@ -21,26 +21,26 @@
 //! # }
 //! ```
 //!
-//! Any other HTTP client goes in the place of [`default_http_client`], such as one of
-//! `aws_smithy_http_client::Builder`.
+//! To use another HTTP client, such as one of `aws_smithy_http_client::Builder`, pass it instead of
+//! [`default_http_client`].
 //!
-//! # What is a call
+//! # Retries and timeouts
 //!
-//! What is sent and answered, so every attempt of the SDK's own retries is one. An attempt
-//! that the SDK gives up by its attempt or operation time-out, or by its protection
-//! against stalled streams, ends as `cancelled`, as it is dropped; its connect and read
-//! time-outs end as `timeout`.
+//! A call is one HTTP exchange, so each attempt of the SDK's own retries is a call. If the SDK
+//! gives up an attempt because of its attempt or operation timeout, or its protection against
+//! stalled streams, it drops the attempt, which ends as `cancelled`. Connect and read timeouts end
+//! as `timeout`.
 //!
-//! The layer takes nothing from the SDK and adds nothing: the request is signed before it,
-//! the frames of an event stream, the trailers, the body's length and the kinds of a
-//! `ConnectorError` are the inner client's.
+//! The layer does not change what the SDK sends or receives: the request is already signed, and
+//! the frames of an event stream, the trailers, the length of the body and the kind of a
+//! `ConnectorError` are those of the inner client.
 //!
-//! # Which session
+//! # Sessions
 //!
-//! The SDK calls on its caller's task, so the surrounding
-//! [scope](crate::Workflow::scope) holds, as do the header or the closure that the layer
-//! was given. A closure sees of the request's extensions only what this crate knows. For
-//! one operation, the request is given the session's id:
+//! The SDK makes its calls on the task of its caller, so the surrounding
+//! [scope](crate::Workflow::scope) applies, as do the layer's header and closure. Of the request's
+//! extensions, a closure sees only those of this crate. To set the session of a single operation,
+//! add its id to the request:
 //!
 //! ```ignore
 //! let session = workflow.session_id().clone();
@@ -53,16 +53,15 @@
 //!     .await?;
 //! ```
 //!
-//! An [`Agent`] goes with it the same way, where one client calls several. Where
-//! those are AgentCore runtimes, [`Target::runtime`](crate::Target::runtime) tells them apart.
+//! If one client calls several agents, add an [`Agent`] in the same way. For AgentCore runtimes,
+//! [`Target::runtime`](crate::Target::runtime) matches on the ARN.
 //!
-//! # One client, not all
+//! # Which clients to configure
 //!
-//! The layer belongs into the configuration of the agents' own clients. In the shared
-//! `SdkConfig` it would see every client made from that, and the fetching of credentials
-//! too. [`DynamoDbStore`](crate::store::DynamoDbStore) makes a client of its own; one that
-//! is given to it is not to have the layer, or each write of the table would be a call
-//! that causes a write.
+//! Add the layer to the clients of the agents only. In the shared `SdkConfig` it would apply to
+//! every client created from that, and to fetching credentials.
+//! [`DynamoDbStore`](crate::store::DynamoDbStore) creates its own client. A client that you pass to
+//! it must not have the layer, or each write to the table would be a call that causes a write.
 
 use std::cell::OnceCell;
 use std::fmt::Debug;

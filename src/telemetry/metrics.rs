@@ -1,35 +1,35 @@
-//! Metrics of calls and of the recorder, through the `metrics` facade.
+//! Metrics of calls and writes, through the `metrics` facade.
 //!
-//! | name | kind | unit | labels | what |
+//! | name | kind | unit | labels | description |
 //! | --- | --- | --- | --- | --- |
-//! | `gen_ai.client.token.usage` | histogram | tokens | `gen_ai.operation.name`, `gen_ai.agent.name`, `gen_ai.token.type` (`input`, `output`) | tokens of a call that reports them |
+//! | `gen_ai.client.token.usage` | histogram | tokens | `gen_ai.operation.name`, `gen_ai.agent.name`, `gen_ai.token.type` (`input`, `output`) | tokens of a call, if it reports them |
 //! | `gen_ai.client.operation.duration` | histogram | seconds | `gen_ai.operation.name`, `gen_ai.agent.name`, `error.type` | a call, from its start to the end of its body |
-//! | `gen_ai.client.operation.time_to_first_chunk` | histogram | seconds | `gen_ai.operation.name`, `gen_ai.agent.name` | a streamed call, from its start to the first piece of its body |
-//! | `agent_status.calls` | counter | calls | `gen_ai.agent.name`, `outcome` (`success`, `error`), `error.type` | calls that have ended |
-//! | `agent_status.writes` | counter | writes | `result` (`applied`, `conflict`, `throttled`, `unavailable`, `permanent`) | writes to the store that were answered or given up |
-//! | `agent_status.write.duration` | histogram | seconds | `result` | such a write |
-//! | `agent_status.write.retries` | counter | writes | | writes that are to be made again, after a conflict or a failure |
-//! | `agent_status.sessions.dirty` | gauge | sessions | | sessions that wait to be written, or are being written; with several trackers, those of the tracker that told last |
-//! | `agent_status.lost` | counter | changes | `reason` (`full`, `closed`, `unsaved`) | calls, workflows and changes that were not recorded, since too many sessions were live, a session had too many agents, or the tracker was shut down; sessions that were not saved when the recorder ended |
+//! | `gen_ai.client.operation.time_to_first_chunk` | histogram | seconds | `gen_ai.operation.name`, `gen_ai.agent.name` | a streamed call, from its start to the first chunk of its body |
+//! | `agent_status.calls` | counter | calls | `gen_ai.agent.name`, `outcome` (`success`, `error`), `error.type` | finished calls |
+//! | `agent_status.writes` | counter | writes | `result` (`applied`, `conflict`, `throttled`, `unavailable`, `permanent`) | finished writes to the store |
+//! | `agent_status.write.duration` | histogram | seconds | `result` | a write to the store |
+//! | `agent_status.write.retries` | counter | writes | | writes to be retried, after a conflict or a failure |
+//! | `agent_status.sessions.dirty` | gauge | sessions | | sessions that wait to be written, or are being written; with several trackers, those of the last one to report |
+//! | `agent_status.lost` | counter | changes | `reason` (`full`, `closed`, `unsaved`) | changes that were not recorded: too many sessions were live, a session had too many agents, the tracker was shut down, or a session was still unsaved when the recorder ended |
 //!
-//! The `gen_ai` names and units are those of OpenTelemetry's semantic conventions 1.41.
-//! `gen_ai.operation.name` is always `invoke_agent`. `error.type` is there where a call
-//! failed, and is the `errorType` of its agent in the table (`http_500`, `timeout`, …). No
-//! label holds a session: their number is not bounded. `gen_ai.agent.name` is [`_OTHER`]
-//! for an agent that was not declared, but named by a request.
+//! The `gen_ai` names and units follow OpenTelemetry's semantic conventions 1.41.
+//! `gen_ai.operation.name` is always `invoke_agent`. `error.type` is present if a call failed, and
+//! has the `errorType` of the agent's item (`http_500`, `timeout`, …). No label has the session id,
+//! whose number of values is unbounded. `gen_ai.agent.name` is [`_OTHER`] for agents that come from
+//! a request and were not declared.
 //!
 //! [`_OTHER`]: OTHER_AGENTS
 //!
-//! # When to install the exporter
+//! # Installing an exporter
 //!
-//! Before or after the tracker, as it suits: for each call and each write the recorder of
-//! metrics that is current at its end is asked. Without one, that costs a few
-//! instructions, and no allocation. Units and descriptions are told when a tracker is
-//! built; an exporter that comes later can be told them with [`describe`].
+//! You can install an exporter before or after the tracker: each call and each write uses the
+//! metrics recorder that is current when it ends. Without one, this costs a few instructions and no
+//! allocation. Units and descriptions are registered when a tracker is built. For an exporter that
+//! is installed later, call [`describe`].
 //!
-//! A call without a session is not tracked, and is not in these figures either. Workflows
-//! that have stalled are not in them: their processes are gone. The feature `portal` counts
-//! them, for Prometheus, at a route of its own.
+//! Calls without a session are not tracked, and not counted. Stalled workflows are not counted
+//! here either, since their processes are gone: the feature `portal` counts them for Prometheus,
+//! at a route of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
