@@ -85,15 +85,15 @@
 //!
 //! | feature | default | what it adds | crates |
 //! | --- | --- | --- | --- |
-//! | `dynamodb` | yes | [`store::DynamoDbStore`], with the AWS SDK | 154 |
+//! | `dynamodb` | yes | [`store::DynamoDbStore`], with the AWS SDK | 155 |
 //! | `decompression` | yes | token usage from gzip, deflate, br and zstd bodies | 53 |
-//! | `reqwest` | | the layer for reqwest and reqwest-middleware ([`StatusMiddleware`]) | 84 |
-//! | `aws` | | the layer for AWS SDK clients, such as Bedrock's and AgentCore's ([`aws`]) | 56 |
+//! | `reqwest` | | the layer for reqwest and reqwest-middleware ([`StatusMiddleware`]) | 85 |
+//! | `aws` | | the layer for AWS SDK clients, such as Bedrock's and AgentCore's ([`aws`]) | 57 |
 //! | `cli` | | the command `tower-agent-status` | 227 |
 //! | `portal` | | [`portal`]: an axum router with the status as JSON, live events and a page | 78 |
-//! | `embedded` | | an in-process DynamoDB engine, in memory or in one file | 179 |
-//! | `metrics` | | [metrics](mod@crate::metrics) of calls, tokens and writes, through the `metrics` facade | 37 |
-//! | none | | the layer, the tracker and the store in memory | 34 |
+//! | `embedded` | | an in-process DynamoDB engine, in memory or in one file | 180 |
+//! | `metrics` | | [metrics](mod@crate::metrics) of calls, tokens and writes, through the `metrics` facade | 38 |
+//! | none | | the layer, the tracker and the store in memory | 35 |
 //! | default | | | 168 |
 //! | all | | | 235 |
 //!
