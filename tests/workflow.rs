@@ -173,7 +173,7 @@ async fn attributes_that_would_not_fit_into_an_item_are_refused() {
     };
     let error = many(0, MAX + 1).start().unwrap_err();
     assert_eq!(error, WorkflowError::TooManyAttributes { attributes: MAX + 1 });
-    assert!(error.to_string().contains("65 attributes; at most 64"), "{error}");
+    assert!(error.to_string().contains("65 attributes; an item holds at most 64"), "{error}");
 
     // Those of all who open the session count, each once.
     many(0, MAX).start().unwrap().detach();
@@ -200,7 +200,10 @@ async fn attributes_that_would_not_fit_into_an_item_are_refused() {
     };
     assert_eq!(start(nested(WorkflowBuilder::MAX_DEPTH)), Ok(()));
     let deep = start(nested(WorkflowBuilder::MAX_DEPTH + 1)).unwrap_err();
-    assert!(deep.to_string().contains("`pages` are nested too deep; at most 16"), "{deep}");
+    assert!(
+        deep.to_string().contains("`pages` are nested too deep; an item holds at most 16"),
+        "{deep}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

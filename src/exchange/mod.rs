@@ -14,9 +14,9 @@
 //! up to the head of the response, and [`ExchangeBody`] a [`ResponseObserver`] to the end of
 //! its body. Both pass everything on as it is: bytes, frames, trailers, size hints and errors.
 //!
-//! A poll takes the exchange out of its future or body, and puts it back if it goes on. A poll
-//! that panics drops it, so that it ends as a panic at once: the future may be kept around by
-//! whatever catches the panic, and dropping it later would look as if the caller had given up.
+//! A poll takes the exchange out of its future or body, and puts it back if it goes on. So a poll
+//! that panics drops it, and the exchange ends at once: whatever catches the panic may keep the
+//! future around for longer.
 
 mod body;
 mod error_display;

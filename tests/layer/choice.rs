@@ -152,7 +152,7 @@ async fn a_bad_name_in_a_rule_is_refused_where_it_is_declared() {
     assert_eq!(error, InvalidName::Reserved("error".to_owned()));
     let declared = std::panic::AssertUnwindSafe(|| layer.agent_for(Target::path("/"), ""));
     let panic = std::panic::catch_unwind(declared).unwrap_err();
-    assert!(panic.downcast_ref::<String>().unwrap().contains("a name is empty"));
+    assert!(panic.downcast_ref::<String>().unwrap().contains("the name is empty"));
 }
 
 #[tokio::test]
