@@ -41,8 +41,8 @@ pub(super) struct Extractor {
     is_error_status: bool,
     /// The response is a stream of events.
     pub(super) is_stream: bool,
-    /// Something changed that makes an event different from those before it. Whoever wants to know
-    /// clears it first.
+    /// Something changed that makes an event different from those before it. Cleared before the
+    /// event that is checked.
     pub(super) changed: bool,
     /// The counts of the usage object at hand.
     current: TokenCounts,

@@ -29,7 +29,7 @@ pub(super) trait Visitor {
     fn boolean(&mut self, action: Action, value: bool);
     /// Something other than null is here.
     fn present(&mut self, action: Action);
-    /// A text begins, of which [`text`](Self::text) gives the pieces.
+    /// A text begins; its pieces come by [`text`](Self::text).
     fn begin_text(&mut self, action: Action);
     /// A piece of a text, as it stands between the quotes, or of a number in a text's place.
     fn text(&mut self, action: Action, piece: &[u8]);

@@ -30,7 +30,7 @@ pub(super) const DEAD: NodeId = 0;
 pub(in crate::usage) const ROOT: NodeId = 1;
 /// The root of a `chunk` frame of an AWS event stream, which wraps the agent's answer.
 pub(in crate::usage) const CHUNK: NodeId = 2;
-/// The root of a `metadata` frame, of which there is one per call of a model.
+/// The root of a `metadata` frame; there is one per call of a model.
 pub(in crate::usage) const METADATA: NodeId = 3;
 const USAGE_SHAPE: usize = 4;
 const ERROR_SHAPE: usize = 5;

@@ -149,8 +149,8 @@ impl Template {
         rest.len() < template.len() && template.starts_with(rest)
     }
 
-    /// Makes a template of an event, of which the JSON object begins at `json`, and which may be
-    /// like `earlier`.
+    /// Makes a template of an event whose JSON object begins at `json`. The event may be like
+    /// `earlier`.
     pub(super) fn learn<S: Simd>(&mut self, simd: S, event: &[u8], json: usize, earlier: &Self) {
         self.skipped = 0;
         let Some(room) = self.bytes.get_mut(..event.len()) else { return };

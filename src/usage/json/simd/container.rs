@@ -86,7 +86,7 @@ impl ContainerEnd {
         Some(bytes.len() - rest.len() + end)
     }
 
-    /// The same in one block, of which the first bytes were seen before.
+    /// The same in one block whose first `seen` bytes were seen before.
     #[inline(always)]
     fn block<S: Simd>(&mut self, block: Block<S>, quotes: u64, seen: usize) -> Option<usize> {
         let backslashes = block.is(b'\\') >> seen;
