@@ -71,20 +71,37 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let pending = this.pending.take();
-        let polled = Pending::poll_in(pending.as_ref(), || this.inner.poll(cx));
-        let Poll::Ready(mut result) = polled else {
-            *this.pending = pending;
-            return Poll::Pending;
-        };
-        let observer = pending.and_then(|pending| answered::<_, _, _, D>(pending, &mut result));
-        Poll::Ready(result.map(|response| response.observed(observer)))
+        match this.pending.take() {
+            None => this.inner.poll(cx).map_ok(|response| response.observed(None)),
+            Some(pending) => poll_pending::<_, _, _, _, D>(this.inner, pending, this.pending, cx),
+        }
     }
 }
 
-/// The exchange was answered, or has failed. Kept out of line, so that the future of an untracked
+/// Polls a future whose exchange is observed. Kept out of line, so that the future of an untracked
 /// call stays small.
 #[inline(never)]
+fn poll_pending<F, R, E, O, D>(
+    inner: Pin<&mut F>,
+    pending: Pending<O>,
+    slot: &mut Option<Pending<O>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<R::Output, E>>
+where
+    F: Future<Output = Result<R, E>>,
+    R: ObservableResponse<O, D>,
+    O: Observer,
+    D: ErrorDisplay<E>,
+{
+    let Poll::Ready(mut result) = Pending::poll_in(Some(&pending), || inner.poll(cx)) else {
+        *slot = Some(pending);
+        return Poll::Pending;
+    };
+    let observer = answered::<_, _, _, D>(pending, &mut result);
+    Poll::Ready(result.map(|response| response.observed(observer)))
+}
+
+/// The exchange was answered, or has failed.
 fn answered<R, E, O, D>(
     pending: Pending<O>,
     result: &mut Result<R, E>,
