@@ -113,9 +113,9 @@ impl Observer for ClientCall {
 
     fn dropped(&mut self) {
         let error = if std::thread::panicking() {
-            CallError::new("panic", "the call panicked")
+            CallError::new(CallError::PANIC, "the call panicked")
         } else {
-            CallError::new("cancelled", "the caller gave up before the agent answered")
+            CallError::new(CallError::CANCELLED, "the caller gave up before the agent answered")
         };
         self.finish(Outcome::Error(error), None);
     }

@@ -17,11 +17,19 @@
 //! A poll takes the exchange out of its future or body, and puts it back if it goes on. So a poll
 //! that panics drops it, and the exchange ends at once: whatever catches the panic may keep the
 //! future around for longer.
+//!
+//! | file | what it has |
+//! | --- | --- |
+//! | `future` | an exchange up to the head of its response, and what a client's response type must do |
+//! | `body` | an exchange up to the end of its body |
+//! | `response_observer` | feeds the chunks of a body to the usage reader and the observer |
+//! | `state` | what both carry, and the phase that decides how a drop ends it |
+//! | `error_display` | how errors are put into words |
 
 mod body;
 mod error_display;
 mod future;
-mod response;
+mod response_observer;
 mod state;
 
 use std::fmt::{self, Display};
@@ -33,7 +41,7 @@ pub use self::error_display::{DisplayOnly, ErrorDisplay, WithSources};
 pub(crate) use self::future::ExchangeFuture;
 #[cfg(any(feature = "aws", feature = "reqwest"))]
 pub(crate) use self::future::ObservableResponse;
-pub(crate) use self::response::ResponseObserver;
+pub(crate) use self::response_observer::ResponseObserver;
 
 use self::state::ExchangeState;
 use crate::status::{CallError, Outcome, TokenUsage};

@@ -2,10 +2,17 @@
 //!
 //! It is started by [`StatusTrackerBuilder`], and asked to flush or to shut down through
 //! [`StatusTracker`].
+//!
+//! | file | what it has |
+//! | --- | --- |
+//! | `builder` | the settings, and how a tracker starts |
+//! | `worker` | the task: batches, writes, retries, heartbeats |
+//! | `backoff` | how long a session waits after a failed write, and what is logged |
+//! | `flush_waiters` | the flushes that wait for writes |
 
+mod backoff;
 mod builder;
-mod failure;
-mod flush;
+mod flush_waiters;
 mod worker;
 
 use std::fmt;

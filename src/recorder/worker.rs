@@ -24,8 +24,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::UnsavedError;
-use super::failure::{FailedWrites, backoff};
-use super::flush::{Waiters, key};
+use super::backoff::{FailedWrites, backoff};
+use super::flush_waiters::{Waiters, key};
 use crate::status::{ErrorMessage, PendingWrite};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 #[cfg(feature = "metrics")]

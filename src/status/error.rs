@@ -20,15 +20,30 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallError {
-    /// The class, of low cardinality: `cancelled`, `timeout`, `transport`, `http_500`,
-    /// `agent` (reported inside a 200 response), `incomplete` (a stream that broke off),
-    /// `panic`, `workflow_ended`.
+    /// The class, of low cardinality: one of this type's constants, or `http_` and the status
+    /// code, such as `http_500`.
     pub class: Cow<'static, str>,
     /// What happened.
     pub message: ErrorMessage,
 }
 
 impl CallError {
+    /// The class of a failure that the agent reports inside a 200 response, or that a caller
+    /// reports for it.
+    pub const AGENT: &str = "agent";
+    /// The class of a call whose caller gave up before the end of the response.
+    pub const CANCELLED: &str = "cancelled";
+    /// The class of a response that ended before it was complete.
+    pub const INCOMPLETE: &str = "incomplete";
+    /// The class of a call that ended by a panic.
+    pub const PANIC: &str = "panic";
+    /// The class of a transport failure that is a time-out.
+    pub const TIMEOUT: &str = "timeout";
+    /// The class of any other transport failure.
+    pub const TRANSPORT: &str = "transport";
+    /// The class of an agent that was in progress when its workflow ended.
+    pub const WORKFLOW_ENDED: &str = "workflow_ended";
+
     /// Creates an error. The message is shortened and redacted; see [`ErrorMessage`].
     pub fn new(class: impl Into<Cow<'static, str>>, message: impl fmt::Display) -> Self {
         Self { class: class.into(), message: ErrorMessage::new(message) }
@@ -36,7 +51,7 @@ impl CallError {
 
     /// The error of a call whose outcome was lost in a panic.
     pub(crate) fn lost_in_a_panic() -> Self {
-        Self::new("panic", "the call was lost in a panic")
+        Self::new(Self::PANIC, "the call was lost in a panic")
     }
 
     /// The error of a transport failure, classified by its text: the error's type is not known.
@@ -46,7 +61,7 @@ impl CallError {
         let is_timeout = ["timed out", "timeout", "time out", "deadline"]
             .iter()
             .any(|words| text.contains(words));
-        Self { class: if is_timeout { "timeout" } else { "transport" }.into(), message }
+        Self { class: if is_timeout { Self::TIMEOUT } else { Self::TRANSPORT }.into(), message }
     }
 }
 

@@ -5,6 +5,16 @@
 //! [`Precondition`] and returns an item.
 //!
 //! Everything here is plain data and pure functions: no clock, no network, no lock.
+//!
+//! | file | what it has |
+//! | --- | --- |
+//! | `document` | a workflow and its agents |
+//! | `schema` | the names of the item's attributes, and the conversion to and from an item |
+//! | `item`, `ordered_item` | an item's attributes, a change of them, and the order in which they are printed |
+//! | `ledger` | how calls, workflows and other writers' changes alter a document |
+//! | `tokens`, `timestamp`, `session_id`, `report` | the values in it |
+//! | `error`, `error_chain`, `redact` | the text of an error: short and without secrets |
+//! | `display` | a document as text, for tests |
 
 mod display;
 mod document;

@@ -39,7 +39,7 @@ impl AgentReport {
     /// Sets the reason for the failure. Ignored unless the state is [`AgentState::Error`].
     #[must_use]
     pub fn error(mut self, message: impl fmt::Display) -> Self {
-        self.error = Some(CallError::new("agent", message));
+        self.error = Some(CallError::new(CallError::AGENT, message));
         self
     }
 }

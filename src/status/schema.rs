@@ -111,9 +111,6 @@ pub(crate) const RESERVED: [&str; 11] = [
 /// How long after its creation an item expires: 90 days.
 pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// The class of an error that an item gives without one.
-const UNCLASSIFIED: &str = "agent";
-
 impl WorkflowStatus {
     /// Returns the document as attributes, without the session id: the store adds it under
     /// the name of its table's key.
@@ -257,7 +254,7 @@ impl AgentStatus {
         if let Some(message) = text(ERROR)
             && agent.state == AgentState::Error
         {
-            let class = text(ERROR_TYPE).unwrap_or(UNCLASSIFIED).to_owned();
+            let class = text(ERROR_TYPE).unwrap_or(CallError::AGENT).to_owned();
             agent.error = Some(CallError::new(Cow::Owned(class), message));
         }
         if agent.started_at.is_none() || agent.completed_at.is_none() {

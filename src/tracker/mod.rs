@@ -7,6 +7,18 @@
 //! `StatusTracker` is extended where it is needed: `recorder` adds the builder, `flush` and
 //! `shutdown`, and `workflow` adds `workflow`, `initialize_status`, `update_agent_status` and
 //! `finalize_status`.
+//!
+//! | file | what it has |
+//! | --- | --- |
+//! | `shared` | the sessions in memory, and the only way to change one |
+//! | `session` | one session, and the handle with which a workflow changes it |
+//! | `call` | one call in flight |
+//! | `registry` | the declared agents, with their metrics |
+//! | `scope` | the task-local that says which session a call belongs to |
+//! | `handoff` | how a changed session reaches the recorder |
+//! | `command` | requests to the recorder: flush, shutdown |
+//! | `log_once` | warnings that would repeat at every call |
+//! | `clock`, `sync` | the time of day, and the locks that a model checker replaces |
 
 mod call;
 mod clock;

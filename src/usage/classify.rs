@@ -46,13 +46,16 @@ fn failure(evidence: &Evidence<'_>, end: End<'_>) -> Outcome {
         let class = format!("http_{}", status.as_u16());
         CallError::new(class, text.unwrap_or_else(|| default_message(status)))
     } else if evidence.error.is_some_and(|error| error.reported) {
-        CallError::new("agent", text.unwrap_or("the agent reported a failure"))
+        CallError::new(CallError::AGENT, text.unwrap_or("the agent reported a failure"))
     } else {
         match end {
-            End::Complete => CallError::new("incomplete", "the answer broke off before its end"),
-            End::Dropped => {
-                CallError::new("cancelled", "the caller gave up before the answer was complete")
+            End::Complete => {
+                CallError::new(CallError::INCOMPLETE, "the answer broke off before its end")
             }
+            End::Dropped => CallError::new(
+                CallError::CANCELLED,
+                "the caller gave up before the answer was complete",
+            ),
             End::Failed(failure) => CallError::transport(failure),
         }
     };

@@ -16,7 +16,7 @@
 
 use std::sync::Arc;
 
-use super::{Ledger, UsageDelta, WORKFLOW_ENDED, add_tokens};
+use super::{Ledger, UsageDelta, add_tokens};
 use crate::status::{
     AgentReport, AgentState, AgentStatus, CallError, ErrorMessage, Outcome, OverallStatus,
     Timestamp, TokenDelta, TokenUsage,
@@ -217,7 +217,7 @@ impl Ledger {
         for slot in 0..self.local.agents.len() {
             if self.local.agents[slot].1.state == AgentState::InProgress {
                 let error = CallError::new(
-                    WORKFLOW_ENDED,
+                    CallError::WORKFLOW_ENDED,
                     "the workflow ended while this agent was in progress",
                 );
                 self.set_ended(slot, None, Some(error), now);
@@ -235,5 +235,5 @@ impl Ledger {
 
 /// The error of a report that gives none.
 fn default_error() -> CallError {
-    CallError::new("agent", "the agent failed")
+    CallError::new(CallError::AGENT, "the agent failed")
 }

@@ -37,8 +37,10 @@
 
 use std::sync::Arc;
 
-use super::{ActiveCalls, Ledger, NewRun, UsageDelta, WORKFLOW_ENDED, add_tokens};
-use crate::status::{AgentState, AgentStatus, Item, OverallStatus, Timestamp, WorkflowStatus};
+use super::{ActiveCalls, Ledger, NewRun, UsageDelta, add_tokens};
+use crate::status::{
+    AgentState, AgentStatus, CallError, Item, OverallStatus, Timestamp, WorkflowStatus,
+};
 
 impl Ledger {
     /// The write did not meet its precondition, and `found` is the item as it is.
@@ -91,7 +93,10 @@ impl Ledger {
             // (4) An error that only the end of the run before caused belongs to that end,
             // even if it was recorded after the new run began.
             let ended_with_run = active.in_flight == 0
-                && agent.error.as_ref().is_some_and(|error| error.class == WORKFLOW_ENDED);
+                && agent
+                    .error
+                    .as_ref()
+                    .is_some_and(|error| error.class == CallError::WORKFLOW_ENDED);
             if agent.last_updated > Some(remote.created_at) && !ended_with_run {
                 local.overall_status = OverallStatus::Processing;
                 for at in [&mut agent.started_at, &mut agent.completed_at] {

@@ -58,9 +58,6 @@ use super::{
     Value, WorkflowStatus,
 };
 
-/// The error class of an agent that was in progress when its workflow ended.
-const WORKFLOW_ENDED: &str = "workflow_ended";
-
 /// One session as this process knows it.
 ///
 /// `local.agents`, `active`, `unsent` and the deltas of each [`SentDeltas`] are parallel: an

@@ -4,7 +4,6 @@
 //! first waits for [`layout`](DynamoDbStore::layout), which is a load once the table has been
 //! discovered.
 
-mod attempts;
 mod convert;
 mod create;
 mod describe;
@@ -14,6 +13,7 @@ mod expression;
 mod layout;
 mod read;
 mod recent;
+mod sent_attempts;
 mod settings;
 mod write;
 

@@ -11,9 +11,9 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 
-use super::attempts::Attempts;
 use super::error::RequestError;
 use super::expression::{ReservedAttribute, UpdateExpression};
+use super::sent_attempts::SentAttempts;
 use super::{DynamoDbStore, Inner, convert};
 use crate::status::{Change, Precondition};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
@@ -38,7 +38,7 @@ impl StatusStore for DynamoDbStore {
             );
             StoreError::new(StoreErrorKind::Permanent, text)
         })?;
-        let attempts = Attempts::default();
+        let attempts = SentAttempts::default();
         let sent = client
             .update_item()
             .table_name(table)

@@ -7,8 +7,8 @@ mod handoff;
 mod models;
 mod recorder;
 #[allow(dead_code, reason = "the crate has more uses of it")]
-#[path = "../../../src/recorder/flush.rs"]
-mod flush;
+#[path = "../../../src/recorder/flush_waiters.rs"]
+mod flush_waiters;
 
 /// What the crate takes from the standard library.
 mod sync {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use loom::sync::Notify;
 
 use crate::handoff::{Content, Entry, Handoff, Mark, Batch};
-use crate::flush::Waiters;
+use crate::flush_waiters::Waiters;
 
 /// A session: its state is a number that grows.
 pub(crate) type Session = Entry<&'static str, Doc>;

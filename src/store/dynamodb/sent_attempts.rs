@@ -1,4 +1,4 @@
-//! [`Attempts`]: whether a write that failed may have been applied.
+//! [`SentAttempts`]: whether a write that failed may have been applied.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,11 +16,11 @@ use super::error::{is_rejection, never_connected};
 /// attempt that timed out may have been applied although the second was throttled, so the
 /// outcome of every attempt counts. An interceptor sees them all.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Attempts {
+pub(super) struct SentAttempts {
     unresolved: Arc<AtomicUsize>,
 }
 
-impl Attempts {
+impl SentAttempts {
     /// Returns `true` if any attempt may have been applied.
     pub(super) fn may_have_been_applied(&self) -> bool {
         self.unresolved.load(Ordering::Relaxed) > 0
@@ -29,7 +29,7 @@ impl Attempts {
 
 type InterceptResult = Result<(), aws_sdk_dynamodb::error::BoxError>;
 
-impl Intercept for Attempts {
+impl Intercept for SentAttempts {
     fn name(&self) -> &'static str {
         "tower-agent-status attempts"
     }
