@@ -1,11 +1,11 @@
 //! A seeded simulation of processes that record their agents' calls in one table, while
-//! the table and the processes fail, judged by an independent model at every write.
+//! the table and the processes fail. An independent model checks every write.
 //!
-//! `SEEDS=N` runs N seeds, `SEED=K` replays one. Time is paused tokio time; the same seed
-//! is the same run to the last write.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+//! `SEEDS=N` runs N seeds, `SEED=K` replays one. Time is tokio's paused time. The same seed
+//! gives the same run, down to the last write.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-#[allow(dead_code, reason = "each test has its own use of it")]
+#[allow(dead_code, reason = "each test uses a part of it")]
 mod faults;
 #[path = "simulation/model.rs"]
 mod model;
@@ -26,7 +26,7 @@ use tower_agent_status::store::{MemoryStore, StoreError, WriteOutcome};
 use faults::{Director, Fate, Fault, Reached};
 use model::{Answer, Model, Note};
 
-/// All that one run shares.
+/// What the processes of one run share.
 struct World {
     seed: u64,
     begin: Instant,
@@ -38,13 +38,13 @@ struct World {
 
 /// What goes wrong in a run.
 struct Plan {
-    /// Of a hundred writes, how many meet a fault.
+    /// How many of a hundred writes meet a fault.
     faults: u8,
-    /// When the table is away, busy, or in a storm.
+    /// When the table is unavailable, throttles, or has many other writers.
     bad_times: Vec<(Duration, Duration, Fault)>,
-    /// From here on nothing goes wrong any more.
+    /// Once set, there are no more faults.
     healed: std::sync::atomic::AtomicBool,
-    /// Whether the processes' clocks differ and go astray.
+    /// Whether all processes share one clock; otherwise their clocks differ and drift.
     one_clock: bool,
 }
 
@@ -84,12 +84,12 @@ impl World {
     }
 }
 
-/// The store's side of one process.
+/// Decides the faults of one process's store.
 struct Client {
     world: Arc<World>,
     process: usize,
-    /// One for each session, so that what happens to one session does not depend on the
-    /// order in which sessions are written.
+    /// One for each session, so that the faults of a session do not depend on the order in
+    /// which sessions are written.
     rngs: Mutex<BTreeMap<String, Rng>>,
 }
 
@@ -119,7 +119,7 @@ impl Client {
         fate.fault = match bad.next() {
             Some((_, _, fault)) if *fault == Fault::Outage || rng.u8(..4) > 0 => Some(*fault),
             _ if rng.u8(..100) < world.plan.faults => {
-                // What holds a session up for long is rarer.
+                // Faults that block a session for long are rarer.
                 let all = Fault::ALL.iter().filter(|fault| **fault != Fault::Outage);
                 let all: Vec<_> = all.collect();
                 let fault = *all[rng.usize(..all.len())];
@@ -183,7 +183,7 @@ fn name(fault: Fault) -> &'static str {
         Fault::Throttle => "fault: throttled",
         Fault::FailBefore => "fault: fails before it is applied",
         Fault::FailAfter => "fault: applied, and the answer lost",
-        Fault::Unknown => "fault: not applied, and nobody can tell",
+        Fault::Unknown => "fault: not applied, but the error is ambiguous",
         Fault::AppliedLate => "fault: times out, applied late",
         Fault::Storm => "fault: another write just before",
         Fault::Outage => "fault: unavailable for a while",
@@ -193,12 +193,12 @@ fn name(fault: Fault) -> &'static str {
     }
 }
 
-/// How many seeds are run unless the environment says otherwise.
+/// How many seeds run by default.
 const DEFAULT_SEEDS: u64 = 300;
-/// From so many seeds on, every fault and every way of merging must have come up often.
-const TELLING_SEEDS: u64 = 1_000;
+/// With at least this many seeds, every fault and every kind of merge must come up often.
+const SEEDS_TO_COVER_ALL: u64 = 1_000;
 
-/// What came of one seed.
+/// The result of one seed.
 struct Report {
     failures: Vec<String>,
     counts: BTreeMap<&'static str, u64>,
@@ -206,7 +206,7 @@ struct Report {
 }
 
 fn run(seed: u64) -> Report {
-    // The recorder's jitter comes from here.
+    // Seeds the recorder's jitter.
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -217,9 +217,9 @@ fn run(seed: u64) -> Report {
         let world = Arc::new(World::new(seed));
         let simulated = process::simulate(Arc::clone(&world));
         if tokio::time::timeout(Duration::from_secs(24 * 3600), simulated).await.is_err() {
-            world.model().fail("it never comes to its end".to_owned());
+            world.model().fail("the run does not end".to_owned());
         }
-        // Late writes are still to come; they find nothing to do.
+        // Writes that arrive late must change nothing.
         sleep(Duration::from_secs(60)).await;
         world
     });
@@ -274,35 +274,35 @@ fn whatever_fails_the_table_ends_up_right() {
         }
     }
     assert!(failed.is_empty(), "{} of {} seeds failed, see above", failed.len(), seeds.len());
-    if seeds.len() as u64 >= TELLING_SEEDS {
+    if seeds.len() as u64 >= SEEDS_TO_COVER_ALL {
         for what in EXPECTED.into_iter().chain(Fault::ALL.map(name)) {
             let count = counts.get(what).copied().unwrap_or(0);
-            assert!(count >= 100, "`{what}` was hit {count} times only");
+            assert!(count >= 100, "`{what}` came up only {count} times");
         }
     }
 }
 
-/// What they must reach, beside the faults.
+/// What must come up, besides the faults.
 const EXPECTED: [&str; 19] = [
-    "calls of a run before",
+    "calls of an earlier run",
     "calls that ended after their workflow",
     "cancelled",
-    "ends of a run before",
+    "ends of an earlier run",
     "late write applied",
     "late write refused",
-    "let go of, and taken up again by the same process",
-    "merge: a lost answer, not applied, another's write",
+    "evicted, then loaded again by the same process",
+    "merge: a lost answer, not applied, then another process's",
     "merge: a new run by another process",
     "merge: a new run meets an earlier one",
     "merge: a new run whose answer was lost",
-    "merge: an item that is there already",
-    "merge: another's write",
+    "merge: the item already exists",
+    "merge: a write of another process",
     "merge: finished elsewhere",
     "merge: finished elsewhere, calls in flight here",
     "merge: own write, its answer lost",
-    "merge: own write, its answer lost, then another's",
+    "merge: own write, its answer lost, then another process's",
     "processes killed",
-    "reports by hand",
+    "explicit reports",
 ];
 
 #[test]

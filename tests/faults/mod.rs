@@ -1,4 +1,4 @@
-//! A store that fails in every way a table can, as it is told, in front of a store in memory.
+//! A wrapper around the in-memory store that injects every fault a table can have.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,26 +11,26 @@ use tower_agent_status::store::{
     MemoryStore, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
 };
 
-/// What goes wrong with a write.
+/// A fault that a write meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
-    /// It takes long.
+    /// The write takes a long time.
     Delay,
-    /// It is refused, since there is too much to do.
+    /// The table throttles the write.
     Throttle,
-    /// It fails, and is surely not applied.
+    /// The write fails and is certainly not applied.
     FailBefore,
-    /// It is applied, and its answer lost.
+    /// The write is applied, but its answer is lost.
     FailAfter,
-    /// It is not applied, and nobody can tell.
+    /// The write is not applied, but the error leaves that open.
     Unknown,
-    /// It times out, and is applied after the writer gave up.
+    /// The write times out and is applied after the writer gave up.
     AppliedLate,
-    /// Somebody else writes just before it.
+    /// Another writer writes just before.
     Storm,
-    /// The table is away for a while.
+    /// The table is unavailable for a while.
     Outage,
-    /// The table refuses it for good, or so it says.
+    /// The table answers that it will never accept the write.
     Permanent,
     /// The store panics before the write is applied.
     PanicBefore,
@@ -54,40 +54,40 @@ impl Fault {
     ];
 }
 
-/// What becomes of one write.
+/// What happens to one write.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fate {
     pub(crate) fault: Option<Fault>,
-    /// How long it takes until it is applied or not.
+    /// The time until the write is applied, or is not.
     pub(crate) before: Duration,
-    /// How long the answer takes from there.
+    /// The time from there until the answer.
     pub(crate) after: Duration,
-    /// How long after the answer a late write is applied.
+    /// The time from the answer until a late write is applied.
     pub(crate) late: Duration,
 }
 
-/// Says what goes wrong, and watches what happens.
+/// Decides the fate of each write and observes what happens to it.
 ///
-/// None of this may panic to say that something is wrong: the recorder takes that for a
-/// panic of the store, and lives.
+/// No method may panic to report a failure: the recorder would take it for a panic of the
+/// store, and survive it.
 pub(crate) trait Director: Send + Sync + 'static {
-    /// What the director knows of one write.
+    /// What the director remembers about one write.
     type Note: Send + Sync + 'static;
 
-    /// A write is asked for.
+    /// Called when the recorder asks for a write.
     fn asked(&self, change: &Change, expected: Precondition) -> (Self::Note, Fate);
 
-    /// The write reached the table: the item before, and what came of it.
+    /// Called when the write has reached the table, with the item before it and its result.
     fn reached(&self, note: &Self::Note, before: Option<&Item>, written: &Reached);
 
-    /// The writer is told.
+    /// Called when the writer receives its answer.
     fn answered(&self, note: &Self::Note, answer: &Result<WriteOutcome, StoreError>);
 }
 
-/// What came of a write that reached the table.
+/// The result of a write that reached the table.
 #[derive(Debug)]
 pub(crate) enum Reached {
-    /// The item as it is now.
+    /// The write was applied; this is the item after it.
     Applied(Item),
     Refused,
 }
@@ -104,7 +104,7 @@ impl<D: Director> FaultyStore<D> {
         Self { table, director, gauge: Gauge::default() }
     }
 
-    /// How many writes this client has in flight, and had at most.
+    /// The number of writes this client has in flight, and the most it has had.
     pub(crate) fn gauge(&self) -> Gauge {
         self.gauge.clone()
     }
@@ -133,15 +133,15 @@ impl<D: Director> FaultyStore<D> {
         expected: Precondition,
         fate: Fate,
     ) -> Result<WriteOutcome, StoreError> {
-        let unavailable = || StoreError::new(StoreErrorKind::Unavailable, "told to fail");
+        let unavailable = || StoreError::new(StoreErrorKind::Unavailable, "scripted failure");
         sleep(fate.before).await;
         match fate.fault {
             Some(Fault::FailBefore | Fault::Outage) => return Err(unavailable()),
             Some(Fault::Throttle) => {
-                return Err(StoreError::new(StoreErrorKind::Throttled, "told to slow down"));
+                return Err(StoreError::new(StoreErrorKind::Throttled, "scripted throttling"));
             }
             Some(Fault::Permanent) => {
-                return Err(StoreError::new(StoreErrorKind::Permanent, "told to refuse"));
+                return Err(StoreError::new(StoreErrorKind::Permanent, "scripted refusal"));
             }
             Some(Fault::Unknown | Fault::PanicBefore) => return Err(unavailable().ambiguous()),
             Some(Fault::AppliedLate) => {
@@ -165,7 +165,7 @@ impl<D: Director> FaultyStore<D> {
         }
     }
 
-    /// A write by somebody who changes nothing that matters.
+    /// Writes as another writer would, changing nothing but the revision.
     async fn touch(&self, session_id: &SessionId) -> Result<(), StoreError> {
         let Some(item) = self.table.item(session_id.as_str()) else { return Ok(()) };
         let revision = item.get("revision").and_then(Value::as_u64).unwrap_or(0);
@@ -188,8 +188,8 @@ impl<D: Director> StatusStore for FaultyStore<D> {
         let answer = self.attempt(&note, change, expected, fate).await;
         self.director.answered(&note, &answer);
         if matches!(fate.fault, Some(Fault::PanicBefore | Fault::PanicAfter)) {
-            // Not `panic!`: this one is no news, and needs no hook to be silent.
-            std::panic::resume_unwind(Box::new("told to panic"));
+            // Unlike `panic!`, this does not call the panic hook, which would print a message.
+            std::panic::resume_unwind(Box::new("scripted panic"));
         }
         answer
     }
@@ -212,12 +212,12 @@ impl Gauge {
         self.lock().in_flight
     }
 
-    /// The most that were in flight at once.
+    /// The most writes that were in flight at once.
     pub(crate) fn most(&self) -> usize {
         self.lock().most
     }
 
-    /// The most that were in flight at once for one session.
+    /// The most writes of one session that were in flight at once.
     pub(crate) fn most_of_a_session(&self) -> usize {
         self.lock().most_of_a_session
     }

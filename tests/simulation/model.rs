@@ -1,10 +1,10 @@
-//! What the table must hold, by a model that shares no code with what it judges.
+//! A model of what the table must hold. It shares no code with what it checks.
 //!
-//! Each process is told of calls; what it was told by the time its recorder asks the store
-//! for a write is what that write carries. So after each write that is applied, an agent's
-//! tokens must be exactly the sum, over all processes, of what each was told by its own
-//! newest applied write. That one rule covers retries, lost and late answers, processes
-//! that were killed, and any number of writers.
+//! Each process observes calls. A write carries everything its process has observed by the
+//! time the recorder asks the store for that write. So after each applied write, an agent's
+//! tokens must be exactly the sum, over all processes, of what each had observed by its own
+//! newest applied write. That one rule covers retries, lost and late answers, killed
+//! processes, and any number of writers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,15 +14,15 @@ use tower_agent_status::status::{
 };
 pub(crate) type Agent = &'static str;
 
-/// The calls of an agent that have ended, and its tokens.
+/// How many calls of an agent have ended, and the tokens they used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct Observed {
     pub(crate) calls: u64,
     pub(crate) input: u64,
     pub(crate) output: u64,
 }
 
-impl Told {
+impl Observed {
     fn plus(self, other: Self) -> Self {
         Self {
             calls: self.calls + other.calls,
@@ -40,19 +40,20 @@ impl Told {
     }
 }
 
-type AllTold = BTreeMap<Agent, Told>;
+type AllObserved = BTreeMap<Agent, Observed>;
 
-/// Which run of a session a process takes itself to be in.
+/// The run of a session that a process believes is current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     /// It has not seen the table.
     Nothing,
-    /// The one it began itself, its so many-th.
+    /// A run this process started: its n-th.
     Own(u64),
+    /// The n-th run in the table.
     Table(u64),
 }
 
-/// One agent as one process knows it.
+/// One process's view of an agent.
 #[derive(Clone, Debug)]
 struct LocalAgent {
     state: AgentState,
@@ -60,7 +61,7 @@ struct LocalAgent {
     in_flight: u32,
     failed: bool,
     changes: u64,
-    /// It is an error only because its workflow ended.
+    /// The agent is in error only because its workflow ended.
     ended_with_run: bool,
 }
 
@@ -77,22 +78,22 @@ impl Default for LocalAgent {
     }
 }
 
-/// One session as one process knows it.
+/// One process's view of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct Local {
-    /// How many new runs this process has begun.
+    /// How many new runs this process has started.
     pub(crate) run: u64,
-    told_before_run: AllTold,
-    told: AllTold,
+    observed_before_run: AllObserved,
+    observed: AllObserved,
     agents: BTreeMap<Agent, LocalAgent>,
     finish: Option<(OverallStatus, Known)>,
     learned_finished: bool,
     known: Known,
-    /// The table's run when a write of this process was last applied, since the process
-    /// has had the session in memory.
+    /// The table's run when a write of this process was last applied, as long as the session
+    /// has stayed in its memory.
     applied_run: Option<u64>,
     changes: u64,
-    /// The writes whose answers were lost: the revision each made, if it was applied.
+    /// The writes whose answers were lost, with the revision each one made if it was applied.
     lost: Vec<std::sync::Arc<std::sync::Mutex<Lot>>>,
 }
 
@@ -100,8 +101,8 @@ impl Default for Local {
     fn default() -> Self {
         Self {
             run: 0,
-            told_before_run: BTreeMap::new(),
-            told: BTreeMap::new(),
+            observed_before_run: BTreeMap::new(),
+            observed: BTreeMap::new(),
             agents: BTreeMap::new(),
             finish: None,
             learned_finished: false,
@@ -113,17 +114,17 @@ impl Default for Local {
     }
 }
 
-/// What became of a write at the table.
+/// What happened to a write at the table.
 #[derive(Debug, Default)]
 pub(crate) struct Lot {
-    /// The revision it made.
+    /// The revision the write made.
     applied: Option<u64>,
-    /// The item that refused it.
+    /// The item that made the table refuse the write.
     refused: Option<Refusal>,
     answered: bool,
 }
 
-/// An item that refused a write: its run, creation, end, and agents.
+/// The item found by a refused write: its run, creation, end, and agents.
 #[derive(Clone, Debug)]
 struct Refusal {
     run: u64,
@@ -132,7 +133,7 @@ struct Refusal {
     agents: Vec<(String, AgentState, i64)>,
 }
 
-/// One write, with all that its process knew when it asked.
+/// One write, with everything its process knew when it asked for it.
 #[derive(Debug)]
 pub(crate) struct Note {
     process: usize,
@@ -152,27 +153,27 @@ struct Process {
 #[derive(Default)]
 struct Row {
     run: u64,
-    /// The newest own run of each process that is, or was, the table's.
+    /// For each process, the newest of its own runs that reached the table.
     runs_applied: BTreeMap<usize, u64>,
-    /// Under which number.
+    /// The table's number for each run of each process.
     numbers: BTreeMap<(usize, u64), u64>,
-    carried: BTreeMap<usize, AllTold>,
-    /// What each process had told before the run.
-    before_run: BTreeMap<usize, AllTold>,
+    carried: BTreeMap<usize, AllObserved>,
+    /// What each process had observed before the run.
+    before_run: BTreeMap<usize, AllObserved>,
     changes: BTreeMap<usize, u64>,
     agent_changes: BTreeMap<(usize, Agent), u64>,
-    /// The agents that were reported as pending, by hand: they start again.
+    /// The agents that were explicitly reported as pending, so they start again.
     set_back: BTreeSet<Agent>,
 }
 
-/// The model, and what it has found wrong.
+/// The model, and the failures it has found.
 #[derive(Default)]
 pub(crate) struct Model {
     processes: Vec<Process>,
     rows: BTreeMap<String, Row>,
     pub(crate) failures: Vec<String>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
-    /// All processes have the same clock, so that their times tell what came first.
+    /// All processes share one clock, so that timestamps determine the order of events.
     one_clock: bool,
     pub(crate) digest: u64,
 }
@@ -197,7 +198,7 @@ impl Model {
         self.processes.len() - 1
     }
 
-    /// The process is gone: nothing is told to it any more, and it writes nothing.
+    /// The process is gone: it observes nothing and writes nothing from here on.
     pub(crate) fn kill(&mut self, process: usize) {
         self.processes[process].dead = true;
     }
@@ -211,7 +212,7 @@ impl Model {
         (!process.dead).then(|| process.sessions.entry(session.to_owned()).or_default())
     }
 
-    /// Before anything is told of a session: whether the process has it in memory.
+    /// Called before each event of a session, with whether the process has it in memory.
     pub(crate) fn touch(&mut self, process: usize, session: &str, in_memory: bool) {
         let Some(local) = self.local(process, session) else { return };
         if in_memory {
@@ -230,10 +231,10 @@ impl Model {
         local.applied_run = None;
         local.lost.clear();
         if resumed {
-            self.count("let go of, and taken up again by the same process");
+            self.count("evicted, then loaded again by the same process");
         }
         if busy {
-            self.fail(format!("{session}: let go of with a call in flight"));
+            self.fail(format!("{session}: evicted with a call in flight"));
         }
     }
 
@@ -241,7 +242,7 @@ impl Model {
         let Some(local) = self.local(process, session) else { return 0 };
         if new_run {
             local.run += 1;
-            local.told_before_run = local.told.clone();
+            local.observed_before_run = local.observed.clone();
             local.finish = None;
             local.learned_finished = false;
             local.known = Known::Own(local.run);
@@ -253,7 +254,7 @@ impl Model {
         local.run
     }
 
-    /// A call starts; the run it belongs to.
+    /// A call starts. Returns the run it belongs to.
     pub(crate) fn started(&mut self, process: usize, session: &str, agent: Agent, now: i64) -> u64 {
         let Some(local) = self.local(process, session) else { return 0 };
         let finished = local.finish.is_some() || local.learned_finished;
@@ -270,22 +271,22 @@ impl Model {
         local.run
     }
 
-    pub(crate) fn told(
+    pub(crate) fn observed(
         &mut self,
         process: usize,
         session: &str,
         agent: Agent,
         run: u64,
-        told: Told,
+        observed: Observed,
         now: i64,
     ) {
         let Some(local) = self.local(process, session) else { return };
         if local.run != run {
             return;
         }
-        if told != Told::default() {
-            let sum = local.told.entry(agent).or_default();
-            *sum = sum.plus(told);
+        if observed != Observed::default() {
+            let sum = local.observed.entry(agent).or_default();
+            *sum = sum.plus(observed);
         }
         local.changes += 1;
         let known = local.agents.entry(agent).or_default();
@@ -304,10 +305,17 @@ impl Model {
         failed: bool,
         now: i64,
     ) {
-        self.told(process, session, agent, run, Told { calls: 1, ..Told::default() }, now);
+        self.observed(
+            process,
+            session,
+            agent,
+            run,
+            Observed { calls: 1, ..Observed::default() },
+            now,
+        );
         let Some(local) = self.local(process, session) else { return };
         if local.run != run {
-            self.count("calls of a run before");
+            self.count("calls of an earlier run");
             return;
         }
         let known = local.agents.entry(agent).or_default();
@@ -335,7 +343,7 @@ impl Model {
         session: &str,
         agent: Agent,
         state: AgentState,
-        told: Told,
+        observed: Observed,
         now: i64,
     ) {
         let Some(local) = self.local(process, session) else { return };
@@ -352,19 +360,19 @@ impl Model {
             known.state = state;
             known.ended_with_run = false;
         }
-        let told = Told { calls: u64::from(ends), ..told };
+        let observed = Observed { calls: u64::from(ends), ..observed };
         let changes = local.changes;
-        self.told(process, session, agent, run, told, now);
+        self.observed(process, session, agent, run, observed, now);
         let Some(local) = self.local(process, session) else { return };
-        if told == Told::default() {
-            // Said twice, within a millisecond or by a clock that was set back, a state
-            // is nothing to write.
+        if observed == Observed::default() {
+            // The same state reported twice, within a millisecond or by a clock that was set
+            // back, causes no write.
             local.changes = changes;
         }
         if state == AgentState::Pending {
             self.rows.entry(session.to_owned()).or_default().set_back.insert(agent);
         }
-        self.count("reports by hand");
+        self.count("explicit reports");
     }
 
     pub(crate) fn finished(
@@ -375,12 +383,13 @@ impl Model {
         status: OverallStatus,
         now: i64,
     ) {
-        // Another's end, or new run, may overtake this one, which is then never written.
+        // The end or new run of another process may overtake this one, which is then never
+        // written.
         let know = |process: &&Process| process.sessions.contains_key(session);
         let alone = self.processes.iter().filter(know).count() <= 1;
         let Some(local) = self.local(process, session) else { return };
         if run.is_some_and(|run| run != local.run) {
-            self.count("ends of a run before");
+            self.count("ends of an earlier run");
             return;
         }
         if local.finish.is_some() || local.learned_finished {
@@ -401,18 +410,18 @@ impl Model {
         self.count("workflows finished");
     }
 
-    /// Whether a process, by what it knows itself, takes a session for finished.
+    /// Whether a process considers a session finished, from its own events alone.
     pub(crate) fn is_finished(&self, process: usize, session: &str) -> bool {
         self.processes[process].sessions.get(session).is_some_and(|local| local.finish.is_some())
     }
 
-    /// How much of each session a process knows, for [`unsaved`](Self::unsaved).
+    /// How many changes of each session a process knows, for [`unsaved`](Self::unsaved).
     pub(crate) fn mark(&self, process: usize) -> BTreeMap<String, u64> {
         let sessions = &self.processes[process].sessions;
         sessions.iter().map(|(id, local)| (id.clone(), local.changes)).collect()
     }
 
-    /// The sessions whose changes up to a mark are not in the table.
+    /// The sessions that have changes before the mark that are not in the table.
     pub(crate) fn unsaved(&self, process: usize, mark: &BTreeMap<String, u64>) -> BTreeSet<String> {
         let applied = |id: &String| {
             let row = self.rows.get(id);
@@ -424,7 +433,7 @@ impl Model {
     /// A process asks for a write.
     pub(crate) fn asked(&mut self, process: usize, session: &str, expected_absent: bool) -> Note {
         if self.processes[process].dead {
-            self.fail(format!("{session}: written by a process that is gone"));
+            self.fail(format!("{session}: written by a process that was killed"));
         }
         let sessions = &mut self.processes[process].sessions;
         let local = sessions.entry(session.to_owned()).or_default();
@@ -437,7 +446,7 @@ impl Model {
         }
     }
 
-    /// A write was refused by the item as it is.
+    /// The table refused a write because of the item it holds.
     pub(crate) fn refused(&mut self, note: &Note, found: Option<&Item>) {
         let run = self.rows.get(&note.session).map_or(0, |row| row.run);
         let found = found.map(|item| WorkflowStatus::from_item(&id(&note.session), item));
@@ -475,9 +484,9 @@ impl Model {
             row.runs_applied.insert(process, local.run);
             row.numbers.insert((process, local.run), row.run);
             row.before_run = row.carried.clone();
-            row.before_run.insert(process, local.told_before_run.clone());
+            row.before_run.insert(process, local.observed_before_run.clone());
         }
-        row.carried.insert(process, local.told.clone());
+        row.carried.insert(process, local.observed.clone());
         let changes = row.changes.entry(process).or_default();
         *changes = (*changes).max(local.changes);
 
@@ -486,16 +495,18 @@ impl Model {
 
         // Tokens and calls.
         let names: BTreeSet<Agent> =
-            row.carried.values().flat_map(|told| told.keys().copied()).collect();
+            row.carried.values().flat_map(|observed| observed.keys().copied()).collect();
         for name in names {
-            let expected = row.carried.iter().fold(Told::default(), |sum, (process, told)| {
-                let told = told.get(name).copied().unwrap_or_default();
-                let before = row.before_run.get(process).and_then(|told| told.get(name));
-                sum.plus(told.minus(before.copied().unwrap_or_default()))
-            });
+            let expected =
+                row.carried.iter().fold(Observed::default(), |sum, (process, observed)| {
+                    let observed = observed.get(name).copied().unwrap_or_default();
+                    let before =
+                        row.before_run.get(process).and_then(|observed| observed.get(name));
+                    sum.plus(observed.minus(before.copied().unwrap_or_default()))
+                });
             let shown = is.agent(name).map(shown).unwrap_or_default();
             if shown != expected {
-                wrong.push(format!("{name} has {shown:?}, and was told {expected:?}"));
+                wrong.push(format!("{name} has {shown:?}, should have {expected:?}"));
             }
         }
 
@@ -511,7 +522,7 @@ impl Model {
         let expected = was_finished.map(|was| was.overall_status).or(finish.map(|f| f.0));
         let ended = is.overall_status.is_finished().then_some(is.overall_status);
         if ended != expected {
-            wrong.push(format!("it is {}, and should be {expected:?}", is.overall_status));
+            wrong.push(format!("the status is {}, should be {expected:?}", is.overall_status));
         }
 
         // The agents' states.
@@ -525,8 +536,8 @@ impl Model {
                 });
                 let mut allowed = vec![];
                 if ended.is_some() && (agent.in_flight > 0 || row.carried.len() > 1) {
-                    // After the end of a workflow, which of several states counts is not
-                    // of importance.
+                    // With several processes, or calls still in flight, any of these states
+                    // is right after the end of the workflow.
                     allowed.extend([AgentState::Pending, AgentState::Success, AgentState::Error]);
                 } else if ended.is_some() {
                     allowed.extend([old, agent.state]);
@@ -546,7 +557,7 @@ impl Model {
                 let state = is.agent(name).map_or(AgentState::Pending, |agent| agent.state);
                 if !allowed.contains(&state) {
                     wrong.push(format!(
-                        "{name} is {state}, and should be of {allowed:?} ({agent:?}, was {old} at {old_at})"
+                        "{name} is {state}, should be one of {allowed:?} ({agent:?}, was {old} at {old_at})"
                     ));
                 }
             }
@@ -583,7 +594,7 @@ impl Model {
         }
     }
 
-    /// The writer is told: applied, refused, or an error that may lie.
+    /// The writer receives its answer: applied, refused, or an error, which may be ambiguous.
     pub(crate) fn answered(&mut self, note: &Note, answer: Answer) {
         let (process, session) = (note.process, &*note.session);
         let mut lot = note.lot.lock().unwrap();
@@ -598,7 +609,7 @@ impl Model {
         let changes = self.rows.get(session).map(|row| row.agent_changes.clone());
         let carried = self.rows.get(session).and_then(|row| row.carried.get(&process)).cloned();
         let Some(local) = self.local(process, session) else { return };
-        // What this process knew was overtaken, and it has nothing to add.
+        // Set if other writes superseded this process's changes and it has nothing to add.
         let mut overtaken = None;
         let mut counted = Vec::new();
         match answer {
@@ -606,7 +617,8 @@ impl Model {
                 local.lost.clear();
                 if local.run == note.local.run && local.known == note.local.known {
                     local.known = local.applied_run.map_or(local.known, Known::Table);
-                    // An end that was told before the answer is of the same run.
+                    // If the workflow ended before the answer came, the end belongs to the
+                    // same run.
                     if let Some((_, known)) = &mut local.finish
                         && *known == note.local.known
                     {
@@ -620,13 +632,13 @@ impl Model {
                 let lost = std::mem::take(&mut local.lost);
                 let applied = lost.iter().filter_map(|lot| lot.lock().unwrap().applied).max();
                 counted.push(match (lost.is_empty(), applied) {
-                    (true, _) if note.expected_absent => "merge: an item that is there already",
-                    (true, _) => "merge: another's write",
+                    (true, _) if note.expected_absent => "merge: the item already exists",
+                    (true, _) => "merge: a write of another process",
                     (false, Some(revision)) if revision == found_revision => {
                         "merge: own write, its answer lost"
                     }
-                    (false, Some(_)) => "merge: own write, its answer lost, then another's",
-                    (false, None) => "merge: a lost answer, not applied, another's write",
+                    (false, Some(_)) => "merge: own write, its answer lost, then another process's",
+                    (false, None) => "merge: a lost answer, not applied, then another process's",
                 });
                 let Some(Refusal { run, created, finished, agents }) = refused else { return };
                 let (own, own_number) = applied_run.unwrap_or((0, None));
@@ -652,12 +664,13 @@ impl Model {
                                 .and_then(|changes| changes.get(&(process, *name)))
                                 .copied()
                                 .unwrap_or(0);
-                            // What came after the new run began is of that run.
+                            // A call that is still in flight belongs to the new run.
                             if agent.in_flight > 0 {
                                 continue;
                             }
-                            // But what only the end of the run before ended goes with it,
-                            // though the end was told, or merged, after the new run began.
+                            // An error that came only from the end of the earlier run goes
+                            // with that run, even if the end was observed or merged after the
+                            // new run started.
                             if agent.ended_with_run {
                                 *agent = LocalAgent { changes: saved, ..LocalAgent::default() };
                             } else {
@@ -666,8 +679,8 @@ impl Model {
                         }
                         local.learned_finished = finished;
                     }
-                    // Whatever it still has to write, it writes for its tokens' sake.
-                    if (newer || finished) && local.told == carried.unwrap_or_default() {
+                    // With no tokens to add, this process has nothing left to write.
+                    if (newer || finished) && local.observed == carried.unwrap_or_default() {
                         overtaken = Some(local.changes);
                     }
                     local.known = Known::Table(run);
@@ -681,7 +694,8 @@ impl Model {
                             && *at > agent.at
                         {
                             (agent.state, agent.at) = (*state, *at);
-                            // An end that was told here ends what is found in progress, too.
+                            // The end of the workflow in this process also ends agents that
+                            // the item has in progress.
                             agent.ended_with_run =
                                 *state == AgentState::InProgress && local.finish.is_some();
                         }
@@ -706,7 +720,7 @@ impl Model {
     }
 }
 
-/// What a writer is told.
+/// The answer a writer receives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Answer {
     Applied,
@@ -715,16 +729,16 @@ pub(crate) enum Answer {
     Conflict { found_revision: u64 },
 }
 
-fn shown(agent: &AgentStatus) -> Told {
+fn shown(agent: &AgentStatus) -> Observed {
     let usage = agent.token_usage.unwrap_or_default();
-    Told {
+    Observed {
         calls: agent.calls,
         input: usage.input_tokens.unwrap_or(0),
         output: usage.output_tokens.unwrap_or(0),
     }
 }
 
-/// What holds of every item, whatever was told.
+/// Checks what holds for every item, whatever has happened.
 fn check_document(
     was: Option<&WorkflowStatus>,
     is: &WorkflowStatus,
@@ -734,12 +748,12 @@ fn check_document(
     wrong: &mut Vec<String>,
 ) {
     let total = item.get("totalTokenUsage").and_then(Value::as_map).cloned().unwrap_or_default();
-    let figure = |name: &str| total.get(name).and_then(Value::as_u64);
+    let count = |name: &str| total.get(name).and_then(Value::as_u64);
     let sum = is.agents().filter_map(|(_, agent)| agent.token_usage);
     let sum = sum.fold(TokenUsage::new(0, 0), |sum, usage| sum.saturating_add(&usage));
-    let total = (figure("inputTokens"), figure("outputTokens"), figure("totalTokens"));
+    let total = (count("inputTokens"), count("outputTokens"), count("totalTokens"));
     if total != (sum.input_tokens, sum.output_tokens, sum.total_tokens) {
-        wrong.push(format!("the total is {total:?}, and the sum of the agents {sum:?}"));
+        wrong.push(format!("the total is {total:?}, but the agents add up to {sum:?}"));
     }
     for (name, agent) in is.agents() {
         let running = agent.state == AgentState::InProgress;
@@ -784,7 +798,7 @@ fn check_document(
     }
     for (name, was) in was.agents() {
         let Some(is) = is.agent(name) else {
-            wrong.push(format!("{name} is gone"));
+            wrong.push(format!("{name} has disappeared"));
             continue;
         };
         let (old, new) = (shown(was), shown(is));
@@ -798,7 +812,7 @@ fn check_document(
     }
 }
 
-/// A session id of a test.
+/// The session ID `name`.
 fn id(text: &str) -> SessionId {
     SessionId::new(text).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The table goes away for a minute while ten thousand sessions are live.
+//! The table is unavailable for a minute while ten thousand sessions are live.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -56,7 +56,7 @@ async fn a_minute_without_a_table_loses_nothing_of_ten_thousand_sessions() {
 
     director.away.store(true, Ordering::SeqCst);
     let before = resident();
-    // Ten changes of each session in the minute.
+    // Each session changes ten times within the minute.
     let workflows: Vec<_> = (0..SESSIONS)
         .map(|session| tracker.workflow(format!("session-{session}")).start().unwrap())
         .collect();
@@ -76,7 +76,10 @@ async fn a_minute_without_a_table_loses_nothing_of_ten_thousand_sessions() {
         workflow.complete();
     }
     let healed = Instant::now();
-    timeout(Duration::from_secs(60), tracker.flush()).await.expect("it catches up").unwrap();
+    timeout(Duration::from_secs(60), tracker.flush())
+        .await
+        .expect("the recorder catches up")
+        .unwrap();
     let took = healed.elapsed();
     tracker.shutdown(Duration::from_secs(60)).await.unwrap();
 
@@ -97,14 +100,15 @@ async fn a_minute_without_a_table_loses_nothing_of_ten_thousand_sessions() {
         director.tries.load(Ordering::SeqCst)
     );
     if let (Some(before), Some(after)) = (before, after) {
-        // Resident memory of the whole process, so anything that grew counts.
+        // This is the resident memory of the whole process, so it includes anything else that
+        // grew.
         let each = after.saturating_sub(before) / SESSIONS;
         println!("outage: {each} bytes of memory for each live session");
         assert!(each < 16 * 1024, "{each} bytes for each session");
     }
 }
 
-/// The memory that the process holds, in bytes, where the system tells.
+/// The resident memory of the process in bytes, if the system reports it.
 fn resident() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,4 +1,4 @@
-//! Processes that live, call agents, and die.
+//! Processes that start, call agents, and are killed or shut down.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -20,12 +20,12 @@ use tower_agent_status::status::{AgentReport, AgentState, OverallStatus, TokenUs
 use tower_agent_status::{Agent, SessionId, StatusLayer, StatusTracker, Workflow, WorkflowError};
 
 use crate::faults::{FaultyStore, Gauge};
-use crate::model::{self, Told};
+use crate::model::{self, Observed};
 use crate::{Client, World};
 
 const AGENTS: [&str; 3] = ["pdfAdapter", "tradeExtraction", "tradeMatching"];
 
-/// Runs all processes to their ends, heals the table, and has everything saved.
+/// Runs all processes to their end, ends the faults, and waits until everything is saved.
 pub(crate) async fn simulate(world: Arc<World>) {
     let mut rng = Rng::with_seed(world.seed.wrapping_mul(31) + 7);
     let mut slots = JoinSet::new();
@@ -37,7 +37,7 @@ pub(crate) async fn simulate(world: Arc<World>) {
     while let Some(survivor) = slots.join_next().await {
         match survivor {
             Ok(survivor) => survivors.push(survivor),
-            Err(error) => world.model().fail(format!("a process broke: {error}")),
+            Err(error) => world.model().fail(format!("a process failed: {error}")),
         }
     }
     survivors.sort_by_key(|survivor| survivor.number);
@@ -47,12 +47,12 @@ pub(crate) async fn simulate(world: Arc<World>) {
         while !survivor.flush().await {
             tries += 1;
             if tries > 20 {
-                world.model().fail("nothing fails, and yet it is not saved".to_owned());
+                world.model().fail("nothing fails, but not everything is saved".to_owned());
                 break;
             }
         }
     }
-    // What nobody holds any more leaves memory with the next sweep.
+    // The next sweep evicts the sessions that nothing refers to.
     sleep(Duration::from_secs(30)).await;
     let one_process = survivors.len() == 1;
     for survivor in survivors {
@@ -62,7 +62,7 @@ pub(crate) async fn simulate(world: Arc<World>) {
     }
 }
 
-/// One process after the other on the same sessions; the last one survives.
+/// Runs one process after another on the same sessions; the last one survives.
 async fn lives(world: Arc<World>, mut rng: Rng) -> Process {
     for _ in 0..rng.usize(..3) {
         sleep(Duration::from_millis(rng.u64(..5_000))).await;
@@ -74,7 +74,7 @@ async fn lives(world: Arc<World>, mut rng: Rng) -> Process {
                 process.kill(actors).await;
             }
             5..7 => {
-                // In the middle of what it does.
+                // While its actors are still at work.
                 sleep(Duration::from_millis(rng.u64(..40_000))).await;
                 process.shutdown(Duration::from_millis(rng.u64(..20_000)), false).await;
                 actors.shutdown().await;
@@ -93,7 +93,7 @@ async fn lives(world: Arc<World>, mut rng: Rng) -> Process {
     let mut actors = process.actors(&mut rng);
     while let Some(done) = actors.join_next().await {
         if let Err(error) = done {
-            world.model().fail(format!("an actor broke: {error}"));
+            world.model().fail(format!("an actor failed: {error}"));
         }
     }
     process
@@ -126,7 +126,7 @@ impl Process {
                 SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap())
             }
         };
-        // The last agent is known from its first call only.
+        // The last agent is not declared: it is added by its first call.
         let (tracker, recorder) = StatusTracker::builder(store)
             .agent(Agent::new(AGENTS[0]))
             .agent(Agent::new(AGENTS[1]).in_progress("Extracting"))
@@ -155,7 +155,7 @@ impl Process {
         actors
     }
 
-    /// The process is gone at once, with all it had in memory.
+    /// Ends the process at once; everything in its memory is lost.
     async fn kill(self, mut actors: JoinSet<()>) {
         self.world.model().kill(self.number);
         self.world.model().count("processes killed");
@@ -166,7 +166,7 @@ impl Process {
         actors.abort_all();
         while actors.join_next().await.is_some() {}
         self.check_gauge();
-        // Whatever the process would have said, nobody hears it.
+        // A killed process reports nothing, so its result is ignored.
         let _ = self.recorder.await;
     }
 
@@ -193,7 +193,7 @@ impl Process {
         judge(&self.world, self.number, what, mark, result, all);
     }
 
-    /// All handles are gone: the recorder makes one more try, and ends.
+    /// Drops all handles: the recorder makes one last attempt and ends.
     async fn let_go(self) {
         let Self { world, number, tracker, recorder, gauge, .. } = self;
         drop(tracker);
@@ -206,28 +206,28 @@ impl Process {
             && world.plan.bad_times.is_empty()
             && !world.model().unsaved(number, &mark).is_empty()
         {
-            world.model().fail("the last try did not save everything".to_owned());
+            world.model().fail("the last attempt did not save everything".to_owned());
         }
         world.model().kill(number);
         check_gauge(&world, &gauge);
     }
 
-    /// Everything is saved; what is over has left memory.
+    /// Checks that everything is saved and that finished sessions have left memory.
     fn settled(&self, one_process: bool) {
         let mark = self.world.model().mark(self.number);
         let unsaved = self.world.model().unsaved(self.number, &mark);
         if !unsaved.is_empty() {
-            self.world.model().fail(format!("flushed, and yet {unsaved:?} is not saved"));
+            self.world.model().fail(format!("flushed, but {unsaved:?} is not saved"));
         }
         for session in &self.world.sessions {
             let item = self.world.table.status(session);
             let finished = item.is_some_and(|item| item.overall_status.is_finished());
             if one_process && !finished && self.world.model().is_finished(self.number, session) {
-                self.world.model().fail(format!("{session} was finished, and is not"));
+                self.world.model().fail(format!("{session} was finished, but is not any more"));
             }
             let status = self.tracker.status(session);
             if status.is_some_and(|status| status.overall_status.is_finished()) {
-                self.world.model().fail(format!("{session} is finished, and still in memory"));
+                self.world.model().fail(format!("{session} is finished, but still in memory"));
             }
         }
     }
@@ -248,7 +248,7 @@ async fn flush(world: &World, process: usize, tracker: &StatusTracker) -> bool {
     let result = match timeout(Duration::from_secs(3600), tracker.flush()).await {
         Ok(result) => result,
         Err(_) => {
-            world.model().fail("a flush does not come back".to_owned());
+            world.model().fail("a flush does not return".to_owned());
             return true;
         }
     };
@@ -276,14 +276,14 @@ fn judge(
         unsaved.remove(named.session_id.as_str());
     }
     if !unsaved.is_empty() {
-        model.fail(format!("{what} of process {process} does not name {unsaved:?} as unsaved"));
+        model.fail(format!("{what} of process {process} does not list {unsaved:?} as unsaved"));
     }
     if all && !named.is_empty() {
-        model.fail(format!("{what} of process {process} failed with a store that does not"));
+        model.fail(format!("{what} of process {process} failed though its store does not"));
     }
 }
 
-/// One thread of work in a process.
+/// One sequence of actions in a process.
 struct Actor {
     world: Arc<World>,
     process: usize,
@@ -308,7 +308,7 @@ impl Actor {
                 17 => drop(flush(&self.world, self.process, &self.tracker).await),
                 18 => sleep(Duration::from_secs(rng.u64(..120))).await,
                 _ => {
-                    // Longer than an idle session is kept.
+                    // Longer than an idle session stays in memory.
                     if rng.u8(..4) == 0 {
                         sleep(Duration::from_secs(700)).await;
                     }
@@ -334,7 +334,7 @@ impl Actor {
         if new_run {
             builder = builder.new_run();
         }
-        // A process that is ending takes nothing on any more.
+        // A process that is shutting down rejects new workflows.
         let workflow = match builder.start() {
             Err(WorkflowError::ShutDown) => return,
             started => started.unwrap(),
@@ -347,11 +347,11 @@ impl Actor {
         let hedged = (rng.u8(..4) == 0).then(|| self.call(rng.fork()));
         let mut hedged = hedged.map(Box::pin);
         if let Some(hedged) = &mut hedged {
-            // A call that outlives its workflow.
+            // This call outlives its workflow.
             let _ = timeout(Duration::from_millis(rng.u64(..500)), hedged).await;
         }
         self.end(workflow, run, rng);
-        // It may be over already, and a finished future is not polled again.
+        // The call may be over, and a finished future must not be polled again.
         if let Some(hedged) = hedged {
             drop(hedged);
         }
@@ -364,7 +364,7 @@ impl Actor {
                 OverallStatus::Completed
             }
             3 => {
-                workflow.fail("told to fail");
+                workflow.fail("scripted failure");
                 OverallStatus::Failed
             }
             4 => OverallStatus::Failed,
@@ -382,11 +382,11 @@ impl Actor {
         self.touch();
         let (result, status) = match rng.bool() {
             true => (Ok(()), OverallStatus::Completed),
-            false => (Err(&"told to fail" as &dyn std::fmt::Display), OverallStatus::Failed),
+            false => (Err(&"scripted failure" as &dyn std::fmt::Display), OverallStatus::Failed),
         };
         match self.tracker.finalize_status(&self.session, result) {
             Err(WorkflowError::ShutDown) => return,
-            told => told.unwrap(),
+            result => result.unwrap(),
         }
         self.world.model().finished(self.process, &self.session, None, status, self.now());
     }
@@ -401,19 +401,26 @@ impl Actor {
             _ => AgentState::Error,
         };
         let mut report = AgentReport::new(state);
-        let mut told = Told::default();
+        let mut observed = Observed::default();
         if rng.bool() {
-            told = Told { calls: 0, input: rng.u64(..100), output: rng.u64(..10) };
-            report = report.token_usage(TokenUsage::new(told.input, told.output));
+            observed = Observed { calls: 0, input: rng.u64(..100), output: rng.u64(..10) };
+            report = report.token_usage(TokenUsage::new(observed.input, observed.output));
         }
         match self.tracker.update_agent_status(&self.session, agent, report) {
             Err(WorkflowError::ShutDown) => return,
-            told => told.unwrap(),
+            result => result.unwrap(),
         }
-        self.world.model().reported(self.process, &self.session, agent, state, told, self.now());
+        self.world.model().reported(
+            self.process,
+            &self.session,
+            agent,
+            state,
+            observed,
+            self.now(),
+        );
     }
 
-    /// One call, or several that overlap.
+    /// Makes one call, or several that overlap.
     async fn calls(&self, rng: &mut Rng) {
         let calls = if rng.u8(..3) == 0 { rng.usize(2..4) } else { 1 };
         join_all((0..calls).map(|_| self.call(rng.fork()))).await;
@@ -438,8 +445,14 @@ impl Actor {
         let response = service.call(request);
         let now = self.now();
         let run = self.world.model().started(self.process, &self.session, agent, now);
-        let mut call =
-            Call { actor: self, agent, run, told: Told::default(), over: false, if_dropped: true };
+        let mut call = Call {
+            actor: self,
+            agent,
+            run,
+            observed: Observed::default(),
+            over: false,
+            if_dropped: true,
+        };
         let Ok(response) = timeout(script.patience, response).await else {
             self.world.model().count("cancelled");
             return call.ended(true);
@@ -455,17 +468,17 @@ impl Actor {
                 return;
             }
             match body.frame().await {
-                Some(Ok(_)) => call.told(piece.shows),
+                Some(Ok(_)) => call.observed(piece.shows),
                 Some(Err(_)) => return call.ended(true),
-                None => self.world.model().fail("a piece of a body is missing".to_owned()),
+                None => self.world.model().fail("a chunk of the body is missing".to_owned()),
             }
             if piece.ends {
                 call.ended(script.fails);
             }
         }
         if !call.over {
-            // All of it has passed. A JSON text says itself that it is complete, so whoever
-            // drops it here, before the end of the body, has not given the call up.
+            // Every chunk has arrived. A JSON text is known to be complete by itself, so a
+            // caller that drops the body here, before its end, has not cancelled the call.
             call.if_dropped = script.fails;
             sleep(Duration::from_millis(rng.u64(..10))).await;
             assert!(body.frame().await.is_none());
@@ -474,32 +487,32 @@ impl Actor {
     }
 }
 
-/// A call as the model is told of it.
+/// A call whose events go to the model.
 struct Call<'a> {
     actor: &'a Actor,
     agent: model::Agent,
     run: u64,
-    told: Told,
+    observed: Observed,
     over: bool,
-    /// Whether it is a failure if it is dropped now.
+    /// Whether dropping the call now counts as a failure.
     if_dropped: bool,
 }
 
 impl Call<'_> {
-    /// The figures so far.
-    fn told(&mut self, shows: Told) {
-        let more = Told {
+    /// Passes the tokens counted so far to the model.
+    fn observed(&mut self, shows: Observed) {
+        let more = Observed {
             calls: 0,
-            input: shows.input - self.told.input,
-            output: shows.output - self.told.output,
+            input: shows.input - self.observed.input,
+            output: shows.output - self.observed.output,
         };
-        if more == Told::default() {
+        if more == Observed::default() {
             return;
         }
-        self.told = shows;
+        self.observed = shows;
         let Actor { world, process, session, .. } = self.actor;
-        world.model().told(*process, session, self.agent, self.run, more, self.actor.now());
-        world.model().count("figures seen during a call");
+        world.model().observed(*process, session, self.agent, self.run, more, self.actor.now());
+        world.model().count("usage observed during a call");
     }
 
     fn ended(&mut self, failed: bool) {
@@ -511,7 +524,7 @@ impl Call<'_> {
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        // The future of the call was dropped with everything in it.
+        // The future of the call was dropped, with everything it holds.
         if !self.over {
             self.actor.world.model().count("cancelled");
             self.ended(self.if_dropped);
@@ -519,7 +532,7 @@ impl Drop for Call<'_> {
     }
 }
 
-/// What one call will be like.
+/// How one call goes.
 struct Script {
     head: Duration,
     patience: Duration,
@@ -531,9 +544,9 @@ struct Script {
 struct Piece {
     pause: Duration,
     drop_before: bool,
-    /// The figures when this piece has passed.
-    shows: Told,
-    /// With this piece the call is over.
+    /// The tokens counted once this chunk has passed.
+    shows: Observed,
+    /// The call ends with this chunk.
     ends: bool,
 }
 
@@ -544,17 +557,17 @@ impl Script {
         let patience = if rng.u8(..10) == 0 { head / 2 } else { head * 2 + Duration::from_secs(1) };
         let pause = |rng: &mut Rng| Duration::from_millis(rng.u64(..=slow));
         let (input, output) = (rng.u64(..1_000), rng.u64(..100));
-        let all = Told { calls: 0, input, output };
+        let all = Observed { calls: 0, input, output };
         let mut bytes = Vec::new();
         let mut pieces = Vec::new();
-        let mut add = |text: String, shows: Told, ends: bool, pause: Duration| {
+        let mut add = |text: String, shows: Observed, ends: bool, pause: Duration| {
             bytes.push(text);
             pieces.push(Piece { pause, drop_before: false, shows, ends });
         };
         let mut response = Response::builder();
         let mut fails = false;
         match rng.u8(..10) {
-            // Transport.
+            // A transport error.
             0 => {
                 return Self {
                     head,
@@ -567,14 +580,14 @@ impl Script {
             1 => {
                 fails = true;
                 response = response.status(503);
-                add("unavailable".to_owned(), Told::default(), false, pause(rng));
+                add("unavailable".to_owned(), Observed::default(), false, pause(rng));
             }
             2..6 => {
                 fails = rng.u8(..5) == 0;
                 response = response.header("content-type", "application/json");
                 add(
                     format!(r#"{{"success": {}, "token_usage": "#, !fails),
-                    Told::default(),
+                    Observed::default(),
                     false,
                     pause(rng),
                 );
@@ -589,17 +602,17 @@ impl Script {
                 let begin = format!(
                     "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{\"usage\":{{\"input_tokens\":{input},\"output_tokens\":0}}}}}}\n\n"
                 );
-                add(begin, Told { output: 0, ..all }, false, pause(rng));
+                add(begin, Observed { output: 0, ..all }, false, pause(rng));
                 let mut written = 0;
                 for _ in 0..rng.usize(..4) {
                     written = rng.u64(written..=output);
                     let delta = format!(
                         "event: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{}},\"usage\":{{\"output_tokens\":{written}}}}}\n\n"
                     );
-                    add(delta, Told { output: written, ..all }, false, pause(rng));
+                    add(delta, Observed { output: written, ..all }, false, pause(rng));
                 }
                 let end = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n".to_owned();
-                add(end, Told { output: written, ..all }, true, pause(rng));
+                add(end, Observed { output: written, ..all }, true, pause(rng));
             }
         }
         let mut body: VecDeque<_> = bytes.into_iter().map(|text| Ok(Bytes::from(text))).collect();
@@ -619,7 +632,7 @@ impl Script {
     }
 }
 
-/// A body whose pieces are there as soon as they are asked for.
+/// A body whose chunks are ready as soon as they are polled.
 struct Pieces(VecDeque<Result<Bytes, String>>);
 
 impl http_body::Body for Pieces {
