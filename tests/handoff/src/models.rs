@@ -1,4 +1,4 @@
-//! The models: few threads, every order of them.
+//! The models, each with a few threads.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use loom::thread;
 use crate::handoff::Mark;
 use crate::recorder::{Answer, Command, Session, Tracker, change, run, saved, session};
 
-/// Runs a model in every order of its threads with so many switches that no thread asked
-/// for. Loom's authors found two or three to show nearly every mistake.
+/// Runs a model in every interleaving with at most this many preemptions. Loom's
+/// documentation recommends two or three, which expose most bugs.
 fn check(switches: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound.get_or_insert(switches);
     builder.check(model);
 }
 
-/// A thread that runs the recorder until every session has the version that it should.
+/// Spawns the recorder, which runs until each session is saved at its version.
 fn recorder_of(
     tracker: &Arc<Tracker>,
     sessions: Vec<Arc<Session>>,
@@ -28,6 +28,7 @@ fn recorder_of(
     })
 }
 
+/// Spawns a thread that changes a session once for each mark.
 fn changer(
     tracker: &Arc<Tracker>,
     session: &Arc<Session>,
@@ -36,13 +37,13 @@ fn changer(
     let (tracker, session) = (Arc::clone(tracker), Arc::clone(session));
     thread::spawn(move || {
         for mark in marks {
-            assert!(change(&tracker, &session, *mark).1, "the recorder is at work");
+            assert!(change(&tracker, &session, *mark).1, "the recorder is running");
         }
     })
 }
 
-/// Nobody but the changes wakes the recorder: one that is lost leaves it asleep for ever,
-/// which loom takes for a deadlock.
+/// Only changes wake the recorder. If one wake-up is lost, it sleeps for ever, which loom
+/// reports as a deadlock.
 #[test]
 fn every_change_wakes_the_recorder() {
     check(3, || {
@@ -56,7 +57,7 @@ fn every_change_wakes_the_recorder() {
     });
 }
 
-/// Changes before, between and after the take and the acknowledgement of each other.
+/// Changes arrive before, between and after the take and the acknowledgement of another.
 #[test]
 fn a_change_while_another_is_saved_is_saved_too() {
     check(3, || {
@@ -71,7 +72,7 @@ fn a_change_while_another_is_saved_is_saved_too() {
     });
 }
 
-/// The two lists share their sessions, and each session is saved by way of one of them.
+/// A session can be on both lists, but is saved through only one of them.
 #[test]
 fn figures_and_changes_of_one_session_are_saved_once_each() {
     check(3, || {
@@ -86,8 +87,8 @@ fn figures_and_changes_of_one_session_are_saved_once_each() {
     });
 }
 
-/// A flush answers when everything is saved that was changed before it was asked for, by
-/// whomever it was marked.
+/// A flush answers once every change made before it is saved, whichever thread and mark it
+/// came with.
 #[test]
 fn a_flush_answers_after_what_came_before_it() {
     for mark in [Mark::Dirty, Mark::Usage] {
@@ -102,8 +103,8 @@ fn a_flush_answers_after_what_came_before_it() {
             let (version, _) = change(&tracker, &session, mark);
             let (reply, answer) = Answer::new();
             tracker.send(Command::Flush(reply));
-            let saved = answer.wait().expect("the recorder is at work");
-            assert!(saved >= version, "the flush answered before it was done");
+            let saved = answer.wait().expect("the recorder is running");
+            assert!(saved >= version, "the flush answered too early");
             other.join().unwrap();
             tracker.send(Command::End);
             recorder.join().unwrap();
@@ -111,8 +112,8 @@ fn a_flush_answers_after_what_came_before_it() {
     }
 }
 
-/// Whoever asks while the recorder ends is answered or told that there is no answer; and a
-/// change that was taken on is saved, or seen by whoever lists what is not.
+/// A flush that comes while the recorder ends receives an answer, or learns that there is
+/// none. An accepted change is saved, or is in the list of what is not.
 #[test]
 fn the_end_leaves_nobody_waiting_and_no_change_unseen() {
     check(3, || {
@@ -126,15 +127,18 @@ fn the_end_leaves_nobody_waiting_and_no_change_unseen() {
             let tracker = Arc::clone(&tracker);
             thread::spawn(move || tracker.send(Command::End))
         };
-        let (version, taken_on) = change(&tracker, &session, Mark::Dirty);
+        let (version, accepted) = change(&tracker, &session, Mark::Dirty);
         let (reply, answer) = Answer::new();
         tracker.send(Command::Flush(reply));
         if let Some(saved) = answer.wait() {
-            assert!(saved >= version, "the flush answered before it was done");
+            assert!(saved >= version, "the flush answered too early");
         }
         ending.join().unwrap();
         let seen = recorder.join().unwrap();
-        assert!(!taken_on || seen[0] >= version, "a change is neither saved nor known to be lost");
+        assert!(
+            !accepted || seen[0] >= version,
+            "an accepted change is neither saved nor reported as unsaved"
+        );
         assert!(tracker.is_closed());
     });
 }

@@ -1,21 +1,21 @@
-//! The recorder's loop around the hand-off, without a clock or a failure of the store.
+//! A minimal recorder loop around the hand-off, without a clock or store failures.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 
 use loom::sync::Notify;
 
-use crate::handoff::{Content, Entry, Handoff, Mark, Batch};
 use crate::flush_waiters::Waiters;
+use crate::handoff::{Batch, Content, Entry, Handoff, Mark};
 
-/// A session: its state is a number that grows.
+/// A session whose state is just a version number.
 pub(crate) type Session = Entry<&'static str, Doc>;
 pub(crate) type Tracker = Handoff<&'static str, Doc, Command>;
 
 #[derive(Default)]
 pub(crate) struct Doc {
     version: u64,
-    /// What the recorder knows the table to hold.
+    /// The version that the recorder knows is in the table.
     saved: u64,
 }
 
@@ -37,13 +37,15 @@ pub(crate) enum Command {
     End,
 }
 
-/// Where a flush is answered. Dropped, it says that there will be no answer.
+/// The caller's end of a flush.
 #[derive(Clone)]
 pub(crate) struct Answer {
     answered: Arc<Mutex<Option<Option<u64>>>>,
     notify: Arc<Notify>,
 }
 
+/// The recorder's end of a flush. Dropping it without [`send`](Self::send) means that there
+/// will be no answer.
 pub(crate) struct Reply(Answer);
 
 impl Answer {
@@ -52,14 +54,14 @@ impl Answer {
         (Reply(answer.clone()), answer)
     }
 
-    /// Up to which version the session was saved when the recorder answered; `None` if it
-    /// ended instead.
+    /// Waits for the recorder's answer: the version up to which the session is saved. Returns
+    /// `None` if the recorder ended instead.
     pub(crate) fn wait(&self) -> Option<u64> {
         loop {
             if let Some(answered) = *self.answered.lock().unwrap() {
                 return answered;
             }
-            // It may come back for nothing.
+            // Wake-ups can be spurious, hence the loop.
             self.notify.wait();
         }
     }
@@ -88,45 +90,45 @@ pub(crate) fn session(id: &'static str) -> Arc<Session> {
     Arc::new(Entry::new(id, Doc::default()))
 }
 
-/// What the table holds of a session.
+/// The version of a session that is in the table.
 pub(crate) fn saved(session: &Arc<Session>) -> u64 {
     session.lock().saved
 }
 
-/// Changes a session: the version it has by that, and whether that will be saved.
+/// Changes a session. Returns its new version, and whether the tracker accepted the change.
 pub(crate) fn change(tracker: &Tracker, session: &Arc<Session>, mark: Mark) -> (u64, bool) {
     let mut version = 0;
-    let taken_on = tracker.change(session, |doc| {
+    let accepted = tracker.change(session, |doc| {
         doc.version += 1;
         version = doc.version;
         mark
     });
-    (version, taken_on)
+    (version, accepted)
 }
 
-/// Saves until it is told to end, or until `is_done`: the versions that the sessions have
-/// then, to each its number in the table.
+/// Saves sessions until [`Command::End`] arrives or `is_done` returns true. Returns the version
+/// that each session then has.
 pub(crate) fn run(
     tracker: &Tracker,
     sessions: &[Arc<Session>],
     is_done: impl Fn() -> bool,
 ) -> Vec<u64> {
-    let mut news = Batch::default();
+    let mut batch = Batch::default();
     let mut waiters = Waiters::<Session, (), Reply>::new();
     let mut due: Vec<Arc<Session>> = Vec::new();
     let mut write: Option<(Arc<Session>, u64)> = None;
     let (mut ends, mut usage_is_due) = (false, false);
     loop {
-        tracker.take(&mut news, usage_is_due);
-        // The time of those that wait has come by the next turn.
-        usage_is_due = news.usage_is_waiting;
-        for session in news.dirty.drain(..).chain(news.usage.drain(..)) {
+        tracker.take(&mut batch, usage_is_due);
+        // Usage that is waiting becomes due in the next iteration.
+        usage_is_due = batch.usage_is_waiting;
+        for session in batch.dirty.drain(..).chain(batch.usage.drain(..)) {
             let in_hand = due.iter().chain(write.iter().map(|(session, _)| session));
             let is_here = in_hand.into_iter().any(|known| Arc::ptr_eq(known, &session));
-            assert!(!is_here, "the session is in the recorder's hands twice");
+            assert!(!is_here, "the recorder holds the session twice");
             due.push(session);
         }
-        for command in news.commands.drain(..) {
+        for command in batch.commands.drain(..) {
             match command {
                 Command::End => ends = true,
                 Command::Flush(reply) => {
@@ -138,7 +140,7 @@ pub(crate) fn run(
                 }
             }
         }
-        // A write takes two turns, and what has come is taken up in between.
+        // A write takes two iterations, so that changes can arrive while it is in flight.
         let tried = if let Some((session, version)) = write.take() {
             let again = session.acknowledge(|doc| doc.is_saved(version));
             due.extend(again.then(|| Arc::clone(&session)));
