@@ -1,5 +1,5 @@
-//! Mocked agents over real sockets, through hyper's client with the layer in it: what the
-//! caller receives is what the agent sent, and the item says what happened.
+//! Mocked agents over real sockets, called through hyper's client with the layer: the caller
+//! receives what the agent sent, and the item has the outcome.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ const MESSAGE_START: &str = "event: message_start\ndata: {\"type\":\"message_sta
 const MESSAGE_DELTA: &str = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":15}}\n\n";
 const MESSAGE_STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
-/// A tracker on a table of its own, with the client of the agent.
+/// A tracker with its own table, and the client of the agent.
 struct Stack {
     tracker: StatusTracker,
     store: DynamoDbStore,
@@ -57,7 +57,7 @@ fn stack_on(client: HttpClient) -> Stack {
 }
 
 impl Stack {
-    /// The stored item is this one, in all its fields.
+    /// Asserts that the stored item equals this one in all fields.
     #[track_caller]
     fn assert_stored(
         &self,
@@ -75,7 +75,7 @@ impl Stack {
         assert_eq!(shape(&item), expected);
     }
 
-    /// How far the agent is, whether saved or not.
+    /// The current status of the agent, whether saved or not.
     fn agent(&self) -> (AgentState, Option<TokenUsage>) {
         let status = self.tracker.status(SESSION).unwrap();
         let agent = status.agent(AGENT).unwrap();
@@ -83,7 +83,7 @@ impl Stack {
     }
 }
 
-/// A request without a body, made for the session of most tests.
+/// A request without a body in the session of most tests.
 fn request(url: &str) -> Request<Full<Bytes>> {
     of_session(SESSION, plain_request(Method::POST, url))
 }
@@ -109,8 +109,8 @@ fn used(input: u64, output: u64) -> Json {
     json!({"tokenUsage": tokens(input, output)})
 }
 
-/// Calls the agent without the layer and with it: the two receive the same, and it is what
-/// the agent sent.
+/// Calls the agent without the layer and with it. Both callers must receive what the agent
+/// sent.
 async fn call_both(stack: &Stack, bare: HttpClient, agent: &MockAgent, method: Method) -> Received {
     let url = agent.url("/invocations");
     let expected = bare.oneshot(plain_request(method.clone(), &url)).await.unwrap();
@@ -201,7 +201,7 @@ async fn an_error_inside_a_200_is_an_error_and_its_tokens_count() {
     stack.assert_stored(SESSION, "processing", tokens(900, 100), agent).await;
 }
 
-/// An agent whose answers a test sends frame by frame: it gives a sender for each call.
+/// An agent whose answers a test sends frame by frame, through one sender for each call.
 async fn streaming_agent(http2: bool) -> (MockAgent, mpsc::Receiver<mpsc::Sender<Frame<Bytes>>>) {
     let (calls, senders) = mpsc::channel(8);
     let answer = move |_| {
@@ -217,14 +217,14 @@ async fn streaming_agent(http2: bool) -> (MockAgent, mpsc::Receiver<mpsc::Sender
     (agent, senders)
 }
 
-/// Receives the next piece of a body, once it is sent.
+/// Receives the next chunk of a body, once it is sent.
 async fn send_and_receive<B>(sender: &mpsc::Sender<Frame<Bytes>>, body: &mut B, text: &'static str)
 where
     B: http_body::Body<Data = Bytes, Error: std::fmt::Debug> + Unpin,
 {
     sender.send(data(text)).await.unwrap();
     let frame = body.frame().await.unwrap().unwrap();
-    assert_eq!(frame.into_data().unwrap(), text, "a piece arrives as it was sent");
+    assert_eq!(frame.into_data().unwrap(), text, "a chunk arrives as it was sent");
 }
 
 #[tokio::test]
@@ -245,7 +245,7 @@ async fn a_slow_stream_shows_its_tokens_as_they_come_and_ends_with_its_own_end()
     send_and_receive(&sender, &mut body, MESSAGE_DELTA).await;
     assert_eq!(stack.agent(), (AgentState::InProgress, Some(TokenUsage::new(25, 15))));
 
-    // Complete by its own marker, with the connection still open.
+    // The stream's own end marker completes it, while the connection is still open.
     send_and_receive(&sender, &mut body, MESSAGE_STOP).await;
     let end = success(1, used(25, 15));
     stack.assert_stored(SESSION, "processing", tokens(25, 15), end.clone()).await;
@@ -266,7 +266,7 @@ async fn a_stream_that_ends_before_its_own_end_is_incomplete() {
     let mut body = response.into_body();
     send_and_receive(&sender, &mut body, MESSAGE_START).await;
     drop(sender);
-    assert!(body.frame().await.is_none(), "the caller sees an end like any other");
+    assert!(body.frame().await.is_none(), "the caller sees an ordinary end");
     let message = "the answer broke off before its end";
     let agent = failure(1, "incomplete", message, used(25, 1));
     stack.assert_stored(SESSION, "processing", tokens(25, 1), agent).await;
@@ -284,24 +284,25 @@ async fn a_client_that_drops_the_stream_early_has_cancelled_the_call() {
     let message = "the caller gave up before the answer was complete";
     let cancelled = failure(1, "cancelled", message, used(25, 1));
     stack.assert_stored(SESSION, "processing", tokens(25, 1), cancelled).await;
-    // The agent hears of it as it would without the layer.
+    // The agent notices it, as it would without the layer.
     sender.closed().await;
 }
 
-/// What a caller without the layer and one with it receive of an agent that breaks off.
-/// It says after each piece how many bytes it has.
-async fn break_both(stack: &Stack, url: &str, say: impl Fn(usize)) -> Received {
+/// What callers without and with the layer receive from an agent whose connection breaks.
+/// They report the number of bytes received after each chunk.
+async fn break_both(stack: &Stack, url: &str, report: impl Fn(usize)) -> Received {
     let bare = client().oneshot(plain_request(Method::GET, url)).await.unwrap();
-    let expected = receive_and(bare, &say).await;
+    let expected = receive_and(bare, &report).await;
     let request = of_session(SESSION, plain_request(Method::GET, url));
     let response = stack.client.clone().oneshot(request).await.unwrap();
-    let received = receive_and(response, &say).await;
+    let received = receive_and(response, &report).await;
     assert_eq!(received, expected);
     assert!(received.error.is_some(), "{received:?}");
     received
 }
 
-/// The call has failed, and what a person reads says why as the caller's error does.
+/// Asserts that the call failed, with a message that gives the same cause as the caller's
+/// error.
 async fn assert_broken(stack: &Stack, received: &Received, total: Json, usage: Json) {
     let item = stored(&stack.tracker, &stack.store, SESSION).await;
     let message = shape(&item)[AGENT]["error"].as_str().unwrap().to_owned();
@@ -323,18 +324,18 @@ async fn a_connection_that_is_reset_half_way_is_an_error_and_keeps_its_tokens() 
             let head =
                 "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9999\r\n";
             connection.send(&format!("{head}\r\n{MESSAGE_START}")).await;
-            // What has arrived is not lost with the connection.
+            // The usage that arrived before the connection broke is not lost.
             wait.notified().await;
             connection.reset();
         }
     })
     .await;
-    let say = |bytes| {
+    let report = |bytes| {
         if bytes == MESSAGE_START.len() {
             arrived.notify_one();
         }
     };
-    let received = break_both(&stack, &url, say).await;
+    let received = break_both(&stack, &url, report).await;
     assert_eq!(received.body, MESSAGE_START.as_bytes());
     assert_broken(&stack, &received, tokens(25, 1), used(25, 1)).await;
 }
@@ -372,7 +373,7 @@ async fn a_body_shorter_than_its_length_is_an_error_of_the_transport() {
 #[tokio::test]
 async fn an_agent_that_cannot_be_reached_is_an_error_of_the_transport() {
     let stack = stack();
-    // A port that nobody listens on any more.
+    // Nothing listens on this port any more.
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}/invocations?key=secret", listener.local_addr().unwrap());
     drop(listener);
@@ -425,7 +426,7 @@ async fn a_time_out_inside_the_layer_is_the_calls_own_error() {
     stack.assert_stored(SESSION, "processing", nothing(), agent).await;
 }
 
-/// Calls again, up to three times in all, while the answer says so.
+/// Retries, up to three attempts in all, while the answer asks for it.
 #[derive(Clone)]
 struct Again<F> {
     left: usize,
@@ -455,7 +456,7 @@ where
     }
 }
 
-/// An agent that fails so often before it succeeds, and counts its calls.
+/// An agent that fails this many times before it succeeds, and counts its calls.
 async fn flaky_agent(
     failures: usize,
     status: u16,
@@ -477,7 +478,7 @@ async fn flaky_agent(
 async fn with_the_layer_inside_a_retry_every_attempt_is_a_call_and_its_tokens_count() {
     let stack = stack();
     let (agent, calls) = flaky_agent(2, 200, REFUSAL).await;
-    // The failure is in the body, so the body is read before it is judged.
+    // The failure is in the body, so the policy has to read it.
     let reading =
         stack.client.clone().and_then(|response: Response<StatusBody<Incoming>>| async move {
             let (head, body) = response.into_parts();
@@ -491,7 +492,7 @@ async fn with_the_layer_inside_a_retry_every_attempt_is_a_call_and_its_tokens_co
         .unwrap();
     assert_eq!(*response.body(), ANSWER);
     assert_eq!(calls.load(Ordering::SeqCst), 3);
-    // The last attempt decides; all of them were paid for.
+    // The last attempt decides the state, but the tokens of all attempts count.
     let (input, output) = (1500 + 2 * 900, 500 + 2 * 100);
     let agent = success(3, used(input, output));
     stack.assert_stored(SESSION, "processing", tokens(input, output), agent).await;
@@ -531,7 +532,7 @@ async fn with_the_layer_around_a_retry_only_the_last_answer_is_seen() {
 #[tokio::test]
 async fn two_calls_at_once_are_one_group_that_fails_if_one_of_them_does() {
     let stack = stack();
-    // Neither is answered before both have come.
+    // The agent answers neither call before both have arrived.
     let both = Arc::new(Barrier::new(2));
     let agent = MockAgent::start(move |request: Request<_>| {
         let both = Arc::clone(&both);
@@ -551,7 +552,7 @@ async fn two_calls_at_once_are_one_group_that_fails_if_one_of_them_does() {
     let failed = failure(2, "agent", "max iterations", used(2400, 600));
     stack.assert_stored(SESSION, "processing", tokens(2400, 600), failed).await;
 
-    // A later group starts afresh.
+    // Calls that start later do not inherit the error.
     tokio::join!(call("/good"), call("/good"));
     let succeeded = success(4, used(5400, 1600));
     stack.assert_stored(SESSION, "processing", tokens(5400, 1600), succeeded).await;
@@ -627,7 +628,7 @@ async fn a_workflow_that_is_dropped_ends_its_call_as_cancelled_and_fails() {
         let sent = async {
             let sender = senders.recv().await.unwrap();
             sender.send(data(MESSAGE_START)).await.unwrap();
-            // Until the workflow has read it.
+            // Waits until the workflow has read it.
             while stack.agent().1.is_none() {
                 tokio::task::yield_now().await;
             }
@@ -657,7 +658,7 @@ async fn a_call_that_outlives_its_workflow_adds_its_tokens_and_reopens_nothing()
     let message = "the workflow ended while this agent was in progress";
     let agent = failure(1, "workflow_ended", message, used(25, 1));
     let mut attributes = json!({AGENT: agent, "error": "took too long"});
-    // The call has not ended, so that it is not counted.
+    // The call has not ended, so it is not counted yet.
     attributes[AGENT].as_object_mut().unwrap().remove("calls");
     stack.assert_item(expected_item(SESSION, "failed", tokens(25, 1), attributes)).await;
 
@@ -700,7 +701,7 @@ async fn a_body_read_to_its_length_and_dropped_is_a_success() {
     let response = stack.client.clone().oneshot(request(&agent.url("/"))).await.unwrap();
     let mut body = response.into_body();
     let mut received = Vec::new();
-    // As a reader does that goes by the content-length.
+    // Reads only as many bytes as `content-length` announces.
     while received.len() < ANSWER.len() {
         assert!(!body.is_end_stream());
         let frame = body.frame().await.unwrap().unwrap();
@@ -729,7 +730,7 @@ async fn an_answer_without_a_body_is_a_success_though_nobody_polls_it() {
         assert_eq!(received.status, status);
         assert_eq!(received.body, b"");
         let has_length = received.headers.contains_key("content-length");
-        assert_eq!(has_length, method == Method::HEAD, "the length of what GET would give");
+        assert_eq!(has_length, method == Method::HEAD, "the length that GET would have");
 
         let request = of_session(SESSION, plain_request(method, &agent.url("/")));
         let response = stack.client.clone().oneshot(request).await.unwrap();
@@ -834,7 +835,7 @@ async fn a_request_reaches_the_agent_as_it_was_made() {
             "body": "{\"prompt\": 1}",
         })
     );
-    // And nothing of it is stored.
+    // Nor is any of it stored.
     let item = stored(&tracker, &store, SESSION).await;
     assert_eq!(shape(&item)[AGENT], success(1, json!({})));
 }

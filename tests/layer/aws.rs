@@ -1,6 +1,5 @@
-//! The layer in a client of the AWS SDK. What it does to a call there is tested in a
-//! package of its own, `tests/aws`, against the clients of agents; here is the SDK's
-//! default HTTP client, which that package is built without.
+//! The layer around the AWS SDK's default HTTP client. The package `tests/aws`, which is built
+//! without that client, tests the layer with the SDK's clients of agents.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,7 +18,7 @@ async fn the_default_client_is_the_one_that_the_sdk_takes_by_itself() {
     let seen = Arc::new(Mutex::new(Vec::<HeaderValue>::new()));
     let log = Arc::clone(&seen);
     let service = MockAgent::start(move |request| {
-        // The SDK tells here which connector it has.
+        // The SDK names its connector in this header.
         log.lock().unwrap().push(request.headers()["user-agent"].clone());
         let response = Response::builder().header("content-type", "application/x-amz-json-1.0");
         std::future::ready(response.body(whole(r#"{"TableNames": ["t"]}"#)).unwrap())

@@ -1,4 +1,4 @@
-//! One client for many agents: which agent a call is for.
+//! One client for many agents: selecting the agent that a call is for.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -172,7 +172,7 @@ async fn over_sockets_agents_on_one_host_are_told_apart_by_their_ports() {
         let response = layer.layer(client()).oneshot(of_session("s", request)).await.unwrap();
         response.into_body().collect().await.unwrap();
     }
-    // The same rules in a client of reqwest-middleware, and its own extensions.
+    // The same rules hold in reqwest-middleware, which has its own extensions.
     let status = StatusMiddleware::from(layer);
     let client = ClientBuilder::new(::reqwest::Client::new()).with(status).build();
     let session = crate::support::id("s");
@@ -216,7 +216,7 @@ async fn a_session_has_room_for_so_many_agents_that_were_not_declared() {
     for n in 0..200 {
         call(&layer, to(&format!("/document-{n}"))).await;
     }
-    // Those that are there already go on.
+    // Agents that the session already has are still recorded.
     call(&layer, to("/document-1")).await;
     call(&layer, to(&format!("/{AGENT}"))).await;
     let calls = calls(&tracker, &store).await;
@@ -227,7 +227,7 @@ async fn a_session_has_room_for_so_many_agents_that_were_not_declared() {
     assert!(warnings.iter().any(|line| line.contains("too many agents")), "{warnings:?}");
 }
 
-/// reqwest's URL forgets a port that is its scheme's own, as other clients' need not.
+/// reqwest's URL drops a port that is its scheme's default; other clients may retain it.
 #[tokio::test]
 async fn a_rule_may_name_the_port_that_a_scheme_has_anyway() {
     let (tracker, store) = tracker();

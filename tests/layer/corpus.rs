@@ -1,4 +1,4 @@
-//! Recorded answers of real agents, sent again by a mocked one, through the layer.
+//! Recorded answers of real agents, replayed by a mocked agent through the layer.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -17,23 +17,23 @@ use crate::support::agent::{
 };
 use crate::support::{AGENT, builder, of_session, stored};
 
-/// Names the row that the agent is to answer with: the path is the recorded one.
+/// The header with the row that the agent answers with; the path is the recorded one.
 const ROW: &str = "x-row";
 
-/// What the agent does with a row, and what the caller and the table make of it.
+/// How the agent replays a row, and what the caller and the table should see.
 impl Row {
     fn path(&self) -> String {
         let path = self.json["request"]["path"].as_str().unwrap_or("/invocations");
-        // Recorders put names in angle brackets in place of what is not for all eyes.
+        // Recorded paths have placeholders in angle brackets in place of private names.
         let path = path.replace(['<', '>'], "");
         if path.starts_with('/') { path } else { format!("/{path}") }
     }
 
-    /// The response as it was recorded, with the body whole or in pieces.
+    /// The response as it was recorded, with the body whole or in chunks.
     fn response(&self) -> Response<AgentBody> {
         let mut response = Response::builder().status(self.status());
         for (name, value) in self.json["headers"].as_object().into_iter().flatten() {
-            // How the body is framed is the server's.
+            // The server decides how the body is framed.
             if !matches!(&**name, "transfer-encoding" | "content-length") {
                 response = response.header(name, value.as_str().unwrap());
             }
@@ -54,21 +54,21 @@ impl Row {
         response.body(body).unwrap()
     }
 
-    /// The classes of errors that the outcome may have; `None` is success.
+    /// The error classes that the outcome may have; `None` is success.
     fn classes(&self) -> Vec<Option<String>> {
         if self.status() >= 400 {
             vec![Some(format!("http_{}", self.status()))]
         } else if self.json["error_in_200"] == true || self.json["error"].is_object() {
             vec![Some("agent".to_owned())]
         } else if self.json["streaming"] == true && self.json["stream_complete"] != true {
-            // Whether a stream was cut is not recorded for every row.
+            // Not every row records whether its stream was cut.
             vec![None, Some("incomplete".to_owned())]
         } else {
             vec![None]
         }
     }
 
-    /// What is wrong with what became of the call.
+    /// The differences between the call's result and what the row expects.
     fn faults(&self, received: &Received, agent: &AgentStatus) -> Vec<String> {
         let mut faults = Vec::new();
         if received.error.is_some() || received.body != self.body {
@@ -92,7 +92,7 @@ impl Row {
     }
 }
 
-/// A body that goes out in pieces of changing lengths.
+/// A body that is sent in chunks of varying lengths.
 fn in_pieces(mut body: Bytes) -> AgentBody {
     let (sender, piped) = piped();
     let longest = 4096.max(body.len() / 16);
@@ -109,8 +109,8 @@ fn in_pieces(mut body: Bytes) -> AgentBody {
     piped
 }
 
-/// Says a line though the output of tests that pass is not shown.
-fn say(line: &str) {
+/// Prints a line even where the output of passing tests is captured.
+fn print_line(line: &str) {
     writeln!(std::io::stdout().lock(), "corpus: {line}").unwrap();
 }
 
@@ -118,7 +118,7 @@ fn say(line: &str) {
 async fn recorded_answers_pass_unchanged_and_are_told_right() {
     let rows = match rows() {
         Ok(rows) => Arc::new(rows),
-        Err(why) => return say(&why),
+        Err(why) => return print_line(&why),
     };
     let served = Arc::clone(&rows);
     let agent = MockAgent::start(move |request: Request<_>| {
@@ -150,6 +150,6 @@ async fn recorded_answers_pass_unchanged_and_are_told_right() {
     for n in 0..rows.len() {
         stored(&tracker, &store, &format!("row-{n}")).await;
     }
-    say(&format!("{} rows", rows.len()));
+    print_line(&format!("{} rows", rows.len()));
     assert!(faulty.is_empty(), "{} rows:\n{}", faulty.len(), faulty.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! Every way in which a call can end, poll by poll: one outcome each, at its moment.
+//! Every way a call can end, poll by poll: each records one outcome, at the right moment.
 
 use std::fmt;
 use std::future::{Future, pending, ready};
@@ -26,7 +26,7 @@ use crate::support::{
 const JSON: &str = "application/json";
 const SSE: &str = "text/event-stream";
 
-/// An agent's own answer, in two pieces that cut a number.
+/// An agent's answer, in two chunks that cut a number.
 const ANSWER: [Step; 2] = [
     Data("{\"success\": true, \"token_usage\": {\"input_tokens\": 15"),
     Data("00, \"output_tokens\": 500, \"total_tokens\": 2000}}"),
@@ -46,7 +46,7 @@ const MESSAGE_STOP: Step = Data("event: message_stop\ndata: {\"type\":\"message_
 const RATE_LIMIT: Step =
     Data("{\"error\": {\"message\": \"Rate limit reached\", \"code\": \"x\"}}");
 
-/// What the agent does with the call.
+/// How the agent handles the call.
 enum Does {
     Answers(u16, &'static str, Scripted),
     Fails(&'static str),
@@ -55,14 +55,14 @@ enum Does {
     PanicsInFuture,
 }
 
-/// What the caller does with the answer.
+/// How the caller handles the answer.
 #[derive(Clone, Copy)]
 enum Caller {
     /// Drops the response future after one poll.
     DropsFuture,
-    /// Polls the body so often, then drops it.
+    /// Polls the body this many times, then drops it.
     Polls(usize),
-    /// Polls the body so often, then panics while it holds it.
+    /// Polls the body this many times, then panics while holding it.
     PollsAndPanics(usize),
 }
 
@@ -70,20 +70,21 @@ struct Case {
     name: &'static str,
     does: Does,
     caller: Caller,
-    /// After how many polls of the body the outcome is told; `None`: by the drop.
-    told: Option<usize>,
-    /// The class of the error, and a part of its message.
+    /// The number of polls of the body after which the outcome is recorded. `None`: the drop
+    /// records it.
+    recorded: Option<usize>,
+    /// The class of the error and a part of its message.
     error: Option<(&'static str, &'static str)>,
     usage: Option<TokenUsage>,
 }
 
 fn case(name: &'static str, does: Does, caller: Caller) -> Case {
-    Case { name, does, caller, told: None, error: None, usage: None }
+    Case { name, does, caller, recorded: None, error: None, usage: None }
 }
 
 impl Case {
-    fn told_after(mut self, polls: usize) -> Self {
-        self.told = Some(polls);
+    fn recorded_after(mut self, polls: usize) -> Self {
+        self.recorded = Some(polls);
         self
     }
 
@@ -118,25 +119,25 @@ fn cases() -> Vec<Case> {
     const GAVE_UP: &str = "gave up";
     let [first, second] = ANSWER;
     vec![
-        case("empty never polled", sized("", &[]), Polls(0)).told_after(0),
-        case("empty without hint, polled", chunked("", &[]), Polls(1)).told_after(1),
+        case("empty never polled", sized("", &[]), Polls(0)).recorded_after(0),
+        case("empty without hint, polled", chunked("", &[]), Polls(1)).recorded_after(1),
         case("empty without hint, never polled", chunked("", &[]), Polls(0))
             .error("cancelled", GAVE_UP),
         case("exact length dropped after last frame", sized(JSON, &ANSWER), Polls(2))
-            .told_after(2)
+            .recorded_after(2)
             .usage(1500, 500),
         case("exact length polled to its end", sized(JSON, &ANSWER), Polls(4))
-            .told_after(2)
+            .recorded_after(2)
             .usage(1500, 500),
         case("chunked to none and polled again", chunked(JSON, &ANSWER), Polls(5))
-            .told_after(3)
+            .recorded_after(3)
             .usage(1500, 500),
         case(
             "chunked, and data after its end",
             chunked(JSON, &[first, second, End, second]),
             Polls(5),
         )
-        .told_after(3)
+        .recorded_after(3)
         .usage(1500, 500),
         case("a whole document, dropped before its end", chunked(JSON, &ANSWER), Polls(2))
             .usage(1500, 500),
@@ -154,40 +155,40 @@ fn cases() -> Vec<Case> {
         .error("cancelled", GAVE_UP)
         .usage(25, 1),
         case("pending and read on", sized(JSON, &[first, Pending, Pending, second]), Polls(4))
-            .told_after(4)
+            .recorded_after(4)
             .usage(1500, 500),
         case("dropped after terminal event", chunked(SSE, &[CHUNK, USAGE, DONE, CHUNK]), Polls(3))
-            .told_after(3)
+            .recorded_after(3)
             .usage(9, 3),
         case(
             "dropped after message_stop",
             chunked(SSE, &[MESSAGE_START, MESSAGE_DELTA, MESSAGE_STOP, Pending]),
             Polls(3),
         )
-        .told_after(3)
+        .recorded_after(3)
         .usage(25, 15),
         case(
             "error after terminal event",
             chunked(SSE, &[CHUNK, USAGE, DONE, Error("connection reset")]),
             Polls(5),
         )
-        .told_after(3)
+        .recorded_after(3)
         .usage(9, 3),
         case("trailers", chunked(JSON, &[first, second, Trailers]), Polls(3))
-            .told_after(3)
+            .recorded_after(3)
             .usage(1500, 500),
         case("trailers and polled again", chunked(JSON, &[first, second, Trailers]), Polls(5))
-            .told_after(3)
+            .recorded_after(3)
             .usage(1500, 500),
         case("trailers after a length", sized(JSON, &[first, second, Trailers]), Polls(4))
-            .told_after(2)
+            .recorded_after(2)
             .usage(1500, 500),
         case(
             "error then dropped",
             chunked(SSE, &[MESSAGE_START, Error("connection reset"), MESSAGE_DELTA]),
             Polls(2),
         )
-        .told_after(2)
+        .recorded_after(2)
         .error("transport", "connection reset")
         .usage(25, 1),
         case(
@@ -195,27 +196,27 @@ fn cases() -> Vec<Case> {
             chunked(SSE, &[MESSAGE_START, Error("connection reset"), MESSAGE_DELTA, DONE]),
             Polls(6),
         )
-        .told_after(2)
+        .recorded_after(2)
         .error("transport", "connection reset")
         .usage(25, 1),
         case("error that is a timeout", chunked(JSON, &[first, Error("timed out")]), Polls(2))
-            .told_after(2)
+            .recorded_after(2)
             .error("timeout", "timed out"),
         case("429 never polled", with_status(429, sized(JSON, &[RATE_LIMIT])), Polls(0))
             .error("http_429", "Too Many Requests"),
         case("429 read", with_status(429, sized(JSON, &[RATE_LIMIT])), Polls(1))
-            .told_after(1)
+            .recorded_after(1)
             .error("http_429", "Rate limit reached"),
         case("429 that breaks off", with_status(429, chunked(JSON, &[Error("reset")])), Polls(1))
-            .told_after(1)
+            .recorded_after(1)
             .error("http_429", "Too Many Requests"),
         case("500 without a body", with_status(500, sized("", &[])), Polls(0))
-            .told_after(0)
+            .recorded_after(0)
             .error("http_500", "Internal Server Error"),
         case("future dropped before headers", Does::NeverAnswers, DropsFuture)
             .error("cancelled", GAVE_UP),
         case("failed before headers", Does::Fails("connection refused"), Polls(0))
-            .told_after(0)
+            .recorded_after(0)
             .error("transport", "connection refused"),
         case("panic in the service", Does::PanicsInCall, Polls(0)).error("panic", "panicked"),
         case("panic before headers", Does::PanicsInFuture, Polls(0)).error("panic", "panicked"),
@@ -230,13 +231,13 @@ fn cases() -> Vec<Case> {
         .error("cancelled", "")
         .usage(25, 1),
         case("panic after the end", chunked(SSE, &[CHUNK, USAGE, DONE]), PollsAndPanics(3))
-            .told_after(3)
+            .recorded_after(3)
             .usage(9, 3),
-        case("an answer to HEAD", sized(JSON, &[]), Polls(0)).told_after(0),
-        case("204", with_status(204, sized("", &[])), Polls(0)).told_after(0),
-        case("304", with_status(304, sized("", &[])), Polls(0)).told_after(0),
+        case("an answer to HEAD", sized(JSON, &[]), Polls(0)).recorded_after(0),
+        case("204", with_status(204, sized("", &[])), Polls(0)).recorded_after(0),
+        case("304", with_status(304, sized("", &[])), Polls(0)).recorded_after(0),
         case("broken off before its end", chunked(SSE, &[MESSAGE_START]), Polls(2))
-            .told_after(2)
+            .recorded_after(2)
             .error("incomplete", "broke off")
             .usage(25, 1),
     ]
@@ -264,12 +265,12 @@ async fn run(case: Case) {
         (Does::PanicsInCall | Does::PanicsInFuture, _) | (_, Caller::PollsAndPanics(_))
     ) || case.name == "panic in the body";
     assert_eq!(unwinding.is_err(), panics);
-    let told = unwinding.ok().flatten();
+    let recorded = unwinding.ok().flatten();
 
     let agent = look(&tracker);
     assert_outcome(&case, &agent);
-    if let Some(told) = told {
-        assert_eq!(agent, told, "nothing changes after the outcome is told");
+    if let Some(recorded) = recorded {
+        assert_eq!(agent, recorded, "nothing changes after the outcome is recorded");
     }
 
     let item = stored(&tracker, &store, SESSION).await;
@@ -284,14 +285,14 @@ async fn run(case: Case) {
     assert_contract_of_history(&store);
 }
 
-/// Makes the call and ends it as the caller does; gives the agent's state at the moment at
-/// which the outcome is to be told, if that is before the end.
+/// Makes the call and ends it as the caller does. Returns the agent's status at the moment the
+/// outcome should be recorded, if that is before the end.
 ///
-/// The body is polled together with one that no layer has seen, and must not differ.
+/// The body is polled along with one that no layer has wrapped. The two must not differ.
 fn call(tracker: &StatusTracker, case: &Case, bare: Option<Scripted>) -> Option<AgentStatus> {
     let inner = service_fn(|_: Request<()>| {
         if matches!(case.does, Does::PanicsInCall) {
-            panic!("the service panics, as it is told");
+            panic!("scripted panic of the service");
         }
         async {
             match &case.does {
@@ -305,7 +306,7 @@ fn call(tracker: &StatusTracker, case: &Case, bare: Option<Scripted>) -> Option<
                 Does::Fails(error) => Err(*error),
                 Does::NeverAnswers => pending().await,
                 Does::PanicsInCall | Does::PanicsInFuture => {
-                    panic!("the service panics, as it is told")
+                    panic!("scripted panic of the service")
                 }
             }
         }
@@ -325,7 +326,7 @@ fn call(tracker: &StatusTracker, case: &Case, bare: Option<Scripted>) -> Option<
             assert_in_progress(&look(tracker));
             return None;
         }
-        _ => panic!("the agent does not answer as it should"),
+        _ => panic!("the agent did not answer as scripted"),
     };
     drop(future);
 
@@ -337,7 +338,7 @@ fn call(tracker: &StatusTracker, case: &Case, bare: Option<Scripted>) -> Option<
     let tracked = tracked.as_mut().get_mut();
     let mut bare = Box::pin(bare?);
 
-    let mut told = None;
+    let mut recorded = None;
     let polls = match case.caller {
         Caller::Polls(polls) | Caller::PollsAndPanics(polls) => polls,
         Caller::DropsFuture => 0,
@@ -347,12 +348,12 @@ fn call(tracker: &StatusTracker, case: &Case, bare: Option<Scripted>) -> Option<
         assert_eq!(body.is_end_stream(), bare.is_end_stream(), "after {poll} polls");
         assert_eq!(show(&body.size_hint()), show(&bare.size_hint()), "after {poll} polls");
         let agent = look(tracker);
-        match (case.told, &told) {
+        match (case.recorded, &recorded) {
             (Some(moment), None) if moment == poll => {
                 assert_outcome(case, &agent);
-                told = Some(agent);
+                recorded = Some(agent);
             }
-            (Some(_), Some(told)) => assert_eq!(agent, *told, "after {poll} polls"),
+            (Some(_), Some(recorded)) => assert_eq!(agent, *recorded, "after {poll} polls"),
             _ => assert_in_progress(&agent),
         }
         if poll < polls {
@@ -361,13 +362,13 @@ fn call(tracker: &StatusTracker, case: &Case, bare: Option<Scripted>) -> Option<
         }
     }
     if matches!(case.caller, Caller::PollsAndPanics(_)) {
-        panic!("the caller panics, as it is told");
+        panic!("scripted panic of the caller");
     }
     tracked.0 = None;
-    told
+    recorded
 }
 
-/// What the caller holds while it reads.
+/// The body that the caller holds while it reads.
 struct Holding<B>(Option<Pin<Box<B>>>);
 
 fn show(value: &impl fmt::Debug) -> String {
@@ -396,7 +397,7 @@ fn assert_outcome(case: &Case, agent: &AgentStatus) {
             assert_eq!(error.class, class, "{error}");
             assert!(error.message.as_str().contains(message), "{error}");
         }
-        (found, expected) => panic!("the error is {found:?}, and not {expected:?}"),
+        (found, expected) => panic!("the error is {found:?}, not {expected:?}"),
     }
 }
 
@@ -415,14 +416,14 @@ fn any_step() -> impl Strategy<Value = Step> {
         Data("\u{0}no format\r\n"),
         Trailers,
         Pending,
-        Error("told to fail"),
+        Error("scripted failure"),
         End,
     ];
     prop::sample::select(steps.to_vec())
 }
 
 proptest! {
-    /// A failing script is printed by proptest, with its seed.
+    /// Proptest prints a script that fails, with its seed.
     #[test]
     fn whatever_a_body_does_it_passes_unchanged_and_its_call_ends_once(
         steps in prop::collection::vec(any_step(), 0..8),
@@ -437,7 +438,7 @@ proptest! {
     }
 }
 
-/// Polls the body so often, together with one that no layer has seen, and drops it.
+/// Polls the body this many times, along with one that no layer has wrapped, and drops it.
 async fn pass_unchanged(status: u16, content_type: &'static str, body: Scripted, polls: usize) {
     let store = MemoryStore::new();
     let tracker = builder(store.clone()).clock(ticking_clock()).start().unwrap();
@@ -473,10 +474,10 @@ async fn pass_unchanged(status: u16, content_type: &'static str, body: Scripted,
     assert_contract_of_history(&store);
 }
 
-/// One piece of data that lies in memory in several slices.
+/// One chunk of data that is scattered over several slices.
 struct Scattered {
     slices: Vec<Bytes>,
-    /// Whether it shows them all at once, or the first only, as a buffer may.
+    /// Whether `chunks_vectored` returns all slices, or only the first, as a `Buf` may.
     shows_all: bool,
 }
 
@@ -517,7 +518,7 @@ impl Buf for Scattered {
     }
 }
 
-/// A body of one piece of data.
+/// A body of one chunk.
 struct Once(Option<Scattered>);
 
 impl Body for Once {
@@ -534,8 +535,8 @@ impl Body for Once {
 
 const TEXT: &str = "{\"success\": true, \"token_usage\": {\"input_tokens\": 1500, \"output_tokens\": 500, \"total_tokens\": 2000}}";
 
-/// Calls an agent that answers with such a piece; gives what the caller reads of it, and
-/// what is told of the call.
+/// Calls an agent that answers with such a chunk. Returns the bytes the caller reads and the
+/// agent's status.
 async fn call_for_scattered(slices: usize, shows_all: bool) -> (Vec<u8>, AgentStatus) {
     let store = MemoryStore::new();
     let tracker = builder(store.clone()).clock(ticking_clock()).start().unwrap();
@@ -583,13 +584,13 @@ async fn a_panic_that_is_caught_around_the_layer_is_told_as_one() {
     let tracker = builder(store.clone()).clock(ticking_clock()).start().unwrap();
     let inner = service_fn(|_: Request<()>| async {
         if true {
-            panic!("the service panics, as it is told");
+            panic!("scripted panic of the service");
         }
         Ok::<_, std::convert::Infallible>(Response::new(String::new()))
     });
     let mut service = StatusLayer::new(&tracker, AGENT).layer(inner);
     let future = service.call(of_session(SESSION, Request::new(())));
-    // It is dropped when the panic is over.
+    // The future is dropped only after the panic was caught.
     assert!(AssertUnwindSafe(future).catch_unwind().await.is_err());
     let error = look(&tracker).error.unwrap();
     assert_eq!((&*error.class, error.message.as_str()), ("panic", "the call panicked"));

@@ -1,5 +1,5 @@
-//! Many calls at once, and the places in which a scope gets lost: what is recorded there,
-//! and what helps.
+//! Concurrent calls, and the places where a scope gets lost: what is recorded there, and how
+//! to carry the session along.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ struct Stack {
 }
 
 impl Stack {
-    /// An agent that answers no call before so many have come. A call of `/bad` fails.
+    /// An agent that answers no call before this many have arrived. Calls to `/bad` fail.
     async fn new(at_once: usize) -> Self {
         let all = Arc::new(Barrier::new(at_once));
         let agent = MockAgent::start(move |request: Request<_>| {
@@ -54,8 +54,8 @@ impl Stack {
         Self { tracker, store, client, agent }
     }
 
-    /// A call that names no session of its own, read to its end. Nothing of it happens
-    /// before it is polled.
+    /// A call without a session of its own, read to its end. It starts when it is first
+    /// polled.
     fn call(&self, path: &str) -> impl Future<Output = ()> + Send + use<> {
         call(self.client.clone(), Request::get(self.agent.url(path)))
     }
@@ -64,7 +64,7 @@ impl Stack {
         self.tracker.workflow(SESSION).start().unwrap()
     }
 
-    /// What is stored in the end, after these calls.
+    /// The item stored in the end, after these calls.
     async fn assert_calls(&self, calls: u64) -> WorkflowStatus {
         let item = stored(&self.tracker, &self.store, SESSION).await;
         assert_contract_of_history(&self.store);
@@ -103,7 +103,7 @@ async fn calls_of_futures_unordered_are_one_group_of_the_session() {
     run.unwrap();
     let status = stack.assert_calls(8).await;
     let agent = status.agent(AGENT).unwrap();
-    assert_eq!(agent.state, AgentState::Error, "one of those that overlapped failed");
+    assert_eq!(agent.state, AgentState::Error, "one of the overlapping calls failed");
     assert_eq!(agent.token_usage, Some(TokenUsage::new(35, 14)));
     assert_eq!(status.total_token_usage(), TokenUsage::new(35, 14));
     assert_eq!(status.overall_status, OverallStatus::Completed);
@@ -153,7 +153,7 @@ async fn a_spawned_task_loses_the_scope_and_the_workflows_own_scope_gives_it_bac
         .scope(async {
             tokio::spawn(stack.call("/good")).await.unwrap();
             stack.assert_calls(0).await;
-            // The handle is a clone that can go along.
+            // The handle can be cloned into the task.
             let (workflow, call) = (workflow.clone(), stack.call("/good"));
             tokio::spawn(async move { workflow.scope(call).await }).await.unwrap();
         })
@@ -189,7 +189,7 @@ async fn a_layer_inside_a_buffer_sees_no_scope_and_takes_an_extension() {
     let workflow = stack.workflow();
     workflow
         .scope(async {
-            // Even if the buffer, and with it its task, is made in the scope.
+            // This is so even if the buffer, with its task, is created in the scope.
             let inside = ServiceBuilder::new().buffer(4).layer(layer.clone()).service(client());
             call(inside.clone(), request()).await;
             stack.assert_calls(0).await;
@@ -211,7 +211,7 @@ async fn calls_that_a_stream_makes_after_its_run_returned_have_no_scope_unless_i
         let calls = stream::iter(["/good", "/good"]).then(|path| stack.call(path));
         stack.workflow().run(async { Ok::<_, Infallible>(calls) })
     };
-    // Nothing is called before the stream is polled, which is when `run` is over.
+    // The stream makes its calls when it is polled, which is after `run` has returned.
     run().await.unwrap().collect::<Vec<_>>().await;
     stack.assert_calls(0).await;
 
@@ -239,13 +239,13 @@ async fn a_body_that_is_read_after_its_run_returned_ends_its_call_late_and_right
     let answered = async { Ok::<_, BoxError>(stack.client.clone().oneshot(request).await?) };
     let response = stack.workflow().run(answered).await.unwrap();
 
-    // The run is over, and with it its agents, for all that is known.
+    // The end of the run ended the agent, since its call had not ended yet.
     let status = stack.assert_calls(0).await;
     assert_eq!(status.overall_status, OverallStatus::Completed);
     let error = status.agent(AGENT).unwrap().error.clone().unwrap();
     assert_eq!(error.class, "workflow_ended");
 
-    // The body knows its session, wherever it is read.
+    // The body carries its session, wherever it is read.
     let sender = senders.recv().await.unwrap();
     let read = tokio::spawn(id("another").scope(response.into_body().collect()));
     for piece in [&ANSWER[..30], &ANSWER[30..]] {

@@ -1,10 +1,11 @@
-//! The layer, from both of its sides: what the caller gets, and what is stored.
+//! The layer from both sides: what the caller gets, and what is stored.
 //!
-//! `end_of_call` and `poll_ready` drive it by hand, `session` asks which session a call
-//! belongs to, `agents` and `corpus` talk to mocked agents over real sockets; `spans` and `metrics` listen to what a process tells of itself.
+//! `end_of_call` and `poll_ready` poll the service directly. `session` is about the session
+//! that a call belongs to. `agents` and `corpus` call mocked agents over real sockets. `spans`
+//! and `metrics` check the telemetry.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
-#![expect(clippy::needless_pass_by_value, reason = "what is expected is written in place")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+#![expect(clippy::needless_pass_by_value, reason = "expected values are written in place")]
 
 mod agents;
 mod aws;

@@ -1,4 +1,4 @@
-//! What is counted and timed: names, units, labels and values.
+//! The metrics: names, units, labels and values.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -22,8 +22,8 @@ use tower_agent_status::{StatusLayer, StatusTracker};
 use crate::support::timed::{FAILS, JSON, RESET, SSE, Timed};
 use crate::support::{AGENT, SESSION, builder, of_session};
 
-/// What was told since the last look, by name and labels: a count, a gauge's last value,
-/// or all values of a histogram, times in whole seconds.
+/// The values recorded since the last call, by name and labels: a count, the last value of a
+/// gauge, or all values of a histogram. Times are in whole seconds.
 fn taken(snapshotter: &Snapshotter) -> BTreeMap<String, Vec<f64>> {
     let mut taken = BTreeMap::new();
     for (key, unit, _, value) in snapshotter.snapshot().into_vec() {
@@ -33,7 +33,7 @@ fn taken(snapshotter: &Snapshotter) -> BTreeMap<String, Vec<f64>> {
             DebugValue::Histogram(values) => values.iter().map(|value| value.0).collect(),
         };
         if unit == Some(Unit::Seconds) {
-            // A sleep may last a millisecond longer than it should.
+            // A sleep may last a millisecond too long.
             values.iter_mut().for_each(|value| *value = value.floor());
         }
         if values.iter().any(|value| *value != 0.0) {
@@ -43,7 +43,7 @@ fn taken(snapshotter: &Snapshotter) -> BTreeMap<String, Vec<f64>> {
     taken
 }
 
-/// A key as `name{label=value}`, without the labels that are always the same.
+/// A key as `name{label=value}`, without the labels that never change.
 fn named(key: &Key) -> String {
     let same = [("gen_ai.operation.name", "invoke_agent"), ("gen_ai.agent.name", AGENT)];
     let labels = key.labels().map(|label| (label.key(), label.value()));
@@ -82,34 +82,34 @@ async fn calls_are_counted_and_timed_with_their_tokens() {
     let tracker = builder(MemoryStore::new()).start().unwrap();
 
     call(&tracker, JSON, request()).await;
-    let told: &[(&str, &[f64])] = &[
+    let values: &[(&str, &[f64])] = &[
         ("agent_status.calls{outcome=success}", &[1.0]),
         ("gen_ai.client.operation.duration{}", &[4.0]),
         ("gen_ai.client.token.usage{gen_ai.token.type=input}", &[12.0]),
         ("gen_ai.client.token.usage{gen_ai.token.type=output}", &[2.0]),
     ];
-    assert_eq!(of_calls(taken(&seen)), expected(told));
+    assert_eq!(of_calls(taken(&seen)), expected(values));
 
     call(&tracker, SSE, request()).await;
     call(&tracker, SSE, request()).await;
-    let told: &[(&str, &[f64])] = &[
+    let values: &[(&str, &[f64])] = &[
         ("agent_status.calls{outcome=success}", &[2.0]),
         ("gen_ai.client.operation.duration{}", &[5.0, 5.0]),
         ("gen_ai.client.operation.time_to_first_chunk{}", &[3.0, 3.0]),
         ("gen_ai.client.token.usage{gen_ai.token.type=input}", &[9.0, 9.0]),
         ("gen_ai.client.token.usage{gen_ai.token.type=output}", &[3.0, 3.0]),
     ];
-    assert_eq!(of_calls(taken(&seen)), expected(told));
+    assert_eq!(of_calls(taken(&seen)), expected(values));
 
     call(&tracker, FAILS, request()).await;
     call(&tracker, RESET, request()).await;
-    let told: &[(&str, &[f64])] = &[
+    let values: &[(&str, &[f64])] = &[
         ("agent_status.calls{error.type=http_500,outcome=error}", &[1.0]),
         ("agent_status.calls{error.type=transport,outcome=error}", &[1.0]),
         ("gen_ai.client.operation.duration{error.type=http_500}", &[3.0]),
         ("gen_ai.client.operation.duration{error.type=transport}", &[2.0]),
     ];
-    assert_eq!(of_calls(taken(&seen)), expected(told));
+    assert_eq!(of_calls(taken(&seen)), expected(values));
 
     call(&tracker, JSON, Request::new(())).await;
     assert_eq!(of_calls(taken(&seen)), [], "a call without a session is not tracked");
@@ -123,27 +123,28 @@ async fn a_recorder_that_is_installed_after_the_tracker_sees_all_from_then_on() 
     let _listening = set_default_local_recorder(&recorder);
     call(&tracker, JSON, request()).await;
     tracker.flush().await.unwrap();
-    let told = taken(&recorder.snapshotter());
-    assert_eq!(told["agent_status.calls{outcome=success}"], [1.0]);
-    assert!(told.contains_key("agent_status.writes{result=applied}"), "{told:?}");
+    let values = taken(&recorder.snapshotter());
+    assert_eq!(values["agent_status.calls{outcome=success}"], [1.0]);
+    assert!(values.contains_key("agent_status.writes{result=applied}"), "{values:?}");
 }
 
-/// A store that does as it is told, a second a write, and then as the inner one.
-struct Told {
+/// A store that returns scripted results, then those of the inner store. A write takes a
+/// second.
+struct ScriptedStore {
     results: Mutex<VecDeque<Option<StoreErrorKind>>>,
     inner: MemoryStore,
 }
 
-impl StatusStore for Told {
+impl StatusStore for ScriptedStore {
     async fn write(
         &self,
         change: &Change,
         expected: Precondition,
     ) -> Result<WriteOutcome, StoreError> {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let told = self.results.lock().unwrap().pop_front();
-        match told {
-            Some(Some(kind)) => Err(StoreError::new(kind, "told to fail")),
+        let result = self.results.lock().unwrap().pop_front();
+        match result {
+            Some(Some(kind)) => Err(StoreError::new(kind, "scripted failure")),
             Some(None) => Ok(WriteOutcome::Conflict(None)),
             None => self.inner.write(change, expected).await,
         }
@@ -158,13 +159,13 @@ async fn writes_are_counted_and_timed() {
     let _listening = set_default_local_recorder(&recorder);
     let seen = recorder.snapshotter();
     let results = [None, Some(Throttled), Some(Unavailable), Some(Permanent)];
-    let store = Told { results: Mutex::new(results.into()), inner: MemoryStore::new() };
+    let store = ScriptedStore { results: Mutex::new(results.into()), inner: MemoryStore::new() };
     let tracker = builder(store).start().unwrap();
     let workflow = tracker.workflow(SESSION).start().unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(taken(&seen)[&format!("{SESSIONS_DIRTY}{{}}")], [1.0]);
     tokio::time::sleep(Duration::from_secs(120)).await;
-    let told: &[(&str, &[f64])] = &[
+    let values: &[(&str, &[f64])] = &[
         ("agent_status.write.duration{result=applied}", &[1.0]),
         ("agent_status.write.duration{result=conflict}", &[1.0]),
         ("agent_status.write.duration{result=permanent}", &[1.0]),
@@ -177,8 +178,8 @@ async fn writes_are_counted_and_timed() {
         ("agent_status.writes{result=throttled}", &[1.0]),
         ("agent_status.writes{result=unavailable}", &[1.0]),
     ];
-    // The gauge is at zero again, and so not among them.
-    assert_eq!(taken(&seen).into_iter().collect::<Vec<_>>(), expected(told));
+    // The gauge is at zero again, which `taken` leaves out.
+    assert_eq!(taken(&seen).into_iter().collect::<Vec<_>>(), expected(values));
     workflow.complete();
 }
 
@@ -188,7 +189,7 @@ async fn what_is_lost_is_counted_by_reason() {
     let _listening = set_default_local_recorder(&recorder);
     let seen = recorder.snapshotter();
     let results = [Some(StoreErrorKind::Permanent)];
-    let store = Told { results: Mutex::new(results.into()), inner: MemoryStore::new() };
+    let store = ScriptedStore { results: Mutex::new(results.into()), inner: MemoryStore::new() };
     let tracker = builder(store).max_sessions(1).start().unwrap();
     let _workflow = tracker.workflow(SESSION).start().unwrap();
     call(&tracker, JSON, of_session("another", Request::new(()))).await;
@@ -197,12 +198,14 @@ async fn what_is_lost_is_counted_by_reason() {
     tracker.shutdown(Duration::ZERO).await.unwrap_err();
     assert_eq!(taken(&seen)[&format!("{LOST}{{reason=unsaved}}")], [1.0]);
     call(&tracker, JSON, request()).await;
-    let told = taken(&seen);
-    assert_eq!(told[&format!("{LOST}{{reason=closed}}")], [1.0]);
-    assert!(!told.keys().any(|name| name.starts_with(WRITES) || name.starts_with(WRITE_DURATION)));
+    let values = taken(&seen);
+    assert_eq!(values[&format!("{LOST}{{reason=closed}}")], [1.0]);
+    assert!(
+        !values.keys().any(|name| name.starts_with(WRITES) || name.starts_with(WRITE_DURATION))
+    );
 }
 
-/// Hears descriptions: name, kind, unit and text.
+/// Records the descriptions: name, kind, unit and text.
 #[derive(Default)]
 struct Described(Mutex<Vec<Description>>);
 

@@ -1,5 +1,5 @@
-//! Layers inside of layers, whose session is that of a scope: of those around one request the
-//! outermost owns the call, and a request of its own is a call of its own.
+//! Layers inside layers, with the session of a scope: the outermost layer around a request
+//! owns the call, and a separate request is a separate call.
 
 use std::convert::Infallible;
 
@@ -21,7 +21,7 @@ fn tracker() -> StatusTracker {
     builder(MemoryStore::new()).clock(ticking_clock()).start().unwrap()
 }
 
-/// An agent that has moved from one of its paths.
+/// An agent that redirects from one of its paths.
 fn agent() -> Agent {
     BoxCloneSyncService::new(service_fn(|request: Request<String>| {
         let is_old = request.uri().path() == "/old";
@@ -38,7 +38,7 @@ fn request(path: &str) -> Request<String> {
     Request::get(format!("http://agent.example{path}")).body(String::new()).unwrap()
 }
 
-/// Makes a call in the session's scope, and reads the answer.
+/// Makes a call in the session's scope and reads the answer.
 async fn call<S, B>(service: S, request: Request<String>)
 where
     S: Service<Request<String>, Response = Response<B>>,
@@ -52,7 +52,7 @@ where
     id(SESSION).scope(whole).await;
 }
 
-/// How many calls of each agent there were.
+/// The number of calls of each agent.
 fn calls<const N: usize>(tracker: &StatusTracker, agents: [&str; N]) -> [u64; N] {
     let status = tracker.status(SESSION).unwrap();
     agents.map(|name| status.agent(name).map_or(0, |agent| agent.calls))
@@ -72,7 +72,7 @@ async fn of_nested_layers_the_outermost_owns_the_call() {
 #[tokio::test]
 async fn a_later_attempt_inside_of_the_outermost_is_the_same_call() {
     let tracker = tracker();
-    // The inner layer is reached when the future is polled, and twice.
+    // The inner layer is called while the outer future is polled, several times.
     let inner = StatusLayer::new(&tracker, "inner").layer(agent());
     let twice = service_fn(move |request: Request<String>| {
         let inner = inner.clone();
@@ -96,7 +96,7 @@ async fn the_call_of_an_agent_in_this_process_to_a_further_one_is_a_call_of_its_
     let tool = StatusLayer::new(&tracker, "tool").layer(agent());
     let supervisor = service_fn(move |_: Request<String>| {
         let tool = tool.clone();
-        // Its own request is gone by now, and the memory of that is likely used again.
+        // The first request is dropped by now, and its memory is likely to be reused.
         async move { tool.oneshot(request("/a/tool/of/it")).await.map(|_| Response::new(String::new())) }
     });
     let outer = StatusLayer::new(&tracker, "supervisor").layer(supervisor);
@@ -160,7 +160,7 @@ async fn a_scope_is_of_no_use_to_another_tracker_that_comes_later() {
     assert_eq!((calls(&one, ["agent"]), calls(&other, ["agent"])), ([2], [1]));
 }
 
-/// An agent that is a service in this process, and answers by one call of another.
+/// An agent that is a service in this process and calls another agent to answer.
 fn asks<S, B>(tool: S, at: &'static str) -> Agent
 where
     S: Service<Request<String>, Response = Response<B>, Error = Infallible>,

@@ -1,5 +1,5 @@
-//! What it means for the layer to be outside or inside of a neighbour that makes a
-//! difference. `stacks` has those that make none, and time-outs and retries.
+//! Neighbours for which it matters whether the layer is outside or inside. `stacks` tests
+//! those for which it does not, and timeouts and retries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ fn tracker() -> StatusTracker {
     builder(MemoryStore::new()).clock(ticking_clock()).start().unwrap()
 }
 
-/// How the agent stands, whether saved or not; `None` before its session is known.
+/// The current state of the agent, whether saved or not; `None` before its session is known.
 fn look(tracker: &StatusTracker) -> Option<AgentStatus> {
     tracker.status(SESSION)?.agent(AGENT).cloned()
 }
@@ -45,7 +45,7 @@ async fn outside_a_buffer_waiting_in_its_queue_is_part_of_the_call_and_inside_it
     let agent = MockAgent::start(|_| async { answer(200, ANSWER) }).await;
 
     let tracker_outside = tracker();
-    // Nobody works off the queue yet.
+    // Nothing takes calls from the queue yet.
     let (buffer, worker) = Buffer::pair(client(), 1);
     let mut outside = StatusLayer::new(&tracker_outside, AGENT).layer(buffer);
     let call = outside.ready().await.unwrap().call(request(&agent.url("/")));
@@ -66,8 +66,8 @@ async fn outside_a_buffer_waiting_in_its_queue_is_part_of_the_call_and_inside_it
 
 #[tokio::test]
 async fn waiting_for_a_concurrency_limit_is_not_part_of_a_call() {
-    // The first call of two fails and the second does not. Had they overlapped, the agent
-    // would end as an error.
+    // The first of two calls fails and the second succeeds. Had they overlapped, the agent
+    // would end in error.
     let asked = Arc::new(AtomicUsize::new(0));
     let agent = MockAgent::start(move |_| {
         let is_first = asked.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
@@ -90,7 +90,7 @@ async fn waiting_for_a_concurrency_limit_is_not_part_of_a_call() {
     }
 }
 
-/// Makes two calls at once, and drops what is not read.
+/// Makes two concurrent calls and drops their responses unread.
 async fn two_at_once<S, B>(service: S, url: &str)
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -109,7 +109,7 @@ where
     tokio::join!(call(), call());
 }
 
-/// An agent that moved, and says so with a body that nobody reads.
+/// An agent that redirects, with a body that no client reads.
 async fn agent_that_moved() -> MockAgent {
     MockAgent::start(|request: Request<_>| async move {
         match request.uri().path() {
@@ -162,9 +162,9 @@ async fn reqwest_follows_redirects_inside_and_its_answer_keeps_the_last_url() {
     assert_eq!((agent.state, agent.calls), (AgentState::Success, 1));
 }
 
-/// Makes one call through the layer named `inner` inside of the one named `outer`.
+/// Makes one call through the layer `inner` inside the layer `outer`.
 async fn call_nested(outer: StatusLayer, inner: StatusLayer, url: &str) {
-    // With what may stand between them.
+    // With the neighbours that may be between them.
     let stack = ServiceBuilder::new()
         .layer(outer)
         .buffer(1)

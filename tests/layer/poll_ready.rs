@@ -1,4 +1,4 @@
-//! Readiness is the inner service's, and a call is one inner call.
+//! Readiness is that of the inner service, and a call is one inner call.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -45,7 +45,7 @@ async fn the_layer_is_pending_while_the_inner_service_is() {
     assert_pending!(stack.service.poll_ready());
     assert!(!stack.service.is_woken());
     stack.agent.allow(1);
-    assert!(stack.service.is_woken(), "the caller's waker is the one that waits");
+    assert!(stack.service.is_woken(), "the caller's waker is registered");
     assert_ready_ok!(stack.service.poll_ready());
 }
 
@@ -62,7 +62,7 @@ async fn an_error_of_readiness_reaches_the_caller_and_is_no_call() {
 async fn nothing_starts_before_the_call() {
     let mut stack = stack();
     stack.agent.allow(1);
-    // Not even where a session is at hand.
+    // Not even within a session.
     id(SESSION)
         .scope(async {
             for _ in 0..3 {
@@ -73,7 +73,7 @@ async fn nothing_starts_before_the_call() {
     stack.tracker.flush().await.unwrap();
     assert_eq!(stack.tracker.status(SESSION), None);
     assert_eq!(stack.store.history(), []);
-    // Ready, and never called.
+    // The service is ready, but never called.
     drop(stack.service);
     stack.tracker.flush().await.unwrap();
     assert_eq!(stack.store.history(), []);
@@ -85,7 +85,7 @@ async fn a_call_is_exactly_one_inner_call() {
     stack.agent.allow(2);
     assert_ready_ok!(stack.service.poll_ready());
     let mut response = task::spawn(stack.service.call(request()));
-    // The inner call is made by `call`, and not by the future's first poll.
+    // `call` makes the inner call, not the first poll of the future.
     let (_, reply) = assert_ready!(task::spawn(()).enter(|_, _| stack.agent.poll_request()))
         .expect("the inner service is called");
     assert_pending!(response.poll());
@@ -111,7 +111,7 @@ async fn the_callers_error_is_the_inner_services_own() {
     assert_eq!(agent.state, AgentState::Error);
     assert_eq!(agent.calls, 1);
     let error = agent.error.unwrap();
-    assert_eq!((&*error.class, error.message.as_str()), ("transport", "told to fail: 42"));
+    assert_eq!((&*error.class, error.message.as_str()), ("transport", "scripted failure: 42"));
     stored(&stack.tracker, &stack.store, SESSION).await;
 }
 
@@ -125,19 +125,18 @@ async fn a_clone_does_not_inherit_readiness_and_is_called_on_its_own() {
     assert_ready_ok!(service.poll_ready(&mut cx));
     let mut clone = service.clone();
     assert!(!clone.get_ref().is_ready);
-    // The one that was ready still is: it is the one that is called.
+    // `call` uses the service that was polled ready, not a clone.
     drop(assert_ready_ok!(task::spawn(service.call(request())).poll()));
     assert_ready_ok!(clone.poll_ready(&mut cx));
     drop(assert_ready_ok!(task::spawn(clone.call(request())).poll()));
 
-    // Both calls are the same agent's.
+    // Both calls belong to the same agent.
     stored(&tracker, &store, SESSION).await;
     let agent = tracker.status(SESSION).unwrap().agent(AGENT).unwrap().clone();
     assert_eq!((agent.state, agent.calls), (AgentState::Success, 2));
 }
 
-/// A service that has to be asked for its readiness before each call, and whose clones
-/// are not ready.
+/// A service that must be polled ready before each call, and whose clones are not ready.
 #[derive(Default)]
 struct Strict {
     is_ready: bool,
@@ -175,7 +174,7 @@ async fn the_inner_service_can_be_reached_and_taken_back() {
     assert_eq!(service.into_inner(), 8);
 }
 
-/// Callers move these between threads, and keep them in types of their own that do.
+/// Callers move these types between threads, alone and within their own types.
 #[test]
 fn what_the_layer_is_made_of_can_be_sent_and_shared() {
     fn is_sent_and_shared<T: Send + Sync + Unpin + fmt::Debug + 'static>() {}
@@ -192,7 +191,7 @@ struct Told(u8);
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "told to fail: {}", self.0)
+        write!(f, "scripted failure: {}", self.0)
     }
 }
 

@@ -33,10 +33,10 @@ fn stack_with(stack: impl FnOnce(ClientBuilder, StatusMiddleware) -> ClientBuild
     Stack { tracker, store, client }
 }
 
-fn stack_from(told: impl FnOnce(StatusLayer) -> StatusLayer) -> Stack {
+fn stack_from(configure: impl FnOnce(StatusLayer) -> StatusLayer) -> Stack {
     let store = MemoryStore::new();
     let tracker = builder(store.clone()).start().unwrap();
-    let status = StatusMiddleware::from(told(StatusLayer::new(&tracker, "a")));
+    let status = StatusMiddleware::from(configure(StatusLayer::new(&tracker, "a")));
     let client = ClientBuilder::new(::reqwest::Client::new()).with(status).build();
     Stack { tracker, store, client }
 }
@@ -152,7 +152,7 @@ async fn a_body_dropped_half_way_is_cancelled() {
 #[tokio::test]
 async fn a_failure_says_its_cause_and_no_secret() {
     let stack = stack();
-    // Port 1 of this machine: nobody listens there.
+    // Nothing listens on port 1 of this machine.
     let url = "http://user:password@127.0.0.1:1/invocations?key=secret";
     let request = stack.client.get(url).with_extension(id("s"));
     let error = request.send().await.unwrap_err();
@@ -190,7 +190,7 @@ async fn a_time_out_in_the_body_is_a_timeout_too() {
     let stack = stack();
     pipe.send(data("{\"success\":")).await.unwrap();
     let request = stack.client.get(agent.url("/")).with_extension(id("s"));
-    // Longer than a head takes on loopback; the body never ends.
+    // Longer than the head takes on loopback. The body never ends.
     let response = request.timeout(Duration::from_secs(1)).send().await.unwrap();
     assert!(response.bytes().await.unwrap_err().is_timeout());
     let status = stack.stored().await;
@@ -207,7 +207,7 @@ async fn a_middleware_is_made_from_a_layer_with_all_that_it_was_told() {
     assert_eq!(stack.stored().await.agent("a").unwrap().calls, 1);
 }
 
-/// Sends a request again until it is answered with a success.
+/// Retries a request until it succeeds.
 struct Again;
 
 #[async_trait::async_trait]
@@ -260,7 +260,7 @@ async fn nested_middlewares_of_one_tracker_are_one_call() {
     assert_eq!(stack.stored().await.agent("a").unwrap().calls, 1);
 }
 
-/// The layer as a tower stack around reqwest's own client.
+/// The layer in a tower stack around reqwest's client.
 mod tower_stack {
     use ::reqwest::Request;
     use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt};
@@ -323,7 +323,7 @@ mod tower_stack {
         let url = agent.url("/invocations?key=secret");
         let request = |body: Option<&'static str>| {
             let mut request = Request::new(http::Method::POST, url.parse().unwrap());
-            // Never sent; nor does reqwest's response show it.
+            // A URL's fragment is never sent, and reqwest's response does not have it.
             request.url_mut().set_fragment(Some("part"));
             request.headers_mut().insert("x-a", http::HeaderValue::from_static("1"));
             *request.timeout_mut() = Some(Duration::from_secs(60));
@@ -397,7 +397,7 @@ mod tower_stack {
     #[tokio::test]
     async fn an_error_keeps_its_predicates_and_its_text() {
         let pending = MockAgent::start(|_| std::future::pending::<Response<AgentBody>>()).await;
-        // Port 1 of this machine: nobody listens there.
+        // Nothing listens on port 1 of this machine.
         let refused = "http://user:password@127.0.0.1:1/invocations?key=secret";
         for (url, class, cause) in [
             (refused, "transport", "refused"),
@@ -413,7 +413,7 @@ mod tower_stack {
             };
             let tower = tower();
             let bare = ::reqwest::Client::new().execute(request()).await.unwrap_err();
-            // Should the request have lost its time-out.
+            // Fails the test if the request has lost its timeout.
             let minute = Duration::from_secs(60);
             let tracked = tokio::time::timeout(minute, of_s(tower.client(), request()));
             let tracked = tracked.await.unwrap().unwrap_err();
@@ -468,7 +468,7 @@ mod tower_stack {
             .layer(tower.layer())
             .timeout(Duration::from_secs(60))
             .service(::reqwest::Client::new());
-        // Port 1 of this machine: nobody listens there.
+        // Nothing listens on port 1 of this machine.
         let error: BoxError = of_s(client, get("http://127.0.0.1:1/")).await.unwrap_err();
         assert!(error.downcast::<::reqwest::Error>().unwrap().is_connect());
         let status = tower.stored().await;

@@ -1,4 +1,4 @@
-//! Which session a call belongs to.
+//! The session that a call belongs to.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,10 +19,10 @@ use crate::warnings::Warnings;
 const ID: HeaderName = HeaderName::from_static("x-correlation-id");
 const BODY: &str = "{\"success\": true, \"token_usage\": {\"input_tokens\": 3, \"output_tokens\": 4, \"total_tokens\": 7}}";
 
-/// How many extensions the requests have that reach the agent.
+/// The number of extensions of each request that reaches the agent.
 type Seen = Arc<Mutex<Vec<usize>>>;
 
-/// An agent that answers at once, and notes what reaches it.
+/// An agent that answers at once and records the requests.
 fn agent(
     seen: &Seen,
 ) -> impl Service<Request<()>, Response = Response<String>, Error = Infallible, Future: Send>
@@ -42,7 +42,7 @@ fn tracker() -> (StatusTracker, MemoryStore) {
     (builder(store.clone()).clock(ticking_clock()).start().unwrap(), store)
 }
 
-/// Calls the agent through the layer and reads all that it answers.
+/// Calls the agent through the layer and reads the whole answer.
 async fn call(layer: &StatusLayer, request: Request<()>) -> String {
     read(layer.layer(agent(&Seen::default())), request).await
 }
@@ -53,7 +53,7 @@ where
     B: http_body::Body<Error = Infallible>,
 {
     let response = service.oneshot(request).await.unwrap();
-    assert!(response.extensions().is_empty(), "nothing is put into the response");
+    assert!(response.extensions().is_empty(), "the layer adds nothing to the response");
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(bytes.to_vec()).unwrap()
 }
@@ -62,7 +62,7 @@ fn with_header(value: &str) -> Request<()> {
     Request::builder().header(ID, value).body(()).unwrap()
 }
 
-/// One call of the agent is recorded in this session.
+/// Asserts that one call of the agent is recorded in this session.
 async fn assert_called(tracker: &StatusTracker, store: &MemoryStore, session: &str) {
     let item = stored(tracker, store, session).await;
     let status = tower_agent_status::status::WorkflowStatus::from_item(&id(session), &item);
@@ -72,7 +72,7 @@ async fn assert_called(tracker: &StatusTracker, store: &MemoryStore, session: &s
     assert_contract_of_history(store);
 }
 
-/// Nothing at all is known of any session.
+/// Asserts that no session is known.
 async fn assert_untouched(tracker: &StatusTracker, store: &MemoryStore) {
     tracker.flush().await.unwrap();
     assert_eq!(store.history(), []);
@@ -106,7 +106,7 @@ async fn scope_names_the_session_and_finishes_nothing() {
     workflow.scope(call(&layer, Request::new(()))).await;
     assert_called(&tracker, &store, "s").await;
     assert_eq!(store.status("s").unwrap().overall_status, OverallStatus::Processing);
-    // Outside the scope the session is not named any more.
+    // Outside the scope the call has no session.
     call(&layer, Request::new(())).await;
     assert_called(&tracker, &store, "s").await;
 }
@@ -144,7 +144,11 @@ async fn a_closure_names_the_session_from_the_head_of_the_request() {
     let writes = store.history().len();
     call(&layer, Request::post("http://agent/health").body(()).unwrap()).await;
     tracker.flush().await.unwrap();
-    assert_eq!(store.history().len(), writes, "a closure that says none leaves the call alone");
+    assert_eq!(
+        store.history().len(),
+        writes,
+        "the call is not tracked if the closure returns `None`"
+    );
 }
 
 #[tokio::test]
@@ -189,7 +193,7 @@ async fn a_call_without_a_session_passes_untouched() {
     ] {
         assert_eq!(read(layer.layer(agent(&seen)), Request::new(())).await, BODY);
     }
-    assert_eq!(*seen.lock().unwrap(), [0, 0, 0], "nothing is put into the request");
+    assert_eq!(*seen.lock().unwrap(), [0, 0, 0], "the layer adds nothing to the request");
     assert_untouched(&tracker, &store).await;
 }
 
@@ -203,13 +207,13 @@ async fn an_invalid_session_is_warned_of_once_and_leaves_the_call_untouched() {
         let answer = read(layer.layer(agent(&seen)), with_header(value)).await;
         assert_eq!(answer, BODY);
     }
-    assert_eq!(*seen.lock().unwrap(), [0; 4], "nothing is put into the request");
+    assert_eq!(*seen.lock().unwrap(), [0; 4], "the layer adds nothing to the request");
     assert_untouched(&tracker, &store).await;
     let warnings = warnings.take();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("the session id is empty"), "{warnings:?}");
 
-    // The longest id that can be used is one that is recorded.
+    // The longest valid ID is recorded.
     let longest = "x".repeat(SessionId::MAX_BYTES);
     call(&layer, with_header(&longest)).await;
     assert_called(&tracker, &store, &longest).await;
@@ -305,7 +309,7 @@ async fn two_trackers_record_the_same_call_once_each() {
     let layer = |tracker: &StatusTracker| StatusLayer::new(tracker, AGENT);
     let request = || of_session("s", Request::new(()));
 
-    // However they are nested, and whichever repeats.
+    // This holds however the layers are nested, and whichever of them occurs again.
     let service = layer(&one).layer(layer(&other).layer(agent(&Seen::default())));
     let service = layer(&other).layer(layer(&one).layer(service));
     assert_eq!(read(service, request()).await, BODY);

@@ -1,4 +1,4 @@
-//! The span of a call: its fields, what is inside of it, and when it is closed.
+//! The span of a call: its fields, what happens inside it, and when it is closed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +27,7 @@ use crate::support::agent::{MockAgent, whole};
 use crate::support::timed::{FAILS, JSON, RESET, SSE, Timed};
 use crate::support::{AGENT, SESSION, builder, id, of_session};
 
-/// A span as it was seen.
+/// A recorded span.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     name: &'static str,
@@ -38,7 +38,7 @@ struct Seen {
     is_closed: bool,
 }
 
-/// Sees all spans of this thread.
+/// Records all spans of this thread.
 #[derive(Clone, Default)]
 struct Spans(Arc<Mutex<Vec<(Id, Seen)>>>);
 
@@ -49,21 +49,21 @@ impl Spans {
         (spans, tracing::subscriber::set_default(subscriber))
     }
 
-    fn named(&self, name: &str) -> Vec<Seen> {
+    fn by_name(&self, name: &str) -> Vec<Seen> {
         let spans = self.0.lock().unwrap();
         spans.iter().filter(|(_, seen)| seen.name == name).map(|(_, seen)| seen.clone()).collect()
     }
 
-    /// The one span of a call.
+    /// The only span of a call.
     fn call(&self) -> Seen {
-        let mut calls = self.named("invoke_agent");
+        let mut calls = self.by_name("invoke_agent");
         assert_eq!(calls.len(), 1, "{calls:?}");
         calls.remove(0)
     }
 
     fn change(&self, id: &Id, change: impl FnOnce(&mut Seen)) {
         let mut spans = self.0.lock().unwrap();
-        // Ids are used again once a span is closed.
+        // The ID of a closed span can be reused.
         change(&mut spans.iter_mut().rev().find(|(known, _)| known == id).unwrap().1);
     }
 }
@@ -142,18 +142,18 @@ async fn the_span_lasts_to_the_end_of_the_body_and_has_the_clients_spans_inside(
     assert!(body.frame().await.is_none());
     let call = spans.call();
     assert!(call.is_closed, "the body has ended, though it is still held");
-    let told = [
+    let expected = [
         ("http.response.status_code", "200"),
         ("gen_ai.usage.input_tokens", "12"),
         ("gen_ai.usage.output_tokens", "2"),
         ("gen_ai.usage.cache_read.input_tokens", "3"),
         ("gen_ai.usage.cache_creation.input_tokens", "4"),
     ];
-    assert_eq!(call.fields, fields(&told));
+    assert_eq!(call.fields, fields(&expected));
     assert_eq!(call.parent, Some("caller"));
     assert_eq!((&*call.level, &*call.target), ("INFO", "tower_agent_status"));
     for (name, times) in [("in_call", 1), ("in_future", 1), ("in_body", 2)] {
-        let inner = spans.named(name);
+        let inner = spans.by_name(name);
         assert_eq!(inner.len(), times, "{name}");
         assert!(inner.iter().all(|seen| seen.parent == Some("invoke_agent")), "{inner:?}");
     }
@@ -169,17 +169,17 @@ async fn of_a_stream_the_time_to_its_first_chunk_is_told_and_its_marker_ends_the
         body.frame().await.unwrap().unwrap();
     }
     let mut call = spans.call();
-    assert!(call.is_closed, "the stream's own end marker has passed");
+    assert!(call.is_closed, "the stream's own end marker was read");
     let after: f64 =
         call.fields.remove("gen_ai.response.time_to_first_chunk").unwrap().parse().unwrap();
     assert!((3.0..3.01).contains(&after), "{after}");
-    let told = [
+    let expected = [
         ("http.response.status_code", "200"),
         ("gen_ai.usage.input_tokens", "9"),
         ("gen_ai.usage.output_tokens", "3"),
         ("gen_ai.usage.reasoning.output_tokens", "1"),
     ];
-    assert_eq!(call.fields, fields(&told));
+    assert_eq!(call.fields, fields(&expected));
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,7 +203,7 @@ async fn a_failure_is_told() {
             ],
         ),
     ];
-    for (agent, told) in cases {
+    for (agent, expected) in cases {
         let (spans, _listening) = Spans::listen();
         let (_tracker, service) = stack(agent);
         if let Ok(response) = service.oneshot(request()).await {
@@ -211,7 +211,7 @@ async fn a_failure_is_told() {
         }
         let call = spans.call();
         assert!(call.is_closed);
-        assert_eq!(call.fields, fields(told));
+        assert_eq!(call.fields, fields(expected));
     }
 }
 
@@ -250,7 +250,7 @@ async fn a_call_that_is_lost_in_a_panic_is_told() {
     assert_eq!(call.fields["error.type"], "panic");
 }
 
-/// Panics whenever it is told something of that kind.
+/// A subscriber that panics on every event of this kind.
 #[derive(Clone, Copy, PartialEq)]
 enum Panics {
     OnSpan,
@@ -259,15 +259,15 @@ enum Panics {
 
 impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Panics {
     fn on_new_span(&self, _: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
-        assert!(*self != Self::OnSpan, "a subscriber that panics");
+        assert!(*self != Self::OnSpan, "scripted panic of the subscriber");
     }
 
     fn on_record(&self, _: &Id, _: &Record<'_>, _: Context<'_, S>) {
-        assert!(*self != Self::OnRecord, "a subscriber that panics");
+        assert!(*self != Self::OnRecord, "scripted panic of the subscriber");
     }
 }
 
-/// The state of the agent after a call that is watched by this subscriber.
+/// The state of the agent after a call under this subscriber.
 async fn state_after(panics: Panics) -> String {
     let subscriber = tracing_subscriber::registry().with(panics);
     let _listening = tracing::subscriber::set_default(subscriber);
@@ -294,7 +294,7 @@ async fn what_is_not_tracked_has_no_span_and_nested_layers_have_one() {
     let (tracker, service) = stack(JSON);
     let bare = Request::post("https://agents.example/").body(()).unwrap();
     service.clone().oneshot(bare).await.unwrap().collect().await.unwrap();
-    assert_eq!(spans.named("invoke_agent").len(), 0);
+    assert_eq!(spans.by_name("invoke_agent").len(), 0);
 
     let nested = ServiceBuilder::new().layer(StatusLayer::new(&tracker, AGENT)).service(service);
     nested.oneshot(request()).await.unwrap().collect().await.unwrap();
@@ -331,7 +331,7 @@ async fn a_reqwest_client_has_the_same_span() {
         assert!(call.is_closed);
         assert_eq!(call.fields["http.response.status_code"], "200");
         assert_eq!(call.fields["server.address"], "127.0.0.1");
-        let inner = spans.named("in_middleware");
+        let inner = spans.by_name("in_middleware");
         assert_eq!(inner.len(), 2);
         assert!(inner.iter().all(|seen| seen.parent == Some("invoke_agent")), "{inner:?}");
         spans.0.lock().unwrap().clear();
@@ -384,7 +384,7 @@ async fn an_aws_sdk_client_has_the_same_span() {
     assert!(call.is_closed);
     assert_eq!(call.fields["http.response.status_code"], "200");
     assert_eq!(call.fields["server.address"], "127.0.0.1");
-    let inner = spans.named("in_connector");
+    let inner = spans.by_name("in_connector");
     assert_eq!(inner.len(), 2);
     assert!(inner.iter().all(|seen| seen.parent == Some("invoke_agent")), "{inner:?}");
 }

@@ -1,6 +1,6 @@
-//! An agent that plays a script over a real socket, in step with its caller: a piece is
-//! sent once the caller has read all that was sent before, and the body's end too. So the
-//! pieces arrive as they were sent, and nothing depends on who is faster.
+//! An agent that plays a script over a real socket, in step with its caller: each chunk, and
+//! the end of the body, is sent only once the caller has read everything before it. So chunks
+//! arrive as they were sent, and no result depends on timing.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,17 +17,17 @@ use tower::BoxError;
 use crate::support::agent::{date, serve};
 use crate::support::scripted::trailers;
 
-/// What an agent does with a request.
+/// How an agent handles a request.
 #[derive(Clone, Copy)]
 pub(crate) enum Does {
     Answers(Reply),
-    /// Nobody listens at its port.
+    /// Nothing listens on its port.
     RefusesConnections,
-    /// The request is read, and then the connection (HTTP/1.1) or the stream (HTTP/2) reset.
+    /// Reads the request, then resets the connection (HTTP/1.1) or the stream (HTTP/2).
     Resets,
-    /// The request is read, and that is all.
+    /// Reads the request and never answers.
     NeverAnswers,
-    /// The same, and the clock goes on to the next time that somebody waits for.
+    /// Never answers either, and pauses the clock, which then advances to the next timer.
     LetsTimePass,
 }
 
@@ -39,14 +39,14 @@ pub(crate) struct Reply {
     pub(crate) steps: &'static [Step],
 }
 
-/// How the end of a body is known.
+/// How the receiver learns where a body ends.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Framing {
-    /// By its length, sent at once; on HTTP/2 the last piece says that it is the last.
+    /// By its length, sent at once; on HTTP/2 the last frame has the end-of-stream flag.
     Whole,
-    /// By its length, sent piece by piece; on HTTP/2 the end is told after the last piece.
+    /// By its length, sent in chunks; on HTTP/2 end-of-stream follows the last chunk.
     Sized,
-    /// By an end that is told: chunked on HTTP/1.1.
+    /// By an explicit end: chunked encoding on HTTP/1.1.
     Streamed,
 }
 
@@ -55,15 +55,15 @@ pub(crate) enum Framing {
 pub(crate) enum Step {
     Data(&'static [u8]),
     Trailers,
-    /// The connection (HTTP/1.1) or the stream (HTTP/2) is reset.
+    /// Resets the connection (HTTP/1.1) or the stream (HTTP/2).
     Reset,
-    /// Nothing more is sent, until the caller is gone.
+    /// Sends nothing more until the caller is gone.
     Stalls,
-    /// The same, and the clock goes on to the next time that somebody waits for.
+    /// Stalls, and pauses the clock, which then advances to the next timer.
     LetsTimePass,
 }
 
-/// What has reached an agent of one request.
+/// A request as it reached the agent.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Asked {
     method: Method,
@@ -82,21 +82,21 @@ pub(crate) struct ScriptedAgent {
 struct Shared {
     script: &'static [Does],
     asked: Mutex<Vec<Asked>>,
-    /// Told when a request has come that is not answered.
+    /// Notified of each request that will not be answered.
     waits: Notify,
     /// How many bytes of the bodies the caller has read.
     read: watch::Sender<usize>,
 }
 
 impl ScriptedAgent {
-    /// An agent that does so with the first request, the next one and so on; the last
-    /// step is repeated.
+    /// Starts an agent that handles one request after another by the script, repeating its last
+    /// entry.
     pub(crate) async fn start(version: Version, script: &'static [Does]) -> Self {
         let read = watch::Sender::new(0);
         let shared = Shared { script, asked: Mutex::default(), waits: Notify::new(), read };
         let shared = Arc::new(shared);
         if let Does::RefusesConnections = script[0] {
-            // A port that nobody listens on any more.
+            // Nothing listens on this port any more.
             let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
             let url = format!("http://{}", listener.local_addr().unwrap());
             return Self { url, shared };
@@ -107,7 +107,7 @@ impl ScriptedAgent {
         });
         let set_up = move |stream: &tokio::net::TcpStream| {
             if resets {
-                // Whatever closes it closes it with a reset.
+                // However the connection is closed, it is reset.
                 stream.set_zero_linger().unwrap();
             }
         };
@@ -119,18 +119,18 @@ impl ScriptedAgent {
         Self { url: format!("http://{address}"), shared }
     }
 
-    /// The requests that have come since this was last asked. The script starts again.
+    /// Returns the requests received since the last call, and restarts the script.
     pub(crate) fn take_asked(&self) -> Vec<Asked> {
         self.shared.read.send_replace(0);
         std::mem::take(&mut self.shared.asked.lock().unwrap())
     }
 
-    /// Waits until a request has come that is not answered.
+    /// Waits for a request that will not be answered.
     pub(crate) async fn is_asked(&self) {
         self.shared.waits.notified().await;
     }
 
-    /// The caller has read so many bytes.
+    /// Reports that the caller has read this many more bytes.
     pub(crate) fn was_read(&self, bytes: usize) {
         self.shared.read.send_modify(|read| *read += bytes);
     }
@@ -155,8 +155,8 @@ async fn answer(
     };
     match shared.script[attempt.min(shared.script.len() - 1)] {
         Does::Answers(reply) => Ok(respond(reply, &shared.read)),
-        Does::RefusesConnections => unreachable!("nobody listens"),
-        Does::Resets => Err("reset, as it is told".into()),
+        Does::RefusesConnections => unreachable!("nothing listens"),
+        Does::Resets => Err("scripted reset".into()),
         Does::NeverAnswers => {
             shared.waits.notify_one();
             std::future::pending().await
@@ -177,7 +177,7 @@ fn respond(reply: Reply, read: &watch::Sender<usize>) -> Response<UnsyncBoxBody<
         Full::from(data.collect::<Vec<_>>().concat()).map_err(Into::into).boxed_unsync()
     } else {
         let left = (reply.framing == Framing::Sized).then(|| data.map(<[u8]>::len).sum());
-        // No room: a frame is sent when the one before it was taken.
+        // With a capacity of one, a frame is sent once the one before it was taken.
         let (sender, frames) = mpsc::channel(1);
         tokio::spawn(play(reply.steps, read.subscribe(), sender));
         Played { frames, left }.boxed_unsync()
@@ -194,7 +194,7 @@ async fn play(
     mut read: watch::Receiver<usize>,
     sender: mpsc::Sender<Result<Frame<Bytes>, BoxError>>,
 ) {
-    // What earlier answers sent may have been read, or not.
+    // Earlier answers may not have been read to their end.
     let mut sent = *read.borrow_and_update();
     for step in steps {
         tokio::select! {
@@ -207,7 +207,7 @@ async fn play(
                 Ok(Frame::data(Bytes::from_static(data)))
             }
             Step::Trailers => Ok(Frame::trailers(trailers())),
-            Step::Reset => Err("reset, as it is told".into()),
+            Step::Reset => Err("scripted reset".into()),
             Step::Stalls => return sender.closed().await,
             Step::LetsTimePass => {
                 tokio::time::pause();
@@ -224,10 +224,10 @@ async fn play(
     }
 }
 
-/// A body that is played.
+/// A body that plays its steps.
 struct Played {
     frames: mpsc::Receiver<Result<Frame<Bytes>, BoxError>>,
-    /// How many bytes are still to come, if that is known.
+    /// The number of bytes still to come, if known.
     left: Option<usize>,
 }
 
@@ -253,5 +253,5 @@ impl Body for Played {
     }
 }
 
-/// The time after which a client gives up that is told to. It is not waited for.
+/// The timeout of a client that has one. The clock is paused, so no test waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

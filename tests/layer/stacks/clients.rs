@@ -1,4 +1,4 @@
-//! The kinds of client. A new one is one more `Kind`.
+//! The kinds of client. Each implements `Kind`.
 
 use std::future::Future;
 use std::time::Duration;
@@ -23,45 +23,45 @@ use super::seen::{Answer, Failure, Head};
 use crate::support::AGENT;
 use crate::support::agent::{HttpClient, client, http2_client};
 
-/// A client of any kind: all take the same request and show their answers in the same way.
+/// A client of any kind: all take the same request type and return the same answer type.
 pub(crate) type AnyClient = BoxCloneService<Request<Full<Bytes>>, Answer, Failure>;
 
 /// A kind of client.
 pub(crate) trait Kind {
-    /// A client of this kind, with the layer of that tracker in it or without.
+    /// Builds a client of this kind, with the layer if there is a tracker.
     fn client(&self, settings: Settings, tracker: Option<&StatusTracker>) -> AnyClient;
 
-    /// What a call ends as that takes longer than the client waits for its head.
+    /// The error class of a call whose head takes longer than the client waits.
     fn late_head(&self) -> &'static str {
         "timeout"
     }
 
-    /// What a call ends as that takes longer than its caller waits for its body.
+    /// The error class of a call whose body takes longer than its caller waits.
     fn late_body(&self) -> &'static str {
         "cancelled"
     }
 }
 
-/// What a client is told.
+/// The settings of a client.
 #[derive(Clone, Copy)]
 pub(crate) struct Settings {
-    /// `HTTP_11` or `HTTP_2`, without asking first.
+    /// `HTTP_11` or `HTTP_2`, with prior knowledge.
     pub(crate) version: Version,
-    /// Whether it gives up after [`PATIENCE`].
+    /// Whether the client times out after [`PATIENCE`].
     pub(crate) gives_up: bool,
-    /// Whether it calls again when the answer is a 503, and where the layer is then.
+    /// Whether the client retries a 503, and where the layer is in relation to the retry.
     pub(crate) retry: Option<Place>,
 }
 
-/// Where the layer is.
+/// Where the layer is in relation to its neighbour.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Place {
     Inside,
     Outside,
 }
 
-/// Stacks a client with the layer in that place, if there is a tracker, and without. The
-/// two are of different types, so that the stack is written here once and compiled twice.
+/// Builds a client with the layer if there is a tracker, else without. The two stacks have
+/// different types, so a macro expands the stack twice.
 macro_rules! stack {
     ($settings:expr, $tracker:expr, |$status:ident| $stack:expr) => {
         match $tracker {
@@ -77,7 +77,7 @@ macro_rules! stack {
     };
 }
 
-/// hyper's client with the layer around it, and nothing else.
+/// hyper's client with only the layer around it.
 pub(crate) struct Hyper;
 
 impl Kind for Hyper {
@@ -92,7 +92,7 @@ impl Kind for Hyper {
     }
 }
 
-/// A stack of tower around hyper's client, in which the layer has a neighbour.
+/// A tower stack around hyper's client, in which the layer has a neighbour.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Neighbour {
     Buffer,
@@ -106,7 +106,7 @@ pub(crate) enum Neighbour {
     All,
 }
 
-/// The layer outside or inside of its neighbour.
+/// The layer outside or inside its neighbour.
 pub(crate) struct Beside(pub(crate) Place, pub(crate) Neighbour);
 
 impl Kind for Beside {
@@ -116,7 +116,7 @@ impl Kind for Beside {
         let stack = ServiceBuilder::new();
         let redirect = FollowRedirectLayer::new();
         let unpack = DecompressionLayer::new();
-        // `layer` puts what comes first outside of what comes after it.
+        // In a `ServiceBuilder` the first layer is the outermost.
         match (self.0, self.1) {
             (Inside, N::Buffer) => stack!(settings, tracker, |status| stack
                 .buffer(4)
@@ -150,7 +150,7 @@ impl Kind for Beside {
                 .layer(status)
                 .layer(redirect)
                 .service(base(settings))),
-            // The one that gives up is around the layer; `Hyper` has it inside.
+            // Here the timeout is around the layer; in `Hyper` it is inside.
             (_, N::Timeout) => stack!(settings, tracker, |status| stack
                 .timeout(PATIENCE)
                 .layer(status)
@@ -186,7 +186,7 @@ fn hyper(version: Version) -> HttpClient {
     if version == Version::HTTP_2 { http2_client() } else { client() }
 }
 
-/// hyper's client and whatever is told to be inside of the layer: a time-out, a retry.
+/// hyper's client with what the settings put inside the layer: a timeout, a retry.
 fn base(settings: Settings) -> BoxCloneService<Request<Full<Bytes>>, Response<Incoming>, BoxError> {
     let patience = if settings.gives_up { PATIENCE } else { Duration::MAX };
     let client = BoxCloneService::new(Timeout::new(hyper(settings.version), patience));
@@ -196,7 +196,8 @@ fn base(settings: Settings) -> BoxCloneService<Request<Full<Bytes>>, Response<In
     }
 }
 
-/// Makes a client of tower one of any kind, and puts a retry around it if it is told to.
+/// Turns a tower client into an [`AnyClient`], with a retry around it if the settings ask for
+/// one.
 fn any<S, B>(settings: Settings, service: S) -> AnyClient
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + 'static,
@@ -226,7 +227,7 @@ where
     }
 }
 
-/// Puts a retry around a client of any kind.
+/// Wraps a client of any kind in a retry.
 pub(crate) fn retried<S>(client: S) -> AnyClient
 where
     S: Service<Request<Full<Bytes>>, Response = Answer, Error = Failure> + Clone + Send + 'static,
@@ -235,7 +236,7 @@ where
     BoxCloneService::new(Retry::new(UNLESS_BUSY, client))
 }
 
-/// What is known of a response's extensions.
+/// What the test compares of a response's extensions.
 pub(crate) fn of_extensions(
     extensions: &http::Extensions,
 ) -> std::collections::BTreeMap<&'static str, String> {
@@ -247,7 +248,7 @@ pub(crate) fn of_extensions(
     more
 }
 
-/// Calls up to three times in all, while the answer is a 503.
+/// Retries a 503, up to three attempts in all.
 const UNLESS_BUSY: UnlessBusy = UnlessBusy { left: 2 };
 
 #[derive(Clone, Copy)]
@@ -291,7 +292,7 @@ impl HasStatus for Answer {
     }
 }
 
-/// Makes a function of requests a client of any kind.
+/// Turns a function of requests into an [`AnyClient`].
 pub(crate) fn from_fn<F, R>(call: F) -> AnyClient
 where
     F: Fn(Request<Full<Bytes>>) -> R + Clone + Send + 'static,

@@ -1,8 +1,8 @@
-//! One table of how a call can end, run through every kind of client, over real sockets,
-//! on HTTP/1.1 and HTTP/2.
+//! One table of the ways a call can end, run through every kind of client, over real
+//! sockets, on HTTP/1.1 and HTTP/2.
 //!
-//! Each cell makes the call twice, without the layer and with it: the agent gets the same
-//! request, the caller sees the same, and what is stored is what the row says.
+//! Each cell makes the call without the layer and with it. The agent must receive the same
+//! request, the caller must see the same, and the item must be as the row expects.
 
 mod agent;
 mod clients;
@@ -33,7 +33,7 @@ use crate::support::{
     AGENT, SESSION, assert_contract_of_history, builder, of_session, ticking_clock,
 };
 
-/// For each kind of client a test that runs the table.
+/// Defines a test for each kind of client, which runs the table.
 macro_rules! kinds {
     ($($name:ident: $kind:expr,)*) => {
         $(#[tokio::test]
@@ -92,8 +92,12 @@ async fn cell(kind: &dyn Kind, row: &Row, version: Version) {
     let bare = call(kind.client(settings, None), &agent, row).await;
     let asked_bare = agent.take_asked();
     let tracked = call(kind.client(settings, Some(&tracker)), &agent, row).await;
-    assert_eq!(tracked, bare, "what the caller sees with the layer and without");
-    assert_eq!(agent.take_asked(), asked_bare, "what the agent gets with the layer and without");
+    assert_eq!(tracked, bare, "the caller sees the same with the layer and without");
+    assert_eq!(
+        agent.take_asked(),
+        asked_bare,
+        "the agent receives the same with the layer and without"
+    );
 
     tracker.shutdown(Duration::from_secs(5)).await.unwrap();
     assert_contract_of_history(&store);
@@ -106,8 +110,8 @@ async fn cell(kind: &dyn Kind, row: &Row, version: Version) {
     };
     let error = stored.error.as_ref();
     assert_eq!(error.map(|error| &*error.class), class, "{error:?}");
-    let says = error.map_or("", |error| error.message.as_str());
-    assert!(says.contains(row.stored.says), "{says}");
+    let message = error.map_or("", |error| error.message.as_str());
+    assert!(message.contains(row.stored.message), "{message}");
     let state = if class.is_some() { AgentState::Error } else { AgentState::Success };
     assert_eq!(stored.state, state);
     let tokens = row.stored.tokens.map(|(input, output)| TokenUsage::new(input, output));
@@ -115,7 +119,7 @@ async fn cell(kind: &dyn Kind, row: &Row, version: Version) {
     assert_eq!(stored.calls, row.stored.calls);
 }
 
-/// Makes the row's call.
+/// Makes the call of a row.
 async fn call(mut client: AnyClient, agent: &ScriptedAgent, row: &Row) -> Seen {
     let request = Request::builder()
         .method(if row.is_head { Method::HEAD } else { Method::POST })
@@ -131,12 +135,12 @@ async fn call(mut client: AnyClient, agent: &ScriptedAgent, row: &Row) -> Seen {
             Err(failure) => Seen::Failure(failure),
         },
         Caller::Leaves => tokio::select! {
-            _ = call => panic!("nobody answers"),
+            _ = call => panic!("the agent does not answer"),
             () = agent.is_asked() => Seen::Nothing,
         },
     };
     if row.gives_up {
-        // The agent has made the clock go on to the moment at which the client gives up.
+        // The agent had paused the clock, so that it advanced to the client's timeout.
         tokio::time::resume();
     }
     seen

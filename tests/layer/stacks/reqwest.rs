@@ -1,4 +1,4 @@
-//! reqwest's kinds of client.
+//! The kinds of client that reqwest has.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,7 +27,7 @@ impl Kind for Middleware {
         let by = self.0;
         let client = ClientBuilder::new(client(settings));
         let status = tracker.map(|tracker| StatusMiddleware::new(tracker, AGENT));
-        // What is attached first is outside.
+        // The middleware attached first is the outermost.
         let client = match settings.retry {
             Some(Place::Inside) => with(client.with(retry()), status),
             Some(Place::Outside) => with(client, status).with(retry()),
@@ -42,7 +42,7 @@ impl Kind for Middleware {
     }
 }
 
-/// A client of reqwest, or of reqwest-middleware, as a service of tower.
+/// A client of reqwest, or of reqwest-middleware, as a tower service.
 pub(crate) struct Tower(pub(crate) By);
 
 impl Kind for Tower {
@@ -128,7 +128,7 @@ async fn send(
     }
 }
 
-/// What a caller sees of a response of reqwest.
+/// What a caller sees of a reqwest response.
 pub(crate) fn answer(response: Response, by: By) -> Answer {
     let mut more = of_extensions(response.extensions());
     more.insert("url", response.url().to_string());
@@ -147,7 +147,7 @@ pub(crate) fn answer(response: Response, by: By) -> Answer {
     Answer { head, body }
 }
 
-/// A body that is read by `Response::chunk`.
+/// A body that is read with `Response::chunk`.
 struct Chunks(Response);
 
 impl Reading for Chunks {

@@ -1,4 +1,4 @@
-//! The table: how a call can end, and what is stored of it then.
+//! The table: the ways a call can end, and what is stored.
 
 use super::agent::Does::{
     Answers, LetsTimePass, NeverAnswers, RefusesConnections as Refuses, Resets,
@@ -9,14 +9,14 @@ use super::agent::{Does, Framing, Reply};
 use super::clients::{Kind, Place};
 use super::seen::Reads;
 
-/// One way for a call to end.
+/// One way a call can end.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    /// Whether the request is a HEAD, and not a POST.
+    /// Whether the request is a HEAD rather than a POST.
     pub(crate) is_head: bool,
     pub(crate) agent: &'static [Does],
     pub(crate) caller: Caller,
-    /// Whether the client gives up after a while.
+    /// Whether the client has a timeout.
     pub(crate) gives_up: bool,
     pub(crate) retry: Option<Place>,
     pub(crate) stored: Stored,
@@ -26,16 +26,16 @@ pub(crate) struct Row {
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Caller {
     Reads(Reads),
-    /// It drops the call once the agent has got the request.
+    /// Drops the call once the agent has received the request.
     Leaves,
 }
 
-/// What is stored of the agent in the end.
+/// What is stored for the agent in the end.
 #[derive(Clone, Copy)]
 pub(crate) struct Stored {
     pub(crate) ends: Ends,
-    /// Part of the message of its error.
-    pub(crate) says: &'static str,
+    /// Part of the error's message.
+    pub(crate) message: &'static str,
     /// Input and output tokens.
     pub(crate) tokens: Option<(u64, u64)>,
     pub(crate) calls: u64,
@@ -47,7 +47,7 @@ pub(crate) enum Ends {
     Well,
     /// With an error of this class.
     As(&'static str),
-    /// With an error of the class that the kind of client makes of it.
+    /// With an error whose class depends on the kind of client.
     AsClient(fn(&dyn Kind) -> &'static str),
 }
 
@@ -84,7 +84,7 @@ const fn reply(
 }
 
 const fn row(name: &'static str, agent: &'static [Does], caller: Caller) -> Row {
-    let stored = Stored { ends: Ends::Well, says: "", tokens: None, calls: 1 };
+    let stored = Stored { ends: Ends::Well, message: "", tokens: None, calls: 1 };
     Row { name, is_head: false, agent, caller, gives_up: false, retry: None, stored }
 }
 
@@ -94,9 +94,9 @@ impl Row {
         self
     }
 
-    const fn error(mut self, class: &'static str, says: &'static str) -> Self {
+    const fn error(mut self, class: &'static str, message: &'static str) -> Self {
         self.stored.ends = Ends::As(class);
-        self.stored.says = says;
+        self.stored.message = message;
         self
     }
 

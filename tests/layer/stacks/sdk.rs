@@ -1,8 +1,8 @@
-//! The AWS SDK's kind of client: the layer is around its `HttpClient`, and the caller is
-//! who calls a connector of that, as the SDK does for each attempt.
+//! The AWS SDK as a kind of client: the layer is around its `HttpClient`, and the caller
+//! calls a connector of that client, as the SDK does for each attempt.
 //!
-//! Every row means something here. What the kind does not show is the version of an answer,
-//! and, to who reads a `ByteStream`, its trailers.
+//! Every row applies here. This kind does not expose the HTTP version of an answer nor, to
+//! readers of a `ByteStream`, its trailers.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -38,8 +38,8 @@ use super::seen::{Answer, By, Event, Failure, Head, Reading};
 use crate::support::AGENT;
 use crate::support::agent::{HttpClient as HyperClient, http2_client};
 
-/// The SDK's default HTTP client on HTTP/1.1. In clear text that one does not speak HTTP/2,
-/// which is asked for by TLS; there it is a client of the program's own.
+/// The SDK's default HTTP client on HTTP/1.1. That client negotiates HTTP/2 through TLS only,
+/// so HTTP/2 in clear text uses a custom client.
 pub(crate) struct Sdk(pub(crate) By);
 
 impl Kind for Sdk {
@@ -79,7 +79,7 @@ async fn send(
     }
 }
 
-/// What a caller sees of a response of the SDK.
+/// What a caller sees of an SDK response.
 fn answer(response: HttpResponse, connection: &CaptureSmithyConnection, by: By) -> Answer {
     let (head, body) = response.try_into_http1x().unwrap().into_parts();
     let mut more = of_extensions(&head.extensions);
@@ -96,7 +96,7 @@ fn answer(response: HttpResponse, connection: &CaptureSmithyConnection, by: By) 
     Answer { head, body }
 }
 
-/// A body that is read by `ByteStream::next`.
+/// A body that is read with `ByteStream::next`.
 struct Chunks(ByteStream);
 
 impl Reading for Chunks {
@@ -114,7 +114,7 @@ impl Reading for Chunks {
     }
 }
 
-/// An HTTP client of the program's own, over hyper's client.
+/// A custom HTTP client, over hyper's client.
 fn http2() -> SharedHttpClient {
     let client = http2_client();
     http_client_fn(move |settings, _| {
@@ -155,7 +155,7 @@ impl HttpConnector for Http2 {
     }
 }
 
-/// An HTTP client that calls up to three times in all, while the answer is a 503.
+/// An HTTP client that retries a 503, up to three attempts in all.
 fn retrying(client: SharedHttpClient) -> SharedHttpClient {
     http_client_fn(move |settings, components| {
         SharedHttpConnector::new(Retrying(client.http_connector(settings, components)))
@@ -180,7 +180,7 @@ impl HttpConnector for Retrying {
     }
 }
 
-/// The components of an operation, of which an HTTP client takes a clock at most.
+/// The components of an operation. HTTP clients use only the clock, if anything.
 fn components() -> RuntimeComponents {
     RuntimeComponentsBuilder::new("tests")
         .with_auth_scheme_option_resolver(Some(StaticAuthSchemeOptionResolver::new(vec![

@@ -1,4 +1,4 @@
-//! Secrets planted wherever a call has room for one; none of them is stored.
+//! Secrets in every place where a call can have one. None of them may be stored.
 
 use std::error::Error;
 use std::fmt;
@@ -21,12 +21,12 @@ use super::kinds;
 use super::seen::Reads;
 use crate::support::{AGENT, SESSION, builder, id, of_session};
 
-/// In every secret that is planted, whatever its shape.
+/// Part of every secret, whatever its format.
 const MARK: &str = "S3CR3T";
-/// In every error that an agent echoes; what is around the secrets is not to be lost.
+/// Part of every error that echoes a secret. The text around the secrets must survive.
 const PLAIN: &str = "refused because";
 
-/// The requests carry a secret in each of these; so may what agents echo of them.
+/// The request headers, each with a secret. Agents may echo them.
 const HEADERS: &[(&str, &str)] = &[
     ("authorization", "Bearer S3CR3T.in.a.bearer.token"),
     ("proxy-authorization", "Basic S3CR3Tuserandpassword=="),
@@ -39,7 +39,7 @@ const HEADERS: &[(&str, &str)] = &[
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 const SSE: &[(&str, &str)] = &[("content-type", "text/event-stream")];
-const TELLING: &[(&str, &str)] = &[
+const LEAKY: &[(&str, &str)] = &[
     ("content-type", "application/json"),
     ("set-cookie", "sid=S3CR3T"),
     ("www-authenticate", "S3CR3T"),
@@ -54,21 +54,21 @@ const fn echo(
     Does::Answers(Reply { status, headers, framing, steps })
 }
 
-/// Agents that tell in their errors what they were given, and some that fail otherwise.
+/// Agents whose errors echo the request, and some that fail otherwise.
 const AGENTS: &[(&str, Does)] = &[
     ("401 with the key", echo(401, JSON, Whole, &[Data(b"{\"error\": {\"message\": \"refused because of the API key provided: sk-proj-S3CR3T1234. See https://u:S3CR3T@host/docs?key=S3CR3T.\"}}")])),
     ("403 with an AWS key", echo(403, JSON, Whole, &[Data(b"{\"message\": \"refused because AKIAS3CR3TS3CR3T1 with aws_secret_access_key=S3CR3T/x+y is unknown\"}")])),
     ("400 with the headers", echo(400, JSON, Whole, &[Data(b"{\"error\": \"refused because of {\\\"authorization\\\": \\\"Bearer S3CR3T\\\", \\\"x-api-key\\\": \\\"S3CR3T\\\", \\\"cookie\\\": \\\"a=S3CR3T; b=S3CR3T\\\"}\"}")])),
     ("400 with a repr of the headers", echo(400, JSON, Whole, &[Data(b"{\"error\": \"refused because of {'Authorization': 'Bearer S3CR3T', 'Cookie': 'sid=S3CR3T'}\"}")])),
-    ("502 with the request", echo(502, TELLING, Whole, &[Data(b"{\"error\": \"refused because of POST /x?api_key=S3CR3T HTTP/1.1\\r\\nauthorization: Bearer S3CR3T\\r\\ncookie: sid=S3CR3T; b=S3CR3T\\r\\n\"}")])),
+    ("502 with the request", echo(502, LEAKY, Whole, &[Data(b"{\"error\": \"refused because of POST /x?api_key=S3CR3T HTTP/1.1\\r\\nauthorization: Bearer S3CR3T\\r\\ncookie: sid=S3CR3T; b=S3CR3T\\r\\n\"}")])),
     ("500 with a signature", echo(500, JSON, Whole, &[Data(b"{\"error\": \"refused because of Authorization: AWS4-HMAC-SHA256 Credential=AKIAS3CR3TS3CR3T1/2025/us-east-1, SignedHeaders=host, Signature=S3CR3T\"}")])),
     ("500 with a connection string", echo(500, JSON, Whole, &[Data(b"{\"error\": \"refused because postgres://user:S3CR3T@db/x and Server=y;Password=S3CR3T; are down\"}")])),
     ("500 with a private key", echo(500, JSON, Whole, &[Data(b"{\"error\": \"refused because -----BEGIN PRIVATE KEY-----\\nS3CR3T\\nS3CR3T\\n-----END PRIVATE KEY----- is bad\"}")])),
     ("error in a 200", echo(200, JSON, Whole, &[Data(b"{\"success\": false, \"error\": \"refused because of Bearer eyJhbGciOiJIUzI1NiJ9.S3CR3T.c2ln and ghp_S3CR3T1234\"}")])),
     ("error in a stream", echo(200, SSE, Streamed, &[Data(b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"authentication_error\",\"message\":\"refused because of x-api-key: S3CR3T\"}}\n\n")])),
     ("success with secrets", echo(200, JSON, Whole, &[Data(b"{\"success\": true, \"api_key\": \"S3CR3T\", \"token_usage\": {\"input_tokens\": 1, \"output_tokens\": 2, \"total_tokens\": 3, \"S3CR3T\": 4}}")])),
-    ("reset in the body", echo(200, TELLING, Streamed, &[Data(b"S3CR3T"), Reset])),
-    ("dropped early", echo(200, TELLING, Streamed, &[Data(b"S3CR3T"), Stalls])),
+    ("reset in the body", echo(200, LEAKY, Streamed, &[Data(b"S3CR3T"), Reset])),
+    ("dropped early", echo(200, LEAKY, Streamed, &[Data(b"S3CR3T"), Stalls])),
     ("reset before the head", Does::Resets),
     ("connection refused", Does::RefusesConnections),
     ("late", Does::LetsTimePass),
@@ -122,7 +122,7 @@ async fn call(
     }
 }
 
-/// Searches every write, all of it; and sees to it that there was something to search.
+/// Asserts that no write contains a secret, and that there were writes to search.
 #[track_caller]
 fn assert_no_secret(store: &MemoryStore, echoes: bool, name: &str) {
     let history = store.history();
@@ -137,14 +137,14 @@ fn assert_no_secret(store: &MemoryStore, echoes: bool, name: &str) {
     }
     assert!(texts.iter().any(|text| text == AGENT), "{name}: the call is stored");
     let is_echoed = texts.iter().any(|text| text.contains(PLAIN));
-    assert_eq!(is_echoed, echoes, "{name}: what is plain stays, {texts:?}");
+    assert_eq!(is_echoed, echoes, "{name}: the plain text survives, {texts:?}");
     for text in &texts {
         let found = text.to_ascii_uppercase().contains(MARK);
         assert!(!found, "{name}: {text}");
     }
 }
 
-/// Every name and every text in a value.
+/// Collects every name and every text in a value.
 fn collect(value: &Json, texts: &mut Vec<String>) {
     match value {
         Json::Array(values) => values.iter().for_each(|value| collect(value, texts)),
@@ -159,7 +159,7 @@ fn collect(value: &Json, texts: &mut Vec<String>) {
     }
 }
 
-/// An error that says too much, and so does its cause.
+/// An error whose message has secrets, like that of its cause.
 #[derive(Debug)]
 struct Talkative(Option<Box<Self>>);
 

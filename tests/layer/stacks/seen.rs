@@ -1,5 +1,5 @@
-//! What the caller of an agent sees, whatever its client: the same type for all of them,
-//! so that two clients can be compared.
+//! What the caller of an agent sees, in one type for all clients, so that they can be
+//! compared.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -20,12 +20,12 @@ use tower::timeout::error::Elapsed;
 
 use super::agent::ScriptedAgent;
 
-/// All that a caller sees of a call.
+/// Everything that a caller sees of a call.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Seen {
     Answer(Head, Vec<Event>),
     Failure(Failure),
-    /// The caller went away before there was something to see.
+    /// The caller went away before there was anything to see.
     Nothing,
 }
 
@@ -33,17 +33,17 @@ pub(crate) enum Seen {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
-    /// Nothing where the kind of client does not tell it.
+    /// `None` if this kind of client does not expose it.
     pub(crate) version: Option<Version>,
     pub(crate) headers: HeaderMap,
-    /// What else a kind of client tells of it: URL, extensions, the agent's address.
+    /// What else a kind of client exposes: URL, extensions, the agent's address.
     pub(crate) more: BTreeMap<&'static str, String>,
 }
 
-/// Something of a body that is seen.
+/// Something that a caller sees of a body.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Event {
-    /// The body, before it is polled for the first time and after each frame.
+    /// The state of the body, before the first poll and after each frame.
     Stands {
         hint: Option<(u64, Option<u64>)>,
         is_end: Option<bool>,
@@ -52,11 +52,11 @@ pub(crate) enum Event {
     Trailers(HeaderMap),
     Fails(Failure),
     Ends,
-    /// The caller would not wait any longer.
+    /// The caller stopped waiting.
     Elapsed,
 }
 
-/// An error with its causes, each with what its type tells of it.
+/// An error with its causes, each with the properties that its type exposes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Failure(pub(crate) Vec<String>);
 
@@ -65,8 +65,8 @@ impl Failure {
         let mut levels = Vec::new();
         let mut next = Some(error);
         while let Some(error) = next {
-            // A body of reqwest that goes through another one has that among the causes of
-            // its failure. All else of them is the same.
+            // A reqwest body that wraps another one adds an error to the causes. Everything
+            // else is the same.
             let is_wrapper = error.downcast_ref().is_some_and(reqwest::Error::is_body);
             if !is_wrapper || levels.is_empty() {
                 levels.push(format!("{error} {:?}", traits(error)));
@@ -77,62 +77,62 @@ impl Failure {
     }
 }
 
-/// What can be asked of an error, where that is so.
+/// The predicates that hold for an error, such as `is_timeout`.
 fn traits(error: &(dyn Error + 'static)) -> Vec<&'static str> {
     let mut found = Vec::new();
-    let mut say = |name, holds: bool| {
+    let mut add = |name, holds: bool| {
         if holds {
             found.push(name);
         }
     };
     if let Some(error) = error.downcast_ref::<legacy::Error>() {
-        say("legacy::Error", true);
-        say("connect", error.is_connect());
+        add("legacy::Error", true);
+        add("connect", error.is_connect());
     } else if let Some(error) = error.downcast_ref::<hyper::Error>() {
-        say("hyper::Error", true);
-        say("canceled", error.is_canceled());
-        say("closed", error.is_closed());
-        say("incomplete", error.is_incomplete_message());
-        say("parse", error.is_parse());
-        say("timeout", error.is_timeout());
-        say("user", error.is_user());
+        add("hyper::Error", true);
+        add("canceled", error.is_canceled());
+        add("closed", error.is_closed());
+        add("incomplete", error.is_incomplete_message());
+        add("parse", error.is_parse());
+        add("timeout", error.is_timeout());
+        add("user", error.is_user());
     } else if let Some(error) = error.downcast_ref::<io::Error>() {
-        say("io::Error", true);
-        say("reset", error.kind() == io::ErrorKind::ConnectionReset);
-        say("refused", error.kind() == io::ErrorKind::ConnectionRefused);
+        add("io::Error", true);
+        add("reset", error.kind() == io::ErrorKind::ConnectionReset);
+        add("refused", error.kind() == io::ErrorKind::ConnectionRefused);
     } else if error.is::<Elapsed>() {
-        say("Elapsed", true);
+        add("Elapsed", true);
     } else if let Some(error) = error.downcast_ref::<ConnectorError>() {
-        say("ConnectorError", true);
-        say("timeout", error.is_timeout());
-        say("io", error.is_io());
-        say("user", error.is_user());
-        say("other", error.is_other());
-        say("transient", error.as_other() == Some(ErrorKind::TransientError));
-        say("connection", error.connection_metadata().is_some());
+        add("ConnectorError", true);
+        add("timeout", error.is_timeout());
+        add("io", error.is_io());
+        add("user", error.is_user());
+        add("other", error.is_other());
+        add("transient", error.as_other() == Some(ErrorKind::TransientError));
+        add("connection", error.connection_metadata().is_some());
     } else if let Some(error) = error.downcast_ref::<reqwest::Error>() {
-        say("reqwest::Error", true);
-        say("body", error.is_body());
-        say("builder", error.is_builder());
-        say("connect", error.is_connect());
-        say("decode", error.is_decode());
-        say("redirect", error.is_redirect());
-        say("request", error.is_request());
-        say("status", error.is_status() || error.status().is_some());
-        say("timeout", error.is_timeout());
-        say("url", error.url().is_some());
+        add("reqwest::Error", true);
+        add("body", error.is_body());
+        add("builder", error.is_builder());
+        add("connect", error.is_connect());
+        add("decode", error.is_decode());
+        add("redirect", error.is_redirect());
+        add("request", error.is_request());
+        add("status", error.is_status() || error.status().is_some());
+        add("timeout", error.is_timeout());
+        add("url", error.url().is_some());
     } else if let Some(error) = error.downcast_ref::<reqwest_middleware::Error>() {
-        say("reqwest_middleware::Error", true);
-        say("body", error.is_body());
-        say("builder", error.is_builder());
-        say("connect", error.is_connect());
-        say("decode", error.is_decode());
-        say("middleware", error.is_middleware());
-        say("redirect", error.is_redirect());
-        say("request", error.is_request());
-        say("status", error.is_status() || error.status().is_some());
-        say("timeout", error.is_timeout());
-        say("url", error.url().is_some());
+        add("reqwest_middleware::Error", true);
+        add("body", error.is_body());
+        add("builder", error.is_builder());
+        add("connect", error.is_connect());
+        add("decode", error.is_decode());
+        add("middleware", error.is_middleware());
+        add("redirect", error.is_redirect());
+        add("request", error.is_request());
+        add("status", error.is_status() || error.status().is_some());
+        add("timeout", error.is_timeout());
+        add("url", error.url().is_some());
     }
     found
 }
@@ -143,11 +143,11 @@ pub(crate) struct Answer {
     pub(crate) body: Box<dyn Reading>,
 }
 
-/// A body, as a kind of client gives it.
+/// A body as a kind of client returns it.
 pub(crate) trait Reading: Send {
     fn next(&mut self) -> Pin<Box<dyn Future<Output = Option<Event>> + Send + '_>>;
 
-    /// What it says of itself before it is read on.
+    /// The state of the body before the next poll.
     fn stands(&self) -> Event;
 }
 
@@ -173,10 +173,10 @@ where
     }
 }
 
-/// How the caller of a client reads an answer, where there are two ways.
+/// How the caller reads an answer, where a client offers two ways.
 #[derive(Clone, Copy)]
 pub(crate) enum By {
-    /// The client's own: `Response::chunk` of reqwest, `ByteStream::next` of the SDK.
+    /// With the client's method: `Response::chunk` of reqwest, `ByteStream::next` of the SDK.
     Chunks,
     /// As an `http_body::Body`, frame by frame.
     Frames,
@@ -185,19 +185,19 @@ pub(crate) enum By {
 /// What a caller does with an answer.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Reads {
-    /// All of the body, to its end.
+    /// Reads the whole body, to its end.
     All,
-    /// As many pieces of it; the body is dropped then.
+    /// Reads this many chunks, then drops the body.
     Pieces(usize),
-    /// The length that was announced; the body is dropped then.
+    /// Reads this many bytes, the announced length, then drops the body.
     Length(usize),
 }
 
-/// Longer than any client waits that is told to give up. It is not waited for.
+/// Longer than the timeout of any client. The clock is paused, so no test waits for it.
 const FOR_EVER: Duration = Duration::from_secs(3600);
 
 impl Answer {
-    /// Reads the answer so, and tells the agent how far it is.
+    /// Reads the answer as requested, and reports the progress to the agent.
     pub(crate) async fn read(mut self, reads: Reads, agent: &ScriptedAgent) -> Seen {
         let mut events = vec![self.body.stands()];
         let (mut pieces, mut bytes) = (0, 0);

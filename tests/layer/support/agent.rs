@@ -22,28 +22,28 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tower::BoxError;
 
-/// The client of an orchestrator.
+/// The HTTP client of an orchestrator.
 pub(crate) type HttpClient = Client<HttpConnector, Full<Bytes>>;
-/// What an agent answers with.
+/// The body of an agent's answer.
 pub(crate) type AgentBody = BoxBody<Bytes, Infallible>;
 
 pub(crate) fn client() -> HttpClient {
     Client::builder(TokioExecutor::new()).build(connector())
 }
 
-/// A client that speaks HTTP/2 without asking first.
+/// A client that speaks HTTP/2 with prior knowledge.
 pub(crate) fn http2_client() -> HttpClient {
     Client::builder(TokioExecutor::new()).http2_only(true).build(connector())
 }
 
 fn connector() -> HttpConnector {
     let mut connector = HttpConnector::new();
-    // Small pieces are not to wait for each other's acknowledgement.
+    // Small chunks must not wait for acknowledgements.
     connector.set_nodelay(true);
     connector
 }
 
-/// An agent that speaks HTTP as it should. It ends with the runtime.
+/// An agent that speaks valid HTTP. It ends with the runtime.
 #[derive(Clone)]
 pub(crate) struct MockAgent {
     address: SocketAddr,
@@ -51,7 +51,7 @@ pub(crate) struct MockAgent {
 }
 
 impl MockAgent {
-    /// An agent of HTTP/1.1 that answers so.
+    /// Starts an agent on HTTP/1.1 with this handler.
     pub(crate) async fn start<F, R>(answer: F) -> Self
     where
         F: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
@@ -60,7 +60,7 @@ impl MockAgent {
         Self::serve(false, answer).await
     }
 
-    /// An agent of HTTP/2 that answers so.
+    /// Starts an agent on HTTP/2 with this handler.
     pub(crate) async fn start_http2<F, R>(answer: F) -> Self
     where
         F: Fn(Request<Incoming>) -> R + Send + Sync + 'static,
@@ -92,19 +92,19 @@ impl MockAgent {
         format!("http://{}{path}", self.address)
     }
 
-    /// The bytes of all bodies sent since this was last asked.
+    /// The bytes of all bodies sent since the last call.
     pub(crate) fn take_sent(&self) -> Vec<u8> {
         std::mem::take(&mut self.sent.lock().unwrap())
     }
 }
 
-/// A fixed one, so that two answers are the same.
+/// A fixed date, so that two answers are the same.
 pub(crate) fn date() -> HeaderValue {
     HeaderValue::from_static("Wed, 24 Dec 2025 10:00:00 GMT")
 }
 
-/// Serves HTTP/1.1 or HTTP/2 on a port of its own, each connection set up so. It ends with
-/// the runtime.
+/// Serves HTTP/1.1 or HTTP/2 on a free port, with `set_up` called for each connection. The
+/// server ends with the runtime.
 pub(crate) async fn serve<F, R, B, E>(
     http2: bool,
     set_up: impl Fn(&TcpStream) + Send + 'static,
@@ -119,12 +119,12 @@ where
     let (listener, address) = listen().await;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // Small pieces are not to wait for each other's acknowledgement.
+            // Small chunks must not wait for acknowledgements.
             stream.set_nodelay(true).unwrap();
             set_up(&stream);
             let (io, service) = (TokioIo::new(stream), service_fn(service.clone()));
             tokio::spawn(async move {
-                // A client may go away as it likes.
+                // Clients may disconnect at any time.
                 if http2 {
                     let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
                     let _ = server.serve_connection(io, service).await;
@@ -138,7 +138,7 @@ where
     address
 }
 
-/// Notes the data of a body as it is sent.
+/// Records the data of a body as it is sent.
 struct Recorded {
     inner: AgentBody,
     log: Arc<Mutex<Vec<u8>>>,
@@ -176,9 +176,9 @@ pub(crate) fn whole(bytes: impl Into<Bytes>) -> AgentBody {
 }
 
 /// A body that a test sends frame by frame. It ends when the sender is gone, and the
-/// sender is [closed](mpsc::Sender::closed) when nobody reads the body any more.
+/// sender is [closed](mpsc::Sender::closed) when the body is dropped.
 pub(crate) fn piped() -> (mpsc::Sender<Frame<Bytes>>, AgentBody) {
-    // No room: a frame is sent when the one before it was taken.
+    // With a capacity of one, a frame is sent once the one before it was taken.
     let (sender, receiver) = mpsc::channel(1);
     (sender, Piped(receiver).boxed())
 }
@@ -201,8 +201,8 @@ pub(crate) fn data(text: impl Into<Bytes>) -> Frame<Bytes> {
     Frame::data(text.into())
 }
 
-/// An agent that sends the very bytes it is told to, and breaks off as it is told. It ends
-/// with the runtime.
+/// An agent that sends raw bytes and closes or resets its connections as its script does. It
+/// ends with the runtime.
 pub(crate) async fn raw_agent<F, R>(answer: F) -> String
 where
     F: Fn(Connection) -> R + Send + 'static,
@@ -235,8 +235,8 @@ impl Connection {
         self.stream.write_all(bytes.as_bytes()).await.unwrap();
     }
 
-    /// Breaks the connection off, as a process does that is killed. What the client has
-    /// not read yet may never reach it.
+    /// Resets the connection, as when the process is killed. Bytes that the client has not
+    /// read yet may be lost.
     pub(crate) fn reset(self) {
         self.stream.set_zero_linger().unwrap();
     }
@@ -256,7 +256,7 @@ pub(crate) struct Received {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
     pub(crate) trailers: Option<HeaderMap>,
-    /// The error in place of the body's end, with all it says of its causes.
+    /// The error in place of the body's end, with its causes.
     pub(crate) error: Option<String>,
 }
 
@@ -268,8 +268,8 @@ where
     receive_and(response, |_| {}).await
 }
 
-/// Reads a response to its end, and says after each piece how many bytes there are.
-pub(crate) async fn receive_and<B>(response: Response<B>, say: impl Fn(usize)) -> Received
+/// Reads a response to its end, and reports the number of bytes after each chunk.
+pub(crate) async fn receive_and<B>(response: Response<B>, report: impl Fn(usize)) -> Received
 where
     B: Body<Data = Bytes, Error: std::error::Error>,
 {
@@ -287,7 +287,7 @@ where
         match frame.map(Frame::into_data) {
             Ok(Ok(data)) => {
                 received.body.extend_from_slice(&data);
-                say(received.body.len());
+                report(received.body.len());
             }
             Ok(Err(frame)) => received.trailers = frame.into_trailers().ok(),
             Err(error) => {

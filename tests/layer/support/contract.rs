@@ -1,6 +1,6 @@
-//! What every stored item satisfies, whatever happened to its workflow.
+//! The contract that every stored item satisfies, whatever happened to its workflow.
 //!
-//! This file stands alone, so that other tests can take it in by its path.
+//! This file uses no other, so that other tests can include it by its path.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use tower_agent_status::status::{Item, Timestamp, Value};
 
 const STATES: [&str; 4] = ["pending", "in-progress", "success", "error"];
 const OVERALL: [&str; 4] = ["initializing", "processing", "completed", "failed"];
-const FIGURES: [&str; 6] = [
+const COUNTS: [&str; 6] = [
     "inputTokens",
     "outputTokens",
     "totalTokens",
@@ -19,7 +19,7 @@ const FIGURES: [&str; 6] = [
 const NINETY_DAYS: i64 = 90 * 24 * 60 * 60;
 const LONGEST_ERROR: usize = 500;
 
-/// Fails the test if an item breaks the contract with its readers; says all that is wrong.
+/// Asserts that an item satisfies the contract with its readers, and lists all violations.
 #[track_caller]
 pub(crate) fn assert_contract(item: &Item) {
     let mut check = Check::default();
@@ -74,9 +74,9 @@ impl Check {
     }
 
     fn agents(&mut self, item: &Item, overall: &str) {
-        // Zero from the start; the parts only once an agent reports them.
+        // The totals are zero from the start; the parts appear once an agent reports them.
         let mut sum: BTreeMap<String, u64> =
-            FIGURES[..3].iter().map(|name| ((*name).to_owned(), 0)).collect();
+            COUNTS[..3].iter().map(|name| ((*name).to_owned(), 0)).collect();
         for (name, value) in item.iter() {
             let Value::Map(agent) = value else { continue };
             if matches!(name, "writers" | "totalTokenUsage") {
@@ -146,7 +146,7 @@ impl Check {
             self.that(millis >= 0, || format!("{name} ended before it started"));
             let duration = number(agent.get("duration"));
             let holds = duration.is_some_and(|seconds| {
-                // Exact, but for what a binary fraction makes of milliseconds.
+                // Exact, except that a binary fraction cannot represent every millisecond.
                 (seconds * 1000.0 - millis as f64).abs() < 1e-6
             });
             self.that(holds, || format!("{name} took {millis} ms, and duration is {duration:?}"));
@@ -154,25 +154,25 @@ impl Check {
         self.error_text(agent, "error");
         self.text(agent, "errorType", false);
         let calls = self.whole(agent, "calls", false);
-        self.that(calls != Some(0), || format!("{name} has zero calls, which is to be absent"));
+        self.that(calls != Some(0), || format!("{name} has zero calls, which should be absent"));
     }
 
-    /// The figures of a usage map, all of them known names and whole numbers.
+    /// The counts of a usage map, which may only have known names and integers.
     fn usage(&mut self, whose: &str, usage: &Value) -> BTreeMap<String, u64> {
         let Value::Map(usage) = usage else {
             self.faults.push(format!("the usage of {whose} is {usage:?}"));
             return BTreeMap::new();
         };
-        self.that(!usage.is_empty(), || format!("{whose} has a usage without figures"));
-        let mut figures = BTreeMap::new();
+        self.that(!usage.is_empty(), || format!("{whose} has a usage without counts"));
+        let mut counts = BTreeMap::new();
         for (name, value) in usage.iter() {
-            self.that(FIGURES.contains(&name), || format!("{whose} has {name}"));
+            self.that(COUNTS.contains(&name), || format!("{whose} has {name}"));
             match value.as_u64() {
-                Some(tokens) => _ = figures.insert(name.to_owned(), tokens),
+                Some(tokens) => _ = counts.insert(name.to_owned(), tokens),
                 None => self.faults.push(format!("{name} of {whose} is {value:?}")),
             }
         }
-        figures
+        counts
     }
 
     fn text<'a>(&mut self, item: &'a Item, name: &str, required: bool) -> Option<&'a str> {
@@ -196,7 +196,7 @@ impl Check {
         number
     }
 
-    /// RFC 3339 in UTC with milliseconds and one `Z`.
+    /// Parses RFC 3339 in UTC, with milliseconds and a `Z`.
     fn time(&mut self, item: &Item, name: &str, required: bool) -> Option<Timestamp> {
         let text = self.text(item, name, required)?;
         let time = text.parse::<Timestamp>().ok();

@@ -1,4 +1,4 @@
-//! What the tests of the layer share.
+//! Helpers that the tests of the layer share.
 
 pub(crate) mod agent;
 pub(crate) mod contract;
@@ -21,14 +21,14 @@ pub(crate) const AGENT: &str = "pdfAdapter";
 /// The session of most tests.
 pub(crate) const SESSION: &str = "session-corr_abc123";
 
-/// A time of day that goes on by a millisecond whenever somebody asks, so that no two
-/// moments are the same and every run is.
+/// A clock that advances by a millisecond whenever it is read, so that no two moments are the
+/// same but all runs are.
 pub(crate) fn ticking_clock() -> impl Fn() -> SystemTime + Send + Sync + 'static {
     let millis = AtomicU64::new(1_766_570_400_000);
     move || SystemTime::UNIX_EPOCH + Duration::from_millis(millis.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A tracker that writes at once, and knows the agent of most tests.
+/// A tracker that writes at once and has declared the agent of most tests.
 pub(crate) fn builder<S: StatusStore>(store: S) -> StatusTrackerBuilder<S> {
     StatusTracker::builder(store).batch_delay(Duration::ZERO).agent(
         Agent::new(AGENT)
@@ -43,13 +43,13 @@ pub(crate) fn id(session: &str) -> SessionId {
     SessionId::new(session).unwrap()
 }
 
-/// The request, made for a session.
+/// Assigns a request to a session.
 pub(crate) fn of_session<B>(session: &str, mut request: http::Request<B>) -> http::Request<B> {
     request.extensions_mut().insert(id(session));
     request
 }
 
-/// The item of a session, saved; it satisfies the contract.
+/// Flushes, and returns the item of a session, checked against the contract.
 pub(crate) async fn stored<S: StatusReader>(
     tracker: &StatusTracker,
     store: &S,
@@ -62,7 +62,7 @@ pub(crate) async fn stored<S: StatusReader>(
     item
 }
 
-/// Every item that was ever stored satisfies the contract.
+/// Asserts that the item satisfied the contract after every write.
 pub(crate) fn assert_contract_of_history(store: &MemoryStore) {
     let mut items = BTreeMap::<SessionId, Item>::new();
     for change in store.history() {
@@ -75,7 +75,7 @@ pub(crate) fn assert_contract_of_history(store: &MemoryStore) {
 
 /// An item as JSON, with a placeholder for each value that differs from run to run.
 ///
-/// The [contract](assert_contract) says what those values must be.
+/// The [contract](assert_contract) defines what those values must be.
 pub(crate) fn shape(item: &Item) -> Json {
     let mut attributes = Map::new();
     for (name, value) in item.iter() {
@@ -95,7 +95,7 @@ pub(crate) fn shape(item: &Item) -> Json {
     Json::Object(attributes)
 }
 
-/// The [shape](shape) of an item with these attributes beside those that every item has.
+/// The [shape](shape) of an item with these attributes besides those that every item has.
 pub(crate) fn expected_item(session: &str, overall: &str, total: Json, attributes: Json) -> Json {
     let item = json!({
         "sessionId": session,
@@ -111,12 +111,12 @@ pub(crate) fn expected_item(session: &str, overall: &str, total: Json, attribute
     merged(item, attributes)
 }
 
-/// The shape of the agent of most tests, pending.
+/// The shape of the agent of most tests while it is pending.
 pub(crate) fn pending() -> Json {
     json!({"status": "pending", "activity": "Waiting for upload"})
 }
 
-/// The shape of the agent of most tests, while it is called.
+/// The shape of the agent of most tests during a call.
 pub(crate) fn in_progress(attributes: Json) -> Json {
     let agent = json!({
         "status": "in-progress",
@@ -127,12 +127,12 @@ pub(crate) fn in_progress(attributes: Json) -> Json {
     merged(agent, attributes)
 }
 
-/// The shape of the agent of most tests, after calls of which the last ended well.
+/// The shape of the agent of most tests after this many calls, the last a success.
 pub(crate) fn success(calls: u64, attributes: Json) -> Json {
     ended("success", "Text extraction complete", calls, attributes)
 }
 
-/// The shape of the agent of most tests, after calls of which the last failed.
+/// The shape of the agent of most tests after this many calls, the last a failure.
 pub(crate) fn failure(calls: u64, class: &str, message: &str, attributes: Json) -> Json {
     let agent = ended("error", "Text extraction failed", calls, attributes);
     merged(agent, json!({"error": message, "errorType": class}))
@@ -151,7 +151,7 @@ fn ended(status: &str, activity: &str, calls: u64, attributes: Json) -> Json {
     merged(agent, attributes)
 }
 
-/// The shape of a usage of that many tokens.
+/// The shape of a usage with this many tokens.
 pub(crate) fn tokens(input: u64, output: u64) -> Json {
     json!({"inputTokens": input, "outputTokens": output, "totalTokens": input + output})
 }

@@ -1,4 +1,4 @@
-//! A body that does as it is told, poll by poll.
+//! A body that follows a script, poll by poll.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -8,19 +8,19 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 
-/// What one poll gives.
+/// The result of one poll.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     Data(&'static str),
     Trailers,
     Pending,
     Error(&'static str),
-    /// The end, when something comes after it.
+    /// The end, although more steps follow.
     End,
     Panic,
 }
 
-/// A body that gives one step a poll, and after the last one its end.
+/// A body that takes one step per poll, and ends after the last one.
 #[derive(Clone, Debug)]
 pub(crate) struct Scripted {
     steps: VecDeque<Step>,
@@ -28,12 +28,12 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    /// A body that finds out at its end that it ends, as a chunked one.
+    /// A body without a known length, like a chunked one.
     pub(crate) fn chunked(steps: &[Step]) -> Self {
         Self { steps: steps.iter().copied().collect(), knows_length: false }
     }
 
-    /// A body that knows how much data is left, as one with a content-length.
+    /// A body that knows how much data is left, like one with a content-length.
     pub(crate) fn sized(steps: &[Step]) -> Self {
         Self { knows_length: true, ..Self::chunked(steps) }
     }
@@ -46,7 +46,7 @@ impl Scripted {
 
 impl Body for Scripted {
     type Data = Bytes;
-    // Has nothing but a text: the layer may not ask more of an error.
+    // An error that is only text: the layer may not require more.
     type Error = &'static str;
 
     fn poll_frame(
@@ -61,7 +61,7 @@ impl Body for Scripted {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Some(Step::Panic) => panic!("the body panics, as it is told"),
+            Some(Step::Panic) => panic!("scripted panic of the body"),
             Some(Step::End) | None => None,
         })
     }
@@ -75,7 +75,7 @@ impl Body for Scripted {
     }
 }
 
-/// The trailers of every body that has some.
+/// The trailers of every body that has any.
 pub(crate) fn trailers() -> HeaderMap {
     HeaderMap::from_iter([(
         http::HeaderName::from_static("x-checksum"),

@@ -1,4 +1,4 @@
-//! An agent that takes its time: two seconds to the head, and one to each piece.
+//! A slow agent: it takes two seconds to the head, and one to each chunk.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use tower::Service;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// What the agent answers.
+/// The agent's answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timed {
     pub(crate) status: u16,
@@ -84,5 +84,5 @@ pub(crate) const FAILS: Timed = Timed {
     pieces: &[r#"{"error": {"message": "out of patience"}}"#],
 };
 
-/// A connection that breaks off before the head.
+/// A connection that closes before the head.
 pub(crate) const RESET: Timed = Timed { status: 0, content_type: "", pieces: &[] };
