@@ -1,4 +1,4 @@
-//! Workflows: how they end, what they refuse, and the plain methods.
+//! Workflows: how they end, what they reject, and the explicit methods.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::time::Duration;
@@ -157,7 +157,7 @@ async fn what_cannot_be_used_is_refused_by_name() {
             .is_err()
     );
     assert!(tracker.finalize_status("", Ok(())).is_err());
-    // The future runs all the same.
+    // The future runs nevertheless.
     assert_eq!(tracker.workflow("").run(async { Ok::<_, String>(7) }).await, Ok(7));
     tracker.flush().await.unwrap();
     assert!(store.history().is_empty());
@@ -175,11 +175,11 @@ async fn attributes_that_would_not_fit_into_an_item_are_refused() {
     assert_eq!(error, WorkflowError::TooManyAttributes { attributes: MAX + 1 });
     assert!(error.to_string().contains("65 attributes; an item holds at most 64"), "{error}");
 
-    // Those of all who open the session count, each once.
+    // The attributes of every builder of the session count, each name once.
     many(0, MAX).start().unwrap().detach();
     many(0, MAX).start().unwrap().detach();
     assert!(many(MAX, MAX + 1).start().is_err());
-    // And those that are learnt later.
+    // So do attributes that are set later.
     let late = many(0, MAX).start().unwrap();
     late.set_attribute("n0", "y").unwrap();
     let more = late.set_attribute(format!("n{MAX}"), "x");
@@ -221,7 +221,7 @@ async fn a_new_run_has_the_agents_that_are_declared_and_no_others() {
     drop((workflow, again));
 }
 
-/// A store whose table keeps its key under another name.
+/// A store whose table has a key attribute of another name.
 struct OtherKey;
 
 impl StatusStore for OtherKey {
@@ -353,7 +353,7 @@ async fn there_is_an_end_to_the_agents_that_were_not_declared() {
     let (tracker, store) = tracker().await;
     let report =
         |name: &str| tracker.update_agent_status("s", name, AgentReport::new(AgentState::Success));
-    // Beside the one that is declared.
+    // These are in addition to the declared one.
     for n in 1..StatusTracker::MAX_AGENTS {
         report(&format!("n{n}")).unwrap();
     }
@@ -362,7 +362,7 @@ async fn there_is_an_end_to_the_agents_that_were_not_declared() {
     assert!(error.to_string().contains("`more` was not declared"), "{error}");
     report("a").unwrap();
     report("n1").unwrap();
-    // One that is declared later has room as well.
+    // An agent that is declared later has room as well.
     let _layer = StatusLayer::new(&tracker, "late");
     report("late").unwrap();
     let status = saved(&tracker, &store).await;

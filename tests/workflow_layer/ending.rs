@@ -1,4 +1,4 @@
-//! How the response finishes the workflow.
+//! How a response finishes its workflow.
 
 use axum::Extension;
 use axum::Router;
@@ -24,7 +24,7 @@ where
     serve(Router::new().route("/", on_post(handler)).route_layer(tracking.layer())).await
 }
 
-/// Calls the service in the session `s`; the connection breaks off before or after the head.
+/// Calls the service in the session `s` over a connection that breaks before or after the head.
 async fn fails(address: std::net::SocketAddr) {
     let request = axum::extract::Request::post(format!("http://{address}/"))
         .header(crate::support::ASKED_SESSION, "s");
@@ -50,7 +50,7 @@ async fn an_unchanged_orchestrator_tracks_itself() {
     let status = tracking.store.wait_until_finished(&session).await;
     assert_completed(&status);
     assert_agents(&status, [(crate::support::AGENT, Success)]);
-    // What the response says of tokens is not counted again.
+    // The tokens in the response are not counted again.
     assert_tokens(&status, 3, 4);
     let states = tracking.store.states(&session, crate::support::AGENT);
     assert_eq!(states.last(), Some(&Success));
@@ -138,7 +138,7 @@ async fn a_caller_that_goes_away_in_the_middle_of_the_body_fails_it() {
         tracking.now("s").overall_status,
         tower_agent_status::status::OverallStatus::Initializing
     );
-    // The server learns of it when it writes.
+    // The server notices it when it writes.
     while pieces.send("data: 2\n\n").await.is_ok() {}
     let status = tracking.store.wait_until_finished("s").await;
     assert_failed(&status, "the caller gave up before the answer was complete");
@@ -147,7 +147,7 @@ async fn a_caller_that_goes_away_in_the_middle_of_the_body_fails_it() {
 #[tokio::test]
 async fn a_handler_that_panics_fails_it() {
     let tracking = Tracking::start();
-    let address = serving(&tracking, async || -> String { panic!("as the test wants it") }).await;
+    let address = serving(&tracking, async || -> String { panic!("scripted panic") }).await;
     fails(address).await;
     assert_failed(&tracking.store.wait_until_finished("s").await, "the handler panicked");
 }
@@ -158,7 +158,7 @@ async fn a_body_that_panics_fails_it() {
     let address = serving(&tracking, async || {
         let pieces = futures_util::stream::poll_fn(
             |_| -> std::task::Poll<Option<Result<&str, std::io::Error>>> {
-                panic!("as the test wants it")
+                panic!("scripted panic")
             },
         );
         Body::from_stream(pieces)
@@ -209,7 +209,7 @@ async fn after_a_202_the_last_clone_that_is_dropped_fails_it() {
     drop(workflow);
     assert_failed(&tracking.store.wait_until_finished("s").await, "dropped before its end");
 
-    // Nobody took one.
+    // The handler did not take the workflow.
     let address = serving(&tracking, async || StatusCode::ACCEPTED).await;
     read(post(address, "/", Some("nobody")).await).await;
     assert_failed(&tracking.store.wait_until_finished("nobody").await, "nobody holds the workflow");
@@ -339,7 +339,7 @@ async fn many_requests_at_a_time_are_each_their_own() {
     }
 }
 
-/// As tower-http's `CatchPanic` does it: what panicked is dropped when the panic is over.
+/// As with tower-http's `CatchPanic`, what panicked is dropped only after the panic was caught.
 #[tokio::test]
 async fn a_panic_that_is_caught_around_the_layer_is_told_as_one() {
     use futures_util::FutureExt as _;
@@ -350,7 +350,7 @@ async fn a_panic_that_is_caught_around_the_layer_is_told_as_one() {
         let request = axum::extract::Request::post("/");
         request.header(crate::support::ASKED_SESSION, "s").body(Body::empty()).unwrap()
     };
-    let handler = async || -> String { panic!("as the test wants it") };
+    let handler = async || -> String { panic!("scripted panic") };
     let app = Router::new().route("/", on_post(handler));
     let future = tracking.layer().layer(app).call(request());
     std::panic::AssertUnwindSafe(future).catch_unwind().await.unwrap_err();
@@ -360,7 +360,7 @@ async fn a_panic_that_is_caught_around_the_layer_is_told_as_one() {
     let body = async || {
         Body::from_stream(futures_util::stream::poll_fn(
             |_| -> std::task::Poll<Option<Result<&str, std::io::Error>>> {
-                panic!("as the test wants it")
+                panic!("scripted panic")
             },
         ))
     };
@@ -375,7 +375,7 @@ async fn a_panic_that_is_caught_around_the_layer_is_told_as_one() {
 async fn a_tunnel_is_left_to_the_handler() {
     use tower::{Layer as _, Service as _};
 
-    // What a WebSocket over HTTP/2 is opened with.
+    // The request that opens a WebSocket over HTTP/2.
     let tracking = Tracking::start();
     let kept = std::sync::Arc::new(std::sync::Mutex::new(None));
     let handler = {

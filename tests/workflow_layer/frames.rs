@@ -1,4 +1,4 @@
-//! What the caller of the service gets, with the layer and without it.
+//! What the caller of the service receives, with the layer and without it.
 
 use std::convert::Infallible;
 
@@ -110,7 +110,7 @@ async fn a_call_that_panics_or_is_never_polled_has_failed() {
         |session: &str| Request::post("/").header(ASKED_SESSION, session).body(()).unwrap();
     let mut panics = tracking.layer().layer(service_fn(
         |_: Request<()>| -> std::future::Ready<Result<Response<String>, Infallible>> {
-            panic!("as the test wants it")
+            panic!("scripted panic")
         },
     ));
     let called = std::panic::AssertUnwindSafe(|| drop(panics.call(request("panics"))));
@@ -141,7 +141,7 @@ async fn the_scope_is_there_before_the_handlers_future_is_polled() {
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "s");
 }
 
-/// Everything of the server's side can be moved between threads.
+/// All types of the server's side can be moved between threads.
 #[expect(dead_code, reason = "it has only to compile")]
 fn all_are_send_and_sync() {
     fn check<T: Send + Sync>() {}

@@ -1,7 +1,7 @@
-//! A service that tracks itself: its requests open workflows, and its responses finish
-//! them, over real sockets.
+//! A service that tracks itself, over real sockets: its requests open workflows, and its
+//! responses finish them.
 
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod around;
 mod bodies;

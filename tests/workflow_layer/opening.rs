@@ -1,4 +1,4 @@
-//! Which requests open a workflow, in which session, and what it is known by.
+//! Which requests open a workflow, in which session, and with which attributes.
 
 use axum::Extension;
 use axum::Router;
@@ -33,7 +33,7 @@ async fn send(layer: WorkflowLayer, request: http::request::Builder) -> http::He
     http_client().request(request).await.unwrap().into_parts().0.headers
 }
 
-/// Sends a request, and gives the document of the session that the response tells.
+/// Sends a request, and returns the status of the session in the response's header.
 async fn document(
     tracking: &Tracking,
     layer: WorkflowLayer,
@@ -121,13 +121,13 @@ async fn attributes_and_correlation_id_are_taken_along() {
         [("length", 5.into()), ("region", "eu".into()), ("sourceType", Value::from("BANK"))];
     assert_eq!(attributes, expected.map(|(name, value): (&str, Value)| (name.to_owned(), value)));
 
-    // Without the headers, and with a value that is too long.
+    // One header is missing in each request, and the value of the other is too long.
     for header in ["x-correlation-id", "x-source"] {
         let request = Request::post("/").header(header, "x".repeat(5000));
         let status = document(&tracking, layer.clone(), request).await;
         assert_eq!((status.correlation_id, status.attributes.len()), (None, 2), "{header}");
     }
-    assert_eq!(warnings.take().len(), 1, "it is said once");
+    assert_eq!(warnings.take().len(), 1, "it is logged once");
 }
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn of_two_layers_the_outer_one_opens_the_workflow() {
     assert_eq!(tracking.store.wait_until_finished("outer").await.agent(AGENT).unwrap().calls, 1);
     assert!(tracking.store.status("inner").is_none());
 
-    // Layers of two trackers each open their own.
+    // The layers of two trackers each open their own workflow.
     let other = Tracking::start();
     let both = app_of_two(&tracking, &other);
     read(post(serve(both).await, "/", Some("both")).await).await;
@@ -253,7 +253,7 @@ async fn a_session_is_resumed_and_one_that_is_finished_stays_finished() {
     assert_eq!(second.agent(AGENT).unwrap().calls, 2);
     assert_eq!(second.created_at, first.created_at);
 
-    // With a new run for each, what the second says is what the item says.
+    // If each request starts a new run, the item has the result of the last one.
     let begins_anew = serve(app(tracking.layer().new_run())).await;
     read(post(begins_anew, "/", Some("s")).await).await;
     tracking.tracker.flush().await.unwrap();

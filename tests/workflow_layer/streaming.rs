@@ -11,7 +11,7 @@ use tower_agent_status::testing::{assert_agents, assert_completed, assert_failed
 
 use crate::support::{AGENT, CalledAgent, Tracking, piped, post, read, serve};
 
-/// A stream of events that calls the agent for each of them, as it is read.
+/// A stream of events that calls the agent for each event, as it is read.
 fn events(agent: CalledAgent, count: usize, last: &'static str) -> Body {
     let events = futures_util::stream::unfold(0, move |n| {
         let agent = agent.clone();
@@ -57,7 +57,7 @@ async fn calls_made_inside_the_body_are_in_the_session_and_the_body_ends_it() {
 async fn an_agents_end_marker_passed_on_is_not_the_end_of_the_workflow() {
     let tracking = Tracking::start();
     let agent = CalledAgent::start(&tracking).await;
-    // One model's whole stream, and only then the next call.
+    // The handler reads one model's whole stream before it makes the next call.
     let marker = "event: message_stop\ndata: {\"type\": \"message_stop\"}\n\n";
     let app = Router::new().route(
         "/",
@@ -77,8 +77,8 @@ async fn an_agents_end_marker_passed_on_is_not_the_end_of_the_workflow() {
     read(post(address, "/", Some("s")).await).await;
     let status = tracking.store.wait_until_finished("s").await;
     assert_completed(&status);
-    // Had it been finished before, this call would not have opened it again, and the
-    // document would say when it ended.
+    // Had the workflow been finished before, this call would not have reopened it, and the
+    // history would show the end first.
     let finished = tracking.store.history().into_iter().position(|change| {
         change.set.get("overallStatus").and_then(|value| value.as_str()) == Some("completed")
     });
@@ -125,7 +125,7 @@ async fn a_call_in_a_body_that_nobody_reads_on_is_cancelled() {
     let app = Router::new().route("/", on_post(async move || events(agent, 1, "data: {}\n\n")));
     let address = serve(app.route_layer(tracking.layer())).await;
     let call = tokio::spawn(async move {
-        // The head comes with the first piece of the body, which never does.
+        // The server sends the head with the first chunk of the body, which never comes.
         post(address, "/", Some("s")).await.into_body().collect().await
     });
     has_started.recv().await.unwrap();
@@ -161,7 +161,7 @@ async fn an_announced_length_is_the_end_though_the_body_does_not_know() {
     let app = Router::new().route(
         "/",
         on_post(async || {
-            // As one that passes on what another server announced.
+            // As a proxy does that passes on the length another server announced.
             let pieces = futures_util::stream::iter(["abc", "def"]).map_ok_io();
             let body = futures_util::StreamExt::chain(pieces, futures_util::stream::pending());
             ([("content-length", "6")], Body::from_stream(body))

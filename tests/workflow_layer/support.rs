@@ -1,4 +1,4 @@
-//! An orchestrator's server and its agents, on sockets of this machine.
+//! An orchestrator's server and its agents, on local sockets.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,7 +29,7 @@ pub(crate) fn http_client() -> HttpClient {
     Client::builder(TokioExecutor::new()).build_http()
 }
 
-/// What a test has to do with a service that tracks itself.
+/// The tracker of a service that tracks itself, and its store.
 #[derive(Clone)]
 pub(crate) struct Tracking {
     pub(crate) tracker: StatusTracker,
@@ -47,7 +47,7 @@ impl Tracking {
         WorkflowLayer::new(&self.tracker).session_header(ASKED_SESSION)
     }
 
-    /// The newest state, whether saved or not.
+    /// The current status, whether saved or not.
     pub(crate) fn now(&self, session: &str) -> WorkflowStatus {
         self.tracker.status(session).unwrap_or_else(|| panic!("{session} is live"))
     }
@@ -69,7 +69,7 @@ pub(crate) struct CalledAgent {
 }
 
 impl CalledAgent {
-    /// An agent that answers what it is asked, and says that this cost 3 and 4 tokens.
+    /// Starts an agent that echoes the request and reports 3 and 4 tokens.
     pub(crate) async fn start(tracking: &Tracking) -> Self {
         let answer = |text: String| async move {
             let usage = r#""token_usage": {"input_tokens": 3, "output_tokens": 4}"#;
@@ -80,12 +80,12 @@ impl CalledAgent {
         Self { client, address: serve(app).await }
     }
 
-    /// The same client, for the agent at another address.
+    /// The same client for an agent at another address.
     pub(crate) fn at(self, address: SocketAddr) -> Self {
         Self { address, ..self }
     }
 
-    /// Asks it, as an orchestrator does that knows nothing of status.
+    /// Calls the agent as an orchestrator without any status code would.
     pub(crate) async fn ask(&self, text: &str) -> Result<Bytes, BoxError> {
         let request =
             Request::post(format!("http://{}/", self.address)).body(Full::from(text.to_owned()))?;
@@ -94,7 +94,7 @@ impl CalledAgent {
     }
 }
 
-/// A request of the session, if one is given, sent to the service.
+/// Sends a request to the service, in a session if one is given.
 pub(crate) async fn post(
     address: SocketAddr,
     path: &str,
@@ -107,7 +107,7 @@ pub(crate) async fn post(
     http_client().request(request.body(Full::default()).unwrap()).await.unwrap()
 }
 
-/// The session id that a response tells.
+/// The session ID in the header of a response.
 pub(crate) fn session_of<B>(response: &Response<B>) -> String {
     let id = response.headers().get(SESSION_HEADER).unwrap();
     id.to_str().unwrap().to_owned()
@@ -118,7 +118,7 @@ pub(crate) async fn read(response: Response<Incoming>) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A response body that a test sends piece by piece; it ends when the sender is gone.
+/// A response body that a test sends in chunks. It ends when the sender is dropped.
 pub(crate) fn piped() -> (tokio::sync::mpsc::Sender<&'static str>, Body) {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     let pieces = futures_util::stream::unfold(receiver, |mut receiver| async {
