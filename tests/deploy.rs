@@ -1,9 +1,9 @@
-//! The files of `examples/deploy` speak of the metrics, the attributes and the requests that
-//! the code has.
+//! The files of `examples/deploy` use only metrics, attributes and requests that the code
+//! has.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 #[path = "store/script.rs"]
-#[allow(dead_code, reason = "it is for the tests of the store first")]
+#[allow(dead_code, reason = "the tests of the store use all of it")]
 mod script;
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ fn file(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// As an exporter for Prometheus shows a name.
+/// A metric's name as an exporter for Prometheus shows it.
 fn shown(name: &str) -> String {
     name.replace('.', "_")
 }
@@ -45,7 +45,7 @@ fn known_metrics() -> BTreeSet<String> {
     .collect()
 }
 
-/// The words of a text that begin like a metric of ours.
+/// The words of a text that have the prefix of this crate's metrics.
 fn metrics_in(text: &str) -> BTreeSet<String> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = text.split(|c: char| !is_word(c));
@@ -53,7 +53,7 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
         |word: &&str| word.starts_with("agent_status_") || word.starts_with("gen_ai_client_");
     words
         .filter(is_ours)
-        // The parts of a histogram, and the beginning that a pattern is of.
+        // The suffixes of a histogram's series, and the prefix that a pattern matches.
         .map(|word| word.strip_suffix("_sum").unwrap_or(word).trim_end_matches('_').to_owned())
         .filter(|word| !matches!(word.as_str(), "agent_status" | "gen_ai_client"))
         .collect()
@@ -63,18 +63,18 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
 fn no_metric_is_named_that_the_code_does_not_have() {
     let known = known_metrics();
     for name in ["monitoring.yaml", "collector.yaml", "rules.yml", "rules_test.yml"] {
-        let named = metrics_in(&file(name));
-        assert!(!named.is_empty(), "{name}");
-        let unknown: Vec<_> = named.difference(&known).collect();
-        assert!(unknown.is_empty(), "{name} names {unknown:?}");
+        let used = metrics_in(&file(name));
+        assert!(!used.is_empty(), "{name}");
+        let unknown: Vec<_> = used.difference(&known).collect();
+        assert!(unknown.is_empty(), "{name} has unknown metrics {unknown:?}");
     }
 }
 
 #[test]
 fn every_metric_is_brought_to_the_dashboard() {
     for name in ["monitoring.yaml", "collector.yaml"] {
-        let named = metrics_in(&file(name));
-        let missing: Vec<_> = known_metrics().difference(&named).cloned().collect();
+        let used = metrics_in(&file(name));
+        let missing: Vec<_> = known_metrics().difference(&used).cloned().collect();
         assert!(missing.is_empty(), "{name} lacks {missing:?}");
     }
 }
@@ -91,12 +91,12 @@ async fn the_portal_is_scraped_where_it_tells() {
         let response = router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), http::StatusCode::OK, "{name}: {path}");
         let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
-        let told = metrics_in(std::str::from_utf8(&body).unwrap());
-        assert_eq!(told, BTreeSet::from([STALLED_WORKFLOWS.to_owned()]), "{name}");
+        let exported = metrics_in(std::str::from_utf8(&body).unwrap());
+        assert_eq!(exported, BTreeSet::from([STALLED_WORKFLOWS.to_owned()]), "{name}");
     }
 }
 
-/// Labels are made in `src/telemetry/metrics.rs`, results and reasons beside them.
+/// `src/telemetry/metrics.rs` defines the labels, with their results and reasons.
 #[test]
 fn labels_and_their_values_are_those_of_the_code() {
     let source =
@@ -106,9 +106,9 @@ fn labels_and_their_values_are_those_of_the_code() {
         ["gen_ai.agent.name", "gen_ai.token.type", "error.type", "outcome", "result", "reason"];
     let values = ["applied", "conflict", "success", "error", "full", "closed", "unsaved"];
     for name in labels.iter().chain(&values) {
-        assert!(source.contains(&format!("`{name}`")), "src/metrics.rs has no {name}");
+        assert!(source.contains(&format!("`{name}`")), "the source has no {name}");
     }
-    // What is asked for in braces and as dimensions is among them.
+    // The labels in braces and the dimensions are among them.
     let shown: BTreeSet<_> = labels.into_iter().map(shown).collect();
     let rules = file("rules.yml");
     for group in rules.split("by (").skip(1) {
@@ -150,7 +150,7 @@ fn actions(policy: &str) -> BTreeSet<String> {
     actions.map(|action| action.strip_prefix("dynamodb:").unwrap().to_owned()).collect()
 }
 
-/// The operations that were asked for since the last time.
+/// The operations requested since the last call.
 fn asked(script: &Script) -> BTreeSet<String> {
     script.log().into_iter().collect()
 }
@@ -168,7 +168,7 @@ async fn the_policies_allow_what_is_asked_for_and_no_more() {
     let change = Change::new(id("s"), item, Vec::new());
     writer.discover().await.unwrap();
     writer.write(&change, Precondition::Absent).await.unwrap();
-    // A conflict whose item is not sent along is read.
+    // After a conflict without the item, the item is read.
     script.next("UpdateItem", [Step::WithoutItem]);
     writer.write(&change, Precondition::Absent).await.unwrap();
     assert_eq!(asked(&script), actions("WriterPolicy"));
@@ -189,7 +189,7 @@ fn the_check_sees_what_it_looks_for() {
     assert_eq!(metrics_in(text), BTreeSet::from(expected));
 }
 
-/// A session id of a test.
+/// The session ID `name`.
 fn id(text: &str) -> SessionId {
     SessionId::new(text).unwrap()
 }

@@ -1,5 +1,5 @@
-//! The recorder under paused time: how often it writes, what it does about failures, and
-//! that nobody waits for it.
+//! The recorder under paused time: how often it writes, how it handles failures, and that
+//! callers never wait for it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use tower_agent_status::store::{
 };
 use tower_agent_status::{Agent, SessionId, StatusLayer, StatusTracker, StatusTrackerBuilder};
 
-/// A clock that goes with tokio's paused time.
+/// A clock that follows tokio's paused time.
 fn paused_clock() -> impl Fn() -> SystemTime + Send + Sync + 'static {
     let begin = Instant::now();
     move || SystemTime::UNIX_EPOCH + Duration::from_secs(1_766_570_400) + begin.elapsed()
@@ -32,7 +32,7 @@ fn builder<S: StatusStore>(store: S) -> StatusTrackerBuilder<S> {
 
 const AGENTS: [&str; 4] = ["pdfAdapter", "tradeExtraction", "tradeMatching", "exceptionManagement"];
 
-/// An agent that takes that long for an answer with usage in it.
+/// An agent that answers with usage after `takes`.
 fn agent(
     tracker: &StatusTracker,
     name: &str,
@@ -68,7 +68,7 @@ async fn run_four(tracker: &StatusTracker, session: &str, takes: Duration) {
     tracker.workflow(session).run(four_agents(tracker, takes)).await.unwrap();
 }
 
-/// A store that takes its time, fails as it is told, and counts.
+/// A slow store that counts its writes and fails the first ones on request.
 #[derive(Clone)]
 struct Slow {
     inner: MemoryStore,
@@ -105,7 +105,7 @@ impl StatusStore for Slow {
         let fails =
             self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
         if fails.is_ok() {
-            return Err(StoreError::new(self.kind, "told to fail"));
+            return Err(StoreError::new(self.kind, "scripted failure"));
         }
         self.inner.write(change, expected).await
     }
@@ -137,9 +137,9 @@ async fn a_slow_store_delays_nothing_and_gets_one_write_more() {
     let tracker = builder(store.clone()).start().unwrap();
     let begin = Instant::now();
     run_four(&tracker, "s", Duration::from_millis(200)).await;
-    // Paused time moves only where somebody waits for it: the agents' 200 ms.
+    // Paused time advances only while a task waits for it: here the agents' 200 ms.
     assert_eq!(begin.elapsed(), Duration::from_millis(800));
-    assert!(store.inner.history().is_empty(), "the first write is still under way");
+    assert!(store.inner.history().is_empty(), "the first write is still in flight");
     tracker.shutdown(Duration::from_secs(60)).await.unwrap();
     assert_eq!(store.begun.load(Ordering::SeqCst), 2);
     assert_four_succeeded(&store.inner.status("s").unwrap());
@@ -156,7 +156,7 @@ async fn a_store_that_hangs_is_given_up_at_the_deadline_and_named() {
     assert_eq!(error.unsaved.len(), 1);
     assert_eq!(error.unsaved[0].session_id.as_str(), "s");
     assert!(error.to_string().contains('s'));
-    // Whoever asks after the end is told as well.
+    // A flush after the end reports the unsaved session, too.
     assert_eq!(tracker.flush().await.unwrap_err().unsaved.len(), 1);
 }
 
@@ -180,7 +180,7 @@ async fn a_flush_tries_once_and_says_what_failed() {
     let tracker = builder(store.clone()).start().unwrap();
     run_four(&tracker, "s", Duration::ZERO).await;
     let error = tracker.flush().await.unwrap_err();
-    assert_eq!(error.unsaved[0].error.as_ref().unwrap().as_str(), "told to fail");
+    assert_eq!(error.unsaved[0].error.as_ref().unwrap().as_str(), "scripted failure");
     store.failures.store(0, Ordering::SeqCst);
     tracker.flush().await.unwrap();
     assert_four_succeeded(&store.inner.status("s").unwrap());
@@ -194,7 +194,7 @@ async fn what_fails_for_good_does_not_hold_up_the_end() {
     let begin = Instant::now();
     let error = tracker.shutdown(Duration::from_secs(60)).await.unwrap_err();
     assert!(begin.elapsed() < Duration::from_secs(1));
-    assert_eq!(error.unsaved[0].error.as_ref().unwrap().as_str(), "told to fail");
+    assert_eq!(error.unsaved[0].error.as_ref().unwrap().as_str(), "scripted failure");
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,7 +264,7 @@ async fn beyond_the_limit_calls_pass_untracked() {
     assert_four_succeeded(&store.status("fourth").unwrap());
 }
 
-/// A stream that tells its usage before its end: the figures of each event are cumulative.
+/// An event of a stream that reports usage as it goes; the counts are cumulative.
 fn anthropic_event(name: &str, output: u64) -> String {
     let usage = match name {
         "message_start" => {
@@ -300,7 +300,7 @@ async fn tokens_grow_in_the_table_while_a_stream_runs() {
     for (name, output) in [("message_start", 1), ("message_delta", 20), ("message_delta", 300)] {
         pieces.send(anthropic_event(name, output)).unwrap();
         http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
-        // Not for its own sake before its time.
+        // Usage alone causes no write before its interval is over.
         let writes = store.history().len();
         sleep(Duration::from_millis(900)).await;
         assert!(store.history().len() <= writes + usize::from(writes == 0));
@@ -311,7 +311,7 @@ async fn tokens_grow_in_the_table_while_a_stream_runs() {
     }
     assert_eq!(seen, [51, 70, 350]);
     let writes = store.history().len();
-    // Many figures within the gathering time are one write.
+    // Many counts within the batch delay become one write.
     for output in 301..=400 {
         pieces.send(anthropic_event("message_delta", output)).unwrap();
         http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
@@ -347,14 +347,14 @@ async fn a_process_that_ends_leaves_a_session_that_is_seen_to_be_stalled() {
     drop(workflow);
 }
 
-/// The page on scale calculates from it.
+/// docs/scale.md calculates with this.
 #[tokio::test(start_paused = true)]
 async fn a_silent_workflow_is_written_once_in_each_heartbeat() {
     let store = MemoryStore::new();
     let tracker = builder(store.clone()).start().unwrap();
     let workflow = tracker.workflow("s").start().unwrap();
     sleep(Duration::from_secs(601)).await;
-    // Each is a sixteenth early, at the last look at which it is not late.
+    // Each heartbeat comes a sixteenth early: at the last check at which it is not late.
     assert_eq!(store.history().len(), 1 + 600 / 28);
     workflow.complete();
 }
@@ -363,11 +363,11 @@ async fn a_silent_workflow_is_written_once_in_each_heartbeat() {
 async fn a_flush_comes_back_whatever_has_left_a_session_behind() {
     let store = MemoryStore::new();
     let tracker = builder(store.clone()).start().unwrap();
-    // A name that cannot be used.
+    // An invalid name.
     let report = AgentReport::new(AgentState::Success);
     assert!(tracker.update_agent_status("bad", "", report).is_err());
     assert!(tracker.status("bad").is_none());
-    // A late call of an agent that the finished workflow does not know yet.
+    // A late call of an agent that the finished workflow has not seen yet.
     tracker.workflow("s").start().unwrap().complete();
     let late = tracker.workflow("s").start().unwrap();
     let late = late.scope({
@@ -379,7 +379,7 @@ async fn a_flush_comes_back_whatever_has_left_a_session_behind() {
     let call = tokio::spawn(late);
     sleep(Duration::from_secs(1)).await;
     let flushed = tokio::time::timeout(Duration::from_secs(10), tracker.flush()).await;
-    flushed.expect("a flush waits for no call").unwrap();
+    flushed.expect("a flush does not wait for calls").unwrap();
     assert!(call.await.unwrap());
 }
 
@@ -445,7 +445,7 @@ async fn a_call_in_flight_keeps_the_recorder_at_work() {
     let session = SessionId::new("s").unwrap();
     let response = session.scope(client.oneshot(Request::new(()))).await.unwrap();
     drop(tracker);
-    // The recorder has had its time for a last try.
+    // The recorder has had time for its last attempt.
     sleep(Duration::from_secs(10)).await;
     http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
     recorder.await.unwrap();
@@ -462,7 +462,7 @@ async fn after_the_end_nothing_is_taken_on_and_what_is_lost_is_counted() {
     run_four(&tracker, "s", Duration::ZERO).await;
     assert!(tracker.workflow("s").start().is_err());
     assert!(tracker.status("s").is_none());
-    // The run, which went on without a session, and the start.
+    // Lost are the workflow that ran untracked and the one that did not start.
     assert_eq!(tracker.lost(), 2);
     assert!(store.history().is_empty());
 }
@@ -495,7 +495,7 @@ async fn a_write_that_hangs_is_given_up_and_tried_again() {
     assert!(store.begun.load(Ordering::SeqCst) >= 2);
 }
 
-/// One call, for a session that only the call names.
+/// Makes one call in a session that nothing else has opened.
 async fn one_call(tracker: &StatusTracker, session: &str) {
     let client = agent(tracker, "a", Duration::ZERO);
     let session = SessionId::new(session).unwrap();
@@ -586,7 +586,7 @@ async fn what_is_opened_or_at_work_by_hand_is_renewed() {
         let store = MemoryStore::new();
         let now = paused_clock();
         let tracker = builder(store.clone()).heartbeat_interval(heartbeat).start().unwrap();
-        // So that the sessions are looked through at other times than they are due.
+        // Shifts the recorder's checks, so that they do not coincide with the due times.
         one_call(&tracker, "other").await;
         sleep(heartbeat / 20).await;
         tracker.initialize_status("opened", None, &[]).unwrap();
@@ -603,7 +603,7 @@ async fn what_is_opened_or_at_work_by_hand_is_renewed() {
                 assert!(silent <= heartbeat, "{session}: {silent:?}");
             }
         }
-        // What was said to be over is not.
+        // A session whose only agent has ended needs no heartbeat; an open one does.
         report(AgentState::Success);
         sleep(heartbeat * 4).await;
         assert!(store.status("reported").unwrap().is_stalled(now().into(), heartbeat));
@@ -622,7 +622,7 @@ async fn a_store_that_is_shared_is_a_store() {
     assert_eq!(read, store.item("s"));
 }
 
-/// A session id of a test.
+/// The session ID `name`.
 fn id(text: &str) -> SessionId {
     SessionId::new(text).unwrap()
 }

@@ -1,7 +1,7 @@
-//! The example's program, run without delays in every scenario: four agents over real
-//! sockets, and what is in the store in the end.
+//! Runs the example program without delays in every scenario: four agents over real
+//! sockets, and the item that ends up in the store.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail, in its helpers too")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
 
 #[path = "layer/support/contract.rs"]
 mod contract;
@@ -41,7 +41,7 @@ fn document() -> Document {
     }
 }
 
-/// Runs a scenario without delays, and reads the item back.
+/// Runs a scenario without delays and reads the item back.
 async fn run<S>(scenario: Scenario, store: S) -> (Result<Settlement, BoxError>, Value)
 where
     S: StatusStore + StatusReader + Clone,
@@ -56,7 +56,7 @@ where
     (result, saved(&store, SESSION).await)
 }
 
-/// The item of a session as JSON; it is as its readers expect it.
+/// The item of a session as JSON, checked against what its readers expect.
 async fn saved(store: &impl StatusReader, session: &str) -> Value {
     let item =
         store.get(&SessionId::new(session).unwrap()).await.unwrap().expect("the item is saved");
@@ -64,7 +64,7 @@ async fn saved(store: &impl StatusReader, session: &str) -> Value {
     serde_json::to_value(item).unwrap()
 }
 
-/// Runs a scenario on each store, and checks what holds in all of them.
+/// Runs a scenario on each store and checks what must hold on all of them.
 async fn run_on_each_store(scenario: Scenario) -> Vec<(Result<Settlement, BoxError>, Value)> {
     let runs = vec![
         run(scenario, MemoryStore::new()).await,
@@ -76,7 +76,7 @@ async fn run_on_each_store(scenario: Scenario) -> Vec<(Result<Settlement, BoxErr
         assert_eq!(item["correlationId"], "corr_abc123");
         assert_eq!(item["documentId"], "FAB_26933659");
         assert_eq!(item["sourceType"], "BANK");
-        // What the orchestrator says of its failure is what the item says.
+        // The item has the error that the orchestrator returned.
         let error = result.as_ref().err().map(ToString::to_string);
         assert_eq!(item.get("error").map(|error| error.as_str().unwrap().to_owned()), error);
     }
@@ -97,13 +97,13 @@ async fn matched_leaves_exception_management_pending() {
             pdf["tokenUsage"],
             json!({ "inputTokens": 11_251, "outputTokens": 1_402, "totalTokens": 12_653 })
         );
-        // Two calls of the model in one stream; input includes what came from the cache.
+        // Two model calls in one stream; input includes the cached tokens.
         let extraction = &item["tradeExtraction"]["tokenUsage"];
         assert_eq!(extraction["inputTokens"], 2_100 + 2_650);
         assert_eq!(extraction["outputTokens"], 180 + 420);
         assert_eq!(extraction["totalTokens"], 2_280 + 3_070);
         assert_eq!(extraction["cacheReadInputTokens"], 1_800);
-        // Compressed.
+        // This answer is compressed.
         assert_eq!(item["tradeMatching"]["tokenUsage"]["totalTokens"], 3_360);
         assert_eq!(item["totalTokenUsage"]["totalTokens"], 12_653 + 5_350 + 3_360);
     }
@@ -128,7 +128,7 @@ async fn an_agent_that_answers_500_is_an_error() {
         assert_eq!(extraction["errorType"], "http_500");
         assert_eq!(extraction["error"], "The extraction model could not be loaded");
         assert_eq!(extraction["activity"], "Trade extraction failed");
-        assert!(extraction.get("tokenUsage").is_none(), "unknown usage is absent, and not zero");
+        assert!(extraction.get("tokenUsage").is_none(), "unknown usage is absent, not zero");
         assert_eq!(item["tradeMatching"]["status"], "pending");
     }
 }
@@ -153,11 +153,11 @@ async fn a_stream_that_is_abandoned_is_cancelled_and_keeps_the_tokens_seen() {
     }
 }
 
-/// The writes of a run whose agents hand over at once.
+/// The writes of a run in which each agent starts as soon as the previous one has ended.
 ///
-/// Each call is held up until what is known at its start is written, and nothing is written
-/// by itself, so that nothing depends on how fast the machine is. That the gathering time
-/// comes to the same is tested under paused time.
+/// Each call is delayed until everything known at its start is written, and only these
+/// flushes cause writes, so the result does not depend on the machine's speed. The tests
+/// under paused time show that the batch delay leads to the same writes.
 async fn writes(scenario: Scenario) -> Vec<Change> {
     let store = MemoryStore::new();
     let agents = Agents::start(scenario, Pace(0.0)).await.unwrap();
@@ -187,7 +187,7 @@ async fn four_agents_are_five_writes_and_three_are_four() {
     assert_eq!(writes(Scenario::Matched).await.len(), 4);
 }
 
-/// How large DynamoDB takes a value to be, in bytes, by its documentation.
+/// The size of a value in bytes, as DynamoDB's documentation defines it.
 fn size(value: &status::Value) -> usize {
     let of_digits = |text: String| text.trim_matches(['0', '.']).replace('.', "").len().div_ceil(2);
     match value {
@@ -195,7 +195,7 @@ fn size(value: &status::Value) -> usize {
         status::Value::Integer(number) => 1 + of_digits(number.to_string()),
         status::Value::Float(number) => 1 + of_digits(number.to_string()),
         status::Value::Map(map) => 3 + map.len() + size_of_all(map),
-        other => panic!("no size is known of {other:?}"),
+        other => panic!("no size is known for {other:?}"),
     }
 }
 
@@ -203,7 +203,7 @@ fn size_of_all(item: &Item) -> usize {
     item.iter().map(|(name, value)| name.len() + size(value)).sum()
 }
 
-/// The page on scale calculates from these figures.
+/// docs/scale.md calculates with these sizes.
 #[tokio::test]
 async fn the_writes_are_as_large_as_the_page_on_scale_says() {
     let page = include_str!("../docs/scale.md");
@@ -218,9 +218,9 @@ async fn the_writes_are_as_large_as_the_page_on_scale_says() {
         let row = page.lines().find(|line| line.starts_with(&start)).expect("a row for each write");
         let columns: Vec<_> = row.split('|').map(str::trim).collect();
         println!("write {}: {after} bytes, {units} units; {row}", n + 1);
-        let said: usize = columns[3].replace(',', "").parse().expect("a number of bytes");
-        // How long an agent took is a matter of some digits.
-        assert!(after.abs_diff(said) <= 20, "{after} bytes: {row}");
+        let documented: usize = columns[3].replace(',', "").parse().expect("a number of bytes");
+        // The agents' durations differ by a few digits from run to run.
+        assert!(after.abs_diff(documented) <= 20, "{after} bytes: {row}");
         assert_eq!(columns[4], units.to_string(), "{row}");
         (rows, all) = (rows + 1, all + units);
     }
@@ -228,7 +228,7 @@ async fn the_writes_are_as_large_as_the_page_on_scale_says() {
     assert!(page.contains(&format!("{all} write units")), "{all} in all");
 }
 
-/// A session's item is not mixed up with another's, whatever else runs.
+/// Items of sessions that run at the same time are not mixed up.
 #[tokio::test]
 async fn all_scenarios_at_once_on_one_store() {
     let store = DynamoDbStore::embedded_in_memory().unwrap();
@@ -241,7 +241,7 @@ async fn all_scenarios_at_once_on_one_store() {
             let document = document();
             let session = format!("session-{scenario:?}");
             let workflow = tracking::workflow(tracker, &session, &document);
-            // How it ends is in the item.
+            // The result does not matter here: the item has it.
             let _ = workflow.run(orchestrator.process(&document)).await;
             (scenario, session)
         }

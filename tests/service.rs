@@ -1,6 +1,6 @@
-//! The example's service, over a socket: an orchestrator that tracks itself.
+//! The example service, over a socket: an orchestrator that tracks itself.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail, in its helpers too")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
 
 #[path = "layer/support/contract.rs"]
 mod contract;
@@ -14,7 +14,7 @@ mod scenario;
 #[path = "../examples/service/server.rs"]
 mod server;
 #[path = "../examples/orchestrator/tracking.rs"]
-#[allow(dead_code, reason = "the workflows are the layer's to open")]
+#[allow(dead_code, reason = "here the layer opens the workflows")]
 mod tracking;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -69,7 +69,8 @@ impl Running {
             )
     }
 
-    /// What the client receives; the item under that session when the workflow has ended.
+    /// Sends a request. Returns the status and body that the client receives, and the item of
+    /// its session once the workflow has ended.
     async fn invoke(
         &self,
         request: http::request::Builder,
@@ -114,7 +115,7 @@ async fn every_scenario_ends_as_it_should_whether_it_is_streamed_or_not() {
                 serde_json::from_str(&body).unwrap()
             };
             assert_eq!(answer["success"], ended_well, "{body}");
-            // What the client is told is what the item says.
+            // The client receives the error that the item has.
             assert_eq!(answer.get("error"), item.get("error"));
             assert_eq!(status == StatusCode::OK, is_stream || ended_well);
         }
@@ -124,12 +125,12 @@ async fn every_scenario_ends_as_it_should_whether_it_is_streamed_or_not() {
 #[tokio::test]
 async fn a_request_without_a_document_is_refused_and_says_so_in_its_item() {
     let running = Running::start(Scenario::Matched, 0.0).await;
-    for (asked, says) in [("{}", "`document_id` is missing"), ("not json", "expected")] {
+    for (asked, message) in [("{}", "`document_id` is missing"), ("not json", "expected")] {
         let request = Request::post(format!("http://{}/invocations", running.address));
         let (status, body, item) = running.invoke(request, asked).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
-        assert!(body.contains(says), "{body}");
-        assert!(item["error"].as_str().unwrap().contains(says), "{item}");
+        assert!(body.contains(message), "{body}");
+        assert!(item["error"].as_str().unwrap().contains(message), "{item}");
         assert_eq!(item["pdfAdapter"]["status"], "pending");
     }
 }

@@ -1,17 +1,17 @@
-//! An hour's load through the whole stack, with faults: what comes in is a request, what
-//! goes out are calls to agents, both over sockets; the table is the embedded engine in a
-//! file, behind a connection that fails by seed.
+//! An hour's load through the whole stack, with faults. Requests come in and calls to agents
+//! go out over sockets. The table is the embedded engine in a file, behind a connection with
+//! seeded faults.
 //!
 //! ```text
 //! SOAK=3600 cargo test --release --test soak -- --nocapture
 //! ```
 //!
-//! is one workflow a second for an hour, without the pauses: bounded in number, not in
-//! time. Memory and file handles of the process are sampled meanwhile, and may not grow.
-//! Unless `SOAK` says how many workflows there are, it is a few, to see that it works.
-//! `SEED=K` replays the faults of a run, though not their order among the workflows.
+//! runs as many workflows as one a second would be in an hour, without the pauses. Meanwhile
+//! the memory and the file handles of the process are sampled, and must not grow. Without
+//! `SOAK`, only a few workflows run, as a smoke test. `SEED=K` replays the faults of a run,
+//! but not which workflows they hit.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail, in its helpers too")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 #[path = "../examples/orchestrator/agents.rs"]
 mod agents;
@@ -20,12 +20,12 @@ mod orchestrator;
 #[path = "../examples/orchestrator/scenario.rs"]
 mod scenario;
 #[path = "store/script.rs"]
-#[allow(dead_code, reason = "only faults by seed are wanted here")]
+#[allow(dead_code, reason = "only the seeded faults are used here")]
 mod script;
 #[path = "../examples/service/server.rs"]
 mod server;
 #[path = "../examples/orchestrator/tracking.rs"]
-#[allow(dead_code, reason = "the workflows are the layer's to open")]
+#[allow(dead_code, reason = "here the layer opens the workflows")]
 mod tracking;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -48,23 +48,23 @@ use agents::{Agents, Pace};
 use scenario::Scenario;
 use script::Script;
 
-/// How many workflows there are unless the environment says otherwise.
+/// How many workflows run by default.
 const A_FEW: usize = 40;
-/// From so many on, the process may hold no more in the second half than in the first.
-const TELLING: usize = 1_000;
-/// How many are under way at once.
+/// With at least this many workflows, the second half must not hold more than the first.
+const LONG_RUN: usize = 1_000;
+/// How many workflows run at once.
 const AT_ONCE: usize = 16;
-/// How fast the agents work, so that a workflow takes some 0.2 s: if it took no time, all of
-/// it would travel in one write.
+/// The agents' pace. A workflow takes some 0.2 s: if it took no time, it would be saved in
+/// one write.
 const PACE: Pace = Pace(0.05);
-/// Of a hundred requests to the table, how many meet a fault.
+/// How many of a hundred requests to the table meet a fault.
 const FAULTS: u8 = 3;
-/// How often the process is looked at.
+/// How often the process is sampled.
 const SAMPLES: usize = 24;
-/// What an allocator may keep for itself, in bytes.
+/// The memory that an allocator may retain, in bytes.
 const SLACK: u64 = 6 << 20;
 
-/// An orchestrator behind a server of its own, whose agents follow one scenario.
+/// An orchestrator behind its own server. Its agents follow one scenario.
 struct Service {
     scenario: Scenario,
     address: SocketAddr,
@@ -89,26 +89,26 @@ impl Service {
     }
 }
 
-/// What the process holds.
+/// The resources that the process holds.
 #[derive(Clone, Copy, Debug)]
 struct Held {
-    /// Bytes of memory that are resident.
+    /// Resident memory, in bytes.
     resident: u64,
-    /// Files, sockets and the like that are open.
+    /// Open files, sockets, and other descriptors.
     handles: usize,
-    /// Each costs some memory. Writes to a file take one each while they last, 64 at most.
+    /// Each thread costs memory. A write to a file occupies one while it runs, at most 64.
     threads: usize,
 }
 
 impl Held {
-    /// `None` where the system does not tell.
+    /// `None` where the system does not report them.
     fn now() -> Option<Self> {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let figure = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         Some(Self {
-            resident: figure("VmRSS:")?.strip_suffix(" kB")?.parse::<u64>().ok()? << 10,
+            resident: field("VmRSS:")?.strip_suffix(" kB")?.parse::<u64>().ok()? << 10,
             handles: std::fs::read_dir("/proc/self/fd").ok()?.count(),
-            threads: figure("Threads:")?.parse().ok()?,
+            threads: field("Threads:")?.parse().ok()?,
         })
     }
 }
@@ -200,8 +200,8 @@ async fn an_hour_of_workflows_leaves_every_item_right_and_nothing_behind() {
     assert!(wrong.is_empty(), "SEED={seed}: {} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 
     if samples.is_empty() {
-        println!("skipped: this system does not tell what a process holds");
-    } else if workflows >= TELLING {
+        println!("skipped: this system does not report what a process holds");
+    } else if workflows >= LONG_RUN {
         let (before, after) = samples.split_at(samples.len() / 2);
         let most = |samples: &[Held]| {
             let resident = samples.iter().map(|held| held.resident).max().unwrap();
@@ -209,7 +209,7 @@ async fn an_hour_of_workflows_leaves_every_item_right_and_nothing_behind() {
         };
         let (before, after) = (most(before), most(after));
         assert!(after.0 <= before.0 + SLACK, "memory grows: {} B, then {} B", before.0, after.0);
-        // A connection more or less of each of the agents' pools.
+        // The connection pools of the agents may each hold one more or less.
         assert!(after.1 <= before.1 + AT_ONCE, "handles: {}, then {}", before.1, after.1);
     }
 }

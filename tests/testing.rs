@@ -1,4 +1,4 @@
-//! The assertions for tests of an orchestrator: what they accept, and what they say.
+//! The assertions for tests of an orchestrator: what they accept, and their messages.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
@@ -21,7 +21,7 @@ async fn report(tracker: &StatusTracker, agent: &str, report: AgentReport) {
     tracker.flush().await.unwrap();
 }
 
-/// A workflow of which one agent succeeded and one failed.
+/// A failed workflow, with one agent that succeeded and one that failed.
 async fn failed() -> (MemoryStore, WorkflowStatus) {
     let store = MemoryStore::new();
     let tracker = tracker(&store).await;
@@ -35,7 +35,7 @@ async fn failed() -> (MemoryStore, WorkflowStatus) {
     (store, status)
 }
 
-fn said(assertion: impl FnOnce()) -> String {
+fn panic_message(assertion: impl FnOnce()) -> String {
     let panic = std::panic::catch_unwind(AssertUnwindSafe(assertion)).unwrap_err();
     *panic.downcast::<String>().unwrap()
 }
@@ -69,20 +69,22 @@ async fn they_accept_what_is_so() {
 async fn they_say_what_is_not_so_and_show_all_of_it() {
     let (_, status) = failed().await;
     assert_eq!(status.to_string(), SHOWN);
-    let not_completed = said(|| assert_completed(&status));
+    let not_completed = panic_message(|| assert_completed(&status));
     assert_eq!(not_completed, format!("the workflow has not completed:\n{SHOWN}"));
-    let other_error = said(|| assert_failed(&status, "broken"));
+    let other_error = panic_message(|| assert_failed(&status, "broken"));
     assert_eq!(other_error, format!("the workflow's error does not contain \"broken\":\n{SHOWN}"));
-    let agents = said(|| assert_agents(&status, [("a", Pending), ("c", Success)]));
+    let agents = panic_message(|| assert_agents(&status, [("a", Pending), ("c", Success)]));
     let wrong = "`a` is success, expected pending; there is no agent `c`, expected success; \
                  `b` is error, expected no call";
     assert_eq!(agents, format!("{wrong}:\n{SHOWN}"));
-    let tokens = said(|| assert_tokens(&status, 5, 3));
+    let tokens = panic_message(|| assert_tokens(&status, 5, 3));
     let wrong = "expected 5 input and 3 output tokens, found 5 and 2";
     assert_eq!(tokens, format!("{wrong}:\n{SHOWN}"));
     let mut status = status;
     status.overall_status = tower_agent_status::status::OverallStatus::Completed;
-    assert!(said(|| assert_failed(&status, "")).starts_with("the workflow has not failed:"));
+    assert!(
+        panic_message(|| assert_failed(&status, "")).starts_with("the workflow has not failed:")
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,5 @@
-//! Every recorded answer of the folder that `AGENT_STATUS_CORPUS` names is read as it says.
+//! Reads every recorded answer in the folder `AGENT_STATUS_CORPUS` and compares the result
+//! with what its row expects.
 
 #![expect(clippy::unwrap_used, reason = "a row that cannot be read fails the test")]
 
@@ -40,7 +41,7 @@ fn check(row: &Row) -> Vec<String> {
         if reading != whole {
             faults.push(format!("in pieces of {piece}: {reading:?} and whole: {whole:?}"));
         }
-        // Who stops at the end marker misses what comes after it, but no figure before.
+        // Reading up to the end marker misses what comes after it, but no usage before it.
         let reading = read(row, piece, Until::Marker);
         if reading.usage != whole.usage {
             faults.push(format!("up to the marker, in pieces of {piece}: {:?}", reading.usage));
@@ -71,24 +72,24 @@ fn check(row: &Row) -> Vec<String> {
         faults.push(format!("outcome {:?}, not {expected}", whole.outcome));
     }
     if row.json["stream_complete"] == true && !whole.complete {
-        faults.push("complete, and not seen as such".to_owned());
+        faults.push("complete, but not recognized as such".to_owned());
     }
     faults.extend(check_error(row, &whole));
     faults
 }
 
-/// The answer broke off, and is of a kind of which that can be told.
+/// Whether the answer broke off and its format makes that recognizable.
 fn is_cut(row: &Row) -> bool {
     let row = &row.json;
     let notes = row["notes"].to_string();
-    let recognisable = !(row["id"] == "openai/openai.chat_completions/s0905"
+    let recognizable = !(row["id"] == "openai/openai.chat_completions/s0905"
         || row["format"] == "openai.completions" && notes.contains("no_DONE"));
-    (row["stream_complete"] == false && recognisable)
+    (row["stream_complete"] == false && recognizable)
         || notes.contains("stream not complete")
         || notes.contains("ended early")
 }
 
-/// The message and code that the row names, which may be shortened.
+/// Checks the message and the code of an error; the row may have a shortened message.
 fn check_error(row: &Row, reading: &Reading) -> Option<String> {
     let error = row.json["error"].as_object()?;
     let Outcome::Error(found) = &reading.outcome else { return None };

@@ -1,4 +1,4 @@
-//! One small answer of each format, each way it can end, cut at every byte.
+//! Small answers in each format, with each way they can end, cut at every byte.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -16,7 +16,7 @@ const LINES: &str = "application/x-ndjson";
 const FRAMES: &str = "application/vnd.amazon.eventstream";
 
 /// Input, output, total, cache read, cache write, reasoning; -1 is unknown.
-type Figures = [i64; 6];
+type Counts = [i64; 6];
 
 struct Answer {
     name: &'static str,
@@ -25,12 +25,12 @@ struct Answer {
     path: &'static str,
     headers: &'static [(&'static str, &'static str)],
     body: Vec<u8>,
-    usage: Option<Figures>,
-    /// The class of the outcome, `success` or an error's.
+    usage: Option<Counts>,
+    /// `success`, or the class of the error.
     outcome: &'static str,
     code: Option<&'static str>,
     message: Option<&'static str>,
-    /// The format's own end marker is in it.
+    /// Whether the body has the format's own end marker.
     ended: bool,
 }
 
@@ -95,7 +95,7 @@ impl Answer {
     }
 }
 
-/// Events of data, one a string.
+/// Server-sent events with these data, one for each string.
 fn sse(events: &[&str]) -> String {
     events.iter().fold(String::new(), |mut body, event| {
         let _ = write!(body, "data: {event}\n\n");
@@ -162,7 +162,7 @@ fn answers() -> Vec<Answer> {
     let chat_stop = r#"{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}"#;
     let message_start = r#"{"type":"message_start","message":{"content":[],"usage":{"input_tokens":3,"cache_read_input_tokens":100,"cache_creation_input_tokens":20,"output_tokens":1}}}"#;
     vec![
-        // OpenAI and its kin.
+        // OpenAI and compatible providers.
         answer("chat", JSON, r#"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"content":"{\"usage\":{\"prompt_tokens\":9}}"},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14,"prompt_tokens_details":{"cached_tokens":6},"completion_tokens_details":{"reasoning_tokens":2}}}"#).usage(10, 4, 14).parts(6, -1, 2),
         answer("chat, usage first and spaced", JSON, "{ \"usage\" : { \"prompt_tokens\" : 10 ,\n\"completion_tokens\" : 4 , \"total_tokens\":14 } , \"choices\" : [ ] }\n").usage(10, 4, 14),
         answer("chat, escaped keys", JSON, r#"{"\u0075sage":{"prompt\u005ftokens":10,"completion_tokens":4,"tot\u0061l_tokens":14}}"#).usage(10, 4, 14),
@@ -196,7 +196,7 @@ fn answers() -> Vec<Answer> {
         // Anthropic.
         answer("Anthropic", JSON, r#"{"type":"message","content":[{"type":"tool_use","input":{"usage":{"input_tokens":77}}}],"usage":{"input_tokens":3,"cache_creation_input_tokens":20,"cache_read_input_tokens":100,"cache_creation":{"ephemeral_5m_input_tokens":20},"output_tokens":5}}"#).usage(123, 5, 128).parts(100, 20, -1),
         answer("Anthropic stream", SSE, format!("event: message_start\ndata: {message_start}\n\nevent: ping\ndata: {{\"type\": \"ping\"}}\n\nevent: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":\"end_turn\"}},\"usage\":{{\"output_tokens\":50}}}}\n\nevent: message_stop\ndata: {{\"type\":\"message_stop\"}}\n\n")).usage(123, 50, 173).parts(100, 20, -1).ends(),
-        answer("Anthropic stream, figures corrected", SSE, sse(&[message_start, r#"{"type":"message_delta","usage":{"input_tokens":9,"cache_read_input_tokens":0,"cache_creation_input_tokens":null,"output_tokens":50,"iterations":[{"input_tokens":500,"output_tokens":7}]}}"#, r#"{"type":"message_stop"}"#])).usage(29, 50, 79).parts(0, 20, -1).ends(),
+        answer("Anthropic stream, counts corrected", SSE, sse(&[message_start, r#"{"type":"message_delta","usage":{"input_tokens":9,"cache_read_input_tokens":0,"cache_creation_input_tokens":null,"output_tokens":50,"iterations":[{"input_tokens":500,"output_tokens":7}]}}"#, r#"{"type":"message_stop"}"#])).usage(29, 50, 79).parts(0, 20, -1).ends(),
         answer("Anthropic stream that broke off", SSE, sse(&[message_start])).usage(123, 1, 124).parts(100, 20, -1).outcome("incomplete"),
         answer("Anthropic, overloaded half-way", SSE, format!("{}event: error\ndata: {{\"type\":\"error\",\"error\":{{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}}}\n\n", sse(&[message_start]))).usage(123, 1, 124).parts(100, 20, -1).fails("overloaded_error", "Overloaded"),
         answer("counting tokens", JSON, r#"{"input_tokens":14}"#).at("/v1/messages/count_tokens?beta=true"),
@@ -218,11 +218,11 @@ fn answers() -> Vec<Answer> {
         answer("ConverseStream, and the beginning of a frame after its end", FRAMES, { let end = events(&[("metadata", r#"{"usage":{"inputTokens":3,"outputTokens":5,"totalTokens":8}}"#)]); [&end, &end[..20]].concat() }).usage(3, 5, 8).ends(),
         answer("an agent's calls that broke off", FRAMES, { let call = events(&[("trace", r#"{"trace":{"orchestrationTrace":{"modelInvocationOutput":{"metadata":{"usage":{"inputTokens":10,"outputTokens":1}}}}}}"#)]); [&call, &call, &call[..60]].concat() }).at("/agents/A/agentAliases/B/sessions/C/text").usage(20, 2, 22).outcome("incomplete"),
         answer("ConverseStream that broke off", FRAMES, events(&[("messageStart", r#"{"role":"assistant"}"#)])).outcome("incomplete"),
-        answer("ConverseStream, an exception and figures after its end", FRAMES, [events(&[("messageStart", "{}"), ("metadata", r#"{"usage":{"inputTokens":9,"outputTokens":1,"totalTokens":10}}"#)]), exception("internalServerException", r#"{"message":"x"}"#), events(&[("metadata", r#"{"usage":{"inputTokens":90}}"#)])].concat()).usage(9, 1, 10).ends(),
+        answer("ConverseStream, an exception and counts after its end", FRAMES, [events(&[("messageStart", "{}"), ("metadata", r#"{"usage":{"inputTokens":9,"outputTokens":1,"totalTokens":10}}"#)]), exception("internalServerException", r#"{"message":"x"}"#), events(&[("metadata", r#"{"usage":{"inputTokens":90}}"#)])].concat()).usage(9, 1, 10).ends(),
         answer("InvokeModelWithResponseStream, an exception after its end", FRAMES, [events(&[("chunk", &chunk(r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":9,"outputTokenCount":1}}"#))]), exception("internalServerException", r#"{"message":"x"}"#)].concat()).usage(9, 1, 10).ends(),
         answer("ConverseStream, throttled", FRAMES, [events(&[("messageStart", "{}")]), exception("throttlingException", r#"{"message":"Too many"}"#)].concat()).fails("throttlingException", "Too many"),
         answer("a frame that proves false", FRAMES, { let mut body = events(&[("messageStart", "{}"), ("metadata", r#"{"usage":{"inputTokens":3,"outputTokens":5,"totalTokens":8}}"#)]); *body.last_mut().unwrap() ^= 1; body }).outcome("incomplete"),
-        answer("invoke, native figures first", FRAMES, events(&[("chunk", &chunk(message_start)), ("chunk", &chunk(r#"{"type":"message_delta","usage":{"output_tokens":50}}"#)), ("chunk", &chunk(r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":3,"outputTokenCount":9}}"#))])).usage(123, 50, 173).parts(100, 20, -1).ends(),
+        answer("invoke, native counts first", FRAMES, events(&[("chunk", &chunk(message_start)), ("chunk", &chunk(r#"{"type":"message_delta","usage":{"output_tokens":50}}"#)), ("chunk", &chunk(r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":3,"outputTokenCount":9}}"#))])).usage(123, 50, 173).parts(100, 20, -1).ends(),
         answer("invoke, metrics only", FRAMES, events(&[("chunk", &chunk(r#"{"completion":"x","amazon-bedrock-invocationMetrics":{"inputTokenCount":3,"outputTokenCount":9}}"#))])).usage(3, 9, 12).ends(),
         answer("invoke, headers only", JSON, r#"{"outputs":[]}"#).headers(&[("x-amzn-bedrock-input-token-count", "6"), ("x-amzn-bedrock-output-token-count", "10")]).usage(6, 10, 16),
         answer("invoke, output in a header", JSON, r#"{"usage":{"inputTokens":30}}"#).headers(&[("x-amzn-bedrock-input-token-count", "30"), ("x-amzn-bedrock-output-token-count", "51")]).usage(30, 51, 81),
@@ -249,9 +249,9 @@ fn answers() -> Vec<Answer> {
         answer("Ollama", LINES, "{\"model\":\"m\",\"created_at\":\"t\",\"message\":{\"content\":\"a\"},\"done\":false}\n{\"model\":\"m\",\"created_at\":\"t\",\"done\":true,\"prompt_eval_count\":3,\"eval_count\":4}\n").usage(3, 4, 7).ends(),
         answer("Ollama that broke off", LINES, "{\"model\":\"m\",\"created_at\":\"t\",\"done\":false}\n{\"model\":\"m\",\"created_at\":\"t\",\"done\":false}\n").outcome("incomplete"),
         answer("Ollama, failed", LINES, "{\"model\":\"m\",\"created_at\":\"t\",\"done\":false}\n{\"error\":\"out of memory\"}\n").fails("", "out of memory"),
-        answer("figures that come again", SSE, { let chunk = |n: u32| format!(r#"{{"choices":[],"usage":{{"prompt_tokens":1,"completion_tokens":{n},"total_tokens":{}}}}}"#, n + 1); sse(&[&chunk(4), &chunk(4), &chunk(9), &chunk(4), "[DONE]"]) }).usage(1, 4, 5).ends(),
+        answer("repeated counts", SSE, { let chunk = |n: u32| format!(r#"{{"choices":[],"usage":{{"prompt_tokens":1,"completion_tokens":{n},"total_tokens":{}}}}}"#, n + 1); sse(&[&chunk(4), &chunk(4), &chunk(9), &chunk(4), "[DONE]"]) }).usage(1, 4, 5).ends(),
         answer("an error among like events", SSE, sse(&[chat, chat, chat, r#"{"id":"c","object":"chat.completion.chunk","error":{"code":502,"message":"gone"},"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}],"usage":null}"#, chat, "[DONE]"])).fails("502", "gone").ends(),
-        answer("a broken line that says the end", LINES, "!\n{\"type\":\"message_stop\"-\n{").ends(),
+        answer("a broken line with an end marker", LINES, "!\n{\"type\":\"message_stop\"-\n{").ends(),
         answer("a broken line among lines", LINES, "{oops\n{\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n").usage(1, 2, 3),
         answer("watsonx", SSE, "id: 1\nevent: message\ndata: {\"results\":[{\"generated_token_count\":1,\"input_token_count\":8,\"stop_reason\":\"not_finished\"}]}\n\nid: 2\ndata: {\"results\":[{\"generated_token_count\":5,\"input_token_count\":0,\"stop_reason\":\"eos_token\"}]}\n\n").usage(8, 5, 13),
         answer("watsonx that broke off", SSE, sse(&[r#"{"results":[{"generated_token_count":1,"input_token_count":8,"stop_reason":"not_finished"}]}"#])).usage(8, 1, 9).outcome("incomplete"),
@@ -275,7 +275,7 @@ fn answers() -> Vec<Answer> {
         answer("A2A, failed", JSON, r#"{"jsonrpc":"2.0","result":{"status":{"state":"failed","message":{"parts":[{"kind":"text","text":"no quota"}]}}}}"#).fails("failed", "no quota"),
         answer("MCP, failed", JSON, r#"{"jsonrpc":"2.0","result":{"content":[{"type":"text","text":"no file"}],"isError":true}}"#).fails("isError", "no file"),
         answer("JSON-RPC, failed", JSON, r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Internal error"}}"#).fails("-32603", "Internal error"),
-        // Errors, and what only looks like them.
+        // Errors, and what only looks like one.
         answer("error and the end", SSE, sse(&[r#"{"error":{"message":"quota exceeded","code":null,"type":"quota"}}"#, "[DONE]"])).fails("quota", "quota exceeded").ends(),
         answer("error in a choice", JSON, r#"{"choices":[{"finish_reason":"error","error":{"code":502,"message":"Provider returned error"}}],"usage":{"prompt_tokens":10,"completion_tokens":0,"total_tokens":10}}"#).usage(10, 0, 10).fails("502", "Provider returned error"),
         answer("error null", JSON, r#"{"error":null,"usage":{"prompt_tokens":1,"completion_tokens":2}}"#).usage(1, 2, 3),
@@ -283,11 +283,11 @@ fn answers() -> Vec<Answer> {
         answer("error status", JSON, r#"{"error":{"message":"Rate limit","type":"requests","code":"rate_limit_exceeded"}}"#).status(429).outcome("http_429"),
         answer("error status with usage", JSON, r#"{"detail":"no","usage":{"prompt_tokens":1,"completion_tokens":2}}"#).status(500).outcome("http_500").usage(1, 2, 3),
         answer("error status without JSON", "text/html", "<html>Bad gateway</html>").status(502).outcome("http_502"),
-        // Figures that are none.
-        answer("odd figures", JSON, r#"{"usage":{"prompt_tokens":null,"completion_tokens":4,"total_tokens":"14","prompt_tokens_details":{"cached_tokens":1.5},"completion_tokens_details":{"reasoning_tokens":-2},"num_cached_tokens":99999999999999999999}}"#).usage(0, 4, 4),
-        answer("odd figures only", JSON, r#"{"usage":{"prompt_tokens":1e3,"completion_tokens":true,"total_tokens":[7]}}"#),
-        answer("the largest figure", JSON, r#"{"usage":{"prompt_tokens":18446744073709551615,"completion_tokens":4}}"#).usage(-2, 4, -2),
-        // What is no agent's answer.
+        // Counts that are not numbers, or not valid.
+        answer("invalid counts", JSON, r#"{"usage":{"prompt_tokens":null,"completion_tokens":4,"total_tokens":"14","prompt_tokens_details":{"cached_tokens":1.5},"completion_tokens_details":{"reasoning_tokens":-2},"num_cached_tokens":99999999999999999999}}"#).usage(0, 4, 4),
+        answer("invalid counts only", JSON, r#"{"usage":{"prompt_tokens":1e3,"completion_tokens":true,"total_tokens":[7]}}"#),
+        answer("the largest count", JSON, r#"{"usage":{"prompt_tokens":18446744073709551615,"completion_tokens":4}}"#).usage(-2, 4, -2),
+        // Bodies that are not an agent's answer.
         answer("nothing", JSON, ""),
         answer("a page", "text/html", "<html>data: {}</html>"),
         answer("a document cut", JSON, r#"{"success":true,"agent_response":"and th"#).outcome("incomplete"),
@@ -312,7 +312,7 @@ fn reader(answer: &Answer, encoding: Option<&'static str>) -> UsageReader {
     UsageReader::new(ResponseHead::new(status, &headers, PathHint::new(answer.path)))
 }
 
-/// Reads the body in these pieces; the second is whether the end marker was seen.
+/// Reads the body in these chunks. Also returns whether the end marker was seen.
 fn read<'a>(
     answer: &Answer,
     pieces: impl IntoIterator<Item = &'a [u8]>,
@@ -334,7 +334,7 @@ fn class(reading: &Reading) -> &str {
     }
 }
 
-fn expected(figures: Option<Figures>) -> Option<TokenUsage> {
+fn expected(figures: Option<Counts>) -> Option<TokenUsage> {
     let figures = figures?.map(|figure| match figure {
         -1 => None,
         -2 => Some(u64::MAX),
@@ -392,14 +392,14 @@ fn line_ends_and_a_mark_at_the_beginning_do_not_matter() {
             lf.replace("data: ", "data:"),
             lf.trim_end().to_owned(),
             format!(": comment\n{}", lf.replace("\n\n", "\n: comment\nid: 1\nretry: 5\n\n")),
-            // One document on several lines of data.
+            // One document over several data lines.
             lf.replace(",\"", ",\ndata: \"").replace("[DONE]\n\n", "[DONE]\n"),
         ] {
             for size in [1, 7, usize::MAX] {
                 let pieces = body.as_bytes().chunks(size);
                 let (reading, ended) = read(&answer, pieces, End::Complete);
                 assert_eq!(reading, whole.0, "{} by {size}: {body:?}", answer.name);
-                // The blank line after the last event may be missing; it is over all the same.
+                // The blank line after the last event may be missing; the event counts anyway.
                 assert!(ended <= whole.1, "{}", answer.name);
             }
         }
@@ -472,7 +472,7 @@ fn escapes_in_keys_and_strings_of_any_length_are_seen() {
                 assert!(reading.complete, "{body} in pieces of {size}");
             }
         }
-        // This is not JSON, and is read alike.
+        // This is not JSON, but must be read the same way.
         for (body, total) in [
             (format!(r#"{{"a":"{long}\,"usage":{{"total_tokens":1}}}}"#), None),
             (format!(r#"{{"a":1\,"{long}":1,"usage":{{"total_tokens":1}}}}"#), Some(1)),
@@ -487,7 +487,7 @@ fn escapes_in_keys_and_strings_of_any_length_are_seen() {
     }
 }
 
-/// Work that grew with the square of these lengths would not come to an end.
+/// With quadratic work in these lengths, the test would not end.
 #[test]
 fn hostile_bodies_are_read_in_linear_time_and_kept_in_small_part() {
     const LEN: usize = 1 << 17;
@@ -548,7 +548,7 @@ fn a_reader_can_cross_threads() {
     check::<UsageReader>();
 }
 
-/// Bytes that mean something, so that garbage goes deep.
+/// Bytes with a meaning in some format, so that garbage gets far into the reader.
 fn scraps() -> impl Strategy<Value = Vec<u8>> {
     let scrap = prop::sample::select(vec![
         "{",
@@ -637,7 +637,7 @@ proptest! {
     }
 }
 
-/// Documents in which the keys that matter appear everywhere, and matter in one place.
+/// Documents in which the relevant keys appear everywhere, but count in one place only.
 fn documents() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::{Map, Value};
     let key = prop::sample::select(vec![
@@ -675,7 +675,7 @@ fn documents() -> impl Strategy<Value = serde_json::Value> {
     .prop_map(|members| {
         let mut document = Map::new();
         for (key, value) in members {
-            // A list of usages is another format.
+            // A list of usages is a different format.
             if !(key == "usage" && value.is_array()) {
                 document.insert(key.to_owned(), value);
             }
@@ -722,7 +722,7 @@ mod compressed {
                 ),
             ),
             ("zstd", encode(ZstdEncoder::new(3), body)),
-            // Decoded by the client, which left the header.
+            // Decoded by the client, which left the header in place.
             ("gzip", body.to_vec()),
         ]
     }
