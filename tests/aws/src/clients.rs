@@ -1,4 +1,4 @@
-//! The clients of the SDK, and what their caller sees.
+//! The clients of the SDK, and what their callers see.
 
 use std::error::Error;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub const AGENT: &str = "pdfAdapter";
 /// The session of every test.
 pub const SESSION: &str = "session-corr_abc123";
 
-/// A client of each kind, over one HTTP client.
+/// A client for each service, over one HTTP client.
 #[derive(Clone, Debug)]
 pub struct Clients {
     pub bedrock: bedrock::Client,
@@ -28,7 +28,7 @@ pub struct Clients {
 
 impl Clients {
     pub fn new(url: &str, http_client: &SharedHttpClient, timeouts: &TimeoutConfig) -> Self {
-        // Three attempts, and no time lost between them.
+        // Three attempts, without a pause between them.
         let retries = RetryConfig::standard()
             .with_max_attempts(3)
             .with_initial_backoff(Duration::from_millis(1));
@@ -64,7 +64,8 @@ pub fn http_client() -> SharedHttpClient {
 /// A tracker that writes at once, and its store.
 pub fn tracker() -> (StatusTracker, MemoryStore) {
     let store = MemoryStore::new();
-    let tracker = StatusTracker::builder(store.clone()).batch_delay(Duration::ZERO).start().unwrap();
+    let tracker =
+        StatusTracker::builder(store.clone()).batch_delay(Duration::ZERO).start().unwrap();
     (tracker, store)
 }
 
@@ -73,9 +74,9 @@ pub fn layer(tracker: &StatusTracker) -> StatusLayer {
     StatusLayer::new(tracker, AGENT)
 }
 
-/// All that a caller can learn of an error.
-pub fn told<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> String {
-    let mut told = match error {
+/// Everything that a caller can learn from an error.
+pub fn describe<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> String {
+    let mut text = match error {
         SdkError::ConstructionFailure(_) => "construction".to_owned(),
         SdkError::TimeoutError(_) => "time-out".to_owned(),
         SdkError::DispatchFailure(failure) => {
@@ -95,8 +96,8 @@ pub fn told<E: Error + 'static>(error: &SdkError<E, HttpResponse>) -> String {
     };
     let mut source: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = source {
-        told = format!("{told}: {error}");
+        text = format!("{text}: {error}");
         source = error.source();
     }
-    told
+    text
 }

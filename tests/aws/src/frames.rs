@@ -17,7 +17,7 @@ pub fn event(kind: &str, payload: &Value) -> Bytes {
     frame(&headers, payload)
 }
 
-/// An event of the stream of InvokeModel: what the model itself says, in base64.
+/// An event of the stream of InvokeModel: the model's own event, in base64.
 pub fn chunk(event: &Value) -> Bytes {
     let text = STANDARD.encode(event.to_string());
     self::event("chunk", &json!({"bytes": text, "p": "abcdefgh"}))

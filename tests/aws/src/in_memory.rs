@@ -1,4 +1,4 @@
-//! An HTTP client without a socket, for what a socket cannot show exactly.
+//! An HTTP client without a socket, for tests that sockets do not allow.
 
 use std::fmt;
 use std::pin::Pin;
@@ -22,19 +22,19 @@ use http_body::{Body, Frame, SizeHint};
 
 type Answer = dyn Fn() -> Option<Result<HttpResponse, ConnectorError>> + Send + Sync;
 
-/// A client that answers so, or never where that is nothing.
+/// A client that answers with the result of a closure, or never if that returns `None`.
 #[derive(Clone)]
 pub struct InMemory {
     answer: Arc<Answer>,
-    /// How often it was asked whether a configuration is right.
+    /// How often the SDK asked the client to validate a configuration.
     pub validated: Arc<AtomicUsize>,
-    /// What the extensions of the requests were.
-    pub seen: Arc<Mutex<Vec<Option<Kept>>>>,
+    /// The [`Marker`] among the extensions of each request.
+    pub seen: Arc<Mutex<Vec<Option<Marker>>>>,
 }
 
-/// Something of the caller's among a request's extensions.
+/// A request extension that the caller has set.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Kept(pub &'static str);
+pub struct Marker(pub &'static str);
 
 impl InMemory {
     pub fn new(
@@ -74,7 +74,7 @@ impl HttpClient for InMemory {
 
 impl HttpConnector for InMemory {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        self.seen.lock().unwrap().push(request.extension::<Kept>().cloned());
+        self.seen.lock().unwrap().push(request.extension::<Marker>().cloned());
         match (self.answer)() {
             Some(answer) => HttpConnectorFuture::ready(answer),
             None => HttpConnectorFuture::new(std::future::pending()),
@@ -88,7 +88,7 @@ impl fmt::Debug for InMemory {
     }
 }
 
-/// A body of these frames, which knows or does not know how long it is.
+/// A body of frames whose length may be known or not.
 pub struct Frames {
     pub frames: std::collections::VecDeque<Result<Frame<Bytes>, &'static str>>,
     pub knows_length: bool,

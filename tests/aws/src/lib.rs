@@ -1,5 +1,5 @@
-//! What the tests of the layer in AWS SDK clients share: a service that answers as
-//! Bedrock and AgentCore do, and the clients that ask it.
+//! Helpers for testing the layer in AWS SDK clients: a service that answers as Bedrock and
+//! AgentCore do, and the clients that call it.
 
 pub mod clients;
 pub mod frames;

@@ -1,4 +1,4 @@
-//! A service on a socket of this machine that answers as it is told.
+//! A service on a local socket that answers by a script.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,43 +18,43 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// How one request is answered.
+/// The answer to one request.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// With a body of known length.
+    /// A body of known length.
     Whole { status: u16, headers: Vec<(&'static str, String)>, body: Bytes },
-    /// With a body in pieces, and so it ends.
+    /// A body in chunks, with the way it ends.
     Pieces { content_type: &'static str, pieces: Vec<Bytes>, then: Then },
-    /// Not at all.
+    /// No answer at all.
     Silence,
-    /// By the end of the connection.
+    /// The service closes the connection.
     Close,
 }
 
-/// How a body in pieces ends.
+/// How a chunked body ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Then {
-    /// As it should.
+    /// It ends properly.
     End,
-    /// The connection ends before it.
+    /// The connection closes before the end.
     Close,
-    /// Not at all.
+    /// It never ends.
     Silence,
 }
 
 impl Answer {
-    /// JSON with a status.
+    /// An answer with a status and JSON.
     pub fn json(status: u16, body: impl ToString) -> Self {
         let headers = vec![("content-type", "application/json".to_owned())];
         Self::Whole { status, headers, body: body.to_string().into() }
     }
 
-    /// An error as AWS tells one.
+    /// An error in the format of AWS.
     pub fn error(status: u16, kind: &str, message: &str) -> Self {
         Self::json(status, serde_json::json!({"message": message})).with("x-amzn-errortype", kind)
     }
 
-    /// With a header more.
+    /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         if let Self::Whole { headers, .. } = &mut self {
@@ -64,7 +64,7 @@ impl Answer {
     }
 }
 
-/// What came of a request, but for what differs from one to the next.
+/// A request as received, without what differs each time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
     pub method: Method,
@@ -82,7 +82,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service that answers each request so, and all after the last as the last.
+    /// Starts a service that gives these answers in turn, and repeats the last one.
     pub async fn start(answers: Vec<Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -112,7 +112,7 @@ impl Service {
                 stream.set_nodelay(true).unwrap();
                 let connection = http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), service_fn(service.clone()));
-                // A client may go away as it likes.
+                // Clients may disconnect at any time.
                 tokio::spawn(async move { _ = connection.await });
             }
         });
@@ -123,23 +123,23 @@ impl Service {
         format!("http://{}", self.address)
     }
 
-    /// A text without what names this very service.
+    /// Replaces the address of this service in a text.
     pub fn anonymous(&self, text: &str) -> String {
         text.replace(&self.address.to_string(), "<service>")
     }
 
-    /// Waits until so many requests have come.
+    /// Waits until this many requests have arrived.
     pub async fn asked_times(&self, times: usize) {
         self.count.clone().wait_for(|count| *count >= times).await.unwrap();
     }
 
-    /// The requests that have come.
+    /// The requests received so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 }
 
-/// The headers without those that are never the same twice.
+/// Removes the headers that differ each time.
 fn lasting(mut headers: HeaderMap) -> HeaderMap {
     for name in ["amz-sdk-invocation-id", "amz-sdk-request", "authorization", "host", "x-amz-date"]
     {
@@ -169,7 +169,7 @@ async fn respond(answer: Answer) -> Result<Response<Answered>, &'static str> {
             response.header("content-type", content_type).body(body.boxed_unsync())
         }
         Answer::Silence => std::future::pending().await,
-        Answer::Close => return Err("closed, as it is told"),
+        Answer::Close => return Err("scripted close"),
     }
     .unwrap())
 }
@@ -192,12 +192,12 @@ impl Body for Pieces {
             (Some(piece), _) => Poll::Ready(Some(Ok(Frame::data(piece)))),
             (None, Then::End) => Poll::Ready(None),
             (None, Then::Close) if !self.is_sent => {
-                // The server sends what it has when it has to wait.
+                // Pending makes the server flush the chunks before the error.
                 self.is_sent = true;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            (None, Then::Close) => Poll::Ready(Some(Err("closed, as it is told"))),
+            (None, Then::Close) => Poll::Ready(Some(Err("scripted close"))),
             (None, Then::Silence) => Poll::Pending,
         }
     }

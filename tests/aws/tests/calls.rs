@@ -1,9 +1,9 @@
-//! Each way in which a call of an AWS SDK client can end, over real sockets: the caller
-//! sees what it sees without the layer, and the item says what has happened.
+//! Each way a call of an AWS SDK client can end, over real sockets: the caller sees what it
+//! would see without the layer, and the item has the outcome.
 
 use std::time::Duration;
 
-use aws_clients::clients::{AGENT, Clients, SESSION, http_client, layer, told, tracker};
+use aws_clients::clients::{AGENT, Clients, SESSION, describe, http_client, layer, tracker};
 use aws_clients::frames::{EVENT_STREAM, chunk, event, exception};
 use aws_clients::service::{Answer, Service, Then};
 use aws_sdk_bedrockagentcore::config::{Config, StalledStreamProtectionConfig};
@@ -20,8 +20,8 @@ use tower_agent_status::{Layer, SessionId};
 const MODEL: &str = "anthropic.claude-sonnet-4-20250514-v1:0";
 const ARN: &str = "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/pdf_adapter-x1";
 
-/// The agent's status after a call that was made with the layer. Made without it, the call
-/// has sent the same and its caller has seen the same.
+/// Makes a call without the layer and with it, and returns the agent's status after the
+/// latter. Both must send the same, and both callers must see the same.
 async fn call(answers: Vec<Answer>, ask: impl AsyncFn(&Clients) -> String) -> AgentStatus {
     let untimed = TimeoutConfig::disabled();
     let (agent, [bare, tracked]) = call_with(answers, &untimed, ask).await;
@@ -29,7 +29,7 @@ async fn call(answers: Vec<Answer>, ask: impl AsyncFn(&Clients) -> String) -> Ag
     agent
 }
 
-/// The same, with the services that were asked without the layer and with it.
+/// The same, but also returns the services that were called without the layer and with it.
 async fn call_with(
     answers: Vec<Answer>,
     timeouts: &TimeoutConfig,
@@ -86,16 +86,16 @@ async fn converse(clients: &Clients) -> String {
     let asked = clients.bedrock.converse().model_id(MODEL).messages(prompt());
     match asked.send().await {
         Ok(output) => format!("{output:?}"),
-        Err(error) => told(&error),
+        Err(error) => describe(&error),
     }
 }
 
-/// Reads at most so many events of a Converse stream.
+/// Reads at most this many events of a Converse stream.
 async fn converse_stream(clients: &Clients, most: usize) -> String {
     let asked = clients.bedrock.converse_stream().model_id(MODEL).messages(prompt());
     let mut output = match asked.send().await {
         Ok(output) => output,
-        Err(error) => return told(&error),
+        Err(error) => return describe(&error),
     };
     let mut seen = Vec::new();
     while seen.len() < most {
@@ -118,7 +118,7 @@ async fn invoke_model(clients: &Clients) -> String {
     let asked = clients.bedrock.invoke_model().model_id(MODEL).body(Blob::new("{}"));
     match asked.send().await {
         Ok(output) => format!("{output:?} {:?}", String::from_utf8_lossy(output.body().as_ref())),
-        Err(error) => told(&error),
+        Err(error) => describe(&error),
     }
 }
 
@@ -126,7 +126,7 @@ async fn invoke_model_stream(clients: &Clients) -> String {
     let asked = clients.bedrock.invoke_model_with_response_stream().model_id(MODEL);
     let mut output = match asked.body(Blob::new("{}")).send().await {
         Ok(output) => output,
-        Err(error) => return told(&error),
+        Err(error) => return describe(&error),
     };
     let mut seen = Vec::new();
     loop {
@@ -143,16 +143,16 @@ fn invoke_agent_runtime(clients: &Clients) -> InvokeAgentRuntimeFluentBuilder {
         .agentcore
         .invoke_agent_runtime()
         .agent_runtime_arn(ARN)
-        // The SDK makes one up otherwise.
+        // Without this, the SDK generates a new one for each call.
         .runtime_session_id("c0ffee00-0000-4000-8000-000000000000-0")
         .payload(Blob::new("{\"prompt\": \"?\"}").into_inner().into())
 }
 
-/// Reads at most so many bytes of an agent's answer.
+/// Reads at most this many bytes of an agent's answer.
 async fn invoke_agent(clients: &Clients, most: usize) -> String {
     let mut output = match invoke_agent_runtime(clients).send().await {
         Ok(output) => output,
-        Err(error) => return told(&error),
+        Err(error) => return describe(&error),
     };
     let mut seen = format!("{:?} {:?} ", output.content_type, output.status_code);
     let mut read = Vec::new();
@@ -161,7 +161,7 @@ async fn invoke_agent(clients: &Clients, most: usize) -> String {
             Ok(Some(bytes)) => read.extend_from_slice(&bytes),
             Ok(None) => break,
             Err(error) => {
-                // The kinds of errors within are the inner client's.
+                // The types of the inner errors are those of the inner client.
                 seen.push_str(&format!("{error:?} "));
                 break;
             }
@@ -239,7 +239,7 @@ async fn a_modelled_error_is_told_by_its_status_and_message() {
 #[tokio::test]
 async fn a_converse_stream_is_a_success_with_its_tokens() {
     let whole: Vec<u8> = converse_events().concat();
-    // In frames, and cut anywhere.
+    // The same events, with their frames cut anywhere.
     for pieces in [
         converse_events(),
         whole.chunks(7).map(Bytes::copy_from_slice).collect(),
@@ -290,7 +290,7 @@ async fn a_frame_with_a_wrong_checksum_is_the_callers_error_as_without_the_layer
     pieces[2] = broken.into();
     let ask = async |clients: &Clients| converse_stream(clients, WHOLE).await;
     let agent = call(streamed(pieces, Then::End), ask).await;
-    // Which does not read on.
+    // The caller stops reading at the error.
     assert_error(&agent, 1, "cancelled", "", None);
 }
 
@@ -418,7 +418,7 @@ async fn a_connection_that_ends_is_a_failure_of_the_transport() {
 async fn nobody_who_listens_is_a_failure_of_the_transport() {
     let (tracker, store) = tracker();
     let tracked = SharedHttpClient::new(layer(&tracker).layer(http_client()));
-    // Port 1 of this machine.
+    // Nothing listens on port 1 of this machine.
     let url = "http://127.0.0.1:1";
     let bare = converse(&Clients::new(url, &http_client(), &TimeoutConfig::disabled())).await;
     let clients = Clients::new(url, &tracked, &TimeoutConfig::disabled());
@@ -432,7 +432,7 @@ async fn nobody_who_listens_is_a_failure_of_the_transport() {
 #[tokio::test]
 async fn a_time_out_of_the_connector_is_a_timeout() {
     let timeouts = TimeoutConfig::builder().read_timeout(Duration::from_millis(1)).build();
-    // So short that not every attempt may reach the service.
+    // So short that some attempts may not reach the service.
     let (agent, _) = call_with(vec![Answer::Silence], &timeouts, converse).await;
     assert_error(&agent, 3, "timeout", "timeout: ", None);
 }

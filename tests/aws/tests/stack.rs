@@ -1,13 +1,13 @@
-//! What the layer leaves as it is between the SDK and its HTTP client, and where it looks
-//! for the session.
+//! What the layer leaves unchanged between the SDK and its HTTP client, and where it finds
+//! the session.
 
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use aws_clients::clients::{AGENT, Clients, SESSION, http_client, layer, told, tracker};
-use aws_clients::in_memory::{Frames, InMemory, Kept};
+use aws_clients::clients::{AGENT, Clients, SESSION, describe, http_client, layer, tracker};
+use aws_clients::in_memory::{Frames, InMemory, Marker};
 use aws_clients::service::{Answer, Service};
 use aws_sdk_bedrockagentcore::operation::invoke_agent_runtime::builders::InvokeAgentRuntimeFluentBuilder;
 use aws_sdk_bedrockagentcore::primitives::Blob;
@@ -45,7 +45,7 @@ fn untimed() -> TimeoutConfig {
     TimeoutConfig::disabled()
 }
 
-/// Clients of a client without a socket, bare and with the layer.
+/// Clients over an in-memory HTTP client, without the layer and with it.
 fn both(inner: &InMemory, tracker: &StatusTracker) -> [Clients; 2] {
     [bare(inner), tracked(inner, tracker)]
 }
@@ -74,7 +74,7 @@ fn trailers() -> HeaderMap {
     HeaderMap::from_iter([(HeaderName::from_static("x-checksum"), HeaderValue::from_static("abc"))])
 }
 
-/// All that can be seen of a body while it is read.
+/// Everything that can be observed of a body while it is read.
 async fn seen_of(body: SdkBody) -> Vec<String> {
     let properties = |body: &SdkBody| {
         let hint = body.size_hint();
@@ -142,7 +142,7 @@ async fn a_body_keeps_its_frames_its_trailers_and_all_that_it_tells_of_itself() 
         let bare = ask(&bare).send().await.unwrap().response.into_inner();
         let tracked = session().scope(ask(&tracked).send()).await.unwrap();
         let tracked = tracked.response.into_inner();
-        // Only then is it also about the layer; the SDK itself wraps the one or other.
+        // Bodies that can be cloned must also have equal clones.
         let again = [bare.try_clone(), tracked.try_clone()];
         assert_eq!(seen_of(tracked).await, seen_of(bare).await, "row {number}");
         if let [Some(bare), Some(tracked)] = again {
@@ -163,7 +163,7 @@ async fn a_body_that_nobody_reads_ends_as_what_it_is() {
     let rows: [(MakeBody, AgentState, Option<u64>); 3] = [
         (Box::new(streamed), AgentState::Error, None),
         (Box::new(empty), AgentState::Success, None),
-        // In memory it was read by somebody else, with all that it says.
+        // A body in memory is complete from the start, and its usage is known.
         (Box::new(|| SdkBody::from(ANSWER)), AgentState::Success, Some(42)),
     ];
     for (body, state, tokens) in rows {
@@ -212,7 +212,7 @@ async fn an_error_keeps_its_kind_and_tells_its_causes() {
         let [bare, tracked] = both(&inner, &tracker);
         let bare = ask(&bare).send().await.unwrap_err();
         let tracked = session().scope(ask(&tracked).send()).await.unwrap_err();
-        assert_eq!(told(&tracked), told(&bare));
+        assert_eq!(describe(&tracked), describe(&bare));
         let error = stored(&tracker, &store).await.error.unwrap();
         assert_eq!(error.class, class);
         let text = error.message.as_str();
@@ -239,7 +239,7 @@ async fn the_clients_own_questions_are_passed_on() {
     session().scope(ask(&tracked).send()).await.unwrap();
     assert_eq!(validated(), of_bare);
 
-    // The SDK names its connector to the service.
+    // The SDK names its connector in a header.
     let tracked = SharedHttpClient::new(layer(&tracker).layer(http_client()));
     for client in [http_client(), tracked] {
         let clients = Clients::new(&service.url(), &client, &untimed());
@@ -256,17 +256,17 @@ async fn the_clients_own_questions_are_passed_on() {
 async fn extensions_of_the_request_and_of_the_response_pass() {
     let inner = InMemory::new(|| {
         let mut response = response(SdkBody::from(ANSWER));
-        response.add_extension(Kept("response"));
+        response.add_extension(Marker("response"));
         Some(Ok(response))
     });
     let (tracker, _store) = tracker();
     for clients in both(&inner, &tracker) {
         let asked = ask(&clients).customize();
-        let asked = asked.mutate_request(|request| request.add_extension(Kept("request")));
+        let asked = asked.mutate_request(|request| request.add_extension(Marker("request")));
         session().scope(asked.send()).await.unwrap();
     }
-    let kept = Some(Kept("request"));
-    assert_eq!(*inner.seen.lock().unwrap(), [kept.clone(), kept]);
+    let marker = Some(Marker("request"));
+    assert_eq!(*inner.seen.lock().unwrap(), [marker.clone(), marker]);
 }
 
 #[tokio::test]
@@ -279,7 +279,7 @@ async fn an_operation_names_its_session_for_each_of_its_attempts() {
     let session = session();
     let asked = ask(&clients).customize();
     let asked = asked.mutate_request(move |request| request.add_extension(session.clone()));
-    // Stronger than the scope around it.
+    // The extension overrides the scope around the call.
     let other = SessionId::new("another").unwrap();
     let output = other.scope(asked.send()).await.unwrap();
     output.response.collect().await.unwrap();
@@ -324,7 +324,7 @@ async fn one_client_calls_several_agents() {
         ask(&clients)
             .agent_runtime_arn("arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/x")
     };
-    // Nobody's agent.
+    // No agent matches this runtime.
     session().scope(other().send()).await.unwrap().response.collect().await.unwrap();
     let named = other().customize();
     let named = named.mutate_request(|request| request.add_extension(Agent::new("matching")));
@@ -384,7 +384,7 @@ async fn a_time_out_of_the_sdk_itself_is_cancelled() {
         let tracked = SharedHttpClient::new(layer(&tracker).layer(inner.clone()));
         let clients = Clients::new("http://service.test", &tracked, &timeouts);
         let error = session().scope(ask(&clients).send()).await.unwrap_err();
-        assert!(told(&error).starts_with("time-out"), "{}", told(&error));
+        assert!(describe(&error).starts_with("time-out"), "{}", describe(&error));
         let agent = stored(&tracker, &store).await;
         assert_eq!((&*agent.error.unwrap().class, agent.calls), ("cancelled", calls));
     }
@@ -393,7 +393,7 @@ async fn a_time_out_of_the_sdk_itself_is_cancelled() {
 #[tokio::test]
 async fn a_call_that_was_not_polled_and_a_panic_are_told_too() {
     let (tracker, store) = tracker();
-    let inner = InMemory::new(|| panic!("the connector panics, as it is told"));
+    let inner = InMemory::new(|| panic!("scripted panic of the connector"));
     let [_, tracked] = both(&inner, &tracker);
     let call = tokio::spawn(session().scope(async move { ask(&tracked).send().await }));
     assert!(call.await.unwrap_err().is_panic());
@@ -416,6 +416,6 @@ async fn a_call_that_was_not_polled_and_a_panic_are_told_too() {
 #[test]
 #[should_panic(expected = "turn on the feature `default-https-client`")]
 fn a_build_without_a_default_client_is_told_so() {
-    // The clients of these tests are built without one.
+    // This package is built without that feature.
     drop(aws::default_http_client());
 }

@@ -1,7 +1,7 @@
 //! A headless Chromium, driven through its WebDriver.
 //!
-//! Only what the tests of one page need, over plain HTTP: a client of the whole protocol
-//! would be larger than the tests.
+//! It has only what the tests of one page need, over plain HTTP: a client for the whole
+//! protocol would be larger than the tests.
 
 use std::fmt;
 use std::path::Path;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-/// What went wrong with the browser.
+/// An error of the browser or its driver.
 #[derive(Debug)]
 pub struct Error(String);
 
@@ -38,7 +38,7 @@ impl From<std::io::Error> for Error {
     }
 }
 
-/// A key as WebDriver writes it.
+/// A key in WebDriver's encoding.
 pub mod key {
     pub const TAB: &str = "\u{e004}";
     pub const SHIFT: &str = "\u{e008}";
@@ -49,7 +49,7 @@ pub mod key {
     pub const DOWN: &str = "\u{e015}";
 }
 
-/// A browser with one window. It ends when this is dropped.
+/// A browser with one window. Dropping it ends the browser.
 #[derive(Debug)]
 pub struct Browser {
     client: reqwest::Client,
@@ -58,7 +58,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts the driver and a browser; `None` if this machine has none.
+    /// Starts the driver and a browser. Returns `None` if this machine has none.
     pub async fn start() -> Result<Option<Self>, Error> {
         let spawned = Command::new("chromedriver")
             .arg("--port=0")
@@ -99,12 +99,12 @@ impl Browser {
         self.post("url", &json!({ "url": url })).await.map(drop)
     }
 
-    /// Runs a function body in the page, and gives what it returns.
+    /// Runs a function body in the page and returns its result.
     pub async fn run(&self, script: &str) -> Result<Value, Error> {
         self.post("execute/sync", &json!({ "script": script, "args": [] })).await
     }
 
-    /// Waits until an expression in the page is true, and fails after half a minute.
+    /// Waits until an expression in the page is true. Fails after half a minute.
     pub async fn wait_for(&self, expression: &str) -> Result<(), Error> {
         let end = Instant::now() + Duration::from_secs(30);
         while self.run(&format!("return Boolean({expression})")).await? != json!(true) {
@@ -117,7 +117,7 @@ impl Browser {
         Ok(())
     }
 
-    /// Presses keys together, and lets them go.
+    /// Presses keys together, then releases them.
     pub async fn press(&self, keys: &[&str]) -> Result<(), Error> {
         let down = keys.iter().map(|key| json!({ "type": "keyDown", "value": key }));
         let up = keys.iter().rev().map(|key| json!({ "type": "keyUp", "value": key }));
@@ -126,7 +126,7 @@ impl Browser {
         self.post("actions", &json!({ "actions": [keyboard] })).await.map(drop)
     }
 
-    /// Types a text where the focus is.
+    /// Types a text into the focused element.
     pub async fn type_text(&self, text: &str) -> Result<(), Error> {
         for character in text.chars() {
             self.press(&[character.encode_utf8(&mut [0; 4])]).await?;
@@ -134,7 +134,7 @@ impl Browser {
         Ok(())
     }
 
-    /// Sets the size of the window's inside, and whether the reader likes it dark.
+    /// Sets the inner size of the window, and whether the reader prefers a dark scheme.
     pub async fn look(&self, (width, height): (u32, u32), dark: bool) -> Result<(), Error> {
         let size =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
@@ -144,7 +144,7 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", &scheme).await
     }
 
-    /// Keeps a picture of the window.
+    /// Saves a screenshot of the window.
     pub async fn screenshot(&self, file: &Path) -> Result<(), Error> {
         let answer = self.client.get(format!("{}/screenshot", self.session)).send().await?;
         let picture = value(answer).await?;
@@ -157,7 +157,7 @@ impl Browser {
         Ok(std::fs::write(file, picture)?)
     }
 
-    /// What the console has said since it was last asked: level and text.
+    /// The console's messages since the last call: level and text.
     pub async fn console(&self) -> Result<Vec<String>, Error> {
         let log = self.post("se/log", &json!({ "type": "browser" })).await?;
         let entries = log.as_array().into_iter().flatten();
@@ -177,7 +177,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // A driver that is killed leaves its browser behind, which is of its group.
+        // Killing the driver alone would leave its browser running, which is in its group.
         if let Some(driver) = self.driver.id() {
             let group = format!("-{driver}");
             let _ = std::process::Command::new("kill").args(["-KILL", "--", &group]).status();

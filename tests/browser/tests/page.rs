@@ -1,4 +1,4 @@
-//! The portal's page, as a browser shows it.
+//! The portal's page as a browser shows it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod scene;
@@ -15,14 +15,16 @@ const DESKTOP: (u32, u32) = (1280, 800);
 const PHONE: (u32, u32) = (390, 844);
 const NARROWEST: (u32, u32) = (360, 640);
 
-/// What the page promises.
+/// The delay that the page promises.
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// A browser at an address, or a line that says that there is none.
+/// A browser at an address. Prints a line if this machine has none.
 async fn browser(test: &str, url: &str) -> Option<Browser> {
     let browser = Browser::start().await.unwrap();
     let Some(browser) = browser else {
-        scene::say(&format!("{test}: skipped, no chromedriver (apt-get install chromium-driver)"));
+        scene::print(&format!(
+            "{test}: skipped, no chromedriver (apt-get install chromium-driver)"
+        ));
         return None;
     };
     browser.look(DESKTOP, false).await.unwrap();
@@ -30,7 +32,7 @@ async fn browser(test: &str, url: &str) -> Option<Browser> {
     Some(browser)
 }
 
-/// Nothing was said in the console but what begins so.
+/// Asserts that the console has only messages with this prefix.
 async fn console_is_quiet(browser: &Browser, but: &[&str]) {
     let lines = browser.console().await.unwrap();
     let lines: Vec<_> =
@@ -45,7 +47,7 @@ async fn each_state_appears_within_a_second() {
         return;
     };
     browser.wait_for("document.getElementById('welcome').hidden === false").await.unwrap();
-    // Notes when each text is seen for the first time.
+    // Records when each text appears for the first time.
     browser
         .run(
             "window.seen = {};
@@ -93,7 +95,7 @@ async fn each_state_appears_within_a_second() {
     check("exceptionManagement error".into()).await;
     workflow.fail("no way out");
     check("workflow failed".into()).await;
-    scene::say(&format!("seen after {:?} at most", late.iter().max().unwrap()));
+    scene::print(&format!("seen after {:?} at most", late.iter().max().unwrap()));
     for (after, what) in late {
         assert!(after <= A_SECOND, "{what} was seen after {after:?}");
     }
@@ -106,7 +108,7 @@ async fn each_state_appears_within_a_second() {
     assert!(browser.run(fault).await.unwrap().as_str().unwrap().ends_with("the model is gone"));
     let live = browser.run("return document.getElementById('spoken').textContent").await.unwrap();
     assert!(live.as_str().unwrap().contains("workflow failed"), "{live}");
-    // The list followed, without being asked.
+    // The list was updated by itself.
     browser.wait_for("document.querySelector('#list .dot[data-state=failed]')").await.unwrap();
     console_is_quiet(&browser, &[]).await;
 }
@@ -201,7 +203,7 @@ async fn it_says_when_the_server_is_gone_and_recovers() {
     browser.wait_for(&link("lost")).await.unwrap();
     let text = browser.run("return document.getElementById('link').textContent").await.unwrap();
     assert!(text.as_str().unwrap().starts_with("Connection lost."), "{text}");
-    // What was known is still there, and the clock stands.
+    // The last known state is still shown, and the clock has stopped.
     let elapsed = "return document.getElementById('elapsed').textContent";
     let before = browser.run(elapsed).await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -254,7 +256,7 @@ async fn the_keyboard_reaches_everything() {
     let expected =
         ["skip", "search", "all", "running", "failed", "stalled", "follow", "item running"];
     assert_eq!(stops, expected);
-    // Every stop can be seen.
+    // Every element that takes the focus is visible.
     let outline = "return getComputedStyle(document.activeElement).outlineStyle";
     assert_eq!(browser.run(outline).await.unwrap(), "solid");
     browser.press(&[key::DOWN]).await.unwrap();
@@ -271,7 +273,7 @@ async fn the_keyboard_reaches_everything() {
     browser.press(&[key::HOME]).await.unwrap();
     browser.press(&[key::UP]).await.unwrap();
     assert_eq!(focus().await, "item running");
-    // The list stays where the reader is while it is loaded anew.
+    // Reloading the list does not change the scroll position.
     scene.put("other", &json!({ "overallStatus": "failed", "createdAt": scene::ago(0.0) })).await;
     browser.wait_for("document.querySelectorAll('#list li').length === 25").await.unwrap();
     assert_eq!(focus().await, "item running");
@@ -307,8 +309,8 @@ async fn five_hundred_workflows_are_quick() {
         return;
     };
     browser.wait_for("document.querySelectorAll('#list li').length === 500").await.unwrap();
-    // How long the page is busy with a list in which all is new, and with the same again.
-    let figures = browser
+    // Measures how long the page is busy with a new list, and with the same list again.
+    let times = browser
         .run(
             "const list = [...entries.values()].map(({ entry }) => ({ ...entry }));
              const time = (work) => { const start = performance.now(); work(); document.body.offsetHeight; return performance.now() - start; };
@@ -319,12 +321,12 @@ async fn five_hundred_workflows_are_quick() {
         )
         .await
         .unwrap();
-    scene::say(&format!("milliseconds with 500 workflows: {figures}"));
-    // No stopwatch, but an order of magnitude: what a reader does not notice is far below.
-    for (what, figure) in figures.as_object().unwrap() {
-        assert!(figure.as_f64().unwrap() < 1_000.0, "{what}: {figures}");
+    scene::print(&format!("milliseconds with 500 workflows: {times}"));
+    // This limit is an order of magnitude: a delay that readers do not notice is far below.
+    for (what, time) in times.as_object().unwrap() {
+        assert!(time.as_f64().unwrap() < 1_000.0, "{what}: {times}");
     }
-    // What is the same is left alone.
+    // Unchanged rows are not rebuilt.
     let touched = browser
         .run(
             "document.getElementById('search').value = '';
@@ -361,7 +363,7 @@ async fn a_token_is_asked_for_and_kept() {
     browser.press(&[key::ENTER]).await.unwrap();
     browser.wait_for("document.querySelectorAll('#steps li').length === 4").await.unwrap();
     browser.wait_for("document.getElementById('link').dataset.link === 'live'").await.unwrap();
-    // The token is in no address, and is there after a reload.
+    // The token is in no address, and survives a reload.
     browser.run("location.reload()").await.unwrap();
     browser.wait_for("document.querySelectorAll('#list li').length === 5").await.unwrap();
     assert_eq!(browser.run("return document.getElementById('door').open").await.unwrap(), false);
@@ -412,13 +414,13 @@ async fn it_looks_as_its_pictures() {
                 let view = if session.is_empty() { "list" } else { session };
                 let file = artefact(&format!("{view}-{name}-{scheme}"));
                 browser.screenshot(&file).await.unwrap();
-                // The size of a PNG is in its head.
+                // The header of a PNG has its size.
                 let picture = std::fs::read(&file).unwrap();
                 let side = |at| u32::from_be_bytes(picture[at..at + 4].try_into().unwrap());
                 assert_eq!((side(16), side(20)), size);
             }
         }
     }
-    scene::say(&format!("pictures are in {}", artefact("x").parent().unwrap().display()));
+    scene::print(&format!("pictures are in {}", artefact("x").parent().unwrap().display()));
     console_is_quiet(&browser, &[]).await;
 }

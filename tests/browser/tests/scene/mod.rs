@@ -1,4 +1,4 @@
-//! A store with workflows in it, and a portal onto it.
+//! A store with workflows, and a portal that shows them.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -39,7 +39,7 @@ impl Scene {
         scene
     }
 
-    /// Serves the store at the address, which is a free one the first time.
+    /// Serves the store at the address; the first time, at a free one.
     pub async fn serve(&mut self, token: Option<&str>) {
         let (stop, stopped) = oneshot::channel::<()>();
         let mut portal = Portal::new(self.store.clone())
@@ -60,12 +60,12 @@ impl Scene {
         serving.await.unwrap();
     }
 
-    /// The address of the page, with a session chosen.
+    /// The address of the page with a session selected.
     pub fn page(&self, session: &str) -> String {
         format!("http://{}/#{session}", self.address)
     }
 
-    /// Writes an item, whatever was there.
+    /// Writes an item, replacing any earlier one.
     pub async fn put(&self, session: &str, item: &Json) {
         let session = SessionId::new(session).unwrap();
         self.store.delete(&session).await.unwrap();
@@ -74,7 +74,7 @@ impl Scene {
         self.store.write(&change, Precondition::Absent).await.unwrap();
     }
 
-    /// Four workflows of every kind, and so many others.
+    /// Adds four workflows of every kind, and this many others.
     pub async fn fill(&self, others: u64) {
         self.put("running", &workflow("processing", 14.2, 0.0)).await;
         self.put("stalled", &workflow("stalled", 224.0, 190.0)).await;
@@ -90,13 +90,13 @@ impl Scene {
 }
 
 impl Scene {
-    /// Ends a workflow well.
+    /// Completes a workflow.
     pub async fn finish(&self, session: &str) {
         self.put(session, &workflow("completed", 13.8, 0.0)).await;
     }
 }
 
-/// A workflow that started and ended so many seconds ago, or is still running.
+/// A workflow that started and ended the given seconds ago, or is still running.
 fn workflow(status: &str, started: f64, ended: f64) -> Json {
     let agent = |text: &str, from: f64, to: f64| {
         json!({
@@ -143,7 +143,7 @@ fn usage(input: u64, cached: u64, output: u64, reasoning: u64) -> Json {
     })
 }
 
-/// The time so many seconds ago.
+/// The time this many seconds ago.
 pub fn ago(seconds: f64) -> String {
     let now = SystemTime::now() - Duration::from_secs_f64(seconds);
     Timestamp::from(now).to_string()
@@ -163,12 +163,12 @@ fn value(json: &Json) -> Value {
     }
 }
 
-/// Where pictures are kept.
+/// The folder of the screenshots.
 pub fn artefact(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("portal").join(format!("{name}.png"))
 }
 
-/// Says something that the test harness does not keep to itself.
-pub fn say(text: &str) {
+/// Prints a line even where the output of passing tests is captured.
+pub fn print(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

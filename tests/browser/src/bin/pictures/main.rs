@@ -19,7 +19,7 @@ use terminal::{Terminal, WIDTH};
 
 type Error = Box<dyn std::error::Error>;
 
-/// What ran before, so that the list of workflows has something to show.
+/// Earlier workflows, so that the list is not empty.
 const BEFORE: [&str; 9] = [
     "matched",
     "review",
@@ -53,7 +53,7 @@ async fn main() -> Result<(), Error> {
             return Err(format!("the example failed in the scenario {scenario}").into());
         }
     }
-    // One that takes its time, in a terminal.
+    // A slow one, in a terminal.
     let run = format!(
         "stty cols {WIDTH} rows 40; cargo {} --portal --pace=3 --scenario=review {store}",
         example.join(" ")
@@ -72,7 +72,7 @@ async fn main() -> Result<(), Error> {
         let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
         while let Ok(size @ 1..) = output.read(&mut piece).await {
             bytes.extend_from_slice(&piece[..size]);
-            // A character may be cut anywhere.
+            // A chunk may end within a character.
             let whole = match std::str::from_utf8(&bytes) {
                 Ok(_) => bytes.len(),
                 Err(error) => error.valid_up_to(),

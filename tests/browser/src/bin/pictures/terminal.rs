@@ -1,9 +1,9 @@
-//! What a terminal shows after so many bytes: as much of one as the example needs.
+//! A terminal emulator, as far as the example needs one.
 
-/// How many characters fit into a line.
+/// The number of characters in a line.
 pub const WIDTH: usize = 96;
 
-/// A screen with the colours of its text.
+/// A screen, with the colours of its text.
 #[derive(Debug)]
 pub struct Terminal {
     lines: Vec<Vec<(char, String)>>,
