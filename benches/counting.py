@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parent
 
 
 def build(package, *options, root=ROOT):
-    """Builds the benches of a package in this folder or another. Maps each target to its program."""
+    """Builds the benches of a package below `root`. Maps each target to its program."""
     manifest = root / package / "Cargo.toml"
     command = ["cargo", "bench", "--locked", "--no-run", "--message-format", "json-render-diagnostics"]
     built = subprocess.run([*command, "--manifest-path", manifest, *options], check=True, stdout=subprocess.PIPE)
@@ -27,7 +27,7 @@ def build(package, *options, root=ROOT):
 
 
 def instructions(command, few, many, main_thread=False, env=None):
-    """Instructions of one run, in all threads or in the main one; `command(n)` runs n times."""
+    """Counts the instructions of one run, in all threads or the main one. `command(n)` runs n times."""
     counts = [_total(command(times), main_thread, env) for times in (few, many)]
     return (counts[1] - counts[0]) / (many - few)
 

@@ -7,7 +7,7 @@ import subprocess
 
 @contextlib.contextmanager
 def endpoint(programs):
-    """The environment that leads to it, and its address if it is the instant one."""
+    """Yields the environment for the server, and its address if it is the instant one."""
     given = os.environ.get("STATUS_TEST_ENDPOINT")
     if given:
         yield environment(given), None

@@ -13,7 +13,7 @@ thread_local! {
 
 struct Counting;
 
-// SAFETY: everything is the system allocator's.
+// SAFETY: all calls go to the system allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
@@ -33,8 +33,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// Prints how often each way allocates, more than the bare one does, in the rows that have one.
-/// Each is counted in a process of its own, so that none follows another's trackers.
+/// Prints how many more allocations each way makes than the bare one, in the rows that have
+/// one. Each way runs in its own process, so that no way sees another's trackers.
 pub fn table(rows: &[Row], pick: &str) {
     println!("{:<60} {:>12}", "allocations added", "each");
     let picked = rows.iter().filter(|row| row.name.contains(pick) && row.ways[0].name != row.peer);
@@ -60,7 +60,7 @@ fn counted(row: &str, way: &str) -> f64 {
     })
 }
 
-/// Prints how often a way allocates in so many runs.
+/// Prints how often a way allocates in [`RUNS`] runs.
 pub fn count(rows: &[Row], row: &str, way: &str) {
     let (_, way) = find(rows, row, way);
     let mut trial = Trial::new(way);

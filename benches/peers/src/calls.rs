@@ -1,4 +1,4 @@
-//! Calls through tower: what each layer adds to a service that answers at once.
+//! Calls through tower: the cost that each layer adds to a service that answers at once.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -22,14 +22,14 @@ use crate::{Row, Runner, Way};
 /// The body of a request.
 type Sent = http_body_util::Empty<Bytes>;
 
-/// What the agent answers.
+/// The agent's answer.
 #[derive(Clone, Copy)]
 struct Answer {
     content_type: &'static str,
     body: fn() -> Bytes,
-    /// In pieces of this size.
+    /// The size of its chunks.
     piece: usize,
-    /// Only the time to the first of them counts, though all are read.
+    /// Whether only the time to the first chunk counts, though all are read.
     first: bool,
 }
 
@@ -72,7 +72,7 @@ pub fn chat() -> Bytes {
 }
 
 const EVENTS: u64 = 5_000;
-/// How many bytes one has.
+/// The size of an event in bytes.
 const EVENT: usize = 250;
 
 /// A stream of a few chunks.
@@ -80,7 +80,7 @@ fn few_events() -> Bytes {
     events(10)
 }
 
-/// So many events, then the usage and the end marker.
+/// This many events, then the usage and the end marker.
 fn events(count: u64) -> Bytes {
     let mut stream = String::new();
     for n in 0..count {
@@ -211,15 +211,15 @@ pub fn tracker(runtime: &Runtime) -> StatusTracker {
     StatusTracker::builder(MemoryStore::new()).start().expect("a tracker")
 }
 
-/// Makes calls and reads their answers, one after the other, in one task. What counts may be the
-/// time to the `first` chunk alone.
+/// Makes calls and reads their answers, one after the other, in one task. If `first` is set,
+/// only the time to the first chunk counts.
 fn runner<S, B>(
     runtime: Runtime,
     mut service: S,
     first: bool,
     session: Option<SessionId>,
     dispatch: Option<Dispatch>,
-    kept: impl Sized + 'static,
+    guard: impl Sized + 'static,
 ) -> Runner
 where
     S: Service<Request<Sent>, Response = Response<B>> + 'static,
@@ -228,7 +228,7 @@ where
     B::Error: std::fmt::Debug,
 {
     Box::new(move |times| {
-        let _kept = &kept;
+        let _guard = &guard;
         let _listening = dispatch.as_ref().map(tracing::dispatcher::set_default);
         let mut counts = first.then_some(Duration::ZERO);
         let calls = async {
@@ -241,12 +241,12 @@ where
                 let mut body = std::pin::pin!(response.into_body());
                 if let (Some(start), Some(counts)) = (start, &mut counts) {
                     std::hint::black_box(
-                        body.frame().await.expect("a first piece").expect("a piece"),
+                        body.frame().await.expect("a first chunk").expect("a chunk"),
                     );
                     *counts += start.elapsed();
                 }
                 while let Some(frame) = body.frame().await {
-                    std::hint::black_box(frame.expect("a piece"));
+                    std::hint::black_box(frame.expect("a chunk"));
                 }
             }
         };

@@ -1,19 +1,19 @@
-//! What the layer costs, beside other layers that look at a call and beside none.
+//! The cost of the layer, compared with other layers that observe calls, and with none.
 //!
-//! `cargo bench` prints a table of times; a word after `--` picks rows, say `-- sse`. All ways
-//! of a row take turns, each figure is the median of many rounds, and what counts is what a
-//! way adds to the bare service. Times wander, ratios less, and instructions hardly:
-//! `./instructions` counts those under valgrind.
+//! `cargo bench` prints a table of times; a word after `--` selects rows, e.g. `-- sse`. The
+//! ways of a row take turns, and each result is the median of many rounds. What counts is what
+//! a way adds to the bare service. Times vary between runs, ratios less, and instructions
+//! hardly: `./instructions` counts those under valgrind.
 //!
-//! - `-- allocations` counts what each way allocates for a call and for a chunk;
-//! - `-- list` names the rows and the ways, `-- run ROW WAY N` runs one alone N times, for a
+//! - `-- allocations` counts the allocations of each way for a call and for a chunk;
+//! - `-- list` lists the rows and the ways, `-- run ROW WAY N` runs one alone N times, for a
 //!   profiler.
 //!
-//! Neither criterion nor divan measures this: both run one way to its end before the next, so
-//! that whatever else the machine does meanwhile hits one of the two that are compared.
+//! Criterion and divan do not fit: they run one way to its end before the next, so that other
+//! load on the machine distorts one side of a comparison.
 //!
-//! In the rows of calls the recorder does not run meanwhile: this is the path of the call.
-//! What a write costs is another matter, since calls do not wait for it.
+//! In the rows of calls the recorder does not run, since they measure the path of the call.
+//! Calls never wait for a write, so its cost is measured elsewhere.
 
 mod allocations;
 mod calls;
@@ -26,18 +26,18 @@ use std::time::Duration;
 
 use trial::Trial;
 
-/// Runs something that many times, and says how much of the time it took counts, if not all.
+/// Runs something this many times. Returns the part of the time that counts, if not all.
 pub type Runner = Box<dyn FnMut(u64) -> Option<Duration>>;
 
-/// One thing measured in several ways, of which the first is the bare one.
+/// One thing measured in several ways. The first way is the bare one.
 pub struct Row {
     pub name: &'static str,
-    /// What is counted, so many for each run.
+    /// What the results are per, with `units` of them in each run.
     pub unit: &'static str,
     pub units: u64,
-    /// How many runs make a round that can be timed.
+    /// How many runs make a round long enough to time.
     pub runs: u64,
-    /// The way that the others are compared with, after the bare one is subtracted.
+    /// The way that the others are compared with, once the bare one is subtracted.
     pub peer: &'static str,
     pub ways: Vec<Way>,
 }
@@ -58,7 +58,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn main() {
-    // Cargo adds that word.
+    // Cargo adds `--bench`.
     let arguments: Vec<_> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     match words[..] {
@@ -86,13 +86,13 @@ fn main() {
 fn run(row: &str, way: &str, times: u64) {
     let rows = rows();
     let (_, way) = find(&rows, row, way);
-    // What is made once is not counted: the difference of two numbers of runs is.
+    // One-off costs cancel out, since the script subtracts the counts of two numbers of runs.
     let mut trial = Trial::new(way);
     trial.run(times);
     trial.end();
 }
 
-/// A way of a row, by their names.
+/// Finds a row and one of its ways by name.
 fn find<'a>(rows: &'a [Row], row: &str, way: &str) -> (&'a Row, &'a Way) {
     let row = rows.iter().find(|known| known.name == row).expect("a row of the list");
     (row, row.ways.iter().find(|known| known.name == way).expect("a way of the list"))

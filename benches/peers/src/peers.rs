@@ -1,4 +1,4 @@
-//! Those who listen, and throw away what they hear. How much that was is counted.
+//! Subscribers and exporters that discard what they receive, but count it.
 
 use std::cell::Cell;
 
@@ -10,14 +10,14 @@ use tracing::span::{Attributes, Id};
 use tracing::{Dispatch, Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-/// What a way's name says if somebody listens to it.
+/// What the name of a way contains if it has a listener.
 pub const LISTENERS: [&str; 2] = ["a subscriber", "OpenTelemetry SDK"];
 
 thread_local! {
     static HEARD: Cell<u64> = const { Cell::new(0) };
 }
 
-/// How many spans, events and measurements were heard so far on this thread.
+/// The number of spans, events and measurements received so far on this thread.
 pub fn heard() -> u64 {
     HEARD.get()
 }
@@ -26,12 +26,12 @@ fn hear(more: u64) {
     HEARD.set(HEARD.get() + more);
 }
 
-/// A subscriber that keeps track of spans, and does nothing with them.
+/// A subscriber that tracks spans and discards them.
 pub fn discarding() -> Dispatch {
     Dispatch::new(tracing_subscriber::registry().with(Ear))
 }
 
-/// Counts, and nothing else.
+/// Only counts.
 struct Ear;
 
 impl<S: Subscriber> Layer<S> for Ear {
@@ -44,7 +44,7 @@ impl<S: Subscriber> Layer<S> for Ear {
     }
 }
 
-/// Takes ended spans, and throws them away. Without a processor the SDK records nothing.
+/// Discards ended spans. Without a processor the SDK would record nothing.
 macro_rules! discarding_processor {
     ($name:ident, $api:ident, $sdk:ident) => {
         #[derive(Debug)]
@@ -81,7 +81,7 @@ pub fn opentelemetry() -> Dispatch {
     Dispatch::new(tracing_subscriber::registry().with(layer))
 }
 
-/// The same, in the release that reqwest-tracing goes with.
+/// The same, in the release that reqwest-tracing depends on.
 pub fn opentelemetry_for_reqwest() -> Dispatch {
     use opentelemetry_of_reqwest::trace::TracerProvider as _;
     let provider = opentelemetry_sdk_of_reqwest::trace::SdkTracerProvider::builder()
@@ -91,8 +91,8 @@ pub fn opentelemetry_for_reqwest() -> Dispatch {
     Dispatch::new(tracing_subscriber::registry().with(layer))
 }
 
-/// Metrics go to the OpenTelemetry SDK, which aggregates them and exports them to memory
-/// once an hour, and in the end.
+/// Metrics go to the OpenTelemetry SDK, which aggregates them, and exports them to memory once
+/// an hour and at the end.
 pub struct Meters {
     provider: SdkMeterProvider,
     exported: InMemoryMetricExporter,
@@ -115,7 +115,7 @@ impl Meters {
 impl Drop for Meters {
     fn drop(&mut self) {
         self.provider.force_flush().expect("an export");
-        for exported in self.exported.get_finished_metrics().expect("what was exported") {
+        for exported in self.exported.get_finished_metrics().expect("exported metrics") {
             let metrics = exported.scope_metrics().flat_map(|scope| scope.metrics());
             for metric in metrics.filter(|metric| metric.name().ends_with("request.duration")) {
                 if let AggregatedMetrics::F64(MetricData::Histogram(durations)) = metric.data() {

@@ -1,5 +1,5 @@
-//! Calls through reqwest-middleware: what each middleware adds, over one that answers in
-//! the client's place.
+//! Calls through reqwest-middleware: the cost that each middleware adds, over one that answers
+//! in place of the client.
 
 use async_trait::async_trait;
 use http::Extensions;
@@ -79,7 +79,7 @@ fn runner(
     })
 }
 
-/// Answers in the client's place.
+/// Answers in place of the client.
 struct Canned(bytes::Bytes);
 
 #[async_trait]
@@ -90,7 +90,8 @@ impl Middleware for Canned {
     }
 }
 
-/// Takes the body out of the response and puts it back, as whoever looks at it has to.
+/// Takes the body out of the response and puts it back, as any middleware that observes it
+/// must.
 struct Rewrap;
 
 #[async_trait]

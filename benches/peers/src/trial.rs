@@ -1,4 +1,4 @@
-//! One way at work, and whether it was listened to as its name says.
+//! A run of one way, which checks whether it had a listener against its name.
 
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,15 @@ pub struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     pub fn new(way: &'a Way) -> Self {
-        // Each place that tells something remembers who wants to hear it. Whoever listened to
-        // the last way is gone; who listens to this one says so when it is made. Not after
-        // that: it would ask who listens now, and until the way runs that is nobody.
+        // Callsites cache the interest of subscribers. The subscriber of the last way is gone,
+        // so rebuild the cache now. A way registers its own subscriber when it is made; a
+        // rebuild after that would find none, since it is the default only while the way runs.
         tracing::callsite::rebuild_interest_cache();
         let heard_before = heard();
         Self { way, runner: (way.make)(), runs: 0, heard_before }
     }
 
-    /// The time that counts.
+    /// Runs the way this many times, and returns the time that counts.
     pub fn run(&mut self, times: u64) -> Duration {
         self.runs += times;
         let start = Instant::now();
@@ -31,17 +31,17 @@ impl<'a> Trial<'a> {
 
     /// # Panics
     ///
-    /// If the way names somebody who listens, and that one did not hear of each run, or if it
-    /// names nobody and somebody did.
+    /// If the name of the way has a listener that did not receive something for each run, or if
+    /// it has none but something was received.
     pub fn end(self) {
         let Self { way, runner, runs, heard_before } = self;
-        // Meters tell in the end what they were told.
+        // Meters report what they have recorded when they are dropped.
         drop(runner);
         let heard = heard() - heard_before;
         if LISTENERS.iter().any(|listener| way.name.contains(listener)) {
-            assert!(heard >= runs, "{}: {heard} things were heard in {runs} runs", way.name);
+            assert!(heard >= runs, "{}: {heard} items were received in {runs} runs", way.name);
         } else {
-            assert_eq!(heard, 0, "{}: somebody listened", way.name);
+            assert_eq!(heard, 0, "{}: something was received", way.name);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a live session takes in memory, in bytes asked of the allocator.
+//! The memory of a live session, in bytes requested from the allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 struct Counting;
 
-// SAFETY: everything is the system allocator's.
+// SAFETY: all calls go to the system allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE.fetch_add(layout.size(), Ordering::Relaxed);
@@ -36,7 +36,7 @@ const SESSIONS: usize = 10_000;
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let tracker = StatusTracker::builder(Nowhere).agents(declared()).start().expect("a tracker");
-    // What is there for the first session only is not counted, nor are these lists.
+    // One-off allocations for the first session are not counted, nor are these lists.
     let answer = chat();
     let first = open(&tracker, SESSIONS);
     call(&tracker, &first, AGENTS[0], &answer).await;
@@ -87,7 +87,7 @@ fn open(tracker: &StatusTracker, n: usize) -> Workflow {
         .expect("a workflow")
 }
 
-/// A call up to the head of its answer.
+/// Makes a call up to the head of its answer.
 async fn start(
     tracker: &StatusTracker,
     workflow: &Workflow,

@@ -1,13 +1,12 @@
-//! What the recorder costs: the processor's time of a write, the number of writes, and how
-//! many workflows it gets into a store.
+//! The cost of the recorder: the CPU time of a write, the number of writes, and the workflows
+//! that it saves in a second.
 //!
 //! `cargo bench` prints the tables. `-- run WAY PACE N` runs one way alone, N workflows one
-//! after the other, and prints its figures as JSON: for a profiler, and for `against-boto3`.
+//! after the other, and prints its results as JSON: for a profiler, and for `against-boto3`.
 //!
-//! The ways of a table take turns. The server is a process of its own, whose time does not
-//! count. The time of this process does, in its own code and in the kernel's; what the kernel
-//! does for the server in the course of a send on the loopback interface is among it, and is
-//! the same for all ways.
+//! The ways of a table take turns. The server runs in another process, whose time does not
+//! count. The user and system time of this process does. It includes the kernel's work for the
+//! server during a send on the loopback interface, which is the same for all ways.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,14 +46,14 @@ fn main() {
     }
 }
 
-/// So that no two workflows of all runs have one name.
+/// A session ID that no other workflow has, in this run or another.
 fn session_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let process = std::process::id();
     format!("session-corr_{process:x}_{:x}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// As `#[tokio::main]` makes one.
+/// A runtime like that of `#[tokio::main]`.
 fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
@@ -72,16 +71,16 @@ enum Kind {
     ByHand(DynamoDbStore),
 }
 
-/// What so many workflows took.
-struct Figures {
+/// The cost of this many workflows.
+struct Cost {
     workflows: u64,
     cpu: Duration,
-    /// The time of the median workflow, without that of its agents.
+    /// The time of the median workflow, without its agents.
     time: Duration,
     writes: u64,
 }
 
-impl Figures {
+impl Cost {
     fn json(&self) -> String {
         let Self { workflows, cpu, time, writes } = self;
         let (cpu, time) = (cpu.as_nanos(), time.as_nanos());
@@ -113,16 +112,16 @@ impl Way {
         }
     }
 
-    fn run(&self, workflows: u64) -> Figures {
+    fn run(&self, workflows: u64) -> Cost {
         let (writes, cpu) = (self.writes(), cpu::time());
         let mut times: Vec<_> = (0..workflows).map(|_| self.one()).collect();
         let cpu = cpu::time() - cpu;
         times.sort_unstable();
         let time = times.get(times.len() / 2).copied().unwrap_or_default();
-        Figures { workflows, cpu, time, writes: self.writes() - writes }
+        Cost { workflows, cpu, time, writes: self.writes() - writes }
     }
 
-    /// On a thread of the runtime, where a server runs what handles a request.
+    /// Runs one workflow on a thread of the runtime, as a server runs its handlers.
     fn one(&self) -> Duration {
         let pace = self.pace;
         let work = match &self.kind {
@@ -147,19 +146,19 @@ impl Way {
     }
 }
 
-/// The table of the environment; it is made where it is missing.
+/// The table that the environment configures, created if missing.
 async fn table() -> DynamoDbStore {
     let store = DynamoDbStore::from_env_without_discovery().await.expect("settings");
     store.create_table().await.expect("a table");
     store
 }
 
-fn median<T: PartialOrd + Copy>(mut figures: Vec<T>) -> T {
-    figures.sort_by(|a, b| a.partial_cmp(b).expect("no NaN"));
-    figures[figures.len() / 2]
+fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
+    values.sort_by(|a, b| a.partial_cmp(b).expect("no NaN"));
+    values[values.len() / 2]
 }
 
-/// The processor's time for a write over HTTP, beside a program that writes by hand.
+/// The CPU time of a write over HTTP, compared with direct calls of the AWS SDK.
 fn cost_of_a_write() {
     const ROUNDS: usize = 15;
     const WORKFLOWS: u64 = 20;
@@ -168,9 +167,9 @@ fn cost_of_a_write() {
     let mut writes = Vec::new();
     for round in 0..=ROUNDS {
         let [of_bare, of_hand, of_tracked] = ways.each_ref().map(|way| way.run(WORKFLOWS));
-        // The first one is to warm up.
+        // The first round is a warm-up.
         if round > 0 {
-            let each = |figures: Figures| figures.cpu.as_secs_f64() * 1e6 / WORKFLOWS as f64;
+            let each = |values: Cost| values.cpu.as_secs_f64() * 1e6 / WORKFLOWS as f64;
             writes.push(of_tracked.writes as f64 / WORKFLOWS as f64);
             bare.push(each(of_bare));
             by_hand.push(each(of_hand));
@@ -188,10 +187,10 @@ fn cost_of_a_write() {
     row("recorder, a workflow less a bare one", tracked - bare, writes);
 }
 
-/// Runs so many workflows, and gives how many that is in a second.
+/// Runs this many workflows and returns the workflows per second.
 type Rate<'a> = Box<dyn Fn(u64) -> f64 + 'a>;
 
-/// How many workflows a second get into a store, many of them at once.
+/// The workflows per second that reach a store, with many at once.
 fn throughput() {
     const ROUNDS: usize = 5;
     let file = std::env::temp_dir().join(format!("recorder-bench-{}.db", std::process::id()));
@@ -209,7 +208,7 @@ fn throughput() {
     let mut rates = vec![Vec::new(); ways.len()];
     for _ in 0..ROUNDS {
         for (n, (_, run)) in ways.iter().enumerate() {
-            // A store that answers at once needs more of them to be busy.
+            // A store that answers at once needs more workflows for a run long enough to time.
             let workflows = if n == 4 { 20_000 } else { 1_000 };
             rates[n].push(run(workflows));
         }
@@ -225,7 +224,7 @@ fn throughput() {
     std::fs::remove_file(file).expect("the file was made");
 }
 
-/// Runs as many workflows as asked, so many at once, and gives the workflows of a second.
+/// Runs this many workflows, up to 1,000 at once, and returns the workflows per second.
 fn at_once<F>(runtime: &Runtime, workflows: u64, work: impl Fn() -> F) -> f64
 where
     F: Future<Output = ()> + Send + 'static,

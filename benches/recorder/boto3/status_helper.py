@@ -1,4 +1,4 @@
-"""Status by hand, as an orchestrator in Python writes it: a call before and after each agent."""
+"""Direct status updates, as a Python orchestrator writes them: one before and after each agent."""
 
 import datetime
 import decimal
@@ -8,7 +8,7 @@ import time
 import boto3
 
 AGENTS = ("pdfAdapter", "tradeExtraction", "tradeMatching", "exceptionManagement")
-KEPT_FOR = 90 * 24 * 60 * 60
+RETENTION = 90 * 24 * 60 * 60
 
 table = boto3.resource("dynamodb").Table(os.environ["STATUS_TABLE_NAME"])
 
@@ -23,7 +23,7 @@ def usage(tokens_in, tokens_out):
 
 
 def initialize_status(session_id, correlation_id, attributes):
-    """Writes the item of a workflow that begins."""
+    """Writes the item of a workflow that starts."""
     item = {
         "sessionId": session_id,
         "correlationId": correlation_id,
@@ -31,7 +31,7 @@ def initialize_status(session_id, correlation_id, attributes):
         "totalTokenUsage": usage(0, 0),
         "createdAt": now(),
         "lastUpdated": now(),
-        "expiresAt": int(time.time()) + KEPT_FOR,
+        "expiresAt": int(time.time()) + RETENTION,
         **attributes,
     }
     for agent in AGENTS:
@@ -40,7 +40,7 @@ def initialize_status(session_id, correlation_id, attributes):
 
 
 def update_agent_status(session_id, agent, state):
-    """Writes what one agent does."""
+    """Writes the state of one agent."""
     table.update_item(
         Key={"sessionId": session_id},
         UpdateExpression="SET #agent = :state, overallStatus = :overall, lastUpdated = :now",
@@ -50,7 +50,7 @@ def update_agent_status(session_id, agent, state):
 
 
 def agent_started(session_id, agent):
-    """What to keep until the agent has ended."""
+    """Returns what agent_ended needs."""
     started = now(), time.monotonic()
     state = {"status": "in-progress", "activity": "Working on the document", "startedAt": started[0]}
     update_agent_status(session_id, agent, state)
@@ -70,7 +70,7 @@ def agent_ended(session_id, agent, started, token_usage):
 
 
 def finalize_status(session_id, total):
-    """Writes that a workflow is complete."""
+    """Writes the end of a workflow."""
     table.update_item(
         Key={"sessionId": session_id},
         UpdateExpression="SET overallStatus = :overall, totalTokenUsage = :total, lastUpdated = :now",

@@ -1,7 +1,7 @@
-"""The workflow of four agents, with its status by hand and without.
+"""The workflow of four agents, with direct status updates and without.
 
-`workflow.py bare|tracked at-once|slow N` runs it N times, and prints its figures as JSON. Slow
-agents take a few milliseconds, which are not part of the figures.
+`workflow.py bare|tracked at-once|slow N` runs it N times and prints the results as JSON. Slow
+agents take a few milliseconds, which are not in the results.
 """
 
 import json
@@ -53,7 +53,7 @@ def main():
 
     for operation in ("PutItem", "UpdateItem"):
         status.table.meta.client.meta.events.register(f"after-call.dynamodb.{operation}", count)
-    # The first one connects.
+    # The first run connects.
     run(way, pace, "warm-up")
     writes, times, cpu = 0, [], time.process_time_ns()
     for n in range(workflows):

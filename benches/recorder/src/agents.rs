@@ -1,4 +1,4 @@
-//! The agents: services in this process.
+//! The agents, which are services in this process.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use crate::stores::Saves;
 pub const AGENTS: [&str; 4] =
     ["pdfAdapter", "tradeExtraction", "tradeMatching", "exceptionManagement"];
 
-/// What a portal shows of the agents.
+/// The agents with the texts that a portal shows.
 pub fn declared() -> [Declared; 4] {
     AGENTS.map(|name| {
         Declared::new(name)
@@ -29,7 +29,7 @@ pub fn declared() -> [Declared; 4] {
     })
 }
 
-/// The time that agents took, which is not the status's.
+/// The time that agents took, which is no cost of the status.
 #[derive(Clone, Default)]
 pub struct Spent(Arc<AtomicU64>);
 
@@ -43,7 +43,7 @@ impl Spent {
     }
 }
 
-/// One agent, as one workflow calls it.
+/// An agent in one workflow.
 #[derive(Clone)]
 pub struct Agent {
     pub answer: Bytes,
@@ -56,7 +56,7 @@ pub struct Agent {
 pub enum Answers {
     AtOnce,
     After(Duration),
-    /// Once so many writes of its workflow were applied.
+    /// Once this many writes of its workflow were applied.
     AfterWrites(Saves, u64),
 }
 
@@ -64,12 +64,12 @@ pub enum Answers {
 #[derive(Clone, Copy, PartialEq)]
 pub enum Pace {
     AtOnce,
-    /// As agents that take longer than a write: where there is one to wait for they do, and
-    /// else they take [`SLOW`].
+    /// Like agents that take longer than a write: they wait for the write if there is one, else
+    /// for [`SLOW`].
     Slow,
 }
 
-/// What a write takes, with the time it gathers.
+/// The time of a write, including the batch delay.
 pub const SLOW: Duration = Duration::from_millis(7);
 
 impl Service<Request<Empty<Bytes>>> for Agent {

@@ -1,4 +1,4 @@
-//! The same writes by hand: what a program does that calls the AWS SDK itself.
+//! The same writes by direct calls of the AWS SDK.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ fn usage(calls: u64) -> AttributeValue {
     ])
 }
 
-/// Five updates of one item, each of which says what an agent did.
+/// Updates one item five times, each time with the state of an agent.
 pub async fn five_updates(client: &Client, table: &str, session_id: &str, pace: Pace) {
     for n in 0..5 {
         let agent = AGENTS[n % AGENTS.len()];

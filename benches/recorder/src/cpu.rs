@@ -1,4 +1,4 @@
-//! The processor's time that this process took, in its own code and in the kernel's.
+//! The CPU time of this process, user and system.
 
 use std::time::Duration;
 

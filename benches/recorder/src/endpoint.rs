@@ -3,16 +3,16 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// Names the server to use, where it is not to be the instant one.
+/// The environment variable for a server to use in place of the instant one.
 const ENDPOINT: &str = "STATUS_TEST_ENDPOINT";
 
-/// Whether there is a server, and the environment leads to it.
+/// Whether the environment already points to a server.
 pub fn is_known() -> bool {
     std::env::var_os("AWS_ENDPOINT_URL_DYNAMODB").is_some()
 }
 
-/// Runs this program again, with a server in its environment: that of the environment's own
-/// choice, or else one that answers at once, in a process of its own.
+/// Runs this program again with a server in its environment: the one in [`ENDPOINT`], or else
+/// one that answers at once, in another process.
 pub fn run_again(server: &str) -> ExitStatus {
     let given = std::env::var(ENDPOINT).ok();
     let server = given.is_none().then(|| Server::start(server));

@@ -1,4 +1,4 @@
-//! Where the status goes.
+//! The stores that the status is written to.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tower_agent_status::status::{Change, Precondition};
 use tower_agent_status::store::{StatusStore, StoreError, WriteOutcome};
 
-/// A store that answers at once, and keeps nothing.
+/// A store that answers at once and discards everything.
 #[derive(Clone)]
 pub struct Nowhere;
 
@@ -18,21 +18,21 @@ impl StatusStore for Nowhere {
     }
 }
 
-/// A store that counts what it applies, and tells those who wait for it.
+/// A store that counts the writes it applies, and notifies those waiting for them.
 #[derive(Clone)]
 pub struct Counted<S> {
     store: S,
     counts: Counts,
 }
 
-/// How much was applied, and for whom.
+/// The writes applied, in all and by session.
 #[derive(Clone, Default)]
 pub struct Counts {
     sessions: Arc<Mutex<HashMap<String, watch::Sender<u64>>>>,
     writes: Arc<AtomicU64>,
 }
 
-/// How often a session was written.
+/// The writes of one session.
 #[derive(Clone)]
 pub struct Saves(watch::Receiver<u64>);
 
@@ -54,7 +54,7 @@ impl Counts {
         Saves(receiver)
     }
 
-    /// Nobody waits for this session any more.
+    /// Stops counting for a session that nothing waits for any more.
     pub fn forget(&self, session_id: &str) {
         self.sessions.lock().expect("never poisoned").remove(session_id);
     }
@@ -69,7 +69,7 @@ impl Saves {
 impl<S: StatusStore> StatusStore for Counted<S> {
     /// # Panics
     ///
-    /// If the change is not applied: what is measured is a table that is there.
+    /// If the change is not applied, since the benches measure a table that is available.
     async fn write(
         &self,
         change: &Change,

@@ -1,4 +1,4 @@
-//! The workflow: four agents, one after the other.
+//! The workflow: four agents, one after another.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ where
     Ok(())
 }
 
-/// Runs the workflow as it is. The time it took, without that of its agents.
+/// Runs the workflow without status. Returns its time, without that of its agents.
 pub async fn bare(answer: &Bytes, pace: Pace) -> Duration {
     let spent = Spent::default();
     let answers = if pace == Pace::Slow { Answers::After(SLOW) } else { Answers::AtOnce };
@@ -41,7 +41,7 @@ pub async fn bare(answer: &Bytes, pace: Pace) -> Duration {
     start.elapsed() - spent.total()
 }
 
-/// A tracker, and what there is to know of its store.
+/// A tracker, with the counts of its store.
 pub struct Tracked {
     tracker: StatusTracker,
     counts: Counts,
@@ -59,15 +59,15 @@ impl Tracked {
         self.counts.writes()
     }
 
-    /// Runs the workflow with its status in the store. The time it took, without that of its
-    /// agents; until the status is saved it takes longer.
+    /// Runs the workflow with status. Returns its time, without that of its agents and of the
+    /// last write.
     pub async fn run(&self, session_id: &str, pace: Pace) -> Duration {
         let saves = self.counts.of(session_id);
         let spent = Spent::default();
         let mut writes = 0;
         let clients = AGENTS.map(|name| {
-            // The start of the first agent travels with that of the workflow, and that of each
-            // other one with the end of the one before.
+            // The start of the first agent is in one write with that of the workflow. The start
+            // of each later agent is in one write with the end of the agent before.
             writes += 1;
             let answers = match pace {
                 Pace::AtOnce => Answers::AtOnce,
@@ -86,7 +86,7 @@ impl Tracked {
         workflow.run(process(clients)).await.expect("all agents answer");
         let time = start.elapsed() - spent.total();
         match pace {
-            // How many writes it takes is not known.
+            // The number of writes is not known in advance.
             Pace::AtOnce => self.tracker.flush().await.expect("a table"),
             Pace::Slow => saves.reach(writes + 1).await,
         }

@@ -1,16 +1,15 @@
-//! How fast usage is read, beside other ways of reading it, in one run.
+//! The speed of reading usage, compared with other ways of reading it, in one run.
 //!
-//! All ways take turns on the same bytes, cut into the same pieces; each figure is the
-//! median of many rounds. The bound is one `memmem` pass over the bytes, which finds a
-//! needle and understands nothing: `find` as `memmem::find` does it for each piece, and
-//! `finder` with what it prepares for its needle made once, before. Times wander from machine
-//! to machine, ratios less.
+//! All ways take turns on the same bytes, cut into the same chunks. Each result is the median
+//! of many rounds. The bound is one `memmem` pass over the bytes, which only searches for a
+//! needle: `find` calls `memmem::find` for each chunk, and `finder` uses a searcher built once
+//! beforehand. Times vary between machines, ratios less.
 //!
-//! `cargo bench` prints the table; a word after `--` picks rows, say `-- sse`,
-//! `-- memory` feeds a gibibyte. `-- chat 1000 reader 1400` runs one way alone that many times,
-//! for a profiler: `reader`, `bound`, `typed` or `value`, in pieces of that size, or `event` for
-//! an event a piece. `-- head 1000` reads the head of a response that often, and `-- path 1000` the
-//! paths of three requests.
+//! `cargo bench` prints the table; a word after `--` selects rows, e.g. `-- sse`, and
+//! `-- memory` feeds a gibibyte. `-- chat 1000 reader 1400` runs one way alone 1000 times, for
+//! a profiler: `reader`, `bound`, `typed` or `value`, in chunks of 1400 bytes, or `event` for
+//! one event in each chunk. `-- head 1000` reads the head of a response 1000 times, and
+//! `-- path 1000` the paths of three requests.
 
 use std::borrow::Cow;
 use std::hint::black_box;
@@ -26,10 +25,10 @@ use tower_agent_status::usage::{End, PathHint, ResponseHead, UsageReader};
 const SSE: &str = "text/event-stream";
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 const ROUNDS: usize = 61;
-/// It begins with rare letters, so that the search for it is as fast as it can be.
+/// The needle starts with rare letters, so that the search is as fast as possible.
 const NEEDLE: &str = "zqj_total_tokens";
 
-/// What is fed, and how it is cut into documents.
+/// A body, and how its documents are found.
 struct Row {
     name: &'static str,
     headers: HeaderMap,
@@ -42,7 +41,7 @@ struct Row {
 /// Where a body is cut.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cut {
-    /// After so many bytes.
+    /// After this many bytes.
     Size(usize),
     /// After each event.
     Event,
@@ -82,7 +81,7 @@ impl Row {
 }
 
 fn main() {
-    // Cargo tells a bench that it is one.
+    // Cargo adds `--bench`.
     let pick = std::env::args().nth(1).filter(|word| word != "--bench").unwrap_or_default();
     if pick == "memory" {
         return memory();
@@ -155,7 +154,7 @@ fn heads(times: usize) {
     }
 }
 
-/// Looks at the paths of typical requests.
+/// Classifies the paths of typical requests.
 fn paths(times: usize) {
     for _ in 0..times {
         for path in [
@@ -178,7 +177,7 @@ fn memory() {
     };
     for name in ["sse, OpenAI", "embedding"] {
         let Some(row) = all.iter().find(|row| row.name.starts_with(name)) else { continue };
-        // All but its end, over and over.
+        // Feeds the first half again and again, so that the body never ends.
         let part = &row.body[..row.body.len() / 2];
         let before = peak();
         let mut reader = UsageReader::new(row.head());
@@ -208,7 +207,7 @@ fn measure(row: &Row, cut: Cut) {
     }
     let finder = memmem::Finder::new(NEEDLE);
     let mut times: [Vec<Duration>; 5] = Default::default();
-    // Short bodies are read many times over, so that the clock does not count.
+    // Short bodies are read many times over, so that the clock's overhead does not matter.
     let repeat = (200_000 / row.body.len()).max(1);
     for round in 0..ROUNDS {
         time(&mut times[0], repeat, || reader(row, &pieces));
@@ -269,7 +268,7 @@ fn bound(pieces: &[&[u8]], finder: &memmem::Finder<'_>) -> usize {
     pieces.iter().filter_map(|piece| finder.find(piece)).sum()
 }
 
-/// The usage alone, with the figures that the reader gives, in the spellings of these rows.
+/// Only the usage, with the counts that the reader returns, by the names in these rows.
 #[derive(Deserialize)]
 struct Typed {
     usage: Option<Tokens>,
@@ -312,8 +311,8 @@ impl Typed {
     }
 }
 
-/// Reads each document as this type, and keeps the last answer. It has to be whole, so the pieces
-/// are put together first, as `collect` does with a body.
+/// Reads each document as this type and returns the last result. Documents must be whole, so
+/// the chunks are joined first, as `collect` does with a body.
 fn each<T>(row: &Row, pieces: &[&[u8]], read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
     let body = match pieces {
         [whole] => Cow::Borrowed(*whole),
@@ -367,7 +366,7 @@ fn rows() -> Vec<Row> {
         "service_tier": "default", "system_fingerprint": "fp_cbf1785567",
     });
 
-    // An agent's answer: a report in one string, with the quotes and line feeds reports have.
+    // An agent's answer: a report in one string, with the quotes and line feeds of reports.
     let mut report = String::new();
     while report.len() < 980_000 {
         report.push_str(&random.text(70));
@@ -501,7 +500,7 @@ impl Random {
         self.next() as f64 / (1_u64 << 31) as f64 - 0.5
     }
 
-    /// Words of about the letters and lengths English has.
+    /// Words with about the letters and lengths of English.
     fn text(&mut self, len: usize) -> String {
         let letters = b"eeeeeeeeeeeetttttttttaaaaaaaaooooooooiiiiiiinnnnnnnsssssshhhhhhrrrrrrddddllllcccuuummmwwffggyyppbbvk     ";
         (0..len).map(|_| char::from(letters[self.next() as usize % letters.len()])).collect()

@@ -6,28 +6,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_queue::ArrayQueue;
 use tokio::sync::mpsc;
 
-use super::{Figures, HANDOFFS, Pace, consumer, runner};
+use super::{Counts, HANDOFFS, Pace, consumer, runner};
 use crate::Runner;
 
-/// Room for what two producers hand over in a round and in what comes before it.
+/// Capacity for the messages of two producers in a round and its warm-up.
 const ROOM: usize = 3 * HANDOFFS as usize;
 
-/// Which entry, and what to add to it.
+/// An entry, and the counts to add to it.
 struct Message {
     entry: usize,
-    figures: Figures,
+    counts: Counts,
 }
 
 fn message(entry: usize) -> Message {
-    Message { entry, figures: Figures::ONE }
+    Message { entry, counts: Counts::ONE }
 }
 
-/// Adds a message to what its entry has.
-fn note(message: &Message, totals: &mut [Figures; 2]) {
-    totals[message.entry].add(message.figures);
+/// Adds a message's counts to those of its entry.
+fn note(message: &Message, totals: &mut [Counts; 2]) {
+    totals[message.entry].add(message.counts);
 }
 
-fn sum([mut total, other]: [Figures; 2]) -> Figures {
+fn sum([mut total, other]: [Counts; 2]) -> Counts {
     total.add(other);
     total
 }
@@ -35,7 +35,7 @@ fn sum([mut total, other]: [Figures; 2]) -> Figures {
 pub fn tokio(producers: usize, pace: Pace) -> Runner {
     let (sender, mut receiver) = mpsc::channel::<Message>(ROOM);
     let consumer = consumer(async move {
-        let mut totals = [Figures::default(); 2];
+        let mut totals = [Counts::default(); 2];
         while let Some(first) = receiver.recv().await {
             note(&first, &mut totals);
             pace.wait().await;
@@ -51,11 +51,11 @@ pub fn tokio(producers: usize, pace: Pace) -> Runner {
     runner(producers, sender, send, consumer)
 }
 
-/// Without a bound: with one, all of its room is made at once.
+/// An unbounded channel, since a bounded one allocates its whole capacity at once.
 pub fn crossbeam(producers: usize) -> Runner {
     let (sender, receiver) = crossbeam_channel::unbounded::<Message>();
     let consumer = std::thread::spawn(move || {
-        let mut totals = [Figures::default(); 2];
+        let mut totals = [Counts::default(); 2];
         receiver.iter().for_each(|message| note(&message, &mut totals));
         sum(totals)
     });
@@ -65,16 +65,16 @@ pub fn crossbeam(producers: usize) -> Runner {
     runner(producers, sender, send, consumer)
 }
 
-/// Nobody is woken by a queue: the consumer looks again and again.
+/// A queue does not wake its consumer, which polls it instead.
 pub fn queue(producers: usize) -> Runner {
     let queue = Arc::new(ArrayQueue::<Message>::new(ROOM));
     let is_over = Arc::new(AtomicBool::new(false));
     let consumer = std::thread::spawn({
         let (queue, is_over) = (Arc::clone(&queue), Arc::clone(&is_over));
         move || {
-            let mut totals = [Figures::default(); 2];
+            let mut totals = [Counts::default(); 2];
             loop {
-                // Asked before the last look.
+                // Read before the queue is drained for the last time.
                 let is_last = is_over.load(Ordering::Acquire);
                 while let Some(message) = queue.pop() {
                     note(&message, &mut totals);

@@ -1,25 +1,25 @@
-//! The hand-off of the crate: each entry holds figures, and what of them was taken.
+//! The hand-off of the crate: each entry holds its total counts, and those already taken.
 
 use std::future::poll_fn;
 use std::sync::Arc;
 
 use super::handoff::{Batch, Content, Entry, Handoff, Mark};
-use super::{Figures, Pace, consumer, runner};
+use super::{Counts, Pace, consumer, runner};
 use crate::Runner;
 
 #[derive(Default)]
 struct Counters {
-    told: Figures,
-    taken: Figures,
+    total: Counts,
+    taken: Counts,
 }
 
 impl Content for Counters {
     fn is_dirty(&self) -> bool {
-        self.told != self.taken
+        self.total != self.taken
     }
 }
 
-/// The recorder is to take what there is, and end.
+/// The command to take everything and end.
 struct End;
 
 type Shared = Handoff<usize, Counters, End>;
@@ -32,10 +32,10 @@ pub fn entries(threads: usize, entries: usize, pace: Pace) -> Runner {
     let change = |producers: &Producers, thread: usize| {
         let entry = &producers.entries[thread % producers.entries.len()];
         let is_open = producers.handoff.change(entry, |counters| {
-            counters.told.add(Figures::ONE);
+            counters.total.add(Counts::ONE);
             Mark::Dirty
         });
-        assert!(is_open, "somebody takes it");
+        assert!(is_open, "the consumer is running");
     };
     runner(threads, Producers { handoff, entries }, change, consumer)
 }
@@ -51,33 +51,33 @@ impl Drop for Producers {
     }
 }
 
-/// Does what the recorder does, but for the writing: an entry stays in its hands until there
-/// is nothing new in it.
-async fn consume(handoff: Arc<Shared>, entries: usize, pace: Pace) -> Figures {
-    let mut news = Batch::default();
-    let mut hands: Vec<Arc<Entry<usize, Counters>>> = Vec::new();
+/// Does what the recorder does, except for the writes: it holds an entry until there is
+/// nothing new in it.
+async fn consume(handoff: Arc<Shared>, entries: usize, pace: Pace) -> Counts {
+    let mut batch = Batch::default();
+    let mut held: Vec<Arc<Entry<usize, Counters>>> = Vec::new();
     let mut again = Vec::new();
-    let mut taken = vec![Figures::default(); entries];
+    let mut taken = vec![Counts::default(); entries];
     let mut is_over = false;
-    while !is_over || !hands.is_empty() {
-        if hands.is_empty() {
+    while !is_over || !held.is_empty() {
+        if held.is_empty() {
             poll_fn(|cx| handoff.poll_changed(cx)).await;
         }
         pace.wait().await;
-        handoff.take(&mut news, true);
-        hands.append(&mut news.dirty);
-        is_over |= news.commands.pop().is_some();
-        for entry in hands.drain(..) {
-            let told = entry.take(|counters| counters.is_dirty().then_some(counters.told));
-            let Some(told) = told else { continue };
-            taken[entry.id] = told;
-            if entry.acknowledge(|counters| counters.taken = told) {
+        handoff.take(&mut batch, true);
+        held.append(&mut batch.dirty);
+        is_over |= batch.commands.pop().is_some();
+        for entry in held.drain(..) {
+            let total = entry.take(|counters| counters.is_dirty().then_some(counters.total));
+            let Some(total) = total else { continue };
+            taken[entry.id] = total;
+            if entry.acknowledge(|counters| counters.taken = total) {
                 again.push(entry);
             }
         }
-        std::mem::swap(&mut hands, &mut again);
+        std::mem::swap(&mut held, &mut again);
     }
-    taken.into_iter().fold(Figures::default(), |mut all, more| {
+    taken.into_iter().fold(Counts::default(), |mut all, more| {
         all.add(more);
         all
     })

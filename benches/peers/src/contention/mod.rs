@@ -1,20 +1,20 @@
-//! The hand-off to the recorder, where several threads hand over at once.
+//! The hand-off to the recorder under contention from several threads.
 //!
-//! [`handoff`] is the file of the crate, which knows nothing of calls: an entry is changed,
-//! and put on a list unless it is there already. It stands against channels, whose messages
-//! say which entry they are for and what to add to it, as small as can be.
+//! [`handoff`] is the crate's own file. It is independent of calls: a producer changes an
+//! entry, and puts it on a list unless it is already there. It is compared with channels that
+//! have the smallest possible messages: an entry and the counts to add to it.
 //!
-//! On the other side somebody takes what comes, all of it: in the end each figure that was
-//! handed over has to have arrived, or the bench fails. So the channels have room for a whole
-//! round, and none of their messages is ever refused. One that takes at once takes whatever
-//! there is as soon as there is something. The other takes 5 ms later, as the recorder does,
-//! so that neighbours travel together.
+//! A consumer takes everything. The bench fails unless all counts that were handed over have
+//! arrived in the end, so the channels have capacity for a whole round and never reject a
+//! message. With [`Pace::AtOnce`] the consumer takes what there is as soon as there is
+//! anything. With [`Pace::Gathering`] it waits 5 ms first, as the recorder does, so that
+//! changes are batched.
 //!
 //! Only the producers are timed.
 
 mod channels;
 mod entries;
-#[allow(dead_code, reason = "the crate has more uses of it")]
+#[allow(dead_code, reason = "the bench uses only part of it")]
 #[path = "../../../../src/tracker/handoff.rs"]
 mod handoff;
 mod sync;
@@ -25,10 +25,10 @@ use std::time::Duration;
 
 use crate::{Row, Runner, Way};
 
-/// How often a producer hands over in a round.
+/// How many times each producer hands over in a round.
 const HANDOFFS: u64 = 300_000;
 
-/// When the consumer takes what has come.
+/// When the consumer takes what was handed over.
 #[derive(Clone, Copy)]
 enum Pace {
     AtOnce,
@@ -36,7 +36,7 @@ enum Pace {
 }
 
 impl Pace {
-    /// For the consumer: something has come.
+    /// Called by the consumer when something was handed over.
     async fn wait(self) {
         if matches!(self, Self::Gathering) {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -44,14 +44,14 @@ impl Pace {
     }
 }
 
-/// What is handed over: figures to add.
+/// What is handed over: counts to add.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Figures {
+struct Counts {
     calls: u64,
     tokens: u64,
 }
 
-impl Figures {
+impl Counts {
     const ONE: Self = Self { calls: 1, tokens: 2000 };
 
     fn add(&mut self, more: Self) {
@@ -92,8 +92,7 @@ fn row(name: &'static str, producers: usize, pace: Pace) -> Row {
     Row { name, unit: "hand-off", units: producers as u64, runs: HANDOFFS, peer: CHANNEL, ways }
 }
 
-/// Runs something on so many threads at once, each as often as asked; on this one if one is
-/// enough.
+/// Runs a closure on this many threads at once, or on the current one if one is enough.
 fn on_threads(threads: usize, run: impl Fn(usize, u64) + Sync, times: u64) {
     if threads == 1 {
         return run(0, times);
@@ -106,42 +105,42 @@ fn on_threads(threads: usize, run: impl Fn(usize, u64) + Sync, times: u64) {
     });
 }
 
-/// Producers, and the consumer of what they hand over.
+/// The producers, and the consumer of what they hand over.
 struct Pair<P> {
-    /// The producers' side; the consumer ends when it is gone.
+    /// The producers' side. Dropping it ends the consumer.
     producers: Option<P>,
-    handed_over: Figures,
-    consumer: Option<JoinHandle<Figures>>,
+    handed_over: Counts,
+    consumer: Option<JoinHandle<Counts>>,
 }
 
 impl<P> Drop for Pair<P> {
     fn drop(&mut self) {
         drop(self.producers.take());
-        let taken = self.consumer.take().expect("one consumer").join().expect("its figures");
-        assert_eq!(taken, self.handed_over, "what was handed over has arrived");
+        let taken = self.consumer.take().expect("one consumer").join().expect("its counts");
+        assert_eq!(taken, self.handed_over, "everything that was handed over has arrived");
     }
 }
 
-/// Hands [`Figures::ONE`] over on so many threads, until the runner is dropped.
+/// Hands over [`Counts::ONE`] on this many threads, until the runner is dropped.
 fn runner<P: Sync + 'static>(
     threads: usize,
     producers: P,
     hand_over: impl Fn(&P, usize) + Sync + 'static,
-    consumer: JoinHandle<Figures>,
+    consumer: JoinHandle<Counts>,
 ) -> Runner {
-    let handed_over = Figures::default();
+    let handed_over = Counts::default();
     let mut pair = Pair { producers: Some(producers), handed_over, consumer: Some(consumer) };
     Box::new(move |times| {
         let producers = pair.producers.as_ref().expect("there until the end");
         let run = |thread, times| (0..times).for_each(|_| hand_over(producers, thread));
         on_threads(threads, run, times);
         let all = times * threads as u64;
-        pair.handed_over.add(Figures { calls: all, tokens: all * Figures::ONE.tokens });
+        pair.handed_over.add(Counts { calls: all, tokens: all * Counts::ONE.tokens });
         None
     })
 }
 
-/// Runs a consumer on a thread of its own.
+/// Runs a consumer on its own thread.
 fn consumer<T: Send + 'static>(consume: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
     std::thread::spawn(move || crate::calls::runtime().block_on(consume))
 }

@@ -1,8 +1,8 @@
-//! Whole calls and whole reports of several threads at once, of which the hand-off is a part.
+//! Whole calls and whole reports on several threads at once; the hand-off is a part of each.
 //!
-//! A report by hand looks up its session and its agent by their names, of which it makes
-//! copies, and so is set against a channel whose messages hold such copies. A call has its
-//! request, its mark and what reads its answer. Each is two hand-offs: a start and an end.
+//! An explicit report looks up its session and its agent by their names, which it copies. So
+//! it is compared with a channel whose messages hold such copies. A call also handles its
+//! request and observes its answer. Each is two hand-offs: a start and an end.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -20,17 +20,17 @@ use tower_agent_status::{SessionId, StatusLayer, StatusTracker};
 use super::{HANDOFFS, consumer, on_threads};
 use crate::{Row, Runner, Way};
 
-/// What would travel through a channel: as large as what the tracker is told.
+/// The message of a channel, as large as what the tracker receives.
 struct Message {
     _session: Arc<str>,
     _agent: Arc<str>,
-    _told: [u64; 12],
+    _payload: [u64; 12],
 }
 
 const CHANNEL: &str = "tokio mpsc try_send, names copied";
 const SESSION: &str = "session-corr_abc123";
 const AGENT: &str = "pdfAdapter";
-/// Room for what two producers hand over in a round and in what comes before it.
+/// Capacity for the messages of two producers in a round and its warm-up.
 const ROOM: usize = 3 * HANDOFFS as usize;
 
 pub fn rows() -> [Row; 2] {
@@ -50,61 +50,60 @@ pub fn rows() -> [Row; 2] {
     })
 }
 
-/// What is told, and to whom on a thread of its own, who ends when there is nobody left to
-/// tell.
-struct Listened<T> {
-    teller: Option<T>,
-    listener: Option<JoinHandle<()>>,
+/// A producer, and its consumer on another thread, which ends when the producer is dropped.
+struct Pair<T> {
+    producer: Option<T>,
+    consumer: Option<JoinHandle<()>>,
 }
 
-impl<T> Drop for Listened<T> {
+impl<T> Drop for Pair<T> {
     fn drop(&mut self) {
-        drop(self.teller.take());
-        self.listener.take().expect("one listener").join().expect("it ends");
+        drop(self.producer.take());
+        self.consumer.take().expect("one consumer").join().expect("it ends");
     }
 }
 
 fn runner<T: Sync + 'static>(
     threads: usize,
-    teller: T,
-    tell: impl Fn(&T, usize, u64) + Sync + 'static,
-    listen: impl Future<Output = ()> + Send + 'static,
+    producer: T,
+    produce: impl Fn(&T, usize, u64) + Sync + 'static,
+    consume: impl Future<Output = ()> + Send + 'static,
 ) -> Runner {
-    let listened = Listened { teller: Some(teller), listener: Some(consumer(listen)) };
+    let pair = Pair { producer: Some(producer), consumer: Some(consumer(consume)) };
     Box::new(move |times| {
-        let teller = listened.teller.as_ref().expect("there until the end");
-        on_threads(threads, |thread, times| tell(teller, thread, times), times);
+        let producer = pair.producer.as_ref().expect("there until the end");
+        on_threads(threads, |thread, times| produce(producer, thread, times), times);
         None
     })
 }
 
 fn channel(threads: usize) -> Runner {
     let (sender, mut receiver) = mpsc::channel::<Message>(ROOM);
-    let listen = async move {
+    let consume = async move {
         while let Some(message) = receiver.recv().await {
             std::hint::black_box(message);
         }
     };
-    let tell = |sender: &mpsc::Sender<Message>, _, times| {
+    let produce = |sender: &mpsc::Sender<Message>, _, times| {
         for _ in 0..2 * times {
             let (_session, _agent) = (SESSION.into(), AGENT.into());
-            let message = Message { _session, _agent, _told: [1; 12] };
+            let message = Message { _session, _agent, _payload: [1; 12] };
             assert!(sender.try_send(message).is_ok(), "there is room");
         }
     };
-    runner(threads, sender, tell, listen)
+    runner(threads, sender, produce, consume)
 }
 
-/// The session that a thread works on.
+/// The session of a thread.
 fn session(thread: usize, is_apart: bool) -> String {
     if is_apart { format!("{SESSION}-{thread}") } else { SESSION.to_owned() }
 }
 
-/// An agent starts and ends, told by hand.
+/// An agent starts and ends, in explicit reports.
 fn reports(threads: usize, is_apart: bool) -> Runner {
     let (tracker, recorder) =
         StatusTracker::builder(MemoryStore::new()).build().expect("a tracker");
-    let tell = move |tracker: &StatusTracker, thread, times| {
+    let produce = move |tracker: &StatusTracker, thread, times| {
         let session = session(thread, is_apart);
         for _ in 0..times {
             for state in [AgentState::InProgress, AgentState::Success] {
@@ -113,10 +112,10 @@ fn reports(threads: usize, is_apart: bool) -> Runner {
             }
         }
     };
-    runner(threads, tracker, tell, recorder)
+    runner(threads, tracker, produce, recorder)
 }
 
-/// Answers at once, with a body that is over.
+/// Answers at once, with an empty body.
 #[derive(Clone)]
 struct Nothing;
 
@@ -137,7 +136,7 @@ impl Service<Request<()>> for Nothing {
 fn calls(threads: usize, is_apart: bool) -> Runner {
     let (tracker, recorder) =
         StatusTracker::builder(MemoryStore::new()).build().expect("a tracker");
-    let tell = move |tracker: &StatusTracker, thread, times| {
+    let produce = move |tracker: &StatusTracker, thread, times| {
         let session = SessionId::new(session(thread, is_apart)).expect("an id");
         let mut service = StatusLayer::new(tracker, AGENT).layer(Nothing);
         let calls = session.scope(async move {
@@ -148,5 +147,5 @@ fn calls(threads: usize, is_apart: bool) -> Runner {
         let calls = std::pin::pin!(calls);
         assert!(calls.poll(&mut Context::from_waker(std::task::Waker::noop())).is_ready());
     };
-    runner(threads, tracker, tell, recorder)
+    runner(threads, tracker, produce, recorder)
 }

@@ -1,7 +1,7 @@
-//! A server that speaks as much of DynamoDB's protocol as a writer of status needs: it has
-//! every table, takes every write at once, keeps none of them and counts them.
+//! A server with as much of DynamoDB's protocol as the recorder needs. It has every table,
+//! accepts every write at once, counts the writes, and discards them.
 //!
-//! It prints its address. `GET /` answers with the number of writes so far.
+//! It prints its address. `GET /` returns the number of writes so far.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -36,7 +36,7 @@ async fn serve() {
         let writes = Rc::clone(&writes);
         let service = service_fn(move |request| answer(request, Rc::clone(&writes)));
         tokio::task::spawn_local(
-            // A client may leave whenever it likes.
+            // Clients may disconnect at any time.
             async move {
                 drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await)
             },
@@ -49,7 +49,7 @@ async fn answer(
     writes: Rc<Cell<u64>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    // All of it, as a server does that is to understand it.
+    // Reads the whole request, as a server that parses it would.
     drop(body.collect().await);
     let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     let operation = target.and_then(|target| target.rsplit('.').next());
