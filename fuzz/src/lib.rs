@@ -1,10 +1,11 @@
-//! What must hold for every body, whatever is in it.
+//! What must hold for every body, whatever its content.
 
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tower_agent_status::usage::{End, PathHint, Reading, ResponseHead, UsageReader};
 
-/// Reads the body whole, byte by byte and in pieces of a size taken from it: all three must agree.
+/// Reads the body whole, byte by byte, and in chunks of a size taken from it. All three results
+/// must agree.
 pub fn check(content_type: &'static str, body: &[u8]) {
     let whole = read(content_type, None, body, usize::MAX);
     let size = body.last().map_or(1, |byte| usize::from(*byte % 97) + 1);
@@ -12,8 +13,8 @@ pub fn check(content_type: &'static str, body: &[u8]) {
     assert_eq!(read(content_type, None, body, 1), whole, "byte by byte");
 }
 
-/// Reads the same ways, and asks for no more than an end: of a body whose encoding breaks, a codec
-/// may give less or more of what comes before the break, depending on the pieces.
+/// Reads in the same ways, but only requires that reading ends: if the encoding of a body is
+/// broken, a codec may return more or less of what precedes the break, depending on the chunks.
 pub fn survive(encoding: &'static str, body: &[u8]) {
     for size in [usize::MAX, 61, 1] {
         read("", Some(encoding), body, size);
@@ -40,7 +41,7 @@ fn read(
     reader.finish(End::Complete)
 }
 
-/// Frames with right checksums around parts of the data, so that what is in them is reached.
+/// Wraps parts of the data in frames with valid checksums, so that their content is parsed.
 pub fn frames(data: &[u8]) -> Vec<u8> {
     let kinds: [&[u8]; 6] =
         [b"messageStart", b"metadata", b"chunk", b"trace", b"messageStop", b"exception"];
