@@ -1,8 +1,8 @@
 //! The client of each agent.
 //!
 //! ```text
-//! runtime session   which session of its own AgentCore keeps the agent's memory in
-//! StatusLayer       outside of all that can fail, so that it sees how the call ends
+//! runtime session   the AgentCore session that holds the agent's memory
+//! StatusLayer       outside everything that can fail, so that it sees how the call ends
 //! time limit
 //! signature         last, over the request as it is sent
 //! hyper client
@@ -31,16 +31,16 @@ use tower_http::set_header::SetRequestHeaderLayer;
 
 use crate::runtime::RuntimeArn;
 
-/// What the service is called in a signature.
+/// The service name in a signature.
 const SERVICE: &str = "bedrock-agentcore";
 
 const RUNTIME_SESSION_ID: HeaderName =
     HeaderName::from_static("x-amzn-bedrock-agentcore-runtime-session-id");
 
-/// AgentCore refuses a runtime session id that is shorter.
+/// AgentCore rejects shorter runtime session IDs.
 const RUNTIME_SESSION_ID_MIN: usize = 33;
 
-/// AgentCore ends a call that takes longer.
+/// AgentCore ends calls that take longer.
 const TIME_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 pub(crate) type AgentClient =
@@ -56,13 +56,13 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// With credentials from where the AWS SDK looks for them.
+    /// Creates the clients, with credentials from the AWS SDK's default chain.
     pub(crate) async fn new(endpoint: Option<Uri>) -> Result<Self, BoxError> {
         let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
         let credentials = config.credentials_provider().ok_or("there are no AWS credentials")?;
         let connector = HttpsConnectorBuilder::new()
             .with_native_roots()?
-            // Plain HTTP for an endpoint on this machine, as in tests.
+            // Plain HTTP is for endpoints on this machine, as in tests.
             .https_or_http()
             .enable_http1()
             .build();
@@ -70,7 +70,7 @@ impl Clients {
         Ok(Self { https, credentials, endpoint })
     }
 
-    /// The client of an agent, and the address to call it at.
+    /// The client of an agent, and the URI to call.
     pub(crate) fn agent(
         &self,
         tracker: &StatusTracker,
@@ -94,8 +94,8 @@ impl Clients {
     }
 }
 
-/// The runtime session of an agent in a workflow. It is not the workflow's session: each
-/// agent has one of its own, so that none finds what another left.
+/// The runtime session of an agent in a workflow. It is not the workflow's session: each agent
+/// has its own, so that no agent sees another's data.
 fn runtime_session_id(agent: &str) -> Option<HeaderValue> {
     let session = SessionId::current()?;
     let id = format!("{session}-{agent}");
@@ -116,7 +116,7 @@ impl Service<Request<Full<Bytes>>> for Signed {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        // The client is always ready; it is asked again when the request is signed.
+        // hyper's client is always ready. The call polls it again once the request is signed.
         Poll::Ready(Ok(()))
     }
 

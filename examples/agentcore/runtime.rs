@@ -6,10 +6,10 @@ use http::Uri;
 use http::uri::{Authority, Scheme};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What a URL's path may have as it is (RFC 3986, unreserved).
+/// The characters that a URL's path may have unencoded (RFC 3986, unreserved).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The name of an agent's runtime:
+/// The ARN of an agent's runtime:
 /// `arn:aws:bedrock-agentcore:REGION:ACCOUNT:runtime/NAME-ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RuntimeArn {
@@ -43,10 +43,10 @@ impl FromStr for RuntimeArn {
             !text.is_empty()
                 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
         };
-        let named = resource.strip_prefix("runtime/").is_some_and(|name| is_word(name, b"_-"));
+        let is_runtime = resource.strip_prefix("runtime/").is_some_and(|name| is_word(name, b"_-"));
         let account_is_number =
             account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-        if !named || !account_is_number || !is_word(region, b"-") {
+        if !is_runtime || !account_is_number || !is_word(region, b"-") {
             return Err(invalid());
         }
         Ok(Self { arn: arn.to_owned(), region: region.to_owned(), suffix })
@@ -58,8 +58,8 @@ impl RuntimeArn {
         &self.region
     }
 
-    /// Where the agent is called. The ARN is one segment of the path, so its colons and
-    /// its slash are encoded.
+    /// The URL to call the agent at. The ARN is one segment of the path, so its colons and its
+    /// slash are encoded.
     pub(crate) fn url(&self, endpoint: Option<&Uri>) -> Result<Uri, http::Error> {
         let path = format!("/runtimes/{}/invocations", utf8_percent_encode(&self.arn, ENCODED));
         let (scheme, authority) = match endpoint {

@@ -1,4 +1,4 @@
-//! Spans to OpenTelemetry, metrics to Prometheus, log lines to the standard error.
+//! Spans for OpenTelemetry, metrics for Prometheus, and log lines on standard error.
 
 use std::net::SocketAddr;
 
@@ -12,14 +12,14 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-/// What has to be ended in order.
+/// The telemetry that must be shut down in order.
 pub(crate) struct Telemetry(Option<SdkTracerProvider>);
 
-/// Starts what the environment asks for:
+/// Starts what the environment configures:
 ///
-/// - log lines as JSON, of what `RUST_LOG` names (`info` unless set);
+/// - log lines as JSON, filtered by `RUST_LOG` (default `info`);
 /// - spans over OTLP, if `OTEL_EXPORTER_OTLP_ENDPOINT` (or `…_TRACES_ENDPOINT`) is set;
-///   `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say whose they are;
+///   `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` describe their resource;
 /// - metrics for Prometheus, if there is an address to listen on.
 pub(crate) fn start(metrics_addr: Option<SocketAddr>) -> Result<Telemetry, BoxError> {
     let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new("info"))?;
@@ -40,8 +40,8 @@ pub(crate) fn start(metrics_addr: Option<SocketAddr>) -> Result<Telemetry, BoxEr
         None
     };
     let spans = provider.as_ref().map(|provider| {
-        // Only this crate's spans: the exporter has a client of its own, whose calls
-        // would be exported in turn.
+        // Only this crate's spans: the exporter has its own client, whose calls would be
+        // exported in turn.
         let filter = EnvFilter::new("tower_agent_status=info");
         tracing_opentelemetry::layer().with_tracer(provider.tracer("agentcore")).with_filter(filter)
     });
@@ -54,10 +54,10 @@ pub(crate) fn start(metrics_addr: Option<SocketAddr>) -> Result<Telemetry, BoxEr
 }
 
 impl Telemetry {
-    /// Sends what is left.
+    /// Exports the remaining spans.
     pub(crate) async fn shutdown(self) {
         let Some(provider) = self.0 else { return };
-        // It waits for the network on the thread that calls it.
+        // The shutdown blocks its thread on the network.
         let ended = tokio::task::spawn_blocking(move || provider.shutdown()).await;
         if let Ok(Err(error)) = ended {
             tracing::warn!(%error, "the last spans were not sent");

@@ -1,4 +1,4 @@
-//! The program as it runs, against a stand-in for AgentCore.
+//! Runs the program against a stand-in for AgentCore.
 
 mod standin;
 
@@ -11,7 +11,7 @@ use standin::{ACCESS_KEY, SECRET_KEY, StandIn};
 use tower_agent_status::SessionId;
 use tower_agent_status::store::{DynamoDbStore, StatusReader as _};
 
-/// Nothing here takes a second; past this something hangs.
+/// Nothing here takes a second, so after this time something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Program {
@@ -52,7 +52,7 @@ impl Program {
         writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
-    /// Waits for the end: the exit code and what was logged.
+    /// Waits for the program to end. Returns its exit code and its log.
     async fn end(&mut self) -> (Option<i32>, String) {
         drop(self.child.stdin.take());
         let mut stderr = self.child.stderr.take().unwrap();
@@ -66,7 +66,11 @@ impl Program {
 
     async fn item(&self, session: &str) -> Value {
         let store = DynamoDbStore::embedded(&self.file).unwrap();
-        let item = store.get(&SessionId::new(session).unwrap()).await.unwrap().expect("the session is in the table");
+        let item = store
+            .get(&SessionId::new(session).unwrap())
+            .await
+            .unwrap()
+            .expect("the session is in the table");
         serde_json::to_value(&item).unwrap()
     }
 }
@@ -100,14 +104,14 @@ async fn documents_go_through_the_signed_agents() {
     for (agent, mut ids) in sessions {
         ids.sort();
         ids.dedup();
-        assert_eq!(ids.len(), 2, "each workflow has a runtime session of its own at {agent}");
+        assert_eq!(ids.len(), 2, "each workflow has its own runtime session at {agent}");
     }
     let exports = standin.seen.exports.lock().unwrap();
     let exported = exports.concat();
     for name in ["gen_ai.agent.name", "pdfAdapter", "gen_ai.usage.input_tokens"] {
         assert!(
             exported.windows(name.len()).any(|window| window == name.as_bytes()),
-            "a span says {name}"
+            "a span has {name}"
         );
     }
 }
@@ -135,7 +139,7 @@ async fn sigterm_in_a_stream_leaves_nothing_in_progress() {
     tokio::time::timeout(PATIENCE, standin.seen.endless.notified()).await.unwrap();
     let kill = Command::new("kill").arg(program.child.id().to_string()).status().unwrap();
     assert!(kill.success());
-    // The standard input stays open: the end of the program must not wait for it.
+    // Standard input stays open: the program must not wait for it to end.
     let stdin = program.child.stdin.take();
     let (code, log) = program.end().await;
     drop(stdin);
@@ -150,7 +154,7 @@ async fn sigterm_in_a_stream_leaves_nothing_in_progress() {
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_finds_the_metrics() {
     let standin = StandIn::start().await;
-    // The exporter cannot be asked which port it got, so one that is free now is chosen.
+    // The exporter does not report its port, so this test chooses one that is free now.
     let addr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut program = program(&standin, SECRET_KEY, &["--metrics-addr", &addr.to_string()]);
     program.send(r#"{"documentId":"FAB_1","sourceType":"BANK","correlationId":"one"}"#);

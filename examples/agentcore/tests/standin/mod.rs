@@ -1,5 +1,5 @@
-//! A stand-in for the endpoint of AgentCore: it checks the signature of a call with code
-//! of its own, refuses short runtime session ids, and answers as four agents would.
+//! A stand-in for AgentCore's endpoint. It verifies signatures with its own code, rejects short
+//! runtime session IDs, and answers as four agents would.
 
 mod signature;
 
@@ -25,14 +25,14 @@ pub(crate) const SECRET_KEY: &str = "stand-in/secret+key";
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// What the stand-in has seen.
+/// What the stand-in has received.
 #[derive(Default)]
 pub(crate) struct Seen {
-    /// The runtime session id of each call that was let in, by agent.
+    /// The runtime session ID of each accepted call, by agent.
     pub(crate) sessions: Mutex<HashMap<String, Vec<String>>>,
-    /// Bodies of OTLP exports.
+    /// The bodies of OTLP exports.
     pub(crate) exports: Mutex<Vec<Bytes>>,
-    /// An agent is at work that will not end by itself.
+    /// Whether an agent is working that will not end by itself.
     pub(crate) endless: Notify,
 }
 
@@ -54,7 +54,7 @@ impl StandIn {
                     let service = service_fn(|request| answer(Arc::clone(&seen), request));
                     let connection =
                         http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                    // A caller that is ended hangs up in the middle of an answer.
+                    // A caller that is stopped disconnects in the middle of an answer.
                     let _ = connection.await;
                 });
             }
@@ -112,7 +112,7 @@ fn invoke(agent: &str, document: &str, seen: &Seen) -> Response<Body> {
     response
 }
 
-/// A stream of one trade, with usage at its end; or one that never ends.
+/// A stream of one trade with usage at its end, or one that never ends.
 fn extraction(endless: bool, seen: &Seen) -> Response<Body> {
     let text = json!({ "trade_id": "T-1" }).to_string() + "\n";
     let events = [
@@ -126,7 +126,7 @@ fn extraction(endless: bool, seen: &Seen) -> Response<Body> {
     }
     if endless {
         seen.endless.notify_one();
-        // Held for ever: the stream has more to come.
+        // The stream never ends: more is always to come.
         std::mem::forget(pieces);
     }
     let stream = futures_util::stream::unfold(received, |mut received| async {

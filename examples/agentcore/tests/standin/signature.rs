@@ -1,4 +1,4 @@
-//! Signature Version 4, from the side that checks it.
+//! Verification of Signature Version 4.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
 use std::fmt::Write as _;
@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{ACCESS_KEY, SECRET_KEY};
 
-/// Whether a request is signed by the stand-in's key for this service; else what is wrong.
+/// Checks that a request is signed with the stand-in's key for this service. Returns what is
+/// wrong otherwise.
 pub(super) fn check(parts: &Parts, body: &[u8]) -> Result<(), String> {
     let header = |name: &str| {
         parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim()
@@ -43,7 +44,7 @@ pub(super) fn check(parts: &Parts, body: &[u8]) -> Result<(), String> {
         writeln!(text, "{name}:{}", header(name)).unwrap();
         text
     });
-    // Every service but S3 encodes the path once more.
+    // Every service except S3 encodes the path once more.
     let path = parts.uri.path().replace('%', "%25");
     let request = [
         parts.method.as_str(),
