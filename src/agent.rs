@@ -104,7 +104,9 @@ pub enum InvalidName {
     #[error("the name `{0}` is reserved: every item has an attribute of that name; choose another")]
     Reserved(String),
     /// The store uses that attribute itself, for its key or its time to live.
-    #[error("the name `{0}` is reserved: the table has its key or expiry there; choose another")]
+    #[error(
+        "the name `{0}` is reserved: the table uses that attribute for its key or its expiry; choose another name"
+    )]
     ReservedByStore(String),
     /// Two agents, or an agent and an attribute, have the same name.
     #[error("the name `{0}` is used twice; each agent and each attribute needs its own")]

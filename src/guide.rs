@@ -1,4 +1,4 @@
-//! Guides, one topic each. They contain no code.
+//! Guides, one topic each. These modules contain documentation only.
 
 #[doc = include_str!("../docs/outcomes.md")]
 pub mod outcomes {}

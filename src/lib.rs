@@ -2,7 +2,7 @@
 //! how many tokens they use.
 //!
 //! A service calls several agents over HTTP, each for seconds or minutes, and its users ask: What
-//! is it doing now? Did it fail? What did it cost? This crate answers from a [layer](StatusLayer)
+//! is it doing now? Did it fail? What did it cost? This crate answers these questions with a [layer](StatusLayer)
 //! in the HTTP clients of the agents. Each call marks its agent as in progress, and then as success
 //! or error, with the tokens it used. The code that makes the calls does not change and never
 //! waits for the table.
@@ -52,7 +52,7 @@
 //!     .run(async { pdf_adapter.oneshot(request).await })
 //!     .await;
 //!
-//! // Before the process exits, save what is not saved yet.
+//! // Before the process exits, flush pending writes.
 //! tracker.shutdown(Duration::from_secs(5)).await?;
 //! result?;
 //! assert!(store.status("session-corr_abc123").is_some());

@@ -147,10 +147,7 @@ async fn what_cannot_be_used_is_refused_by_name() {
         "an agent's name"
     );
     let long = attribute("documentId", &"x".repeat(5_000)).unwrap_err();
-    assert_eq!(
-        long.to_string(),
-        "the text of `documentId` has 5000 bytes; an item holds at most 4096"
-    );
+    assert_eq!(long.to_string(), "the text of `documentId` has 5000 bytes; the limit is 4096");
     assert!(
         tracker
             .update_agent_status("s", "revision", AgentReport::new(AgentState::Success))
@@ -200,10 +197,7 @@ async fn attributes_that_would_not_fit_into_an_item_are_refused() {
     };
     assert_eq!(start(nested(WorkflowBuilder::MAX_DEPTH)), Ok(()));
     let deep = start(nested(WorkflowBuilder::MAX_DEPTH + 1)).unwrap_err();
-    assert!(
-        deep.to_string().contains("`pages` are nested too deep; an item holds at most 16"),
-        "{deep}"
-    );
+    assert!(deep.to_string().contains("`pages` are nested too deeply; the limit is 16"), "{deep}");
 }
 
 #[tokio::test(start_paused = true)]

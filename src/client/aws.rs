@@ -94,7 +94,7 @@ use crate::exchange::{
 use crate::session::RequestHead;
 use crate::status::SessionId;
 
-/// The HTTP client that an SDK client of the newest
+/// Returns the HTTP client that an SDK client of the latest
 /// [behaviour version](BehaviorVersion) uses if it is given none.
 ///
 /// Each has its own connections; a clone shares them.

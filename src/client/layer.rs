@@ -27,7 +27,7 @@ use crate::tracker::StatusTracker;
 /// # }
 /// ```
 ///
-/// The type parameter `D` decides how errors are shown; see
+/// The type parameter `D` selects how errors are formatted; see
 /// [`error_sources`](Self::error_sources).
 #[derive(Clone, Debug)]
 pub struct StatusLayer<D = DisplayOnly> {
@@ -88,7 +88,7 @@ impl StatusLayer {
         Self::from_tracking(Tracking::new(tracker))
     }
 
-    /// Creates a layer that tracks nothing, so that one stack serves with and without tracking.
+    /// Creates a layer that tracks nothing, so that the same stack works with and without tracking.
     ///
     /// A stack has the same type with any `StatusLayer`. With `tower::util::option_layer` it
     /// would not, since the layer changes the type of the response body. All settings are
@@ -196,10 +196,10 @@ impl<D> StatusLayer<D> {
 
     /// Records an error with its [sources](std::error::Error::source), separated by colons.
     ///
-    /// Many clients say what has failed only in the sources: `client error (Connect)` of
-    /// hyper-util and `transport error` of tonic become `client error (Connect): tcp connect
-    /// error: Connection refused`. The sources decide the class of the error, too, such as
-    /// `timeout`.
+    /// Many clients report what failed only in an error's sources. With this setting,
+    /// hyper-util's `client error (Connect)`, for example, becomes `client error (Connect): tcp
+    /// connect error: Connection refused`. The sources are also used to classify the error, for
+    /// example as `timeout`.
     ///
     /// The errors of the service and of its response body must implement
     /// [`Error`](std::error::Error). This is not needed for the `BoxError` of tower's own

@@ -23,16 +23,16 @@ use crate::tracker::StatusTracker;
 
 /// Tracks every call of an agent's `reqwest_middleware` client.
 ///
-/// It does for such a client what [`StatusLayer`](crate::StatusLayer) does for a tower stack,
-/// with the same meaning of success, error and cancelled. The caller receives a
+/// The equivalent of [`StatusLayer`](crate::StatusLayer) for reqwest-middleware, with the same
+/// outcomes. The caller receives a
 /// [`reqwest::Response`](::reqwest::Response) with its URL, extensions, version, remote address
 /// and content length; if its body fails, the error has one more `reqwest::Error` among its
-/// sources. For the settings of a layer, convert one:
+/// sources. To set more options, convert a configured layer:
 /// `StatusMiddleware::from(StatusLayer::new(..).session_header(..))`.
 ///
 /// The session of a request comes from its extensions (`.with_extension(session_id)`, or
 /// `ClientBuilder::with_init(Extension(session_id))` for all requests of a client), from the
-/// surrounding [scope](crate::Workflow::scope), or from where the layer looks for it.
+/// surrounding [scope](crate::Workflow::scope), or from the layer's own session setting.
 ///
 /// Middleware runs in the order in which it was attached. After a retry middleware, every
 /// attempt is a call; before it, only the last response is seen.

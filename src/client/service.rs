@@ -13,7 +13,7 @@ use crate::exchange::{DisplayOnly, ErrorDisplay, ExchangeBody, ExchangeFuture};
 
 /// Tracks the calls of one agent. Made by [`StatusLayer`](crate::StatusLayer).
 ///
-/// `D` says how errors are shown; see
+/// `D` selects how errors are formatted; see
 /// [`StatusLayer::error_sources`](crate::StatusLayer::error_sources).
 #[derive(Clone, Debug)]
 pub struct StatusService<S, D = DisplayOnly> {
@@ -24,13 +24,13 @@ pub struct StatusService<S, D = DisplayOnly> {
 
 /// The future of a [`StatusService`].
 ///
-/// Dropped before the response is there, it leaves its agent `cancelled`.
+/// If it is dropped before the response arrives, the agent is recorded as `cancelled`.
 pub type StatusFuture<F, D = DisplayOnly> = ExchangeFuture<F, ClientCall, D>;
 
 /// The response body of a call that passed through a [`StatusService`].
 ///
-/// Every frame, the trailers, the size hint and the errors are the inner body's. Dropped before
-/// its end, it leaves its agent `cancelled`.
+/// Every frame, the trailers, the size hint and the errors are the inner body's. If it is
+/// dropped before its end, the agent is recorded as `cancelled`.
 pub type StatusBody<B, D = DisplayOnly> = ExchangeBody<B, ClientCall, D>;
 
 impl<S, D> StatusService<S, D> {

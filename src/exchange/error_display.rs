@@ -13,9 +13,9 @@ use std::fmt::{self, Display};
 
 use crate::status::ErrorChain;
 
-/// Puts errors of a type into words.
+/// Formats errors of type `E` for the recorded message.
 pub trait ErrorDisplay<E> {
-    /// The words.
+    /// Returns the error in a displayable form.
     fn display(error: &E) -> impl Display + '_;
 }
 

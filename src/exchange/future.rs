@@ -14,7 +14,7 @@ use super::{Observer, Pending, ResponseObserver};
 
 /// The future of a service whose exchanges are observed.
 ///
-/// Dropped before the response is there, it ends its exchange as cancelled.
+/// If it is dropped before the response arrives, the exchange ends as cancelled.
 #[pin_project]
 pub struct ExchangeFuture<F, O: Observer, D = DisplayOnly> {
     // The inner future is dropped first: calls that are made in it end as what they are, and

@@ -69,7 +69,7 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
         self
     }
 
-    /// Declares several agents, in their command.
+    /// Declares several agents, in this order.
     pub fn agents(mut self, agents: impl IntoIterator<Item = Agent>) -> Self {
         self.agents.extend(agents);
         self

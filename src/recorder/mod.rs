@@ -32,14 +32,13 @@ const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 impl StatusTracker {
     /// Saves everything that has changed before this call, and waits for it.
     ///
-    /// Unsaved sessions are tried once, at once, even if they were backing off. This suits hosts
-    /// that freeze the process between requests. It takes as long as the store takes, at most a
+    /// Each unsaved session is written once, immediately, even if it is backing off. This suits
+    /// hosts that freeze the process between requests. It takes as long as the store takes, at most a
     /// minute.
     ///
     /// # Errors
     ///
-    /// If a write failed: which sessions are not saved, and why. The recorder goes on trying
-    /// them.
+    /// Returns the sessions that could not be saved, and why. The recorder keeps retrying them.
     ///
     /// # Cancel safety
     ///
@@ -57,7 +56,7 @@ impl StatusTracker {
     ///
     /// # Errors
     ///
-    /// Which sessions could not be saved, and why.
+    /// Returns the sessions that could not be saved, and why.
     ///
     /// # Cancel safety
     ///

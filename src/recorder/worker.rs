@@ -304,7 +304,7 @@ impl<S: StatusStore> Worker<S> {
             let result = match timeout(WRITE_TIMEOUT, write.catch_unwind()).await {
                 Ok(Ok(result)) => result,
                 Ok(Err(_)) => unavailable("the store panicked"),
-                Err(_) => unavailable("the store did not answer within a minute"),
+                Err(_) => unavailable("the store did not respond within a minute"),
             };
             #[cfg(feature = "metrics")]
             metrics::written(result_name(&result), started.elapsed());
@@ -330,7 +330,7 @@ impl<S: StatusStore> Worker<S> {
         match result {
             Ok(WriteOutcome::Applied) => {
                 if std::mem::take(&mut self.outage) {
-                    tracing::info!(session_id = %session.id, "status is saved again");
+                    tracing::info!(session_id = %session.id, "status writes have recovered");
                 }
                 *failure = FailedWrites::default();
                 self.limit = MAX_WRITES.min(self.limit + 1);

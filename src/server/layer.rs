@@ -15,7 +15,8 @@ use crate::workflow::{WorkflowError, check_attribute};
 /// Opens a workflow for each request to an orchestrator's server, and finishes it with the
 /// response.
 ///
-/// See the [module docs](crate::server) for which requests, which session, and how it ends.
+/// The [module docs](crate::server) describe which requests open a workflow, how its session is
+/// chosen, and how it ends.
 #[derive(Clone, Debug)]
 pub struct WorkflowLayer {
     /// `None` if the layer is disabled.
@@ -30,7 +31,7 @@ impl WorkflowLayer {
         Self { config: Some(Arc::new(WorkflowConfig::new(tracker))) }
     }
 
-    /// Creates a layer that opens no workflow, so that one stack serves with and without
+    /// Creates a layer that opens no workflow, so that the same stack works with and without
     /// tracking. All settings are accepted and have no effect.
     #[must_use]
     pub fn disabled() -> Self {
@@ -157,8 +158,8 @@ impl WorkflowLayer {
         self.set(|config| config.filter = Arc::new(opens))
     }
 
-    /// Sets the response header for the session id, or none. If the handler has set a header of
-    /// that name, it stays as it is.
+    /// Sets the response header that carries the session id; `None` adds no header. A header of
+    /// that name that the handler has set is kept.
     #[must_use]
     pub fn response_header(self, name: impl Into<Option<HeaderName>>) -> Self {
         self.set(|config| config.response_header = name.into())

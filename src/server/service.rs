@@ -20,7 +20,7 @@ pub struct WorkflowService<S> {
 
 /// The future of a [`WorkflowService`].
 ///
-/// Dropped before the response is there, it leaves its workflow failed.
+/// If it is dropped before the response arrives, the workflow fails.
 pub type WorkflowFuture<F> = ExchangeFuture<F, WorkflowObserver>;
 
 /// The response body of a request that has opened a workflow.

@@ -8,7 +8,7 @@
 //! | `agent_status.calls` | counter | calls | `gen_ai.agent.name`, `outcome` (`success`, `error`), `error.type` | finished calls |
 //! | `agent_status.writes` | counter | writes | `result` (`applied`, `conflict`, `throttled`, `unavailable`, `permanent`) | finished writes to the store |
 //! | `agent_status.write.duration` | histogram | seconds | `result` | a write to the store |
-//! | `agent_status.write.retries` | counter | writes | | writes to be retried, after a conflict or a failure |
+//! | `agent_status.write.retries` | counter | writes | | retried writes, after a conflict or a failure |
 //! | `agent_status.sessions.dirty` | gauge | sessions | | sessions that wait to be written, or are being written; with several trackers, those of the last one to report |
 //! | `agent_status.lost` | counter | changes | `reason` (`full`, `closed`, `unsaved`) | changes that were not recorded: too many sessions were live, a session had too many agents, the tracker was shut down, or a session was still unsaved when the recorder ended |
 //!
@@ -46,18 +46,18 @@ pub const OPERATION_DURATION: &str = "gen_ai.client.operation.duration";
 pub const TIME_TO_FIRST_CHUNK: &str = "gen_ai.client.operation.time_to_first_chunk";
 /// Calls that have ended: a counter.
 pub const CALLS: &str = "agent_status.calls";
-/// Writes to the store that were answered or given up: a counter.
+/// Writes to the store that completed or timed out: a counter.
 pub const WRITES: &str = "agent_status.writes";
 /// A write to the store: a histogram, in seconds.
 pub const WRITE_DURATION: &str = "agent_status.write.duration";
-/// Writes that are to be made again: a counter.
+/// Retries of writes: a counter.
 pub const WRITE_RETRIES: &str = "agent_status.write.retries";
 /// Sessions that wait to be written, or are being written: a gauge.
 pub const SESSIONS_DIRTY: &str = "agent_status.sessions.dirty";
-/// What was not recorded, and will not be: a counter.
+/// Updates that were lost and will never be recorded: a counter.
 pub const LOST: &str = "agent_status.lost";
 
-/// The label of all agents that were not declared, but named by requests.
+/// The value of `gen_ai.agent.name` for all undeclared agents.
 pub const OTHER_AGENTS: &str = "_OTHER";
 
 static METADATA: Metadata<'static> =
@@ -80,7 +80,7 @@ pub fn describe() {
         counter(CALLS, "Calls that have ended, by outcome");
         counter(WRITES, "Writes to the status store, by result");
         histogram(WRITE_DURATION, Seconds, "Duration of a write to the status store");
-        counter(WRITE_RETRIES, "Writes to the status store that are to be made again");
+        counter(WRITE_RETRIES, "Retries of writes to the status store");
         let what = "Sessions that are not saved yet";
         to.describe_gauge(SESSIONS_DIRTY.into(), Some(Count), what.into());
         counter(LOST, "Calls, changes and sessions whose status is not saved and will not be");

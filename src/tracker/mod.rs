@@ -46,7 +46,7 @@ pub(crate) use scope::Scope;
 pub(crate) use session::{MAX_ATTRIBUTES, Session, SessionHandle};
 pub(crate) use shared::{Batch, Limits, Shared};
 
-/// Holds the newest state of every session, and has it saved.
+/// Holds the newest state of every session and saves it in the background.
 ///
 /// Clones share the same tracker. Layers and workflows hold one. When the last is dropped, the
 /// recorder tries once more to save what is unsaved, and ends. A process that is about to end

@@ -49,7 +49,7 @@ impl StatusTracker {
     /// # Errors
     ///
     /// If the session id or an attribute is invalid, or there is no room for another session.
-    /// Saving is the recorder's job: its failures do not show here.
+    /// Failures to save are not reported here; see [`flush`](Self::flush).
     pub fn initialize_status(
         &self,
         session_id: impl Into<String>,
@@ -162,7 +162,7 @@ impl WorkflowBuilder {
     /// Starts afresh: an existing item of the session is replaced. Without this the session is
     /// resumed, and one that is finished stays finished.
     ///
-    /// Calls and workflows of this process that began before no longer count.
+    /// Earlier calls and workflows of this process in the session are no longer recorded.
     pub fn new_run(mut self) -> Self {
         self.new_run = true;
         self

@@ -17,7 +17,7 @@ pub enum WorkflowError {
     Name(#[from] InvalidName),
     /// The text of an attribute is too long for an item.
     #[error(
-        "the text of `{name}` has {bytes} bytes; an item holds at most {max}",
+        "the text of `{name}` has {bytes} bytes; the limit is {max}",
         max = WorkflowBuilder::MAX_TEXT_BYTES
     )]
     TextTooLong {
@@ -28,7 +28,7 @@ pub enum WorkflowError {
     },
     /// The maps of an attribute are nested too deep for an item.
     #[error(
-        "the maps of `{name}` are nested too deep; an item holds at most {max} levels",
+        "the maps of `{name}` are nested too deeply; the limit is {max} levels",
         max = WorkflowBuilder::MAX_DEPTH
     )]
     TooDeep {
@@ -37,8 +37,8 @@ pub enum WorkflowError {
     },
     /// The session would have too many attributes for an item.
     #[error(
-        "the session would have {attributes} attributes; an item holds at most {max}: put some \
-         together in a map, or leave out what no reader shows",
+        "the session would have {attributes} attributes; an item holds at most {max}: group \
+         some into a map, or remove some",
         max = WorkflowBuilder::MAX_ATTRIBUTES
     )]
     TooManyAttributes {
@@ -63,6 +63,6 @@ pub enum WorkflowError {
     )]
     Full,
     /// The tracker was shut down.
-    #[error("the tracker was shut down and records nothing any more")]
+    #[error("the tracker was shut down and no longer records anything")]
     ShutDown,
 }
