@@ -141,7 +141,7 @@ pub use client::StatusMiddleware;
 #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
 pub use client::aws;
 pub use client::{StatusBody, StatusFuture, StatusLayer, StatusService, Target};
-pub use exchange::{DisplayOnly, ErrorDisplay, WithSources};
+pub use exchange::{DefaultErrorDisplay, ErrorDisplay, WithSources};
 pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
 pub use server::WorkflowLayer;
 pub use session::RequestHead;
@@ -150,7 +150,7 @@ pub use status::{InvalidSessionId, SessionId};
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use telemetry::metrics;
 pub use tower_layer::Layer;
-pub use tracker::{StatusTracker, Unsaved};
+pub use tracker::{StatusTracker, UnsavedSession};
 pub use workflow::{Workflow, WorkflowBuilder, WorkflowError};
 
 #[cfg(doctest)]

@@ -133,7 +133,7 @@ async fn an_hour_of_workflows_leaves_every_item_right_and_nothing_behind() {
     let table = DynamoDbStore::embedded(folder.join("status.db")).unwrap();
     let script = Script::default();
     script.by_seed(seed, FAULTS);
-    let store = DynamoDbStore::new(script.in_front_of(table.client(), 2), table.table());
+    let store = DynamoDbStore::new(script.in_front_of(table.client(), 2), table.table_name());
     let tracker = tracking::tracker(store).start().unwrap();
     let mut services = Vec::new();
     for scenario in Scenario::value_variants() {

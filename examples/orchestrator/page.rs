@@ -26,7 +26,8 @@ impl Page {
     ) -> Result<Self, BoxError> {
         let (stop, stopped) = oneshot::channel::<()>();
         let portal = Portal::new(store).agents(tracking::agents());
-        let server = portal.shutdown(async { drop(stopped.await) }).bind(address).await?;
+        let server =
+            portal.with_graceful_shutdown(async { drop(stopped.await) }).bind(address).await?;
         Ok(Self { url: server.url(), stop, serving: tokio::spawn(server.serve()) })
     }
 

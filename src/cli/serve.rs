@@ -62,7 +62,7 @@ impl Serve {
         let mut portal = Portal::new(store)
             .agents(self.agents)
             .heartbeat_interval(self.heartbeat.heartbeat)
-            .shutdown(end);
+            .with_graceful_shutdown(end);
         if let Some(token) = token {
             portal = portal.token(token);
         }

@@ -61,7 +61,7 @@ impl StoreArgs {
             None => {
                 let config = store.client().config();
                 let region = config.region().map_or("no region", |region| region.as_ref());
-                format!("DynamoDB table `{}` in {region}", store.table())
+                format!("DynamoDB table `{}` in {region}", store.table_name())
             }
         }
     }

@@ -65,12 +65,12 @@ impl Table {
                     Ok(_) => {
                         findings.ok(&format!("{name} already exists and is left unchanged"))?;
                     }
-                    Err(error) if error.is_missing_table() => {
+                    Err(error) if error.is_table_not_found() => {
                         store.create_table().await?;
                         findings.ok(&format!("created {name}"))?;
                     }
                     // A role may be allowed to create the table but not to describe it.
-                    Err(error) if error.is_denied() => {
+                    Err(error) if error.is_access_denied() => {
                         store.create_table().await?;
                         findings.ok(&format!("{name} was created or already exists"))?;
                     }
@@ -133,7 +133,7 @@ impl Findings {
         report: &TableDescription,
         is_embedded: bool,
     ) -> io::Result<()> {
-        let table = store.table();
+        let table = store.table_name();
         let key = &report.partition_key;
         self.ok(&format!("the partition key is `{key}` of type S, and there is no sort key"))?;
         if let Some(state) = &report.transition {

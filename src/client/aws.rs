@@ -54,7 +54,7 @@
 //! ```
 //!
 //! If one client calls several agents, add an [`Agent`] in the same way. For AgentCore runtimes,
-//! [`Target::runtime`](crate::Target::runtime) matches on the ARN.
+//! [`Target::agent_runtime`](crate::Target::agent_runtime) matches on the ARN.
 //!
 //! # Which clients to configure
 //!

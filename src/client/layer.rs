@@ -9,7 +9,7 @@ use super::service::StatusService;
 use super::target::Target;
 use super::tracking::Tracking;
 use crate::agent::InvalidName;
-use crate::exchange::{DisplayOnly, WithSources};
+use crate::exchange::{DefaultErrorDisplay, WithSources};
 use crate::session::{RequestHead, SessionLookup};
 use crate::tracker::StatusTracker;
 
@@ -30,7 +30,7 @@ use crate::tracker::StatusTracker;
 /// The type parameter `D` selects how errors are formatted; see
 /// [`error_sources`](Self::error_sources).
 #[derive(Clone, Debug)]
-pub struct StatusLayer<D = DisplayOnly> {
+pub struct StatusLayer<D = DefaultErrorDisplay> {
     tracking: Tracking,
     error_display: PhantomData<fn() -> D>,
 }
@@ -76,7 +76,7 @@ impl StatusLayer {
     /// # fn example(tracker: &StatusTracker) -> StatusLayer {
     /// let layer = StatusLayer::per_request(tracker)
     ///     .agent_for(Target::host("pdf.internal"), "pdfAdapter")
-    ///     .agent_for(Target::path("/agents/matching"), "tradeMatching");
+    ///     .agent_for(Target::path_prefix("/agents/matching"), "tradeMatching");
     ///
     /// let mut request = http::Request::new(());
     /// request.extensions_mut().insert(Agent::new("tradeExtraction"));

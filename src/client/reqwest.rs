@@ -15,7 +15,7 @@ use super::service::{StatusFuture, StatusService};
 use super::tracking::Tracking;
 use crate::agent::InvalidName;
 use crate::exchange::{
-    DisplayOnly, ErrorDisplay, ExchangeBody, ObservableResponse, Observer, Pending,
+    DefaultErrorDisplay, ErrorDisplay, ExchangeBody, ObservableResponse, Observer, Pending,
     ResponseObserver, WithSources,
 };
 use crate::session::RequestHead;
@@ -96,7 +96,7 @@ impl Middleware for StatusMiddleware {
         }
         let marked = MarkedExtensions { tracking: &self.tracking, extensions };
         let next = next.run(request, marked.extensions);
-        StatusFuture::<_, DisplayOnly>::start(call, || next).await
+        StatusFuture::<_, DefaultErrorDisplay>::start(call, || next).await
     }
 }
 

@@ -9,14 +9,14 @@ use tower_service::Service;
 
 use super::call::ClientCall;
 use super::tracking::Tracking;
-use crate::exchange::{DisplayOnly, ErrorDisplay, ExchangeBody, ExchangeFuture};
+use crate::exchange::{DefaultErrorDisplay, ErrorDisplay, ExchangeBody, ExchangeFuture};
 
 /// Tracks the calls of one agent. Made by [`StatusLayer`](crate::StatusLayer).
 ///
 /// `D` selects how errors are formatted; see
 /// [`StatusLayer::error_sources`](crate::StatusLayer::error_sources).
 #[derive(Clone, Debug)]
-pub struct StatusService<S, D = DisplayOnly> {
+pub struct StatusService<S, D = DefaultErrorDisplay> {
     pub(super) inner: S,
     pub(super) tracking: Tracking,
     error_display: PhantomData<fn() -> D>,
@@ -25,13 +25,13 @@ pub struct StatusService<S, D = DisplayOnly> {
 /// The future of a [`StatusService`].
 ///
 /// If it is dropped before the response arrives, the agent is recorded as `cancelled`.
-pub type StatusFuture<F, D = DisplayOnly> = ExchangeFuture<F, ClientCall, D>;
+pub type StatusFuture<F, D = DefaultErrorDisplay> = ExchangeFuture<F, ClientCall, D>;
 
 /// The response body of a call that passed through a [`StatusService`].
 ///
 /// Every frame, the trailers, the size hint and the errors are the inner body's. If it is
 /// dropped before its end, the agent is recorded as `cancelled`.
-pub type StatusBody<B, D = DisplayOnly> = ExchangeBody<B, ClientCall, D>;
+pub type StatusBody<B, D = DefaultErrorDisplay> = ExchangeBody<B, ClientCall, D>;
 
 impl<S, D> StatusService<S, D> {
     pub(super) fn new(inner: S, tracking: Tracking) -> Self {

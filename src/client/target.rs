@@ -10,12 +10,12 @@ use crate::session::RequestHead;
 /// # fn example(tracker: &StatusTracker) -> StatusLayer {
 /// StatusLayer::per_request(tracker)
 ///     .agent_for(
-///         Target::runtime("arn:aws:bedrock-agentcore:eu-west-1:123456789012:runtime/pdf_adapter-x1"),
+///         Target::agent_runtime("arn:aws:bedrock-agentcore:eu-west-1:123456789012:runtime/pdf_adapter-x1"),
 ///         "pdfAdapter",
 ///     )
 ///     .agent_for(Target::host("api.openai.com"), "tradeExtraction")
-///     .agent_for(Target::path("/agents/matching"), "tradeMatching")
-///     .agent_for(Target::host("gateway:8443").and_path("/exceptions"), "exceptionManagement")
+///     .agent_for(Target::path_prefix("/agents/matching"), "tradeMatching")
+///     .agent_for(Target::host("gateway:8443").and_path_prefix("/exceptions"), "exceptionManagement")
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,17 +63,17 @@ impl Target {
     ///
     /// If it does not begin with a slash, or has a query.
     #[must_use]
-    pub fn path(path: &str) -> Self {
+    pub fn path_prefix(path: &str) -> Self {
         Self { host: None, path: Some(PathRule::below(path)) }
     }
 
-    /// Also requires this [path](Self::path), in place of an earlier path or runtime.
+    /// Also requires this [path](Self::path_prefix), in place of an earlier path or runtime.
     ///
     /// # Panics
     ///
-    /// Under the conditions of [`path`](Self::path).
+    /// Under the conditions of [`path_prefix`](Self::path_prefix).
     #[must_use]
-    pub fn and_path(self, path: &str) -> Self {
+    pub fn and_path_prefix(self, path: &str) -> Self {
         Self { path: Some(PathRule::below(path)), ..self }
     }
 
@@ -84,7 +84,7 @@ impl Target {
     ///
     /// If this is not an ARN.
     #[must_use]
-    pub fn runtime(arn: &str) -> Self {
+    pub fn agent_runtime(arn: &str) -> Self {
         let is_arn = arn.starts_with("arn:") && !arn.contains(['%', '?', ' ']);
         assert!(is_arn, "Target: `{arn}` is not an ARN; use it as it is, not URL-encoded");
         Self { host: None, path: Some(PathRule::Runtime(arn.to_owned())) }
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_path_means_what_is_below_it() {
         for rule in ["/agents/pdf", "/agents/pdf/", "/agents/p%64f"] {
-            let path = Target::path(rule);
+            let path = Target::path_prefix(rule);
             for uri in
                 ["/agents/pdf", "/agents/pdf/", "http://x/agents/pdf/run?q=1", "/agents/%70df"]
             {
@@ -204,15 +204,18 @@ mod tests {
                 assert!(!fits(&path, uri), "{rule} {uri}");
             }
         }
-        assert!(fits(&Target::path("/"), "/anything") && fits(&Target::path("/"), "http://x"));
-        let both = Target::host("a.example").and_path("/b");
+        assert!(
+            fits(&Target::path_prefix("/"), "/anything")
+                && fits(&Target::path_prefix("/"), "http://x")
+        );
+        let both = Target::host("a.example").and_path_prefix("/b");
         assert!(fits(&both, "http://a.example/b/c"));
         assert!(!fits(&both, "http://a.example/c") && !fits(&both, "http://c.example/b"));
     }
 
     #[test]
     fn a_runtime_is_known_by_its_arn_however_it_is_encoded() {
-        let runtime = Target::runtime(ARN);
+        let runtime = Target::agent_runtime(ARN);
         let upper = ARN.replace(':', "%3A").replace('/', "%2F");
         for arn in [&*upper, &upper.replace("%3A", "%3a"), &ARN.replace('/', "%2F"), ARN] {
             assert!(fits(&runtime, &format!("https://x/runtimes/{arn}/invocations?qualifier=v2")));
@@ -231,10 +234,10 @@ mod tests {
             || Target::host("https://api.example"),
             || Target::host("api.example/v1"),
             || Target::host("a:b:c"),
-            || Target::path("agents"),
-            || Target::path(""),
-            || Target::path("/a?b=c"),
-            || Target::runtime("runtime/pdf"),
+            || Target::path_prefix("agents"),
+            || Target::path_prefix(""),
+            || Target::path_prefix("/a?b=c"),
+            || Target::agent_runtime("runtime/pdf"),
         ];
         for (n, target) in refused.into_iter().enumerate() {
             std::panic::catch_unwind(target).expect_err(&n.to_string());

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
-use super::error_display::{DisplayOnly, ErrorDisplay};
+use super::error_display::{DefaultErrorDisplay, ErrorDisplay};
 use super::{Observer, ResponseObserver};
 use crate::usage::End;
 
@@ -16,7 +16,7 @@ use crate::usage::End;
 ///
 /// Every frame, the trailers, the size hint and the errors are the inner body's.
 #[pin_project]
-pub struct ExchangeBody<B, O: Observer, D = DisplayOnly> {
+pub struct ExchangeBody<B, O: Observer, D = DefaultErrorDisplay> {
     // The inner body is dropped first: calls that are made in it end as what they are, and
     // then the exchange around them.
     #[pin]

@@ -23,14 +23,14 @@ pub trait ErrorDisplay<E> {
 /// it shows the sources, too: `Box<dyn Error + Send + Sync>`, which tower calls `BoxError`,
 /// and those of reqwest and reqwest-middleware.
 #[derive(Clone, Copy, Debug)]
-pub struct DisplayOnly;
+pub struct DefaultErrorDisplay;
 
 /// Shows an error with its [sources](Error::source). See
 /// [`StatusLayer::error_sources`](crate::StatusLayer::error_sources).
 #[derive(Clone, Copy, Debug)]
 pub struct WithSources;
 
-impl<E: Display + 'static> ErrorDisplay<E> for DisplayOnly {
+impl<E: Display + 'static> ErrorDisplay<E> for DefaultErrorDisplay {
     fn display(error: &E) -> impl Display + '_ {
         match as_error(error) {
             Some(error) => Shown::WithSources(ErrorChain(error)),
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn sources_are_shown_where_they_are_asked_for() {
-        assert_eq!(DisplayOnly::display(&outer()).to_string(), "client error (Connect)");
+        assert_eq!(DefaultErrorDisplay::display(&outer()).to_string(), "client error (Connect)");
         let with_sources = "client error (Connect): connection refused";
         assert_eq!(WithSources::display(&outer()).to_string(), with_sources);
     }
@@ -96,6 +96,6 @@ mod tests {
     fn a_boxed_error_is_known_by_its_type() {
         let boxed: Box<dyn Error + Send + Sync> = outer().into();
         let with_sources = "client error (Connect): connection refused";
-        assert_eq!(DisplayOnly::display(&boxed).to_string(), with_sources);
+        assert_eq!(DefaultErrorDisplay::display(&boxed).to_string(), with_sources);
     }
 }

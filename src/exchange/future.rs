@@ -9,14 +9,14 @@ use http::Response;
 use pin_project::pin_project;
 
 use super::body::ExchangeBody;
-use super::error_display::{DisplayOnly, ErrorDisplay};
+use super::error_display::{DefaultErrorDisplay, ErrorDisplay};
 use super::{Observer, Pending, ResponseObserver};
 
 /// The future of a service whose exchanges are observed.
 ///
 /// If it is dropped before the response arrives, the exchange ends as cancelled.
 #[pin_project]
-pub struct ExchangeFuture<F, O: Observer, D = DisplayOnly> {
+pub struct ExchangeFuture<F, O: Observer, D = DefaultErrorDisplay> {
     // The inner future is dropped first: calls that are made in it end as what they are, and
     // then the exchange around them.
     #[pin]

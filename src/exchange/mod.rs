@@ -37,7 +37,7 @@ use std::fmt::{self, Display};
 use http::{HeaderMap, Method, StatusCode};
 
 pub(crate) use self::body::ExchangeBody;
-pub use self::error_display::{DisplayOnly, ErrorDisplay, WithSources};
+pub use self::error_display::{DefaultErrorDisplay, ErrorDisplay, WithSources};
 pub(crate) use self::future::ExchangeFuture;
 #[cfg(any(feature = "aws", feature = "reqwest"))]
 pub(crate) use self::future::ObservableResponse;

@@ -11,7 +11,7 @@
 //! let portal = Portal::new(MemoryStore::new())
 //!     .agent(Agent::new("pdfAdapter").pending("Waiting for upload"))
 //!     .agent(Agent::new("tradeExtraction").pending("Waiting for PDF processing"))
-//!     .shutdown(std::future::ready(()));
+//!     .with_graceful_shutdown(std::future::ready(()));
 //! let server = portal.bind(([127, 0, 0, 1], 0).into()).await?;
 //! println!("The portal is at {}", server.url());
 //! server.serve().await?;
@@ -188,7 +188,10 @@ impl<R: StatusReader> Portal<R> {
     /// [server](Self::bind).
     ///
     /// By default they run until the process exits.
-    pub fn shutdown(mut self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub fn with_graceful_shutdown(
+        mut self,
+        signal: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
         self.settings.shutdown = signal.boxed().shared();
         self
     }

@@ -58,7 +58,7 @@ pub struct Server {
 impl Server {
     /// Returns the bound address, with the actual port.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
@@ -68,7 +68,7 @@ impl Server {
         format!("http://{}/", self.address)
     }
 
-    /// Serves until the portal's [shutdown](Portal::shutdown). Open connections then have
+    /// Serves until the portal's [shutdown](Portal::with_graceful_shutdown). Open connections then have
     /// five seconds to finish.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::tracker::{Command, StatusTracker, Unsaved};
+use crate::tracker::{Command, StatusTracker, UnsavedSession};
 
 pub use self::builder::{StartError, StatusTrackerBuilder};
 
@@ -68,7 +68,7 @@ impl StatusTracker {
         self.unsaved_error(answer.await.ok())
     }
 
-    fn unsaved_error(&self, unsaved: Option<Vec<Unsaved>>) -> Result<(), UnsavedError> {
+    fn unsaved_error(&self, unsaved: Option<Vec<UnsavedSession>>) -> Result<(), UnsavedError> {
         // Without a reply there is no recorder any more: nothing will be saved.
         let unsaved = unsaved.unwrap_or_else(|| self.shared().unsaved(|_| None));
         if unsaved.is_empty() { Ok(()) } else { Err(UnsavedError { unsaved }) }
@@ -80,7 +80,7 @@ impl StatusTracker {
 #[non_exhaustive]
 pub struct UnsavedError {
     /// The sessions; at least one.
-    pub unsaved: Vec<Unsaved>,
+    pub unsaved: Vec<UnsavedSession>,
 }
 
 impl fmt::Display for UnsavedError {

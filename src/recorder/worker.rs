@@ -30,7 +30,7 @@ use crate::status::{ErrorMessage, PendingWrite};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 #[cfg(feature = "metrics")]
 use crate::telemetry::metrics;
-use crate::tracker::{Batch, Command, Session, Shared, Unsaved};
+use crate::tracker::{Batch, Command, Session, Shared, UnsavedSession};
 
 /// How many writes may be in flight at once, over all sessions.
 const MAX_WRITES: usize = 64;
@@ -87,7 +87,7 @@ pub(super) struct Worker<S> {
     /// What was last taken from the hand-off.
     batch: Batch,
     /// Flushes to answer; one without a reply ends the recorder instead.
-    waiters: Waiters<Session, Unsaved, Option<Reply>>,
+    waiters: Waiters<Session, UnsavedSession, Option<Reply>>,
     shutdown: Option<Shutdown>,
     next_sweep: Option<Instant>,
     /// When the token usage of running streams is next written.
@@ -121,7 +121,7 @@ impl Ord for Due {
     }
 }
 
-type Reply = oneshot::Sender<Vec<Unsaved>>;
+type Reply = oneshot::Sender<Vec<UnsavedSession>>;
 
 /// The recorder ends when everything is saved, or at the deadline.
 struct Shutdown {
@@ -377,8 +377,8 @@ impl<S: StatusStore> Worker<S> {
             let state = session.lock();
             (state.ledger.saved_version(), state.ledger.is_dirty())
         };
-        let failed =
-            failed.map(|error| Unsaved { session_id: session.id.clone(), error: Some(error) });
+        let failed = failed
+            .map(|error| UnsavedSession { session_id: session.id.clone(), error: Some(error) });
         self.waiters.tried(session, saved, failed.as_ref(), epoch);
         if !is_dirty {
             self.failures.remove(&key(session));
@@ -423,7 +423,7 @@ impl<S: StatusStore> Worker<S> {
         self.next_sweep = self.shared().has_sessions().then(|| now + every);
     }
 
-    fn unsaved(&self) -> Vec<Unsaved> {
+    fn unsaved(&self) -> Vec<UnsavedSession> {
         self.shared().unsaved(|session| self.failures.get(&key(session))?.error.clone())
     }
 }

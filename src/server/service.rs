@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use super::config::WorkflowConfig;
 use super::workflow::WorkflowObserver;
-use crate::exchange::{DisplayOnly, ErrorDisplay, ExchangeBody, ExchangeFuture};
+use crate::exchange::{DefaultErrorDisplay, ErrorDisplay, ExchangeBody, ExchangeFuture};
 
 /// Opens a workflow for each request. Made by [`WorkflowLayer`](super::WorkflowLayer).
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl<S> WorkflowService<S> {
 impl<S, B, R> Service<Request<B>> for WorkflowService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    DisplayOnly: ErrorDisplay<S::Error>,
+    DefaultErrorDisplay: ErrorDisplay<S::Error>,
     R: Body,
 {
     type Response = Response<WorkflowBody<R>>;

@@ -225,5 +225,5 @@ pub enum Precondition {
     /// The item has this `revision`.
     Revision(u64),
     /// The item exists and has no `revision`: another writer wrote it.
-    Unrevised,
+    NoRevision,
 }

@@ -146,7 +146,7 @@ impl StatusStore for MemoryStore {
         let is_met = match precondition {
             Precondition::Absent => revision.is_none(),
             Precondition::Revision(expected) => revision == Some(Some(expected)),
-            Precondition::Unrevised => revision == Some(None),
+            Precondition::NoRevision => revision == Some(None),
         };
         if !is_met {
             return Ok(WriteOutcome::Conflict(found.cloned()));

@@ -1,4 +1,4 @@
-//! [`Command`]: a request to the recorder; and [`Unsaved`], an item of its replies.
+//! [`Command`]: a request to the recorder; and [`UnsavedSession`], an item of its replies.
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -9,9 +9,9 @@ use crate::status::SessionId;
 /// A request to the recorder, with the sender of its reply.
 pub(crate) enum Command {
     /// Try once to save everything.
-    Flush(oneshot::Sender<Vec<Unsaved>>),
+    Flush(oneshot::Sender<Vec<UnsavedSession>>),
     /// Try to save everything until the deadline, then end.
-    Shutdown { deadline: Instant, reply: oneshot::Sender<Vec<Unsaved>> },
+    Shutdown { deadline: Instant, reply: oneshot::Sender<Vec<UnsavedSession>> },
     /// The last tracker is gone: try once to save everything, then end.
     LastTry,
 }
@@ -19,7 +19,7 @@ pub(crate) enum Command {
 /// A session whose newest state is not saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Unsaved {
+pub struct UnsavedSession {
     /// The session.
     pub session_id: SessionId,
     /// Why it could not be saved, or `None` if there was no time to try.

@@ -40,7 +40,7 @@ use crate::status::WorkflowStatus;
 pub(crate) use call::TrackedCall;
 pub(crate) use clock::Clock;
 pub(crate) use command::Command;
-pub use command::Unsaved;
+pub use command::UnsavedSession;
 pub(crate) use registry::{RegisteredAgent, Registry};
 pub(crate) use scope::Scope;
 pub(crate) use session::{MAX_ATTRIBUTES, Session, SessionHandle};

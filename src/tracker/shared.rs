@@ -9,7 +9,7 @@ use super::handoff::{self, Handoff, Mark};
 use super::log_once::{LogOnce, Warnings};
 use super::registry::Registry;
 use super::session::SessionState;
-use super::{Clock, Command, Scope, Session, Unsaved};
+use super::{Clock, Command, Scope, Session, UnsavedSession};
 use crate::status::{ErrorMessage, Ledger, SessionId, Timestamp, random_digits};
 
 /// What bounds a tracker's sessions.
@@ -177,11 +177,11 @@ impl Shared {
     pub(crate) fn unsaved(
         &self,
         why: impl Fn(&Arc<Session>) -> Option<ErrorMessage>,
-    ) -> Vec<Unsaved> {
+    ) -> Vec<UnsavedSession> {
         let mut sessions = self.all_sessions();
         sessions.retain(|session| session.lock().ledger.is_dirty());
         let unsaved = sessions.iter();
-        unsaved.map(|s| Unsaved { session_id: s.id.clone(), error: why(s) }).collect()
+        unsaved.map(|s| UnsavedSession { session_id: s.id.clone(), error: why(s) }).collect()
     }
 }
 

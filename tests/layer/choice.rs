@@ -60,8 +60,8 @@ async fn the_first_that_answers_names_the_agent() {
     let (tracker, store) = tracker();
     let layer = StatusLayer::new(&tracker, "otherwise")
         .agent_for(Target::host("a.example"), "byHost")
-        .agent_for(Target::path("/v1"), "byPath")
-        .agent_for(Target::runtime(ARN), "byRuntime")
+        .agent_for(Target::path_prefix("/v1"), "byPath")
+        .agent_for(Target::agent_runtime(ARN), "byRuntime")
         .agent_from(|head| Some(head.path.strip_prefix("/named/")?.to_owned()));
     call(&layer, to("http://a.example/v1")).await;
     call(&layer, to("http://b.example/v1/messages")).await;
@@ -87,7 +87,7 @@ async fn the_first_that_answers_names_the_agent() {
 #[tokio::test]
 async fn a_call_of_no_agent_passes_untouched_and_a_layer_further_in_may_know_it() {
     let (tracker, store) = tracker();
-    let layer = StatusLayer::per_request(&tracker).agent_for(Target::path("/pdf"), AGENT);
+    let layer = StatusLayer::per_request(&tracker).agent_for(Target::path_prefix("/pdf"), AGENT);
     call(&layer, to("http://x/else")).await;
     tracker.flush().await.unwrap();
     assert_eq!(store.history(), []);
@@ -148,9 +148,9 @@ async fn a_bad_name_passes_the_call_and_is_said_once() {
 async fn a_bad_name_in_a_rule_is_refused_where_it_is_declared() {
     let (tracker, _) = tracker();
     let layer = StatusLayer::per_request(&tracker);
-    let error = layer.clone().try_agent_for(Target::path("/"), "error").unwrap_err();
+    let error = layer.clone().try_agent_for(Target::path_prefix("/"), "error").unwrap_err();
     assert_eq!(error, InvalidName::Reserved("error".to_owned()));
-    let declared = std::panic::AssertUnwindSafe(|| layer.agent_for(Target::path("/"), ""));
+    let declared = std::panic::AssertUnwindSafe(|| layer.agent_for(Target::path_prefix("/"), ""));
     let panic = std::panic::catch_unwind(declared).unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("the name is empty"));
 }

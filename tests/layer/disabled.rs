@@ -28,7 +28,7 @@ fn disabled() -> StatusLayer {
     StatusLayer::disabled()
         // No agent can have that name.
         .agent_for(Target::host("127.0.0.1"), "")
-        .try_agent_for(Target::path("/"), "sessionId")
+        .try_agent_for(Target::path_prefix("/"), "sessionId")
         .unwrap()
         .agent_from(|_| panic!("a disabled layer asks for no agent"))
         .session_header(name.clone())

@@ -24,7 +24,7 @@ use tokio::net::TcpSocket;
 use tower::{BoxError, ServiceExt as _, service_fn};
 use tower_agent_status::store::MemoryStore;
 use tower_agent_status::{
-    DisplayOnly, ErrorDisplay, Layer, StatusLayer, StatusMiddleware, StatusTracker,
+    DefaultErrorDisplay, ErrorDisplay, Layer, StatusLayer, StatusMiddleware, StatusTracker,
 };
 
 use crate::support::agent::{client, raw_agent};
@@ -345,7 +345,7 @@ async fn clients_of_the_aws_sdk_record_them_either_way() {
 #[tokio::test]
 async fn an_error_that_is_only_a_text_is_that() {
     fn check<D: ErrorDisplay<&'static str>>() {}
-    check::<DisplayOnly>();
+    check::<DefaultErrorDisplay>();
     let (tracker, layer) = layer();
     let recorded = of_future(&tracker, layer, "connection reset").await;
     assert_eq!(recorded, pair("transport", "connection reset"));

@@ -157,7 +157,7 @@ async fn streams_end_at_shutdown() {
     let store = Store::default();
     store.put("s", &processing(1)).await;
     let (stop, stopped) = oneshot::channel::<()>();
-    let router = live(&store).shutdown(async { drop(stopped.await) }).router();
+    let router = live(&store).with_graceful_shutdown(async { drop(stopped.await) }).router();
     let mut events = [Events::of(&router, "s").await, Events::of(&router, "t").await];
     for events in &mut events {
         events.data().await;

@@ -96,7 +96,7 @@ async fn other_addresses_need_a_token() {
     }
     let everywhere = "0.0.0.0:0".parse().unwrap();
     let server = portal(Store::default()).token("secret").bind(everywhere).await.unwrap();
-    assert_ne!(server.address().port(), 0);
+    assert_ne!(server.local_addr().port(), 0);
     for token in ["", " ", "a b", "a\n", "é", &"x".repeat(1_025)] {
         let error = portal(Store::default()).token(token).bind(LOOPBACK).await.unwrap_err();
         assert!(matches!(error, ServeError::UnusableToken), "{token:?}: {error}");
@@ -120,8 +120,8 @@ async fn a_token_is_not_shown() {
 #[tokio::test]
 async fn an_address_in_use_is_named() {
     let server = portal(Store::default()).bind(LOOPBACK).await.unwrap();
-    let error = portal(Store::default()).bind(server.address()).await.unwrap_err();
-    assert!(error.to_string().contains(&server.address().to_string()), "{error}");
+    let error = portal(Store::default()).bind(server.local_addr()).await.unwrap_err();
+    assert!(error.to_string().contains(&server.local_addr().to_string()), "{error}");
 }
 
 /// Sends raw bytes, and reads until the server closes the connection.
@@ -137,7 +137,7 @@ async fn raw(address: SocketAddr, request: &str) -> String {
 async fn without_a_token_foreign_hosts_are_rejected() {
     let open = portal(Store::default()).bind(LOOPBACK).await.unwrap();
     let closed = portal(Store::default()).token("secret").bind(LOOPBACK).await.unwrap();
-    let (open_at, closed_at) = (open.address(), closed.address());
+    let (open_at, closed_at) = (open.local_addr(), closed.local_addr());
     tokio::spawn(open.serve());
     tokio::spawn(closed.serve());
     let status = async |address, host: &str| {
@@ -158,9 +158,9 @@ async fn it_serves_until_shutdown() {
     let store = Store::default();
     store.put("s", &processing(1)).await;
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = portal(store).shutdown(async { drop(stopped.await) });
+    let server = portal(store).with_graceful_shutdown(async { drop(stopped.await) });
     let server = server.bind(LOOPBACK).await.unwrap();
-    let (address, url) = (server.address(), server.url());
+    let (address, url) = (server.local_addr(), server.url());
     assert_eq!(url, format!("http://{address}/"));
     let serving = tokio::spawn(server.serve());
 
@@ -194,9 +194,9 @@ async fn a_client_that_does_not_read_does_not_block_shutdown() {
     }
     store.put("s", &item).await;
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = portal(store).shutdown(async { drop(stopped.await) });
+    let server = portal(store).with_graceful_shutdown(async { drop(stopped.await) });
     let server = server.bind(LOOPBACK).await.unwrap();
-    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
     let serving = tokio::spawn(server.serve());
     let request = "GET /api/workflow/s/events HTTP/1.1\r\nhost: localhost\r\n\r\n";
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -210,7 +210,7 @@ async fn a_client_that_does_not_read_does_not_block_shutdown() {
 async fn a_stream_after_shutdown_ends_at_once() {
     let store = Store::default();
     store.put("s", &processing(1)).await;
-    let router = portal(store).shutdown(std::future::ready(())).router();
+    let router = portal(store).with_graceful_shutdown(std::future::ready(())).router();
     let mut events = Events::of(&router, "s").await;
     while events.next().await != crate::events::Piece::End {}
 }

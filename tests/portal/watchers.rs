@@ -68,7 +68,7 @@ async fn no_watcher_misses_the_end() {
         store.put(&format!("s{session}"), &processing(1)).await;
     }
     let server = portal(store.clone()).bind(([127, 0, 0, 1], 0).into()).await.unwrap();
-    let address = server.address();
+    let address = server.local_addr();
     tokio::spawn(server.serve());
     let before = memory();
     let mut watchers = JoinSet::new();

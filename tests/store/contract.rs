@@ -166,7 +166,7 @@ async fn a_change_needs_the_revision_it_expects(store: &impl Store) {
 }
 
 async fn an_item_without_revision_is_changed_once(store: &impl Store) {
-    let missing = store.write(&first("s"), Precondition::Unrevised).await.unwrap();
+    let missing = store.write(&first("s"), Precondition::NoRevision).await.unwrap();
     assert_eq!(missing, WriteOutcome::Conflict(None));
 
     // Like an item of another writer: a change that sets no revision.
@@ -178,9 +178,9 @@ async fn an_item_without_revision_is_changed_once(store: &impl Store) {
     let revised = change("s", 1, Item::new());
     let wrong = store.write(&revised, Precondition::Revision(0)).await.unwrap();
     assert_eq!(wrong, WriteOutcome::Conflict(Some(seen.clone())));
-    let written = store.write(&revised, Precondition::Unrevised).await.unwrap();
+    let written = store.write(&revised, Precondition::NoRevision).await.unwrap();
     assert_eq!(written, WriteOutcome::Applied);
-    let written = store.write(&revised, Precondition::Unrevised).await.unwrap();
+    let written = store.write(&revised, Precondition::NoRevision).await.unwrap();
     let mut now = seen;
     revised.apply(&mut now);
     assert_eq!(written, WriteOutcome::Conflict(Some(now)));
@@ -215,7 +215,7 @@ async fn a_refused_change_changes_nothing(store: &impl Store) {
     let before = stored(store, "s").await;
     let mut refused = change("s", 9, item([("overallStatus", text("failed"))]));
     refused.remove = vec!["createdAt".into()];
-    for expected in [Precondition::Absent, Precondition::Revision(8), Precondition::Unrevised] {
+    for expected in [Precondition::Absent, Precondition::Revision(8), Precondition::NoRevision] {
         let written = store.write(&refused, expected).await.unwrap();
         assert_eq!(written, WriteOutcome::Conflict(Some(before.clone())), "{expected:?}");
         assert_eq!(stored(store, "s").await, before, "{expected:?}");

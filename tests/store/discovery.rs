@@ -59,7 +59,7 @@ async fn scripted(key: &str, ttl: Option<&str>) -> (DynamoDbStore, Script) {
 
 /// An item as it is in the table.
 async fn raw(store: &DynamoDbStore, key: &str, id: &str) -> HashMap<String, AttributeValue> {
-    let get = store.client().get_item().table_name(store.table());
+    let get = store.client().get_item().table_name(store.table_name());
     let answer = get.key(key, AttributeValue::S(id.into())).send().await.unwrap();
     answer.item.unwrap()
 }
@@ -135,7 +135,8 @@ async fn an_item_of_another_writer_gets_its_session_id() {
         .unwrap();
     let item = store.get(&id("s")).await.unwrap().unwrap();
     assert_eq!(item.get(schema::SESSION_ID), Some(&Value::from("s")));
-    let written = store.write(&change("s", 1, Item::new()), Precondition::Unrevised).await.unwrap();
+    let written =
+        store.write(&change("s", 1, Item::new()), Precondition::NoRevision).await.unwrap();
     assert_eq!(written, WriteOutcome::Applied);
     let raw = raw(&store, "processing_id", "s").await;
     assert_eq!(raw.get("sessionId"), Some(&text("s")));
@@ -200,7 +201,7 @@ async fn a_table_that_cannot_be_used_is_one_clear_error() {
         }
         let store = DynamoDbStore::new(client, TABLE);
         let error = store.discover().await.unwrap_err();
-        assert_eq!(error.is_missing_table(), keys.is_empty());
+        assert_eq!(error.is_table_not_found(), keys.is_empty());
         let text = error.to_string();
         for part in expected.iter().chain(&["`status`"]) {
             assert!(text.contains(part), "{keys:?}: {text}");

@@ -45,6 +45,12 @@ impl Endpoint {
     }
 
     pub(crate) async fn close(self) {
-        self.store.client().delete_table().table_name(self.store.table()).send().await.unwrap();
+        self.store
+            .client()
+            .delete_table()
+            .table_name(self.store.table_name())
+            .send()
+            .await
+            .unwrap();
     }
 }

@@ -29,7 +29,7 @@ async fn child() {
     let outcome = DynamoDbStore::from_env().await;
     let warnings = warnings.take();
     match outcome {
-        Ok(store) => println!("ok: {} {} {warnings:?}", store.table(), region(&store)),
+        Ok(store) => println!("ok: {} {} {warnings:?}", store.table_name(), region(&store)),
         Err(error) => println!("error: {error} {warnings:?}"),
     }
 }

@@ -117,7 +117,7 @@ async fn a_conflict_without_the_item_reads_it() {
     let item = store.get(&id("s")).await.unwrap();
     script.always("UpdateItem", Step::WithoutItem);
     script.log();
-    for expected in [Precondition::Absent, Precondition::Revision(7), Precondition::Unrevised] {
+    for expected in [Precondition::Absent, Precondition::Revision(7), Precondition::NoRevision] {
         let written = store.write(&first("s"), expected).await.unwrap();
         assert_eq!(written, WriteOutcome::Conflict(item.clone()), "{expected:?}");
         assert_eq!(script.log(), ["UpdateItem", "GetItem"]);

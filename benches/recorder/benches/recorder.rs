@@ -137,7 +137,7 @@ impl Way {
                 let store = store.clone();
                 self.runtime.spawn(async move {
                     let start = Instant::now();
-                    five_updates(store.client(), store.table(), &session_id(), pace).await;
+                    five_updates(store.client(), store.table_name(), &session_id(), pace).await;
                     start.elapsed()
                 })
             }
@@ -266,7 +266,7 @@ fn by_hand_at_once<'a>(runtime: &'a Runtime, store: &DynamoDbStore) -> Rate<'a> 
     Box::new(move |workflows| {
         at_once(runtime, workflows, || {
             let store = store.clone();
-            async move { five_updates(store.client(), store.table(), &session_id(), Pace::AtOnce).await }
+            async move { five_updates(store.client(), store.table_name(), &session_id(), Pace::AtOnce).await }
         })
     })
 }

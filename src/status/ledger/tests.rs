@@ -20,7 +20,7 @@ impl Table {
         let revision = self.item.as_ref().map(|item| item.get("revision").and_then(Value::as_u64));
         let expected = match write.precondition {
             Precondition::Absent => None,
-            Precondition::Unrevised => Some(None),
+            Precondition::NoRevision => Some(None),
             Precondition::Revision(revision) => Some(Some(revision)),
         };
         if revision != expected {

@@ -69,7 +69,7 @@ impl Ledger {
         }
         let precondition = match base.map(|base| base.revision) {
             None => Precondition::Absent,
-            Some(0) => Precondition::Unrevised,
+            Some(0) => Precondition::NoRevision,
             Some(revision) => Precondition::Revision(revision),
         };
         self.first_seq.get_or_insert(seq);

@@ -45,13 +45,13 @@ impl SetupError {
     /// Returns `true` if the table does not exist:
     /// [`create_table`](super::DynamoDbStore::create_table) would help.
     #[must_use]
-    pub fn is_missing_table(&self) -> bool {
+    pub fn is_table_not_found(&self) -> bool {
         self.cause == Cause::MissingTable
     }
 
     /// Returns `true` if the role lacks a permission.
     #[must_use]
-    pub fn is_denied(&self) -> bool {
+    pub fn is_access_denied(&self) -> bool {
         self.cause == Cause::Denied
     }
 }

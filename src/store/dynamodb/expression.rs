@@ -48,7 +48,7 @@ impl UpdateExpression {
                 values.insert(":r".to_owned(), AttributeValue::N(revision.to_string()));
                 "#r = :r"
             }
-            Precondition::Unrevised => {
+            Precondition::NoRevision => {
                 aliases.insert("#k".to_owned(), table.key.clone());
                 aliases.insert("#r".to_owned(), schema::REVISION.to_owned());
                 "attribute_exists(#k) AND attribute_not_exists(#r)"
@@ -79,7 +79,7 @@ impl UpdateExpression {
         }
         // In a table with another key, items have the session id under `sessionId` as well. It
         // is written once, by the first write to the item.
-        let is_first = matches!(precondition, Precondition::Absent | Precondition::Unrevised);
+        let is_first = matches!(precondition, Precondition::Absent | Precondition::NoRevision);
         let has_session_id =
             change.set.get(schema::SESSION_ID).is_some() || remove.contains(schema::SESSION_ID);
         if is_first && table.key != schema::SESSION_ID && !has_session_id {

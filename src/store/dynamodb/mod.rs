@@ -244,7 +244,7 @@ impl DynamoDbStore {
 
     /// Returns the name of the table.
     #[must_use]
-    pub fn table(&self) -> &str {
+    pub fn table_name(&self) -> &str {
         &self.0.table
     }
 

@@ -29,7 +29,7 @@ impl DynamoDbStore {
         let output = self
             .client()
             .get_item()
-            .table_name(self.table())
+            .table_name(self.table_name())
             .key(&names.key, AttributeValue::S(session_id.to_string()))
             .consistent_read(true)
             .send()
@@ -62,7 +62,7 @@ impl DynamoDbStore {
             let output = self
                 .client()
                 .batch_get_item()
-                .request_items(self.table(), keys_of_table)
+                .request_items(self.table_name(), keys_of_table)
                 .send()
                 .await
                 .map_err(|error| {
@@ -89,7 +89,7 @@ impl DynamoDbStore {
             }
             empty_batches += 1;
             if empty_batches == MAX_EMPTY_BATCHES {
-                let table = self.table();
+                let table = self.table_name();
                 return Err(StoreError::new(
                     StoreErrorKind::Throttled,
                     format!("cannot read from DynamoDB table `{table}`: requests are throttled"),
@@ -142,7 +142,7 @@ impl StatusReader for DynamoDbStore {
         let output = self
             .client()
             .delete_item()
-            .table_name(self.table())
+            .table_name(self.table_name())
             .key(&names.key, AttributeValue::S(session_id.to_string()))
             .return_values(ReturnValue::AllOld)
             .send()

@@ -119,7 +119,7 @@ impl DynamoDbStore {
                 Err(RequestError { kind: RequestErrorKind::AccessDenied, message }) => {
                     if !self.0.has_warned_of_index.swap(true, Ordering::Relaxed) {
                         tracing::warn!(
-                            table = self.table(),
+                            table = self.table_name(),
                             index,
                             error = %message,
                             "cannot query the index of the newest sessions (`dynamodb:Query`): \
@@ -170,7 +170,7 @@ impl DynamoDbStore {
             let output = self
                 .client()
                 .query()
-                .table_name(self.table())
+                .table_name(self.table_name())
                 .index_name(index)
                 .key_condition_expression("#d = :d")
                 .expression_attribute_names("#d", schema::CREATED_DAY)
@@ -204,7 +204,7 @@ impl DynamoDbStore {
     ) -> Result<(), StoreError> {
         let start = scan.start.take();
         let mut request =
-            self.client().scan().table_name(self.table()).set_exclusive_start_key(start);
+            self.client().scan().table_name(self.table_name()).set_exclusive_start_key(start);
         if let Some(prefix) = prefix {
             request = request
                 .projection_expression("#k, #c, #u, #s")

@@ -316,7 +316,7 @@ async fn a_header_or_a_closure_names_the_session() {
 async fn one_client_calls_several_agents() {
     let service = Service::start(vec![Answer::json(200, ANSWER)]).await;
     let (tracker, store) = tracker();
-    let layer = StatusLayer::per_request(&tracker).agent_for(Target::runtime(ARN), AGENT);
+    let layer = StatusLayer::per_request(&tracker).agent_for(Target::agent_runtime(ARN), AGENT);
     let tracked = SharedHttpClient::new(layer.layer(http_client()));
     let clients = Clients::new(&service.url(), &tracked, &untimed());
     session().scope(ask(&clients).send()).await.unwrap().response.collect().await.unwrap();

@@ -49,7 +49,7 @@ impl Scene {
             portal = portal.token(token);
         }
         let server = portal.bind(self.address).await.unwrap();
-        self.address = server.address();
+        self.address = server.local_addr();
         let serving = tokio::spawn(async { server.serve().await.unwrap() });
         self.server = Some((stop, serving));
     }
