@@ -95,7 +95,7 @@ use crate::session::RequestHead;
 use crate::status::SessionId;
 
 /// Returns the HTTP client that an SDK client of the latest
-/// [behaviour version](BehaviorVersion) uses if it is given none.
+/// [behavior version](BehaviorVersion) uses if it is given none.
 ///
 /// Each has its own connections; a clone shares them.
 ///

@@ -204,7 +204,7 @@ impl<D> StatusLayer<D> {
     /// The errors of the service and of its response body must implement
     /// [`Error`](std::error::Error). This is not needed for the `BoxError` of tower's own
     /// layers, nor for the errors of reqwest, reqwest-middleware and the AWS SDK: the layer
-    /// recognises these and always records their sources.
+    /// recognizes these and always records their sources.
     ///
     /// ```
     /// # use tower_agent_status::{StatusLayer, StatusTracker};
