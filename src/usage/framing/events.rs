@@ -56,7 +56,7 @@ impl<R: EventReader> Events<R> {
         Self { reader, filter: None }
     }
 
-    #[inline(never)]
+    #[inline]
     pub(super) fn feed(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
         while !bytes.is_empty() && !extractor.has_ended() {
             let read = if self.has_buffered() {

@@ -114,7 +114,7 @@ impl Framing {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn feed(&mut self, bytes: &[u8], extractor: &mut Extractor) {
         match &mut self.framer {
             Framer::Json(json) => json.feed(bytes, extractor),
