@@ -37,7 +37,7 @@
 //! # }
 //! ```
 //!
-//! The example `testing` in the repository mocks its agents over sockets.
+//! The example `testing` in the repository tests a whole orchestrator against mocked agents.
 
 use crate::status::{AgentState, OverallStatus, TokenUsage, WorkflowStatus};
 
