@@ -281,7 +281,7 @@ impl DynamoDbStore {
         if let DiscoveryError::Unavailable(_, message) = &error
             && !has_warned.swap(true, Ordering::Relaxed)
         {
-            tracing::warn!(table, "{message}; discovery will be retried before the first request");
+            tracing::warn!(table, "{message}; it will be asked again before the first request");
         }
         *last_failure = Some((Instant::now(), error.clone()));
         Err(error)
