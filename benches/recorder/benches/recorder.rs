@@ -266,7 +266,9 @@ fn by_hand_at_once<'a>(runtime: &'a Runtime, store: &DynamoDbStore) -> Rate<'a> 
     Box::new(move |workflows| {
         at_once(runtime, workflows, || {
             let store = store.clone();
-            async move { five_updates(store.client(), store.table_name(), &session_id(), Pace::AtOnce).await }
+            async move {
+                five_updates(store.client(), store.table_name(), &session_id(), Pace::AtOnce).await
+            }
         })
     })
 }
