@@ -44,7 +44,7 @@ impl Scene {
         let (stop, stopped) = oneshot::channel::<()>();
         let mut portal = Portal::new(self.store.clone())
             .agents(AGENTS.map(|(name, text)| Agent::new(name).pending(text)))
-            .shutdown(async { drop(stopped.await) });
+            .with_graceful_shutdown(async { drop(stopped.await) });
         if let Some(token) = token {
             portal = portal.token(token);
         }
