@@ -17,7 +17,8 @@
 //!
 //! **Cost.** Inserting an extension allocates the map, if the request has no other. The marks of
 //! the first three trackers of a process are types without fields, for which a box allocates
-//! nothing: that saves some 150 instructions of a call. Any further trackers, which few processes have, share one type that holds their numbers and is allocated.
+//! nothing: that saves some 150 instructions of a call. Any further trackers, which few processes
+//! have, share one type that holds their numbers and is allocated.
 
 #[cfg(feature = "reqwest")]
 use http::Extensions;
