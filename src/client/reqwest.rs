@@ -89,7 +89,7 @@ impl Middleware for StatusMiddleware {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        let mut outgoing = MiddlewareRequest::new(&mut request, extensions);
+        let mut outgoing = MiddlewareRequest::new(&mut request, extensions, &self.tracking);
         let call = self.tracking.begin(&mut outgoing);
         if call.is_none() {
             return next.run(request, extensions).await;
@@ -110,9 +110,9 @@ struct MiddlewareRequest<'a> {
 }
 
 impl<'a> MiddlewareRequest<'a> {
-    fn new(request: &'a mut Request, extensions: &'a mut Extensions) -> Self {
+    fn new(request: &'a mut Request, extensions: &'a mut Extensions, tracking: &Tracking) -> Self {
         // A layer around the client can leave its mark only on the request itself.
-        let mut own = extensions_of(request);
+        let mut own = extensions_of(request, tracking);
         let merged = (!own.is_empty()).then(|| {
             own.extend(extensions.clone());
             own
@@ -186,7 +186,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let mut outgoing = ClientRequest::new(request);
+        let mut outgoing = ClientRequest::new(request, &self.tracking);
         let call = self.tracking.begin(&mut outgoing);
         StatusFuture::start(call, || self.inner.call(outgoing.into_inner()))
     }
@@ -200,8 +200,8 @@ struct ClientRequest {
 }
 
 impl ClientRequest {
-    fn new(mut request: Request) -> Self {
-        let extensions = extensions_of(&mut request);
+    fn new(mut request: Request, tracking: &Tracking) -> Self {
+        let extensions = extensions_of(&mut request, tracking);
         Self { request, extensions, is_changed: false }
     }
 
@@ -255,7 +255,11 @@ fn head<'a>(request: &'a Request, extensions: &'a Extensions) -> RequestHead<'a>
 /// The extensions of a request. reqwest exposes them only in an `http::Request` that the request
 /// is converted into, so a copy is converted, without what that does not need: parsing a long
 /// URL alone would be a third of what a call costs.
-fn extensions_of(request: &mut Request) -> Extensions {
+fn extensions_of(request: &mut Request, tracking: &Tracking) -> Extensions {
+    // The copy costs more than anything else here, and a disabled layer asks for nothing.
+    if !tracking.is_enabled() {
+        return Extensions::new();
+    }
     static SHORT: LazyLock<Option<Url>> = LazyLock::new(|| Url::parse("http://a").ok());
     let Some(short) = &*SHORT else { return Extensions::new() };
     let body = request.body_mut().take();

@@ -46,6 +46,12 @@ impl Tracking {
         Self::default()
     }
 
+    /// Whether calls may be tracked at all.
+    #[cfg(feature = "reqwest")]
+    pub(super) fn is_enabled(&self) -> bool {
+        self.active.is_some()
+    }
+
     fn active_mut(&mut self) -> Option<&mut Active> {
         self.active.as_mut().map(Arc::make_mut)
     }
