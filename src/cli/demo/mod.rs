@@ -87,23 +87,29 @@ impl Demo {
             .start()
             .map_err(|error| Failure::Unusable(error.to_string()))?;
         let end = termination()?;
+        let mut running = JoinSet::new();
         let is_interrupted = tokio::select! {
             () = end => true,
-            result = self.run_live(&tracker) => {
+            result = self.run_live(&tracker, &mut running) => {
                 result?;
                 false
             }
         };
-        // Workflows still running have been dropped by now, which fails them.
+        // Dropping a workflow fails it. A task that is only aborted may be dropped after the
+        // tracker has ended, so this waits for them.
+        running.shutdown().await;
         let saved = tracker.shutdown(Duration::from_secs(5)).await;
         saved.map_err(|error| Failure::Negative(error.to_string()))?;
         // Ctrl-C is the usual way to stop `--keep-running`.
         Ok(ExitCode::from(if is_interrupted && !self.keep_running { 130 } else { 0 }))
     }
 
-    async fn run_live(&self, tracker: &StatusTracker) -> Result<(), Failure> {
+    async fn run_live(
+        &self,
+        tracker: &StatusTracker,
+        running: &mut JoinSet<(String, Result<(), String>)>,
+    ) -> Result<(), Failure> {
         let orchestrator = Orchestrator::new(tracker, &Pace::Real(self.pace));
-        let mut running = JoinSet::new();
         let mut scenarios: Box<dyn Iterator<Item = Scenario> + Send> = if self.keep_running {
             Box::new(LIVE.into_iter().cycle())
         } else {
