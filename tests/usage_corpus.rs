@@ -11,7 +11,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use rows::{Row, rows};
 use serde_json::Value;
 use tower_agent_status::status::Outcome;
-use tower_agent_status::usage::{End, PathHint, Progress, Reading, ResponseHead, UsageReader};
+use tower_agent_status::usage::{End, Progress, Reading, RequestHint, ResponseHead, UsageReader};
 
 const PIECES: [usize; 4] = [1, 7, 1400, usize::MAX];
 
@@ -129,8 +129,9 @@ fn read(row: &Row, piece: usize, until: Until) -> Reading {
     add(CONTENT_TYPE, &json["content_type"]);
     add(CONTENT_ENCODING, &json["content_encoding"]);
     let status = StatusCode::from_u16(row.status()).unwrap();
-    let path = PathHint::new(json["request"]["path"].as_str().unwrap_or_default());
-    let mut reader = UsageReader::new(ResponseHead::new(status, &headers, path));
+    let method = json["request"]["method"].as_str().unwrap_or("POST").parse().unwrap();
+    let hint = RequestHint::new(&method, json["request"]["path"].as_str().unwrap_or_default());
+    let mut reader = UsageReader::new(ResponseHead::new(status, &headers, hint));
     for piece in row.body.chunks(piece) {
         if reader.feed(piece) == Progress::Ended && until == Until::Marker {
             break;

@@ -4,11 +4,11 @@
 
 use std::fmt::Write as _;
 
-use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
 use proptest::prelude::*;
 use tower_agent_status::status::{Outcome, TokenUsage};
-use tower_agent_status::usage::{End, PathHint, Progress, Reading, ResponseHead, UsageReader};
+use tower_agent_status::usage::{End, Progress, Reading, RequestHint, ResponseHead, UsageReader};
 
 const JSON: &str = "application/json";
 const SSE: &str = "text/event-stream";
@@ -309,7 +309,11 @@ fn reader(answer: &Answer, encoding: Option<&'static str>) -> UsageReader {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
     let status = StatusCode::from_u16(answer.status).unwrap();
-    UsageReader::new(ResponseHead::new(status, &headers, PathHint::new(answer.path)))
+    UsageReader::new(ResponseHead::new(
+        status,
+        &headers,
+        RequestHint::new(&Method::POST, answer.path),
+    ))
 }
 
 /// Reads the body in these chunks. Also returns whether the end marker was seen.

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use tower_agent_status::usage::{End, PathHint, Reading, ResponseHead, UsageReader};
+use tower_agent_status::usage::{End, RequestHint, Reading, ResponseHead, UsageReader};
 
 /// Reads the body whole, byte by byte, and in chunks of a size taken from it. All three results
 /// must agree.
@@ -32,7 +32,7 @@ fn read(
     if let Some(encoding) = encoding {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
-    let head = ResponseHead::new(StatusCode::OK, &headers, PathHint::default());
+    let head = ResponseHead::new(StatusCode::OK, &headers, RequestHint::default());
     let mut reader = UsageReader::new(head);
     for piece in body.chunks(size) {
         reader.feed(piece);

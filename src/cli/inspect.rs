@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::builder::TypedValueParser as _;
-use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use tower_agent_status::status::{Outcome, TokenUsage};
-use tower_agent_status::usage::{End, PathHint, Progress, Reading, ResponseHead, UsageReader};
+use tower_agent_status::status::{Outcome, TaskId, TokenUsage, WaitingFor};
+use tower_agent_status::usage::{End, Progress, Reading, RequestHint, ResponseHead, UsageReader};
 
 /// Print what the layer would record for a response: outcome, error, format and tokens.
 ///
@@ -43,6 +43,10 @@ pub(crate) struct Inspect {
     )]
     status: StatusCode,
 
+    /// Method of the request
+    #[arg(long, default_value = "POST")]
+    method: Method,
+
     /// Path of the request
     #[arg(long, default_value = "/")]
     path: String,
@@ -52,8 +56,8 @@ pub(crate) struct Inspect {
     headers: Vec<(HeaderName, HeaderValue)>,
 
     /// Read recorded responses, one JSON object per line, with `id`, `status`,
-    /// `content_type`, `content_encoding`, `headers`, `request.path`, and the body in base64 as
-    /// `body_b64`
+    /// `content_type`, `content_encoding`, `headers`, `request.method`, `request.path`, and the body in base64
+    /// as `body_b64`
     #[arg(long)]
     jsonl: bool,
 
@@ -119,7 +123,7 @@ impl Inspect {
                 headers.insert(name, value.clone());
             }
         }
-        let mut reader = reader(self.status, &self.path, &headers);
+        let mut reader = reader(self.status, &self.method, &self.path, &headers);
         let mut chunk = vec![0; self.chunk_size()];
         loop {
             // A pipe may return fewer bytes than requested. Chunks are of the given size.
@@ -138,7 +142,7 @@ impl Inspect {
     }
 
     fn inspect_row(&self, row: &Row) -> Value {
-        let mut reader = reader(row.status, &row.path, &row.headers);
+        let mut reader = reader(row.status, &row.method, &row.path, &row.headers);
         for chunk in row.body.chunks(self.chunk_size()) {
             if reader.feed(chunk) == Progress::Ended {
                 break;
@@ -148,8 +152,8 @@ impl Inspect {
     }
 }
 
-fn reader(status: StatusCode, path: &str, headers: &HeaderMap) -> UsageReader {
-    UsageReader::new(ResponseHead::new(status, headers, PathHint::new(path)))
+fn reader(status: StatusCode, method: &Method, path: &str, headers: &HeaderMap) -> UsageReader {
+    UsageReader::new(ResponseHead::new(status, headers, RequestHint::new(method, path)))
 }
 
 fn report(id: &Value, reading: &Reading) -> Value {
@@ -168,6 +172,8 @@ fn report(id: &Value, reading: &Reading) -> Value {
         "format": reading.format,
         "usage": reading.usage.as_ref().map(usage),
         "complete": reading.complete,
+        "waitingFor": reading.waiting_for.map(WaitingFor::as_str),
+        "taskId": reading.task_id.as_ref().map(TaskId::as_str),
     })
 }
 
@@ -186,6 +192,7 @@ fn usage(usage: &TokenUsage) -> Value {
 struct Row {
     id: Value,
     status: StatusCode,
+    method: Method,
     path: String,
     headers: HeaderMap,
     body: Vec<u8>,
@@ -225,14 +232,21 @@ impl Row {
                 .and_then(|code| StatusCode::from_u16(u16::try_from(code).ok()?).ok())
                 .ok_or_else(|| format!("`status` is {status}, which is not a status code"))?,
         };
-        let path = row.get("request").and_then(|request| request.get("path")?.as_str());
+        let request = |name| row.get("request").and_then(|request| request.get(name)?.as_str());
+        let method = match request("method") {
+            None => Method::POST,
+            Some(method) => {
+                method.parse().map_err(|error| format!("`request.method` is {method}: {error}"))?
+            }
+        };
         let body = text("body_b64").ok_or("`body_b64`, the body in base64, is missing")?;
         let body =
             BASE64.decode(body).map_err(|error| format!("`body_b64` is not base64: {error}"))?;
         Ok(Self {
             id: row.get("id").cloned().unwrap_or(Value::Null),
             status,
-            path: path.unwrap_or("/").to_owned(),
+            method,
+            path: request("path").unwrap_or("/").to_owned(),
             headers,
             body,
         })

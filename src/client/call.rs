@@ -5,7 +5,7 @@ use std::fmt;
 use http::{HeaderMap, StatusCode};
 
 use crate::exchange::Observer;
-use crate::status::{CallError, Outcome, TokenDelta, TokenUsage};
+use crate::status::{CallError, Outcome, Task, TokenDelta, TokenUsage};
 use crate::telemetry::CallTelemetry;
 use crate::tracker::TrackedCall;
 
@@ -98,7 +98,7 @@ impl Observer for ClientCall {
         self.tracked.progress(tokens);
     }
 
-    fn finish(&mut self, outcome: Outcome, usage: Option<TokenUsage>) {
+    fn finish(&mut self, outcome: Outcome, usage: Option<TokenUsage>, _: Option<Box<Task>>) {
         let error = match &outcome {
             Outcome::Success => None,
             Outcome::Error(error) => Some(error),
@@ -117,7 +117,7 @@ impl Observer for ClientCall {
         } else {
             CallError::new(CallError::CANCELLED, "the caller gave up before the agent answered")
         };
-        self.finish(Outcome::Error(error), None);
+        self.finish(Outcome::Error(error), None, None);
     }
 }
 
@@ -133,7 +133,7 @@ impl Drop for ClientCall {
         match self.remaining {
             Remaining::Nothing => {}
             Remaining::Tracker => self.tracked.end(lost(), None),
-            Remaining::TelemetryAndTracker => self.finish(lost(), None),
+            Remaining::TelemetryAndTracker => self.finish(lost(), None, None),
         }
     }
 }

@@ -146,7 +146,7 @@ mod tests {
 
     use super::*;
     use crate::exchange::Pending;
-    use crate::status::{Outcome, TokenUsage};
+    use crate::status::{Outcome, Task, TokenUsage};
 
     /// Notes what it observes.
     struct Notes<'a>(&'a RefCell<Vec<String>>);
@@ -173,7 +173,7 @@ mod tests {
             self.note(format!("{trailers:?}"));
         }
 
-        fn finish(&mut self, outcome: Outcome, _: Option<TokenUsage>) {
+        fn finish(&mut self, outcome: Outcome, _: Option<TokenUsage>, _: Option<Box<Task>>) {
             self.note(format!("{outcome:?}"));
         }
 

@@ -44,8 +44,8 @@ pub(crate) use self::future::ObservableResponse;
 pub(crate) use self::response_observer::ResponseObserver;
 
 use self::state::ExchangeState;
-use crate::status::{CallError, Outcome, TokenUsage};
-use crate::usage::PathHint;
+use crate::status::{CallError, Outcome, Task, TokenUsage};
+use crate::usage::RequestHint;
 
 /// Learns what happens to an exchange.
 ///
@@ -77,8 +77,9 @@ pub trait Observer: Sized {
     /// The trailers have arrived.
     fn trailers(&mut self, _trailers: &HeaderMap) {}
 
-    /// The exchange has ended, and used these tokens in all.
-    fn finish(&mut self, outcome: Outcome, usage: Option<TokenUsage>);
+    /// The exchange has ended, and used these tokens in all. The response may belong to a task,
+    /// which need not have ended with it.
+    fn finish(&mut self, outcome: Outcome, usage: Option<TokenUsage>, task: Option<Box<Task>>);
 
     /// Nobody waits for the response any more.
     fn dropped(&mut self);
@@ -92,8 +93,8 @@ impl<O: Observer> Pending<O> {
     /// say something about the response.
     #[inline]
     pub(crate) fn new(observer: O, method: &Method, path: Option<&str>) -> Self {
-        let path = path.map_or_else(PathHint::default, PathHint::of);
-        Self(ExchangeState::new(observer, *method == Method::HEAD, path))
+        let hint = RequestHint::of(method, path.unwrap_or_default());
+        Self(ExchangeState::new(observer, *method == Method::HEAD, hint))
     }
 
     /// Polls the inner future in what surrounds this exchange, if there is one.

@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::Observer;
 use crate::status::{CallError, Outcome};
-use crate::usage::{End, PathHint, ResponseHead, UsageReader};
+use crate::usage::{End, RequestHint, ResponseHead, UsageReader};
 
 /// What an exchange carries from step to step, in one box: futures and bodies are moved often,
 /// and most of them carry no exchange. Dropping it ends the exchange.
@@ -13,7 +13,7 @@ pub(super) struct ExchangeState<O: Observer> {
     phase: Phase,
     /// A response to HEAD has no body, whatever its headers say.
     is_head: bool,
-    path: PathHint,
+    hint: RequestHint,
     /// There from the head until the body is read.
     head: Option<ResponseHead>,
     /// There if the body comes in several chunks. Most come in one, for which no reader is kept.
@@ -31,7 +31,7 @@ enum Phase {
 
 impl<O: Observer> ExchangeState<O> {
     #[inline]
-    pub(super) fn new(observer: O, is_head: bool, path: PathHint) -> Box<Self> {
+    pub(super) fn new(observer: O, is_head: bool, hint: RequestHint) -> Box<Self> {
         // Most fields are empty, and need not be copied into memory that is allocated first:
         // `Box::new` would take 63 instructions more.
         let state = Box::new_uninit();
@@ -41,7 +41,7 @@ impl<O: Observer> ExchangeState<O> {
                 observer,
                 phase: Phase::Pending,
                 is_head,
-                path,
+                hint,
                 head: None,
                 reader: None,
                 content_length: None,
@@ -63,7 +63,7 @@ impl<O: Observer> ExchangeState<O> {
     pub(super) fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap) {
         self.phase = Phase::Answered;
         self.observer.response(status, headers);
-        self.head = Some(ResponseHead::new(status, headers, self.path));
+        self.head = Some(ResponseHead::new(status, headers, self.hint));
         if O::ENDS_AT_CONTENT_LENGTH {
             let length = headers.get(header::CONTENT_LENGTH);
             self.content_length = length.and_then(|length| length.to_str().ok()?.parse().ok());
@@ -89,7 +89,8 @@ impl<O: Observer> ExchangeState<O> {
         let finish = |reader: &mut UsageReader| {
             feed(reader);
             observer.chunk(|| reader.is_stream());
-            observer.finish(reader.classify(End::Complete).0, reader.usage());
+            let outcome = reader.classify(End::Complete).0;
+            observer.finish(outcome, reader.usage(), reader.task());
         };
         match (head.take(), reader) {
             (Some(head), _) => finish(&mut UsageReader::new(head)),
@@ -105,14 +106,15 @@ impl<O: Observer> ExchangeState<O> {
         }
         self.phase = Phase::Over;
         if let Some((reader, observer)) = self.reader() {
-            observer.finish(reader.classify(end).0, reader.usage());
+            let outcome = reader.classify(end).0;
+            observer.finish(outcome, reader.usage(), reader.task());
         }
     }
 
     /// The exchange has failed before there was a response.
     pub(super) fn failed(&mut self, error: CallError) {
         self.phase = Phase::Over;
-        self.observer.finish(Outcome::Error(error), None);
+        self.observer.finish(Outcome::Error(error), None, None);
     }
 }
 

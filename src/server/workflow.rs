@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::exchange::Observer;
-use crate::status::{Outcome, SessionId, TokenUsage};
+use crate::status::{Outcome, SessionId, Task, TokenUsage};
 use crate::tracker::Scope;
 use crate::workflow::Workflow;
 
@@ -77,7 +77,7 @@ impl Observer for WorkflowObserver {
                 || self.is_connect && status.is_success();
     }
 
-    fn finish(&mut self, outcome: Outcome, _: Option<TokenUsage>) {
+    fn finish(&mut self, outcome: Outcome, _: Option<TokenUsage>, _: Option<Box<Task>>) {
         match outcome {
             _ if self.is_left_open => {
                 if self.workflow.is_last() {

@@ -12,7 +12,7 @@
 //! | `schema` | the names of the item's attributes, and the conversion to and from an item |
 //! | `item`, `ordered_item` | an item's attributes, a change of them, and the order in which they are printed |
 //! | `ledger` | how calls, workflows and other writers' changes alter a document |
-//! | `tokens`, `timestamp`, `session_id`, `report` | the values in it |
+//! | `tokens`, `timestamp`, `session_id`, `task`, `report` | the values in it |
 //! | `error`, `error_chain`, `redact` | the text of an error: short and without secrets |
 //! | `display` | a document as text, for tests |
 
@@ -27,6 +27,7 @@ mod redact;
 mod report;
 pub mod schema;
 mod session_id;
+mod task;
 mod timestamp;
 mod tokens;
 
@@ -40,6 +41,8 @@ pub use ordered_item::OrderedItem;
 pub use report::AgentReport;
 pub(crate) use session_id::random_digits;
 pub use session_id::{InvalidSessionId, SessionId};
+pub(crate) use task::Task;
+pub use task::{TaskId, WaitingFor};
 pub use timestamp::{ParseTimestampError, Timestamp};
 pub(crate) use tokens::TokenDelta;
 pub use tokens::TokenUsage;

@@ -21,12 +21,13 @@
 //! # Example
 //!
 //! ```
+//! use http::Method;
 //! use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-//! use tower_agent_status::usage::{End, PathHint, Progress, ResponseHead, UsageReader};
+//! use tower_agent_status::usage::{End, RequestHint, Progress, ResponseHead, UsageReader};
 //!
 //! let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))]);
-//! let path = PathHint::new("/v1/chat/completions");
-//! let mut reader = UsageReader::new(ResponseHead::new(http::StatusCode::OK, &headers, path));
+//! let request = RequestHint::new(&Method::POST, "/v1/chat/completions");
+//! let mut reader = UsageReader::new(ResponseHead::new(http::StatusCode::OK, &headers, request));
 //!
 //! reader.feed(b"data: {\"choices\":[],\"usage\":{\"prompt_to");
 //! reader.feed(b"kens\":9,\"completion_tokens\":3}}\n\n");
@@ -48,13 +49,13 @@ use std::fmt;
 
 use http::StatusCode;
 
-pub use self::response_head::{PathHint, ResponseHead};
+pub use self::response_head::{RequestHint, ResponseHead};
 
 use self::decompress::Encoding;
 use self::extract::{Extracted, Extractor, TokenCounts};
-use self::formats::{Accounting, CountOp, PathFlag, TokenType};
+use self::formats::{Accounting, CountOp, RequestFlag, TokenType};
 use self::framing::Framing;
-use crate::status::{Outcome, TokenUsage};
+use crate::status::{Outcome, Task, TaskId, TokenUsage, WaitingFor};
 
 /// Whether the response continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,11 @@ pub struct Reading {
     pub complete: bool,
     /// The provider's own code for the failure that the response reported.
     pub error_code: Option<Box<str>>,
+    /// What the agent waits for, if the response says that its task has not ended. The outcome
+    /// is then that of the call alone.
+    pub waiting_for: Option<WaitingFor>,
+    /// The id of the task, run, batch or prediction that the response belongs to.
+    pub task_id: Option<TaskId>,
 }
 
 /// Reads usage, failures and the end out of one response's body as it passes.
@@ -115,7 +121,7 @@ pub struct Reading {
 /// body is corrupt.
 pub struct UsageReader {
     status: StatusCode,
-    path: PathHint,
+    hint: RequestHint,
     encoding: Encoding,
     framing: Framing,
     extractor: Extractor,
@@ -128,12 +134,12 @@ impl UsageReader {
     #[must_use]
     #[inline(always)]
     pub fn new(head: ResponseHead) -> Self {
-        let ResponseHead { status, path, media_type, encoding, usage } = head;
+        let ResponseHead { status, hint, media_type, encoding, usage } = head;
         Self {
             status,
-            path,
+            hint,
             encoding,
-            framing: Framing::new(media_type, path),
+            framing: Framing::new(media_type, hint),
             extractor: Extractor::new(classify::is_error(status)),
             header_usage: usage,
         }
@@ -157,6 +163,11 @@ impl UsageReader {
         if self.committed().ended { Progress::Ended } else { Progress::More }
     }
 
+    /// What the response says of the task that it belongs to.
+    pub(crate) fn task(&self) -> Option<Box<Task>> {
+        None
+    }
+
     /// Whether the response is a stream of events, as far as its beginning shows.
     pub(crate) fn is_stream(&self) -> bool {
         self.framing.is_stream()
@@ -172,7 +183,7 @@ impl UsageReader {
     #[must_use]
     #[inline(always)]
     pub fn usage(&self) -> Option<TokenUsage> {
-        if self.path.has(PathFlag::NoUsage) {
+        if self.hint.has(RequestFlag::NoUsage) {
             return None;
         }
         let counts = self.committed().counts();
@@ -205,6 +216,8 @@ impl UsageReader {
             format: extractor.extracted().format(),
             complete,
             error_code: extractor.error().and_then(|error| error.code.clone()),
+            waiting_for: None,
+            task_id: None,
         }
     }
 

@@ -1,15 +1,15 @@
-//! What is known of a response before its body: its status, a few of its headers, and the path of
-//! the request.
+//! What is known of a response before its body: its status, a few of its headers, and the method
+//! and the path of the request.
 //!
 //! The headers decide how the body is read: `content-type` names the framing, and
 //! `content-encoding` the decoder. Bedrock also reports token counts in headers, for models whose
 //! bodies carry none. All of it is copied out in one pass, so a [`ResponseHead`] borrows nothing.
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::decompress::Encoding;
 use super::extract::TokenCounts;
-use super::formats::{self, CountOp, PathFlag, PathPattern, REQUEST_PATHS, USAGE_HEADERS};
+use super::formats::{self, CountOp, PathPattern, REQUEST_PATHS, RequestFlag, USAGE_HEADERS};
 use super::framing::MediaType;
 
 /// The parts of a response's head that decide how its body is read.
@@ -18,7 +18,7 @@ use super::framing::MediaType;
 #[derive(Debug)]
 pub struct ResponseHead {
     pub(super) status: StatusCode,
-    pub(super) path: PathHint,
+    pub(super) hint: RequestHint,
     pub(super) media_type: MediaType,
     pub(super) encoding: Encoding,
     /// The token counts in the headers, if any.
@@ -32,7 +32,7 @@ impl ResponseHead {
     /// Where a header is repeated, its first value counts.
     #[must_use]
     #[inline]
-    pub fn new(status: StatusCode, headers: &HeaderMap, path: PathHint) -> Self {
+    pub fn new(status: StatusCode, headers: &HeaderMap, hint: RequestHint) -> Self {
         let (mut content_type, mut content_encoding, mut usage) = (None, None, None);
         for (name, value) in headers {
             if *name == header::CONTENT_TYPE {
@@ -46,7 +46,7 @@ impl ResponseHead {
         }
         Self {
             status,
-            path,
+            hint,
             media_type: content_type.map_or(MediaType::Other, MediaType::new),
             encoding: content_encoding.map_or(Encoding::Identity, Encoding::new),
             usage,
@@ -67,25 +67,33 @@ fn read_usage_header(usage: &mut Option<Box<TokenCounts>>, name: &str, value: &H
     }
 }
 
-/// What a request's path implies about the response.
+/// What a request's method and path imply about the response.
 ///
 /// Some responses carry objects that look like token usage and are not, such as those of endpoints
 /// that count tokens. The path rules these out. It never selects a provider's format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PathHint(u8);
+pub struct RequestHint(u16);
 
-impl PathHint {
-    /// Examines a request's path. A query or fragment after it is ignored.
+impl RequestHint {
+    /// Examines a request's method and path. A query or fragment after the path is ignored.
     #[must_use]
-    pub fn new(path: &str) -> Self {
+    pub fn new(method: &Method, path: &str) -> Self {
         let end = memchr::memchr2(b'?', b'#', path.as_bytes());
-        Self::of(&path[..end.unwrap_or(path.len())])
+        Self::of(method, &path[..end.unwrap_or(path.len())])
     }
 
     /// The same for a path that is known to end before its query.
-    pub(crate) fn of(path: &str) -> Self {
+    pub(crate) fn of(method: &Method, path: &str) -> Self {
         let path = path.trim_end_matches('/').as_bytes();
-        if formats::may_match_request_path(path) { Self::compare(path) } else { Self::default() }
+        let mut hint = if formats::may_match_request_path(path) {
+            Self::compare(path)
+        } else {
+            Self::default()
+        };
+        if *method == Method::GET {
+            hint.set(RequestFlag::Get);
+        }
+        hint
     }
 
     #[inline(never)]
@@ -99,13 +107,17 @@ impl PathHint {
                 }
             };
             if matches {
-                hint.0 |= 1 << *flag as u8;
+                hint.set(*flag);
             }
         }
         hint
     }
 
-    pub(super) fn has(self, flag: PathFlag) -> bool {
-        self.0 & 1 << flag as u8 != 0
+    fn set(&mut self, flag: RequestFlag) {
+        self.0 |= 1 << flag as u16;
+    }
+
+    pub(super) fn has(self, flag: RequestFlag) -> bool {
+        self.0 & 1 << flag as u16 != 0
     }
 }

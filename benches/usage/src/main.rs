@@ -15,12 +15,12 @@ use std::borrow::Cow;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_agent_status::usage::{End, PathHint, ResponseHead, UsageReader};
+use tower_agent_status::usage::{End, RequestHint, ResponseHead, UsageReader};
 
 const SSE: &str = "text/event-stream";
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
@@ -55,7 +55,7 @@ impl Row {
     }
 
     fn head(&self) -> ResponseHead {
-        ResponseHead::new(StatusCode::OK, &self.headers, PathHint::default())
+        ResponseHead::new(StatusCode::OK, &self.headers, RequestHint::default())
     }
 
     /// Whether the body is made of binary frames, which serde_json cannot read.
@@ -150,7 +150,7 @@ fn heads(times: usize) {
     .into_iter()
     .collect();
     for _ in 0..times {
-        black_box(ResponseHead::new(StatusCode::OK, black_box(&headers), PathHint::default()));
+        black_box(ResponseHead::new(StatusCode::OK, black_box(&headers), RequestHint::default()));
     }
 }
 
@@ -162,7 +162,7 @@ fn paths(times: usize) {
             "/invocations",
             "/model/anthropic.claude-3-5-sonnet-20241022-v2%3A0/converse-stream",
         ] {
-            black_box(PathHint::new(black_box(path)));
+            black_box(RequestHint::new(&Method::POST, black_box(path)));
         }
     }
 }

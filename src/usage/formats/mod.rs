@@ -18,7 +18,7 @@ mod words;
 pub(super) use self::compiled::{effects, may_match_request_path};
 pub(super) use self::paths::{CHUNK, ERROR, METADATA, ROOT, USAGE};
 pub(super) use self::requests::{
-    MIN_USAGE_HEADER, PathFlag, PathPattern, REQUEST_PATHS, USAGE_HEADERS,
+    MIN_USAGE_HEADER, PathPattern, REQUEST_PATHS, RequestFlag, USAGE_HEADERS,
 };
 pub(super) use self::words::{EVENT_TYPES, WORDS};
 

@@ -1,13 +1,13 @@
-//! What a request's path implies about the response, and the response headers that report usage.
+//! What a request implies about the response, and the response headers that report usage.
 
 use super::Accounting::{self, CacheBesideInput, Included, InputExcludesCache};
 use super::TokenType::{self, CacheRead, CacheWrite, Input, Output};
 
 use self::PathPattern::{Contains, Suffix};
 
-/// What the path of a request implies about the response.
+/// What the method and the path of a request imply about the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::usage) enum PathFlag {
+pub(in crate::usage) enum RequestFlag {
     /// Its counts are not of tokens used by a call of a model: they were only counted, or are
     /// stored.
     NoUsage,
@@ -15,6 +15,8 @@ pub(in crate::usage) enum PathFlag {
     AgentText,
     /// A stream may have several calls of a model, each with its `metadata`.
     MultipleCalls,
+    /// The request asks for something that is stored.
+    Get,
 }
 
 /// What a path is compared with.
@@ -26,15 +28,15 @@ pub(in crate::usage) enum PathPattern {
 
 /// The paths of requests that imply something.
 #[rustfmt::skip]
-pub(in crate::usage) const REQUEST_PATHS: &[(PathPattern, PathFlag)] = &[
-    (Suffix("/count_tokens"),            PathFlag::NoUsage),
-    (Suffix("/count-tokens"),            PathFlag::NoUsage),
-    (Suffix("/count-tokens:rawPredict"), PathFlag::NoUsage),
-    (Suffix(":countTokens"),             PathFlag::NoUsage),
-    (Suffix("/responses/input_tokens"),  PathFlag::NoUsage),
-    (Contains("/cachedContents"),        PathFlag::NoUsage),
-    (Contains("/agents/"),               PathFlag::AgentText),
-    (Contains("/harness"),               PathFlag::MultipleCalls),
+pub(in crate::usage) const REQUEST_PATHS: &[(PathPattern, RequestFlag)] = &[
+    (Suffix("/count_tokens"),            RequestFlag::NoUsage),
+    (Suffix("/count-tokens"),            RequestFlag::NoUsage),
+    (Suffix("/count-tokens:rawPredict"), RequestFlag::NoUsage),
+    (Suffix(":countTokens"),             RequestFlag::NoUsage),
+    (Suffix("/responses/input_tokens"),  RequestFlag::NoUsage),
+    (Contains("/cachedContents"),        RequestFlag::NoUsage),
+    (Contains("/agents/"),               RequestFlag::AgentText),
+    (Contains("/harness"),               RequestFlag::MultipleCalls),
 ];
 
 /// Response headers that report usage, for models whose bodies do not.

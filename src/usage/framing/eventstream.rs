@@ -22,10 +22,10 @@
 use crc32fast::Hasher;
 
 use super::base64::Base64;
-use crate::usage::PathHint;
+use crate::usage::RequestHint;
 use crate::usage::extract::{Extracted, Extractor};
 use crate::usage::formats::{
-    Accounting, Action, CountOp, EVENT_TYPES, Effect, ErrorPart, Format, PathFlag, TokenType,
+    Accounting, Action, CountOp, EVENT_TYPES, Effect, ErrorPart, Format, RequestFlag, TokenType,
     WordField,
 };
 use crate::usage::json::{self, Scanner, Visitor};
@@ -63,7 +63,7 @@ enum Payload {
 /// A reader of AWS event streams.
 #[derive(Clone, Debug)]
 pub(in crate::usage) struct EventStream {
-    path: PathHint,
+    hint: RequestHint,
     section: Section,
     /// How many bytes of the section were read.
     read: u32,
@@ -100,9 +100,9 @@ fn lengths(prelude: &[u8; PRELUDE]) -> Option<(u32, u32)> {
 }
 
 impl EventStream {
-    pub(super) fn new(path: PathHint) -> Self {
+    pub(super) fn new(hint: RequestHint) -> Self {
         Self {
-            path,
+            hint,
             section: Section::Prelude,
             read: 0,
             headers_len: 0,
@@ -262,7 +262,7 @@ impl EventStream {
         }
         match kind.event {
             // An agent's chunks carry its text, which is no JSON of a model's.
-            b"chunk" if self.path.has(PathFlag::AgentText) => {}
+            b"chunk" if self.hint.has(RequestFlag::AgentText) => {}
             b"chunk" => {
                 extractor.apply(Effect::StartStream(Format::BedrockInvoke));
                 self.payload = Payload::Wrapped;
@@ -271,7 +271,7 @@ impl EventStream {
             }
             // The last frame of a `ConverseStream`. A harness sends one for each call of a model.
             b"metadata" => {
-                self.ends_stream = !self.path.has(PathFlag::MultipleCalls);
+                self.ends_stream = !self.hint.has(RequestFlag::MultipleCalls);
                 extractor.apply(Effect::StartStream(Format::BedrockConverse));
                 self.scanner = Scanner::new(json::METADATA);
                 self.payload = Payload::Event;

@@ -18,7 +18,7 @@ use self::events::Events;
 use self::eventstream::{EventStream, PRELUDE};
 use self::json::Json;
 use self::sse::Sse;
-use super::PathHint;
+use super::RequestHint;
 use super::extract::{Extracted, Extractor};
 
 /// The framings that content types name.
@@ -70,7 +70,7 @@ impl MediaType {
 #[derive(Debug)]
 pub(super) struct Framing {
     media_type: MediaType,
-    path: PathHint,
+    hint: RequestHint,
     framer: Framer,
 }
 
@@ -94,13 +94,13 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 
 impl Framing {
     #[inline]
-    pub(super) fn new(media_type: MediaType, path: PathHint) -> Self {
+    pub(super) fn new(media_type: MediaType, hint: RequestHint) -> Self {
         let framer = if media_type == MediaType::EventStream {
-            Framer::EventStream(Box::new(EventStream::new(path)))
+            Framer::EventStream(Box::new(EventStream::new(hint)))
         } else {
             Framer::Undetected { prefix: [0; PRELUDE], len: 0 }
         };
-        Self { media_type, path, framer }
+        Self { media_type, hint, framer }
     }
 
     /// Whether the response is a stream of events, as far as its first bytes show.
@@ -179,7 +179,7 @@ impl Framing {
             return None;
         }
         if len == PRELUDE && eventstream::is_prelude(prefix) {
-            return Some(Framer::EventStream(Box::new(EventStream::new(self.path))));
+            return Some(Framer::EventStream(Box::new(EventStream::new(self.hint))));
         }
         Some(self.by_media_type(self.media_type == MediaType::Lines))
     }
