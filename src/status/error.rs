@@ -35,6 +35,9 @@ impl CallError {
     pub const CANCELLED: &str = "cancelled";
     /// The class of a response that ended before it was complete.
     pub const INCOMPLETE: &str = "incomplete";
+    /// The class of a successful response that has no answer in it: no bytes, no event, or a page
+    /// for people where data was announced.
+    pub const NO_ANSWER: &str = "no_answer";
     /// The class of a call that ended by a panic.
     pub const PANIC: &str = "panic";
     /// The class of a transport failure that is a time-out.

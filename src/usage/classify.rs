@@ -13,6 +13,8 @@ use crate::status::{CallError, Outcome};
 pub(super) struct Evidence<'a> {
     pub(super) status: StatusCode,
     pub(super) error: Option<&'a ReportedError>,
+    /// There is nothing in the response, where there has to be something.
+    pub(super) is_empty: bool,
     /// The response came to its own end: an end marker, the model's last word, or a whole document.
     pub(super) complete: bool,
     /// The stream's own end marker was read.
@@ -21,9 +23,19 @@ pub(super) struct Evidence<'a> {
     pub(super) truncated: bool,
 }
 
+impl Evidence<'_> {
+    /// Whether the response came to its end without an answer. One that broke off may have been
+    /// about to give one.
+    fn has_no_answer(&self) -> bool {
+        self.is_empty && !self.truncated
+    }
+}
+
 #[inline]
 pub(super) fn classify(evidence: &Evidence<'_>, end: End<'_>) -> Outcome {
-    let failed = is_error(evidence.status) || evidence.error.is_some_and(|error| error.reported);
+    let failed = is_error(evidence.status)
+        || evidence.error.is_some_and(|error| error.reported)
+        || evidence.has_no_answer() && matches!(end, End::Complete);
     let succeeded = evidence.ended
         || match end {
             End::Complete => !evidence.truncated,
@@ -49,6 +61,9 @@ fn failure(evidence: &Evidence<'_>, end: End<'_>) -> Outcome {
         CallError::new(CallError::AGENT, text.unwrap_or("the agent reported a failure"))
     } else {
         match end {
+            End::Complete if evidence.has_no_answer() => {
+                CallError::new(CallError::NO_ANSWER, "the response has no answer in it")
+            }
             End::Complete => {
                 CallError::new(CallError::INCOMPLETE, "the answer broke off before its end")
             }

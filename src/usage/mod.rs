@@ -140,7 +140,10 @@ impl UsageReader {
             hint,
             encoding,
             framing: Framing::new(media_type, hint),
-            extractor: Extractor::new(classify::is_error(status)),
+            extractor: Extractor::new(
+                classify::is_error(status),
+                hint.has(RequestFlag::AgentRuntime),
+            ),
             header_usage: usage,
         }
     }
@@ -164,8 +167,9 @@ impl UsageReader {
     }
 
     /// What the response says of the task that it belongs to.
+    #[inline]
     pub(crate) fn task(&self) -> Option<Box<Task>> {
-        None
+        self.extractor.task().map(Box::new)
     }
 
     /// Whether the response is a stream of events, as far as its beginning shows.
@@ -183,17 +187,21 @@ impl UsageReader {
     #[must_use]
     #[inline(always)]
     pub fn usage(&self) -> Option<TokenUsage> {
-        if self.hint.has(RequestFlag::NoUsage) {
+        if self.hint.has(RequestFlag::NoUsage) || self.hint.has(RequestFlag::Download) {
             return None;
         }
-        let counts = self.committed().counts();
+        let extracted = self.committed();
+        let counts = extracted.counts();
+        let total_is_input = extracted.has_input_only() || self.hint.has(RequestFlag::InputOnly);
         if counts.is_empty() && self.header_usage.is_none() {
             return None;
         }
-        let Some(headers) = &self.header_usage else { return counts.normalized() };
+        let Some(headers) = &self.header_usage else {
+            return counts.normalized(total_is_input);
+        };
         // The headers fill in what the body leaves out.
-        if counts.normalized().is_none() {
-            return headers.normalized();
+        if counts.normalized(total_is_input).is_none() {
+            return headers.normalized(false);
         }
         let mut filled = *counts;
         for token in [TokenType::Input, TokenType::Output] {
@@ -201,7 +209,7 @@ impl UsageReader {
                 filled.apply(token, CountOp::Set, Accounting::CacheBesideInput, value);
             }
         }
-        filled.normalized()
+        filled.normalized(total_is_input)
     }
 
     /// Ends the reading after the last piece, and returns everything read.
@@ -216,8 +224,8 @@ impl UsageReader {
             format: extractor.extracted().format(),
             complete,
             error_code: extractor.error().and_then(|error| error.code.clone()),
-            waiting_for: None,
-            task_id: None,
+            waiting_for: self.task().and_then(|task| task.waiting_for),
+            task_id: self.task().and_then(|task| task.id),
         }
     }
 
@@ -232,9 +240,14 @@ impl UsageReader {
         let stops_short =
             self.framing.is_truncated(extracted) || extracted.expects_end_marker && !complete;
         let truncated = !extracted.ended && !self.is_unreadable() && stops_short;
+        // The rows of a file are about other calls.
+        let is_of_others =
+            self.hint.has(RequestFlag::Download) || self.hint.has(RequestFlag::Results);
+        let error = extractor.error().filter(|error| !(is_of_others && error.reported));
         let evidence = classify::Evidence {
             status: self.status,
-            error: extractor.error(),
+            error,
+            is_empty: self.is_empty(),
             complete,
             ended: extracted.ended,
             truncated,
@@ -245,6 +258,18 @@ impl UsageReader {
     /// What was extracted and cannot be revoked by a wrong checksum.
     fn committed(&self) -> &Extracted {
         self.framing.committed(&self.extractor)
+    }
+
+    /// Whether the response should have had content, and has none.
+    #[inline]
+    fn is_empty(&self) -> bool {
+        let without_body =
+            matches!(self.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
+        self.status.is_success()
+            && !without_body
+            && !self.hint.has(RequestFlag::Head)
+            && !self.is_unreadable()
+            && self.framing.has_no_answer(self.committed())
     }
 
     /// Whether the body could not be decoded, so that nothing follows from what is missing.

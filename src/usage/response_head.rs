@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::decompress::Encoding;
 use super::extract::TokenCounts;
-use super::formats::{self, CountOp, PathPattern, REQUEST_PATHS, RequestFlag, USAGE_HEADERS};
+use super::formats::{self, CountOp, RequestFlag, USAGE_HEADERS};
 use super::framing::MediaType;
 
 /// The parts of a response's head that decide how its body is read.
@@ -84,40 +84,15 @@ impl RequestHint {
 
     /// The same for a path that is known to end before its query.
     pub(crate) fn of(method: &Method, path: &str) -> Self {
-        let path = path.trim_end_matches('/').as_bytes();
-        let mut hint = if formats::may_match_request_path(path) {
-            Self::compare(path)
-        } else {
-            Self::default()
+        let by_method = match *method {
+            Method::GET => RequestFlag::Get.bit(),
+            Method::HEAD => RequestFlag::Head.bit(),
+            _ => 0,
         };
-        if *method == Method::GET {
-            hint.set(RequestFlag::Get);
-        }
-        hint
-    }
-
-    #[inline(never)]
-    fn compare(path: &[u8]) -> Self {
-        let mut hint = Self::default();
-        for (pattern, flag) in REQUEST_PATHS {
-            let matches = match pattern {
-                PathPattern::Suffix(part) => path.ends_with(part.as_bytes()),
-                PathPattern::Contains(part) => {
-                    memchr::memmem::find(path, part.as_bytes()).is_some()
-                }
-            };
-            if matches {
-                hint.set(*flag);
-            }
-        }
-        hint
-    }
-
-    fn set(&mut self, flag: RequestFlag) {
-        self.0 |= 1 << flag as u16;
+        Self(formats::request_flags(path.trim_end_matches('/').as_bytes()) | by_method)
     }
 
     pub(super) fn has(self, flag: RequestFlag) -> bool {
-        self.0 & 1 << flag as u16 != 0
+        self.0 & flag.bit() != 0
     }
 }

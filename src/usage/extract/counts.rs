@@ -7,13 +7,14 @@
 //! [`Accounting`] that their names imply, and are converted only when all of an object was read:
 //!
 //! 1. Where there is a total, it decides whether a part is included: input and output either add up
-//!    to it, or do so only with the part.
+//!    to it, or do so only with the part. A part that is larger than its whole is not included.
 //! 2. Else the names decide.
 //! 3. Tokens of tool results are never included in the input, nor is reasoning in the output under
 //!    Gemini's names; these are always added.
 //!
-//! A count that was not reported stays absent, except that one of input and output implies the
-//! other, as zero: providers leave zeros out. All sums saturate.
+//! Of input and output, one implies the other: as what is left of the total, or as zero, since
+//! providers leave zeros out. A total alone implies neither, unless nothing was generated. A total
+//! below the sum of both is replaced by the sum. All sums saturate.
 
 use crate::status::TokenUsage;
 use crate::usage::formats::{Accounting, CountOp, TokenType};
@@ -31,6 +32,7 @@ pub(in crate::usage) struct TokenCounts {
 const INPUT_EXCLUDES_CACHE: u8 = Accounting::InputExcludesCache as u8;
 const CACHE_BESIDE_INPUT: u8 = Accounting::CacheBesideInput as u8;
 const OUTPUT_EXCLUDES_REASONING: u8 = Accounting::OutputExcludesReasoning as u8;
+const TOTAL_EXCLUDES_REASONING: u8 = Accounting::TotalExcludesReasoning as u8;
 /// The counts are those of a [`TokenUsage`]: nothing is left to add.
 const NORMALIZED: u8 = 8;
 /// The object counts something other than tokens.
@@ -53,6 +55,16 @@ impl TokenCounts {
         self.present == 0
     }
 
+    /// Whether all that was reported is zero.
+    pub(super) fn is_zero(&self) -> bool {
+        self.values == [0; 8]
+    }
+
+    /// Notes that neither the output nor the total includes reasoning.
+    pub(super) fn exclude_reasoning_from_total(&mut self) {
+        self.accounting |= TOTAL_EXCLUDES_REASONING;
+    }
+
     /// Drops the object's numbers at its end, wherever in the object the reason is.
     pub(super) fn discard(&mut self) {
         self.accounting |= DISCARDED;
@@ -72,8 +84,15 @@ impl TokenCounts {
         value: u64,
     ) {
         let new = match op {
+            // Of two spellings of a count, a zero says less.
+            CountOp::Set if value == 0 && self.present & bit(token) != 0 => return,
             CountOp::Set => value,
-            CountOp::SetIfAbsent if self.present & bit(token) != 0 => return,
+            CountOp::SetIfAbsent
+                if self.present & bit(token) != 0
+                    && (value == 0 || self.values[token as usize] != 0) =>
+            {
+                return;
+            }
             op => self.combine(token, op, value),
         };
         self.put(token, new);
@@ -111,7 +130,7 @@ impl TokenCounts {
     /// Adds the counts of another usage object. Each is converted by itself first, since their names
     /// may imply different things.
     pub(super) fn add(&mut self, other: &Self) {
-        let sum = match (self.normalized(), other.normalized()) {
+        let sum = match (self.normalized(false), other.normalized(false)) {
             (Some(a), Some(b)) => a.saturating_add(&b),
             (Some(a), None) => a,
             (None, Some(b)) => b,
@@ -140,55 +159,117 @@ impl TokenCounts {
 
     /// The same in terms of a [`TokenUsage`], if any of input, output, reasoning and total is known.
     ///
-    /// A total alone is an input: that of embeddings.
+    /// If `total_is_input`, a total alone is the input: that of embeddings.
     #[inline(always)]
-    pub(in crate::usage) fn normalized(&self) -> Option<TokenUsage> {
-        let cache_read = self.get(TokenType::CacheRead);
-        let cache_write = self.get(TokenType::CacheWrite);
-        let reasoning = self.get(TokenType::Reasoning);
+    pub(in crate::usage) fn normalized(&self, total_is_input: bool) -> Option<TokenUsage> {
         let total = self.get(TokenType::Total);
-        let (mut input, mut output) =
-            match (self.get(TokenType::Input), self.get(TokenType::Output)) {
-                (None, None) if reasoning.is_none() => (total?, 0),
-                (input, output) => (input.unwrap_or(0), output.unwrap_or(0)),
-            };
-        if self.accounting & NORMALIZED == 0 {
-            let excludes_reasoning = self.accounting & OUTPUT_EXCLUDES_REASONING != 0;
-            let tools = self.get(TokenType::ToolInput).unwrap_or(0);
-            let cached = cache_read.unwrap_or(0).saturating_add(cache_write.unwrap_or(0));
-            let thought = reasoning.unwrap_or(0);
-            let audio = self.get(TokenType::Audio).unwrap_or(0);
-            let plain = input.saturating_add(output);
-            // Whether input and output add up to the total with this much on top, and not without.
-            let explains = |more: u64| {
-                more > 0 && total != Some(plain) && total == Some(plain.saturating_add(more))
-            };
-
-            let add_cached = self.accounting & CACHE_BESIDE_INPUT != 0
-                && match total {
-                    Some(total) if total == plain => false,
-                    Some(_) if explains(cached) => true,
-                    _ => self.accounting & INPUT_EXCLUDES_CACHE != 0,
-                };
-            if add_cached {
-                input = input.saturating_add(cached);
+        let mut usage = match (self.get(TokenType::Input), self.get(TokenType::Output)) {
+            (Some(input), Some(output)) if self.accounting & NORMALIZED != 0 => {
+                TokenUsage::new(input, output)
             }
-            if !excludes_reasoning && explains(audio) {
-                input = input.saturating_add(audio);
-            }
-            input = input.saturating_add(tools);
-            if excludes_reasoning || explains(thought) {
-                output = output.saturating_add(thought);
-            }
-        }
-        let mut usage = TokenUsage::new(input, output);
+            (Some(input), Some(output)) => self.both(input, output),
+            (input, output) => self.one_or_none(input, output, total_is_input)?,
+        };
         if let Some(total) = total {
-            usage.total_tokens = Some(total);
+            usage.total_tokens = Some(total.max(usage.total_tokens.unwrap_or(0)));
         }
-        usage.cache_read_input_tokens = cache_read;
-        usage.cache_write_input_tokens = cache_write;
-        usage.reasoning_tokens = reasoning;
+        if self.accounting & TOTAL_EXCLUDES_REASONING != 0 && total.is_some() {
+            self.exclude_reasoning(&mut usage);
+        }
+        usage.cache_read_input_tokens = self.get(TokenType::CacheRead);
+        usage.cache_write_input_tokens = self.get(TokenType::CacheWrite);
+        usage.reasoning_tokens = self.get(TokenType::Reasoning);
         Some(usage)
+    }
+
+    /// Adds what is not included in input and output to them.
+    #[inline(always)]
+    fn both(&self, mut input: u64, mut output: u64) -> TokenUsage {
+        let total = self.get(TokenType::Total);
+        let plain = input.saturating_add(output);
+        // Whether input and output add up to the total with this much on top, and not without.
+        let explains = |more: u64| {
+            more > 0 && total != Some(plain) && total == Some(plain.saturating_add(more))
+        };
+        let cached = self.cached();
+        let add_cached = self.accounting & CACHE_BESIDE_INPUT != 0
+            && match total {
+                // More than the input cannot be a part of it.
+                Some(total) if total == plain && cached <= input => false,
+                Some(_) if explains(cached) => true,
+                _ => self.accounting & INPUT_EXCLUDES_CACHE != 0,
+            };
+        if add_cached {
+            input = input.saturating_add(cached);
+        }
+        let excludes_reasoning = self.accounting & OUTPUT_EXCLUDES_REASONING != 0;
+        if !excludes_reasoning && explains(self.get(TokenType::Audio).unwrap_or(0)) {
+            input = input.saturating_add(self.get(TokenType::Audio).unwrap_or(0));
+        }
+        input = input.saturating_add(self.get(TokenType::ToolInput).unwrap_or(0));
+        let thought = self.get(TokenType::Reasoning).unwrap_or(0);
+        let nearly = || {
+            // Relays estimate, and are off by a token or two.
+            let with_thought = plain.saturating_add(thought);
+            thought > output
+                && total.is_some_and(|total| total > plain && total.abs_diff(with_thought) <= 2)
+        };
+        if excludes_reasoning || explains(thought) || nearly() {
+            output = output.saturating_add(thought);
+        }
+        TokenUsage::new(input, output)
+    }
+
+    /// Fills in what is missing of input and output, if anything follows for it.
+    #[cold]
+    fn one_or_none(
+        &self,
+        input: Option<u64>,
+        output: Option<u64>,
+        total_is_input: bool,
+    ) -> Option<TokenUsage> {
+        let total = self.get(TokenType::Total);
+        let thought = self.get(TokenType::Reasoning);
+        let (input, output) = match (input, output, total) {
+            (None, None, Some(total)) if total_is_input => (total, 0),
+            (None, None, Some(_)) => return Some(TokenUsage::default()),
+            (None, None, None) => (0, thought.map(|_| 0)?),
+            (Some(input), None, None) => (input, 0),
+            (None, Some(output), None) => (0, output),
+            // What is left of the total includes all that is not told apart.
+            (Some(input), None, Some(total)) => {
+                let tools = self.get(TokenType::ToolInput).unwrap_or(0);
+                let mut input = input.saturating_add(tools);
+                let with_cached = input.saturating_add(self.cached());
+                let beside = CACHE_BESIDE_INPUT | INPUT_EXCLUDES_CACHE;
+                if self.accounting & beside == beside && total >= with_cached && total != input {
+                    input = with_cached;
+                }
+                return Some(TokenUsage::new(input, total.saturating_sub(input)));
+            }
+            (None, Some(output), Some(total)) => {
+                let excludes = self.accounting & OUTPUT_EXCLUDES_REASONING != 0;
+                let thought = thought.filter(|_| excludes).unwrap_or(0);
+                let output = output.saturating_add(thought);
+                return Some(TokenUsage::new(total.saturating_sub(output), output));
+            }
+            (Some(input), Some(output), _) => (input, output),
+        };
+        Some(self.both(input, output))
+    }
+
+    /// Adds reasoning to the output and to the total.
+    #[cold]
+    fn exclude_reasoning(&self, usage: &mut TokenUsage) {
+        let thought = self.get(TokenType::Reasoning).unwrap_or(0);
+        for tokens in [&mut usage.output_tokens, &mut usage.total_tokens] {
+            *tokens = tokens.map(|tokens| tokens.saturating_add(thought));
+        }
+    }
+
+    fn cached(&self) -> u64 {
+        let read = self.get(TokenType::CacheRead).unwrap_or(0);
+        read.saturating_add(self.get(TokenType::CacheWrite).unwrap_or(0))
     }
 }
 

@@ -6,9 +6,11 @@
 //! texts of one kind the first of the highest rank stays. Messages are cut at 2 KiB, codes at 128
 //! bytes, before their escapes are decoded.
 
-use crate::usage::formats::ErrorPart;
+use crate::usage::formats::{CodeField, ErrorPart};
 use crate::usage::json::{Unescaped, Unescaper};
 
+/// The rank of a text that takes the place of an error object.
+pub(super) const ERROR_TEXT_RANK: u8 = 200;
 const MAX_TEXT: usize = 2048;
 const MAX_CODE: usize = 128;
 
@@ -27,6 +29,53 @@ pub(in crate::usage) struct ReportedError {
 pub(super) struct ErrorTexts {
     message: BoundedText,
     code: BoundedText,
+    /// The code, if the document gives none.
+    default_code: Option<&'static str>,
+    /// The beginning of the text at hand.
+    beginning: Beginning,
+}
+
+/// What a text is about, if it says something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Saying {
+    /// Nothing that it tells by itself.
+    #[default]
+    Nothing,
+    /// In the place of an error.
+    Error,
+    ListedError,
+    /// In any object: a text or code that tells of an error only in an error object.
+    Part(ErrorPart),
+    Code(CodeField),
+}
+
+/// The beginning of a text, which shows whether it says something.
+#[derive(Clone, Copy, Debug, Default)]
+struct Beginning {
+    of: Saying,
+    bytes: [u8; 5],
+    /// Six stands for more.
+    len: u8,
+}
+
+impl Beginning {
+    fn push(&mut self, piece: &[u8]) {
+        for byte in piece.iter().take(6 - usize::from(self.len)) {
+            if let Some(slot) = self.bytes.get_mut(usize::from(self.len)) {
+                *slot = *byte;
+            }
+            self.len += 1;
+        }
+    }
+
+    fn says_something(&self) -> bool {
+        let is_code = matches!(self.of, Saying::Code(_) | Saying::Part(ErrorPart::Code));
+        match self.bytes.get(..usize::from(self.len)) {
+            Some(b"" | b"None" | b"null") => false,
+            Some(b"0" | b"200") => !is_code,
+            _ => true,
+        }
+    }
 }
 
 /// A text as it stands between its quotes, up to a limit.
@@ -34,28 +83,36 @@ pub(super) struct ErrorTexts {
 struct BoundedText {
     raw: Vec<u8>,
     rank: u8,
-    /// The pieces that follow belong to this text, which outranks those before.
-    accepting: bool,
+    /// The pieces that follow belong to a text that outranks those before, of this rank.
+    accepting: Option<u8>,
+    /// None of its pieces has come yet.
+    is_new: bool,
 }
 
 impl BoundedText {
     fn begin(&mut self, rank: u8) {
-        self.accepting = rank > self.rank || self.raw.is_empty();
-        if self.accepting {
-            self.rank = rank;
-            self.raw.clear();
-        }
+        self.accepting = (rank > self.rank || self.says_nothing()).then_some(rank);
+        self.is_new = true;
     }
 
     fn push(&mut self, piece: &[u8], max: usize) {
-        if self.accepting {
-            let room = max - self.raw.len().min(max);
-            self.raw.extend_from_slice(&piece[..piece.len().min(room)]);
+        let Some(rank) = self.accepting.filter(|_| !piece.is_empty()) else { return };
+        // An empty text takes no other's place.
+        if std::mem::take(&mut self.is_new) {
+            self.rank = rank;
+            self.raw.clear();
         }
+        let room = max - self.raw.len().min(max);
+        self.raw.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+
+    /// Whether it is empty, or what some languages write in place of nothing.
+    fn says_nothing(&self) -> bool {
+        matches!(&*self.raw, b"" | b"None" | b"null")
     }
 
     fn take(&mut self) -> Option<Box<str>> {
-        let text = (!self.raw.is_empty()).then(|| unescape(&self.raw));
+        let text = (!self.says_nothing()).then(|| unescape(&self.raw));
         self.raw.clear();
         self.rank = 0;
         text
@@ -63,31 +120,42 @@ impl BoundedText {
 }
 
 impl ErrorTexts {
-    pub(super) fn begin(&mut self, part: ErrorPart, rank: u8) {
+    /// Sets the code, unless the document gives one.
+    pub(super) fn set_default_code(&mut self, code: &'static str) {
+        self.default_code.get_or_insert(code);
+    }
+
+    /// Ends the text at hand; returns what it is about, if it says something.
+    pub(super) fn end_text(&mut self) -> Option<Saying> {
+        let beginning = std::mem::take(&mut self.beginning);
+        (beginning.of != Saying::Nothing && beginning.says_something()).then_some(beginning.of)
+    }
+
+    pub(super) fn begin(&mut self, part: ErrorPart, rank: u8, of: Saying) {
+        self.beginning = Beginning { of, ..Beginning::default() };
         match part {
-            ErrorPart::Message => self.message.begin(rank),
+            ErrorPart::Message | ErrorPart::ErrorMessage => self.message.begin(rank),
             ErrorPart::Code => self.code.begin(rank),
         }
     }
 
     pub(super) fn push(&mut self, part: ErrorPart, piece: &[u8]) {
+        self.beginning.push(piece);
         match part {
-            ErrorPart::Message => self.message.push(piece, MAX_TEXT),
+            ErrorPart::Message | ErrorPart::ErrorMessage => self.message.push(piece, MAX_TEXT),
             ErrorPart::Code => self.code.push(piece, MAX_CODE),
         }
     }
 
     /// Turns the texts into a failure, and clears them.
-    pub(super) fn take(
-        &mut self,
-        reported: bool,
-        default_code: Option<&'static str>,
-    ) -> ReportedError {
-        let code = self.code.take().or(default_code.map(Box::from));
+    pub(super) fn take(&mut self, reported: bool) -> ReportedError {
+        let code = self.code.take().or(self.default_code.map(Box::from));
         ReportedError { code, message: self.message.take(), reported }
     }
 
     pub(super) fn clear(&mut self) {
+        self.default_code = None;
+        self.beginning = Beginning::default();
         for text in [&mut self.message, &mut self.code] {
             text.raw.clear();
             text.rank = 0;
@@ -96,7 +164,7 @@ impl ErrorTexts {
 }
 
 /// Decodes the escapes of a JSON string that may be cut anywhere.
-fn unescape(raw: &[u8]) -> Box<str> {
+pub(super) fn unescape(raw: &[u8]) -> Box<str> {
     let mut unescaper = Unescaper::default();
     let mut text = Vec::with_capacity(raw.len());
     for byte in raw {
@@ -132,13 +200,16 @@ mod tests {
     #[test]
     fn texts_are_bounded_and_the_best_stays() {
         let mut texts = ErrorTexts::default();
-        texts.begin(ErrorPart::Message, 3);
+        texts.begin(ErrorPart::Message, 3, Saying::Nothing);
         texts.push(ErrorPart::Message, b"worse");
-        texts.begin(ErrorPart::Message, 4);
+        texts.begin(ErrorPart::Message, 4, Saying::Nothing);
         texts.push(ErrorPart::Message, &[b'x'; 10_000]);
-        texts.begin(ErrorPart::Message, 2);
+        texts.begin(ErrorPart::Message, 2, Saying::Nothing);
         texts.push(ErrorPart::Message, b"worst");
-        let error = texts.take(true, Some("code"));
+        let error = {
+            texts.set_default_code("code");
+            texts.take(true)
+        };
         assert_eq!(error.message.map(|text| text.len()), Some(MAX_TEXT));
         assert_eq!(error.code.as_deref(), Some("code"));
     }

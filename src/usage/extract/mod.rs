@@ -1,4 +1,4 @@
-//! Collects what a response reveals: token counts, errors, its format and its end.
+//! Collects what a response reveals: token counts, errors, its format, its task and its end.
 //!
 //! The [`Extractor`] is the [`Visitor`] of the JSON scanner: it is called for each value on a known
 //! path, with the [`Action`] that the tables of [`formats`] attach to it. Its state
@@ -11,34 +11,57 @@
 //!   that mean something only together. [`Extractor::end_document`] draws the conclusions and
 //!   clears it. A document that reports no error leaves nothing behind but [`Extracted`].
 //!
+//! | file | what it has |
+//! | --- | --- |
+//! | `counts` | token counts, and their conversion to a [`TokenUsage`](crate::status::TokenUsage) |
+//! | `document` | signs in the document at hand, and what follows from them |
+//! | `scopes` | the words that mean something in a task only, and its id |
+//! | `error_text` | the texts that explain a failure |
+//! | `quoted` | a document that is a text in another one |
+//!
 //! Where several usage objects appear, their [`UsageSource`] decides: a higher rank replaces a lower
 //! one, and those of equal rank are merged as the source says.
 //!
 //! Nothing is allocated unless a text on an error's path appears; its length is bounded.
 
 mod counts;
+mod document;
 mod error_text;
+mod quoted;
+mod scopes;
 
 pub(super) use self::counts::TokenCounts;
 pub(super) use self::error_text::ReportedError;
 
-use self::error_text::ErrorTexts;
+use self::document::Document;
+use self::error_text::{ERROR_TEXT_RANK, ErrorTexts, Saying};
+use self::quoted::QuotedDocument;
+use self::scopes::{Scopes, Sign, TaskStatus};
 use super::formats::{
-    self, Accounting, Action, CountOp, Effect, ErrorPart, Flag, Format, Marker, Merge, TokenType,
-    UsageSource, WordField,
+    self, Accounting, Action, CountOp, Effect, ErrorPart, Flag, Format, IdField, Marker, Merge,
+    Status, TokenType, UsageSource, WordField,
 };
-use super::json::Visitor;
+use super::json::{ID_BLOCK, Visitor};
+use crate::status::Task;
 
-/// The rank of a text that takes the place of an error object.
-const ERROR_TEXT_RANK: u8 = 4;
+/// The rank of the text of an answer, where nothing else explains its failure.
+const RESPONSE_TEXT_RANK: u8 = 20;
+/// The rank of a text that is all of the data of an error's event.
+const PLAIN_TEXT_RANK: u8 = 25;
+/// The rank of an error in a list without texts of its own.
+const LISTED_TEXT_RANK: u8 = 40;
 
 /// What was learned from a response so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extractor {
     extracted: Extracted,
     error: Option<Box<ReportedError>>,
+    /// The task that the response belongs to, as the last document tells it.
+    task: Option<Box<TaskStatus>>,
     /// The status says that the response is an error.
     is_error_status: bool,
+    /// A document may be a text in another one.
+    reads_quoted: bool,
     /// The response is a stream of events.
     pub(super) is_stream: bool,
     /// Something changed that makes an event different from those before it. Cleared before the
@@ -46,8 +69,19 @@ pub(super) struct Extractor {
     pub(super) changed: bool,
     /// The counts of the usage object at hand.
     current: TokenCounts,
+    /// Counts whose document may be the event of a call, and where they come from.
+    pending: Option<Box<Pending>>,
     document: Document,
+    scopes: Scopes,
     texts: Option<Box<ErrorTexts>>,
+    quoted: Option<Box<QuotedDocument>>,
+}
+
+/// Counts that are merged once it is known whether their document is the event of a call.
+#[derive(Clone, Debug)]
+struct Pending {
+    counts: TokenCounts,
+    source: Option<UsageSource>,
 }
 
 /// What holds for the whole response.
@@ -65,11 +99,23 @@ pub(super) struct Extracted {
     pub(super) model_finished: bool,
     /// The end marker was read.
     pub(super) ended: bool,
+    /// There was a document that is more than a sign of life.
+    has_content: bool,
+    /// There were choices, and one of them was not empty.
+    has_choices: bool,
+    has_choice: bool,
+    /// There were scores: a reranking generates nothing.
+    has_scores: bool,
 }
 
 impl Extracted {
     pub(super) fn counts(&self) -> &TokenCounts {
         &self.counts
+    }
+
+    /// Whether a total is the input: nothing was generated.
+    pub(super) fn has_input_only(&self) -> bool {
+        self.has_scores || self.suggested_format == Some(Format::OpenAiEmbeddings)
     }
 
     /// The name of the format, if it is known.
@@ -85,31 +131,27 @@ impl Extracted {
         self.format.is_some() || self.source.is_some()
     }
 
+    /// Whether there was no document, or none that is more than a sign of life.
+    pub(super) fn has_no_content(&self) -> bool {
+        !self.has_content && self.source.is_none()
+    }
+
+    /// Whether there were choices, but none that has anything in it.
+    pub(super) fn has_no_choice(&self) -> bool {
+        let has_output = self.counts.get(TokenType::Output).is_some_and(|tokens| tokens > 0);
+        self.has_choices && !self.has_choice && !has_output
+    }
+
     #[inline]
     fn set_format(&mut self, format: Format) {
         self.format.get_or_insert(format);
     }
 }
 
-/// Signs in the document at hand, which are judged at its end.
-#[derive(Clone, Copy, Debug, Default)]
-struct Document {
-    /// It reports a failure.
-    failed: bool,
-    /// The code of the failure, if the document gives none.
-    code: Option<&'static str>,
-    /// It reports a failure if the response is of a known format.
-    fails_if_recognized: bool,
-    ends_stream: bool,
-    /// The value of `done`, and whether `created_at` is beside it: together they are Ollama's.
-    done: Option<bool>,
-    created_at: bool,
-}
-
 impl Extractor {
     #[inline]
-    pub(super) fn new(is_error_status: bool) -> Self {
-        Self { is_error_status, ..Self::default() }
+    pub(super) fn new(is_error_status: bool, reads_quoted: bool) -> Self {
+        Self { is_error_status, reads_quoted, ..Self::default() }
     }
 
     pub(super) fn extracted(&self) -> &Extracted {
@@ -121,6 +163,14 @@ impl Extractor {
         self.error.as_deref()
     }
 
+    /// What the response says of its task.
+    pub(super) fn task(&self) -> Option<Task> {
+        let task = self.task.as_deref()?;
+        let waiting_for = task.waiting_for();
+        (task.id.is_some() || waiting_for.is_some())
+            .then(|| Task { id: task.id.clone(), waiting_for })
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.extracted.ended
     }
@@ -130,40 +180,104 @@ impl Extractor {
         self.extracted.ended = true;
     }
 
-    /// Ends a document, or an event, and draws the conclusions.
-    pub(super) fn end_document(&mut self) {
-        let document = std::mem::take(&mut self.document);
-        let extracted = &mut self.extracted;
-        if let (Some(done), true) = (document.done, document.created_at) {
-            extracted.set_format(Format::Ollama);
-            extracted.expects_end_marker = true;
-            extracted.ended |= done;
+    /// Notes that the event at hand carries nothing.
+    pub(super) fn mark_ping(&mut self) {
+        self.document.is_ping = true;
+    }
+
+    /// Ends a document, or an event, and draws the conclusions. The bits are of the
+    /// [`KeySet`](formats::KeySet)s that have all of its keys.
+    pub(super) fn end_document(&mut self, key_sets: u8) {
+        if let Some(quoted) = self.quoted.take() {
+            self.end_quoted(*quoted);
         }
-        extracted.ended |= document.ends_stream;
-        let by_status = document.fails_if_recognized && extracted.format.is_some();
-        let failed = document.failed || by_status;
-        let is_better = match &self.error {
-            None => failed || self.is_error_status,
-            // A failure that a document reports outranks a text that only goes with a status.
-            Some(error) => failed && !error.reported,
-        };
-        if is_better {
-            let texts = self.texts.get_or_insert_default();
-            let code = document.code.or(by_status.then_some("failed"));
-            let error = texts.take(failed, code);
-            if failed || error.message.is_some() || error.code.is_some() {
-                self.error = Some(Box::new(error));
+        if let Some(source) = self.document.confirmed_source() {
+            self.end_usage(source);
+        }
+        self.end_event_usage();
+        self.end_text();
+        let mut document = std::mem::take(&mut self.document);
+        let extracted = &mut self.extracted;
+        document.end_stream(extracted);
+        let (task, failure) = self.scopes.finish(key_sets, document.is_rpc);
+        // The words of a list are those of its elements.
+        if !document.is_list {
+            if let Some(code) = failure {
+                document.failed = true;
+                self.texts.get_or_insert_default().set_default_code(code);
             }
+            if let Some(task) = task {
+                self.set_task(task, document.is_final);
+            }
+            document.classify_codes(key_sets);
+        }
+        if document.failed || self.is_error_status {
+            self.end_error(document.failed);
         } else if let Some(texts) = &mut self.texts {
             texts.clear();
         }
         self.current = TokenCounts::NONE;
     }
 
+    /// Ends a document that reports a failure, or that may explain an error status.
+    #[cold]
+    fn end_error(&mut self, failed: bool) {
+        // A failure that a document reports outranks a text that only goes with a status.
+        if self.error.as_ref().is_none_or(|error| failed && !error.reported) {
+            let texts = self.texts.get_or_insert_default();
+            let error = texts.take(failed);
+            if failed || error.message.is_some() || error.code.is_some() {
+                self.changed = true;
+                self.error = Some(Box::new(error));
+            }
+        }
+        if let Some(texts) = &mut self.texts {
+            texts.clear();
+        }
+    }
+
+    /// Ends a document that is a text in the one at hand. Its text was asked for, and may look like
+    /// an error: only its figures count, and that it reports no success.
+    #[cold]
+    fn end_quoted(&mut self, quoted: QuotedDocument) {
+        let Some((extracted, failure)) = quoted.finish() else { return };
+        if let Some(source) = extracted.source {
+            self.current = extracted.counts;
+            self.end_usage(source);
+        }
+        if self.error.is_none()
+            && let Some(failure) = failure
+        {
+            self.error = Some(failure);
+            self.changed = true;
+        }
+    }
+
+    /// Notes where the task stands.
+    #[cold]
+    fn set_task(&mut self, mut task: TaskStatus, is_final: bool) {
+        self.changed = true;
+        match task.status {
+            // The stream of a task ends by itself once the task has ended or waits for somebody.
+            Some(Status::Waiting(crate::status::WaitingFor::Task))
+                if self.is_stream && !is_final =>
+            {
+                self.extracted.expects_end_marker = true;
+            }
+            _ => self.extracted.model_finished |= self.is_stream,
+        }
+        if let Some(known) = &self.task {
+            task.id = task.id.or_else(|| known.id.clone());
+        }
+        self.task = Some(Box::new(task));
+    }
+
     /// Forgets the document at hand, and returns to what was known before it.
     pub(super) fn roll_back(&mut self, to: Extracted) {
         self.extracted = to;
         self.document = Document::default();
+        self.pending = None;
+        self.scopes.clear();
         self.current = TokenCounts::NONE;
         if let Some(texts) = &mut self.texts {
             texts.clear();
@@ -174,14 +288,29 @@ impl Extractor {
     pub(super) fn fail(&mut self, code: &'static str) {
         self.changed = true;
         self.document.failed = true;
-        self.document.code.get_or_insert(code);
+        self.texts.get_or_insert_default().set_default_code(code);
     }
 
     /// Sets an error text from outside of any document. It outranks all of the document's own.
     pub(super) fn set_error_text(&mut self, part: ErrorPart, text: &[u8]) {
         let texts = self.texts.get_or_insert_default();
-        texts.begin(part, u8::MAX);
+        texts.begin(part, u8::MAX, Saying::Nothing);
         texts.push(part, text);
+    }
+
+    /// If the document at hand is a text, it is that of an error.
+    pub(super) fn take_root_text(&mut self) {
+        self.document.is_error_event = true;
+    }
+
+    /// Begins a document that is no JSON, and is the text of an error.
+    pub(super) fn begin_plain_text(&mut self) {
+        self.begin_error_text(ErrorPart::Message, PLAIN_TEXT_RANK, Saying::Nothing);
+    }
+
+    /// Takes a piece of the document that is no JSON.
+    pub(super) fn push_plain_text(&mut self, piece: &[u8]) {
+        self.error_text(ErrorPart::Message, piece);
     }
 
     #[inline(never)]
@@ -189,7 +318,11 @@ impl Extractor {
         // All events of a stream name their format; that alone makes none worth reading.
         self.changed |= !matches!(
             effect,
-            Effect::SetFormat(_) | Effect::SuggestFormat(_) | Effect::StartStream(_)
+            Effect::SetFormat(_)
+                | Effect::SuggestFormat(_)
+                | Effect::StartStream(_)
+                | Effect::ExpectEnd(_)
+                | Effect::Ping
         );
         match effect {
             Effect::SetFormat(format) => self.extracted.set_format(format),
@@ -198,16 +331,47 @@ impl Extractor {
                 self.extracted.set_format(format);
                 self.extracted.expects_end_marker = true;
             }
+            Effect::ExpectEnd(format) => {
+                self.extracted.suggested_format.get_or_insert(format);
+                self.extracted.expects_end_marker |= self.is_stream;
+            }
             Effect::EndStream => self.document.ends_stream = true,
             Effect::FinishModel => self.extracted.model_finished = true,
             Effect::Fail(code) => self.fail(code),
+            Effect::NoSuccess => self.fail_by_success(),
             Effect::FailStream(code) => {
                 self.document.ends_stream = true;
                 self.fail(code);
             }
-            Effect::FailIfRecognized => self.document.fails_if_recognized = true,
+            Effect::Task => self.scopes.innermost().set(Sign::Task),
+            Effect::TaskOfA2a => self.scopes.innermost().set(Sign::TaskOfA2a),
+            Effect::Status(status) => self.scopes.innermost().status = Some(status),
+            Effect::Ping => self.document.is_ping = true,
+            Effect::ConfirmUsage => self.document.confirms_letta = true,
             Effect::DiscardUsage => self.current.discard(),
         }
+    }
+
+    /// A word that names a status, in any spelling.
+    #[cold]
+    fn status_word(&mut self, field: WordField, word: &[u8]) {
+        let mut normalized = [0; 40];
+        let word = &word[..word.len().min(normalized.len())];
+        for (to, byte) in normalized.iter_mut().zip(word) {
+            *to = if *byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };
+        }
+        let mut word = &normalized[..word.len()];
+        if field == WordField::Status {
+            let scope = self.scopes.innermost();
+            scope.set(Sign::Status);
+            scope.status = None;
+            if let Some(state) = word.strip_prefix(b"task_state_") {
+                scope.set(Sign::Task);
+                self.extracted.set_format(Format::A2a);
+                word = state;
+            }
+        }
+        formats::effects(field, word, |effect| self.apply(effect));
     }
 
     /// Ends a usage object, and merges its counts with those found before.
@@ -217,17 +381,47 @@ impl Extractor {
         if current.is_empty() || current.is_discarded() {
             return;
         }
+        if source.merge == Merge::SumOfEvents {
+            // Whether its document is an event of a call is known at the end of both.
+            self.end_event_usage();
+            let source = Some(source);
+            // Kept for the events to come.
+            match &mut self.pending {
+                Some(pending) => **pending = Pending { counts: current, source },
+                None => self.pending = Some(Box::new(Pending { counts: current, source })),
+            }
+            return;
+        }
+        self.merge(current, source);
+    }
+
+    /// Merges the counts of an event that may be one call of a model.
+    fn end_event_usage(&mut self) {
+        let Some(pending) = self.pending.as_deref_mut() else { return };
+        let (counts, Some(source)) = (pending.counts, pending.source.take()) else { return };
+        if !self.document.has_invocation() {
+            self.merge(counts, UsageSource { merge: Merge::Replace, ..source });
+        } else if !self.document.is_partial {
+            self.extracted.set_format(Format::Adk);
+            self.merge(counts, UsageSource { merge: Merge::Sum, ..source });
+        }
+    }
+
+    #[inline]
+    fn merge(&mut self, current: TokenCounts, source: UsageSource) {
         let extracted = &mut self.extracted;
         let earlier = extracted.source.filter(|earlier| earlier.rank >= source.rank);
         let merge = match earlier {
             None => Merge::Replace,
             Some(earlier) if earlier.rank > source.rank => return,
+            // Zeros that come later are a placeholder.
+            Some(_) if current.is_zero() && !extracted.counts.is_zero() => return,
             // Once one source merges field by field, so do all that follow it.
             Some(UsageSource { merge: Merge::PerField, .. }) => Merge::PerField,
             Some(_) => source.merge,
         };
         match merge {
-            Merge::Replace => extracted.counts = current,
+            Merge::Replace | Merge::SumOfEvents => extracted.counts = current,
             Merge::PerField => extracted.counts.override_by(&current),
             Merge::Sum => extracted.counts.add(&current),
         }
@@ -249,6 +443,38 @@ impl Extractor {
         }
         extracted.counts.apply(token, op, Accounting::Included, value);
     }
+
+    /// A text begins that may be that of an error.
+    #[inline(never)]
+    fn begin_error_text(&mut self, part: ErrorPart, rank: u8, saying: Saying) {
+        self.end_text();
+        self.texts.get_or_insert_default().begin(part, rank, saying);
+    }
+
+    /// The text at hand ends, if there is one.
+    fn end_text(&mut self) {
+        if let Some(texts) = &mut self.texts
+            && let Some(saying) = texts.end_text()
+            && self.document.told(saying)
+        {
+            self.scopes.innermost().set(Sign::ErrorText);
+        }
+    }
+
+    /// A piece of a text that may be that of an error.
+    #[inline(never)]
+    fn error_text(&mut self, part: ErrorPart, piece: &[u8]) {
+        self.texts.get_or_insert_default().push(part, piece);
+    }
+
+    /// The answer says that there was no success.
+    fn fail_by_success(&mut self) {
+        if !self.document.is_list {
+            self.changed = true;
+            self.document.has_no_success = true;
+            self.document.failed = true;
+        }
+    }
 }
 
 impl Visitor for Extractor {
@@ -256,21 +482,57 @@ impl Visitor for Extractor {
     fn begin_object(&mut self, action: Action) {
         match action {
             Action::Usage(_) => self.current = TokenCounts::NONE,
-            Action::Error => self.document.failed = true,
+            Action::Error | Action::ListedError => {
+                self.end_text();
+                self.document.begin_error(action == Action::ListedError);
+            }
+            Action::Response | Action::Task => {
+                self.end_text();
+                return self.scopes.begin();
+            }
+            Action::Word(WordField::Status) => {
+                self.scopes.innermost().set(Sign::StatusObject);
+                return;
+            }
+            Action::Word(WordField::Event) => {
+                self.document.has_event_object = true;
+                return;
+            }
+            Action::Marker(_) => return self.present(action),
             _ => return,
         }
         self.changed = true;
     }
 
     #[inline]
-    fn end_object(&mut self, action: Action) {
-        if let Action::Usage(source) = action {
-            self.end_usage(source);
-            // Bedrock adds its own metrics to the last event of a stream, and only there.
-            if source.format == Format::BedrockInvoke {
-                self.document.ends_stream = true;
+    fn end_object(&mut self, action: Action, key_sets: u8) {
+        match action {
+            Action::Usage(source) => {
+                self.end_usage(source);
+                // Bedrock adds its own metrics to the last event of a stream, and only there.
+                if source.format == Format::BedrockInvoke {
+                    self.document.ends_stream = true;
+                }
             }
+            Action::Response | Action::Task => {
+                self.end_text();
+                self.document.note_result(key_sets);
+                if let Some(code) = self.scopes.end(key_sets)
+                    && !self.document.is_list
+                {
+                    self.fail(code);
+                }
+            }
+            Action::Error | Action::ListedError => {
+                self.end_text();
+                self.document.end_error();
+            }
+            _ => {}
         }
+    }
+
+    fn begin_list(&mut self) {
+        self.document.is_list = true;
     }
 
     #[inline]
@@ -282,86 +544,146 @@ impl Visitor for Extractor {
     #[inline]
     fn number(&mut self, action: Action, value: Option<u64>) {
         match (action, value) {
-            (Action::Marker(_) | Action::StandaloneCount(_, CountOp::Increment, _), _) => {
-                self.present(action);
-            }
+            (Action::Marker(_), _) => self.present(action),
             (Action::StandaloneCount(token, op, source), Some(value)) => {
                 self.standalone_count(token, op, source, value);
             }
-            (_, Some(_)) => self.changed = true,
-            (_, None) => {}
+            (Action::Code(field), value) => self.document.numeric_code(field, value),
+            (Action::Response, _) => self.document.has_result = true,
+            _ => {}
         }
     }
 
     #[inline]
     fn word(&mut self, field: WordField, word: Option<&[u8]>) {
         // A word longer than any known one is equal to none.
-        formats::effects(field, word.unwrap_or(b"?"), |effect| self.apply(effect));
+        let word = word.unwrap_or(b"?");
+        if matches!(field, WordField::Status | WordField::Success) {
+            self.status_word(field, word);
+        } else {
+            formats::effects(field, word, |effect| self.apply(effect));
+        }
+    }
+
+    #[inline]
+    fn id(&mut self, field: IdField, bytes: &[u8; ID_BLOCK], len: usize) {
+        self.scopes.set_id(field, bytes, len);
     }
 
     #[inline]
     fn boolean(&mut self, action: Action, value: bool) {
-        // Each event of Ollama's says that it is not the last.
-        self.changed |= value || !matches!(action, Action::Flag(Flag::Done));
         match action {
-            Action::Flag(Flag::Done) => self.document.done = Some(value),
-            Action::Flag(Flag::Success) if !value => self.document.failed = true,
+            // Each event of Ollama's says that it is not the last.
+            Action::Flag(Flag::Done) => {
+                self.changed |= value;
+                self.document.done = Some(value);
+            }
             Action::Flag(Flag::IsError) if value => self.fail("isError"),
-            Action::Error if value => self.document.failed = true,
-            Action::Marker(_) => self.present(action),
+            Action::Flag(Flag::Partial) => self.document.is_partial = value,
+            Action::Flag(Flag::Final) => self.document.is_final = value,
+            Action::Word(WordField::Success) if !value => self.fail_by_success(),
+            Action::Error if value => {
+                self.changed = true;
+                self.document.failed = true;
+            }
+            Action::Response => self.document.has_result = true,
+            Action::Marker(_) => {
+                self.changed = true;
+                self.present(action);
+            }
             _ => {}
         }
     }
 
     #[inline]
     fn present(&mut self, action: Action) {
-        match action {
+        let marker = match action {
+            Action::Marker(marker) => marker,
             Action::StandaloneCount(token, op @ CountOp::Increment, source) => {
-                self.standalone_count(token, op, source, 1);
+                return self.standalone_count(token, op, source, 1);
             }
-            Action::Marker(Marker::Choices) => {
+            // A list.
+            Action::Response => {
+                self.document.has_result = true;
+                return;
+            }
+            _ => return,
+        };
+        match marker {
+            Marker::Choices => {
                 self.extracted.set_format(Format::OpenAiChat);
                 self.extracted.expects_end_marker |= self.is_stream;
+                self.extracted.has_choices = true;
             }
-            Action::Marker(Marker::Candidates) => {
+            Marker::Choice => self.extracted.has_choice = true,
+            Marker::Candidates => {
                 self.extracted.set_format(Format::Gemini);
                 self.extracted.expects_end_marker |= self.is_stream;
             }
-            Action::Marker(Marker::Finish) => {
+            Marker::Finish => {
                 self.changed = true;
                 self.extracted.model_finished = true;
             }
-            Action::Marker(Marker::CreatedAt) => self.document.created_at = true,
-            Action::Marker(Marker::JsonRpc) => {
+            Marker::CreatedAt => self.document.created_at = true,
+            Marker::JsonRpc => {
+                self.document.is_rpc = true;
                 self.extracted.suggested_format = Some(Format::JsonRpc);
             }
-            _ => {}
+            Marker::Failure => self.fail("failed"),
+            Marker::MarketCost => self.current.exclude_reasoning_from_total(),
+            Marker::Score => self.extracted.has_scores = true,
+            Marker::UrlsGet => {
+                self.scopes.innermost().set(Sign::TaskWithStatus);
+                self.extracted.set_format(Format::Replicate);
+            }
+            Marker::Author
+            | Marker::InvocationId
+            | Marker::WorkflowRunId
+            | Marker::ResultFinish
+            | Marker::LogId => self.document.mark(marker),
         }
     }
 
     #[inline]
     fn begin_text(&mut self, action: Action) {
-        let (part, rank) = match action {
-            Action::ErrorText(part, rank) => (part, rank),
-            Action::Error => (ErrorPart::Message, ERROR_TEXT_RANK),
-            _ => return,
-        };
-        self.changed = true;
-        self.texts.get_or_insert_default().begin(part, rank);
+        let message = ErrorPart::Message;
+        match action {
+            Action::ErrorText(part, rank) => self.begin_error_text(part, rank, Saying::Part(part)),
+            Action::Code(field) => {
+                self.begin_error_text(ErrorPart::Code, field.rank(), Saying::Code(field));
+            }
+            Action::Error => self.begin_error_text(message, ERROR_TEXT_RANK, Saying::Error),
+            Action::ListedError => {
+                self.begin_error_text(message, LISTED_TEXT_RANK, Saying::ListedError);
+            }
+            Action::Response => {
+                self.document.has_result = true;
+                self.begin_error_text(message, RESPONSE_TEXT_RANK, Saying::Nothing);
+            }
+            Action::Id(field) => self.scopes.begin_id(field),
+            // The document is a text.
+            Action::None if self.document.is_error_event => self.begin_plain_text(),
+            Action::None if self.reads_quoted => self.quoted = Some(Box::default()),
+            _ => {}
+        }
     }
 
     #[inline]
     fn text(&mut self, action: Action, piece: &[u8]) {
-        let part = match action {
-            Action::ErrorText(part, _) => part,
-            // An empty text is no error.
-            Action::Error if piece.is_empty() => return,
-            Action::Error => {
-                self.document.failed = true;
-                ErrorPart::Message
+        match action {
+            Action::ErrorText(part, _) => self.error_text(part, piece),
+            Action::Code(_) => self.error_text(ErrorPart::Code, piece),
+            Action::Error | Action::ListedError | Action::Response => {
+                self.error_text(ErrorPart::Message, piece);
             }
-            _ => return,
-        };
-        self.texts.get_or_insert_default().push(part, piece);
+            Action::Id(field) => self.scopes.push_id(field, piece),
+            Action::None if self.document.is_error_event => self.push_plain_text(piece),
+            Action::None => {
+                if let Some(quoted) = &mut self.quoted {
+                    quoted.feed(piece);
+                }
+            }
+            _ => {}
+        }
     }
 }

@@ -6,14 +6,14 @@
 //! - A word is looked up in the rows of its field alone, and of these only in those that begin with
 //!   its first letter. The first sixteen bytes are compared at once, as two integers with a mask for
 //!   the bytes that the text has.
-//! - A path is checked for any eight bytes that one of the patterns has at its beginning or its end.
-//!   Only a path that has them is compared with the patterns.
+//! - The end of a path is looked up by a hash of its last five bytes, and what it may contain by the
+//!   first six bytes of each pattern. Only a path that has them is compared with the patterns.
 //!
 //! The tables stay the only source: a new row needs no change here, and what they cannot express
 //! fails to compile. Nothing is computed at run time, and nothing is allocated.
 
 use super::Pattern::{Exact, Not, Prefix};
-use super::requests::PathPattern::{Contains, Suffix};
+use super::requests::PathPattern::{self, Contains, Suffix, Under};
 use super::{Effect, Pattern, REQUEST_PATHS, WORDS, WordField};
 
 /// An entry of [`WORDS`], compiled.
@@ -144,44 +144,168 @@ static FIELDS: [FieldWords; FIELD_COUNT] = {
     fields
 };
 
-/// Whether any pattern of [`REQUEST_PATHS`] may match, by one word of eight bytes of each.
-///
-/// This rules out nearly every path. It takes some 340 instructions a path, where comparing the
-/// suffixes and the text after each slash takes 490, and searching for each pattern 1,380: the
-/// difference is 5 % of all that is done for a short call.
-pub(in crate::usage) fn may_match_request_path(path: &[u8]) -> bool {
-    let begins =
-        |word: &[u8; 8]| word[0] == b'/' && CONTAINED_HEADS.contains(&u64::from_le_bytes(*word));
-    let may_contain = || match path.len() {
+/// What the path of a request implies: a bit for each [`RequestFlag`](super::RequestFlag).
+#[inline]
+pub(in crate::usage) fn request_flags(path: &[u8]) -> u16 {
+    let suffix = suffix_flags(path);
+    if may_contain(path) { suffix | contained_flags(path) } else { suffix }
+}
+
+/// The flags of the [`Suffix`] that a path ends with. It is found by a hash of the last five bytes,
+/// and where several patterns have the same, the longest comes first in the table.
+fn suffix_flags(path: &[u8]) -> u16 {
+    let Some((rest, tail)) = path.split_last_chunk::<TAIL>() else { return 0 };
+    let tail = const_word(tail, 0, TAIL);
+    let mut number = SUFFIX_SLOTS[suffix_hash(tail, SUFFIX_FACTOR)];
+    while let Some(suffix) = SUFFIXES.get(usize::from(number)) {
+        if suffix.tail == tail && rest.ends_with(suffix.begin) {
+            return suffix.flags;
+        }
+        number = suffix.next;
+    }
+    0
+}
+
+/// Whether any [`Contains`] or [`Under`] may match, by six bytes of each.
+fn may_contain(path: &[u8]) -> bool {
+    let begins = |word: &[u8; 8]| {
+        word[0] == b'/' && CONTAINED_HEADS.contains(&(u64::from_le_bytes(*word) & HEAD_MASK))
+    };
+    match path.len() {
         // Looking at so few one by one is done before a search is under way.
         ..40 => path.array_windows().any(begins),
         _ => memchr::memchr_iter(b'/', path).any(|at| path[at..].first_chunk().is_some_and(begins)),
-    };
-    let may_end =
-        || path.last_chunk().is_some_and(|tail| SUFFIX_TAILS.contains(&u64::from_le_bytes(*tail)));
-    may_end() || may_contain()
+    }
 }
 
-/// The first eight bytes of each [`Contains`].
-const CONTAINED_HEADS: [u64; count_patterns(false)] = {
-    let (mut words, mut filled, mut i) = ([0; count_patterns(false)], 0, 0);
+#[cold]
+fn contained_flags(path: &[u8]) -> u16 {
+    let find = |path: &[u8], part: &str| memchr::memmem::find(path, part.as_bytes());
+    let matches = |pattern: &PathPattern| match pattern {
+        Suffix(_) => false,
+        Contains(part) => find(path, part).is_some(),
+        Under(part, below) => find(path, part)
+            // The slash at the end of one may be that at the beginning of the other.
+            .is_some_and(|at| find(&path[at + part.len() - 1..], below).is_some()),
+    };
+    let matching = REQUEST_PATHS.iter().filter(|(pattern, _)| matches(pattern));
+    matching.fold(0, |flags, (_, flag)| flags | flag.bit())
+}
+
+/// How many bytes the last part of a suffix has.
+const TAIL: usize = 5;
+
+/// A [`Suffix`], compiled.
+#[derive(Clone, Copy)]
+struct CompiledSuffix {
+    /// What comes before the last five bytes.
+    begin: &'static [u8],
+    tail: u64,
+    flags: u16,
+    /// The number of another suffix with the same tail; [`NO_SUFFIX`] if there is none.
+    next: u8,
+}
+
+const NO_SUFFIX: u8 = u8::MAX;
+const SUFFIX_SLOT_BITS: u32 = 7;
+
+const fn suffix_hash(tail: u64, factor: u64) -> usize {
+    (tail.wrapping_mul(factor) >> (u64::BITS - SUFFIX_SLOT_BITS)) as usize
+}
+
+/// Each pattern once, with the flags of all its rows.
+static SUFFIXES: [CompiledSuffix; count_patterns(true)] = {
+    let nothing = CompiledSuffix { begin: b"", tail: 0, flags: 0, next: NO_SUFFIX };
+    let mut compiled = [nothing; count_patterns(true)];
+    let (mut filled, mut i) = (0, 0);
     while i < REQUEST_PATHS.len() {
-        if let Contains(part) = REQUEST_PATHS[i].0 {
-            assert!(part.as_bytes()[0] == b'/', "a contained pattern begins with a slash");
-            words[filled] = const_word(part.as_bytes(), 0, 8);
+        if let Suffix(text) = REQUEST_PATHS[i].0 {
+            let (begin, tail) = text.as_bytes().split_at(text.len() - TAIL);
+            compiled[filled].begin = begin;
+            compiled[filled].tail = const_word(tail, 0, TAIL);
+            let mut j = 0;
+            while j < REQUEST_PATHS.len() {
+                if let Suffix(other) = REQUEST_PATHS[j].0
+                    && const_eq(text.as_bytes(), other.as_bytes())
+                {
+                    compiled[filled].flags |= REQUEST_PATHS[j].1.bit();
+                }
+                j += 1;
+            }
             filled += 1;
         }
         i += 1;
     }
-    words
+    let mut i = 0;
+    while i < filled {
+        let mut j = i + 1;
+        while j < filled {
+            if compiled[j].tail == compiled[i].tail {
+                compiled[i].next = j as u8;
+                break;
+            }
+            j += 1;
+        }
+        i += 1;
+    }
+    compiled
 };
 
-/// The last eight bytes of each [`Suffix`].
-const SUFFIX_TAILS: [u64; count_patterns(true)] = {
-    let (mut words, mut filled, mut i) = ([0; count_patterns(true)], 0, 0);
+/// A factor with which no two tails hash alike.
+#[allow(long_running_const_eval, reason = "it is a search, and bounded by the table")]
+const SUFFIX_FACTOR: u64 = {
+    let mut factor = 0x9e37_79b9_7f4a_7c15;
+    'factors: loop {
+        factor += 2;
+        let mut taken = [0; 1 << SUFFIX_SLOT_BITS];
+        let mut i = 0;
+        while i < TAILS.len() {
+            let slot = suffix_hash(TAILS[i], factor);
+            if taken[slot] != 0 && taken[slot] != TAILS[i] {
+                continue 'factors;
+            }
+            taken[slot] = TAILS[i];
+            i += 1;
+        }
+        break factor;
+    }
+};
+
+/// The tails of all patterns.
+const TAILS: [u64; count_patterns(true)] = {
+    let (mut tails, mut filled, mut i) = ([0; count_patterns(true)], 0, 0);
     while i < REQUEST_PATHS.len() {
-        if let Suffix(part) = REQUEST_PATHS[i].0 {
-            words[filled] = const_word(part.as_bytes(), part.len() - 8, 8);
+        if let Suffix(text) = REQUEST_PATHS[i].0 {
+            tails[filled] = const_word(text.as_bytes(), text.len() - TAIL, TAIL);
+            filled += 1;
+        }
+        i += 1;
+    }
+    tails
+};
+
+/// The first pattern with the tail that hashes so.
+static SUFFIX_SLOTS: [u8; 1 << SUFFIX_SLOT_BITS] = {
+    let mut slots = [NO_SUFFIX; 1 << SUFFIX_SLOT_BITS];
+    let mut i = TAILS.len();
+    while i > 0 {
+        i -= 1;
+        slots[suffix_hash(TAILS[i], SUFFIX_FACTOR)] = i as u8;
+    }
+    slots
+};
+
+/// How many bytes of a contained pattern are compared first.
+const HEAD: usize = 6;
+const HEAD_MASK: u64 = (1 << (8 * HEAD)) - 1;
+
+/// The first bytes of each [`Contains`] and [`Under`].
+const CONTAINED_HEADS: [u64; count_patterns(false)] = {
+    let (mut words, mut filled, mut i) = ([0; count_patterns(false)], 0, 0);
+    while i < REQUEST_PATHS.len() {
+        if let Contains(part) | Under(part, _) = REQUEST_PATHS[i].0 {
+            assert!(part.as_bytes()[0] == b'/', "a contained pattern begins with a slash");
+            words[filled] = const_word(part.as_bytes(), 0, HEAD);
             filled += 1;
         }
         i += 1;
@@ -198,6 +322,7 @@ const fn count_patterns(suffixes: bool) -> usize {
     count
 }
 
+#[inline]
 const fn const_word(bytes: &[u8], from: usize, len: usize) -> u64 {
     let (mut word, mut i) = (0, 0);
     while i < len {
@@ -205,4 +330,12 @@ const fn const_word(bytes: &[u8], from: usize, len: usize) -> u64 {
         i += 1;
     }
     word
+}
+
+const fn const_eq(a: &[u8], b: &[u8]) -> bool {
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
 }

@@ -3,24 +3,28 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `paths` | the paths of usage, errors and end markers in a document |
+//! | `shapes` | the kinds of objects that have the same keys wherever they are |
 //! | `words` | what certain values mean, such as `"type": "message_stop"` |
 //! | `requests` | what the path of a request implies, and the headers that report usage |
 //! | `compiled` | lookups over these tables, built by the compiler |
 //!
-//! A new provider takes a row or two in these tables, and an answer in the tests. A document is never
+//! A new provider takes a row or two in these tables, and an answer in the tests; a new wrapper around
+//! a known answer takes none, if its key is one of [`Shape::Envelope`]. A document is never
 //! assigned to a format before it is read: all rows apply to each, and keys decide.
 
 mod compiled;
 mod paths;
 mod requests;
+mod shapes;
 mod words;
 
-pub(super) use self::compiled::{effects, may_match_request_path};
-pub(super) use self::paths::{CHUNK, ERROR, METADATA, ROOT, USAGE};
-pub(super) use self::requests::{
-    MIN_USAGE_HEADER, PathPattern, REQUEST_PATHS, RequestFlag, USAGE_HEADERS,
-};
+pub(super) use self::compiled::{effects, request_flags};
+use self::requests::REQUEST_PATHS;
+pub(super) use self::requests::{MIN_USAGE_HEADER, RequestFlag, USAGE_HEADERS};
+pub(super) use self::shapes::{KEY_SETS, KeySet, SHAPES, Shape};
 pub(super) use self::words::{EVENT_TYPES, WORDS};
+
+use crate::status::WaitingFor;
 
 /// A path, and what to do with the value at its end.
 pub(super) type Row = (&'static str, Action);
@@ -33,9 +37,10 @@ pub(super) type Row = (&'static str, Action);
 pub(super) enum Action {
     /// Nothing: the path only leads to others.
     None,
-    /// A usage object, with counts as in [`USAGE`].
+    /// A usage object, with the keys of [`Shape::Usage`].
     Usage(UsageSource),
-    /// A count in a usage object.
+    /// A count in a usage object; or beside others at a place where something else has to say that
+    /// they are usage, see [`Effect::ConfirmUsage`].
     Count(TokenType, CountOp, Accounting),
     /// A count outside of any usage object.
     StandaloneCount(TokenType, CountOp, UsageSource),
@@ -43,14 +48,40 @@ pub(super) enum Action {
     Word(WordField),
     /// A text that explains an error, with its rank: of several the highest stays.
     ErrorText(ErrorPart, u8),
-    /// An error unless it is null, false or empty: an object with texts as in [`ERROR`], or a text.
+    /// A code, as a number or a text.
+    Code(CodeField),
+    /// An error if it says something: an object with texts as in [`Shape::Error`], or a text.
     Error,
+    /// One of a list of errors, which alone may be the answer.
+    ListedError,
     /// A boolean.
     Flag(Flag),
     /// A key that means something if its value is not null.
     Marker(Marker),
+    /// An object that may be a whole answer in itself, as far as its usage is concerned.
+    Envelope,
+    /// An envelope that may also say whether the agent failed.
+    Response,
+    /// A task of A2A, or an event of one.
+    Task,
+    /// The id of a task, perhaps.
+    Id(IdField),
     /// A document as a text in base64.
     Base64Document,
+}
+
+impl Action {
+    /// The keys that an object here has, besides those on longer paths.
+    pub(super) const fn shape(self) -> Option<Shape> {
+        match self {
+            Self::Usage(_) => Some(Shape::Usage),
+            Self::Error | Self::ListedError => Some(Shape::Error),
+            Self::Envelope => Some(Shape::Envelope),
+            Self::Response => Some(Shape::Response),
+            Self::Task => Some(Shape::Task),
+            _ => None,
+        }
+    }
 }
 
 /// What a count counts, in a provider's own terms.
@@ -71,9 +102,9 @@ pub(super) enum TokenType {
 /// How a number changes its count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CountOp {
-    /// It replaces the count.
+    /// It replaces the count, unless it is zero and the count is not.
     Set,
-    /// It applies only if there is no count yet: for other spellings and poorer sources.
+    /// It applies only if there is no count yet, or a zero: for other spellings and poorer sources.
     SetIfAbsent,
     /// It is added.
     Add,
@@ -96,6 +127,8 @@ pub(super) enum Accounting {
     CacheBesideInput = 2,
     /// Reasoning that is not included in the output.
     OutputExcludesReasoning = 4,
+    /// Reasoning that is neither included in the output nor in the total.
+    TotalExcludesReasoning = 32,
 }
 
 /// Where usage was found, and how it relates to usage found elsewhere.
@@ -118,28 +151,66 @@ pub(super) enum Merge {
     PerField,
     /// They add up: there is one for each call of a model.
     Sum,
+    /// They add up if their document is the event of a call (ADK), and replace each other if not.
+    SumOfEvents,
 }
 
 /// What a text says about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ErrorPart {
     Message,
+    /// A message whose key says that there was an error, which a status beside it has to confirm.
+    ErrorMessage,
     Code,
+}
+
+/// A code that means failure unless it is zero, if something beside it says so too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CodeField {
+    /// `code`: of a failure where `detail.logid` is beside it (Coze).
+    Code,
+    /// `error_code` and the like: a failure with a message of its own, or with nothing else.
+    ErrorCode,
+    /// `base_resp.status_code`: a failure by itself (MiniMax).
+    StatusCode,
+    /// `statusCode`: a failure from 400 on, where all is an HTTP response as a document (Lambda).
+    HttpStatus,
+    /// `errorCode`: a failure of an ADK event; elsewhere as `ErrorCode`.
+    EventErrorCode,
+}
+
+/// What names a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum IdField {
+    Id,
+    RunId,
+    TaskId,
 }
 
 /// A field whose values are looked up in [`WORDS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WordField {
+    /// The type of the document or the event.
     Type,
+    /// The type of an object in it that may be a whole answer.
+    AnswerType,
     Object,
+    /// The status of an answer or a task, in any case of letters, with `-` or `_`.
     Status,
-    ResponseStatus,
+    /// The kind of an A2A object.
+    Kind,
+    /// The member that names an event.
+    Event,
     EventType,
     CohereFinish,
     ChatFinish,
+    GeminiFinish,
+    DashScopeFinish,
     WatsonxStop,
     ConverseStop,
-    TaskState,
+    SglangFinish,
+    /// Whether there was success, as a text.
+    Success,
     /// What a usage object counts.
     UsageType,
 }
@@ -148,18 +219,39 @@ pub(super) enum WordField {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flag {
     Done,
-    Success,
     IsError,
+    /// The event is a part of another one to come.
+    Partial,
+    /// No event follows in the stream of a task.
+    Final,
 }
 
 /// What the presence of a key means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Marker {
     Choices,
+    Choice,
     Candidates,
     Finish,
     CreatedAt,
     JsonRpc,
+    /// Who wrote the event of a call that names itself (ADK), and what names it.
+    Author,
+    InvocationId,
+    /// The figures at the root or in `data` are usage (Dify).
+    WorkflowRunId,
+    /// The figures of a result are usage (KoboldCpp).
+    ResultFinish,
+    /// Scores, of a reranking.
+    Score,
+    /// Where a prediction is fetched (Replicate).
+    UrlsGet,
+    /// What makes a code an error (Coze).
+    LogId,
+    /// Reasoning is outside of all other figures (Vercel's gateway).
+    MarketCost,
+    /// A failure, by itself.
+    Failure,
 }
 
 /// What follows from a value of a [`WordField`], or from the type of a frame.
@@ -171,18 +263,80 @@ pub(super) enum Effect {
     SuggestFormat(Format),
     /// The response is a stream of this format, which ends with a marker.
     StartStream(Format),
+    /// The same, if it is framed as a stream.
+    ExpectEnd(Format),
     /// The stream ends with this event.
     EndStream,
     /// The model has finished. Usage may follow.
     FinishModel,
     /// The agent failed, with this code unless the document has a better one.
     Fail(&'static str),
+    /// There was no success.
+    NoSuccess,
     /// The stream ends with this event, and the agent failed.
     FailStream(&'static str),
-    /// The agent failed if the response is of a known format.
-    FailIfRecognized,
+    /// The object is a task.
+    Task,
+    /// The object is a task if its status is an object (A2A).
+    TaskOfA2a,
+    /// The status of the object.
+    Status(Status),
+    /// The event carries nothing.
+    Ping,
+    /// The counts that stand outside of any usage object are usage.
+    ConfirmUsage,
     /// The usage object at hand counts something other than tokens.
     DiscardUsage,
+}
+
+/// What the status of a task says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    /// It failed. What is no task may have failed as well, if more says so.
+    Failed(FailureWord),
+    /// It was stopped. Of what is no task this says nothing.
+    Stopped(StopWord),
+    /// It has not ended.
+    Waiting(WaitingFor),
+}
+
+/// A word for failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureWord {
+    Failed,
+    Failure,
+    Error,
+    Errored,
+    Aborted,
+    TimedOut,
+}
+
+/// A word for the end of what did not end by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StopWord {
+    Cancelled,
+    Canceled,
+    Rejected,
+    Expired,
+}
+
+impl Status {
+    /// The code of the failure that it is.
+    pub(super) const fn code(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Failed(FailureWord::Failed) => "failed",
+            Self::Failed(FailureWord::Failure) => "failure",
+            Self::Failed(FailureWord::Error) => "error",
+            Self::Failed(FailureWord::Errored) => "errored",
+            Self::Failed(FailureWord::Aborted) => "aborted",
+            Self::Failed(FailureWord::TimedOut) => "timed_out",
+            Self::Stopped(StopWord::Cancelled) => "cancelled",
+            Self::Stopped(StopWord::Canceled) => "canceled",
+            Self::Stopped(StopWord::Rejected) => "rejected",
+            Self::Stopped(StopWord::Expired) => "expired",
+            Self::Waiting(_) => return None,
+        })
+    }
 }
 
 /// What a value is compared with.
@@ -222,6 +376,19 @@ pub(super) enum Format {
     AgUi,
     A2a,
     JsonRpc,
+    Adk,
+    Agno,
+    AiSdk,
+    DashScope,
+    Dify,
+    KoboldCpp,
+    LangChain,
+    Letta,
+    LlamaCpp,
+    MistralConversations,
+    NovaSonic,
+    SgLang,
+    VertexPredict,
 }
 
 impl Format {
@@ -252,6 +419,19 @@ impl Format {
             Self::AgUi => "ag_ui",
             Self::A2a => "a2a",
             Self::JsonRpc => "json_rpc",
+            Self::Adk => "adk",
+            Self::Agno => "agno",
+            Self::AiSdk => "ai_sdk",
+            Self::DashScope => "dashscope",
+            Self::Dify => "dify",
+            Self::KoboldCpp => "koboldcpp",
+            Self::LangChain => "langchain",
+            Self::Letta => "letta",
+            Self::LlamaCpp => "llama_cpp",
+            Self::MistralConversations => "mistral.conversations",
+            Self::NovaSonic => "bedrock.nova_sonic",
+            Self::SgLang => "sglang.generate",
+            Self::VertexPredict => "vertex.predict",
         })
     }
 }

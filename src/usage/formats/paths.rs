@@ -1,16 +1,22 @@
 //! Where each format keeps its usage, its errors and its end markers.
 //!
-//! A path is written as `choices[].error`: keys joined by dots, and `[]` for each element of an
-//! array. The root itself may also be an array of documents. Usage and error objects have the same
-//! keys wherever they are, so these are listed once, in [`USAGE`] and [`ERROR`].
+//! A path is written as `choices[].error`: keys joined by dots, `[]` for each element of an array,
+//! and `*-input` for any other key with this end, or `*` for any other key at all. A path that ends
+//! with `{}` gives an object there the keys of its action's [`Shape`](super::Shape), and leaves what
+//! else may be there to the row without it. The root itself may also be an array of documents.
+//!
+//! Objects that hold content (a tool's arguments, a document, the messages of a conversation) are
+//! on no path, so that nothing in them is usage or an error.
 
 use super::Accounting::{CacheBesideInput, Included, InputExcludesCache, OutputExcludesReasoning};
 use super::Action::{
-    self as A, Base64Document, Count, Error, ErrorText, StandaloneCount, Usage, Word,
+    self as A, Base64Document, Code, Count, Envelope, Error, ErrorText, Flag, Id, ListedError,
+    Response, StandaloneCount, Task, Usage, Word,
 };
 use super::CountOp::{Add, Increment, Max, Set, SetIfAbsent};
+use super::ErrorPart::{self, Message};
 use super::TokenType::{Audio, CacheRead, CacheWrite, Input, Output, Reasoning, ToolInput, Total};
-use super::{ErrorPart, Flag, Format, Marker, Merge, Row, UsageSource, WordField};
+use super::{CodeField, Flag as F, Format, IdField, Marker, Merge, Row, UsageSource, WordField};
 
 const fn replace(rank: u8, format: Format) -> UsageSource {
     UsageSource { rank, merge: Merge::Replace, format }
@@ -24,38 +30,34 @@ const fn sum(rank: u8, format: Format) -> UsageSource {
     UsageSource { rank, merge: Merge::Sum, format }
 }
 
-/// The paths of a document: a whole body, or one event of a stream.
+const fn sum_of_events(rank: u8, format: Format) -> UsageSource {
+    UsageSource { rank, merge: Merge::SumOfEvents, format }
+}
+
+/// A marker.
+const fn marker(marker: Marker) -> A {
+    A::Marker(marker)
+}
+
+/// The paths of a document: a whole body, or one event of a stream. Those of [`RESPONSE`] are added.
 #[rustfmt::skip]
-pub(in crate::usage) const ROOT: &[Row] = &[
+pub(super) const ROOT: &[Row] = &[
     // The usage object most formats have.
     ("usage",                                Usage(replace(20, Format::Unspecified))),
-    ("response.usage",                       Usage(replace(20, Format::OpenAiResponses))),
+    ("usage[]",                              Usage(sum(20, Format::AgUi))),
     ("message.usage",                        Usage(per_field(20, Format::Anthropic))),
     ("delta.usage",                          Usage(replace(20, Format::CohereV2))),
-    ("interaction.usage",                    Usage(replace(20, Format::GeminiInteractions))),
+    ("metadata.usage",                       Usage(replace(20, Format::BedrockConverse))),
+    ("metadata{}",                           Envelope),
     ("x_groq.usage",                         Usage(replace(10, Format::OpenAiChat))),
-    // Cohere v1, and its other endpoints.
-    ("meta",                                 Usage(replace(20, Format::CohereV1))),
-    ("response.meta",                        Usage(replace(20, Format::CohereV1))),
-    // Gemini; Cloud Code wraps it.
-    ("usageMetadata",                        Usage(replace(20, Format::Gemini))),
-    ("response.usageMetadata",               Usage(replace(20, Format::Gemini))),
-    // Agents: their own JSON, Strands' events (one per call of a model) and summaries, AG-UI, A2A.
+    ("usageMetadata",                        Usage(sum_of_events(20, Format::Gemini))),
+    // Agents: their own JSON, and Strands' events (one per call of a model).
     ("token_usage",                          Usage(replace(25, Format::AgentCore))),
     ("event.metadata.usage",                 Usage(sum(30, Format::Strands))),
-    ("metadata.usage",                       Usage(replace(20, Format::BedrockConverse))),
-    ("accumulated_usage",                    Usage(replace(21, Format::Strands))),
-    ("metrics.accumulated_usage",            Usage(replace(21, Format::Strands))),
-    ("metrics.agent_invocations[].usage",    Usage(replace(22, Format::Strands))),
-    ("result.accumulated_usage",             Usage(replace(21, Format::Strands))),
-    ("result.metrics.accumulated_usage",     Usage(replace(21, Format::Strands))),
-    ("result.metrics.agent_invocations[].usage", Usage(replace(22, Format::Strands))),
-    ("usage[]",                              Usage(sum(20, Format::AgUi))),
-    ("result.metadata.usage",                Usage(replace(20, Format::A2a))),
-    ("result.status.message.metadata.usage", Usage(replace(19, Format::A2a))),
-    ("message.metadata.usage",               Usage(replace(20, Format::A2a))),
-    // Bedrock: metrics beside what the model itself reports, and agents' traces (one per call of a model).
+    // Bedrock: metrics beside what the model itself reports, a speech session, and agents' traces
+    // (one per call of a model).
     ("amazon-bedrock-invocationMetrics",     Usage(replace(15, Format::BedrockInvoke))),
+    ("event.usageEvent",                     Usage(replace(20, Format::NovaSonic))),
     ("trace.preProcessingTrace.modelInvocationOutput.metadata.usage",       Usage(sum(20, Format::BedrockAgent))),
     ("trace.routingClassifierTrace.modelInvocationOutput.metadata.usage",   Usage(sum(20, Format::BedrockAgent))),
     ("trace.orchestrationTrace.modelInvocationOutput.metadata.usage",       Usage(sum(20, Format::BedrockAgent))),
@@ -76,94 +78,297 @@ pub(in crate::usage) const ROOT: &[Row] = &[
     ("num_tokens_generated",                 StandaloneCount(Output, Set, per_field(20, Format::AlephAlpha))),
     ("details.generated_tokens",             StandaloneCount(Output, Set, per_field(20, Format::Tgi))),
     ("details.prefill[]",                    StandaloneCount(Input, Increment, per_field(20, Format::Tgi))),
-    ("metrics.input_token_count",            StandaloneCount(Input, Set, per_field(20, Format::Replicate))),
-    ("metrics.output_token_count",           StandaloneCount(Output, Set, per_field(20, Format::Replicate))),
+    ("tokens_evaluated",                     StandaloneCount(Input, Set, per_field(20, Format::LlamaCpp))),
+    ("tokens_predicted",                     StandaloneCount(Output, Set, per_field(20, Format::LlamaCpp))),
+    // Counts that are usage only if something beside them says so: Letta, KoboldCpp.
+    ("prompt_tokens",                        Count(Input, Set, Included)),
+    ("completion_tokens",                    Count(Output, Set, Included)),
+    ("cached_input_tokens",                  Count(CacheRead, Set, Included)),
+    ("cache_write_tokens",                   Count(CacheWrite, Set, Included)),
+    ("reasoning_tokens",                     Count(Reasoning, Set, Included)),
+    ("results[].prompt_tokens",              Count(Input, Max, Included)),
+    ("results[].completion_tokens",          Count(Output, Add, Included)),
+    ("results[].finish_reason",              marker(Marker::ResultFinish)),
+    ("results[].relevance_score",            marker(Marker::Score)),
+    ("message_type",                         Word(WordField::Event)),
+    ("workflow_run_id",                      marker(Marker::WorkflowRunId)),
     // The format, the type of the event, and how the model ended.
     ("type",                                 Word(WordField::Type)),
-    ("object",                               Word(WordField::Object)),
-    ("status",                               Word(WordField::Status)),
-    ("response.status",                      Word(WordField::ResponseStatus)),
+    ("event",                                Word(WordField::Event)),
     ("event_type",                           Word(WordField::EventType)),
     ("finish_reason",                        Word(WordField::CohereFinish)),
     ("delta.finish_reason",                  Word(WordField::CohereFinish)),
-    ("choices",                              A::Marker(Marker::Choices)),
+    ("choices",                              marker(Marker::Choices)),
+    ("choices[]",                            marker(Marker::Choice)),
     ("choices[].finish_reason",              Word(WordField::ChatFinish)),
-    ("candidates",                           A::Marker(Marker::Candidates)),
-    ("candidates[].finishReason",            A::Marker(Marker::Finish)),
-    ("promptFeedback.blockReason",           A::Marker(Marker::Finish)),
-    ("response.candidates",                  A::Marker(Marker::Candidates)),
-    ("response.candidates[].finishReason",   A::Marker(Marker::Finish)),
-    ("response.promptFeedback.blockReason",  A::Marker(Marker::Finish)),
+    ("choices[].usage",                      Usage(replace(19, Format::OpenAiChat))),
+    ("choices[].error",                      Error),
+    ("output{}",                             Envelope),
+    ("output.finish_reason",                 Word(WordField::DashScopeFinish)),
+    ("output.choices[].finish_reason",       Word(WordField::DashScopeFinish)),
     ("results[].stop_reason",                Word(WordField::WatsonxStop)),
     ("stopReason",                           Word(WordField::ConverseStop)),
-    ("created_at",                           A::Marker(Marker::CreatedAt)),
-    ("done",                                 A::Flag(Flag::Done)),
-    ("result.status.state",                  Word(WordField::TaskState)),
-    ("jsonrpc",                              A::Marker(Marker::JsonRpc)),
+    ("author",                               marker(Marker::Author)),
+    ("invocationId",                         marker(Marker::InvocationId)),
+    ("invocation_id",                        marker(Marker::InvocationId)),
+    ("partial",                              Flag(F::Partial)),
+    ("created_at",                           marker(Marker::CreatedAt)),
+    ("done",                                 Flag(F::Done)),
+    ("jsonrpc",                              marker(Marker::JsonRpc)),
+    // Objects that may be whole answers in themselves.
+    ("result",                               Response),
+    ("result.message.usage",                 Usage(sum(20, Format::Anthropic))),
+    ("result.message",                       ErrorText(Message, 90)),
+    ("result.message{}",                     Envelope),
+    ("data",                                 Response),
+    ("response",                             Response),
+    ("interaction",                          Response),
+    ("task",                                 Task),
+    ("statusUpdate",                         Task),
+    ("result.task",                          Task),
+    ("result.statusUpdate",                  Task),
     // Errors.
+    ("error[]",                              ListedError),
+    ("errors[]",                             ListedError),
+    ("errors.data[].message",                ErrorText(Message, 40)),
+    ("errors.data[].code",                   ErrorText(ErrorPart::Code, 1)),
     ("error",                                Error),
-    ("response.error",                       Error),
+    ("delta.error",                          ErrorText(Message, 90)),
+    ("message",                              ErrorText(Message, 90)),
+    ("message{}",                            Envelope),
+    ("Message",                              ErrorText(Message, 90)),
+    ("detail",                               ErrorText(Message, 88)),
+    ("detail.logid",                         marker(Marker::LogId)),
+    ("detail[].msg",                         ErrorText(Message, 88)),
+    ("trace.failureTrace",                   marker(Marker::Failure)),
+    ("trace.failureTrace.failureReason",     ErrorText(Message, 81)),
+    ("is_error",                             Flag(F::IsError)),
+    ("subtype",                              ErrorText(Message, 10)),
+    ("content",                              ErrorText(Message, 21)),
+    ("statusCode",                           Code(CodeField::HttpStatus)),
+];
+
+/// The paths of an object that may say how an agent's task ended. Those of [`ENVELOPE`] are added.
+#[rustfmt::skip]
+pub(super) const RESPONSE: &[Row] = &[
+    // A task: what it is, which, and where it stands.
+    ("object",                               Word(WordField::Object)),
+    ("kind",                                 Word(WordField::Kind)),
+    ("type",                                 Word(WordField::AnswerType)),
+    ("status",                               Word(WordField::Status)),
+    ("status.state",                         Word(WordField::Status)),
+    ("status.message.parts[].text",          ErrorText(Message, 30)),
+    ("status.message.metadata.usage",        Usage(replace(17, Format::A2a))),
+    ("processing_status",                    Word(WordField::Status)),
+    ("id",                                   Id(IdField::Id)),
+    ("run_id",                               Id(IdField::RunId)),
+    ("task_id",                              Id(IdField::TaskId)),
+    ("taskId",                               Id(IdField::TaskId)),
+    ("urls.get",                             marker(Marker::UrlsGet)),
+    ("final",                                Flag(F::Final)),
+    // Gemini; Cloud Code wraps it.
+    ("candidates",                           marker(Marker::Candidates)),
+    ("candidates[].finishReason",            Word(WordField::GeminiFinish)),
+    ("candidates[].finishMessage",           ErrorText(Message, 60)),
+    ("promptFeedback.blockReason",           marker(Marker::Finish)),
+    // A count that is usage only if something beside it says so: Dify.
+    ("total_tokens",                         Count(Total, Set, Included)),
+    // Errors, and the texts that explain them.
+    ("error",                                Error),
+    ("__error__",                            Error),
     ("last_error",                           Error),
-    ("choices[].error",                      Error),
-    ("delta.error",                          ErrorText(ErrorPart::Message, 4)),
-    ("success",                              A::Flag(Flag::Success)),
-    ("result.isError",                       A::Flag(Flag::IsError)),
+    ("lastError",                            Error),
+    ("success",                              Word(WordField::Success)),
+    ("ok",                                   Word(WordField::Success)),
+    ("isError",                              Flag(F::IsError)),
+    ("content[].text",                       ErrorText(Message, 30)),
     ("error_type",                           ErrorText(ErrorPart::Code, 2)),
-    ("code",                                 ErrorText(ErrorPart::Code, 1)),
-    ("message",                              ErrorText(ErrorPart::Message, 3)),
-    ("Message",                              ErrorText(ErrorPart::Message, 3)),
-    ("detail",                               ErrorText(ErrorPart::Message, 2)),
-    ("detail[].msg",                         ErrorText(ErrorPart::Message, 2)),
-    ("errors[].message",                     ErrorText(ErrorPart::Message, 2)),
-    ("result.content[].text",                ErrorText(ErrorPart::Message, 1)),
-    ("result.status.message.parts[].text",   ErrorText(ErrorPart::Message, 1)),
+    ("errorType",                            ErrorText(ErrorPart::Code, 2)),
+    ("code",                                 Code(CodeField::Code)),
+    ("error_code",                           Code(CodeField::ErrorCode)),
+    ("errorCode",                            Code(CodeField::EventErrorCode)),
+    ("base_resp.status_code",                Code(CodeField::StatusCode)),
+    ("base_resp.status_msg",                 ErrorText(Message, 82)),
+    ("message",                              ErrorText(Message, 90)),
+    ("message{}",                            Envelope),
+    ("msg",                                  ErrorText(Message, 89)),
+    ("detail",                               ErrorText(Message, 88)),
+    ("details",                              ErrorText(Message, 87)),
+    ("error_message",                        ErrorText(ErrorPart::ErrorMessage, 86)),
+    ("errorMessage",                         ErrorText(ErrorPart::ErrorMessage, 85)),
+    ("errorText",                            ErrorText(ErrorPart::ErrorMessage, 84)),
+    ("error_msg",                            ErrorText(ErrorPart::ErrorMessage, 83)),
+    ("status_msg",                           ErrorText(Message, 82)),
+    ("failureReason",                        ErrorText(Message, 81)),
+    ("ErrorDetails",                         ErrorText(Message, 80)),
+    ("reason",                               ErrorText(Message, 79)),
+    ("description",                          ErrorText(Message, 78)),
+];
+
+/// The paths of a task of A2A, or of an event of one. Those of [`ENVELOPE`] are added.
+#[rustfmt::skip]
+pub(super) const TASK: &[Row] = &[
+    ("kind",                                 Word(WordField::Kind)),
+    ("status.state",                         Word(WordField::Status)),
+    ("status.message.parts[].text",          ErrorText(Message, 30)),
+    ("status.message.metadata.usage",        Usage(replace(17, Format::A2a))),
+    ("id",                                   Id(IdField::Id)),
+    ("taskId",                               Id(IdField::TaskId)),
+    ("final",                                Flag(F::Final)),
+];
+
+/// The paths of usage in an object that wraps an answer.
+#[rustfmt::skip]
+pub(super) const ENVELOPE: &[Row] = &[
+    ("usage",                                Usage(replace(18, Format::Unspecified))),
+    ("usage[]",                              Usage(sum(18, Format::Unspecified))),
+    ("usageMetadata",                        Usage(sum_of_events(18, Format::Gemini))),
+    ("usage_metadata",                       Usage(sum_of_events(18, Format::LangChain))),
+    ("adk_usage_metadata",                   Usage(replace(18, Format::Adk))),
+    ("messages[].usage_metadata",            Usage(replace(16, Format::LangChain))),
+    ("usage_details",                        Usage(replace(18, Format::Unspecified))),
+    ("usageDetails",                         Usage(replace(18, Format::Unspecified))),
+    ("token_usage",                          Usage(replace(19, Format::AgentCore))),
+    ("token_usage[]",                        Usage(sum(19, Format::Unspecified))),
+    ("tokenUsage",                           Usage(replace(19, Format::Unspecified))),
+    ("tokenUsage[]",                         Usage(sum(19, Format::Unspecified))),
+    // Sums, beside the figures of the last step.
+    ("totalUsage",                           Usage(replace(21, Format::AiSdk))),
+    ("total_usage",                          Usage(replace(21, Format::Unspecified))),
+    ("accumulated_usage",                    Usage(replace(21, Format::Strands))),
+    ("metrics",                              Usage(replace(17, Format::Unspecified))),
+    ("metrics.accumulated_usage",            Usage(replace(21, Format::Strands))),
+    ("metrics.agent_invocations[].usage",    Usage(replace(22, Format::Strands))),
+    ("meta",                                 Usage(replace(20, Format::CohereV1))),
+    ("meta_info",                            Usage(replace(18, Format::SgLang))),
+    ("meta_info.finish_reason.type",         Word(WordField::SglangFinish)),
+    ("meta_info.finish_reason.message",      ErrorText(Message, 90)),
+    ("predictions[].embeddings.statistics.token_count",
+                                             StandaloneCount(Input, Add, per_field(15, Format::VertexPredict))),
+    ("choices[].usage",                      Usage(replace(17, Format::OpenAiChat))),
+    ("result",                               Envelope),
+    ("data",                                 Envelope),
+    ("output",                               Envelope),
+    ("payload",                              Envelope),
+    ("response",                             Envelope),
+    ("message",                              Envelope),
+    ("metadata",                             Envelope),
+    ("step",                                 Envelope),
+    ("body",                                 Envelope),
+    ("answer",                               Envelope),
+    ("chunk",                                Envelope),
+    ("completion",                           Envelope),
+    ("generation",                           Envelope),
+    ("info",                                 Envelope),
+    ("interaction",                          Envelope),
+    ("item",                                 Envelope),
+    ("raw",                                  Envelope),
+    ("run",                                  Envelope),
+    ("update",                               Envelope),
+    ("value",                                Envelope),
+    ("values",                               Envelope),
+    ("chatResponse",                         Envelope),
+    ("chat_response",                        Envelope),
+    ("llmOutput",                            Envelope),
+    ("llm_output",                           Envelope),
+    ("messageMetadata",                      Envelope),
+    ("message_metadata",                     Envelope),
+    ("modelOutput",                          Envelope),
+    ("model_output",                         Envelope),
+    ("rawResponse",                          Envelope),
+    ("raw_response",                         Envelope),
+    ("responseMetadata",                     Envelope),
+    ("response_metadata",                    Envelope),
 ];
 
 /// A `chunk` frame of Bedrock's `InvokeModelWithResponseStream`.
-pub(in crate::usage) const CHUNK: &[Row] =
-    &[("bytes", Base64Document), ("message", ErrorText(ErrorPart::Message, 3))];
+pub(super) const CHUNK: &[Row] = &[("bytes", Base64Document), ("message", ErrorText(Message, 90))];
 
 /// A `metadata` frame of `ConverseStream` and its like.
-pub(in crate::usage) const METADATA: &[Row] = &[("usage", Usage(sum(20, Format::BedrockConverse)))];
+pub(super) const METADATA: &[Row] = &[("usage", Usage(sum(20, Format::BedrockConverse)))];
+
+/// The last frame of a Lambda function's response stream.
+pub(super) const COMPLETION: &[Row] =
+    &[("ErrorCode", Error), ("ErrorDetails", ErrorText(Message, 250))];
 
 /// The counts of usage objects.
 #[rustfmt::skip]
-pub(in crate::usage) const USAGE: &[Row] = &[
+pub(super) const USAGE: &[Row] = &[
     // OpenAI's chat and embeddings, and the many that follow them.
     ("prompt_tokens",                             Count(Input, Set, Included)),
     ("completion_tokens",                         Count(Output, Set, Included)),
     ("total_tokens",                              Count(Total, Set, Included)),
     ("prompt_tokens_details.cached_tokens",       Count(CacheRead, Set, Included)),
     ("prompt_tokens_details.cache_write_tokens",  Count(CacheWrite, Set, Included)),
+    ("prompt_tokens_details.cache_creation_tokens",       Count(CacheWrite, SetIfAbsent, Included)),
+    ("prompt_tokens_details.cache_creation_input_tokens", Count(CacheWrite, SetIfAbsent, Included)),
+    ("prompt_tokens_details.cached_creation_tokens",      Count(CacheWrite, SetIfAbsent, Included)),
     ("prompt_tokens_details.audio_tokens",        Count(Audio, Set, Included)),
     ("prompt_token_details.cached_tokens",        Count(CacheRead, SetIfAbsent, Included)),
     ("prompt_cache_hit_tokens",                   Count(CacheRead, SetIfAbsent, Included)),
     ("cached_tokens",                             Count(CacheRead, SetIfAbsent, Included)),
     ("num_cached_tokens",                         Count(CacheRead, SetIfAbsent, Included)),
+    ("cached_input_tokens",                       Count(CacheRead, SetIfAbsent, Included)),
+    ("cache_read_tokens",                         Count(CacheRead, SetIfAbsent, Included)),
+    ("cache_write_tokens",                        Count(CacheWrite, SetIfAbsent, Included)),
+    ("cache_creation_tokens",                     Count(CacheWrite, SetIfAbsent, Included)),
     ("completion_tokens_details.reasoning_tokens", Count(Reasoning, Set, Included)),
     ("reasoning_tokens",                          Count(Reasoning, SetIfAbsent, Included)),
+    ("reasoning_output_tokens",                   Count(Reasoning, SetIfAbsent, Included)),
+    ("market_cost",                               marker(Marker::MarketCost)),
     // OpenAI's Responses and images; Anthropic, which does not include cached tokens in the input.
-    ("input_tokens",                              Count(Input, Set, InputExcludesCache)),
-    ("output_tokens",                             Count(Output, Set, Included)),
-    ("input_tokens_details.cached_tokens",        Count(CacheRead, Set, Included)),
-    ("input_tokens_details.cache_write_tokens",   Count(CacheWrite, Set, Included)),
-    ("output_tokens_details.reasoning_tokens",    Count(Reasoning, Set, Included)),
-    ("cache_read_input_tokens",                   Count(CacheRead, Set, CacheBesideInput)),
-    ("cache_creation_input_tokens",               Count(CacheWrite, Set, CacheBesideInput)),
-    ("output_tokens_details.thinking_tokens",     Count(Reasoning, Set, Included)),
+    ("input_tokens",                              Count(Input, SetIfAbsent, InputExcludesCache)),
+    ("output_tokens",                             Count(Output, SetIfAbsent, Included)),
+    ("input_tokens_details.cached_tokens",        Count(CacheRead, SetIfAbsent, Included)),
+    ("input_tokens_details.cache_write_tokens",   Count(CacheWrite, SetIfAbsent, Included)),
+    ("input_tokens_details.cache_creation_tokens",       Count(CacheWrite, SetIfAbsent, Included)),
+    ("input_tokens_details.cache_creation_input_tokens", Count(CacheWrite, SetIfAbsent, Included)),
+    ("input_tokens_details.cached_creation_tokens",      Count(CacheWrite, SetIfAbsent, Included)),
+    ("output_tokens_details.reasoning_tokens",    Count(Reasoning, SetIfAbsent, Included)),
+    ("cache_read_input_tokens",                   Count(CacheRead, SetIfAbsent, CacheBesideInput)),
+    ("cache_creation_input_tokens",               Count(CacheWrite, SetIfAbsent, CacheBesideInput)),
+    ("output_tokens_details.thinking_tokens",     Count(Reasoning, SetIfAbsent, Included)),
+    // LangChain.
+    ("input_token_details.cache_read",            Count(CacheRead, SetIfAbsent, Included)),
+    ("input_token_details.cache_creation",        Count(CacheWrite, SetIfAbsent, Included)),
+    ("output_token_details.reasoning",            Count(Reasoning, SetIfAbsent, Included)),
     // Bedrock Converse and its metrics, Strands, AG-UI. (`cacheDetails[].inputTokens` is no input.)
-    ("inputTokens",                               Count(Input, Set, InputExcludesCache)),
-    ("outputTokens",                              Count(Output, Set, Included)),
+    ("inputTokens",                               Count(Input, SetIfAbsent, InputExcludesCache)),
+    ("outputTokens",                              Count(Output, SetIfAbsent, Included)),
     ("totalTokens",                               Count(Total, Set, Included)),
-    ("cacheReadInputTokens",                      Count(CacheRead, Set, CacheBesideInput)),
-    ("cacheWriteInputTokens",                     Count(CacheWrite, Set, CacheBesideInput)),
-    ("inputTokenCount",                           Count(Input, Set, InputExcludesCache)),
-    ("outputTokenCount",                          Count(Output, Set, Included)),
+    ("cacheReadInputTokens",                      Count(CacheRead, SetIfAbsent, CacheBesideInput)),
+    ("cacheWriteInputTokens",                     Count(CacheWrite, SetIfAbsent, CacheBesideInput)),
+    ("inputTokenCount",                           Count(Input, SetIfAbsent, InputExcludesCache)),
+    ("outputTokenCount",                          Count(Output, SetIfAbsent, Included)),
     ("cacheReadInputTokenCount",                  Count(CacheRead, SetIfAbsent, CacheBesideInput)),
     ("cacheWriteInputTokenCount",                 Count(CacheWrite, SetIfAbsent, CacheBesideInput)),
-    ("cachedInputTokens",                         Count(CacheRead, Set, Included)),
-    ("reasoningTokens",                           Count(Reasoning, Set, Included)),
-    // Gemini: generateContent, Live, Interactions.
+    ("cachedInputTokenCount",                     Count(CacheRead, SetIfAbsent, Included)),
+    ("reasoningTokenCount",                       Count(Reasoning, SetIfAbsent, Included)),
+    ("cachedInputTokens",                         Count(CacheRead, SetIfAbsent, Included)),
+    ("reasoningTokens",                           Count(Reasoning, SetIfAbsent, Included)),
+    ("totalInputTokens",                          Count(Input, SetIfAbsent, Included)),
+    ("totalOutputTokens",                         Count(Output, SetIfAbsent, Included)),
+    // The AI SDK: its older names, and its newer ones with parts.
+    ("promptTokens",                              Count(Input, Set, Included)),
+    ("completionTokens",                          Count(Output, Set, Included)),
+    ("promptTokensDetails.cachedTokens",          Count(CacheRead, SetIfAbsent, Included)),
+    ("completionTokensDetails.reasoningTokens",   Count(Reasoning, SetIfAbsent, Included)),
+    ("inputTokens.total",                         Count(Input, SetIfAbsent, Included)),
+    ("inputTokens.cacheRead",                     Count(CacheRead, SetIfAbsent, Included)),
+    ("inputTokens.cacheWrite",                    Count(CacheWrite, SetIfAbsent, Included)),
+    ("outputTokens.total",                        Count(Output, SetIfAbsent, Included)),
+    ("outputTokens.reasoning",                    Count(Reasoning, SetIfAbsent, Included)),
+    ("inputTokenDetails.cacheReadTokens",         Count(CacheRead, SetIfAbsent, Included)),
+    ("inputTokenDetails.cacheWriteTokens",        Count(CacheWrite, SetIfAbsent, Included)),
+    ("inputTokenDetails.cachedTokens",            Count(CacheRead, SetIfAbsent, Included)),
+    ("outputTokenDetails.reasoningTokens",        Count(Reasoning, SetIfAbsent, Included)),
+    ("request_tokens",                            Count(Input, SetIfAbsent, Included)),
+    ("response_tokens",                           Count(Output, SetIfAbsent, Included)),
+    // Agent Framework, Replicate.
+    ("input_token_count",                         Count(Input, SetIfAbsent, Included)),
+    ("output_token_count",                        Count(Output, SetIfAbsent, Included)),
+    ("total_token_count",                         Count(Total, SetIfAbsent, Included)),
+    // Gemini: generateContent, Live, Interactions; the same in Python's spelling.
     ("promptTokenCount",                          Count(Input, Set, Included)),
     ("candidatesTokenCount",                      Count(Output, Set, Included)),
     ("responseTokenCount",                        Count(Output, SetIfAbsent, Included)),
@@ -171,11 +376,18 @@ pub(in crate::usage) const USAGE: &[Row] = &[
     ("cachedContentTokenCount",                   Count(CacheRead, Set, Included)),
     ("thoughtsTokenCount",                        Count(Reasoning, Set, OutputExcludesReasoning)),
     ("toolUsePromptTokenCount",                   Count(ToolInput, Set, Included)),
+    ("prompt_token_count",                        Count(Input, Set, Included)),
+    ("candidates_token_count",                    Count(Output, Set, Included)),
+    ("cached_content_token_count",                Count(CacheRead, Set, Included)),
+    ("thoughts_token_count",                      Count(Reasoning, Set, OutputExcludesReasoning)),
+    ("tool_use_prompt_token_count",               Count(ToolInput, Set, Included)),
     ("total_input_tokens",                        Count(Input, Set, Included)),
     ("total_output_tokens",                       Count(Output, Set, Included)),
     ("total_cached_tokens",                       Count(CacheRead, Set, Included)),
     ("total_thought_tokens",                      Count(Reasoning, Set, OutputExcludesReasoning)),
     ("total_tool_use_tokens",                     Count(ToolInput, Set, Included)),
+    // Mistral's conversations.
+    ("connector_tokens",                          Count(ToolInput, Set, Included)),
     // Cohere: the tokens that were used, rather than those that are billed.
     ("tokens.input_tokens",                       Count(Input, Set, Included)),
     ("tokens.output_tokens",                      Count(Output, Set, Included)),
@@ -183,15 +395,44 @@ pub(in crate::usage) const USAGE: &[Row] = &[
     ("billed_units.input_tokens",                 Count(Input, SetIfAbsent, Included)),
     ("billed_units.output_tokens",                Count(Output, SetIfAbsent, Included)),
     ("billed_units.total_tokens",                 Count(Total, SetIfAbsent, Included)),
+    // Azure's Content Understanding: a key for each model, such as `gpt-4.1-input`.
+    ("tokens.*-input",                            Count(Input, Add, Included)),
+    ("tokens.*-output",                           Count(Output, Add, Included)),
+    ("tokens.*embedding*",                        Count(Input, Add, Included)),
+    // DashScope's applications: an object for each model.
+    ("models[].input_tokens",                     Count(Input, Add, Included)),
+    ("models[].output_tokens",                    Count(Output, Add, Included)),
+    // Coze.
+    ("input_count",                               Count(Input, SetIfAbsent, Included)),
+    ("output_count",                              Count(Output, SetIfAbsent, Included)),
+    ("token_count",                               Count(Total, SetIfAbsent, Included)),
     // OpenAI's transcriptions: what the object counts.
     ("type",                                      Word(WordField::UsageType)),
 ];
 
 /// The texts of error objects.
 #[rustfmt::skip]
-pub(in crate::usage) const ERROR: &[Row] = &[
-    ("message",    ErrorText(ErrorPart::Message, 5)),
-    ("code",       ErrorText(ErrorPart::Code, 4)),
-    ("type",       ErrorText(ErrorPart::Code, 3)),
-    ("status",     ErrorText(ErrorPart::Code, 1)),
+pub(super) const ERROR: &[Row] = &[
+    ("message",       ErrorText(Message, 120)),
+    ("msg",           ErrorText(Message, 119)),
+    ("detail",        ErrorText(Message, 118)),
+    ("details",       ErrorText(Message, 117)),
+    ("error_message", ErrorText(Message, 116)),
+    ("errorMessage",  ErrorText(Message, 115)),
+    ("errorText",     ErrorText(Message, 114)),
+    ("error_msg",     ErrorText(Message, 113)),
+    ("status_msg",    ErrorText(Message, 112)),
+    ("failureReason", ErrorText(Message, 111)),
+    ("ErrorDetails",  ErrorText(Message, 110)),
+    ("reason",        ErrorText(Message, 109)),
+    ("description",   ErrorText(Message, 108)),
+    ("error",         ErrorText(Message, 107)),
+    ("error.message", ErrorText(Message, 106)),
+    ("error.code",    ErrorText(ErrorPart::Code, 3)),
+    ("data.message",  ErrorText(Message, 105)),
+    ("code",          ErrorText(ErrorPart::Code, 5)),
+    ("type",          ErrorText(ErrorPart::Code, 4)),
+    ("status",        ErrorText(ErrorPart::Code, 2)),
+    ("param",         A::None),
+    ("*",             ErrorText(Message, 100)),
 ];

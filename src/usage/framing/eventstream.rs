@@ -5,8 +5,9 @@
 //! 4 bytes       4               4                                     4
 //! ```
 //!
-//! The headers say what the payload is: an event of some type, an exception, or a `chunk` whose
-//! JSON wraps an event in base64. The payload goes to the scanner as it arrives, so that memory does
+//! The headers say what the payload is: an event of some type, an exception, a `chunk` whose JSON
+//! wraps an event in base64, or a part of a body of its own, which may be cut anywhere (SageMaker,
+//! Lambda). The payload goes to the scanner as it arrives, so that memory does
 //! not grow with it. That is before the frame's checksum can be compared, so what a frame adds is
 //! provisional:
 //!
@@ -22,13 +23,14 @@
 use crc32fast::Hasher;
 
 use super::base64::Base64;
+use super::{Framing, MediaType};
 use crate::usage::RequestHint;
 use crate::usage::extract::{Extracted, Extractor};
 use crate::usage::formats::{
-    Accounting, Action, CountOp, EVENT_TYPES, Effect, ErrorPart, Format, RequestFlag, TokenType,
-    WordField,
+    Accounting, Action, CountOp, EVENT_TYPES, Effect, ErrorPart, Format, IdField, RequestFlag,
+    TokenType, WordField,
 };
-use crate::usage::json::{self, Scanner, Visitor};
+use crate::usage::json::{self, ID_BLOCK, Scanner, Visitor};
 
 /// The length of the two lengths and their checksum.
 pub(super) const PRELUDE: usize = 12;
@@ -56,12 +58,14 @@ enum Payload {
     Event,
     /// As a JSON object with an event in base64.
     Wrapped,
+    /// As a part of a body of its own.
+    Part,
     /// Not at all.
     Ignored,
 }
 
 /// A reader of AWS event streams.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(in crate::usage) struct EventStream {
     hint: RequestHint,
     section: Section,
@@ -77,6 +81,8 @@ pub(in crate::usage) struct EventStream {
     wrapper: Scanner,
     scanner: Scanner,
     base64: Base64,
+    /// The body whose parts are payloads.
+    parts: Option<Box<Framing>>,
     /// The stream ends with the frame at hand.
     ends_stream: bool,
     /// What was extracted before the frame at hand.
@@ -114,6 +120,7 @@ impl EventStream {
             wrapper: Scanner::new(json::CHUNK),
             scanner: Scanner::new(json::ROOT),
             base64: Base64::default(),
+            parts: None,
             ends_stream: false,
             committed: Extracted::default(),
         }
@@ -194,6 +201,11 @@ impl EventStream {
                     extractor,
                 };
                 self.wrapper.feed(piece, &mut visitor);
+            }
+            Payload::Part => {
+                let hint = self.hint;
+                let new = || Box::new(Framing::new(MediaType::Other, hint));
+                self.parts.get_or_insert_with(new).feed(piece, extractor);
             }
             Payload::Ignored => {}
         }
@@ -276,6 +288,15 @@ impl EventStream {
                 self.scanner = Scanner::new(json::METADATA);
                 self.payload = Payload::Event;
             }
+            b"PayloadPart" | b"PayloadChunk" => self.payload = Payload::Part,
+            b"InvokeComplete" => {
+                if let Some(parts) = &mut self.parts {
+                    parts.finish(extractor);
+                }
+                self.ends_stream = true;
+                self.scanner = Scanner::new(json::COMPLETION);
+                self.payload = Payload::Event;
+            }
             event => {
                 for (name, effect) in EVENT_TYPES {
                     if name.as_bytes() == event {
@@ -288,7 +309,9 @@ impl EventStream {
     }
 
     fn end_frame(&mut self, extractor: &mut Extractor) {
-        extractor.end_document();
+        if self.payload != Payload::Part {
+            extractor.end_document(self.scanner.key_sets());
+        }
         if self.ends_stream {
             extractor.end_stream();
         }
@@ -368,7 +391,9 @@ impl Visitor for Base64Unwrapper<'_> {
     }
 
     fn begin_object(&mut self, _: Action) {}
-    fn end_object(&mut self, _: Action) {}
+    fn end_object(&mut self, _: Action, _: u8) {}
+    fn begin_list(&mut self) {}
+    fn id(&mut self, _: IdField, _: &[u8; ID_BLOCK], _: usize) {}
     fn count(&mut self, _: TokenType, _: CountOp, _: Accounting, _: u64) {}
     fn number(&mut self, _: Action, _: Option<u64>) {}
     fn word(&mut self, _: WordField, _: Option<&[u8]>) {}

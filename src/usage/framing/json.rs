@@ -71,7 +71,7 @@ impl Documents {
     fn check_end(&mut self, extractor: &mut Extractor) {
         if self.scanner.is_done() {
             self.read_one = true;
-            extractor.end_document();
+            extractor.end_document(self.scanner.key_sets());
         }
     }
 }
@@ -93,7 +93,7 @@ impl EventReader for Documents {
         } else if self.scanner.is_invalid() {
             let end = memchr::memchr(b'\n', bytes).filter(|_| self.lines);
             let Some(end) = end else { return bytes.len() };
-            extractor.end_document();
+            extractor.end_document(0);
             self.scanner.reset();
             return end + 1;
         }
@@ -109,8 +109,9 @@ impl EventReader for Documents {
         }
         self.scanner.finish(extractor);
         self.check_end(extractor);
-        if !self.scanner.is_done() {
-            extractor.end_document();
+        // What was begun and is not whole may still explain an error.
+        if !self.scanner.is_done() && !self.scanner.is_at_start() {
+            extractor.end_document(0);
         }
     }
 

@@ -20,6 +20,7 @@ use self::json::Json;
 use self::sse::Sse;
 use super::RequestHint;
 use super::extract::{Extracted, Extractor};
+use super::formats::RequestFlag;
 
 /// The framings that content types name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub(super) enum MediaType {
     Lines,
     Sse,
     EventStream,
+    Html,
     /// Another content type, or none.
     Other,
 }
@@ -60,6 +62,8 @@ impl MediaType {
             Self::Lines
         } else if has(b"json") {
             Self::Json
+        } else if is("text/html") || is("application/xhtml+xml") {
+            Self::Html
         } else {
             Self::Other
         }
@@ -84,6 +88,8 @@ enum Framer {
     Json(Json),
     Sse(Events<Sse>),
     EventStream(Box<EventStream>),
+    /// A page for people.
+    Html,
     /// Nothing that can be read.
     Opaque,
 }
@@ -108,8 +114,8 @@ impl Framing {
         match &self.framer {
             Framer::Sse(_) | Framer::EventStream(_) => true,
             Framer::Json(_) => self.media_type == MediaType::Lines,
-            Framer::Undetected { .. } | Framer::Opaque => {
-                !matches!(self.media_type, MediaType::Json | MediaType::Other)
+            Framer::Undetected { .. } | Framer::Html | Framer::Opaque => {
+                !matches!(self.media_type, MediaType::Json | MediaType::Html | MediaType::Other)
             }
         }
     }
@@ -120,7 +126,7 @@ impl Framing {
             Framer::Json(json) => json.feed(bytes, extractor),
             Framer::Sse(sse) => sse.feed(bytes, extractor),
             Framer::EventStream(stream) => stream.feed(bytes, extractor),
-            Framer::Opaque => {}
+            Framer::Html | Framer::Opaque => {}
             Framer::Undetected { .. } => self.detect(bytes, extractor),
         }
     }
@@ -165,6 +171,15 @@ impl Framing {
     /// The framing of a body that begins with these `len` bytes, if they suffice to decide.
     fn guess(&self, prefix: &[u8; PRELUDE], len: usize) -> Option<Framer> {
         let seen = &prefix[..len];
+        if seen[0] == b'<' && self.media_type != MediaType::Other {
+            return guess_html(seen).map_or_else(
+                || {
+                    (len == PRELUDE)
+                        .then(|| self.by_media_type(self.media_type == MediaType::Lines))
+                },
+                Some,
+            );
+        }
         if SSE_FIELDS.iter().any(|field| seen.starts_with(field))
             || self.media_type == MediaType::Sse && !BOM.starts_with(seen)
         {
@@ -189,7 +204,7 @@ impl Framing {
         match self.media_type {
             MediaType::Json | MediaType::Lines => Framer::Json(Json::new(lines)),
             MediaType::Sse => Framer::Sse(Events::new(Sse::new())),
-            MediaType::EventStream | MediaType::Other => Framer::Opaque,
+            MediaType::EventStream | MediaType::Html | MediaType::Other => Framer::Opaque,
         }
     }
 
@@ -206,8 +221,31 @@ impl Framing {
             Framer::Json(json) => json.finish(extractor),
             Framer::Sse(sse) => sse.finish(extractor),
             Framer::EventStream(stream) => stream.finish(extractor),
-            Framer::Undetected { .. } | Framer::Opaque => {}
+            Framer::Undetected { .. } | Framer::Html | Framer::Opaque => {}
         }
+    }
+
+    /// Whether a response that has content would have more than this: there is nothing at all, or a
+    /// page for people in place of what the content type announces. `extracted` is what was found.
+    pub(super) fn has_no_answer(&self, extracted: &Extracted) -> bool {
+        match (&self.framer, self.media_type) {
+            (_, MediaType::Other) => false,
+            (_, MediaType::Html) => self.hint.has(RequestFlag::Model),
+            (Framer::Html, MediaType::Json) => self.expects_model(),
+            (_, MediaType::Json) => {
+                let is_empty = matches!(self.framer, Framer::Undetected { .. });
+                (is_empty || extracted.has_no_choice()) && self.expects_model()
+            }
+            // A stream that is read may stay idle.
+            (_, MediaType::Lines | MediaType::Sse | MediaType::EventStream) => {
+                (extracted.has_no_content() || extracted.has_no_choice())
+                    && !self.hint.has(RequestFlag::Get)
+            }
+        }
+    }
+
+    fn expects_model(&self) -> bool {
+        self.hint.has(RequestFlag::Model) || self.hint.has(RequestFlag::AgentRuntime)
     }
 
     /// What was extracted and cannot be revoked by a wrong checksum.
@@ -226,7 +264,7 @@ impl Framing {
                 json.is_open() && (self.media_type != MediaType::Other || extracted.is_recognized())
             }
             Framer::EventStream(stream) => stream.is_open(),
-            Framer::Sse(_) | Framer::Undetected { .. } | Framer::Opaque => false,
+            Framer::Sse(_) | Framer::Undetected { .. } | Framer::Html | Framer::Opaque => false,
         }
     }
 
@@ -234,4 +272,15 @@ impl Framing {
     pub(super) fn is_whole(&self) -> bool {
         matches!(&self.framer, Framer::Json(json) if json.is_whole())
     }
+}
+
+/// The framer of a page for people, if these first bytes are those of one.
+fn guess_html(seen: &[u8]) -> Option<Framer> {
+    let begins = |start: &[u8]| {
+        seen.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+    };
+    [b"<!doctype".as_slice(), b"<html", b"<head", b"<body"]
+        .into_iter()
+        .any(begins)
+        .then_some(Framer::Html)
 }

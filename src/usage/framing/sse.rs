@@ -2,24 +2,54 @@
 //!
 //! A state machine over lines, as the WHATWG describes the format. A line is a field name, a colon,
 //! an optional space and a value; it ends with LF, CR or CRLF; an empty line ends the event. Of the
-//! fields only `data` and `event` matter:
+//! fields only these matter:
 //!
 //! - The values of `data` go to the scanner as they arrive. Several of them form one text, joined by
 //!   line feeds.
-//! - `event: error` makes the event a failure, whatever its data is.
+//! - `event: error` makes the event a failure, whatever its data is; what is no JSON is then its text.
+//!   `event: message_stop` ends the stream, and `event: done` says that the model has.
 //! - Data that is `[DONE]` ends the stream. It does so at the end of its line, since some servers
 //!   close the connection without the blank line that would end the event.
+//! - Some servers end a stream that fails with a line `error: {…}` (llama.cpp), or with a document
+//!   that is in no field at all. Both are read as data.
 //!
-//! Between two calls the reader is in one of the states of [`Line`], with at most six bytes of a
+//! Between two calls the reader is in one of the states of [`Line`], with at most sixteen bytes of a
 //! name buffered; a cut anywhere, even between CR and LF, changes nothing. The work is one search for
 //! the end of each line, and the scanning of data.
 
 use super::events::EventReader;
 use crate::usage::extract::Extractor;
+use crate::usage::formats::Effect;
 use crate::usage::json::{self, Scanner};
 
 /// The end marker of OpenAI's streams and of those that follow them.
 const DONE: &[u8] = b"[DONE]";
+/// Some more than the longest name of a field or event that matters.
+const MAX_NAME: usize = 16;
+
+/// What the name of an event says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum EventName {
+    /// Nothing, or there is none.
+    #[default]
+    Other,
+    Error,
+    MessageStop,
+    Done,
+    Ping,
+}
+
+impl EventName {
+    fn new(name: &[u8]) -> Self {
+        match name {
+            b"error" => Self::Error,
+            b"message_stop" => Self::MessageStop,
+            b"done" => Self::Done,
+            b"ping" | b"heartbeat" | b"keepalive" | b"keep-alive" => Self::Ping,
+            _ => Self::Other,
+        }
+    }
+}
 
 /// Where in a line the reader is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +72,7 @@ pub(super) struct Sse {
     scanner: Scanner,
     line: Line,
     /// The name of the field, or the value of `event`, as far as it was read.
-    name: [u8; 6],
+    name: [u8; MAX_NAME],
     /// Its length; more than fits if it is none of interest.
     name_len: u8,
     /// The last byte was a carriage return. A line feed behind it belongs to the same line end.
@@ -51,8 +81,9 @@ pub(super) struct Sse {
     has_data: bool,
     /// How many bytes of [`DONE`] the data has matched, or nothing if it is something else.
     done_matched: Option<u8>,
-    /// The event is named `error`.
-    is_error: bool,
+    event: EventName,
+    /// The data of an event named `error` begins like no JSON, and is its text.
+    is_plain_text: bool,
 }
 
 impl Sse {
@@ -60,12 +91,13 @@ impl Sse {
         Self {
             scanner: Scanner::new(json::ROOT),
             line: Line::Name,
-            name: [0; 6],
+            name: [0; MAX_NAME],
             name_len: 0,
             after_cr: false,
             has_data: false,
             done_matched: Some(0),
-            is_error: false,
+            event: EventName::Other,
+            is_plain_text: false,
         }
     }
 
@@ -83,10 +115,21 @@ impl Sse {
                 5
             };
         }
+        if self.name_len == 0 && bytes.first() == Some(&b'{') {
+            // A document that is in no field.
+            self.line = Line::Data;
+            self.begin_data(extractor);
+            return 0;
+        }
         for (i, byte) in bytes.iter().enumerate() {
             match byte {
                 b':' => {
                     self.line = Line::Colon;
+                    if self.name_is(b"error") {
+                        self.event = EventName::Error;
+                        self.name = *b"data\0\0\0\0\0\0\0\0\0\0\0\0";
+                        self.name_len = 4;
+                    }
                     if self.name_is(b"data") {
                         self.begin_data(extractor);
                     }
@@ -132,6 +175,9 @@ impl Sse {
         match self.line {
             Line::Data => {
                 self.match_done(value);
+                if self.event == EventName::Error {
+                    self.read_error_text(value, extractor);
+                }
                 self.scanner.feed(value, extractor);
             }
             Line::Event => value.iter().for_each(|byte| self.push_name(*byte)),
@@ -145,7 +191,8 @@ impl Sse {
 
     fn end_line(&mut self, extractor: &mut Extractor) {
         if self.line == Line::Event {
-            self.is_error = self.name_is(b"error");
+            let name = self.name.get(..usize::from(self.name_len));
+            self.event = EventName::new(name.unwrap_or_default());
         }
         // Nothing can follow this, not even the blank line.
         if self.line == Line::Data && self.done_matched == Some(DONE.len() as u8) {
@@ -157,19 +204,43 @@ impl Sse {
 
     fn end_event(&mut self, extractor: &mut Extractor) {
         if self.has_data {
-            if self.done_matched == Some(DONE.len() as u8) {
+            let is_done = self.done_matched == Some(DONE.len() as u8);
+            if is_done {
                 extractor.end_stream();
             }
             self.scanner.finish(extractor);
-            if self.is_error {
-                extractor.fail("error");
+            match self.event {
+                EventName::Error => extractor.fail("error"),
+                EventName::MessageStop => extractor.apply(Effect::EndStream),
+                EventName::Done => extractor.apply(Effect::FinishModel),
+                EventName::Ping | EventName::Other => {}
             }
-            extractor.end_document();
+            if is_done || matches!(self.event, EventName::Ping | EventName::MessageStop) {
+                extractor.mark_ping();
+            }
+            extractor.end_document(self.scanner.key_sets());
             self.scanner.reset();
         }
         self.has_data = false;
         self.done_matched = Some(0);
-        self.is_error = false;
+        self.event = EventName::Other;
+        self.is_plain_text = false;
+    }
+
+    /// The data of an event named `error`, which may be plain text.
+    #[cold]
+    fn read_error_text(&mut self, value: &[u8], extractor: &mut Extractor) {
+        if self.scanner.is_at_start() {
+            extractor.take_root_text();
+            let first = value.iter().find(|byte| !byte.is_ascii_whitespace());
+            self.is_plain_text = first.is_some_and(|byte| !matches!(byte, b'{' | b'[' | b'"'));
+            if self.is_plain_text {
+                extractor.begin_plain_text();
+            }
+        }
+        if self.is_plain_text {
+            extractor.push_plain_text(value);
+        }
     }
 
     /// Compares the next part of the data with [`DONE`]. Only white space may follow it.
@@ -203,7 +274,7 @@ impl EventReader for Sse {
     fn is_between_events(&self) -> bool {
         self.line == Line::Name
             && self.name_len == 0
-            && !(self.has_data || self.after_cr || self.is_error)
+            && !(self.has_data || self.after_cr || self.event != EventName::Other)
     }
 
     fn read(&mut self, bytes: &[u8], extractor: &mut Extractor) -> usize {

@@ -37,11 +37,11 @@
 
 use fearless_simd::{Simd, dispatch};
 
-use super::Visitor;
 use super::path_table::{self, DEAD, KEY_CAPACITY, NodeId};
 use super::scanner::{Scanner, State, is_space, spaces, starts_scalar};
 use super::simd::{self, BLOCK_SIZE};
-use crate::usage::formats::{Action, WordField};
+use super::{ID_BLOCK, Visitor};
+use crate::usage::formats::{Action, IdField, WordField};
 
 /// The block whose quotes are found, and one more: (1) what begins in the first block can be read as
 /// an array of fixed length, without asking each time how much is left.
@@ -121,6 +121,7 @@ impl Scanner {
                 };
 
                 let id = keys.find(key, close - open - 1);
+                self.note_key(id, ahead[0]);
                 let end = if id == DEAD {
                     skipped_end(simd, window, value, ahead, &mut quotes)
                 } else {
@@ -136,6 +137,9 @@ impl Scanner {
                         },
                         Action::Word(field) if ahead[0] == b'"' => {
                             read_plain_word(window, value, field, &mut quotes, visitor)
+                        }
+                        Action::Id(field) if ahead[0] == b'"' => {
+                            read_plain_id(window, value, field, &mut quotes, visitor)
                         }
                         _ => match self.enter(id, ahead, visitor) {
                             0 => SLOW,
@@ -170,8 +174,12 @@ impl Scanner {
                     Some(b'}') => {
                         // To go on here, and not in `after_value`, saves 4 %.
                         let end = self.close_all(window, end, visitor);
-                        if self.in_object() && array_at(window, end) == Some(b",\"") {
-                            keys = self.parent().keys();
+                        let object = self.parent();
+                        if self.in_object()
+                            && !object.has_wildcards
+                            && array_at(window, end) == Some(b",\"")
+                        {
+                            keys = object.keys();
                             at = end + 1;
                             continue;
                         }
@@ -200,13 +208,13 @@ impl Scanner {
     #[inline(always)]
     fn enter(&mut self, id: NodeId, ahead: &[u8; AHEAD], visitor: &mut impl Visitor) -> usize {
         let node = path_table::node(id);
-        if ahead[0] == b'{' && node.has_keys() && self.has_capacity(1) {
+        if ahead[0] == b'{' && node.is_plain() && self.has_capacity(1) {
             self.node = id;
             self.open_object(node, visitor);
             return 1;
         }
         let element = path_table::node(node.element);
-        if ahead.starts_with(b"[{\"") && element.has_keys() && self.has_capacity(2) {
+        if ahead.starts_with(b"[{\"") && element.is_plain() && self.has_capacity(2) {
             visitor.present(node.action);
             self.node = id;
             self.push_container(true);
@@ -236,7 +244,7 @@ impl Scanner {
 
     /// In an object, before a key that is not plain.
     #[cold]
-    fn start_slow_key(&mut self, at: usize) -> usize {
+    pub(super) fn start_slow_key(&mut self, at: usize) -> usize {
         self.key_buffer.clear();
         self.state = State::InKey;
         at + 1
@@ -352,6 +360,24 @@ fn read_plain_word(
     // `SLOW` is no end of a range.
     if let Some(word) = window.get(value + 1..end.wrapping_sub(1)) {
         visitor.word(field, Some(word).filter(|word| word.len() <= KEY_CAPACITY));
+    }
+    end
+}
+
+/// Reads an id without escapes, and returns its end.
+#[inline(always)]
+fn read_plain_id(
+    window: &[u8; WINDOW],
+    value: usize,
+    field: IdField,
+    quotes: &mut Quotes,
+    visitor: &mut impl Visitor,
+) -> usize {
+    let end = quotes.string_end(window);
+    if end != SLOW
+        && let Some(bytes) = array_at::<ID_BLOCK>(window, value + 1)
+    {
+        visitor.id(field, bytes, end - value - 2);
     }
     end
 }

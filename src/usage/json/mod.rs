@@ -2,29 +2,38 @@
 
 mod fast_path;
 mod key_buffer;
+mod number;
 mod path_table;
 mod scanner;
 pub(super) mod simd;
 mod unescape;
 
-pub(super) use self::path_table::{CHUNK, METADATA, ROOT};
+pub(super) use self::path_table::{CHUNK, COMPLETION, METADATA, ROOT};
 pub(super) use self::scanner::Scanner;
 pub(super) use self::unescape::{Unescaped, Unescaper};
 
-use super::formats::{Accounting, Action, CountOp, TokenType, WordField};
+use super::formats::{Accounting, Action, CountOp, IdField, TokenType, WordField};
+
+/// An id that is passed on whole is shorter than this.
+pub(super) const ID_BLOCK: usize = 64;
 
 /// What a scanner reports of a document.
 pub(super) trait Visitor {
     /// An object that means something begins.
     fn begin_object(&mut self, action: Action);
-    /// An object that means something ends.
-    fn end_object(&mut self, action: Action);
+    /// An object that means something ends. The bits are of the
+    /// [`KeySet`](super::formats::KeySet)s that have all of its keys.
+    fn end_object(&mut self, action: Action, key_sets: u8);
+    /// The document is a list.
+    fn begin_list(&mut self);
     /// A figure of the usage object at hand.
     fn count(&mut self, token: TokenType, op: CountOp, accounting: Accounting, value: u64);
-    /// A number of another kind; nothing if it is not a whole number that fits.
+    /// A number of another kind; nothing if it is negative or does not fit.
     fn number(&mut self, action: Action, value: Option<u64>);
     /// A short text in which escapes were resolved; nothing if it is longer than any known word.
     fn word(&mut self, field: WordField, word: Option<&[u8]>);
+    /// An id, as it stands between the quotes: so many of these bytes.
+    fn id(&mut self, field: IdField, bytes: &[u8; ID_BLOCK], len: usize);
     /// A boolean.
     fn boolean(&mut self, action: Action, value: bool);
     /// Something other than null is here.

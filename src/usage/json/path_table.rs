@@ -1,45 +1,53 @@
 //! The table of paths, compiled into a trie at build time and looked up by one multiplication.
 //!
 //! A node is a position in a document: what is done with the value there, which keys lead on from it,
-//! and what the elements are if it is an array. Nodes are numbers of one byte; 0 is [`DEAD`], where no
-//! known path leads. All edges of the trie are in one hash table:
+//! and what the elements are if it is an array. Nodes are numbers; 0 is [`DEAD`], where no known path
+//! leads. The keys of a node are a hash table of their own, or that of a [`Shape`] which it has in
+//! common with others:
 //!
 //! ```text
-//! find(parent, key):
-//!     head        = the key's first 8 bytes, zero-padded
-//!     fingerprint = head ^ parent << 56 ^ len << 48
-//!     id          = slots[fingerprint * factor >> 52]
-//!     edges[id] is this key?  id, else DEAD
+//! find(keys, key):
+//!     head = the key's first 8 bytes, zero-padded
+//!     slot = keys.base + ((head ^ len << 58) * FACTOR >> keys.shift)
+//!     while slots[slot] is an edge:
+//!         it is this key?  the node that it leads to
+//!         slot += 1
+//!     DEAD
 //! ```
 //!
-//! **Invariant.** No two edges share a slot: `factor` is searched for while the crate compiles, and
-//! if there is none, or too many nodes, it does not compile. So a lookup never probes twice, whatever
-//! keys a document has. Usage objects share one shape wherever they are, and so do errors.
+//! **Invariant.** A lookup looks at [`MAX_PROBES`] edges at most, whatever keys a document has: if
+//! more share a slot, the crate does not compile. One slot in eight is used, so most lookups look at
+//! one edge, or none.
 //!
-//! **Cost.** A static table of 256 nodes, 256 edges and 4,096 slots of a byte. Looking for the
-//! fingerprint edge by edge instead makes a chat answer 3.9 times as expensive.
+//! **Cost.** Some 80 KB of static tables, and an answer touches a few lines of them. Looking for the key
+//! edge by edge instead makes a chat answer 3.9 times as expensive.
 
-use crate::usage::formats::{self, Action, Row};
+use crate::usage::formats::{Action, KEY_SETS, Row, SHAPES, Shape};
 
 /// A node's number.
-pub(in crate::usage) type NodeId = u8;
+pub(in crate::usage) type NodeId = u16;
 
 /// Where no known path leads.
 pub(super) const DEAD: NodeId = 0;
 /// The root of an agent's answer, or of one event of it.
-pub(in crate::usage) const ROOT: NodeId = 1;
+pub(in crate::usage) const ROOT: NodeId = Shape::Root as NodeId;
 /// The root of a `chunk` frame of an AWS event stream, which wraps the agent's answer.
-pub(in crate::usage) const CHUNK: NodeId = 2;
+pub(in crate::usage) const CHUNK: NodeId = Shape::Chunk as NodeId;
 /// The root of a `metadata` frame; there is one per call of a model.
-pub(in crate::usage) const METADATA: NodeId = 3;
-const USAGE_SHAPE: usize = 4;
-const ERROR_SHAPE: usize = 5;
-const RESERVED: usize = 6;
+pub(in crate::usage) const METADATA: NodeId = Shape::Metadata as NodeId;
+/// The root of the last frame of a Lambda function's response stream.
+pub(in crate::usage) const COMPLETION: NodeId = Shape::Completion as NodeId;
+const RESERVED: usize = SHAPES.len() + 1;
 
-const MAX_NODES: usize = 256;
-/// Many more than there are edges, so that a factor without collisions is found after few trials.
-const SLOTS: usize = 1 << SLOT_BITS;
-const SLOT_BITS: u32 = 12;
+const MAX_NODES: usize = 448;
+const MAX_EDGES: usize = 1152;
+/// The slots of all tables. A power of two, so that an index needs no check.
+const SLOTS: usize = 1 << 14;
+const MAX_WILDCARDS: usize = 8;
+/// How many edges may share a slot, or follow one that does.
+const MAX_PROBES: usize = 4;
+/// Any odd number whose bits look random, and that spreads the keys well enough.
+const FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
 
 /// No known key is longer than four words of eight bytes.
 pub(super) const MAX_KEY_LEN: usize = 32;
@@ -47,7 +55,7 @@ pub(super) const MAX_KEY_LEN: usize = 32;
 /// loaded without asking for the key's end.
 pub(super) const KEY_CAPACITY: usize = 40;
 
-/// The one key that leads to a node from another.
+/// A key that leads from one node to another.
 #[derive(Clone, Copy)]
 struct Edge {
     /// The key's first eight bytes, zero-padded, which are all of most keys that matter.
@@ -55,8 +63,8 @@ struct Edge {
     /// The two words after those, and the key's last eight bytes, where it is long enough.
     middle: [u64; 2],
     tail: u64,
-    /// The head mixed with where it leads from and the key's length.
-    fingerprint: u64,
+    len: u8,
+    to: NodeId,
 }
 
 impl Edge {
@@ -78,27 +86,32 @@ fn word(key: &[u8; KEY_CAPACITY], at: usize) -> u64 {
     word.map_or(0, |word| u64::from_le_bytes(*word))
 }
 
-#[inline]
-const fn fingerprint(head: u64, keys: ObjectKeys, len: usize) -> u64 {
-    head ^ keys.0 ^ (len as u64) << 48
-}
-
 /// What a position in a document means.
 #[derive(Clone, Copy)]
 pub(super) struct Node {
     /// What is done with the value found here.
     pub(super) action: Action,
+    /// An object here may be an answer in itself, and is not followed if it is too deep.
+    pub(super) is_envelope: bool,
+    /// Keys that are not known may mean something, so each has to be looked at.
+    pub(super) has_wildcards: bool,
+    has_keys: bool,
+    is_plain: bool,
     /// What an element is, if the value is an array.
     pub(super) element: NodeId,
-    /// Its own, or those of the shape it shares.
+    /// Its own keys, or those of the shape it shares.
     keys: ObjectKeys,
-    has_keys: bool,
 }
 
 impl Node {
     /// Whether any key of an object here is of interest.
     pub(super) const fn has_keys(&self) -> bool {
         self.has_keys
+    }
+
+    /// The same, if nothing else decides whether it is followed, and how.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     /// Its keys.
@@ -108,13 +121,20 @@ impl Node {
     }
 }
 
-/// The keys of an object: where they lead from, in the highest bits.
+/// The keys of an object: where in the slots their table begins, and how it is indexed.
 #[derive(Clone, Copy)]
-pub(super) struct ObjectKeys(u64);
+pub(super) struct ObjectKeys {
+    base: u16,
+    shift: u8,
+}
 
 impl ObjectKeys {
-    const fn of(node: usize) -> Self {
-        Self((node as u64) << 56)
+    const NONE: Self = Self { base: 0, shift: 63 };
+
+    #[inline]
+    const fn slot(self, head: u64, len: usize) -> usize {
+        let hash = (head ^ (len as u64) << 58).wrapping_mul(FACTOR) >> (self.shift & 63);
+        (self.base as usize + hash as usize) % SLOTS
     }
 
     /// The node that a key leads to, which is the first `len` of these bytes.
@@ -123,18 +143,17 @@ impl ObjectKeys {
         // Computing the mask instead takes 2 % of a chat answer.
         let Some(mask) = HEAD_MASKS.get(len) else { return DEAD };
         let head = word(key, 0) & mask;
-        let fingerprint = fingerprint(head, self, len);
-        let number = TABLE.slots[hash(fingerprint, TABLE.factor)];
-        if number == DEAD {
-            return DEAD;
-        }
-        let edge = &TABLE.edges[usize::from(number)];
-        // Parent and length are in bytes 7 and 6, where a long head is as well; but with the same
-        // head, the same fingerprint means the same parent and length.
-        if edge.fingerprint == fingerprint && edge.head == head && edge.matches_rest(key, len) {
-            number
-        } else {
-            DEAD
+        let mut slot = self.slot(head, len);
+        loop {
+            let number = TABLE.slots[slot % SLOTS];
+            if number == DEAD {
+                return DEAD;
+            }
+            let edge = &TABLE.edges[usize::from(number) % MAX_EDGES];
+            if edge.head == head && usize::from(edge.len) == len && edge.matches_rest(key, len) {
+                return edge.to;
+            }
+            slot += 1;
         }
     }
 }
@@ -150,25 +169,57 @@ static HEAD_MASKS: [u64; MAX_KEY_LEN + 1] = {
     masks
 };
 
-/// Where an edge is, if it is any.
-#[inline]
-const fn hash(fingerprint: u64, factor: u64) -> usize {
-    (fingerprint.wrapping_mul(factor) >> (u64::BITS - SLOT_BITS)) as usize
-}
-
 /// The node of that number.
 #[inline]
 pub(super) fn node(id: NodeId) -> &'static Node {
-    &TABLE.nodes[usize::from(id)]
+    &TABLE.nodes[usize::from(id) % MAX_NODES]
+}
+
+/// The sets of keys that this key belongs to, as bits of [`KeySet`].
+#[inline]
+pub(super) fn key_sets(id: NodeId) -> u8 {
+    TABLE.key_sets[usize::from(id) % MAX_NODES]
+}
+
+/// The node of a key that is not among the keys of this object, if it has a known part.
+#[cold]
+pub(super) fn find_wildcard(object: &Node, key: &[u8]) -> NodeId {
+    let matches = |wildcard: &&Wildcard| {
+        let part = wildcard.part.as_bytes();
+        wildcard.keys == object.keys.base
+            && match wildcard.kind {
+                WildcardKind::Any => true,
+                WildcardKind::End => key.ends_with(part),
+                WildcardKind::Part => memchr::memmem::find(key, part).is_some(),
+            }
+    };
+    TABLE.wildcards.iter().find(matches).map_or(DEAD, |wildcard| wildcard.to)
+}
+
+/// A path whose last key is a pattern.
+#[derive(Clone, Copy)]
+struct Wildcard {
+    /// The base of the keys beside which it stands.
+    keys: u16,
+    part: &'static str,
+    kind: WildcardKind,
+    to: NodeId,
+}
+
+#[derive(Clone, Copy)]
+enum WildcardKind {
+    Any,
+    End,
+    Part,
 }
 
 struct PathTable {
     nodes: [Node; MAX_NODES],
-    /// The edges, by the node that they lead to.
-    edges: [Edge; MAX_NODES],
-    /// The number of the edge that hashes so with the factor; there is no other.
-    slots: [NodeId; SLOTS],
-    factor: u64,
+    key_sets: [u8; MAX_NODES],
+    edges: [Edge; MAX_EDGES],
+    /// The numbers of edges, by the tables of the nodes that they lead from.
+    slots: [u16; SLOTS],
+    wildcards: [Wildcard; MAX_WILDCARDS],
 }
 
 static TABLE: PathTable = compile();
@@ -176,15 +227,16 @@ static TABLE: PathTable = compile();
 /// A trie while it is built: nodes as linked lists of children.
 struct Builder {
     action: [Action; MAX_NODES],
+    shape: [Option<Shape>; MAX_NODES],
     element: [usize; MAX_NODES],
     first: [usize; MAX_NODES],
     next: [usize; MAX_NODES],
-    key: [&'static [u8]; MAX_NODES],
+    key: [&'static str; MAX_NODES],
     len: usize,
 }
 
 impl Builder {
-    const fn add_node(&mut self, key: &'static [u8]) -> usize {
+    const fn add_node(&mut self, key: &'static str) -> usize {
         let id = self.len;
         assert!(id < MAX_NODES, "the table of paths needs more nodes");
         self.key[id] = key;
@@ -192,38 +244,53 @@ impl Builder {
         id
     }
 
-    const fn child(&mut self, parent: usize, key: &'static [u8]) -> usize {
+    const fn find_child(&self, parent: usize, key: &str) -> usize {
         let mut at = self.first[parent];
-        while at != 0 {
-            if bytes_eq(self.key[at], key) {
-                return at;
-            }
+        while at != 0 && !bytes_eq(self.key[at].as_bytes(), key.as_bytes()) {
             at = self.next[at];
         }
+        at
+    }
+
+    const fn child(&mut self, parent: usize, key: &'static str) -> usize {
+        let known = self.find_child(parent, key);
+        if known != 0 {
+            return known;
+        }
         let id = self.add_node(key);
-        self.next[id] = self.first[parent];
-        self.first[parent] = id;
+        // At the end, so that wildcards are tried in the order of their rows.
+        let mut last = self.first[parent];
+        if last == 0 {
+            self.first[parent] = id;
+        } else {
+            while self.next[last] != 0 {
+                last = self.next[last];
+            }
+            self.next[last] = id;
+        }
         id
     }
 
     /// Adds the node of a path such as `choices[].error.code`.
-    const fn add_path(&mut self, root: usize, path: &'static [u8]) -> usize {
-        let mut at = root;
-        let mut from = 0;
-        while from < path.len() {
+    const fn add_path(&mut self, root: usize, path: &'static str) -> usize {
+        let bytes = path.as_bytes();
+        let (mut at, mut from) = (root, 0);
+        while from < bytes.len() {
             let mut to = from;
-            while to < path.len() && path[to] != b'.' && path[to] != b'[' {
+            while to < bytes.len() && !matches!(bytes[to], b'.' | b'[' | b'{') {
                 to += 1;
             }
             if to > from {
-                at = self.child(at, slice(path, from, to));
+                at = self.child(at, path.split_at(to).0.split_at(from).1);
             }
-            while to < path.len() && path[to] == b'[' {
-                assert!(path[to + 1] == b']', "only `[]` is understood");
-                if self.element[at] == 0 {
-                    self.element[at] = self.add_node(b"[]");
+            while to < bytes.len() && bytes[to] != b'.' {
+                assert!(matches!([bytes[to], bytes[to + 1]], [b'[', b']'] | [b'{', b'}']));
+                if bytes[to] == b'[' {
+                    if self.element[at] == 0 {
+                        self.element[at] = self.add_node("[]");
+                    }
+                    at = self.element[at];
                 }
-                at = self.element[at];
                 to += 2;
             }
             from = to + 1;
@@ -234,12 +301,45 @@ impl Builder {
     const fn add_rows(&mut self, root: usize, rows: &'static [Row]) {
         let mut i = 0;
         while i < rows.len() {
-            let at = self.add_path(root, rows[i].0.as_bytes());
-            assert!(matches!(self.action[at], Action::None), "a path is in the table twice");
-            self.action[at] = rows[i].1;
+            let (path, action) = (rows[i].0, rows[i].1);
+            let at = self.add_path(root, path);
+            if action.shape().is_some() {
+                self.shape[at] = action.shape();
+            }
+            if !ends_with_braces(path.as_bytes()) {
+                assert!(matches!(self.action[at], Action::None), "a path is in the table twice");
+                self.action[at] = action;
+            }
             i += 1;
         }
     }
+
+    const fn add_key_sets(&mut self, key_sets: &mut [u8; MAX_NODES]) {
+        let (mut i, answer) = (0, Shape::Response as usize);
+        while i < KEY_SETS.len() {
+            let (set, keys) = KEY_SETS[i];
+            let mut j = 0;
+            while j < keys.len() {
+                let in_envelope = self.find_child(Shape::Envelope as usize, keys[j]);
+                let in_answer = match self.find_child(answer, keys[j]) {
+                    0 if in_envelope != 0 => in_envelope,
+                    _ => self.child(answer, keys[j]),
+                };
+                key_sets[in_answer] |= set as u8;
+                // The root has its own node for some of them.
+                let in_root = self.find_child(ROOT as usize, keys[j]);
+                if in_root != 0 {
+                    key_sets[in_root] |= set as u8;
+                }
+                j += 1;
+            }
+            i += 1;
+        }
+    }
+}
+
+const fn ends_with_braces(path: &[u8]) -> bool {
+    path[path.len() - 1] == b'}'
 }
 
 const fn bytes_eq(a: &[u8], b: &[u8]) -> bool {
@@ -256,10 +356,6 @@ const fn bytes_eq(a: &[u8], b: &[u8]) -> bool {
     true
 }
 
-const fn slice(bytes: &'static [u8], from: usize, to: usize) -> &'static [u8] {
-    bytes.split_at(to).0.split_at(from).1
-}
-
 /// Up to eight of a key's bytes, zero-padded.
 const fn const_word(key: &[u8], from: usize) -> u64 {
     let mut word = 0;
@@ -271,104 +367,181 @@ const fn const_word(key: &[u8], from: usize) -> u64 {
     word
 }
 
+/// The wildcard that a key of a path is, if it has stars.
+const fn wildcard(key: &'static str) -> Option<(WildcardKind, &'static str)> {
+    let bytes = key.as_bytes();
+    if bytes[0] != b'*' {
+        return None;
+    }
+    let part = key.split_at(1).1;
+    Some(match part.len() {
+        0 => (WildcardKind::Any, part),
+        len if bytes[len] == b'*' => (WildcardKind::Part, part.split_at(len - 1).0),
+        _ => (WildcardKind::End, part),
+    })
+}
+
 #[allow(long_running_const_eval, reason = "it is a compiler, and bounded by the table")]
 const fn compile() -> PathTable {
     let mut builder = Builder {
         action: [Action::None; MAX_NODES],
+        shape: [None; MAX_NODES],
         element: [0; MAX_NODES],
         first: [0; MAX_NODES],
         next: [0; MAX_NODES],
-        key: [b""; MAX_NODES],
+        key: [""; MAX_NODES],
         len: RESERVED,
     };
-    builder.add_rows(ROOT as usize, formats::ROOT);
-    builder.add_rows(CHUNK as usize, formats::CHUNK);
-    builder.add_rows(METADATA as usize, formats::METADATA);
-    builder.add_rows(USAGE_SHAPE, formats::USAGE);
-    builder.add_rows(ERROR_SHAPE, formats::ERROR);
+    let mut i = 0;
+    while i < SHAPES.len() {
+        let (shape, rows, extended) = SHAPES[i];
+        builder.add_rows(shape as usize, rows);
+        builder.shape[shape as usize] = extended;
+        i += 1;
+    }
     // An answer may be an array of answers.
     builder.element[ROOT as usize] = ROOT as usize;
+    let mut key_sets = [0; MAX_NODES];
+    builder.add_key_sets(&mut key_sets);
 
-    let nothing =
-        Node { action: Action::None, element: DEAD, keys: ObjectKeys::of(0), has_keys: false };
-    let mut nodes = [nothing; MAX_NODES];
-    let mut edges = [Edge { head: 0, middle: [0; 2], tail: 0, fingerprint: u64::MAX }; MAX_NODES];
+    let nothing = Node {
+        action: Action::None,
+        is_envelope: false,
+        has_wildcards: false,
+        has_keys: false,
+        is_plain: false,
+        element: DEAD,
+        keys: ObjectKeys::NONE,
+    };
+    let no_edge = Edge { head: 0, middle: [0; 2], tail: 0, len: u8::MAX, to: DEAD };
+    let no_wildcard = Wildcard { keys: 0, part: "", kind: WildcardKind::End, to: DEAD };
+    let mut table = PathTable {
+        nodes: [nothing; MAX_NODES],
+        key_sets,
+        edges: [no_edge; MAX_EDGES],
+        slots: [0; SLOTS],
+        wildcards: [no_wildcard; MAX_WILDCARDS],
+    };
+    let mut filled = Filled { edges: 1, slots: 1, wildcards: 0 };
     let mut id = 1;
     while id < builder.len {
-        let mut at = builder.first[id];
-        while at != 0 {
-            let key = builder.key[at];
-            assert!(key.len() <= MAX_KEY_LEN, "a key is too long");
-            let head = const_word(key, 0);
-            let edge = Edge {
-                head,
-                middle: [const_word(key, 8), const_word(key, 16)],
-                tail: const_word(key, key.len().saturating_sub(8)),
-                fingerprint: fingerprint(head, ObjectKeys::of(id), key.len()),
-            };
-            edges[at] = edge;
-            at = builder.next[at];
-        }
-        nodes[id] = Node {
-            action: builder.action[id],
-            element: builder.element[id] as NodeId,
-            keys: ObjectKeys::of(id),
-            has_keys: builder.first[id] != 0,
-        };
-        id += 1;
-    }
-    // Usage objects have one shape wherever they are, and so have errors.
-    let mut id = RESERVED;
-    while id < builder.len {
-        let shape = match builder.action[id] {
-            Action::Usage(_) => USAGE_SHAPE,
-            Action::Error => ERROR_SHAPE,
-            _ => 0,
-        };
-        if shape != 0 {
-            assert!(!nodes[id].has_keys, "a usage object or an error has keys of its own");
-            nodes[id].keys = ObjectKeys::of(shape);
-            nodes[id].has_keys = true;
+        table.nodes[id].action = builder.action[id];
+        table.nodes[id].element = builder.element[id] as NodeId;
+        table.nodes[id].is_envelope = id >= RESERVED
+            && matches!(builder.shape[id], Some(Shape::Envelope | Shape::Response | Shape::Task));
+        if builder.first[id] != 0 || id < RESERVED {
+            add_keys(&builder, &mut table, &mut filled, id);
         }
         id += 1;
     }
-    let (slots, factor) = perfect_hash(&edges, builder.len);
-    PathTable { nodes, edges, slots, factor }
+    let mut id = builder.len;
+    // Without keys of its own, an object has those of its shape.
+    while id > RESERVED {
+        id -= 1;
+        if let Some(shape) = builder.shape[id]
+            && builder.first[id] == 0
+        {
+            let shape = table.nodes[shape as usize];
+            table.nodes[id].keys = shape.keys;
+            table.nodes[id].has_keys = true;
+            table.nodes[id].has_wildcards = shape.has_wildcards;
+        }
+        let node = &mut table.nodes[id];
+        node.is_plain = node.has_keys && !node.has_wildcards && !node.is_envelope;
+    }
+    table
 }
 
-/// How many factors are tried. A few dozens are enough for the paths there are.
-const MAX_FACTORS: u64 = 1_000;
+/// How much of the tables is used.
+struct Filled {
+    edges: usize,
+    slots: usize,
+    wildcards: usize,
+}
 
-/// Finds a factor with which no two edges hash alike.
-const fn perfect_hash(edges: &[Edge; MAX_NODES], len: usize) -> ([NodeId; SLOTS], u64) {
-    let mut slots = [DEAD; SLOTS];
-    // Which factor each slot was taken with last.
-    let mut taken = [0_u64; SLOTS];
-    let first = 0x9e37_79b9_7f4a_7c15;
-    let mut factor = first;
-    'factors: loop {
-        factor += 2;
-        assert!(factor < first + MAX_FACTORS * 2, "the table of paths needs more `SLOT_BITS`");
-        let mut id = RESERVED;
-        while id < len {
-            if edges[id].fingerprint != u64::MAX {
-                let slot = hash(edges[id].fingerprint, factor);
-                if taken[slot] == factor {
-                    continue 'factors;
-                }
-                taken[slot] = factor;
-                slots[slot] = id as NodeId;
+/// Adds the keys of a node: its own, and those that it does not have itself of the shapes that it
+/// extends.
+const fn add_keys(builder: &Builder, table: &mut PathTable, filled: &mut Filled, id: usize) {
+    let first_edge = filled.edges;
+    let first_wildcard = filled.wildcards;
+    let mut from = Some(id);
+    while let Some(object) = from {
+        let mut at = builder.first[object];
+        while at != 0 {
+            let key = builder.key[at];
+            if let Some((kind, part)) = wildcard(key) {
+                table.wildcards[filled.wildcards] =
+                    Wildcard { keys: 0, part, kind, to: at as NodeId };
+                filled.wildcards += 1;
+            } else if !has_edge(table, first_edge, filled.edges, key.as_bytes()) {
+                assert!(key.len() <= MAX_KEY_LEN, "a key is too long");
+                let bytes = key.as_bytes();
+                assert!(filled.edges < MAX_EDGES, "the table of paths needs more edges");
+                table.edges[filled.edges] = Edge {
+                    head: const_word(bytes, 0),
+                    middle: [const_word(bytes, 8), const_word(bytes, 16)],
+                    tail: const_word(bytes, key.len().saturating_sub(8)),
+                    len: key.len() as u8,
+                    to: at as NodeId,
+                };
+                filled.edges += 1;
             }
-            id += 1;
+            at = builder.next[at];
         }
-        break;
+        from = match builder.shape[object] {
+            Some(shape) => Some(shape as usize),
+            None => None,
+        };
     }
-    let mut slot = 0;
-    while slot < SLOTS {
-        if taken[slot] != factor {
-            slots[slot] = DEAD;
+    let keys = fill_slots(table, filled, first_edge);
+    let mut i = first_wildcard;
+    while i < filled.wildcards {
+        table.wildcards[i].keys = keys.base;
+        i += 1;
+    }
+    table.nodes[id].keys = keys;
+    table.nodes[id].has_keys = true;
+    table.nodes[id].has_wildcards = filled.wildcards > first_wildcard;
+}
+
+const fn has_edge(table: &PathTable, from: usize, to: usize, key: &[u8]) -> bool {
+    let mut i = from;
+    while i < to {
+        let edge = &table.edges[i];
+        if edge.len as usize == key.len()
+            && edge.head == const_word(key, 0)
+            && edge.tail == const_word(key, key.len().saturating_sub(8))
+            && edge.middle[0] == const_word(key, 8)
+            && edge.middle[1] == const_word(key, 16)
+        {
+            return true;
         }
-        slot += 1;
+        i += 1;
     }
-    (slots, factor)
+    false
+}
+
+/// Fills the slots of a table.
+const fn fill_slots(table: &mut PathTable, filled: &mut Filled, first: usize) -> ObjectKeys {
+    let mut bits = 3;
+    while (1 << bits) < 8 * (filled.edges - first) {
+        bits += 1;
+    }
+    let keys = ObjectKeys { base: filled.slots as u16, shift: 64 - bits as u8 };
+    // The last slots may overflow, and one has to stay empty.
+    filled.slots += (1 << bits) + MAX_PROBES;
+    assert!(filled.slots <= SLOTS, "the table of paths needs more slots");
+    let mut i = first;
+    while i < filled.edges {
+        let mut slot = keys.slot(table.edges[i].head, table.edges[i].len as usize);
+        let mut probes = 1;
+        while table.slots[slot] != DEAD {
+            slot += 1;
+            probes += 1;
+        }
+        assert!(probes <= MAX_PROBES, "too many keys of an object hash alike");
+        table.slots[slot] = i as u16;
+        i += 1;
+    }
+    keys
 }

@@ -20,18 +20,23 @@
 //! skipped is only searched for its end, and what is not JSON leads to [`State::Invalid`] or to
 //! something harmless, never to a panic.
 //!
-//! **Cost.** 96 bytes of state, and no allocation. Of `benches/usage`, in pieces of 16 KiB: 2.2
+//! **Cost.** 160 bytes of state, and no allocation. Of `benches/usage`, in pieces of 16 KiB: 2.2
 //! instructions a byte for a chat answer of 2 KB, 0.55 for one long string, 0.47 for arrays of
 //! numbers, 1.2 for objects that are skipped.
 
 use super::Visitor;
 use super::key_buffer::KeyBuffer;
+use super::number::Number;
 use super::path_table::{self, DEAD, NodeId};
 use super::simd::{ContainerEnd, StringEnd};
-use crate::usage::formats::Action;
+use crate::usage::formats::{Action, CountOp, ErrorPart};
 
 /// Deeper than any known path. What is nested deeper is skipped.
 const MAX_DEPTH: usize = 12;
+/// Further in, nothing depends on all keys of an object.
+const KEY_SETS_DEPTH: usize = 4;
+/// How many objects may be around a known path only to wrap an answer.
+const MAX_ENVELOPES: u32 = 3;
 /// Room for them, rounded up so that a remainder replaces the check of each index: 3 % of a chat
 /// answer.
 const STACK_SIZE: usize = MAX_DEPTH.next_power_of_two();
@@ -46,6 +51,8 @@ pub(super) enum State {
     FirstElement,
     /// Before a key or the end of an object.
     Key,
+    /// The same, in an object whose unknown keys may mean something.
+    WildcardKey,
     /// In a key.
     InKey,
     /// Between a key and its value.
@@ -83,17 +90,21 @@ pub(in crate::usage) struct Scanner {
     string: StringEnd,
     container: ContainerEnd,
     scalar: Scalar,
+    /// The sets that have all keys of the innermost object so far, as bits of
+    /// [`KeySet`](crate::usage::formats::KeySet).
+    pub(super) key_sets: u8,
+    /// The same for the objects and arrays around it.
+    outer_key_sets: [u8; KEY_SETS_DEPTH],
+    /// The same for the object that ended last.
+    closed_key_sets: u8,
     pub(super) key_buffer: KeyBuffer,
 }
 
 /// A number, or a literal, as far as it was read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Scalar {
-    value: u64,
-    /// Not a number, a fraction, too large, …
-    not_integer: bool,
+    number: Number,
     first: u8,
-    digits: u8,
 }
 
 impl Scanner {
@@ -108,6 +119,9 @@ impl Scanner {
             string: StringEnd::default(),
             container: ContainerEnd::default(),
             scalar: Scalar::default(),
+            key_sets: u8::MAX,
+            outer_key_sets: [0; KEY_SETS_DEPTH],
+            closed_key_sets: 0,
             key_buffer: KeyBuffer::new(),
         }
     }
@@ -123,6 +137,12 @@ impl Scanner {
     /// Whether the document was read to its end.
     pub(in crate::usage) fn is_done(&self) -> bool {
         self.state == State::Done
+    }
+
+    /// The sets that have all keys of the document, as bits of
+    /// [`KeySet`](crate::usage::formats::KeySet).
+    pub(in crate::usage) fn key_sets(&self) -> u8 {
+        self.closed_key_sets
     }
 
     /// Whether no document was begun.
@@ -155,6 +175,8 @@ impl Scanner {
             at += match self.state {
                 State::Key if rest[0] == b'}' => self.before_key(rest, visitor),
                 State::Key => self.read_members(rest, visitor),
+                State::WildcardKey if rest[0] == b'"' => self.start_slow_key(0),
+                State::WildcardKey => self.before_key(rest, visitor),
                 State::InKey => self.read_key(rest),
                 State::Value | State::FirstElement | State::Start => self.read_value(rest, visitor),
                 State::Colon => {
@@ -225,10 +247,17 @@ impl Scanner {
     fn read_key(&mut self, bytes: &[u8]) -> usize {
         for (i, byte) in bytes.iter().enumerate() {
             if self.key_buffer.push(*byte) {
+                let object = self.parent();
                 self.node = match self.key_buffer.key() {
-                    Some((key, len)) => self.parent().keys().find(key, len),
+                    Some((key, len)) => object.keys().find(key, len),
                     None => DEAD,
                 };
+                if self.node == DEAD
+                    && object.has_wildcards
+                    && let Some(key) = self.key_buffer.word()
+                {
+                    self.node = path_table::find_wildcard(object, key);
+                }
                 self.state = State::Colon;
                 return i + 1;
             }
@@ -241,15 +270,20 @@ impl Scanner {
     pub(super) fn read_value(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
         let node = path_table::node(self.node);
         let Some(first) = bytes.first() else { return 0 };
+        if is_space(*first) {
+            return spaces(bytes);
+        }
+        if self.in_object() {
+            self.note_key(self.node, *first);
+        }
         match *first {
-            byte if is_space(byte) => return spaces(bytes),
             b'"' => match node.action {
-                Action::Word(_) => {
+                Action::Word(_) | Action::Count(..) | Action::StandaloneCount(..) => {
                     self.key_buffer.clear();
                     self.state = State::InWord;
                 }
-                Action::ErrorText(..) | Action::Error | Action::Base64Document => {
-                    visitor.begin_text(node.action);
+                action if self.depth == 0 || is_text(action) => {
+                    visitor.begin_text(action);
                     self.string = StringEnd::default();
                     self.state = State::InText;
                 }
@@ -262,7 +296,7 @@ impl Scanner {
                 }
             },
             b'{' => {
-                if node.has_keys() && self.has_capacity(1) {
+                if node.has_keys() && self.has_capacity(1) && !self.is_too_deep(node) {
                     self.open_object(node, visitor);
                 } else {
                     visitor.present(node.action);
@@ -274,6 +308,9 @@ impl Scanner {
                 if node.element == DEAD || !self.has_capacity(1) {
                     return self.skip_container(bytes, visitor);
                 }
+                if self.depth == 0 {
+                    visitor.begin_list();
+                }
                 self.push_container(true);
                 self.node = node.element;
                 self.state = State::FirstElement;
@@ -284,7 +321,7 @@ impl Scanner {
             }
             byte if starts_scalar(byte) => {
                 self.scalar = Scalar { first: byte, ..Scalar::default() };
-                if is_error_text(node.action) && !byte.is_ascii_alphabetic() {
+                if is_code(node.action) && !byte.is_ascii_alphabetic() {
                     visitor.begin_text(node.action);
                 }
                 self.state = State::Scalar;
@@ -308,17 +345,37 @@ impl Scanner {
     #[inline(always)]
     pub(super) fn open_object(&mut self, node: &path_table::Node, visitor: &mut impl Visitor) {
         if node.action != Action::None {
-            visitor.present(node.action);
             visitor.begin_object(node.action);
         }
         self.push_container(false);
-        self.state = State::Key;
+        self.state = if node.has_wildcards { State::WildcardKey } else { State::Key };
+    }
+
+    /// Whether an object here is no answer any more, since too many are around it.
+    fn is_too_deep(&self, node: &path_table::Node) -> bool {
+        let arrays = self.arrays & ((1 << self.depth) - 1);
+        node.is_envelope && u32::from(self.depth) - arrays.count_ones() > MAX_ENVELOPES
+    }
+
+    /// Notes a key of the innermost object, by the node that it leads to and the first byte of its
+    /// value. To note it twice changes nothing.
+    #[inline(always)]
+    pub(super) fn note_key(&mut self, node: NodeId, first: u8) {
+        // A key without a value is as good as none. Where the value is not at hand yet, it is noted
+        // once it is.
+        if first > b' ' && first != b'n' {
+            self.key_sets &= path_table::key_sets(node);
+        }
     }
 
     /// The value at hand is an object or array that is followed.
     #[inline]
     pub(super) fn push_container(&mut self, array: bool) {
         self.stack[usize::from(self.depth) % STACK_SIZE] = self.node;
+        if let Some(outer) = self.outer_key_sets.get_mut(usize::from(self.depth)) {
+            *outer = self.key_sets;
+        }
+        self.key_sets = u8::MAX;
         self.arrays = self.arrays << 1 | u16::from(array);
         self.depth += 1;
     }
@@ -328,10 +385,13 @@ impl Scanner {
     pub(super) fn close_container(&mut self, visitor: &mut impl Visitor) {
         let action = self.parent().action;
         if self.arrays & 1 == 0 && action != Action::None {
-            visitor.end_object(action);
+            visitor.end_object(action, self.key_sets);
         }
         self.depth = self.depth.saturating_sub(1);
         self.arrays >>= 1;
+        self.closed_key_sets = self.key_sets;
+        self.key_sets =
+            self.outer_key_sets.get(usize::from(self.depth)).copied().unwrap_or_default();
     }
 
     /// After a value: reads up to the next key or value, or to the end of the document.
@@ -352,7 +412,8 @@ impl Scanner {
                     return at;
                 }
                 b',' => {
-                    self.state = State::Key;
+                    let has_wildcards = self.parent().has_wildcards;
+                    self.state = if has_wildcards { State::WildcardKey } else { State::Key };
                     return at;
                 }
                 b']' if array => self.close_container(visitor),
@@ -374,26 +435,15 @@ impl Scanner {
         let mut len = bytes.len();
         let mut ended = false;
         for (i, byte) in bytes.iter().enumerate() {
-            match byte {
-                b'0'..=b'9' => {
-                    let scalar = &mut self.scalar;
-                    let next = scalar.value.checked_mul(10);
-                    match next.and_then(|tens| tens.checked_add(u64::from(byte - b'0'))) {
-                        Some(value) => scalar.value = value,
-                        None => scalar.not_integer = true,
-                    }
-                    scalar.digits = scalar.digits.saturating_add(1);
-                }
-                byte if is_scalar(*byte) => self.scalar.not_integer = true,
-                _ => {
-                    len = i;
-                    ended = true;
-                    break;
-                }
+            if !is_scalar(*byte) {
+                len = i;
+                ended = true;
+                break;
             }
+            self.scalar.number.push(*byte);
         }
         let action = self.action();
-        if is_error_text(action) && !self.scalar.first.is_ascii_alphabetic() {
+        if is_code(action) && !self.scalar.first.is_ascii_alphabetic() {
             visitor.text(action, &bytes[..len]);
         }
         if ended {
@@ -410,28 +460,19 @@ impl Scanner {
             (Action::None, _) | (_, b'n') => {}
             (_, b't') => visitor.boolean(action, true),
             (_, b'f') => visitor.boolean(action, false),
-            _ => {
-                let whole = !scalar.not_integer && scalar.digits > 0;
-                match (action, whole.then_some(scalar.value)) {
-                    (Action::Count(token, op, accounting), Some(value)) => {
-                        visitor.count(token, op, accounting, value);
-                    }
-                    (action, value) => visitor.number(action, value),
-                }
-            }
+            _ => report_number(action, scalar.number, visitor),
         }
     }
 
     #[inline(never)]
     fn read_word(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
-        let Action::Word(field) = self.action() else { return 0 };
         for (i, byte) in bytes.iter().enumerate() {
             if self.key_buffer.push(*byte) {
-                visitor.word(field, self.key_buffer.word());
+                self.end_word(visitor);
                 return i + 1 + self.after_value(&bytes[i + 1..], visitor);
             }
             if self.key_buffer.is_full() {
-                visitor.word(field, None);
+                self.end_word(visitor);
                 // Not inside an escape: the buffer only grows when one is complete.
                 self.string = StringEnd::default();
                 self.state = State::SkippedString;
@@ -439,6 +480,19 @@ impl Scanner {
             }
         }
         bytes.len()
+    }
+
+    /// A word ends, or a number that is written as a text. It may be longer than any.
+    fn end_word(&mut self, visitor: &mut impl Visitor) {
+        let word = self.key_buffer.word();
+        match self.action() {
+            Action::Word(field) => visitor.word(field, word),
+            action => {
+                let mut number = Number::default();
+                word.unwrap_or_default().iter().for_each(|byte| number.push(*byte));
+                report_number(action, number, visitor);
+            }
+        }
     }
 
     #[inline(never)]
@@ -449,8 +503,36 @@ impl Scanner {
     }
 }
 
-fn is_error_text(action: Action) -> bool {
-    matches!(action, Action::ErrorText(..))
+/// Reports a number to the visitor.
+fn report_number(action: Action, number: Number, visitor: &mut impl Visitor) {
+    match (action, number.value()) {
+        (Action::Count(token, op, accounting), Some(value)) => {
+            visitor.count(token, op, accounting, value);
+        }
+        (Action::Count(..), None) => {}
+        // Its value does not matter.
+        (Action::StandaloneCount(_, CountOp::Increment, _), _) => visitor.present(action),
+        (action, value) => visitor.number(action, value),
+    }
+}
+
+/// Whether a text here is passed on.
+fn is_text(action: Action) -> bool {
+    match action {
+        Action::ErrorText(..)
+        | Action::Code(_)
+        | Action::Error
+        | Action::ListedError
+        | Action::Response
+        | Action::Id(_)
+        | Action::Base64Document => true,
+        _ => false,
+    }
+}
+
+/// Whether a number here is passed on as a text, too.
+fn is_code(action: Action) -> bool {
+    matches!(action, Action::ErrorText(ErrorPart::Code, _) | Action::Code(_))
 }
 
 #[inline]

@@ -248,7 +248,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::usage::formats::{Action, ERROR, ROOT, USAGE};
+    use crate::usage::formats::{Action, SHAPES};
     use crate::usage::json::simd::tests::levels;
 
     fn slow_text_end(bytes: &[u8], mut at: usize) -> Option<usize> {
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn no_word_has_a_variable_key() {
-        for (path, action) in ROOT.iter().chain(USAGE).chain(ERROR) {
+        for (path, action) in SHAPES.iter().flat_map(|(_, rows, _)| *rows) {
             let key = path.rsplit('.').next().unwrap().trim_end_matches("[]");
             let variable = VARIABLE_KEYS.contains(&key.as_bytes());
             assert!(!(variable && matches!(action, Action::Word(_) | Action::Flag(_))), "{path}");

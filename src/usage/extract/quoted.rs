@@ -1,0 +1,75 @@
+//! A document that is a text in another one, as some agents return it: `json.dumps` twice.
+
+use super::{Extracted, Extractor, ReportedError};
+use crate::usage::json::{self, Scanner, Unescaped, Unescaper};
+
+/// How many bytes are scanned at a time.
+const CHUNK: usize = 256;
+
+/// A reader of a text whose content may be one JSON object.
+#[derive(Clone, Debug)]
+pub(super) struct QuotedDocument {
+    unescaper: Unescaper,
+    scanner: Scanner,
+    extractor: Extractor,
+    /// There is something before or behind the object.
+    is_more: bool,
+}
+
+impl Default for QuotedDocument {
+    fn default() -> Self {
+        Self {
+            unescaper: Unescaper::default(),
+            scanner: Scanner::new(json::ROOT),
+            extractor: Extractor::default(),
+            is_more: false,
+        }
+    }
+}
+
+impl QuotedDocument {
+    /// Takes a piece of the text, as it stands between the quotes.
+    pub(super) fn feed(&mut self, piece: &[u8]) {
+        let mut chunk = [0; CHUNK];
+        let mut len = 0;
+        for byte in piece {
+            match self.unescaper.push(*byte) {
+                Unescaped::Literal => chunk[len] = *byte,
+                Unescaped::Pending => continue,
+                Unescaped::Char(char) if char.is_ascii() => chunk[len] = char as u8,
+                // What it is does not matter: no known key or word has it.
+                Unescaped::Char(_) => chunk[len] = 0xff,
+            }
+            len += 1;
+            if len == CHUNK {
+                self.scan(&chunk);
+                len = 0;
+            }
+        }
+        self.scan(&chunk[..len]);
+    }
+
+    fn scan(&mut self, mut bytes: &[u8]) {
+        if self.scanner.is_at_start() {
+            let start = bytes.iter().position(|byte| !byte.is_ascii_whitespace());
+            bytes = start.map_or(&[], |start| &bytes[start..]);
+            self.is_more |= bytes.first().is_some_and(|byte| *byte != b'{');
+        }
+        if !self.is_more {
+            let read = self.scanner.feed(bytes, &mut self.extractor);
+            self.is_more = bytes[read..].iter().any(|byte| !byte.is_ascii_whitespace());
+        }
+    }
+
+    /// What the object reports, and its failure if it says that there was no success; nothing if
+    /// the text is anything but one object.
+    pub(super) fn finish(mut self) -> Option<(Extracted, Option<Box<ReportedError>>)> {
+        if self.is_more || !self.scanner.is_done() {
+            return None;
+        }
+        let has_no_success = self.extractor.document.has_no_success;
+        self.extractor.end_document(self.scanner.key_sets());
+        let failure = self.extractor.error.take().filter(|_| has_no_success);
+        Some((self.extractor.extracted, failure))
+    }
+}
