@@ -1,12 +1,13 @@
 //! The layer from both sides: what the caller gets, and what is stored.
 //!
 //! `end_of_call` and `poll_ready` poll the service directly. `session` is about the session
-//! that a call belongs to. `agents` and `corpus` call mocked agents over real sockets. `spans`
-//! and `metrics` check the telemetry.
+//! that a call belongs to. `a2a`, `agents` and `corpus` call mocked agents over real sockets.
+//! `spans` and `metrics` check the telemetry.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 #![expect(clippy::needless_pass_by_value, reason = "expected values are written in place")]
 
+mod a2a;
 mod agents;
 mod aws;
 mod bodies;

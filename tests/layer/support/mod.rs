@@ -1,5 +1,6 @@
 //! Helpers that the tests of the layer share.
 
+pub(crate) mod a2a_agent;
 pub(crate) mod agent;
 pub(crate) mod contract;
 pub(crate) mod scripted;
