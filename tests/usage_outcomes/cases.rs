@@ -1,7 +1,7 @@
 //! Responses in text files, each with the reading that is right for it.
 //!
-//! A file has the cases of one kind in two sections: those that are of the kind, and those that only
-//! look like it.
+//! A file has the cases of one kind in two sections: those that are of the kind, and those that
+//! only look like it.
 //!
 //! ```text
 //! == of the kind
@@ -25,7 +25,7 @@
 //! | `header` | a header of the response; may be repeated | none |
 //! | `encode` | how many times the body is compressed with gzip | 0 |
 //! | `lines` | `crlf`: lines end in CRLF; `cut`: the body ends with its last character | `lf` |
-//! | `right` | `success`, a class of errors, `error` for any class or `any`; then the tokens | required |
+//! | `right` | `success`, an error class, `error` for any class, or `any`; then the tokens | required |
 //! | `parts` | tokens read from the cache, written to it, and of reasoning | not compared |
 //! | `message` | what the message must contain; may be repeated | nothing |
 //! | `code` | the provider's own code, `-` for none | not compared |
@@ -39,6 +39,8 @@
 //! Each line of a body of `frames` is one frame of an AWS event stream: `TYPE :: JSON`, or
 //! `TYPE base64:: JSON` with the JSON in `bytes`, or `TYPE raw:: BYTES` with `␤` for a line break,
 //! or `!TYPE :: JSON` for an exception.
+
+#![allow(dead_code, reason = "tests that include this file by its path use a part of it")]
 
 use std::fmt::Write as _;
 use std::io::Write as _;

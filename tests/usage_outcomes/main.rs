@@ -1,8 +1,8 @@
 //! Responses that are easily misread: failures that look like successes, successes that look like
 //! failures, unusual token counts, and tasks that are not finished.
 //!
-//! The responses are in `answers/`, one file per kind, in the format that `cases` describes. `words`
-//! places each status word both where it decides and where it is content.
+//! The responses are in `answers/`, one file per kind, in the format that `cases` describes.
+//! `words` places each status word both where it decides and where it is content.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 

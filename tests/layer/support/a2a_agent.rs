@@ -1,4 +1,5 @@
-//! An agent that speaks A2A: versions 1.0 and 0.3 over JSON-RPC, and version 1.0 over HTTP and JSON.
+//! An agent that speaks A2A: versions 1.0 and 0.3 over JSON-RPC, and version 1.0 over HTTP and
+//! JSON.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -69,8 +70,8 @@ pub(crate) async fn start(binding: Binding) -> MockAgent {
     MockAgent::start(move |request| answer(binding, Arc::clone(&tasks), request)).await
 }
 
-/// Returns the method, path and body of a request. `subject` is the text of a message or the id of a
-/// task. A message with a task is a reply within it.
+/// Returns the method, path and body of a request. `subject` is the text of a message or the id
+/// of a task. A message with a task is a reply within it.
 pub(crate) fn request(
     binding: Binding,
     operation: Operation,
@@ -82,7 +83,9 @@ pub(crate) fn request(
         (false, _) => json!({"id": subject}),
         (true, Binding::JsonRpc03) => {
             let parts = json!([{"kind": "text", "text": subject}]);
-            let message = json!({"kind": "message", "messageId": "m", "role": "user", "parts": parts, "taskId": task});
+            let message = json!({
+                "kind": "message", "messageId": "m", "role": "user", "parts": parts, "taskId": task,
+            });
             json!({"message": message, "configuration": {"blocking": false}})
         }
         (true, _) => {
