@@ -25,7 +25,7 @@
 //! | `header` | a header of the response; may be repeated | none |
 //! | `encode` | how many times the body is compressed with gzip | 0 |
 //! | `lines` | `crlf`: lines end in CRLF; `cut`: the body ends with its last character | `lf` |
-//! | `right` | `success`, an error class, `error` for any class, or `any`; then the tokens | required |
+//! | `right` | `success`, an error class, `error` for any, or `any`; then the tokens | required |
 //! | `parts` | tokens read from the cache, written to it, and of reasoning | not compared |
 //! | `message` | what the message must contain; may be repeated | nothing |
 //! | `code` | the provider's own code, `-` for none | not compared |

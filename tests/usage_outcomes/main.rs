@@ -2,11 +2,14 @@
 //! failures, unusual token counts, and tasks that are not finished.
 //!
 //! The responses are in `answers/`, one file per kind, in the format that `cases` describes.
-//! `words` places each status word both where it decides and where it is content.
+//! `words` places each status word both where it decides and where it is content. `rules` tries
+//! other rules in every place where they hold.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+#![expect(clippy::needless_pass_by_value, reason = "documents are formatted in place")]
 
 mod cases;
+mod rules;
 mod words;
 
 use std::collections::BTreeSet;
@@ -68,12 +71,19 @@ kinds! {
     business,
 }
 
-/// Reads each response of a kind whole, byte by byte, and in pieces of 7 bytes.
+/// Checks all responses of a kind.
 #[track_caller]
 fn check(kind: &str) {
-    let cases = cases::of_kind(kind);
-    let (mut wrong, mut report) = (0, String::new());
-    for case in &cases {
+    check_all(cases::of_kind(kind));
+}
+
+/// Reads each response whole, byte by byte, and in pieces of 7 bytes. Fails with a list of those
+/// that are read wrongly.
+#[track_caller]
+fn check_all(cases: impl IntoIterator<Item = cases::Case>) {
+    let (mut wrong, mut count, mut report) = (0, 0, String::new());
+    for case in cases {
+        count += 1;
         let whole = case.read(usize::MAX);
         let mut differences = case.differences(&whole.0);
         for size in [1, 7] {
@@ -87,12 +97,7 @@ fn check(kind: &str) {
             let _ = writeln!(report, "  {}{differences}", case.name);
         }
     }
-    assert_eq!(
-        wrong,
-        0,
-        "{wrong} of {} answers of {kind} are read wrongly:\n{report}",
-        cases.len()
-    );
+    assert_eq!(wrong, 0, "{wrong} of {count} responses are read wrongly:\n{report}");
 }
 
 /// A rule is tested from both sides: by what it applies to, and by what it must leave alone.

@@ -1,9 +1,8 @@
 //! Each word that may mean that a task failed or is not finished, both where it does and where it
 //! does not.
 
-use std::fmt::Write as _;
-
 use crate::cases::Case;
+use crate::check_all;
 
 /// The words for a task that failed.
 const FAILED: &[&str] = &[
@@ -122,28 +121,9 @@ fn each<'a>(
     })
 }
 
-/// Fails with a list of the answers that are read wrongly.
-#[track_caller]
-fn check(cases: impl IntoIterator<Item = Case>) {
-    let (mut wrong, mut count, mut report) = (0, 0, String::new());
-    for case in cases {
-        count += 1;
-        let whole = case.read(usize::MAX);
-        let mut differences = case.differences(&whole.0);
-        if case.read(1) != whole {
-            differences.push_str("; another result byte by byte");
-        }
-        if !differences.is_empty() {
-            wrong += 1;
-            let _ = writeln!(report, "  {}{differences}", case.name);
-        }
-    }
-    assert_eq!(wrong, 0, "{wrong} of {count} answers are read wrongly:\n{report}");
-}
-
 #[test]
 fn failure_words_fail_a_task() {
-    check(each(TASKS, FAILED.iter().copied()).flat_map(|(_, document)| {
+    check_all(each(TASKS, FAILED.iter().copied()).flat_map(|(_, document)| {
         framed(&document).map(|(media_type, body)| {
             let mut case = Case::new(&body, media_type, &body);
             case.right.outcome = "agent".to_owned();
@@ -154,7 +134,7 @@ fn failure_words_fail_a_task() {
 
 #[test]
 fn waiting_words_leave_a_task_unfinished() {
-    check(WAITING.iter().flat_map(|(word, waits_for)| {
+    check_all(WAITING.iter().flat_map(|(word, waits_for)| {
         each(TASKS, [*word]).map(|(_, document)| {
             let mut case = Case::new(&document, "application/json", &document);
             case.right.waiting = Some((*waits_for).to_owned());
@@ -166,7 +146,7 @@ fn waiting_words_leave_a_task_unfinished() {
 
 #[test]
 fn success_words_end_a_task() {
-    check(each(TASKS, DONE.iter().copied()).map(|(_, document)| {
+    check_all(each(TASKS, DONE.iter().copied()).map(|(_, document)| {
         let mut case = Case::new(&document, "application/json", &document);
         case.right.task = Some("t-1".to_owned());
         case
@@ -186,7 +166,7 @@ fn a2a_states_identify_a_task() {
         ("TASK_STATE_CANCELED", "agent", None),
         ("TASK_STATE_REJECTED", "agent", None),
     ];
-    check(tasks.iter().flat_map(|task| {
+    check_all(tasks.iter().flat_map(|task| {
         states.map(|(state, outcome, waits_for)| {
             let document = task.replace("WORD", state);
             let mut case = Case::new(&document, "application/json", &document);
@@ -201,7 +181,7 @@ fn a2a_states_identify_a_task() {
 #[test]
 fn words_in_content_decide_nothing() {
     let words = FAILED.iter().copied().chain(WAITING.iter().map(|(word, _)| *word));
-    check(each(CONTENT, words).flat_map(|(_, document)| {
+    check_all(each(CONTENT, words).flat_map(|(_, document)| {
         framed(&document).map(|(media_type, body)| Case::new(&body, media_type, &body))
     }));
 }
@@ -212,7 +192,7 @@ fn words_in_content_decide_nothing() {
 fn a_word_alone_is_a_failure_only_if_it_is_unambiguous() {
     for word in FAILED {
         let is_failure = !matches!(*word, "cancelled" | "canceled" | "rejected" | "expired");
-        check(
+        check_all(
             each(
                 &[r#"{"status":"WORD"}"#, r#"{"status":"WORD","message":"m","trace_id":"t"}"#],
                 [*word],
@@ -227,7 +207,7 @@ fn a_word_alone_is_a_failure_only_if_it_is_unambiguous() {
         );
     }
     let waiting = WAITING.iter().map(|(word, _)| *word);
-    check(
+    check_all(
         each(&[r#"{"status":"WORD"}"#, r#"{"id":"7","status":"WORD","message":"m"}"#], waiting)
             .map(|(_, document)| Case::new(&document, "application/json", &document)),
     );
