@@ -218,14 +218,16 @@ impl UsageReader {
     pub fn finish(&mut self, end: End<'_>) -> Reading {
         let (outcome, complete) = self.classify(end);
         let extractor = &self.extractor;
+        let task = extractor.task();
+        let has_succeeded = outcome == Outcome::Success;
         Reading {
             outcome,
             usage: self.usage(),
             format: extractor.extracted().format(),
             complete,
             error_code: extractor.error().and_then(|error| error.code.clone()),
-            waiting_for: self.task().and_then(|task| task.waiting_for),
-            task_id: self.task().and_then(|task| task.id),
+            waiting_for: task.as_ref().and_then(|task| task.waiting_for).filter(|_| has_succeeded),
+            task_id: task.and_then(|task| task.id),
         }
     }
 
@@ -243,7 +245,8 @@ impl UsageReader {
         // The rows of a file are about other calls.
         let is_of_others =
             self.hint.has(RequestFlag::Download) || self.hint.has(RequestFlag::Results);
-        let error = extractor.error().filter(|error| !(is_of_others && error.reported));
+        let reports_others = is_of_others && !classify::is_error(self.status);
+        let error = extractor.error().filter(|error| !(reports_others && error.reported));
         let evidence = classify::Evidence {
             status: self.status,
             error,
@@ -263,8 +266,10 @@ impl UsageReader {
     /// Whether the response should have had content, and has none.
     #[inline]
     fn is_empty(&self) -> bool {
-        let without_body =
-            matches!(self.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
+        let without_body = matches!(
+            self.status,
+            StatusCode::ACCEPTED | StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT
+        );
         self.status.is_success()
             && !without_body
             && !self.hint.has(RequestFlag::Head)

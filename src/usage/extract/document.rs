@@ -21,15 +21,15 @@ pub(super) struct Document {
     pub(super) is_final: bool,
     /// It is a part of another event to come.
     pub(super) is_partial: bool,
-    /// Its `event` is an object (Nova Sonic).
-    pub(super) has_event_object: bool,
+    /// It is about a step of the run, not about all of it.
+    pub(super) is_step: bool,
     /// It says that there was no success.
     pub(super) has_no_success: bool,
     /// The value of `done`, and whether `created_at` is beside it: together they are Ollama's.
     pub(super) done: Option<bool>,
     pub(super) created_at: bool,
-    /// The counts at its root are usage, by the word that Letta has for it.
-    pub(super) confirms_letta: bool,
+    /// The counts that stand outside of any usage object are usage of this format.
+    pub(super) confirmed_format: Option<Format>,
     /// It has a result: `data` or `result` with a value.
     pub(super) has_result: bool,
     has_listed_error: bool,
@@ -54,7 +54,7 @@ impl CodeField {
     pub(super) fn rank(self) -> u8 {
         match self {
             Self::Code | Self::HttpStatus => 1,
-            Self::ErrorCode | Self::StatusCode | Self::EventErrorCode => 2,
+            Self::ErrorCode | Self::StatusCode | Self::EventErrorCode | Self::InvokeError => 2,
         }
     }
 }
@@ -77,6 +77,7 @@ impl Document {
             Saying::Code(CodeField::HttpStatus) | Saying::Part(_) | Saying::Nothing => {
                 return false;
             }
+            Saying::Code(CodeField::InvokeError) => self.failed = true,
             Saying::Code(field) => {
                 self.codes |= code_bit(field);
                 return false;
@@ -128,22 +129,13 @@ impl Document {
     }
 
     /// Where the counts come from that stand outside of any usage object, if they are usage.
+    #[inline]
     pub(super) fn confirmed_source(&self) -> Option<UsageSource> {
-        let source = |merge, format| Some(UsageSource { rank: 18, merge, format });
-        if self.markers == 0 && !self.confirms_letta {
-            None
-        } else if self.confirms_letta {
-            source(Merge::Replace, Format::Letta)
-        } else if self.has(Marker::WorkflowRunId) {
-            source(Merge::Replace, Format::Dify)
-        } else if self.has(Marker::ResultFinish) {
-            source(Merge::Replace, Format::KoboldCpp)
-        } else {
-            None
-        }
+        let format = self.confirmed_format.filter(|_| !self.is_step)?;
+        Some(UsageSource { rank: 18, merge: Merge::Replace, format })
     }
 
-    /// Judges codes and lists of errors, by what is beside them.
+    /// Classifies codes and lists of errors, by what is beside them.
     #[inline]
     pub(super) fn classify_codes(&mut self, key_sets: u8) {
         if self.codes != 0 || self.has_error_message || self.has_listed_error {
@@ -157,6 +149,11 @@ impl Document {
         let has_code = |field| self.codes & code_bit(field) != 0;
         let is_number = |field| self.numeric_codes & code_bit(field) != 0;
         let has_error_code = has_code(CodeField::ErrorCode) || has_code(CodeField::EventErrorCode);
+        if self.is_list {
+            // The codes of a list are those of its elements. Only events come as a list, too.
+            self.failed |= has_code(CodeField::EventErrorCode) && self.has_invocation();
+            return;
+        }
         let failed = has_code(CodeField::StatusCode)
             || is_number(CodeField::ErrorCode) && self.has_error_message
             || (has_error_code || self.has_error_message) && has_only(KeySet::Error)
@@ -176,10 +173,6 @@ impl Document {
             extracted.expects_end_marker = true;
             extracted.ended |= done;
         }
-        if self.has_event_object && extracted.format == Some(Format::BedrockInvoke) {
-            // A session with speech, whose last event nothing marks.
-            extracted.expects_end_marker = false;
-        }
         extracted.ended |= self.ends_stream;
         extracted.has_content |= !self.is_ping;
     }
@@ -189,9 +182,7 @@ const fn marker_bit(marker: Marker) -> u8 {
     match marker {
         Marker::Author => 1,
         Marker::InvocationId => 2,
-        Marker::WorkflowRunId => 4,
-        Marker::ResultFinish => 8,
-        Marker::LogId => 16,
+        Marker::LogId => 4,
         _ => 0,
     }
 }

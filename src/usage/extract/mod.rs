@@ -180,6 +180,16 @@ impl Extractor {
         self.extracted.ended = true;
     }
 
+    /// Takes back that the end marker was read; returns whether it was.
+    pub(super) fn take_end(&mut self) -> bool {
+        std::mem::take(&mut self.extracted.ended)
+    }
+
+    /// Notes that there is content that is not read as a document.
+    pub(super) fn note_content(&mut self) {
+        self.extracted.has_content = true;
+    }
+
     /// Notes that the event at hand carries nothing.
     pub(super) fn mark_ping(&mut self) {
         self.document.is_ping = true;
@@ -206,13 +216,14 @@ impl Extractor {
                 document.failed = true;
                 self.texts.get_or_insert_default().set_default_code(code);
             }
-            if let Some(task) = task {
+            if let Some(task) = task.filter(|_| !document.is_step) {
                 self.set_task(task, document.is_final);
             }
-            document.classify_codes(key_sets);
         }
-        if document.failed || self.is_error_status {
-            self.end_error(document.failed);
+        document.classify_codes(key_sets);
+        let failed = document.failed && !document.is_step;
+        if failed || self.is_error_status {
+            self.end_error(failed);
         } else if let Some(texts) = &mut self.texts {
             texts.clear();
         }
@@ -323,6 +334,7 @@ impl Extractor {
                 | Effect::StartStream(_)
                 | Effect::ExpectEnd(_)
                 | Effect::Ping
+                | Effect::Step
         );
         match effect {
             Effect::SetFormat(format) => self.extracted.set_format(format),
@@ -347,7 +359,8 @@ impl Extractor {
             Effect::TaskOfA2a => self.scopes.innermost().set(Sign::TaskOfA2a),
             Effect::Status(status) => self.scopes.innermost().status = Some(status),
             Effect::Ping => self.document.is_ping = true,
-            Effect::ConfirmUsage => self.document.confirms_letta = true,
+            Effect::Step => self.document.is_step = true,
+            Effect::ConfirmUsage(format) => self.document.confirmed_format = Some(format),
             Effect::DiscardUsage => self.current.discard(),
         }
     }
@@ -494,10 +507,6 @@ impl Visitor for Extractor {
                 self.scopes.innermost().set(Sign::StatusObject);
                 return;
             }
-            Action::Word(WordField::Event) => {
-                self.document.has_event_object = true;
-                return;
-            }
             Action::Marker(_) => return self.present(action),
             _ => return,
         }
@@ -636,11 +645,9 @@ impl Visitor for Extractor {
                 self.scopes.innermost().set(Sign::TaskWithStatus);
                 self.extracted.set_format(Format::Replicate);
             }
-            Marker::Author
-            | Marker::InvocationId
-            | Marker::WorkflowRunId
-            | Marker::ResultFinish
-            | Marker::LogId => self.document.mark(marker),
+            Marker::Author | Marker::InvocationId | Marker::LogId => self.document.mark(marker),
+            Marker::WorkflowRunId => self.document.confirmed_format = Some(Format::Dify),
+            Marker::ResultFinish => self.document.confirmed_format = Some(Format::KoboldCpp),
         }
     }
 

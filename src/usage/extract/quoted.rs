@@ -5,6 +5,8 @@ use crate::usage::json::{self, Scanner, Unescaped, Unescaper};
 
 /// How many bytes are scanned at a time.
 const CHUNK: usize = 256;
+/// The longest character.
+const MAX_CHAR: usize = 4;
 
 /// A reader of a text whose content may be one JSON object.
 #[derive(Clone, Debug)]
@@ -34,15 +36,15 @@ impl QuotedDocument {
         let mut len = 0;
         for byte in piece {
             match self.unescaper.push(*byte) {
-                Unescaped::Literal => chunk[len] = *byte,
-                Unescaped::Pending => continue,
-                Unescaped::Char(char) if char.is_ascii() => chunk[len] = char as u8,
-                // What it is does not matter: no known key or word has it.
-                Unescaped::Char(_) => chunk[len] = 0xff,
+                Unescaped::Literal => {
+                    chunk[len] = *byte;
+                    len += 1;
+                }
+                Unescaped::Pending => {}
+                Unescaped::Char(char) => len += char.encode_utf8(&mut chunk[len..]).len(),
             }
-            len += 1;
-            if len == CHUNK {
-                self.scan(&chunk);
+            if len + MAX_CHAR > CHUNK {
+                self.scan(&chunk[..len]);
                 len = 0;
             }
         }

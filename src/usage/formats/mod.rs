@@ -175,6 +175,8 @@ pub(super) enum CodeField {
     StatusCode,
     /// `statusCode`: a failure from 400 on, where all is an HTTP response as a document (Lambda).
     HttpStatus,
+    /// `ErrorCode` at the end of a Lambda function's stream: a failure by itself.
+    InvokeError,
     /// `errorCode`: a failure of an ADK event; elsewhere as `ErrorCode`.
     EventErrorCode,
 }
@@ -283,8 +285,10 @@ pub(super) enum Effect {
     Status(Status),
     /// The event carries nothing.
     Ping,
-    /// The counts that stand outside of any usage object are usage.
-    ConfirmUsage,
+    /// The event is about a step of the run. One that fails may be caught.
+    Step,
+    /// The counts that stand outside of any usage object are usage of this format.
+    ConfirmUsage(Format),
     /// The usage object at hand counts something other than tokens.
     DiscardUsage,
 }

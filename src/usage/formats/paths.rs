@@ -76,6 +76,7 @@ pub(super) const ROOT: &[Row] = &[
     ("results[].generated_token_count",      StandaloneCount(Output, Set, per_field(20, Format::Watsonx))),
     ("num_tokens_prompt_total",              StandaloneCount(Input, Set, per_field(20, Format::AlephAlpha))),
     ("num_tokens_generated",                 StandaloneCount(Output, Set, per_field(20, Format::AlephAlpha))),
+    ("details",                              ErrorText(Message, 87)),
     ("details.generated_tokens",             StandaloneCount(Output, Set, per_field(20, Format::Tgi))),
     ("details.prefill[]",                    StandaloneCount(Input, Increment, per_field(20, Format::Tgi))),
     ("tokens_evaluated",                     StandaloneCount(Input, Set, per_field(20, Format::LlamaCpp))),
@@ -289,7 +290,7 @@ pub(super) const METADATA: &[Row] = &[("usage", Usage(sum(20, Format::BedrockCon
 
 /// The last frame of a Lambda function's response stream.
 pub(super) const COMPLETION: &[Row] =
-    &[("ErrorCode", Error), ("ErrorDetails", ErrorText(Message, 250))];
+    &[("ErrorCode", Code(CodeField::InvokeError)), ("ErrorDetails", ErrorText(Message, 250))];
 
 /// The counts of usage objects.
 #[rustfmt::skip]

@@ -167,6 +167,10 @@ impl EventStream {
     pub(super) fn finish(&mut self, extractor: &mut Extractor) {
         if self.is_open() {
             self.mark_corrupt(extractor);
+        } else if let Some(parts) = &mut self.parts
+            && !extractor.has_ended()
+        {
+            parts.finish(extractor);
         }
     }
 
@@ -206,6 +210,9 @@ impl EventStream {
                 let hint = self.hint;
                 let new = || Box::new(Framing::new(MediaType::Other, hint));
                 self.parts.get_or_insert_with(new).feed(piece, extractor);
+                extractor.note_content();
+                // The frame has to be read to its end.
+                self.ends_stream |= extractor.take_end();
             }
             Payload::Ignored => {}
         }
@@ -276,7 +283,8 @@ impl EventStream {
             // An agent's chunks carry its text, which is no JSON of a model's.
             b"chunk" if self.hint.has(RequestFlag::AgentText) => {}
             b"chunk" => {
-                extractor.apply(Effect::StartStream(Format::BedrockInvoke));
+                // The events of some models have no end that is known here.
+                extractor.apply(Effect::SetFormat(Format::BedrockInvoke));
                 self.payload = Payload::Wrapped;
                 self.wrapper.reset();
                 self.base64 = Base64::default();
