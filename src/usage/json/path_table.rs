@@ -39,9 +39,10 @@ pub(in crate::usage) const METADATA: NodeId = Shape::Metadata as NodeId;
 pub(in crate::usage) const COMPLETION: NodeId = Shape::Completion as NodeId;
 const RESERVED: usize = SHAPES.len() + 1;
 
-const MAX_NODES: usize = 448;
+/// A power of two, so that an index needs no check.
+const MAX_NODES: usize = 512;
 const MAX_EDGES: usize = 1152;
-/// The slots of all tables. A power of two, so that an index needs no check.
+/// The slots of all tables. A power of two, too.
 const SLOTS: usize = 1 << 14;
 const MAX_WILDCARDS: usize = 8;
 /// How many edges may share a slot, or follow one that does.
@@ -149,7 +150,7 @@ impl ObjectKeys {
             if number == DEAD {
                 return DEAD;
             }
-            let edge = &TABLE.edges[usize::from(number) % MAX_EDGES];
+            let Some(edge) = TABLE.edges.get(usize::from(number)) else { return DEAD };
             if edge.head == head && usize::from(edge.len) == len && edge.matches_rest(key, len) {
                 return edge.to;
             }
