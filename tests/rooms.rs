@@ -46,7 +46,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("aws_smithy_runtime", &["src/client/aws.rs"]),
     ("aws_smithy_runtime_api", &["src/client/aws.rs", "src/store/"]),
     ("aws_smithy_types", &["src/client/aws.rs", "src/store/"]),
-    ("compression_codecs", &["src/usage/decompress.rs"]),
+    ("compression_codecs", &["src/usage/decompress/codec.rs"]),
 ];
 
 #[test]

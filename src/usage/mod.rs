@@ -11,7 +11,7 @@
 //!
 //! | stage | turns | into |
 //! | --- | --- | --- |
-//! | `decompress` | gzip, deflate, br, zstd | the bytes of the body |
+//! | `decompress` | gzip, deflate, br, zstd, one around another | the bytes of the body |
 //! | `framing` | SSE, JSON lines, AWS event streams, a single document | JSON documents |
 //! | `skip` | events that repeat an earlier one but for its text | nothing, without parsing them |
 //! | `json` | a document | the values on the paths of `formats` |
@@ -118,7 +118,7 @@ pub struct Reading {
 /// error texts, never in proportion to the body. It does not panic on any input, and its work is
 /// linear in the bytes it is fed. The result does not depend on how the body is cut into pieces,
 /// with one exception: how much a decoder yields of a compressed body before it notices that the
-/// body is corrupt.
+/// body is corrupt, or too large for its compressed size.
 pub struct UsageReader {
     status: StatusCode,
     hint: RequestHint,
@@ -153,14 +153,17 @@ impl UsageReader {
     /// After [`Progress::Ended`] nothing in the body can change the outcome: the call can be
     /// finished at once.
     pub fn feed(&mut self, piece: &[u8]) -> Progress {
+        if matches!(self.encoding, Encoding::Undeclared)
+            && let Some(first) = piece.first()
+        {
+            self.encoding = Encoding::begin(*first);
+        }
         let (framing, extractor) = (&mut self.framing, &mut self.extractor);
         match &mut self.encoding {
-            Encoding::Identity => framing.feed(piece, extractor),
-            #[cfg(feature = "decompression")]
-            Encoding::Compressed(decoder) => decoder.decode(piece, |decoded| {
-                framing.feed(decoded, extractor);
-                true
-            }),
+            Encoding::Identity | Encoding::Undeclared => framing.feed(piece, extractor),
+            Encoding::Encoded(decoder) => {
+                decoder.decode(piece, |decoded| framing.feed(decoded, extractor));
+            }
             Encoding::Unsupported => {}
         }
         if self.committed().ended { Progress::Ended } else { Progress::More }
@@ -235,6 +238,9 @@ impl UsageReader {
     /// the response came to its own end.
     #[inline(always)]
     pub(crate) fn classify(&mut self, end: End<'_>) -> (Outcome, bool) {
+        if let Encoding::Encoded(decoder) = &mut self.encoding {
+            decoder.finish(|decoded| self.framing.feed(decoded, &mut self.extractor));
+        }
         self.framing.finish(&mut self.extractor);
         let (extractor, extracted) = (&self.extractor, self.extractor.extracted());
         let whole = self.framing.is_whole() && !extracted.expects_end_marker;
@@ -280,9 +286,8 @@ impl UsageReader {
     /// Whether the body could not be decoded, so that nothing follows from what is missing.
     fn is_unreadable(&self) -> bool {
         match &self.encoding {
-            Encoding::Identity => false,
-            #[cfg(feature = "decompression")]
-            Encoding::Compressed(decoder) => decoder.has_failed(),
+            Encoding::Identity | Encoding::Undeclared => false,
+            Encoding::Encoded(decoder) => decoder.has_failed(),
             Encoding::Unsupported => true,
         }
     }

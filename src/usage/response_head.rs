@@ -29,29 +29,46 @@ impl ResponseHead {
     /// Reads the headers in one pass. Allocates only if they report token counts or announce a
     /// compressed body.
     ///
-    /// Where a header is repeated, its first value counts.
+    /// Where a header is repeated, its first value counts. `content-encoding` is a list, and its
+    /// lines make one.
     #[must_use]
     #[inline]
     pub fn new(status: StatusCode, headers: &HeaderMap, hint: RequestHint) -> Self {
-        let (mut content_type, mut content_encoding, mut usage) = (None, None, None);
+        let (mut content_type, mut has_encoding, mut usage) = (None, false, None);
         for (name, value) in headers {
             if *name == header::CONTENT_TYPE {
                 content_type.get_or_insert(value);
             } else if *name == header::CONTENT_ENCODING {
-                content_encoding.get_or_insert(value);
+                has_encoding = true;
             } else if name.as_str().len() >= formats::MIN_USAGE_HEADER {
                 // Few headers have names this long, so the table is rarely searched.
                 read_usage_header(&mut usage, name.as_str(), value);
             }
         }
-        Self {
-            status,
-            hint,
-            media_type: content_type.map_or(MediaType::Other, MediaType::new),
-            encoding: content_encoding.map_or(Encoding::Identity, Encoding::new),
-            usage,
-        }
+        let media_type = content_type.map_or(MediaType::Other, MediaType::new);
+        let encoding = if has_encoding || media_type == MediaType::Other {
+            read_encoding(headers, media_type, content_type)
+        } else {
+            Encoding::Undeclared
+        };
+        Self { status, hint, media_type, encoding, usage }
     }
+}
+
+/// The encoding of a body with an unusual head.
+#[cold]
+fn read_encoding(
+    headers: &HeaderMap,
+    media_type: MediaType,
+    content_type: Option<&HeaderValue>,
+) -> Encoding {
+    // Anything else that is compressed and does not say so may be an archive.
+    let is_text = |content_type: &HeaderValue| {
+        let kind = content_type.as_bytes().get(..5);
+        kind.is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/"))
+    };
+    let may_be_undeclared = media_type != MediaType::Other || content_type.is_none_or(is_text);
+    Encoding::new(headers.get_all(header::CONTENT_ENCODING), may_be_undeclared)
 }
 
 /// Takes a count from a header, unless it is of no interest or the count is known.

@@ -70,6 +70,11 @@ impl MediaType {
     }
 }
 
+/// Whether a frame of an AWS event stream begins with these bytes.
+pub(super) fn is_event_stream(bytes: &[u8]) -> bool {
+    bytes.first_chunk().is_some_and(eventstream::is_prelude)
+}
+
 /// A body, cut into documents.
 #[derive(Debug)]
 pub(super) struct Framing {
