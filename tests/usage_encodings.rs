@@ -144,10 +144,12 @@ fn a_coding_that_is_not_decoded_here_leaves_the_body_unread() {
 
 #[test]
 fn the_bytes_win_over_the_label() {
-    let labels = ["", "identity", "gzip", "deflate", "br", "zstd", "none", "gzip, gzip", "br, zstd"];
+    let labels =
+        ["", "identity", "gzip", "deflate", "br", "zstd", "none", "gzip, gzip", "br, zstd"];
     for label in labels {
         let labels = if label.is_empty() { vec![] } else { vec![label] };
-        for (content_type, plain) in [(JSON, DOCUMENT), (SSE, STREAM), (JSON, FAILURE), ("", DOCUMENT)]
+        for (content_type, plain) in
+            [(JSON, DOCUMENT), (SSE, STREAM), (JSON, FAILURE), ("", DOCUMENT)]
         {
             let expected = read(content_type, &[], plain);
             assert!(expected.complete, "{expected:?}");

@@ -120,6 +120,9 @@ fn poll_observed<B: Body, O: Observer, D: ErrorDisplay<B::Error>>(
                 observer.trailers(trailers);
             }
         }
+        Poll::Ready(Some(Err(error))) if D::is_timeout(error) => {
+            observer.end(End::TimedOut(&D::display(error)));
+        }
         Poll::Ready(Some(Err(error))) => observer.end(End::Failed(&D::display(error))),
         Poll::Ready(None) => observer.complete(),
     }

@@ -2,7 +2,8 @@
 //!
 //! Many clients name only in an error's sources what has failed: `client error (Connect)` of
 //! hyper-util, `transport error` of tonic, and further down `connection refused` or `deadline
-//! has elapsed`. The sources decide the class (`timeout`) and belong in the message. But the
+//! has elapsed`. The sources decide the class (`timeout`) and belong in the message. Each source is
+//! asked on its own, however long the texts before it are. But the
 //! layer asks of errors only that they implement [`Display`](fmt::Display), and no bound covers
 //! both the errors that implement [`Error`] and the boxed one of tower's own layers, which does
 //! not. So the choice is a type, [`ErrorDisplay`].
@@ -10,6 +11,7 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt::{self, Display};
+use std::io;
 
 use crate::status::ErrorChain;
 
@@ -17,11 +19,18 @@ use crate::status::ErrorChain;
 pub trait ErrorDisplay<E> {
     /// Returns the error in a displayable form.
     fn display(error: &E) -> impl Display + '_;
+
+    /// Returns whether the error or one of its sources is a time-out. If not, the text that is
+    /// displayed may still say so.
+    fn is_timeout(error: &E) -> bool {
+        let _ = error;
+        false
+    }
 }
 
 /// Shows an error by its own [`Display`](fmt::Display). Of the errors whose type is known here
 /// it shows the sources, too: `Box<dyn Error + Send + Sync>`, which tower calls `BoxError`,
-/// and those of reqwest and reqwest-middleware.
+/// `std::io::Error`, and those of reqwest and reqwest-middleware.
 #[derive(Clone, Copy, Debug)]
 pub struct DefaultErrorDisplay;
 
@@ -37,11 +46,19 @@ impl<E: Display + 'static> ErrorDisplay<E> for DefaultErrorDisplay {
             None => Shown::Itself(error),
         }
     }
+
+    fn is_timeout(error: &E) -> bool {
+        as_error(error).is_some_and(|error| ErrorChain(error).is_timeout())
+    }
 }
 
 impl<E: Error + 'static> ErrorDisplay<E> for WithSources {
     fn display(error: &E) -> impl Display + '_ {
         ErrorChain(error)
+    }
+
+    fn is_timeout(error: &E) -> bool {
+        ErrorChain(error).is_timeout()
     }
 }
 
@@ -54,6 +71,9 @@ fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
     }
     #[cfg(feature = "reqwest")]
     if let Some(error) = error.downcast_ref::<reqwest_middleware::Error>() {
+        return Some(error);
+    }
+    if let Some(error) = error.downcast_ref::<io::Error>() {
         return Some(error);
     }
     error.downcast_ref::<Box<dyn Error + Send + Sync>>().map(|error| &**error as _)

@@ -11,6 +11,7 @@ use pin_project::pin_project;
 use super::body::ExchangeBody;
 use super::error_display::{DefaultErrorDisplay, ErrorDisplay};
 use super::{Observer, Pending, ResponseObserver};
+use crate::status::CallError;
 
 /// The future of a service whose exchanges are observed.
 ///
@@ -114,7 +115,12 @@ where
     match result {
         Ok(response) => Some(response.answered(pending)),
         Err(error) => {
-            pending.failed(&D::display(error));
+            let shown = D::display(error);
+            pending.failed(if D::is_timeout(error) {
+                CallError::timeout(&shown)
+            } else {
+                CallError::transport(&shown)
+            });
             None
         }
     }

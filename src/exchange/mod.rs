@@ -32,7 +32,7 @@ mod future;
 mod response_observer;
 mod state;
 
-use std::fmt::{self, Display};
+use std::fmt;
 
 use http::{HeaderMap, Method, StatusCode};
 
@@ -120,8 +120,8 @@ impl<O: Observer> Pending<O> {
     }
 
     /// The exchange failed before there was a response.
-    fn failed(mut self, error: &dyn Display) {
-        self.0.failed(CallError::transport(error));
+    fn failed(mut self, error: CallError) {
+        self.0.failed(error);
     }
 }
 

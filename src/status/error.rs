@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-use super::redact;
+use super::{redact, timeout};
 
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,14 +57,16 @@ impl CallError {
         Self::new(Self::PANIC, "the call was lost in a panic")
     }
 
+    /// The error of a transport failure that is known to be a time-out.
+    pub(crate) fn timeout(error: &dyn fmt::Display) -> Self {
+        Self::new(Self::TIMEOUT, error)
+    }
+
     /// The error of a transport failure, classified by its text: the error's type is not known.
     pub(crate) fn transport(error: &dyn fmt::Display) -> Self {
-        let message = ErrorMessage::new(error);
-        let text = message.as_str().to_ascii_lowercase();
-        let is_timeout = ["timed out", "timeout", "time out", "deadline"]
-            .iter()
-            .any(|words| text.contains(words));
-        Self { class: if is_timeout { Self::TIMEOUT } else { Self::TRANSPORT }.into(), message }
+        let text = head(error);
+        let class = if timeout::is_named_in(&text) { Self::TIMEOUT } else { Self::TRANSPORT };
+        Self { class: class.into(), message: ErrorMessage::of(&text) }
     }
 }
 
@@ -97,10 +99,11 @@ impl ErrorMessage {
     /// Creates a message from a text, which is shortened and redacted. Line breaks become
     /// spaces.
     pub fn new(text: impl fmt::Display) -> Self {
-        let mut head = Head { text: String::new() };
-        // The only error is the one by which `Head` stops a long text.
-        let _ = write!(head, "{text}");
-        let mut message = redact::redact(&head.text);
+        Self::of(&head(text))
+    }
+
+    fn of(text: &str) -> Self {
+        let mut message = redact::redact(text);
         if message.len() > Self::MAX_BYTES {
             let end = message.floor_char_boundary(Self::MAX_BYTES - '…'.len_utf8());
             message.truncate(end);
@@ -126,6 +129,14 @@ impl fmt::Debug for ErrorMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&*self.0, f)
     }
+}
+
+/// The beginning of a text, [`Head::MAX_BYTES`] at most.
+pub(super) fn head(text: impl fmt::Display) -> String {
+    let mut head = Head { text: String::new() };
+    // The only error is the one by which `Head` stops a long text.
+    let _ = write!(head, "{text}");
+    head.text
 }
 
 /// Collects the beginning of a text and stops its formatting there: an error may be

@@ -14,6 +14,7 @@
 //! | `ledger` | how calls, workflows and other writers' changes alter a document |
 //! | `tokens`, `timestamp`, `session_id`, `task`, `report` | the values in it |
 //! | `error`, `error_chain`, `redact` | the text of an error: short and without secrets |
+//! | `timeout` | whether an error's text says that time ran out |
 //! | `display` | a document as text, for tests |
 
 mod display;
@@ -28,6 +29,7 @@ mod report;
 pub mod schema;
 mod session_id;
 mod task;
+mod timeout;
 mod timestamp;
 mod tokens;
 

@@ -40,7 +40,7 @@ pub(super) fn classify(evidence: &Evidence<'_>, end: End<'_>) -> Outcome {
         || match end {
             End::Complete => !evidence.truncated,
             End::Dropped => evidence.complete,
-            End::Failed(_) => false,
+            End::Failed(_) | End::TimedOut(_) => false,
         };
     if !failed && succeeded { Outcome::Success } else { failure(evidence, end) }
 }
@@ -72,6 +72,7 @@ fn failure(evidence: &Evidence<'_>, end: End<'_>) -> Outcome {
                 "the caller gave up before the answer was complete",
             ),
             End::Failed(failure) => CallError::transport(failure),
+            End::TimedOut(failure) => CallError::timeout(failure),
         }
     };
     Outcome::Error(error)

@@ -76,6 +76,8 @@ pub enum End<'a> {
     Complete,
     /// The transport failed.
     Failed(&'a dyn fmt::Display),
+    /// The transport failed because time ran out.
+    TimedOut(&'a dyn fmt::Display),
     /// The body was dropped before its end.
     Dropped,
 }
@@ -85,6 +87,7 @@ impl fmt::Debug for End<'_> {
         match self {
             Self::Complete => f.write_str("Complete"),
             Self::Failed(failure) => write!(f, "Failed({failure})"),
+            Self::TimedOut(failure) => write!(f, "TimedOut({failure})"),
             Self::Dropped => f.write_str("Dropped"),
         }
     }

@@ -41,7 +41,10 @@ pub(in crate::usage) struct Decoder {
 impl Decoder {
     /// Undoes these codings, the first one first.
     pub(super) fn new(codings: &[Coding]) -> Self {
-        Self { layers: codings.iter().copied().map(Layer::new).collect(), budget: Budget::default() }
+        Self {
+            layers: codings.iter().copied().map(Layer::new).collect(),
+            budget: Budget::default(),
+        }
     }
 
     /// Whether the rest of the body cannot be decoded.
