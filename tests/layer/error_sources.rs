@@ -193,6 +193,64 @@ async fn a_boxed_error_is_recorded_with_its_sources_without_asking() {
     assert_eq!(of_body(&tracker, layer, boxed().await).await, pair("timeout", LATE));
 }
 
+/// A cause that says so far behind the end of the recorded message, and one that says so only by
+/// its type.
+#[tokio::test]
+async fn a_time_out_counts_however_far_down_it_is() {
+    let far = async || {
+        let text: &str = Box::leak("a long text of another cause ".repeat(300).into_boxed_str());
+        Caused::by(text, late().await)
+    };
+    let by_type = || Caused::by("no answer", io::Error::new(io::ErrorKind::TimedOut, "EOF"));
+    let (tracker, layer) = layer();
+    let sources = layer.clone().error_sources();
+    for (class, message) in [
+        of_future(&tracker, sources.clone(), far().await).await,
+        of_body(&tracker, sources.clone(), far().await).await,
+        of_future(&tracker, layer.clone(), BoxError::from(far().await)).await,
+        of_body(&tracker, layer.clone(), BoxError::from(far().await)).await,
+        of_future(&tracker, sources, by_type()).await,
+        of_body(&tracker, layer.clone(), BoxError::from(by_type())).await,
+        of_future(&tracker, layer, io::Error::new(io::ErrorKind::TimedOut, "EOF")).await,
+    ] {
+        assert_eq!(class, "timeout", "{message}");
+        assert!(!message.contains("deadline"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_whose_name_has_the_word_is_no_time_out() {
+    let (_socket, url) = nobody();
+    let host = url.replace("127.0.0.1", "timeout.localhost").replace("/invocations", "/deadline");
+    let refused = || {
+        let error = io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
+        Caused::by("error sending request for url (https://timeout-service/deadline)", error)
+    };
+    let (tracker, layer) = layer();
+    let sources = layer.clone().error_sources();
+    assert_eq!(of_future(&tracker, sources, refused()).await.0, "transport");
+    assert_eq!(of_body(&tracker, layer.clone(), BoxError::from(refused())).await.0, "transport");
+    let request = reqwest::Request::new(http::Method::GET, host.parse().unwrap());
+    let client = reqwest::Client::builder()
+        .resolve("timeout.localhost", ([127, 0, 0, 1], 0).into())
+        .build()
+        .unwrap();
+    id(SESSION).scope(layer.layer(client).oneshot(request)).await.unwrap_err();
+    let (class, message) = recorded(&tracker);
+    assert!(message.contains("timeout.localhost"), "{message}");
+    assert_eq!(class, "transport", "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_out_of_tower_is_one() {
+    let slow =
+        service_fn(|_: Request<()>| std::future::pending::<Result<Response<String>, BoxError>>());
+    let slow = tower::timeout::Timeout::new(slow, std::time::Duration::from_secs(1));
+    let (tracker, layer) = layer();
+    layer.layer(slow).oneshot(of_session(SESSION, Request::new(()))).await.unwrap_err();
+    assert_eq!(recorded(&tracker), pair("timeout", "request timed out"));
+}
+
 #[tokio::test]
 async fn error_sources_changes_no_other_setting() {
     let tracker = builder(MemoryStore::new()).start().unwrap();
