@@ -23,6 +23,7 @@
 //! | `future` | an exchange up to the head of its response, and what a client's response type must do |
 //! | `body` | an exchange up to the end of its body |
 //! | `response_observer` | feeds the chunks of a body to the usage reader and the observer |
+//! | `slices` | the bytes of a chunk, without consuming it |
 //! | `state` | what both carry, and the phase that decides how a drop ends it |
 //! | `error_display` | how errors are put into words |
 
@@ -30,6 +31,7 @@ mod body;
 mod error_display;
 mod future;
 mod response_observer;
+mod slices;
 mod state;
 
 use std::fmt;

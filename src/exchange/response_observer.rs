@@ -4,6 +4,7 @@ use bytes::Buf;
 use http::HeaderMap;
 
 use super::Observer;
+use super::slices::for_each_slice;
 use super::state::ExchangeState;
 use crate::usage::{End, Progress, UsageReader};
 
@@ -79,34 +80,16 @@ impl<O: Observer> ResponseObserver<O> {
     }
 }
 
-/// Feeds a chunk to a reader.
+/// Feeds a chunk to a reader. If part of it cannot be seen, nothing behind it can be read.
 fn feed<O: Observer>(reader: &mut UsageReader, data: &impl Buf) -> Progress {
     let mut progress = Progress::More;
-    let shown = for_each_slice(data, |slice| {
+    let is_all = for_each_slice(data, |slice| {
         if progress == Progress::More || !O::ENDS_AT_MARKER {
             progress = reader.feed(slice);
         }
     });
-    if shown < data.remaining() {
+    if !is_all {
         reader.skip_rest();
     }
     progress
-}
-
-/// Shows the bytes of a buffer without consuming them, and returns how many it could show.
-///
-/// A [`Buf`] gives its first slice by reference, and several through
-/// [`chunks_vectored`](Buf::chunks_vectored), if it implements that. One in more pieces than
-/// fit here is shown as far as they go.
-fn for_each_slice(data: &impl Buf, mut show: impl FnMut(&[u8])) -> usize {
-    const SLICES: usize = 16;
-    let first = data.chunk();
-    if first.len() == data.remaining() {
-        show(first);
-        return first.len();
-    }
-    let mut slices = [std::io::IoSlice::new(&[]); SLICES];
-    let filled = data.chunks_vectored(&mut slices);
-    slices[..filled].iter().for_each(|slice| show(slice));
-    slices[..filled].iter().map(|slice| slice.len()).sum()
 }

@@ -183,9 +183,16 @@ impl UsageReader {
         self.framing.is_stream()
     }
 
-    /// Stops reading: the rest of the body will not be fed. What was read so far stands, and the
-    /// missing rest does not count as a truncated response.
+    /// Stops reading, because the rest of the body cannot be fed.
+    ///
+    /// Behind the end marker nothing is missing. Anywhere else, what was read so far may be half
+    /// of something, or be replaced by what is missing. So only a failure that a whole document
+    /// reported stands, and usage that headers reported. The response does not count as truncated.
     pub fn skip_rest(&mut self) {
+        if !self.committed().ended {
+            self.framing.reset();
+            self.extractor.keep_only_error();
+        }
         self.encoding = Encoding::Unsupported;
     }
 

@@ -2,15 +2,13 @@
 
 use std::fmt;
 use std::future::{Future, pending, ready};
-use std::io::IoSlice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf, Bytes};
 use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
-use http_body::{Body, Frame};
+use http_body::Body;
 use proptest::prelude::*;
 use tower::{Layer, Service, service_fn};
 use tower_agent_status::status::{AgentState, AgentStatus, TokenUsage, Value};
@@ -472,110 +470,6 @@ async fn pass_unchanged(status: u16, content_type: &'static str, body: Scripted,
     assert!(end.is_none_or(|end| end == agent));
     stored(&tracker, &store, SESSION).await;
     assert_contract_of_history(&store);
-}
-
-/// One chunk of data that is scattered over several slices.
-struct Scattered {
-    slices: Vec<Bytes>,
-    /// Whether `chunks_vectored` returns all slices, or only the first, as a `Buf` may.
-    shows_all: bool,
-}
-
-impl Scattered {
-    fn new(text: &'static str, slices: usize, shows_all: bool) -> Self {
-        let size = text.len().div_ceil(slices);
-        let slices = text.as_bytes().chunks(size).map(Bytes::from_static).collect();
-        Self { slices, shows_all }
-    }
-}
-
-impl Buf for Scattered {
-    fn remaining(&self) -> usize {
-        self.slices.iter().map(Bytes::len).sum()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.slices.first().map_or(&[], |slice| slice)
-    }
-
-    fn chunks_vectored<'a>(&'a self, out: &mut [IoSlice<'a>]) -> usize {
-        let shown = if self.shows_all { self.slices.len() } else { 1 }.min(out.len());
-        for (out, slice) in out.iter_mut().zip(&self.slices) {
-            *out = IoSlice::new(slice);
-        }
-        shown
-    }
-
-    fn advance(&mut self, mut count: usize) {
-        while count > 0 {
-            let step = count.min(self.slices[0].len());
-            self.slices[0].advance(step);
-            count -= step;
-            if self.slices[0].is_empty() {
-                self.slices.remove(0);
-            }
-        }
-    }
-}
-
-/// A body of one chunk.
-struct Once(Option<Scattered>);
-
-impl Body for Once {
-    type Data = Scattered;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Scattered>, Self::Error>>> {
-        Poll::Ready(self.0.take().map(|data| Ok(Frame::data(data))))
-    }
-}
-
-const TEXT: &str = "{\"success\": true, \"token_usage\": {\"input_tokens\": 1500, \"output_tokens\": 500, \"total_tokens\": 2000}}";
-
-/// Calls an agent that answers with such a chunk. Returns the bytes the caller reads and the
-/// agent's status.
-async fn call_for_scattered(slices: usize, shows_all: bool) -> (Vec<u8>, AgentStatus) {
-    let store = MemoryStore::new();
-    let tracker = builder(store.clone()).clock(ticking_clock()).start().unwrap();
-    let mut service =
-        StatusLayer::new(&tracker, AGENT).layer(service_fn(move |_: Request<()>| async move {
-            let body = Once(Some(Scattered::new(TEXT, slices, shows_all)));
-            Response::builder().header("content-type", JSON).body(body)
-        }));
-    let response = service.call(of_session(SESSION, Request::new(()))).await.unwrap();
-    let mut body = Box::pin(response.into_body());
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut received = Vec::new();
-    while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
-        let mut data = frame.unwrap().into_data().ok().unwrap();
-        received.extend_from_slice(&data.copy_to_bytes(data.remaining()));
-    }
-    drop(body);
-    stored(&tracker, &store, SESSION).await;
-    (received, look(&tracker))
-}
-
-#[tokio::test]
-async fn data_in_several_slices_is_read_across_them_and_passed_on_whole() {
-    for slices in [1, 2, 5, 16] {
-        let (received, agent) = call_for_scattered(slices, true).await;
-        assert_eq!(received, TEXT.as_bytes());
-        assert_eq!(agent.state, AgentState::Success);
-        assert_eq!(agent.token_usage, Some(TokenUsage::new(1500, 500)), "{slices} slices");
-    }
-}
-
-#[tokio::test]
-async fn data_that_cannot_be_seen_in_full_costs_the_figures_and_not_the_outcome() {
-    for (slices, shows_all) in [(40, true), (2, false)] {
-        let (received, agent) = call_for_scattered(slices, shows_all).await;
-        assert_eq!(received, TEXT.as_bytes());
-        assert_eq!(agent.error, None, "{slices} slices");
-        assert_eq!(agent.state, AgentState::Success);
-    }
 }
 
 #[tokio::test]

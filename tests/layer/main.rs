@@ -11,6 +11,7 @@ mod a2a;
 mod agents;
 mod aws;
 mod bodies;
+mod buffers;
 mod choice;
 mod corpus;
 mod disabled;

@@ -114,6 +114,11 @@ impl Framing {
         Self { media_type, hint, framer }
     }
 
+    /// Forgets all that was read.
+    pub(super) fn reset(&mut self) {
+        *self = Self::new(self.media_type, self.hint);
+    }
+
     /// Whether the response is a stream of events, as far as its first bytes show.
     pub(super) fn is_stream(&self) -> bool {
         match &self.framer {
