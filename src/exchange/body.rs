@@ -31,7 +31,7 @@ impl<B: Body, O: Observer, D> ExchangeBody<B, O, D> {
     pub(crate) fn new(inner: B, mut observer: Option<ResponseObserver<O>>) -> Self {
         // An empty body, as of HEAD or of status 204, may never be polled.
         if let Some(response) = &mut observer
-            && (is_over(&inner) || response.has_passed_content_length())
+            && response.ends_without_body(is_over(&inner))
         {
             response.complete();
         }

@@ -14,6 +14,10 @@
 //! up to the head of the response, and [`ExchangeBody`] a [`ResponseObserver`] to the end of
 //! its body. Both pass everything on as it is: bytes, frames, trailers, size hints and errors.
 //!
+//! A response that upgrades the connection (101, or 2xx to CONNECT) has no end that could be seen:
+//! the connection is handed over outside of the body. Its exchange ends when the body is dropped,
+//! which a client can delay for as long as it uses the connection.
+//!
 //! A poll takes the exchange out of its future or body, and puts it back if it goes on. So a poll
 //! that panics drops it, and the exchange ends at once: whatever catches the panic may keep the
 //! future around for longer.
@@ -45,7 +49,7 @@ pub(crate) use self::future::ExchangeFuture;
 pub(crate) use self::future::ObservableResponse;
 pub(crate) use self::response_observer::ResponseObserver;
 
-use self::state::ExchangeState;
+use self::state::{ExchangeState, RequestMethod};
 use crate::status::{CallError, Outcome, Task, TokenUsage};
 use crate::usage::RequestHint;
 
@@ -96,7 +100,7 @@ impl<O: Observer> Pending<O> {
     #[inline]
     pub(crate) fn new(observer: O, method: &Method, path: Option<&str>) -> Self {
         let hint = RequestHint::of(method, path.unwrap_or_default());
-        Self(ExchangeState::new(observer, *method == Method::HEAD, hint))
+        Self(ExchangeState::new(observer, RequestMethod::of(method), hint))
     }
 
     /// Polls the inner future in what surrounds this exchange, if there is one.
@@ -114,8 +118,7 @@ impl<O: Observer> Pending<O> {
         self.0.answered(status, headers);
         let mut observer = ResponseObserver::new(self.0);
         // These have no body, whatever a layer further in makes of it.
-        if observer.is_head() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        {
+        if observer.ends_at_head(status) {
             observer.complete();
         }
         observer

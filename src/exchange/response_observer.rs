@@ -1,7 +1,7 @@
 //! [`ResponseObserver`]: reads a response as it passes, for its [`Observer`].
 
 use bytes::Buf;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use super::Observer;
 use super::slices::for_each_slice;
@@ -18,8 +18,10 @@ impl<O: Observer> ResponseObserver<O> {
         Self(state)
     }
 
-    pub(super) fn is_head(&self) -> bool {
-        self.0.is_head()
+    /// Whether a response with this status has no body.
+    pub(super) fn ends_at_head(&self, status: StatusCode) -> bool {
+        let has_none = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        self.0.is_head() || (has_none && !self.0.is_upgraded())
     }
 
     /// Whether the outcome is known; what comes after it changes nothing.
@@ -27,9 +29,10 @@ impl<O: Observer> ResponseObserver<O> {
         self.0.is_over()
     }
 
-    /// Whether all that was announced has passed, where the exchange ends there.
-    pub(super) fn has_passed_content_length(&self) -> bool {
-        self.0.content_length == Some(0)
+    /// Whether no byte of the body is still to come, where the exchange ends with the last one.
+    /// `is_body_over` says that the body has none.
+    pub(super) fn ends_without_body(&self, is_body_over: bool) -> bool {
+        (is_body_over && !self.0.is_upgraded()) || self.0.content_length == Some(0)
     }
 
     /// Polls the inner body in what surrounds this exchange.

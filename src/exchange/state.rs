@@ -1,6 +1,6 @@
 //! [`ExchangeState`]: what an exchange carries from step to step.
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 
 use super::Observer;
 use crate::status::{CallError, Outcome};
@@ -11,8 +11,7 @@ use crate::usage::{End, RequestHint, ResponseHead, UsageReader};
 pub(super) struct ExchangeState<O: Observer> {
     pub(super) observer: O,
     phase: Phase,
-    /// A response to HEAD has no body, whatever its headers say.
-    is_head: bool,
+    method: RequestMethod,
     hint: RequestHint,
     /// There from the head until the body is read.
     head: Option<ResponseHead>,
@@ -26,12 +25,34 @@ pub(super) struct ExchangeState<O: Observer> {
 enum Phase {
     Pending,
     Answered,
+    /// The connection has become another protocol's.
+    Upgraded,
     Over,
+}
+
+/// The method of a request, as far as it matters to the response.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum RequestMethod {
+    /// The response has no body, whatever its headers say.
+    Head,
+    /// A response with a 2xx status opens a tunnel.
+    Connect,
+    Other,
+}
+
+impl RequestMethod {
+    pub(super) fn of(method: &Method) -> Self {
+        match *method {
+            Method::HEAD => Self::Head,
+            Method::CONNECT => Self::Connect,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl<O: Observer> ExchangeState<O> {
     #[inline]
-    pub(super) fn new(observer: O, is_head: bool, hint: RequestHint) -> Box<Self> {
+    pub(super) fn new(observer: O, method: RequestMethod, hint: RequestHint) -> Box<Self> {
         // Most fields are empty, and need not be copied into memory that is allocated first:
         // `Box::new` would take 63 instructions more.
         let state = Box::new_uninit();
@@ -40,7 +61,7 @@ impl<O: Observer> ExchangeState<O> {
             Self {
                 observer,
                 phase: Phase::Pending,
-                is_head,
+                method,
                 hint,
                 head: None,
                 reader: None,
@@ -51,12 +72,17 @@ impl<O: Observer> ExchangeState<O> {
 
     /// Whether the response is one to HEAD.
     pub(super) fn is_head(&self) -> bool {
-        self.is_head
+        self.method == RequestMethod::Head
     }
 
     /// Whether the outcome is known; what comes after it changes nothing.
     pub(super) fn is_over(&self) -> bool {
         self.phase == Phase::Over
+    }
+
+    /// Whether the connection has become another protocol's.
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.phase == Phase::Upgraded
     }
 
     /// The head of the response is there.
@@ -67,6 +93,21 @@ impl<O: Observer> ExchangeState<O> {
         if O::ENDS_AT_CONTENT_LENGTH {
             let length = headers.get(header::CONTENT_LENGTH);
             self.content_length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        }
+        if status == StatusCode::SWITCHING_PROTOCOLS
+            || self.method == RequestMethod::Connect && status.is_success()
+        {
+            self.upgrade();
+        }
+    }
+
+    /// What follows is not HTTP: it has no announced length, and nothing in it can be read.
+    #[cold]
+    fn upgrade(&mut self) {
+        self.phase = Phase::Upgraded;
+        self.content_length = None;
+        if let Some((reader, _)) = self.reader() {
+            reader.skip_rest();
         }
     }
 
@@ -123,6 +164,9 @@ impl<O: Observer> Drop for ExchangeState<O> {
         match self.phase {
             Phase::Pending => self.observer.dropped(),
             Phase::Answered => self.end(End::Dropped),
+            // Only a panic drops it in the middle of something.
+            Phase::Upgraded if !std::thread::panicking() => self.end(End::Complete),
+            Phase::Upgraded => self.end(End::Dropped),
             Phase::Over => {}
         }
     }

@@ -30,5 +30,6 @@ mod spans;
 mod stacks;
 mod support;
 mod untracked;
+mod upgrade;
 #[path = "../store/warnings.rs"]
 mod warnings;

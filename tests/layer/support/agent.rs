@@ -235,6 +235,13 @@ impl Connection {
         self.stream.write_all(bytes.as_bytes()).await.unwrap();
     }
 
+    /// Reads exactly these bytes.
+    pub(crate) async fn expect(&mut self, bytes: &str) {
+        let mut read = vec![0; bytes.len()];
+        self.stream.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, bytes.as_bytes());
+    }
+
     /// Resets the connection, as when the process is killed. Bytes that the client has not
     /// read yet may be lost.
     pub(crate) fn reset(self) {
