@@ -6,12 +6,10 @@
 #[path = "corpus/rows.rs"]
 mod rows;
 
-use http::StatusCode;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use rows::{Row, rows};
 use serde_json::Value;
 use tower_agent_status::status::Outcome;
-use tower_agent_status::usage::{End, Progress, Reading, RequestHint, ResponseHead, UsageReader};
+use tower_agent_status::usage::{End, Progress, Reading};
 
 const PIECES: [usize; 4] = [1, 7, 1400, usize::MAX];
 
@@ -116,22 +114,7 @@ enum Until {
 }
 
 fn read(row: &Row, piece: usize, until: Until) -> Reading {
-    let json = &row.json;
-    let mut headers = HeaderMap::new();
-    let mut add = |name: HeaderName, value: &Value| {
-        if let Some(value) = value.as_str() {
-            headers.insert(name, value.parse().unwrap());
-        }
-    };
-    for (name, value) in json["headers"].as_object().into_iter().flatten() {
-        add(name.parse().unwrap(), value);
-    }
-    add(CONTENT_TYPE, &json["content_type"]);
-    add(CONTENT_ENCODING, &json["content_encoding"]);
-    let status = StatusCode::from_u16(row.status()).unwrap();
-    let method = json["request"]["method"].as_str().unwrap_or("POST").parse().unwrap();
-    let hint = RequestHint::new(&method, json["request"]["path"].as_str().unwrap_or_default());
-    let mut reader = UsageReader::new(ResponseHead::new(status, &headers, hint));
+    let mut reader = row.reader();
     for piece in row.body.chunks(piece) {
         if reader.feed(piece) == Progress::Ended && until == Until::Marker {
             break;

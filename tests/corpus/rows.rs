@@ -1,12 +1,17 @@
 //! The recorded answers of real agents, in the folder that `AGENT_STATUS_CORPUS` names.
 
+#![allow(dead_code, reason = "each test uses some of it")]
+
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
+use http::{Method, StatusCode};
 use serde_json::Value as Json;
 use tower_agent_status::status::TokenUsage;
+use tower_agent_status::usage::{RequestHint, ResponseHead, UsageReader};
 
 const FOLDER: &str = "AGENT_STATUS_CORPUS";
 const FILES: [&str; 3] = ["recorded.jsonl", "agentcore.jsonl", "errors_in_200.jsonl"];
@@ -20,6 +25,27 @@ pub(crate) struct Row {
 impl Row {
     pub(crate) fn status(&self) -> u16 {
         u16::try_from(self.json["status"].as_u64().unwrap()).unwrap()
+    }
+
+    /// A reader of its body.
+    pub(crate) fn reader(&self) -> UsageReader {
+        let json = &self.json;
+        let mut headers = HeaderMap::new();
+        let mut add = |name: HeaderName, value: &Json| {
+            if let Some(value) = value.as_str() {
+                headers.insert(name, value.parse().unwrap());
+            }
+        };
+        for (name, value) in json["headers"].as_object().into_iter().flatten() {
+            add(name.parse().unwrap(), value);
+        }
+        add(CONTENT_TYPE, &json["content_type"]);
+        add(CONTENT_ENCODING, &json["content_encoding"]);
+        let method = json["request"]["method"].as_str().unwrap_or("POST").parse::<Method>();
+        let path = json["request"]["path"].as_str().unwrap_or_default();
+        let hint = RequestHint::new(&method.unwrap(), path);
+        let status = StatusCode::from_u16(self.status()).unwrap();
+        UsageReader::new(ResponseHead::new(status, &headers, hint))
     }
 
     /// The usage that is in it.
@@ -37,12 +63,29 @@ impl Row {
     }
 }
 
-/// All rows, or why there are none.
+/// All rows whose right reading is known, or why there are none.
 pub(crate) fn rows() -> Result<Vec<Row>, String> {
+    let folder = folder()?;
+    Ok(read(FILES.map(|file| folder.join(file))))
+}
+
+/// The rows of all files of the folder, or why there are none.
+pub(crate) fn all_rows() -> Result<Vec<Row>, String> {
+    let files = fs::read_dir(folder()?).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        files.filter(|file| file.extension().is_some_and(|kind| kind == "jsonl")).collect();
+    files.sort();
+    Ok(read(files))
+}
+
+fn folder() -> Result<PathBuf, String> {
     let folder = std::env::var(FOLDER).map_err(|_| format!("skipped, {FOLDER} is not set"))?;
+    Ok(Path::new(&folder).to_owned())
+}
+
+fn read(files: impl IntoIterator<Item = PathBuf>) -> Vec<Row> {
     let mut rows = Vec::new();
-    for file in FILES {
-        let path = Path::new(&folder).join(file);
+    for path in files {
         let text =
             fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
@@ -51,6 +94,6 @@ pub(crate) fn rows() -> Result<Vec<Row>, String> {
             rows.push(Row { json, body });
         }
     }
-    assert!(!rows.is_empty(), "no rows in {folder}");
-    Ok(rows)
+    assert!(!rows.is_empty(), "no rows in the files");
+    rows
 }
