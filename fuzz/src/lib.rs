@@ -1,16 +1,36 @@
 //! What must hold for every body, whatever its content.
 
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use tower_agent_status::usage::{End, RequestHint, Reading, ResponseHead, UsageReader};
+use tower_agent_status::usage::{End, Reading, RequestHint, ResponseHead, UsageReader};
 
 /// Reads the body whole, byte by byte, and in chunks of a size taken from it. All three results
 /// must agree.
 pub fn check(content_type: &'static str, body: &[u8]) {
-    let whole = read(content_type, None, body, usize::MAX);
+    check_with(content_type, None, body);
+}
+
+/// The same for a body under this `content-encoding`, which must not be broken.
+pub fn check_encoded(content_type: &'static str, encoding: &'static str, body: &[u8]) {
+    check_with(content_type, Some(encoding), body);
+}
+
+fn check_with(content_type: &'static str, encoding: Option<&'static str>, body: &[u8]) {
+    let whole = read(content_type, encoding, body, usize::MAX);
     let size = body.last().map_or(1, |byte| usize::from(*byte % 97) + 1);
-    assert_eq!(read(content_type, None, body, size), whole, "in pieces of {size}");
-    assert_eq!(read(content_type, None, body, 1), whole, "byte by byte");
+    assert_eq!(read(content_type, encoding, body, size), whole, "in pieces of {size}");
+    assert_eq!(read(content_type, encoding, body, 1), whole, "byte by byte");
+}
+
+/// The body, compressed.
+pub fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing to memory does not fail.
+    encoder.write_all(body).and_then(|()| encoder.finish()).unwrap_or_default()
 }
 
 /// Reads in the same ways, but only requires that reading ends: if the encoding of a body is
