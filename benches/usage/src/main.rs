@@ -5,18 +5,20 @@
 //! needle: `find` calls `memmem::find` for each chunk, and `finder` uses a searcher built once
 //! beforehand. Times vary between machines, ratios less.
 //!
-//! `cargo bench` prints the table; a word after `--` selects rows, e.g. `-- sse`, and
-//! `-- memory` feeds a gibibyte. `-- chat 1000 reader 1400` runs one way alone 1000 times, for
+//! `cargo bench` prints the table; a word after `--` selects rows, e.g. `-- sse`. `-- memory` feeds
+//! a gibibyte, and `-- hostile` bodies that are made to be slow. `-- chat 1000 reader 1400` runs one way alone 1000 times, for
 //! a profiler: `reader`, `bound`, `typed` or `value`, in chunks of 1400 bytes, or `event` for
 //! one event in each chunk. `-- head 1000` reads the head of a response 1000 times, and
 //! `-- path 1000` the paths of three requests.
+
+mod hostile;
 
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use http::{Method, StatusCode};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -83,8 +85,10 @@ impl Row {
 fn main() {
     // Cargo adds `--bench`.
     let pick = std::env::args().nth(1).filter(|word| word != "--bench").unwrap_or_default();
-    if pick == "memory" {
-        return memory();
+    match &*pick {
+        "memory" => return memory(),
+        "hostile" => return hostile::measure(),
+        _ => {}
     }
     if let Some(times) = std::env::args().nth(2).and_then(|times| times.parse().ok()) {
         let way = std::env::args().nth(3).unwrap_or_default();

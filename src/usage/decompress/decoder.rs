@@ -98,9 +98,11 @@ fn pass(layers: &mut [Layer], budget: &mut Budget, bytes: &[u8], out: &mut dyn F
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     received: u64,
+    #[cfg(feature = "decompression")]
     written: u64,
 }
 
+#[cfg(feature = "decompression")]
 impl Budget {
     /// The output that every body may have.
     const FREE: u64 = 16 << 20;
@@ -108,7 +110,6 @@ impl Budget {
     const MAX_RATIO: u64 = 200;
 
     /// Takes this many bytes, if they are left.
-    #[cfg(feature = "decompression")]
     pub(super) fn spend(&mut self, bytes: usize) -> bool {
         self.written = self.written.saturating_add(bytes as u64);
         self.written <= Self::FREE.saturating_add(self.received.saturating_mul(Self::MAX_RATIO))
