@@ -156,20 +156,33 @@ impl UsageReader {
     /// After [`Progress::Ended`] nothing in the body can change the outcome: the call can be
     /// finished at once.
     pub fn feed(&mut self, piece: &[u8]) -> Progress {
-        if matches!(self.encoding, Encoding::Undeclared)
-            && let Some(first) = piece.first()
-        {
-            self.encoding = Encoding::begin(*first);
-        }
-        let (framing, extractor) = (&mut self.framing, &mut self.extractor);
-        match &mut self.encoding {
-            Encoding::Identity | Encoding::Undeclared => framing.feed(piece, extractor),
-            Encoding::Encoded(decoder) => {
-                decoder.decode(piece, |decoded| framing.feed(decoded, extractor));
-            }
-            Encoding::Unsupported => {}
+        let is_plain = match self.encoding {
+            Encoding::Identity => true,
+            Encoding::Undeclared => !self.begins_encoded(piece),
+            Encoding::Encoded(_) | Encoding::Unsupported => false,
+        };
+        if is_plain {
+            self.framing.feed(piece, &mut self.extractor);
+        } else {
+            self.decode(piece);
         }
         if self.committed().ended { Progress::Ended } else { Progress::More }
+    }
+
+    /// Whether a body that announces no coding has one, as far as its first piece shows.
+    #[inline]
+    fn begins_encoded(&mut self, piece: &[u8]) -> bool {
+        let Some(first) = piece.first() else { return false };
+        let is_encoded = decompress::may_begin_coding(*first);
+        self.encoding = if is_encoded { Encoding::undeclared() } else { Encoding::Identity };
+        is_encoded
+    }
+
+    #[inline(never)]
+    fn decode(&mut self, piece: &[u8]) {
+        if let Encoding::Encoded(decoder) = &mut self.encoding {
+            decoder.decode(piece, |decoded| self.framing.feed(decoded, &mut self.extractor));
+        }
     }
 
     /// What the response says of the task that it belongs to.

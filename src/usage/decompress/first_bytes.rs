@@ -12,9 +12,9 @@ use crate::usage::framing;
 pub(super) const LEN: usize = 24;
 
 /// gzip's magic number, and the number of its only compression method.
-pub(in crate::usage) const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
+pub(super) const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 /// zstd's magic number.
-pub(in crate::usage) const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+pub(super) const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// What a body begins like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

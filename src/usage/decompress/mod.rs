@@ -33,7 +33,7 @@ mod first_bytes;
 use http::HeaderValue;
 
 use self::decoder::{Coding, Decoder, MAX_CODINGS};
-pub(super) use self::first_bytes::{GZIP, ZSTD};
+use self::first_bytes::{GZIP, ZSTD};
 
 /// The encoding of a body.
 #[derive(Debug)]
@@ -98,17 +98,18 @@ impl Encoding {
         Self::Encoded(Box::new(Decoder::new(&codings)))
     }
 
-    /// The encoding of a body without the header that begins with this byte.
-    #[inline]
-    pub(super) fn begin(first: u8) -> Self {
-        // No text begins with the first of these. The second is a parenthesis.
-        if first == GZIP[0] || first == ZSTD[0] { Self::undeclared() } else { Self::Identity }
-    }
-
+    /// The encoding of a body without the header whose first byte is one of a coding's.
     #[cold]
-    fn undeclared() -> Self {
+    pub(super) fn undeclared() -> Self {
         Self::Encoded(Box::new(Decoder::new(&[Coding::Undeclared, Coding::Undeclared])))
     }
+}
+
+/// Whether a body that begins with this byte may be encoded. No text begins with the first of these
+/// bytes; the second is a parenthesis.
+#[inline]
+pub(super) fn may_begin_coding(first: u8) -> bool {
+    first == GZIP[0] || first == ZSTD[0]
 }
 
 #[cfg(test)]
