@@ -8,11 +8,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
-use http::{Request, Response};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use tower::{Service as _, service_fn};
-use tower_agent_status::status::{AgentState, AgentStatus, TokenUsage};
+use tower_agent_status::status::{AgentState, AgentStatus, Outcome, TokenUsage};
 use tower_agent_status::store::MemoryStore;
+use tower_agent_status::usage::{End, RequestHint, ResponseHead, UsageReader};
 use tower_agent_status::{Layer as _, StatusLayer};
 
 use crate::support::{AGENT, SESSION, builder, of_session, stored};
@@ -186,4 +188,23 @@ async fn what_was_whole_before_a_gap_stands_if_nothing_can_revoke_it() {
     // Without its own end, it has not been cut off either.
     let (_, agent) = call(200, SSE, [gap()]).await;
     assert_eq!(class(&agent), "success");
+}
+
+/// The layer of a client is done at the end marker. A reader that goes on keeps what it has.
+#[test]
+fn a_reader_that_skips_the_rest_keeps_what_ended() {
+    let usage =
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3}}\n\n";
+    for (end, kept) in [("data: [DONE]\n\n", Some(TokenUsage::new(9, 3))), ("", None)] {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(SSE))]);
+        let head = ResponseHead::new(StatusCode::OK, &headers, RequestHint::default());
+        let mut reader = UsageReader::new(head);
+        reader.feed(usage.as_bytes());
+        reader.feed(end.as_bytes());
+        reader.skip_rest();
+        reader.feed(b"data: {\"error\":\"behind the gap\"}\n\n");
+        let reading = reader.finish(End::Complete);
+        assert_eq!((reading.usage, reading.complete), (kept, kept.is_some()));
+        assert_eq!(reading.outcome, Outcome::Success);
+    }
 }

@@ -72,6 +72,9 @@ mod tests {
             (b"\x1f\x8b\x08\x08\x42\x18\x07\x6b\x02\x03name.json\0", Beginning::Gzip),
             // What a brotli stream of 2,188 bytes may begin with.
             (b"\x1f\x8b\x08\xf8\x8d\x94\x6e\xcb\x10\xa3", Beginning::Other),
+            (b"\x1f\x8b\x08\x20\0\0\0\0\0\xff", Beginning::Other),
+            (b"\x1f\x8b\x08\0\0\0\0\0\x01\xff", Beginning::Other),
+            (b"\x1f\x8b\x08\0\0\0\0\0\0\x0e", Beginning::Other),
             (b"\x1f\x8b\x08\0", Beginning::Other),
             (b"\x1f\x9d\x90", Beginning::Other),
             (b"\x28\xb5\x2f\xfd\x04\x58", Beginning::Zstd),
