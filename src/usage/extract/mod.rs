@@ -298,7 +298,7 @@ impl Extractor {
     /// Forgets everything but the failure that a whole document reported.
     pub(super) fn keep_only_error(&mut self) {
         let error = self.error.take();
-        *self = Self { error, ..Self::new(self.is_error_status) };
+        *self = Self { error, ..Self::new(self.is_error_status, self.reads_quoted) };
     }
 
     /// Makes the document at hand a failure, with this code unless it has a better one.
