@@ -120,5 +120,6 @@ fn read(row: &Row, piece: usize, until: Until) -> Reading {
             break;
         }
     }
+    reader.trailers(&row.trailers());
     reader.finish(End::Complete)
 }

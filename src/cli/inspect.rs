@@ -56,8 +56,8 @@ pub(crate) struct Inspect {
     headers: Vec<(HeaderName, HeaderValue)>,
 
     /// Read recorded responses, one JSON object per line, with `id`, `status`,
-    /// `content_type`, `content_encoding`, `headers`, `request.method`, `request.path`, and the body in base64
-    /// as `body_b64`
+    /// `content_type`, `content_encoding`, `headers`, `trailers`, `request.method`, `request.path`, and the body
+    /// in base64 as `body_b64`
     #[arg(long)]
     jsonl: bool,
 
@@ -148,6 +148,7 @@ impl Inspect {
                 break;
             }
         }
+        reader.trailers(&row.trailers);
         report(&row.id, &reader.finish(End::Complete))
     }
 }
@@ -195,7 +196,21 @@ struct Row {
     method: Method,
     path: String,
     headers: HeaderMap,
+    trailers: HeaderMap,
     body: Vec<u8>,
+}
+
+/// A recorded object of names and values.
+fn header_map(recorded: Option<&Value>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in recorded.and_then(Value::as_object).into_iter().flatten() {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        // A name or value that HTTP does not allow was on no wire.
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.insert(name, value);
+        }
+    }
+    headers
 }
 
 impl Row {
@@ -203,17 +218,7 @@ impl Row {
         let row: Map<String, Value> =
             serde_json::from_str(line).map_err(|error| format!("not a JSON object: {error}"))?;
         let text = |name: &str| row.get(name).and_then(Value::as_str);
-        let mut headers = HeaderMap::new();
-        let recorded = row.get("headers").and_then(Value::as_object);
-        for (name, value) in recorded.into_iter().flatten() {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            // A name or value that HTTP does not allow was on no wire.
-            if let (Ok(name), Ok(value)) =
-                (HeaderName::try_from(name), HeaderValue::try_from(value))
-            {
-                headers.insert(name, value);
-            }
-        }
+        let mut headers = header_map(row.get("headers"));
         // These fields describe the recorded body and override the recorded headers.
         for (name, field) in
             [(CONTENT_TYPE, "content_type"), (CONTENT_ENCODING, "content_encoding")]
@@ -248,6 +253,7 @@ impl Row {
             method,
             path: request("path").unwrap_or("/").to_owned(),
             headers,
+            trailers: header_map(row.get("trailers")),
             body,
         })
     }

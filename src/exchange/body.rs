@@ -33,7 +33,7 @@ impl<B: Body, O: Observer, D> ExchangeBody<B, O, D> {
         if let Some(response) = &mut observer
             && response.ends_without_body(is_over(&inner))
         {
-            response.complete();
+            response.is_over_at_once(inner.is_end_stream());
         }
         let observer = observer.filter(|response| !response.is_over());
         Self { inner, observer, error_display: PhantomData }
@@ -115,7 +115,11 @@ fn poll_observed<B: Body, O: Observer, D: ErrorDisplay<B::Error>>(
         Poll::Ready(Some(Ok(frame))) => {
             if let Some(data) = frame.data_ref() {
                 // A caller that knows the length may not poll again.
-                observer.data(data, is_over(&*inner));
+                let mut is_last = is_over(&*inner);
+                if is_last && observer.is_rpc() {
+                    is_last = observer.is_last_of_rpc(inner.is_end_stream());
+                }
+                observer.data(data, is_last);
             } else if let Some(trailers) = frame.trailers_ref() {
                 observer.trailers(trailers);
             }
@@ -144,7 +148,7 @@ mod tests {
     use std::convert::Infallible;
 
     use bytes::Bytes;
-    use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+    use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
     use http_body_util::StreamBody;
 
     use super::*;
@@ -172,10 +176,6 @@ mod tests {
             self.note(status.as_str());
         }
 
-        fn trailers(&mut self, trailers: &HeaderMap) {
-            self.note(format!("{trailers:?}"));
-        }
-
         fn finish(&mut self, outcome: Outcome, _: Option<TokenUsage>, _: Option<Box<Task>>) {
             self.note(format!("{outcome:?}"));
         }
@@ -186,26 +186,30 @@ mod tests {
     }
 
     #[test]
-    fn trailers_reach_the_observer_before_the_outcome() {
-        let mut trailers = HeaderMap::new();
-        trailers.insert("grpc-status", HeaderValue::from_static("0"));
-        let passed = trailers.clone();
-        let frames = [Frame::data(Bytes::from_static(b"x")), Frame::trailers(trailers)];
-        let frames = frames.map(Ok::<_, Infallible>);
-        let inner = StreamBody::new(futures_util::stream::iter(frames));
-        let notes = RefCell::default();
-        let pending = Pending::new(Notes(&notes), &Method::GET, None);
-        let mut head = Response::new(());
-        let observer = pending.answered(head.status(), head.headers_mut());
-        let mut body = Box::pin(ExchangeBody::<_, _>::new(inner, Some(observer)));
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        while let Poll::Ready(Some(Ok(frame))) = body.as_mut().poll_frame(&mut cx) {
-            if let Ok(trailers) = frame.into_trailers() {
-                assert_eq!(trailers, passed);
+    fn trailers_are_read_before_the_outcome_and_passed_on() {
+        for (code, outcome) in [("0", "Success"), ("14", "grpc_unavailable")] {
+            let trailers =
+                [(HeaderName::from_static("grpc-status"), HeaderValue::from_static(code))];
+            let trailers = HeaderMap::from_iter(trailers);
+            let frames = [Frame::data(Bytes::from_static(b"x")), Frame::trailers(trailers.clone())];
+            let frames = frames.map(Ok::<_, Infallible>);
+            let inner = StreamBody::new(futures_util::stream::iter(frames));
+            let notes = RefCell::default();
+            let pending = Pending::new(Notes(&notes), &Method::POST, None);
+            let mut head = Response::builder().header("content-type", "application/grpc");
+            let head = head.headers_mut().unwrap();
+            let observer = pending.answered(StatusCode::OK, head);
+            let mut body = Box::pin(ExchangeBody::<_, _>::new(inner, Some(observer)));
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let mut passed = None;
+            while let Poll::Ready(Some(Ok(frame))) = body.as_mut().poll_frame(&mut cx) {
+                passed = frame.into_trailers().ok();
             }
+            drop(body);
+            assert_eq!(passed, Some(trailers));
+            let seen = notes.into_inner();
+            assert_eq!((seen.len(), &*seen[0]), (2, "200"), "{seen:?}");
+            assert!(seen[1].contains(outcome), "{seen:?}");
         }
-        drop(body);
-        let seen = notes.into_inner();
-        assert_eq!(seen, ["200".to_owned(), format!("{passed:?}"), "Success".to_owned()]);
     }
 }

@@ -54,9 +54,11 @@ impl<B: http_body::Body, O: Observer, D> ObservableResponse<O, D> for Response<B
         pending.answered(self.status(), self.headers_mut())
     }
 
-    #[inline]
+    // `map` and a call of its own would copy the head of the response twice.
+    #[inline(always)]
     fn observed(self, observer: Option<ResponseObserver<O>>) -> Self::Output {
-        self.map(|body| ExchangeBody::new(body, observer))
+        let (head, body) = self.into_parts();
+        Response::from_parts(head, ExchangeBody::new(body, observer))
     }
 }
 

@@ -26,7 +26,7 @@
 //! | --- | --- |
 //! | `future` | an exchange up to the head of its response, and what a client's response type must do |
 //! | `body` | an exchange up to the end of its body |
-//! | `response_observer` | feeds the chunks of a body to the usage reader and the observer |
+//! | `response_observer` | feeds the chunks of a body, and its trailers, to the usage reader and the observer |
 //! | `slices` | the bytes of a chunk, without consuming it |
 //! | `state` | what both carry, and the phase that decides how a drop ends it |
 //! | `error_display` | how errors are put into words |
@@ -79,9 +79,6 @@ pub trait Observer: Sized {
 
     /// The tokens used so far.
     fn progress(&mut self, _usage: &TokenUsage) {}
-
-    /// The trailers have arrived.
-    fn trailers(&mut self, _trailers: &HeaderMap) {}
 
     /// The exchange has ended, and used these tokens in all. The response may belong to a task,
     /// which need not have ended with it.

@@ -35,6 +35,29 @@ impl<O: Observer> ResponseObserver<O> {
         (is_body_over && !self.0.is_upgraded()) || self.0.content_length == Some(0)
     }
 
+    /// Whether this is a response of a remote procedure call.
+    pub(super) fn is_rpc(&self) -> bool {
+        self.0.is_rpc
+    }
+
+    /// Whether a body of a remote procedure call that has no more data ends the call. A gRPC call is
+    /// not over before its status. Some bodies say that they are before their trailers, such as
+    /// those of tonic-web.
+    #[cold]
+    pub(super) fn is_last_of_rpc(&mut self, is_at_end: bool) -> bool {
+        let state = &mut *self.0;
+        state.is_at_end = is_at_end;
+        is_at_end && !state.reader().is_some_and(|(reader, _)| reader.awaits_grpc_status())
+    }
+
+    /// A body that says that it is over before it was polled.
+    #[inline(never)]
+    pub(super) fn is_over_at_once(&mut self, is_at_end: bool) {
+        if !self.is_rpc() || self.is_last_of_rpc(is_at_end) {
+            self.complete();
+        }
+    }
+
     /// Polls the inner body in what surrounds this exchange.
     #[inline]
     pub(super) fn poll_in<T>(&self, poll: impl FnOnce() -> T) -> T {
@@ -68,8 +91,7 @@ impl<O: Observer> ResponseObserver<O> {
 
     /// The trailers have passed; nothing comes after them.
     pub(super) fn trailers(&mut self, trailers: &HeaderMap) {
-        self.0.observer.trailers(trailers);
-        self.complete();
+        self.0.trailers(trailers);
     }
 
     /// All of the body has passed.

@@ -19,6 +19,10 @@ pub(super) struct ExchangeState<O: Observer> {
     reader: Option<UsageReader>,
     /// How much of the announced length is still to come, where the exchange ends there.
     pub(super) content_length: Option<u64>,
+    /// The call is one whose protocol has an end of its own, which may come after the body.
+    pub(super) is_rpc: bool,
+    /// The body says that it is over. A server does not poll such a body again.
+    pub(super) is_at_end: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,6 +70,8 @@ impl<O: Observer> ExchangeState<O> {
                 head: None,
                 reader: None,
                 content_length: None,
+                is_rpc: false,
+                is_at_end: false,
             },
         )
     }
@@ -89,8 +95,10 @@ impl<O: Observer> ExchangeState<O> {
     pub(super) fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap) {
         self.phase = Phase::Answered;
         self.observer.response(status, headers);
-        self.head = Some(ResponseHead::new(status, headers, self.hint));
-        if O::ENDS_AT_CONTENT_LENGTH {
+        let head = ResponseHead::new(status, headers, self.hint);
+        self.is_rpc = head.is_rpc();
+        self.head = Some(head);
+        if O::ENDS_AT_CONTENT_LENGTH && !self.is_rpc {
             let length = headers.get(header::CONTENT_LENGTH);
             self.content_length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         }
@@ -140,6 +148,16 @@ impl<O: Observer> ExchangeState<O> {
         }
     }
 
+    /// The trailers have passed, which ends the exchange.
+    pub(super) fn trailers(&mut self, trailers: &HeaderMap) {
+        if !self.is_over()
+            && let Some((reader, _)) = self.reader()
+        {
+            reader.trailers(trailers);
+        }
+        self.end(End::Complete);
+    }
+
     /// The body has ended.
     pub(super) fn end(&mut self, end: End<'_>) {
         if self.is_over() {
@@ -163,6 +181,7 @@ impl<O: Observer> Drop for ExchangeState<O> {
     fn drop(&mut self) {
         match self.phase {
             Phase::Pending => self.observer.dropped(),
+            Phase::Answered if self.is_at_end => self.end(End::Complete),
             Phase::Answered => self.end(End::Dropped),
             // Only a panic drops it in the middle of something.
             Phase::Upgraded if !std::thread::panicking() => self.end(End::Complete),

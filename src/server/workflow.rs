@@ -89,6 +89,8 @@ impl Observer for WorkflowObserver {
             Outcome::Error(_) if std::thread::panicking() => {
                 self.end(Err(&"the handler panicked"));
             }
+            // The message of a gRPC call need not say what failed.
+            Outcome::Error(error) if error.class.starts_with("grpc_") => self.end(Err(&error)),
             Outcome::Error(error) => self.end(Err(&error.message)),
         }
     }

@@ -20,8 +20,8 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallError {
-    /// The class, of low cardinality: one of this type's constants, or `http_` and the status
-    /// code, such as `http_500`.
+    /// The class, of low cardinality: one of this type's constants, `http_` and the status code,
+    /// such as `http_500`, or `grpc_` and the name of the status, such as `grpc_unavailable`.
     pub class: Cow<'static, str>,
     /// What happened.
     pub message: ErrorMessage,
@@ -31,7 +31,8 @@ impl CallError {
     /// The class of a failure that the agent reports inside a 200 response, or that a caller
     /// reports for it.
     pub const AGENT: &str = "agent";
-    /// The class of a call whose caller gave up before the end of the response.
+    /// The class of a call whose caller gave up before the end of the response, or that ended with
+    /// gRPC's status `CANCELLED`.
     pub const CANCELLED: &str = "cancelled";
     /// The class of a response that ended before it was complete.
     pub const INCOMPLETE: &str = "incomplete";
@@ -40,7 +41,8 @@ impl CallError {
     pub const NO_ANSWER: &str = "no_answer";
     /// The class of a call that ended by a panic.
     pub const PANIC: &str = "panic";
-    /// The class of a transport failure that is a time-out.
+    /// The class of a transport failure that is a time-out, or of gRPC's status
+    /// `DEADLINE_EXCEEDED`.
     pub const TIMEOUT: &str = "timeout";
     /// The class of any other transport failure.
     pub const TRANSPORT: &str = "transport";

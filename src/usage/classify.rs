@@ -1,7 +1,8 @@
 //! The outcome of a call, from its status, its body and the end of the transport.
 //!
-//! The strongest evidence decides: an error status, then a failure that the agent itself reported,
-//! then the stream's own end marker, and only then how the transport ended.
+//! The strongest evidence decides: the status with which the protocol ends a call, an error status
+//! of HTTP, then a failure that the agent itself reported, then the stream's own end marker, and only
+//! then how the transport ended.
 
 use http::StatusCode;
 
@@ -54,7 +55,10 @@ pub(super) fn is_error(status: StatusCode) -> bool {
 fn failure(evidence: &Evidence<'_>, end: End<'_>) -> Outcome {
     let status = evidence.status;
     let text = evidence.error.and_then(|error| error.message.as_deref().or(error.code.as_deref()));
-    let error = if is_error(status) {
+    let class = evidence.error.and_then(|error| error.class);
+    let error = if let Some(class) = class {
+        CallError::new(class, text.unwrap_or(class))
+    } else if is_error(status) {
         let class = format!("http_{}", status.as_u16());
         CallError::new(class, text.unwrap_or_else(|| default_message(status)))
     } else if evidence.error.is_some_and(|error| error.reported) {

@@ -12,7 +12,7 @@
 //! | stage | turns | into |
 //! | --- | --- | --- |
 //! | `decompress` | gzip, deflate, br, zstd, one around another | the bytes of the body |
-//! | `framing` | SSE, JSON lines, AWS event streams, a single document | JSON documents |
+//! | `framing` | SSE, JSON lines, AWS event streams, gRPC-Web, Connect, a single document | JSON documents |
 //! | `skip` | events that repeat an earlier one but for its text | nothing, without parsing them |
 //! | `json` | a document | the values on the paths of `formats` |
 //! | `extract` | those values | token counts, errors, the end of the stream |
@@ -43,18 +43,21 @@ mod formats;
 mod framing;
 mod json;
 mod response_head;
+mod rpc_status;
 mod skip;
 
 use std::fmt;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 pub use self::response_head::{RequestHint, ResponseHead};
 
 use self::decompress::Encoding;
-use self::extract::{Extracted, Extractor, TokenCounts};
+use self::extract::{Extracted, Extractor};
 use self::formats::{Accounting, CountOp, RequestFlag, TokenType};
 use self::framing::Framing;
+use self::response_head::HeadReport;
+use self::rpc_status::GrpcStatus;
 use crate::status::{Outcome, Task, TaskId, TokenUsage, WaitingFor};
 
 /// Whether the response continues.
@@ -128,8 +131,8 @@ pub struct UsageReader {
     encoding: Encoding,
     framing: Framing,
     extractor: Extractor,
-    /// The token counts in the response's headers.
-    header_usage: Option<Box<TokenCounts>>,
+    /// What the response's headers report of its call.
+    reported: Option<Box<HeadReport>>,
 }
 
 impl UsageReader {
@@ -137,17 +140,18 @@ impl UsageReader {
     #[must_use]
     #[inline(always)]
     pub fn new(head: ResponseHead) -> Self {
-        let ResponseHead { status, hint, media_type, encoding, usage } = head;
+        let ResponseHead { status, hint, media_type, encoding, reported } = head;
+        let function_error = reported.as_ref().is_some_and(|reported| reported.function_error);
         Self {
             status,
             hint,
             encoding,
             framing: Framing::new(media_type, hint),
             extractor: Extractor::new(
-                classify::is_error(status),
+                classify::is_error(status) || function_error,
                 hint.has(RequestFlag::AgentRuntime),
             ),
-            header_usage: usage,
+            reported,
         }
     }
 
@@ -185,6 +189,28 @@ impl UsageReader {
         }
     }
 
+    /// Reads the trailers, which come after the last piece of the body.
+    ///
+    /// Those of a gRPC response tell how the call ended, in `grpc-status` and `grpc-message`. A gRPC
+    /// response that ends without a status, here or in its head, is incomplete. Those of any other
+    /// response mean nothing.
+    #[cold]
+    pub fn trailers(&mut self, trailers: &HeaderMap) {
+        if self.framing.has_grpc_status()
+            && let Some(status) = GrpcStatus::of(trailers)
+        {
+            self.extractor.end_call(status);
+        }
+    }
+
+    /// Whether a status of gRPC's is to come, in the body or in the trailers.
+    pub(crate) fn awaits_grpc_status(&self) -> bool {
+        let in_head = |reported: &HeadReport| reported.grpc_status.is_some();
+        self.framing.has_grpc_status()
+            && !self.extractor.has_ended()
+            && !self.reported.as_deref().is_some_and(in_head)
+    }
+
     /// What the response says of the task that it belongs to.
     #[inline]
     pub(crate) fn task(&self) -> Option<Box<Task>> {
@@ -219,10 +245,10 @@ impl UsageReader {
         let extracted = self.committed();
         let counts = extracted.counts();
         let total_is_input = extracted.has_input_only() || self.hint.has(RequestFlag::InputOnly);
-        if counts.is_empty() && self.header_usage.is_none() {
+        if counts.is_empty() && self.reported.is_none() {
             return None;
         }
-        let Some(headers) = &self.header_usage else {
+        let Some(HeadReport { counts: headers, .. }) = self.reported.as_deref() else {
             return counts.normalized(total_is_input);
         };
         // The headers fill in what the body leaves out.
@@ -265,12 +291,18 @@ impl UsageReader {
             decoder.finish(|decoded| self.framing.feed(decoded, &mut self.extractor));
         }
         self.framing.finish(&mut self.extractor);
+        if self.reported.is_some() {
+            self.conclude_head();
+        }
         let (extractor, extracted) = (&self.extractor, self.extractor.extracted());
         let whole = self.framing.is_whole() && !extracted.expects_end_marker;
-        let complete = extracted.ended || extracted.model_finished || whole;
+        let mut complete = extracted.ended || extracted.model_finished || whole;
         let stops_short =
             self.framing.is_truncated(extracted) || extracted.expects_end_marker && !complete;
-        let truncated = !extracted.ended && !self.is_unreadable() && stops_short;
+        let mut truncated = !extracted.ended && !self.is_unreadable() && stops_short;
+        if self.framing.is_rpc() {
+            (complete, truncated) = self.end_of_rpc();
+        }
         // The rows of a file are about other calls.
         let is_of_others =
             self.hint.has(RequestFlag::Download) || self.hint.has(RequestFlag::Results);
@@ -285,6 +317,30 @@ impl UsageReader {
             truncated,
         };
         (classify::classify(&evidence, end), complete && !truncated)
+    }
+
+    /// Draws the conclusions from what the head reports of the call. Trailers outrank its status.
+    #[cold]
+    fn conclude_head(&mut self) {
+        let Some(reported) = &mut self.reported else { return };
+        if let Some(status) = reported.grpc_status.take()
+            && !self.extractor.has_ended()
+        {
+            self.extractor.end_call(status);
+        }
+        if reported.function_error {
+            self.extractor.fail_call();
+        }
+    }
+
+    /// Whether a remote procedure call is complete, and whether it stops short. Its protocol has an
+    /// end that nothing takes the place of, and gRPC's need not be decoded.
+    #[cold]
+    fn end_of_rpc(&self) -> (bool, bool) {
+        let Extracted { ended, model_finished, .. } = *self.extractor.extracted();
+        let is_known = (!self.is_unreadable() || self.framing.ends_by_trailers())
+            && !self.hint.has(RequestFlag::Head);
+        (ended || model_finished, !ended && is_known)
     }
 
     /// What was extracted and cannot be revoked by a wrong checksum.

@@ -3,14 +3,16 @@
 //!
 //! The headers decide how the body is read: `content-type` names the framing, and
 //! `content-encoding` the decoder. Bedrock also reports token counts in headers, for models whose
-//! bodies carry none. All of it is copied out in one pass, so a [`ResponseHead`] borrows nothing.
+//! bodies carry none; gRPC the status of a call without a body; and Lambda that a function failed.
+//! All of it is copied out in one pass, so a [`ResponseHead`] borrows nothing.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::decompress::Encoding;
 use super::extract::TokenCounts;
-use super::formats::{self, CountOp, RequestFlag, USAGE_HEADERS};
-use super::framing::MediaType;
+use super::formats::{self, CountOp, FUNCTION_ERROR_HEADER, RequestFlag, USAGE_HEADERS};
+use super::framing::{MediaType, Protocol, RpcType};
+use super::rpc_status::GrpcStatus;
 
 /// The parts of a response's head that decide how its body is read.
 ///
@@ -21,37 +23,58 @@ pub struct ResponseHead {
     pub(super) hint: RequestHint,
     pub(super) media_type: MediaType,
     pub(super) encoding: Encoding,
-    /// The token counts in the headers, if any.
-    pub(super) usage: Option<Box<TokenCounts>>,
+    /// What the headers report of the call itself. Most report nothing.
+    pub(super) reported: Option<Box<HeadReport>>,
+}
+
+/// What the headers of a response report of its call.
+#[derive(Debug, Default)]
+pub(super) struct HeadReport {
+    pub(super) counts: TokenCounts,
+    /// The status of a gRPC call whose response has no body.
+    pub(super) grpc_status: Option<GrpcStatus>,
+    /// The function failed whose answer this is.
+    pub(super) function_error: bool,
 }
 
 impl ResponseHead {
-    /// Reads the headers in one pass. Allocates only if they report token counts or announce a
-    /// compressed body.
+    /// Reads the headers in one pass. Allocates only if they report token counts, a status of gRPC or
+    /// the failure of a function, or announce a compressed body.
     ///
     /// Where a header is repeated, its first value counts. `content-encoding` is a list, and its
     /// lines make one.
     #[must_use]
     #[inline]
     pub fn new(status: StatusCode, headers: &HeaderMap, hint: RequestHint) -> Self {
-        let (mut content_type, mut has_encoding, mut usage) = (None, false, None);
+        let (mut content_type, mut has_encoding, mut reported) = (None, false, None);
         for (name, value) in headers {
             if *name == header::CONTENT_TYPE {
                 content_type.get_or_insert(value);
             } else if *name == header::CONTENT_ENCODING {
                 has_encoding = true;
-            } else if name.as_str().len() >= formats::MIN_USAGE_HEADER {
-                // Few headers have names this long, so the table is rarely searched.
-                read_usage_header(&mut usage, name.as_str(), value);
+            } else {
+                let name = name.as_str();
+                // Few headers have names of these lengths.
+                if formats::may_be_reporting_header(name.len()) {
+                    read_header(&mut reported, name, value);
+                }
             }
         }
-        let media_type = content_type.map_or(MediaType::Other, MediaType::new);
+        let mut media_type = content_type.map_or(MediaType::Other, MediaType::new);
         let encoding = if has_encoding || media_type == MediaType::Other {
             read_encoding(headers, media_type, content_type)
         } else {
             Encoding::Undeclared
         };
-        Self { status, hint, media_type, encoding, usage }
+        if let MediaType::Rpc(rpc) = media_type {
+            media_type = MediaType::Rpc(read_rpc_headers(&mut reported, rpc, headers));
+        }
+        Self { status, hint, media_type, encoding, reported }
+    }
+
+    /// Whether the response is one of a remote procedure call.
+    pub(crate) fn is_rpc(&self) -> bool {
+        matches!(self.media_type, MediaType::Rpc(_))
     }
 }
 
@@ -71,17 +94,37 @@ fn read_encoding(
     Encoding::new(headers.get_all(header::CONTENT_ENCODING), may_be_undeclared)
 }
 
-/// Takes a count from a header, unless it is of no interest or the count is known.
+/// Takes a count from a header, unless it is of no interest or the count is known, or the failure of
+/// a function.
 #[cold]
-fn read_usage_header(usage: &mut Option<Box<TokenCounts>>, name: &str, value: &HeaderValue) {
+fn read_header(reported: &mut Option<Box<HeadReport>>, name: &str, value: &HeaderValue) {
+    if name == FUNCTION_ERROR_HEADER {
+        reported.get_or_insert_default().function_error = true;
+    }
     let known = USAGE_HEADERS.iter().find(|(known, ..)| *known == name);
     let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     if let (Some((_, token, accounting)), Some(number)) = (known, number) {
-        let counts = usage.get_or_insert_default();
+        let counts = &mut reported.get_or_insert_default().counts;
         if counts.get(*token).is_none() {
             counts.apply(*token, CountOp::Set, *accounting, number);
         }
     }
+}
+
+/// Reads what the head says of the messages of a remote procedure call, and of their end.
+#[cold]
+fn read_rpc_headers(
+    reported: &mut Option<Box<HeadReport>>,
+    rpc: RpcType,
+    headers: &HeaderMap,
+) -> RpcType {
+    // In Connect this header means nothing.
+    if rpc.protocol != Protocol::Connect
+        && let Some(status) = GrpcStatus::of(headers)
+    {
+        reported.get_or_insert_default().grpc_status = Some(status);
+    }
+    rpc.with_compression(headers)
 }
 
 /// What a request's method and path imply about the response.

@@ -48,6 +48,15 @@ impl Row {
         UsageReader::new(ResponseHead::new(status, &headers, hint))
     }
 
+    /// What comes after the body.
+    pub(crate) fn trailers(&self) -> HeaderMap {
+        let trailers = self.json["trailers"].as_object().into_iter().flatten();
+        let entry = |(name, value): (&String, &Json)| {
+            (HeaderName::try_from(name).unwrap(), value.as_str().unwrap().parse().unwrap())
+        };
+        trailers.map(entry).collect()
+    }
+
     /// The usage that is in it.
     pub(crate) fn usage(&self) -> Option<TokenUsage> {
         let norm = self.json["expected_norm"].as_object()?;

@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
+use http_body::Frame;
 use http_body_util::Full;
 use tower::{Layer, ServiceExt as _};
 use tower_agent_status::StatusLayer;
@@ -46,8 +47,9 @@ impl Row {
             }
         }
         let is_chunked = self.json["headers"]["transfer-encoding"].is_string();
-        let body = if is_chunked || self.json["streaming"] == true {
-            in_pieces(self.body.clone().into())
+        let trailers = self.trailers();
+        let body = if is_chunked || !trailers.is_empty() || self.json["streaming"] == true {
+            in_pieces(self.body.clone().into(), trailers)
         } else {
             whole(self.body.clone())
         };
@@ -92,8 +94,8 @@ impl Row {
     }
 }
 
-/// A body that is sent in chunks of varying lengths.
-fn in_pieces(mut body: Bytes) -> AgentBody {
+/// A body that is sent in chunks of varying lengths, and trailers if there are any.
+fn in_pieces(mut body: Bytes, trailers: HeaderMap) -> AgentBody {
     let (sender, piped) = piped();
     let longest = 4096.max(body.len() / 16);
     tokio::spawn(async move {
@@ -104,6 +106,9 @@ fn in_pieces(mut body: Bytes) -> AgentBody {
                 return;
             }
             length = if length > longest { 7 } else { length * 3 + 1 };
+        }
+        if !trailers.is_empty() {
+            let _ = sender.send(Frame::trailers(trailers)).await;
         }
     });
     piped

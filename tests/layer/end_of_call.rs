@@ -15,7 +15,7 @@ use tower_agent_status::status::{AgentState, AgentStatus, TokenUsage, Value};
 use tower_agent_status::store::MemoryStore;
 use tower_agent_status::{StatusLayer, StatusTracker};
 
-use crate::support::scripted::Step::{Data, End, Error, Panic, Pending, Trailers};
+use crate::support::scripted::Step::{Data, End, Error, GrpcStatus, Panic, Pending, Trailers};
 use crate::support::scripted::{Scripted, Step};
 use crate::support::{
     AGENT, SESSION, assert_contract_of_history, builder, of_session, stored, ticking_clock,
@@ -23,6 +23,9 @@ use crate::support::{
 
 const JSON: &str = "application/json";
 const SSE: &str = "text/event-stream";
+const GRPC: &str = "application/grpc";
+/// A message of gRPC.
+const MESSAGE: Step = Data("\0\0\0\0\x02\x0a\0");
 
 /// An agent's answer, in two chunks that cut a number.
 const ANSWER: [Step; 2] = [
@@ -181,6 +184,35 @@ fn cases() -> Vec<Case> {
         case("trailers after a length", sized(JSON, &[first, second, Trailers]), Polls(4))
             .recorded_after(2)
             .usage(1500, 500),
+        case(
+            "trailers after a length that mean nothing",
+            sized(JSON, &[first, second, GrpcStatus("14")]),
+            Polls(4),
+        )
+        .recorded_after(2)
+        .usage(1500, 500),
+        case("the status of gRPC", chunked(GRPC, &[MESSAGE, GrpcStatus("0")]), Polls(2))
+            .recorded_after(2),
+        case("a failure of gRPC", chunked(GRPC, &[MESSAGE, GrpcStatus("14")]), Polls(2))
+            .recorded_after(2)
+            .error("grpc_unavailable", "UNAVAILABLE"),
+        case(
+            "the status of gRPC after a length",
+            sized(GRPC, &[MESSAGE, MESSAGE, GrpcStatus("14")]),
+            Polls(3),
+        )
+        .recorded_after(3)
+        .error("grpc_unavailable", "UNAVAILABLE"),
+        case("gRPC and then dropped", sized(GRPC, &[MESSAGE, GrpcStatus("0")]), Polls(1))
+            .error("cancelled", GAVE_UP),
+        case("gRPC without a status", chunked(GRPC, &[MESSAGE]), Polls(2))
+            .recorded_after(2)
+            .error("incomplete", "broke off"),
+        case("gRPC that is over without a status", sized(GRPC, &[MESSAGE]), Polls(1))
+            .error("incomplete", "broke off"),
+        case("gRPC of status 503", with_status(503, chunked(GRPC, &[])), Polls(1))
+            .recorded_after(1)
+            .error("http_503", "Service Unavailable"),
         case(
             "error then dropped",
             chunked(SSE, &[MESSAGE_START, Error("connection reset"), MESSAGE_DELTA]),

@@ -95,6 +95,40 @@ async fn trailers_are_passed_on_and_end_the_workflow() {
 }
 
 #[tokio::test]
+async fn the_status_of_grpc_ends_the_workflow_whatever_its_length() {
+    for (code, error) in [("0", None), ("14", Some("grpc_unavailable: gRPC status UNAVAILABLE"))] {
+        for script in [Scripted::chunked, Scripted::sized] {
+            let tracking = Tracking::start();
+            let script = script(&[Step::Data("\0\0\0\0\0"), Step::GrpcStatus(code)]);
+            let head = [("content-type", "application/grpc"), ("content-length", "5")];
+            let mut body = answer(&tracking, &head, &script);
+            poll(&mut body).unwrap();
+            assert_open(&tracking);
+            poll(&mut body).unwrap();
+            let status = tracking.store.wait_until_finished("s").await;
+            match error {
+                None => assert_completed(&status),
+                Some(error) => assert_failed(&status, error),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_head_of_a_grpc_response_without_a_body_ends_the_workflow() {
+    let tracking = Tracking::start();
+    let head = [
+        ("content-type", "application/grpc"),
+        ("grpc-status", "5"),
+        ("grpc-message", "no%20document"),
+    ];
+    let body = answer(&tracking, &head, &Scripted::sized(&[]));
+    let status = tracking.store.wait_until_finished("s").await;
+    assert_failed(&status, "grpc_not_found: no document");
+    drop(body);
+}
+
+#[tokio::test]
 async fn an_announced_length_that_has_passed_ends_the_workflow() {
     let tracking = Tracking::start();
     // Its hint says nothing of a length.

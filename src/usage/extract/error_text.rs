@@ -22,6 +22,8 @@ pub(in crate::usage) struct ReportedError {
     pub(in crate::usage) message: Option<Box<str>>,
     /// The response is an error by itself. Otherwise its texts only explain an error status.
     pub(in crate::usage) reported: bool,
+    /// The class of the failure, where the protocol has one of its own.
+    pub(in crate::usage) class: Option<&'static str>,
 }
 
 /// The texts of the document at hand.
@@ -150,7 +152,7 @@ impl ErrorTexts {
     /// Turns the texts into a failure, and clears them.
     pub(super) fn take(&mut self, reported: bool) -> ReportedError {
         let code = self.code.take().or(self.default_code.map(Box::from));
-        ReportedError { code, message: self.message.take(), reported }
+        ReportedError { code, message: self.message.take(), reported, class: None }
     }
 
     pub(super) fn clear(&mut self) {

@@ -42,6 +42,7 @@ use super::formats::{
     Status, TokenType, UsageSource, WordField,
 };
 use super::json::{ID_BLOCK, Visitor};
+use super::rpc_status::GrpcStatus;
 use crate::status::Task;
 
 /// The rank of the text of an answer, where nothing else explains its failure.
@@ -193,6 +194,45 @@ impl Extractor {
     /// Notes that the event at hand carries nothing.
     pub(super) fn mark_ping(&mut self) {
         self.document.is_ping = true;
+    }
+
+    /// Ends a message of a stream that has an end of its own, which no message takes the place of.
+    pub(super) fn end_message(&mut self, key_sets: u8) {
+        self.end_document(key_sets);
+        if self.take_end() {
+            self.extracted.model_finished = true;
+        }
+    }
+
+    /// Ends the stream with a document that may report an error, whose code may have a class of
+    /// its own.
+    pub(super) fn end_stream_with(
+        &mut self,
+        key_sets: u8,
+        class: fn(&str) -> Option<&'static str>,
+    ) {
+        let is_first = !self.error().is_some_and(|error| error.reported);
+        self.end_document(key_sets);
+        self.end_stream();
+        if let Some(error) = self.error.as_mut().filter(|error| is_first && error.reported) {
+            error.class = error.code.as_deref().and_then(class);
+        }
+    }
+
+    /// Ends the call with the status that the protocol tells. A failure outranks what messages
+    /// report.
+    #[cold]
+    pub(super) fn end_call(&mut self, status: GrpcStatus) {
+        if let Some(error) = status.into_error() {
+            self.error = Some(Box::new(error));
+        }
+        self.end_stream();
+    }
+
+    /// Makes the call a failure whatever its documents say. Their texts explain it.
+    pub(super) fn fail_call(&mut self) {
+        let none = ReportedError { code: None, message: None, reported: true, class: None };
+        self.error.get_or_insert(Box::new(none)).reported = true;
     }
 
     /// Ends a document, or an event, and draws the conclusions. The bits are of the

@@ -20,7 +20,9 @@ mod words;
 
 pub(super) use self::compiled::{effects, request_flags};
 use self::requests::REQUEST_PATHS;
-pub(super) use self::requests::{MIN_USAGE_HEADER, RequestFlag, USAGE_HEADERS};
+pub(super) use self::requests::{
+    FUNCTION_ERROR_HEADER, RequestFlag, USAGE_HEADERS, may_be_reporting_header,
+};
 pub(super) use self::shapes::{KEY_SETS, KeySet, SHAPES, Shape};
 pub(super) use self::words::{EVENT_TYPES, WORDS};
 

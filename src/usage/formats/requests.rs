@@ -96,14 +96,21 @@ pub(in crate::usage) const USAGE_HEADERS: &[(&str, TokenType, Accounting)] = &[
     ("x-generated-tokens", Output, Included),
 ];
 
-/// The length of the shortest name in [`USAGE_HEADERS`].
-pub(in crate::usage) const MIN_USAGE_HEADER: usize = {
-    let (mut min, mut i) = (usize::MAX, 0);
+/// The header by which Lambda reports that a function failed, in a response of status 200.
+pub(in crate::usage) const FUNCTION_ERROR_HEADER: &str = "x-amz-function-error";
+
+/// The lengths of the names of these headers, as bits.
+const HEADER_LENGTHS: u64 = {
+    let (mut lengths, mut i) = (1 << FUNCTION_ERROR_HEADER.len(), 0);
     while i < USAGE_HEADERS.len() {
-        if USAGE_HEADERS[i].0.len() < min {
-            min = USAGE_HEADERS[i].0.len();
-        }
+        lengths |= 1 << USAGE_HEADERS[i].0.len();
         i += 1;
     }
-    min
+    lengths
 };
+
+/// Whether a header whose name has this length may be one of these.
+#[inline(always)]
+pub(in crate::usage) fn may_be_reporting_header(len: usize) -> bool {
+    len < 64 && HEADER_LENGTHS >> len & 1 != 0
+}

@@ -14,8 +14,8 @@ pub(super) struct Base64 {
 }
 
 impl Base64 {
-    /// Decodes a piece. Characters that are not base64, such as padding and the backslashes of JSON,
-    /// are passed over.
+    /// Decodes a piece. Characters that are not base64, such as the backslashes of JSON, are passed
+    /// over. Behind padding another text may begin.
     pub(super) fn decode(&mut self, piece: &[u8], mut out: impl FnMut(&[u8])) {
         let mut buffer = [0; CHUNK];
         for chars in piece.chunks(CHUNK) {
@@ -23,6 +23,9 @@ impl Base64 {
             for byte in chars {
                 let value = VALUES[usize::from(*byte)];
                 if value == NONE {
+                    if *byte == b'=' {
+                        self.count = 0;
+                    }
                     continue;
                 }
                 self.bits = self.bits << 6 | u32::from(value);
@@ -66,6 +69,15 @@ mod tests {
             decoder.decode(&text[..cut], |piece| out.extend_from_slice(piece));
             decoder.decode(&text[cut..], |piece| out.extend_from_slice(piece));
             assert_eq!(String::from_utf8(out).unwrap(), r#"{"a":"\/?ÿÿþ"}"#);
+        }
+    }
+
+    #[test]
+    fn another_text_may_follow_the_padding() {
+        for text in ["YQ==YmM=ZGVmZw==", "YQ=YmM=ZGVmZw"] {
+            let mut out = Vec::new();
+            Base64::default().decode(text.as_bytes(), |piece| out.extend_from_slice(piece));
+            assert_eq!(String::from_utf8(out).unwrap(), "abcdefg");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Finds the JSON documents in a body: a single one, JSON lines, server-sent events, or AWS event
-//! streams.
+//! Finds the JSON documents in a body: a single one, JSON lines, server-sent events, AWS event
+//! streams, or the messages of gRPC-Web and Connect.
 //!
 //! The content type alone does not decide, since it can be missing or wrong: proxies label event
 //! streams as JSON, and an error may come as JSON where a stream was asked for. The first bytes
@@ -7,6 +7,7 @@
 //! that fits none is not read.
 
 mod base64;
+mod envelopes;
 mod events;
 mod eventstream;
 mod json;
@@ -14,6 +15,8 @@ mod sse;
 
 use http::HeaderValue;
 
+use self::envelopes::Envelopes;
+pub(super) use self::envelopes::{Protocol, RpcType};
 use self::events::Events;
 use self::eventstream::{EventStream, PRELUDE};
 use self::json::Json;
@@ -31,6 +34,8 @@ pub(super) enum MediaType {
     Sse,
     EventStream,
     Html,
+    /// The messages of a remote procedure call.
+    Rpc(RpcType),
     /// Another content type, or none.
     Other,
 }
@@ -58,6 +63,8 @@ impl MediaType {
             Self::Sse
         } else if is("application/vnd.amazon.eventstream") {
             Self::EventStream
+        } else if let Some(rpc) = RpcType::parse(essence) {
+            Self::Rpc(rpc)
         } else if has(b"ndjson") || has(b"jsonl") || is("application/stream+json") {
             Self::Lines
         } else if has(b"json") {
@@ -67,6 +74,11 @@ impl MediaType {
         } else {
             Self::Other
         }
+    }
+
+    /// Whether `grpc-status` tells how the call ended.
+    pub(super) fn has_grpc_status(self) -> bool {
+        matches!(self, Self::Rpc(rpc) if rpc.protocol != Protocol::Connect)
     }
 }
 
@@ -95,6 +107,7 @@ enum Framer {
     EventStream(Box<EventStream>),
     /// A page for people.
     Html,
+    Envelopes(Box<Envelopes>),
     /// Nothing that can be read.
     Opaque,
 }
@@ -124,8 +137,13 @@ impl Framing {
         match &self.framer {
             Framer::Sse(_) | Framer::EventStream(_) => true,
             Framer::Json(_) => self.media_type == MediaType::Lines,
-            Framer::Undetected { .. } | Framer::Html | Framer::Opaque => {
-                !matches!(self.media_type, MediaType::Json | MediaType::Html | MediaType::Other)
+            Framer::Undetected { .. } | Framer::Html | Framer::Opaque | Framer::Envelopes(_) => {
+                match self.media_type {
+                    MediaType::Lines | MediaType::Sse | MediaType::EventStream => true,
+                    // The other protocols do not tell a stream from a single message.
+                    MediaType::Rpc(rpc) => rpc.protocol == Protocol::Connect,
+                    MediaType::Json | MediaType::Html | MediaType::Other => false,
+                }
             }
         }
     }
@@ -136,6 +154,7 @@ impl Framing {
             Framer::Json(json) => json.feed(bytes, extractor),
             Framer::Sse(sse) => sse.feed(bytes, extractor),
             Framer::EventStream(stream) => stream.feed(bytes, extractor),
+            Framer::Envelopes(envelopes) => envelopes.feed(bytes, extractor),
             Framer::Html | Framer::Opaque => {}
             Framer::Undetected { .. } => self.detect(bytes, extractor),
         }
@@ -181,6 +200,9 @@ impl Framing {
     /// The framing of a body that begins with these `len` bytes, if they suffice to decide.
     fn guess(&self, prefix: &[u8; PRELUDE], len: usize) -> Option<Framer> {
         let seen = &prefix[..len];
+        if matches!(self.media_type, MediaType::Rpc(_)) {
+            return Some(self.by_media_type(false));
+        }
         if seen[0] == b'<' && self.media_type != MediaType::Other {
             return guess_html(seen).map_or_else(
                 || {
@@ -214,7 +236,12 @@ impl Framing {
         match self.media_type {
             MediaType::Json | MediaType::Lines => Framer::Json(Json::new(lines)),
             MediaType::Sse => Framer::Sse(Events::new(Sse::new())),
-            MediaType::EventStream | MediaType::Html | MediaType::Other => Framer::Opaque,
+            MediaType::Rpc(rpc) if rpc.is_readable() => {
+                Framer::Envelopes(Box::new(Envelopes::new(rpc)))
+            }
+            MediaType::EventStream | MediaType::Rpc(_) | MediaType::Html | MediaType::Other => {
+                Framer::Opaque
+            }
         }
     }
 
@@ -231,7 +258,7 @@ impl Framing {
             Framer::Json(json) => json.finish(extractor),
             Framer::Sse(sse) => sse.finish(extractor),
             Framer::EventStream(stream) => stream.finish(extractor),
-            Framer::Undetected { .. } | Framer::Html | Framer::Opaque => {}
+            Framer::Envelopes(_) | Framer::Undetected { .. } | Framer::Html | Framer::Opaque => {}
         }
     }
 
@@ -239,7 +266,8 @@ impl Framing {
     /// page for people in place of what the content type announces. `extracted` is what was found.
     pub(super) fn has_no_answer(&self, extracted: &Extracted) -> bool {
         match (&self.framer, self.media_type) {
-            (_, MediaType::Other) => false,
+            // A call without a message may be fine; one without a status is incomplete.
+            (_, MediaType::Rpc(_) | MediaType::Other) => false,
             (_, MediaType::Html) => self.hint.has(RequestFlag::Model),
             (Framer::Html, MediaType::Json) => self.expects_model(),
             (_, MediaType::Json) => {
@@ -267,6 +295,7 @@ impl Framing {
     }
 
     /// Whether the body stops in the middle of a document or a frame.
+    #[inline(always)]
     pub(super) fn is_truncated(&self, extracted: &Extracted) -> bool {
         match &self.framer {
             // What only begins like JSON need not be any.
@@ -274,8 +303,27 @@ impl Framing {
                 json.is_open() && (self.media_type != MediaType::Other || extracted.is_recognized())
             }
             Framer::EventStream(stream) => stream.is_open(),
-            Framer::Sse(_) | Framer::Undetected { .. } | Framer::Html | Framer::Opaque => false,
+            Framer::Sse(_)
+            | Framer::Envelopes(_)
+            | Framer::Undetected { .. }
+            | Framer::Html
+            | Framer::Opaque => false,
         }
+    }
+
+    /// Whether `grpc-status` tells how the call ended.
+    pub(super) fn has_grpc_status(&self) -> bool {
+        self.media_type.has_grpc_status()
+    }
+
+    /// Whether the response is one of a remote procedure call.
+    pub(super) fn is_rpc(&self) -> bool {
+        matches!(self.media_type, MediaType::Rpc(_))
+    }
+
+    /// Whether the end is in the trailers, which are no part of the body.
+    pub(super) fn ends_by_trailers(&self) -> bool {
+        matches!(self.media_type, MediaType::Rpc(rpc) if rpc.protocol == Protocol::Grpc)
     }
 
     /// Whether the body is one or several whole documents.

@@ -13,6 +13,8 @@ use http_body::{Body, Frame, SizeHint};
 pub(crate) enum Step {
     Data(&'static str),
     Trailers,
+    /// Trailers with this `grpc-status`.
+    GrpcStatus(&'static str),
     Pending,
     Error(&'static str),
     /// The end, although more steps follow.
@@ -56,6 +58,7 @@ impl Body for Scripted {
         Poll::Ready(match self.steps.pop_front() {
             Some(Step::Data(data)) => Some(Ok(Frame::data(Bytes::from_static(data.as_bytes())))),
             Some(Step::Trailers) => Some(Ok(Frame::trailers(trailers()))),
+            Some(Step::GrpcStatus(code)) => Some(Ok(Frame::trailers(grpc_status(code)))),
             Some(Step::Error(error)) => Some(Err(error)),
             Some(Step::Pending) => {
                 cx.waker().wake_by_ref();
@@ -67,7 +70,8 @@ impl Body for Scripted {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.knows_length && self.left() == 0
+        let has_trailers = |step: &Step| matches!(step, Step::Trailers | Step::GrpcStatus(_));
+        self.knows_length && self.left() == 0 && !self.steps.iter().any(has_trailers)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -75,7 +79,12 @@ impl Body for Scripted {
     }
 }
 
-/// The trailers of every body that has any.
+fn grpc_status(code: &'static str) -> HeaderMap {
+    let name = http::HeaderName::from_static("grpc-status");
+    HeaderMap::from_iter([(name, HeaderValue::from_static(code))])
+}
+
+/// The trailers of every other body that has any.
 pub(crate) fn trailers() -> HeaderMap {
     HeaderMap::from_iter([(
         http::HeaderName::from_static("x-checksum"),
