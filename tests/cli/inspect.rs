@@ -84,6 +84,19 @@ fn rows_are_read_one_a_line() {
 }
 
 #[test]
+fn the_trailers_of_a_row_count() {
+    for (trailers, outcome, code) in [
+        (json!({"grpc-status": "0"}), "success", Value::Null),
+        (json!({"grpc-status": 14}), "error", json!("grpc_unavailable")),
+        (Value::Null, "error", json!("incomplete")),
+    ] {
+        let row = json!({"content_type": "application/grpc", "trailers": trailers, "body_b64": ""});
+        let found = report(&["--jsonl"], row.to_string().as_bytes());
+        assert_eq!((&found["outcome"], &found["error"]["code"]), (&json!(outcome), &code));
+    }
+}
+
+#[test]
 fn unreadable_input_is_named() {
     let table: [(&[&str], &str, &str); 4] = [
         (&["no/such/file"], "", "cannot read no/such/file"),
