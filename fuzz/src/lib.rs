@@ -89,6 +89,18 @@ pub fn frames(data: &[u8]) -> Vec<u8> {
     body
 }
 
+/// Puts parts of the data into envelopes, so that their content is parsed.
+pub fn envelopes(data: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for part in data.split(|byte| *byte == 0xff) {
+        let Some((flags, message)) = part.split_first() else { continue };
+        body.push([0, 1, 2, 3, 0x80, 0x81][usize::from(*flags) % 6]);
+        body.extend((message.len() as u32).to_be_bytes());
+        body.extend(message);
+    }
+    body
+}
+
 fn wrap(payload: &[u8]) -> Vec<u8> {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = b"{\"bytes\":\"".to_vec();
