@@ -9,11 +9,15 @@
 #![expect(clippy::needless_pass_by_value, reason = "documents are formatted in place")]
 
 mod cases;
+#[path = "../corpus/cuts.rs"]
+mod cuts;
 mod rules;
 mod words;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+
+use tower_agent_status::usage::{End, Progress};
 
 /// One test per kind, so that the names of the failing tests name the kinds that are misread.
 macro_rules! kinds {
@@ -113,4 +117,18 @@ fn every_kind_has_cases_on_both_sides_and_unique_names() {
     let cases = cases::all();
     let names: BTreeSet<_> = cases.iter().map(|case| (case.kind, &case.name)).collect();
     assert_eq!(names.len(), cases.len());
+}
+
+/// Cut in two at every place, and into pieces of several sizes.
+#[test]
+fn cuts_do_not_matter() {
+    let faults = cuts::faults(&cases::all(), |case| {
+        let check = cuts::check(&case.body, 7, |pieces| {
+            let (mut reader, mut ended) = (case.reader(), false);
+            pieces.for_each(|piece| ended |= reader.feed(piece) == Progress::Ended);
+            (reader.finish(End::Complete), ended)
+        });
+        check.map(drop).map_err(|fault| format!("{}: {fault}", case.name))
+    });
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
