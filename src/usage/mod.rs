@@ -351,6 +351,11 @@ impl UsageReader {
     /// Whether the response should have had content, and has none.
     #[inline]
     fn is_empty(&self) -> bool {
+        self.framing.may_be_empty(self.committed()) && self.is_empty_after_all()
+    }
+
+    #[cold]
+    fn is_empty_after_all(&self) -> bool {
         let without_body = matches!(
             self.status,
             StatusCode::ACCEPTED | StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT

@@ -83,36 +83,32 @@ impl TokenCounts {
         accounting: Accounting,
         value: u64,
     ) {
+        if self.present & bit(token) == 0 && op != CountOp::Increment {
+            self.put(token, value);
+            self.accounting |= accounting as u8;
+        } else {
+            self.apply_again(token, op, accounting, value);
+        }
+    }
+
+    /// Takes a number for a count that may be there.
+    #[inline(never)]
+    fn apply_again(&mut self, token: TokenType, op: CountOp, accounting: Accounting, value: u64) {
+        let old = self.values[token as usize];
         let new = match op {
             // Of two spellings of a count, a zero says less.
-            CountOp::Set if value == 0 && self.present & bit(token) != 0 => return,
-            CountOp::Set => value,
-            CountOp::SetIfAbsent
-                if self.present & bit(token) != 0
-                    && (value == 0 || self.values[token as usize] != 0) =>
-            {
-                return;
-            }
-            op => self.combine(token, op, value),
+            CountOp::Set | CountOp::SetIfAbsent if value == 0 => return,
+            CountOp::SetIfAbsent if old != 0 => return,
+            CountOp::Set | CountOp::SetIfAbsent => value,
+            CountOp::Max => old.max(value),
+            CountOp::Add => old.saturating_add(value),
+            CountOp::Increment => old.saturating_add(1),
         };
         self.put(token, new);
         if accounting != Accounting::Included {
             self.accounting |= accounting as u8;
         } else if token == TokenType::Input {
             self.accounting &= !INPUT_EXCLUDES_CACHE;
-        }
-    }
-
-    /// The count after a number joins it.
-    #[inline(never)]
-    fn combine(&self, token: TokenType, op: CountOp, value: u64) -> u64 {
-        // A value that is not present is zero.
-        let old = self.values[token as usize];
-        match op {
-            CountOp::Set | CountOp::SetIfAbsent => value,
-            CountOp::Max => old.max(value),
-            CountOp::Add => old.saturating_add(value),
-            CountOp::Increment => old.saturating_add(1),
         }
     }
 

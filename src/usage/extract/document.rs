@@ -2,47 +2,62 @@
 
 use super::Extracted;
 use super::error_text::Saying;
-use crate::usage::formats::{CodeField, ErrorPart, Format, KeySet, Marker, Merge, UsageSource};
+use crate::usage::formats::{CodeField, ErrorPart, Format, KeySet, Merge, UsageSource};
 
 /// Signs in the document at hand.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Document {
-    /// It reports a failure.
-    pub(super) failed: bool,
-    pub(super) ends_stream: bool,
-    /// It carries nothing.
-    pub(super) is_ping: bool,
-    /// It is the data of an event that is an error.
-    pub(super) is_error_event: bool,
-    /// It is a list of answers.
-    pub(super) is_list: bool,
-    pub(super) is_rpc: bool,
-    /// No event of its task follows.
-    pub(super) is_final: bool,
-    /// It is a part of another event to come.
-    pub(super) is_partial: bool,
-    /// It is about a step of the run, not about all of it.
-    pub(super) is_step: bool,
-    /// It says that there was no success.
-    pub(super) has_no_success: bool,
-    /// The value of `done`, and whether `created_at` is beside it: together they are Ollama's.
-    pub(super) done: Option<bool>,
-    pub(super) created_at: bool,
+    /// The [`Sign`]s, as bits.
+    signs: u32,
     /// The counts that stand outside of any usage object are usage of this format.
     pub(super) confirmed_format: Option<Format>,
-    /// It has a result: `data` or `result` with a value.
-    pub(super) has_result: bool,
-    has_listed_error: bool,
-    has_error_message: bool,
     /// How many errors the value at hand is in.
     error_depth: u8,
-    /// The error at hand is one of a list.
-    is_listed: bool,
-    /// The markers that were found, as bits.
-    markers: u8,
     /// The codes that are no zeros, as bits, and those of them that are numbers.
     codes: u8,
     numeric_codes: u8,
+}
+
+/// A sign in a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It reports a failure.
+    Failed,
+    /// It says that there was no success.
+    NoSuccess,
+    /// It ends the stream.
+    EndsStream,
+    /// It carries nothing.
+    Ping,
+    /// It is the data of an event that is an error.
+    ErrorEvent,
+    /// It is a list of answers.
+    List,
+    /// It is of JSON-RPC.
+    Rpc,
+    /// No event of its task follows.
+    Final,
+    /// It is a part of another event to come.
+    Partial,
+    /// It is about a step of the run, not about all of it.
+    Step,
+    /// It has `done`, and whether that is true, and `created_at`: together they are Ollama's.
+    HasDone,
+    Done,
+    CreatedAt,
+    /// It has a result: `data` or `result` with a value.
+    Result,
+    /// It has a list of errors in which one says something.
+    ListedError,
+    /// It has a message whose key says that there was an error.
+    ErrorMessage,
+    /// The error at hand is one of a list.
+    InList,
+    /// Who wrote the event of a call that names itself (ADK), and what names it.
+    Author,
+    InvocationId,
+    /// What makes a code an error (Coze).
+    LogId,
 }
 
 const fn code_bit(field: CodeField) -> u8 {
@@ -60,24 +75,45 @@ impl CodeField {
 }
 
 impl Document {
+    #[inline]
+    pub(super) fn set(&mut self, sign: Sign) {
+        self.signs |= 1 << sign as u32;
+    }
+
+    #[inline]
+    pub(super) fn set_to(&mut self, sign: Sign, value: bool) {
+        self.signs = self.signs & !(1 << sign as u32) | u32::from(value) << sign as u32;
+    }
+
+    #[inline]
+    pub(super) fn has(&self, sign: Sign) -> bool {
+        self.signs & 1 << sign as u32 != 0
+    }
+
+    /// Whether nothing in it means anything.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.signs == 0 && self.codes == 0 && self.confirmed_format.is_none()
+    }
+
     /// Takes note of a text that says something; returns whether it tells of an error beside a
     /// status.
     pub(super) fn told(&mut self, of: Saying) -> bool {
         match of {
-            Saying::Error => self.failed = true,
-            Saying::ListedError => self.has_listed_error = true,
+            Saying::Error => self.set(Sign::Failed),
+            Saying::ListedError => self.set(Sign::ListedError),
             Saying::Part(_) if self.error_depth > 0 => {
-                if self.is_listed {
-                    self.has_listed_error = true;
+                if self.has(Sign::InList) {
+                    self.set(Sign::ListedError);
                 } else {
-                    self.failed = true;
+                    self.set(Sign::Failed);
                 }
             }
-            Saying::Part(ErrorPart::ErrorMessage) => self.has_error_message = true,
+            Saying::Part(ErrorPart::ErrorMessage) => self.set(Sign::ErrorMessage),
             Saying::Code(CodeField::HttpStatus) | Saying::Part(_) | Saying::Nothing => {
                 return false;
             }
-            Saying::Code(CodeField::InvokeError) => self.failed = true,
+            Saying::Code(CodeField::InvokeError) => self.set(Sign::Failed),
             Saying::Code(field) => {
                 self.codes |= code_bit(field);
                 return false;
@@ -101,7 +137,7 @@ impl Document {
 
     pub(super) fn begin_error(&mut self, is_listed: bool) {
         if self.error_depth == 0 {
-            self.is_listed = is_listed;
+            self.set_to(Sign::InList, is_listed);
         }
         self.error_depth = self.error_depth.saturating_add(1);
     }
@@ -112,33 +148,27 @@ impl Document {
 
     /// Ends an object that may be the result.
     pub(super) fn note_result(&mut self, key_sets: u8) {
-        self.has_result |= key_sets & KeySet::Nothing as u8 == 0;
-    }
-
-    pub(super) fn mark(&mut self, marker: Marker) {
-        self.markers |= marker_bit(marker);
-    }
-
-    fn has(&self, marker: Marker) -> bool {
-        self.markers & marker_bit(marker) != 0
+        if key_sets & KeySet::Nothing as u8 == 0 {
+            self.set(Sign::Result);
+        }
     }
 
     /// Whether it is an event of a call that names itself.
     pub(super) fn has_invocation(&self) -> bool {
-        self.has(Marker::Author) && self.has(Marker::InvocationId)
+        self.has(Sign::Author) && self.has(Sign::InvocationId)
     }
 
     /// Where the counts come from that stand outside of any usage object, if they are usage.
     #[inline]
     pub(super) fn confirmed_source(&self) -> Option<UsageSource> {
-        let format = self.confirmed_format.filter(|_| !self.is_step)?;
+        let format = self.confirmed_format.filter(|_| !self.has(Sign::Step))?;
         Some(UsageSource { rank: 18, merge: Merge::Replace, format })
     }
 
     /// Classifies codes and lists of errors, by what is beside them.
     #[inline]
     pub(super) fn classify_codes(&mut self, key_sets: u8) {
-        if self.codes != 0 || self.has_error_message || self.has_listed_error {
+        if self.codes != 0 || self.has(Sign::ErrorMessage) || self.has(Sign::ListedError) {
             self.classify_with_keys(key_sets);
         }
     }
@@ -149,40 +179,32 @@ impl Document {
         let has_code = |field| self.codes & code_bit(field) != 0;
         let is_number = |field| self.numeric_codes & code_bit(field) != 0;
         let has_error_code = has_code(CodeField::ErrorCode) || has_code(CodeField::EventErrorCode);
-        if self.is_list {
+        if self.has(Sign::List) {
             // The codes of a list are those of its elements. Only events come as a list, too.
-            self.failed |= has_code(CodeField::EventErrorCode) && self.has_invocation();
+            let failed = has_code(CodeField::EventErrorCode) && self.has_invocation();
+            self.set_to(Sign::Failed, self.has(Sign::Failed) || failed);
             return;
         }
         let failed = has_code(CodeField::StatusCode)
-            || is_number(CodeField::ErrorCode) && self.has_error_message
-            || (has_error_code || self.has_error_message) && has_only(KeySet::Error)
-            || self.has_error_message && has_only(KeySet::Lambda)
+            || is_number(CodeField::ErrorCode) && self.has(Sign::ErrorMessage)
+            || (has_error_code || self.has(Sign::ErrorMessage)) && has_only(KeySet::Error)
+            || self.has(Sign::ErrorMessage) && has_only(KeySet::Lambda)
             || has_code(CodeField::HttpStatus) && has_only(KeySet::Proxy)
-            || has_code(CodeField::Code) && self.has(Marker::LogId)
+            || has_code(CodeField::Code) && self.has(Sign::LogId)
             || has_code(CodeField::EventErrorCode) && self.has_invocation()
-            || self.has_listed_error && !self.has_result && has_only(KeySet::Errors);
-        self.failed |= failed;
+            || self.has(Sign::ListedError) && !self.has(Sign::Result) && has_only(KeySet::Errors);
+        self.set_to(Sign::Failed, self.has(Sign::Failed) || failed);
     }
 
     /// Draws the conclusions for the stream.
     #[inline]
     pub(super) fn end_stream(&self, extracted: &mut Extracted) {
-        if let (Some(done), true) = (self.done, self.created_at) {
+        if self.has(Sign::HasDone) && self.has(Sign::CreatedAt) {
             extracted.set_format(Format::Ollama);
             extracted.expects_end_marker = true;
-            extracted.ended |= done;
+            extracted.ended |= self.has(Sign::Done);
         }
-        extracted.ended |= self.ends_stream;
-        extracted.has_content |= !self.is_ping;
-    }
-}
-
-const fn marker_bit(marker: Marker) -> u8 {
-    match marker {
-        Marker::Author => 1,
-        Marker::InvocationId => 2,
-        Marker::LogId => 4,
-        _ => 0,
+        extracted.ended |= self.has(Sign::EndsStream);
+        extracted.has_content |= !self.has(Sign::Ping);
     }
 }

@@ -33,10 +33,10 @@ mod scopes;
 pub(super) use self::counts::TokenCounts;
 pub(super) use self::error_text::ReportedError;
 
-use self::document::Document;
+use self::document::{Document, Sign};
 use self::error_text::{ERROR_TEXT_RANK, ErrorTexts, Saying};
 use self::quoted::QuotedDocument;
-use self::scopes::{Scopes, Sign, TaskStatus};
+use self::scopes::{ScopeSign, Scopes, TaskStatus};
 use super::formats::{
     self, Accounting, Action, CountOp, Effect, ErrorPart, Flag, Format, IdField, Marker, Merge,
     Status, TokenType, UsageSource, WordField,
@@ -56,9 +56,6 @@ const LISTED_TEXT_RANK: u8 = 40;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extractor {
     extracted: Extracted,
-    error: Option<Box<ReportedError>>,
-    /// The task that the response belongs to, as the last document tells it.
-    task: Option<Box<TaskStatus>>,
     /// The status says that the response is an error.
     is_error_status: bool,
     /// A document may be a text in another one.
@@ -68,21 +65,23 @@ pub(super) struct Extractor {
     /// Something changed that makes an event different from those before it. Cleared before the
     /// event that is checked.
     pub(super) changed: bool,
+    document: Document,
     /// The counts of the usage object at hand.
     current: TokenCounts,
-    /// Counts whose document may be the event of a call, and where they come from.
-    pending: Option<Box<Pending>>,
-    document: Document,
     scopes: Scopes,
-    texts: Option<Box<ErrorTexts>>,
-    quoted: Option<Box<QuotedDocument>>,
+    rare: Option<Box<Rare>>,
 }
 
-/// Counts that are merged once it is known whether their document is the event of a call.
-#[derive(Clone, Debug)]
-struct Pending {
-    counts: TokenCounts,
-    source: Option<UsageSource>,
+/// What most responses do not have.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    error: Option<ReportedError>,
+    /// The task that the response belongs to, as the last document tells it.
+    task: Option<TaskStatus>,
+    texts: ErrorTexts,
+    /// Counts that are merged once it is known whether their document is the event of a call.
+    pending: Option<(TokenCounts, UsageSource)>,
+    quoted: Option<Box<QuotedDocument>>,
 }
 
 /// What holds for the whole response.
@@ -139,8 +138,8 @@ impl Extracted {
 
     /// Whether there were choices, but none that has anything in it.
     pub(super) fn has_no_choice(&self) -> bool {
-        let has_output = self.counts.get(TokenType::Output).is_some_and(|tokens| tokens > 0);
-        self.has_choices && !self.has_choice && !has_output
+        let has_output = || self.counts.get(TokenType::Output).is_some_and(|tokens| tokens > 0);
+        self.has_choices && !self.has_choice && !has_output()
     }
 
     #[inline]
@@ -161,12 +160,17 @@ impl Extractor {
 
     /// The failure that the response reported, or the text that goes with its error status.
     pub(super) fn error(&self) -> Option<&ReportedError> {
-        self.error.as_deref()
+        self.rare.as_ref()?.error.as_ref()
+    }
+
+    #[inline]
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     /// What the response says of its task.
     pub(super) fn task(&self) -> Option<Task> {
-        let task = self.task.as_deref()?;
+        let task = self.rare.as_ref()?.task.as_ref()?;
         let waiting_for = task.waiting_for();
         (task.id.is_some() || waiting_for.is_some())
             .then(|| Task { id: task.id.clone(), waiting_for })
@@ -193,7 +197,7 @@ impl Extractor {
 
     /// Notes that the event at hand carries nothing.
     pub(super) fn mark_ping(&mut self) {
-        self.document.is_ping = true;
+        self.document.set(Sign::Ping);
     }
 
     /// Ends a message of a stream that has an end of its own, which no message takes the place of.
@@ -214,7 +218,8 @@ impl Extractor {
         let is_first = !self.error().is_some_and(|error| error.reported);
         self.end_document(key_sets);
         self.end_stream();
-        if let Some(error) = self.error.as_mut().filter(|error| is_first && error.reported) {
+        let error = self.rare.as_mut().and_then(|rare| rare.error.as_mut());
+        if let Some(error) = error.filter(|error| is_first && error.reported) {
             error.class = error.code.as_deref().and_then(class);
         }
     }
@@ -224,7 +229,7 @@ impl Extractor {
     #[cold]
     pub(super) fn end_call(&mut self, status: GrpcStatus) {
         if let Some(error) = status.into_error() {
-            self.error = Some(Box::new(error));
+            self.rare().error = Some(error);
         }
         self.end_stream();
     }
@@ -232,13 +237,29 @@ impl Extractor {
     /// Makes the call a failure whatever its documents say. Their texts explain it.
     pub(super) fn fail_call(&mut self) {
         let none = ReportedError { code: None, message: None, reported: true, class: None };
-        self.error.get_or_insert(Box::new(none)).reported = true;
+        self.rare().error.get_or_insert(none).reported = true;
     }
 
     /// Ends a document, or an event, and draws the conclusions. The bits are of the
     /// [`KeySet`](formats::KeySet)s that have all of its keys.
+    #[inline]
     pub(super) fn end_document(&mut self, key_sets: u8) {
-        if let Some(quoted) = self.quoted.take() {
+        let has_nothing_else = self.rare.is_none() && self.scopes.is_plain();
+        if has_nothing_else && self.document.is_plain() && !self.is_error_status {
+            self.extracted.has_content = true;
+            self.scopes.clear();
+            if !self.current.is_empty() {
+                self.current = TokenCounts::NONE;
+            }
+        } else {
+            self.end_unusual_document(key_sets);
+        }
+    }
+
+    /// Ends a document with more than usage in it.
+    #[inline(never)]
+    fn end_unusual_document(&mut self, key_sets: u8) {
+        if let Some(quoted) = self.rare.as_mut().and_then(|rare| rare.quoted.take()) {
             self.end_quoted(*quoted);
         }
         if let Some(source) = self.document.confirmed_source() {
@@ -249,23 +270,23 @@ impl Extractor {
         let mut document = std::mem::take(&mut self.document);
         let extracted = &mut self.extracted;
         document.end_stream(extracted);
-        let (task, failure) = self.scopes.finish(key_sets, document.is_rpc);
+        let (task, failure) = self.scopes.finish(key_sets, document.has(Sign::Rpc));
         // The words of a list are those of its elements.
-        if !document.is_list {
+        if !document.has(Sign::List) {
             if let Some(code) = failure {
-                document.failed = true;
-                self.texts.get_or_insert_default().set_default_code(code);
+                document.set(Sign::Failed);
+                self.rare().texts.set_default_code(code);
             }
-            if let Some(task) = task.filter(|_| !document.is_step) {
-                self.set_task(task, document.is_final);
+            if let Some(task) = task.filter(|_| !document.has(Sign::Step)) {
+                self.set_task(task, document.has(Sign::Final));
             }
         }
         document.classify_codes(key_sets);
-        let failed = document.failed && !document.is_step;
+        let failed = document.has(Sign::Failed) && !document.has(Sign::Step);
         if failed || self.is_error_status {
             self.end_error(failed);
-        } else if let Some(texts) = &mut self.texts {
-            texts.clear();
+        } else if let Some(rare) = &mut self.rare {
+            rare.texts.clear();
         }
         self.current = TokenCounts::NONE;
     }
@@ -274,17 +295,15 @@ impl Extractor {
     #[cold]
     fn end_error(&mut self, failed: bool) {
         // A failure that a document reports outranks a text that only goes with a status.
-        if self.error.as_ref().is_none_or(|error| failed && !error.reported) {
-            let texts = self.texts.get_or_insert_default();
-            let error = texts.take(failed);
+        let rare = self.rare.get_or_insert_default();
+        if rare.error.as_ref().is_none_or(|error| failed && !error.reported) {
+            let error = rare.texts.take(failed);
             if failed || error.message.is_some() || error.code.is_some() {
                 self.changed = true;
-                self.error = Some(Box::new(error));
+                rare.error = Some(error);
             }
         }
-        if let Some(texts) = &mut self.texts {
-            texts.clear();
-        }
+        rare.texts.clear();
     }
 
     /// Ends a document that is a text in the one at hand. Its text was asked for, and may look like
@@ -296,10 +315,10 @@ impl Extractor {
             self.current = extracted.counts;
             self.end_usage(source);
         }
-        if self.error.is_none()
-            && let Some(failure) = failure
+        if let Some(failure) = failure
+            && self.error().is_none()
         {
-            self.error = Some(failure);
+            self.rare().error = Some(failure);
             self.changed = true;
         }
     }
@@ -314,50 +333,55 @@ impl Extractor {
                 if self.is_stream && !is_final =>
             {
                 self.extracted.expects_end_marker = true;
+                self.extracted.model_finished = false;
             }
             _ => self.extracted.model_finished |= self.is_stream,
         }
-        if let Some(known) = &self.task {
+        let rare = self.rare.get_or_insert_default();
+        if let Some(known) = &rare.task {
             task.id = task.id.or_else(|| known.id.clone());
         }
-        self.task = Some(Box::new(task));
+        rare.task = Some(task);
     }
 
     /// Forgets the document at hand, and returns to what was known before it.
     pub(super) fn roll_back(&mut self, to: Extracted) {
         self.extracted = to;
         self.document = Document::default();
-        self.pending = None;
         self.scopes.clear();
         self.current = TokenCounts::NONE;
-        if let Some(texts) = &mut self.texts {
-            texts.clear();
+        if let Some(rare) = &mut self.rare {
+            rare.pending = None;
+            rare.texts.clear();
         }
     }
 
     /// Forgets everything but the failure that a whole document reported.
     pub(super) fn keep_only_error(&mut self) {
-        let error = self.error.take();
-        *self = Self { error, ..Self::new(self.is_error_status, self.reads_quoted) };
+        let error = self.rare.as_mut().and_then(|rare| rare.error.take());
+        *self = Self::new(self.is_error_status, self.reads_quoted);
+        if error.is_some() {
+            self.rare().error = error;
+        }
     }
 
     /// Makes the document at hand a failure, with this code unless it has a better one.
     pub(super) fn fail(&mut self, code: &'static str) {
         self.changed = true;
-        self.document.failed = true;
-        self.texts.get_or_insert_default().set_default_code(code);
+        self.document.set(Sign::Failed);
+        self.rare().texts.set_default_code(code);
     }
 
     /// Sets an error text from outside of any document. It outranks all of the document's own.
     pub(super) fn set_error_text(&mut self, part: ErrorPart, text: &[u8]) {
-        let texts = self.texts.get_or_insert_default();
+        let texts = &mut self.rare().texts;
         texts.begin(part, u8::MAX, Saying::Nothing);
         texts.push(part, text);
     }
 
     /// If the document at hand is a text, it is that of an error.
     pub(super) fn take_root_text(&mut self) {
-        self.document.is_error_event = true;
+        self.document.set(Sign::ErrorEvent);
     }
 
     /// Begins a document that is no JSON, and is the text of an error.
@@ -372,43 +396,40 @@ impl Extractor {
 
     #[inline(never)]
     pub(super) fn apply(&mut self, effect: Effect) {
-        // All events of a stream name their format; that alone makes none worth reading.
-        self.changed |= !matches!(
-            effect,
-            Effect::SetFormat(_)
-                | Effect::SuggestFormat(_)
-                | Effect::StartStream(_)
-                | Effect::ExpectEnd(_)
-                | Effect::Ping
-                | Effect::Step
-        );
         match effect {
-            Effect::SetFormat(format) => self.extracted.set_format(format),
-            Effect::SuggestFormat(format) => self.extracted.suggested_format = Some(format),
+            // All events of a stream name their format; that alone makes none worth reading.
+            Effect::SetFormat(format) => return self.extracted.set_format(format),
+            Effect::SuggestFormat(format) => {
+                self.extracted.suggested_format = Some(format);
+                return;
+            }
             Effect::StartStream(format) => {
                 self.extracted.set_format(format);
                 self.extracted.expects_end_marker = true;
+                return;
             }
             Effect::ExpectEnd(format) => {
                 self.extracted.suggested_format.get_or_insert(format);
                 self.extracted.expects_end_marker |= self.is_stream;
+                return;
             }
-            Effect::EndStream => self.document.ends_stream = true,
+            Effect::Ping => return self.document.set(Sign::Ping),
+            Effect::Step => return self.document.set(Sign::Step),
+            Effect::EndStream => self.document.set(Sign::EndsStream),
             Effect::FinishModel => self.extracted.model_finished = true,
             Effect::Fail(code) => self.fail(code),
             Effect::NoSuccess => self.fail_by_success(),
             Effect::FailStream(code) => {
-                self.document.ends_stream = true;
+                self.document.set(Sign::EndsStream);
                 self.fail(code);
             }
-            Effect::Task => self.scopes.innermost().set(Sign::Task),
-            Effect::TaskOfA2a => self.scopes.innermost().set(Sign::TaskOfA2a),
+            Effect::Task => self.scopes.innermost().set(ScopeSign::Task),
+            Effect::TaskOfA2a => self.scopes.innermost().set(ScopeSign::TaskOfA2a),
             Effect::Status(status) => self.scopes.innermost().status = Some(status),
-            Effect::Ping => self.document.is_ping = true,
-            Effect::Step => self.document.is_step = true,
             Effect::ConfirmUsage(format) => self.document.confirmed_format = Some(format),
             Effect::DiscardUsage => self.current.discard(),
         }
+        self.changed = true;
     }
 
     /// A word that names a status, in any spelling.
@@ -422,10 +443,10 @@ impl Extractor {
         let mut word = &normalized[..word.len()];
         if field == WordField::Status {
             let scope = self.scopes.innermost();
-            scope.set(Sign::Status);
+            scope.set(ScopeSign::Status);
             scope.status = None;
             if let Some(state) = word.strip_prefix(b"task_state_") {
-                scope.set(Sign::Task);
+                scope.set(ScopeSign::Task);
                 self.extracted.set_format(Format::A2a);
                 word = state;
             }
@@ -443,12 +464,7 @@ impl Extractor {
         if source.merge == Merge::SumOfEvents {
             // Whether its document is an event of a call is known at the end of both.
             self.end_event_usage();
-            let source = Some(source);
-            // Kept for the events to come.
-            match &mut self.pending {
-                Some(pending) => **pending = Pending { counts: current, source },
-                None => self.pending = Some(Box::new(Pending { counts: current, source })),
-            }
+            self.rare().pending = Some((current, source));
             return;
         }
         self.merge(current, source);
@@ -456,11 +472,11 @@ impl Extractor {
 
     /// Merges the counts of an event that may be one call of a model.
     fn end_event_usage(&mut self) {
-        let Some(pending) = self.pending.as_deref_mut() else { return };
-        let (counts, Some(source)) = (pending.counts, pending.source.take()) else { return };
+        let pending = self.rare.as_mut().and_then(|rare| rare.pending.take());
+        let Some((counts, source)) = pending else { return };
         if !self.document.has_invocation() {
             self.merge(counts, UsageSource { merge: Merge::Replace, ..source });
-        } else if !self.document.is_partial {
+        } else if !self.document.has(Sign::Partial) {
             self.extracted.set_format(Format::Adk);
             self.merge(counts, UsageSource { merge: Merge::Sum, ..source });
         }
@@ -507,31 +523,31 @@ impl Extractor {
     #[inline(never)]
     fn begin_error_text(&mut self, part: ErrorPart, rank: u8, saying: Saying) {
         self.end_text();
-        self.texts.get_or_insert_default().begin(part, rank, saying);
+        self.rare().texts.begin(part, rank, saying);
     }
 
     /// The text at hand ends, if there is one.
     fn end_text(&mut self) {
-        if let Some(texts) = &mut self.texts
-            && let Some(saying) = texts.end_text()
+        if let Some(rare) = &mut self.rare
+            && let Some(saying) = rare.texts.end_text()
             && self.document.told(saying)
         {
-            self.scopes.innermost().set(Sign::ErrorText);
+            self.scopes.innermost().set(ScopeSign::ErrorText);
         }
     }
 
     /// A piece of a text that may be that of an error.
     #[inline(never)]
     fn error_text(&mut self, part: ErrorPart, piece: &[u8]) {
-        self.texts.get_or_insert_default().push(part, piece);
+        self.rare().texts.push(part, piece);
     }
 
     /// The answer says that there was no success.
     fn fail_by_success(&mut self) {
-        if !self.document.is_list {
+        if !self.document.has(Sign::List) {
             self.changed = true;
-            self.document.has_no_success = true;
-            self.document.failed = true;
+            self.document.set(Sign::NoSuccess);
+            self.document.set(Sign::Failed);
         }
     }
 }
@@ -550,7 +566,7 @@ impl Visitor for Extractor {
                 return self.scopes.begin();
             }
             Action::Word(WordField::Status) => {
-                self.scopes.innermost().set(Sign::StatusObject);
+                self.scopes.innermost().set(ScopeSign::StatusObject);
                 return;
             }
             Action::Marker(_) => return self.present(action),
@@ -566,14 +582,14 @@ impl Visitor for Extractor {
                 self.end_usage(source);
                 // Bedrock adds its own metrics to the last event of a stream, and only there.
                 if source.format == Format::BedrockInvoke {
-                    self.document.ends_stream = true;
+                    self.document.set(Sign::EndsStream);
                 }
             }
             Action::Response | Action::Task => {
                 self.end_text();
                 self.document.note_result(key_sets);
                 if let Some(code) = self.scopes.end(key_sets)
-                    && !self.document.is_list
+                    && !self.document.has(Sign::List)
                 {
                     self.fail(code);
                 }
@@ -587,7 +603,7 @@ impl Visitor for Extractor {
     }
 
     fn begin_list(&mut self) {
-        self.document.is_list = true;
+        self.document.set(Sign::List);
     }
 
     #[inline]
@@ -604,7 +620,7 @@ impl Visitor for Extractor {
                 self.standalone_count(token, op, source, value);
             }
             (Action::Code(field), value) => self.document.numeric_code(field, value),
-            (Action::Response, _) => self.document.has_result = true,
+            (Action::Response, _) => self.document.set(Sign::Result),
             _ => {}
         }
     }
@@ -631,17 +647,18 @@ impl Visitor for Extractor {
             // Each event of Ollama's says that it is not the last.
             Action::Flag(Flag::Done) => {
                 self.changed |= value;
-                self.document.done = Some(value);
+                self.document.set(Sign::HasDone);
+                self.document.set_to(Sign::Done, value);
             }
             Action::Flag(Flag::IsError) if value => self.fail("isError"),
-            Action::Flag(Flag::Partial) => self.document.is_partial = value,
-            Action::Flag(Flag::Final) => self.document.is_final = value,
+            Action::Flag(Flag::Partial) => self.document.set_to(Sign::Partial, value),
+            Action::Flag(Flag::Final) => self.document.set_to(Sign::Final, value),
             Action::Word(WordField::Success) if !value => self.fail_by_success(),
             Action::Error if value => {
                 self.changed = true;
-                self.document.failed = true;
+                self.document.set(Sign::Failed);
             }
-            Action::Response => self.document.has_result = true,
+            Action::Response => self.document.set(Sign::Result),
             Action::Marker(_) => {
                 self.changed = true;
                 self.present(action);
@@ -659,7 +676,7 @@ impl Visitor for Extractor {
             }
             // A list.
             Action::Response => {
-                self.document.has_result = true;
+                self.document.set(Sign::Result);
                 return;
             }
             _ => return,
@@ -679,19 +696,21 @@ impl Visitor for Extractor {
                 self.changed = true;
                 self.extracted.model_finished = true;
             }
-            Marker::CreatedAt => self.document.created_at = true,
+            Marker::CreatedAt => self.document.set(Sign::CreatedAt),
             Marker::JsonRpc => {
-                self.document.is_rpc = true;
+                self.document.set(Sign::Rpc);
                 self.extracted.suggested_format = Some(Format::JsonRpc);
             }
             Marker::Failure => self.fail("failed"),
             Marker::MarketCost => self.current.exclude_reasoning_from_total(),
             Marker::Score => self.extracted.has_scores = true,
             Marker::UrlsGet => {
-                self.scopes.innermost().set(Sign::TaskWithStatus);
+                self.scopes.innermost().set(ScopeSign::TaskWithStatus);
                 self.extracted.set_format(Format::Replicate);
             }
-            Marker::Author | Marker::InvocationId | Marker::LogId => self.document.mark(marker),
+            Marker::Author => self.document.set(Sign::Author),
+            Marker::InvocationId => self.document.set(Sign::InvocationId),
+            Marker::LogId => self.document.set(Sign::LogId),
             Marker::WorkflowRunId => self.document.confirmed_format = Some(Format::Dify),
             Marker::ResultFinish => self.document.confirmed_format = Some(Format::KoboldCpp),
         }
@@ -710,13 +729,13 @@ impl Visitor for Extractor {
                 self.begin_error_text(message, LISTED_TEXT_RANK, Saying::ListedError);
             }
             Action::Response => {
-                self.document.has_result = true;
+                self.document.set(Sign::Result);
                 self.begin_error_text(message, RESPONSE_TEXT_RANK, Saying::Nothing);
             }
             Action::Id(field) => self.scopes.begin_id(field),
             // The document is a text.
-            Action::None if self.document.is_error_event => self.begin_plain_text(),
-            Action::None if self.reads_quoted => self.quoted = Some(Box::default()),
+            Action::None if self.document.has(Sign::ErrorEvent) => self.begin_plain_text(),
+            Action::None if self.reads_quoted => self.rare().quoted = Some(Box::default()),
             _ => {}
         }
     }
@@ -730,9 +749,9 @@ impl Visitor for Extractor {
                 self.error_text(ErrorPart::Message, piece);
             }
             Action::Id(field) => self.scopes.push_id(field, piece),
-            Action::None if self.document.is_error_event => self.push_plain_text(piece),
+            Action::None if self.document.has(Sign::ErrorEvent) => self.push_plain_text(piece),
             Action::None => {
-                if let Some(quoted) = &mut self.quoted {
+                if let Some(quoted) = self.rare.as_mut().and_then(|rare| rare.quoted.as_mut()) {
                     quoted.feed(piece);
                 }
             }

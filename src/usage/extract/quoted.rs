@@ -1,5 +1,6 @@
 //! A document that is a text in another one, as some agents return it: `json.dumps` twice.
 
+use super::document::Sign;
 use super::{Extracted, Extractor, ReportedError};
 use crate::usage::json::{self, Scanner, Unescaped, Unescaper};
 
@@ -65,13 +66,14 @@ impl QuotedDocument {
 
     /// What the object reports, and its failure if it says that there was no success; nothing if
     /// the text is anything but one object.
-    pub(super) fn finish(mut self) -> Option<(Extracted, Option<Box<ReportedError>>)> {
+    pub(super) fn finish(mut self) -> Option<(Extracted, Option<ReportedError>)> {
         if self.is_more || !self.scanner.is_done() {
             return None;
         }
-        let has_no_success = self.extractor.document.has_no_success;
+        let has_no_success = self.extractor.document.has(Sign::NoSuccess);
         self.extractor.end_document(self.scanner.key_sets());
-        let failure = self.extractor.error.take().filter(|_| has_no_success);
+        let error = self.extractor.rare.and_then(|rare| rare.error);
+        let failure = error.filter(|_| has_no_success);
         Some((self.extractor.extracted, failure))
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Scope {
 
 /// A sign in a scope.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Sign {
+pub(super) enum ScopeSign {
     /// It is a task by what it says of itself.
     Task = 1,
     /// It is a task if its status is an object.
@@ -46,18 +46,18 @@ pub(super) enum Sign {
 }
 
 impl Scope {
-    pub(super) fn set(&mut self, sign: Sign) {
+    pub(super) fn set(&mut self, sign: ScopeSign) {
         self.signs |= sign as u8;
     }
 
-    fn has(self, sign: Sign) -> bool {
+    fn has(self, sign: ScopeSign) -> bool {
         self.signs & sign as u8 != 0
     }
 
     fn is_task(self) -> bool {
-        self.has(Sign::Task)
-            || self.has(Sign::TaskOfA2a) && self.has(Sign::StatusObject)
-            || self.has(Sign::TaskWithStatus) && self.has(Sign::Status)
+        self.has(ScopeSign::Task)
+            || self.has(ScopeSign::TaskOfA2a) && self.has(ScopeSign::StatusObject)
+            || self.has(ScopeSign::TaskWithStatus) && self.has(ScopeSign::Status)
     }
 }
 
@@ -129,8 +129,8 @@ impl Scopes {
         let scope = *self.innermost();
         let failure = self.classify(scope, key_sets);
         self.depth = self.depth.saturating_sub(1);
-        if scope.has(Sign::ErrorText) {
-            self.innermost().set(Sign::ErrorText);
+        if scope.has(ScopeSign::ErrorText) {
+            self.innermost().set(ScopeSign::ErrorText);
         }
         failure
     }
@@ -154,6 +154,12 @@ impl Scopes {
         (task, failure)
     }
 
+    /// Whether nothing in the document is about a task.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.root.signs == 0 && self.inner.is_none()
+    }
+
     /// Forgets the document.
     #[inline]
     pub(super) fn clear(&mut self) {
@@ -168,7 +174,7 @@ impl Scopes {
 
     #[inline]
     fn classify(&mut self, scope: Scope, key_sets: u8) -> Option<&'static str> {
-        if scope.has(Sign::Status) || scope.has(Sign::Task) {
+        if scope.has(ScopeSign::Status) || scope.has(ScopeSign::Task) {
             self.classify_status(scope, key_sets)
         } else {
             None
@@ -187,7 +193,7 @@ impl Scopes {
             }
             inner.task_of_rpc = Some(task);
         }
-        let explains = scope.has(Sign::ErrorText) || key_sets & KeySet::Status as u8 != 0;
+        let explains = scope.has(ScopeSign::ErrorText) || key_sets & KeySet::Status as u8 != 0;
         match scope.status {
             Some(status @ Status::Failed(_)) if explains => status.code(),
             _ => None,
@@ -225,7 +231,7 @@ impl Scopes {
     #[inline]
     fn note_field(&mut self, field: IdField, len: usize) {
         if field == IdField::RunId && len > 0 {
-            self.innermost().set(Sign::TaskWithStatus);
+            self.innermost().set(ScopeSign::TaskWithStatus);
         }
     }
 }

@@ -73,6 +73,13 @@ pub(super) enum Action {
 }
 
 impl Action {
+    /// Whether there is nothing to do.
+    // Comparing with it takes twice as long.
+    #[inline]
+    pub(super) const fn is_none(self) -> bool {
+        matches!(self, Self::None)
+    }
+
     /// The keys that an object here has, besides those on longer paths.
     pub(super) const fn shape(self) -> Option<Shape> {
         match self {

@@ -238,12 +238,8 @@ pub(super) const ENVELOPE: &[Row] = &[
     ("total_usage",                          Usage(replace(21, Format::Unspecified))),
     ("accumulated_usage",                    Usage(replace(21, Format::Strands))),
     ("metrics",                              Usage(replace(17, Format::Unspecified))),
-    ("metrics.accumulated_usage",            Usage(replace(21, Format::Strands))),
-    ("metrics.agent_invocations[].usage",    Usage(replace(22, Format::Strands))),
     ("meta",                                 Usage(replace(20, Format::CohereV1))),
     ("meta_info",                            Usage(replace(18, Format::SgLang))),
-    ("meta_info.finish_reason.type",         Word(WordField::SglangFinish)),
-    ("meta_info.finish_reason.message",      ErrorText(Message, 90)),
     ("predictions[].embeddings.statistics.token_count",
                                              StandaloneCount(Input, Add, per_field(15, Format::VertexPredict))),
     ("choices[].usage",                      Usage(replace(17, Format::OpenAiChat))),
@@ -407,6 +403,12 @@ pub(super) const USAGE: &[Row] = &[
     ("input_count",                               Count(Input, SetIfAbsent, Included)),
     ("output_count",                              Count(Output, SetIfAbsent, Included)),
     ("token_count",                               Count(Total, SetIfAbsent, Included)),
+    // Strands' metrics: all calls of the agent's life, and those of each run.
+    ("accumulated_usage",                         Usage(replace(21, Format::Strands))),
+    ("agent_invocations[].usage",                 Usage(replace(22, Format::Strands))),
+    // SGLang.
+    ("finish_reason.type",                        Word(WordField::SglangFinish)),
+    ("finish_reason.message",                     ErrorText(Message, 90)),
     // OpenAI's transcriptions: what the object counts.
     ("type",                                      Word(WordField::UsageType)),
 ];

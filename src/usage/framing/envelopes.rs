@@ -20,7 +20,6 @@
 use http::{HeaderMap, HeaderValue};
 
 use super::base64::Base64;
-#[cfg(feature = "decompression")]
 use crate::usage::decompress::Encoding;
 use crate::usage::extract::Extractor;
 use crate::usage::json::{self, Scanner};

@@ -262,6 +262,14 @@ impl Framing {
         }
     }
 
+    /// Whether [`has_no_answer`](Self::has_no_answer) needs asking. For most responses it does not.
+    #[inline]
+    pub(super) fn may_be_empty(&self, extracted: &Extracted) -> bool {
+        extracted.has_no_content()
+            || extracted.has_no_choice()
+            || self.media_type == MediaType::Html
+    }
+
     /// Whether a response that has content would have more than this: there is nothing at all, or a
     /// page for people in place of what the content type announces. `extracted` is what was found.
     pub(super) fn has_no_answer(&self, extracted: &Extracted) -> bool {

@@ -2,13 +2,14 @@
 //!
 //! A node is a position in a document: what is done with the value there, which keys lead on from it,
 //! and what the elements are if it is an array. Nodes are numbers; 0 is [`DEAD`], where no known path
-//! leads. The keys of a node are a hash table of their own, or that of a [`Shape`] which it has in
-//! common with others:
+//! leads. An object has keys of its own, or those of a [`Shape`] that it has in common with others.
+//! All edges of the trie are in one hash table:
 //!
 //! ```text
 //! find(keys, key):
-//!     head = the key's first 8 bytes, zero-padded
-//!     slot = keys.base + ((head ^ len << 58) * FACTOR >> keys.shift)
+//!     head        = the key's first 8 bytes, zero-padded
+//!     fingerprint = head ^ keys ^ len << 58
+//!     slot        = fingerprint * FACTOR >> 50
 //!     while slots[slot] is an edge:
 //!         it is this key?  the node that it leads to
 //!         slot += 1
@@ -16,11 +17,11 @@
 //! ```
 //!
 //! **Invariant.** A lookup looks at [`MAX_PROBES`] edges at most, whatever keys a document has: if
-//! more share a slot, the crate does not compile. One slot in eight is used, so most lookups look at
-//! one edge, or none.
+//! more share a slot, the crate does not compile. One slot in twenty is used, so nearly all lookups
+//! look at one edge, or none.
 //!
-//! **Cost.** Some 80 KB of static tables, and an answer touches a few lines of them. Looking for the key
-//! edge by edge instead makes a chat answer 3.9 times as expensive.
+//! **Cost.** Some 100 KB of static tables; an answer touches a few dozen lines of them. Looking for
+//! the key edge by edge instead makes a chat answer 3.9 times as expensive.
 
 use crate::usage::formats::{Action, KEY_SETS, Row, SHAPES, Shape};
 
@@ -39,16 +40,17 @@ pub(in crate::usage) const METADATA: NodeId = Shape::Metadata as NodeId;
 pub(in crate::usage) const COMPLETION: NodeId = Shape::Completion as NodeId;
 const RESERVED: usize = SHAPES.len() + 1;
 
-/// A power of two, so that an index needs no check.
+/// Powers of two, so that an index needs no check.
 const MAX_NODES: usize = 512;
-const MAX_EDGES: usize = 1152;
-/// The slots of all tables. A power of two, too.
-const SLOTS: usize = 1 << 14;
+const MAX_EDGES: usize = 1024;
+/// Many more than there are edges, so that few share one.
+const SLOTS: usize = 1 << SLOT_BITS;
+const SLOT_BITS: u32 = 14;
 const MAX_WILDCARDS: usize = 8;
 /// How many edges may share a slot, or follow one that does.
 const MAX_PROBES: usize = 4;
-/// Any odd number whose bits look random, and that spreads the keys well enough.
-const FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
+/// Any odd number whose bits look random: 2^64 divided by the golden ratio.
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// No known key is longer than four words of eight bytes.
 pub(super) const MAX_KEY_LEN: usize = 32;
@@ -57,14 +59,17 @@ pub(super) const MAX_KEY_LEN: usize = 32;
 pub(super) const KEY_CAPACITY: usize = 40;
 
 /// A key that leads from one node to another.
+// As large as a power of two, so that its place is found by a shift.
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 struct Edge {
     /// The key's first eight bytes, zero-padded, which are all of most keys that matter.
     head: u64,
     /// The two words after those, and the key's last eight bytes, where it is long enough.
     middle: [u64; 2],
     tail: u64,
-    len: u8,
+    /// The head mixed with where it leads from and the key's length.
+    fingerprint: u64,
     to: NodeId,
 }
 
@@ -89,11 +94,14 @@ fn word(key: &[u8; KEY_CAPACITY], at: usize) -> u64 {
 
 /// What a position in a document means.
 #[derive(Clone, Copy)]
+#[repr(align(32))]
 pub(super) struct Node {
     /// What is done with the value found here.
     pub(super) action: Action,
     /// An object here may be an answer in itself, and is not followed if it is too deep.
     pub(super) is_envelope: bool,
+    /// An object here is one whose keys matter as a whole.
+    pub(super) is_scope: bool,
     /// Keys that are not known may mean something, so each has to be looked at.
     pub(super) has_wildcards: bool,
     has_keys: bool,
@@ -122,20 +130,18 @@ impl Node {
     }
 }
 
-/// The keys of an object: where in the slots their table begins, and how it is indexed.
-#[derive(Clone, Copy)]
-pub(super) struct ObjectKeys {
-    base: u16,
-    shift: u8,
-}
+/// The keys of an object: where they lead from, in bits that no head of eight letters has alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct ObjectKeys(u64);
 
 impl ObjectKeys {
-    const NONE: Self = Self { base: 0, shift: 63 };
+    const fn of(node: usize) -> Self {
+        Self((node as u64) << 48)
+    }
 
     #[inline]
-    const fn slot(self, head: u64, len: usize) -> usize {
-        let hash = (head ^ (len as u64) << 58).wrapping_mul(FACTOR) >> (self.shift & 63);
-        (self.base as usize + hash as usize) % SLOTS
+    const fn fingerprint(self, head: u64, len: usize) -> u64 {
+        head ^ self.0 ^ (len as u64) << 58
     }
 
     /// The node that a key leads to, which is the first `len` of these bytes.
@@ -144,19 +150,48 @@ impl ObjectKeys {
         // Computing the mask instead takes 2 % of a chat answer.
         let Some(mask) = HEAD_MASKS.get(len) else { return DEAD };
         let head = word(key, 0) & mask;
-        let mut slot = self.slot(head, len);
-        loop {
-            let number = TABLE.slots[slot % SLOTS];
-            if number == DEAD {
-                return DEAD;
-            }
-            let Some(edge) = TABLE.edges.get(usize::from(number)) else { return DEAD };
-            if edge.head == head && usize::from(edge.len) == len && edge.matches_rest(key, len) {
-                return edge.to;
-            }
-            slot += 1;
+        let fingerprint = self.fingerprint(head, len);
+        let slot = hash(fingerprint);
+        let number = TABLE.slots[slot];
+        if number == DEAD {
+            return DEAD;
         }
+        let edge = &TABLE.edges[usize::from(number) % MAX_EDGES];
+        // Parent and length are in bytes where a long head is as well; but with the same head, the
+        // same fingerprint means the same parent and length.
+        if edge.fingerprint == fingerprint && edge.head == head && edge.matches_rest(key, len) {
+            return edge.to;
+        }
+        find_from(slot + 1, fingerprint, head, key, len)
     }
+}
+
+/// The node of a key whose slot has another one's.
+#[inline(never)]
+fn find_from(
+    mut slot: usize,
+    fingerprint: u64,
+    head: u64,
+    key: &[u8; KEY_CAPACITY],
+    len: usize,
+) -> NodeId {
+    loop {
+        let number = TABLE.slots[slot % SLOTS];
+        if number == DEAD {
+            return DEAD;
+        }
+        let edge = &TABLE.edges[usize::from(number) % MAX_EDGES];
+        if edge.fingerprint == fingerprint && edge.head == head && edge.matches_rest(key, len) {
+            return edge.to;
+        }
+        slot += 1;
+    }
+}
+
+/// Where an edge is, if it is any.
+#[inline]
+const fn hash(fingerprint: u64) -> usize {
+    (fingerprint.wrapping_mul(FACTOR) >> (u64::BITS - SLOT_BITS)) as usize
 }
 
 /// What is left of a key's first word, by the key's length.
@@ -187,7 +222,7 @@ pub(super) fn key_sets(id: NodeId) -> u8 {
 pub(super) fn find_wildcard(object: &Node, key: &[u8]) -> NodeId {
     let matches = |wildcard: &&Wildcard| {
         let part = wildcard.part.as_bytes();
-        wildcard.keys == object.keys.base
+        wildcard.keys == object.keys
             && match wildcard.kind {
                 WildcardKind::Any => true,
                 WildcardKind::End => key.ends_with(part),
@@ -200,8 +235,8 @@ pub(super) fn find_wildcard(object: &Node, key: &[u8]) -> NodeId {
 /// A path whose last key is a pattern.
 #[derive(Clone, Copy)]
 struct Wildcard {
-    /// The base of the keys beside which it stands.
-    keys: u16,
+    /// The keys beside which it stands.
+    keys: ObjectKeys,
     part: &'static str,
     kind: WildcardKind,
     to: NodeId,
@@ -218,7 +253,7 @@ struct PathTable {
     nodes: [Node; MAX_NODES],
     key_sets: [u8; MAX_NODES],
     edges: [Edge; MAX_EDGES],
-    /// The numbers of edges, by the tables of the nodes that they lead from.
+    /// The numbers of edges, from the slots that they hash to.
     slots: [u16; SLOTS],
     wildcards: [Wildcard; MAX_WILDCARDS],
 }
@@ -408,14 +443,16 @@ const fn compile() -> PathTable {
     let nothing = Node {
         action: Action::None,
         is_envelope: false,
+        is_scope: false,
         has_wildcards: false,
         has_keys: false,
         is_plain: false,
         element: DEAD,
-        keys: ObjectKeys::NONE,
+        keys: ObjectKeys::of(0),
     };
-    let no_edge = Edge { head: 0, middle: [0; 2], tail: 0, len: u8::MAX, to: DEAD };
-    let no_wildcard = Wildcard { keys: 0, part: "", kind: WildcardKind::End, to: DEAD };
+    let no_edge = Edge { head: 0, middle: [0; 2], tail: 0, fingerprint: 0, to: DEAD };
+    let no_wildcard =
+        Wildcard { keys: ObjectKeys::of(0), part: "", kind: WildcardKind::End, to: DEAD };
     let mut table = PathTable {
         nodes: [nothing; MAX_NODES],
         key_sets,
@@ -423,11 +460,13 @@ const fn compile() -> PathTable {
         slots: [0; SLOTS],
         wildcards: [no_wildcard; MAX_WILDCARDS],
     };
-    let mut filled = Filled { edges: 1, slots: 1, wildcards: 0 };
+    let mut filled = Filled { edges: 1, wildcards: 0 };
     let mut id = 1;
     while id < builder.len {
         table.nodes[id].action = builder.action[id];
         table.nodes[id].element = builder.element[id] as NodeId;
+        table.nodes[id].is_scope =
+            id == ROOT as usize || matches!(builder.action[id], Action::Response | Action::Task);
         table.nodes[id].is_envelope = id >= RESERVED
             && matches!(builder.shape[id], Some(Shape::Envelope | Shape::Response | Shape::Task));
         if builder.first[id] != 0 || id < RESERVED {
@@ -456,14 +495,13 @@ const fn compile() -> PathTable {
 /// How much of the tables is used.
 struct Filled {
     edges: usize,
-    slots: usize,
     wildcards: usize,
 }
 
 /// Adds the keys of a node: its own, and those that it does not have itself of the shapes that it
 /// extends.
 const fn add_keys(builder: &Builder, table: &mut PathTable, filled: &mut Filled, id: usize) {
-    let first_edge = filled.edges;
+    let keys = ObjectKeys::of(id);
     let first_wildcard = filled.wildcards;
     let mut from = Some(id);
     while let Some(object) = from {
@@ -471,21 +509,10 @@ const fn add_keys(builder: &Builder, table: &mut PathTable, filled: &mut Filled,
         while at != 0 {
             let key = builder.key[at];
             if let Some((kind, part)) = wildcard(key) {
-                table.wildcards[filled.wildcards] =
-                    Wildcard { keys: 0, part, kind, to: at as NodeId };
+                table.wildcards[filled.wildcards] = Wildcard { keys, part, kind, to: at as NodeId };
                 filled.wildcards += 1;
-            } else if !has_edge(table, first_edge, filled.edges, key.as_bytes()) {
-                assert!(key.len() <= MAX_KEY_LEN, "a key is too long");
-                let bytes = key.as_bytes();
-                assert!(filled.edges < MAX_EDGES, "the table of paths needs more edges");
-                table.edges[filled.edges] = Edge {
-                    head: const_word(bytes, 0),
-                    middle: [const_word(bytes, 8), const_word(bytes, 16)],
-                    tail: const_word(bytes, key.len().saturating_sub(8)),
-                    len: key.len() as u8,
-                    to: at as NodeId,
-                };
-                filled.edges += 1;
+            } else {
+                add_edge(table, filled, keys, key.as_bytes(), at as NodeId);
             }
             at = builder.next[at];
         }
@@ -494,55 +521,45 @@ const fn add_keys(builder: &Builder, table: &mut PathTable, filled: &mut Filled,
             None => None,
         };
     }
-    let keys = fill_slots(table, filled, first_edge);
-    let mut i = first_wildcard;
-    while i < filled.wildcards {
-        table.wildcards[i].keys = keys.base;
-        i += 1;
-    }
     table.nodes[id].keys = keys;
     table.nodes[id].has_keys = true;
     table.nodes[id].has_wildcards = filled.wildcards > first_wildcard;
 }
 
-const fn has_edge(table: &PathTable, from: usize, to: usize, key: &[u8]) -> bool {
-    let mut i = from;
-    while i < to {
-        let edge = &table.edges[i];
-        if edge.len as usize == key.len()
-            && edge.head == const_word(key, 0)
-            && edge.tail == const_word(key, key.len().saturating_sub(8))
-            && edge.middle[0] == const_word(key, 8)
-            && edge.middle[1] == const_word(key, 16)
+/// Adds the edge of a key, unless the object has the key.
+const fn add_edge(
+    table: &mut PathTable,
+    filled: &mut Filled,
+    keys: ObjectKeys,
+    key: &[u8],
+    to: NodeId,
+) {
+    assert!(key.len() <= MAX_KEY_LEN, "a key is too long");
+    let head = const_word(key, 0);
+    let edge = Edge {
+        head,
+        middle: [const_word(key, 8), const_word(key, 16)],
+        tail: const_word(key, key.len().saturating_sub(8)),
+        fingerprint: keys.fingerprint(head, key.len()),
+        to,
+    };
+    let (mut slot, mut probes) = (hash(edge.fingerprint), 1);
+    while table.slots[slot] != DEAD {
+        let other = &table.edges[table.slots[slot] as usize];
+        if other.fingerprint == edge.fingerprint
+            && other.head == edge.head
+            && other.tail == edge.tail
+            && other.middle[0] == edge.middle[0]
+            && other.middle[1] == edge.middle[1]
         {
-            return true;
+            return;
         }
-        i += 1;
+        slot = (slot + 1) % SLOTS;
+        probes += 1;
     }
-    false
-}
-
-/// Fills the slots of a table.
-const fn fill_slots(table: &mut PathTable, filled: &mut Filled, first: usize) -> ObjectKeys {
-    let mut bits = 3;
-    while (1 << bits) < 8 * (filled.edges - first) {
-        bits += 1;
-    }
-    let keys = ObjectKeys { base: filled.slots as u16, shift: 64 - bits as u8 };
-    // The last slots may overflow, and one has to stay empty.
-    filled.slots += (1 << bits) + MAX_PROBES;
-    assert!(filled.slots <= SLOTS, "the table of paths needs more slots");
-    let mut i = first;
-    while i < filled.edges {
-        let mut slot = keys.slot(table.edges[i].head, table.edges[i].len as usize);
-        let mut probes = 1;
-        while table.slots[slot] != DEAD {
-            slot += 1;
-            probes += 1;
-        }
-        assert!(probes <= MAX_PROBES, "too many keys of an object hash alike");
-        table.slots[slot] = i as u16;
-        i += 1;
-    }
-    keys
+    assert!(probes <= MAX_PROBES, "too many keys hash alike: try another `FACTOR`");
+    assert!(filled.edges < MAX_EDGES, "the table of paths needs more edges");
+    table.edges[filled.edges] = edge;
+    table.slots[slot] = filled.edges as u16;
+    filled.edges += 1;
 }

@@ -33,8 +33,6 @@ use crate::usage::formats::{Action, CountOp, ErrorPart};
 
 /// Deeper than any known path. What is nested deeper is skipped.
 const MAX_DEPTH: usize = 12;
-/// Further in, nothing depends on all keys of an object.
-const KEY_SETS_DEPTH: usize = 4;
 /// How many objects may be around a known path only to wrap an answer.
 const MAX_ENVELOPES: u32 = 3;
 /// Room for them, rounded up so that a remainder replaces the check of each index: 3 % of a chat
@@ -93,8 +91,11 @@ pub(in crate::usage) struct Scanner {
     /// The sets that have all keys of the innermost object so far, as bits of
     /// [`KeySet`](crate::usage::formats::KeySet).
     pub(super) key_sets: u8,
-    /// The same for the objects and arrays around it.
-    outer_key_sets: [u8; KEY_SETS_DEPTH],
+    /// The same for the objects and arrays around it, eight of them: a byte each, from the lowest
+    /// outwards.
+    outer_key_sets: u64,
+    /// At which depths they were saved, as bits.
+    saved_key_sets: u16,
     /// The same for the object that ended last.
     closed_key_sets: u8,
     pub(super) key_buffer: KeyBuffer,
@@ -119,8 +120,9 @@ impl Scanner {
             string: StringEnd::default(),
             container: ContainerEnd::default(),
             scalar: Scalar::default(),
-            key_sets: u8::MAX,
-            outer_key_sets: [0; KEY_SETS_DEPTH],
+            key_sets: 0,
+            outer_key_sets: 0,
+            saved_key_sets: 0,
             closed_key_sets: 0,
             key_buffer: KeyBuffer::new(),
         }
@@ -132,6 +134,8 @@ impl Scanner {
         self.node = self.root;
         self.depth = 0;
         self.arrays = 0;
+        self.key_sets = 0;
+        self.saved_key_sets = 0;
     }
 
     /// Whether the document was read to its end.
@@ -273,7 +277,7 @@ impl Scanner {
         if is_space(*first) {
             return spaces(bytes);
         }
-        if self.in_object() {
+        if self.in_object() && !matches!(node.action, Action::Count(..)) {
             self.note_key(self.node, *first);
         }
         match *first {
@@ -344,11 +348,32 @@ impl Scanner {
     /// The value at hand is an object that is followed.
     #[inline(always)]
     pub(super) fn open_object(&mut self, node: &path_table::Node, visitor: &mut impl Visitor) {
-        if node.action != Action::None {
+        if !node.action.is_none() {
             visitor.begin_object(node.action);
+        }
+        if node.is_scope || self.key_sets != 0 {
+            self.save_key_sets();
         }
         self.push_container(false);
         self.state = if node.has_wildcards { State::WildcardKey } else { State::Key };
+    }
+
+    /// Begins the sets of keys of an object: of one whose keys matter, or if those of the object
+    /// around it would change with it. Once an object is in no set, nothing in it matters.
+    #[inline(never)]
+    fn save_key_sets(&mut self) {
+        self.outer_key_sets = self.outer_key_sets << 8 | u64::from(self.key_sets);
+        self.saved_key_sets |= 1 << self.depth;
+        self.key_sets = u8::MAX;
+    }
+
+    /// Ends the sets of keys of an object, and returns to those of the object around it.
+    #[inline(never)]
+    fn restore_key_sets(&mut self) {
+        self.closed_key_sets = self.key_sets;
+        self.key_sets = self.outer_key_sets as u8;
+        self.outer_key_sets >>= 8;
+        self.saved_key_sets &= !(1 << self.depth);
     }
 
     /// Whether an object here is no answer any more, since too many are around it.
@@ -358,13 +383,12 @@ impl Scanner {
     }
 
     /// Notes a key of the innermost object, by the node that it leads to and the first byte of its
-    /// value. To note it twice changes nothing.
+    /// value. To note it twice changes nothing. Counts are not noted: an object with nothing else is
+    /// no result.
     #[inline(always)]
     pub(super) fn note_key(&mut self, node: NodeId, first: u8) {
-        // A key without a value is as good as none. Where the value is not at hand yet, it is noted
-        // once it is.
-        if first > b' ' && first != b'n' {
-            self.key_sets &= path_table::key_sets(node);
+        if self.key_sets != 0 {
+            self.key_sets &= path_table::key_sets(node) | NO_VALUE[usize::from(first)];
         }
     }
 
@@ -372,26 +396,22 @@ impl Scanner {
     #[inline]
     pub(super) fn push_container(&mut self, array: bool) {
         self.stack[usize::from(self.depth) % STACK_SIZE] = self.node;
-        if let Some(outer) = self.outer_key_sets.get_mut(usize::from(self.depth)) {
-            *outer = self.key_sets;
-        }
-        self.key_sets = u8::MAX;
         self.arrays = self.arrays << 1 | u16::from(array);
         self.depth += 1;
     }
 
     /// The innermost open object or array ends.
-    #[inline]
+    #[inline(always)]
     pub(super) fn close_container(&mut self, visitor: &mut impl Visitor) {
         let action = self.parent().action;
-        if self.arrays & 1 == 0 && action != Action::None {
+        if self.arrays & 1 == 0 && !action.is_none() {
             visitor.end_object(action, self.key_sets);
         }
         self.depth = self.depth.saturating_sub(1);
         self.arrays >>= 1;
-        self.closed_key_sets = self.key_sets;
-        self.key_sets =
-            self.outer_key_sets.get(usize::from(self.depth)).copied().unwrap_or_default();
+        if self.saved_key_sets >> self.depth & 1 != 0 {
+            self.restore_key_sets();
+        }
     }
 
     /// After a value: reads up to the next key or value, or to the end of the document.
@@ -544,6 +564,18 @@ pub(super) fn is_space(byte: u8) -> bool {
 pub(super) fn spaces(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(bytes.len())
 }
+
+/// All sets, for what shows no value yet, and for null: a key without a value is as good as none.
+static NO_VALUE: [u8; 256] = {
+    let mut sets = [0; 256];
+    let mut byte = 0;
+    while byte <= b' ' as usize {
+        sets[byte] = u8::MAX;
+        byte += 1;
+    }
+    sets[b'n' as usize] = u8::MAX;
+    sets
+};
 
 /// Whether a number, true, false or null begins with this byte.
 #[inline]
