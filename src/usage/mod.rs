@@ -53,7 +53,7 @@ use http::{HeaderMap, StatusCode};
 pub use self::response_head::{RequestHint, ResponseHead};
 
 use self::decompress::Encoding;
-use self::extract::{Extracted, Extractor};
+use self::extract::{Extracted, Extractor, ReportedError};
 use self::formats::{Accounting, CountOp, RequestFlag, TokenType};
 use self::framing::Framing;
 use self::response_head::HeadReport;
@@ -239,12 +239,12 @@ impl UsageReader {
     #[must_use]
     #[inline(always)]
     pub fn usage(&self) -> Option<TokenUsage> {
-        if self.hint.has(RequestFlag::NoUsage) || self.hint.has(RequestFlag::Download) {
+        if self.hint.has_any(&[RequestFlag::NoUsage, RequestFlag::Download]) {
             return None;
         }
         let extracted = self.committed();
         let counts = extracted.counts();
-        let total_is_input = extracted.has_input_only() || self.hint.has(RequestFlag::InputOnly);
+        let total_is_input = || extracted.has_input_only() || self.hint.has(RequestFlag::InputOnly);
         if counts.is_empty() && self.reported.is_none() {
             return None;
         }
@@ -253,7 +253,7 @@ impl UsageReader {
         };
         // The headers fill in what the body leaves out.
         if counts.normalized(total_is_input).is_none() {
-            return headers.normalized(false);
+            return headers.normalized(|| false);
         }
         let mut filled = *counts;
         for token in [TokenType::Input, TokenType::Output] {
@@ -304,10 +304,12 @@ impl UsageReader {
             (complete, truncated) = self.end_of_rpc();
         }
         // The rows of a file are about other calls.
-        let is_of_others =
-            self.hint.has(RequestFlag::Download) || self.hint.has(RequestFlag::Results);
-        let reports_others = is_of_others && !classify::is_error(self.status);
-        let error = extractor.error().filter(|error| !(reports_others && error.reported));
+        let reports_others = |error: &ReportedError| {
+            error.reported
+                && self.hint.has_any(&[RequestFlag::Download, RequestFlag::Results])
+                && !classify::is_error(self.status)
+        };
+        let error = extractor.error().filter(|error| !reports_others(error));
         let evidence = classify::Evidence {
             status: self.status,
             error,

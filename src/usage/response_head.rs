@@ -149,10 +149,19 @@ impl RequestHint {
             Method::HEAD => RequestFlag::Head.bit(),
             _ => 0,
         };
-        Self(formats::request_flags(path.trim_end_matches('/').as_bytes()) | by_method)
+        let mut path = path.as_bytes();
+        while let Some(shorter) = path.strip_suffix(b"/") {
+            path = shorter;
+        }
+        Self(formats::request_flags(path) | by_method)
     }
 
     pub(super) fn has(self, flag: RequestFlag) -> bool {
-        self.0 & flag.bit() != 0
+        self.has_any(&[flag])
+    }
+
+    #[inline]
+    pub(super) fn has_any(self, flags: &[RequestFlag]) -> bool {
+        self.0 & flags.iter().fold(0, |bits, flag| bits | flag.bit()) != 0
     }
 }

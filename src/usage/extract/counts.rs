@@ -126,7 +126,7 @@ impl TokenCounts {
     /// Adds the counts of another usage object. Each is converted by itself first, since their names
     /// may imply different things.
     pub(super) fn add(&mut self, other: &Self) {
-        let sum = match (self.normalized(false), other.normalized(false)) {
+        let sum = match (self.normalized(|| false), other.normalized(|| false)) {
             (Some(a), Some(b)) => a.saturating_add(&b),
             (Some(a), None) => a,
             (None, Some(b)) => b,
@@ -157,14 +157,17 @@ impl TokenCounts {
     ///
     /// If `total_is_input`, a total alone is the input: that of embeddings.
     #[inline(always)]
-    pub(in crate::usage) fn normalized(&self, total_is_input: bool) -> Option<TokenUsage> {
+    pub(in crate::usage) fn normalized(
+        &self,
+        total_is_input: impl FnOnce() -> bool,
+    ) -> Option<TokenUsage> {
         let total = self.get(TokenType::Total);
         let mut usage = match (self.get(TokenType::Input), self.get(TokenType::Output)) {
             (Some(input), Some(output)) if self.accounting & NORMALIZED != 0 => {
                 TokenUsage::new(input, output)
             }
             (Some(input), Some(output)) => self.both(input, output),
-            (input, output) => self.one_or_none(input, output, total_is_input)?,
+            (input, output) => self.one_or_none(input, output, total_is_input())?,
         };
         if let Some(total) = total {
             usage.total_tokens = Some(total.max(usage.total_tokens.unwrap_or(0)));

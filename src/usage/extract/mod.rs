@@ -119,6 +119,7 @@ impl Extracted {
     }
 
     /// The name of the format, if it is known.
+    #[inline]
     pub(super) fn format(&self) -> Option<&'static str> {
         let by_source = self.source.map(|source| source.format);
         let by_source = by_source.filter(|format| *format != Format::Unspecified);
@@ -159,6 +160,7 @@ impl Extractor {
     }
 
     /// The failure that the response reported, or the text that goes with its error status.
+    #[inline]
     pub(super) fn error(&self) -> Option<&ReportedError> {
         self.rare.as_ref()?.error.as_ref()
     }
@@ -169,6 +171,7 @@ impl Extractor {
     }
 
     /// What the response says of its task.
+    #[inline]
     pub(super) fn task(&self) -> Option<Task> {
         let task = self.rare.as_ref()?.task.as_ref()?;
         let waiting_for = task.waiting_for();
@@ -457,6 +460,10 @@ impl Extractor {
     /// Ends a usage object, and merges its counts with those found before.
     #[inline(never)]
     fn end_usage(&mut self, source: UsageSource) {
+        // Bedrock adds its own metrics to the last event of a stream, and only there.
+        if source.format == Format::BedrockInvoke {
+            self.document.set(Sign::EndsStream);
+        }
         let current = std::mem::replace(&mut self.current, TokenCounts::NONE);
         if current.is_empty() || current.is_discarded() {
             return;
@@ -550,41 +557,31 @@ impl Extractor {
             self.document.set(Sign::Failed);
         }
     }
-}
 
-impl Visitor for Extractor {
-    #[inline]
-    fn begin_object(&mut self, action: Action) {
+    /// An object begins that is no usage.
+    #[inline(never)]
+    fn begin_other_object(&mut self, action: Action) {
         match action {
-            Action::Usage(_) => self.current = TokenCounts::NONE,
             Action::Error | Action::ListedError => {
+                self.changed = true;
                 self.end_text();
                 self.document.begin_error(action == Action::ListedError);
             }
             Action::Response | Action::Task => {
                 self.end_text();
-                return self.scopes.begin();
+                self.scopes.begin();
             }
             Action::Word(WordField::Status) => {
                 self.scopes.innermost().set(ScopeSign::StatusObject);
-                return;
             }
-            Action::Marker(_) => return self.present(action),
-            _ => return,
+            _ => {}
         }
-        self.changed = true;
     }
 
-    #[inline]
-    fn end_object(&mut self, action: Action, key_sets: u8) {
+    /// An object ends that is no usage.
+    #[inline(never)]
+    fn end_other_object(&mut self, action: Action, key_sets: u8) {
         match action {
-            Action::Usage(source) => {
-                self.end_usage(source);
-                // Bedrock adds its own metrics to the last event of a stream, and only there.
-                if source.format == Format::BedrockInvoke {
-                    self.document.set(Sign::EndsStream);
-                }
-            }
             Action::Response | Action::Task => {
                 self.end_text();
                 self.document.note_result(key_sets);
@@ -599,6 +596,31 @@ impl Visitor for Extractor {
                 self.document.end_error();
             }
             _ => {}
+        }
+    }
+}
+
+impl Visitor for Extractor {
+    #[inline]
+    fn begin_object(&mut self, action: Action) {
+        match action {
+            Action::Usage(_) => {
+                self.changed = true;
+                if !self.current.is_empty() {
+                    self.current = TokenCounts::NONE;
+                }
+            }
+            Action::Marker(_) => self.present(action),
+            action => self.begin_other_object(action),
+        }
+    }
+
+    #[inline]
+    fn end_object(&mut self, action: Action, key_sets: u8) {
+        if let Action::Usage(source) = action {
+            self.end_usage(source);
+        } else {
+            self.end_other_object(action, key_sets);
         }
     }
 

@@ -152,13 +152,26 @@ pub(in crate::usage) fn request_flags(path: &[u8]) -> u16 {
 }
 
 /// The flags of the [`Suffix`] that a path ends with. It is found by a hash of the last five bytes,
-/// and where several patterns have the same, the longest comes first in the table.
+/// and where several patterns have the same, the longest comes first in the table. The last eight
+/// bytes tell nearly all of them apart.
+#[inline]
 fn suffix_flags(path: &[u8]) -> u16 {
-    let Some((rest, tail)) = path.split_last_chunk::<TAIL>() else { return 0 };
-    let tail = const_word(tail, 0, TAIL);
-    let mut number = SUFFIX_SLOTS[suffix_hash(tail, SUFFIX_FACTOR)];
+    let Some(tail) = path.last_chunk() else {
+        // Room for the few that are shorter than a word.
+        let mut padded = [0; 8];
+        padded[8 - path.len()..].copy_from_slice(path);
+        return find_suffix(u64::from_le_bytes(padded), path);
+    };
+    find_suffix(u64::from_le_bytes(*tail), path)
+}
+
+#[inline]
+fn find_suffix(tail: u64, path: &[u8]) -> u16 {
+    let mut number = SUFFIX_SLOTS[suffix_hash(tail >> (8 * (8 - TAIL)), SUFFIX_FACTOR)];
     while let Some(suffix) = SUFFIXES.get(usize::from(number)) {
-        if suffix.tail == tail && rest.ends_with(suffix.begin) {
+        if tail & suffix.mask == suffix.tail
+            && (suffix.text.len() <= 8 || path.ends_with(suffix.text))
+        {
             return suffix.flags;
         }
         number = suffix.next;
@@ -192,15 +205,16 @@ fn contained_flags(path: &[u8]) -> u16 {
     matching.fold(0, |flags, (_, flag)| flags | flag.bit())
 }
 
-/// How many bytes the last part of a suffix has.
+/// How many of the last bytes are hashed.
 const TAIL: usize = 5;
 
 /// A [`Suffix`], compiled.
 #[derive(Clone, Copy)]
 struct CompiledSuffix {
-    /// What comes before the last five bytes.
-    begin: &'static [u8],
+    text: &'static [u8],
+    /// Its last eight bytes, and a mask of those that it has.
     tail: u64,
+    mask: u64,
     flags: u16,
     /// The number of another suffix with the same tail; [`NO_SUFFIX`] if there is none.
     next: u8,
@@ -215,14 +229,16 @@ const fn suffix_hash(tail: u64, factor: u64) -> usize {
 
 /// Each pattern once, with the flags of all its rows.
 static SUFFIXES: [CompiledSuffix; count_patterns(true)] = {
-    let nothing = CompiledSuffix { begin: b"", tail: 0, flags: 0, next: NO_SUFFIX };
+    let nothing = CompiledSuffix { text: b"", tail: 0, mask: 0, flags: 0, next: NO_SUFFIX };
     let mut compiled = [nothing; count_patterns(true)];
     let (mut filled, mut i) = (0, 0);
     while i < REQUEST_PATHS.len() {
         if let Suffix(text) = REQUEST_PATHS[i].0 {
-            let (begin, tail) = text.as_bytes().split_at(text.len() - TAIL);
-            compiled[filled].begin = begin;
-            compiled[filled].tail = const_word(tail, 0, TAIL);
+            let len = if text.len() < 8 { text.len() } else { 8 };
+            compiled[filled].text = text.as_bytes();
+            let tail = const_word(text.as_bytes(), text.len() - len, len);
+            compiled[filled].tail = tail << (8 * (8 - len));
+            compiled[filled].mask = u64::MAX << (8 * (8 - len));
             let mut j = 0;
             while j < REQUEST_PATHS.len() {
                 if let Suffix(other) = REQUEST_PATHS[j].0
@@ -240,7 +256,7 @@ static SUFFIXES: [CompiledSuffix; count_patterns(true)] = {
     while i < filled {
         let mut j = i + 1;
         while j < filled {
-            if compiled[j].tail == compiled[i].tail {
+            if TAILS[j] == TAILS[i] {
                 compiled[i].next = j as u8;
                 break;
             }

@@ -73,11 +73,17 @@ pub(super) enum Action {
 }
 
 impl Action {
-    /// Whether there is nothing to do.
-    // Comparing with it takes twice as long.
-    #[inline]
-    pub(super) const fn is_none(self) -> bool {
-        matches!(self, Self::None)
+    /// Whether the beginning of an object here means something.
+    pub(super) const fn has_begin(self) -> bool {
+        self.has_end() || matches!(self, Self::Marker(_) | Self::Word(WordField::Status))
+    }
+
+    /// Whether the end of an object here means something.
+    pub(super) const fn has_end(self) -> bool {
+        matches!(
+            self,
+            Self::Usage(_) | Self::Response | Self::Task | Self::Error | Self::ListedError
+        )
     }
 
     /// The keys that an object here has, besides those on longer paths.

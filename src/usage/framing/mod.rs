@@ -104,12 +104,19 @@ enum Framer {
     },
     Json(Json),
     Sse(Events<Sse>),
-    EventStream(Box<EventStream>),
+    /// Binary frames or messages. In one box, so that there is less to drop of other framers.
+    Binary(Box<Binary>),
     /// A page for people.
     Html,
-    Envelopes(Box<Envelopes>),
     /// Nothing that can be read.
     Opaque,
+}
+
+/// A framing of binary frames or messages.
+#[derive(Debug)]
+enum Binary {
+    EventStream(EventStream),
+    Envelopes(Envelopes),
 }
 
 /// What a line of an event stream may begin with.
@@ -120,7 +127,7 @@ impl Framing {
     #[inline]
     pub(super) fn new(media_type: MediaType, hint: RequestHint) -> Self {
         let framer = if media_type == MediaType::EventStream {
-            Framer::EventStream(Box::new(EventStream::new(hint)))
+            Framer::Binary(Box::new(Binary::EventStream(EventStream::new(hint))))
         } else {
             Framer::Undetected { prefix: [0; PRELUDE], len: 0 }
         };
@@ -135,9 +142,10 @@ impl Framing {
     /// Whether the response is a stream of events, as far as its first bytes show.
     pub(super) fn is_stream(&self) -> bool {
         match &self.framer {
-            Framer::Sse(_) | Framer::EventStream(_) => true,
+            Framer::Sse(_) => true,
+            Framer::Binary(binary) if matches!(**binary, Binary::EventStream(_)) => true,
             Framer::Json(_) => self.media_type == MediaType::Lines,
-            Framer::Undetected { .. } | Framer::Html | Framer::Opaque | Framer::Envelopes(_) => {
+            Framer::Undetected { .. } | Framer::Html | Framer::Opaque | Framer::Binary(_) => {
                 match self.media_type {
                     MediaType::Lines | MediaType::Sse | MediaType::EventStream => true,
                     // The other protocols do not tell a stream from a single message.
@@ -153,8 +161,10 @@ impl Framing {
         match &mut self.framer {
             Framer::Json(json) => json.feed(bytes, extractor),
             Framer::Sse(sse) => sse.feed(bytes, extractor),
-            Framer::EventStream(stream) => stream.feed(bytes, extractor),
-            Framer::Envelopes(envelopes) => envelopes.feed(bytes, extractor),
+            Framer::Binary(binary) => match &mut **binary {
+                Binary::EventStream(stream) => stream.feed(bytes, extractor),
+                Binary::Envelopes(envelopes) => envelopes.feed(bytes, extractor),
+            },
             Framer::Html | Framer::Opaque => {}
             Framer::Undetected { .. } => self.detect(bytes, extractor),
         }
@@ -192,7 +202,11 @@ impl Framing {
     }
 
     fn start(&mut self, framer: Framer, prefix: &[u8], extractor: &mut Extractor) {
-        extractor.is_stream = matches!(framer, Framer::Sse(_) | Framer::EventStream(_));
+        extractor.is_stream = match &framer {
+            Framer::Sse(_) => true,
+            Framer::Binary(binary) => matches!(**binary, Binary::EventStream(_)),
+            _ => false,
+        };
         self.framer = framer;
         self.feed(prefix, extractor);
     }
@@ -226,7 +240,8 @@ impl Framing {
             return None;
         }
         if len == PRELUDE && eventstream::is_prelude(prefix) {
-            return Some(Framer::EventStream(Box::new(EventStream::new(self.hint))));
+            let stream = Binary::EventStream(EventStream::new(self.hint));
+            return Some(Framer::Binary(Box::new(stream)));
         }
         Some(self.by_media_type(self.media_type == MediaType::Lines))
     }
@@ -237,7 +252,7 @@ impl Framing {
             MediaType::Json | MediaType::Lines => Framer::Json(Json::new(lines)),
             MediaType::Sse => Framer::Sse(Events::new(Sse::new())),
             MediaType::Rpc(rpc) if rpc.is_readable() => {
-                Framer::Envelopes(Box::new(Envelopes::new(rpc)))
+                Framer::Binary(Box::new(Binary::Envelopes(Envelopes::new(rpc))))
             }
             MediaType::EventStream | MediaType::Rpc(_) | MediaType::Html | MediaType::Other => {
                 Framer::Opaque
@@ -257,8 +272,12 @@ impl Framing {
         match &mut self.framer {
             Framer::Json(json) => json.finish(extractor),
             Framer::Sse(sse) => sse.finish(extractor),
-            Framer::EventStream(stream) => stream.finish(extractor),
-            Framer::Envelopes(_) | Framer::Undetected { .. } | Framer::Html | Framer::Opaque => {}
+            Framer::Binary(binary) => {
+                if let Binary::EventStream(stream) = &mut **binary {
+                    stream.finish(extractor);
+                }
+            }
+            Framer::Undetected { .. } | Framer::Html | Framer::Opaque => {}
         }
     }
 
@@ -297,7 +316,10 @@ impl Framing {
     /// What was extracted and cannot be revoked by a wrong checksum.
     pub(super) fn committed<'a>(&'a self, extractor: &'a Extractor) -> &'a Extracted {
         match &self.framer {
-            Framer::EventStream(stream) => stream.committed(extractor),
+            Framer::Binary(binary) => match &**binary {
+                Binary::EventStream(stream) => stream.committed(extractor),
+                Binary::Envelopes(_) => extractor.extracted(),
+            },
             _ => extractor.extracted(),
         }
     }
@@ -310,12 +332,11 @@ impl Framing {
             Framer::Json(json) => {
                 json.is_open() && (self.media_type != MediaType::Other || extracted.is_recognized())
             }
-            Framer::EventStream(stream) => stream.is_open(),
-            Framer::Sse(_)
-            | Framer::Envelopes(_)
-            | Framer::Undetected { .. }
-            | Framer::Html
-            | Framer::Opaque => false,
+            Framer::Binary(binary) => match &**binary {
+                Binary::EventStream(stream) => stream.is_open(),
+                Binary::Envelopes(_) => false,
+            },
+            Framer::Sse(_) | Framer::Undetected { .. } | Framer::Html | Framer::Opaque => false,
         }
     }
 

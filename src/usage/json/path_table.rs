@@ -106,6 +106,9 @@ pub(super) struct Node {
     pub(super) has_wildcards: bool,
     has_keys: bool,
     is_plain: bool,
+    /// The visitor has to know where an object here begins, and where it ends.
+    pub(super) has_begin: bool,
+    pub(super) has_end: bool,
     /// What an element is, if the value is an array.
     pub(super) element: NodeId,
     /// Its own keys, or those of the shape it shares.
@@ -447,6 +450,8 @@ const fn compile() -> PathTable {
         has_wildcards: false,
         has_keys: false,
         is_plain: false,
+        has_begin: false,
+        has_end: false,
         element: DEAD,
         keys: ObjectKeys::of(0),
     };
@@ -465,6 +470,8 @@ const fn compile() -> PathTable {
     while id < builder.len {
         table.nodes[id].action = builder.action[id];
         table.nodes[id].element = builder.element[id] as NodeId;
+        table.nodes[id].has_begin = builder.action[id].has_begin();
+        table.nodes[id].has_end = builder.action[id].has_end();
         table.nodes[id].is_scope =
             id == ROOT as usize || matches!(builder.action[id], Action::Response | Action::Task);
         table.nodes[id].is_envelope = id >= RESERVED
