@@ -19,6 +19,8 @@ pub enum Value {
     Float(f64),
     /// A map (`M`).
     Map(Item),
+    /// A list (`L`).
+    List(Vec<Value>),
 }
 
 impl Value {
@@ -44,6 +46,15 @@ impl Value {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
                 Some(*number as u64)
             }
+            _ => None,
+        }
+    }
+
+    /// Returns the list, if the value is one.
+    #[must_use]
+    pub fn as_list(&self) -> Option<&[Value]> {
+        match self {
+            Self::List(list) => Some(list),
             _ => None,
         }
     }
@@ -82,6 +93,12 @@ impl From<u64> for Value {
     }
 }
 
+impl From<Vec<Value>> for Value {
+    fn from(list: Vec<Value>) -> Self {
+        Self::List(list)
+    }
+}
+
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -89,6 +106,7 @@ impl Serialize for Value {
             Self::Integer(number) => serializer.serialize_u64(*number),
             Self::Float(number) => serializer.serialize_f64(*number),
             Self::Map(map) => map.serialize(serializer),
+            Self::List(list) => list.serialize(serializer),
         }
     }
 }

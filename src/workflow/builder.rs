@@ -244,16 +244,17 @@ fn check_size(name: &str, bytes: Option<usize>) -> Result<(), WorkflowError> {
     }
 }
 
-/// The bytes of all texts and names in a value; `None` if its maps are nested too deep.
+/// The bytes of all texts and names in a value; `None` if its maps and lists are nested too deep.
 fn size(value: &Value, depth: usize) -> Option<usize> {
     match value {
         Value::String(text) => Some(text.len()),
-        Value::Map(_) if depth == WorkflowBuilder::MAX_DEPTH => None,
+        Value::Map(_) | Value::List(_) if depth == WorkflowBuilder::MAX_DEPTH => None,
         Value::Map(map) => map
             .iter()
             // At least one byte each, so that their number is limited, too.
             .map(|(name, value)| Some(name.len().max(1) + size(value, depth + 1)?))
             .sum(),
+        Value::List(list) => list.iter().map(|value| Some(1 + size(value, depth + 1)?)).sum(),
         _ => Some(0),
     }
 }

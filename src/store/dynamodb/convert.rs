@@ -22,6 +22,7 @@ pub(super) fn to_attribute(value: &Value) -> Option<AttributeValue> {
                 .filter_map(|(name, value)| Some((name.to_owned(), to_attribute(value)?)))
                 .collect(),
         ),
+        Value::List(list) => AttributeValue::L(list.iter().filter_map(to_attribute).collect()),
     })
 }
 
@@ -45,7 +46,7 @@ fn decimal(number: f64) -> Option<String> {
 }
 
 /// Converts from an attribute; `None` for the types that the document does not use (booleans,
-/// lists, sets, binary, null) and only other writers put into a table.
+/// sets, binary, null) and only other writers put into a table.
 fn from_attribute(attribute: AttributeValue) -> Option<Value> {
     match attribute {
         AttributeValue::S(text) => Some(Value::String(text)),
@@ -58,6 +59,9 @@ fn from_attribute(attribute: AttributeValue) -> Option<Value> {
                 .filter_map(|(name, attribute)| Some((name, from_attribute(attribute)?)))
                 .collect(),
         )),
+        AttributeValue::L(list) => {
+            Some(Value::List(list.into_iter().filter_map(from_attribute).collect()))
+        }
         _ => None,
     }
 }
@@ -125,6 +129,7 @@ mod tests {
         assert_eq!(read(AttributeValue::N("1E+3".into())), Some(Value::Float(1000.0)));
         assert_eq!(read(AttributeValue::N("inf".into())), None);
         assert_eq!(read(AttributeValue::Bool(true)), None);
-        assert_eq!(read(AttributeValue::L(Vec::new())), None);
+        let list = vec![AttributeValue::S("x".into()), AttributeValue::Bool(true)];
+        assert_eq!(read(AttributeValue::L(list)), Some(Value::List(vec!["x".into()])));
     }
 }
