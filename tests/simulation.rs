@@ -283,10 +283,12 @@ fn whatever_fails_the_table_ends_up_right() {
 }
 
 /// What must come up, besides the faults.
-const EXPECTED: [&str; 19] = [
+const EXPECTED: [&str; 21] = [
     "calls of an earlier run",
     "calls that ended after their workflow",
+    "calls that started after their workflow",
     "cancelled",
+    "cancelled calls beside one that succeeded",
     "ends of an earlier run",
     "late write applied",
     "late write refused",

@@ -5,7 +5,7 @@ use std::fmt;
 use http::{HeaderMap, StatusCode};
 
 use crate::exchange::Observer;
-use crate::status::{CallError, Outcome, Task, TokenDelta, TokenUsage};
+use crate::status::{CallError, Outcome, Task, TaskUsage, TokenDelta, TokenUsage};
 use crate::telemetry::CallTelemetry;
 use crate::tracker::TrackedCall;
 
@@ -15,6 +15,8 @@ pub struct ClientCall {
     tracked: TrackedCall,
     telemetry: CallTelemetry,
     remaining: Remaining,
+    /// A GET fetches what is stored.
+    is_get: bool,
     /// The usage that the tracker knows, if any. Only streams have some before their end, and
     /// in a box it keeps all other calls small enough to be moved without a call to `memcpy`.
     recorded: Option<Box<TokenUsage>>,
@@ -43,12 +45,14 @@ impl ClientCall {
     #[inline]
     pub(super) fn new(
         tracked: TrackedCall,
+        is_get: bool,
         telemetry: impl FnOnce(&TrackedCall) -> CallTelemetry,
     ) -> Self {
         let guard = StartGuard(&tracked);
         let telemetry = telemetry(&tracked);
         std::mem::forget(guard);
-        Self { tracked, telemetry, remaining: Remaining::TelemetryAndTracker, recorded: None }
+        let remaining = Remaining::TelemetryAndTracker;
+        Self { tracked, telemetry, remaining, is_get, recorded: None }
     }
 
     /// Does something with the telemetry that may panic.
@@ -57,6 +61,21 @@ impl ClientCall {
         self.remaining = Remaining::Tracker;
         with(&mut self.telemetry);
         self.remaining = Remaining::TelemetryAndTracker;
+    }
+
+    /// Ends a call whose answer belongs to a task. The tracker decides how much of its usage
+    /// counts: the answer may have been fetched before.
+    #[cold]
+    fn finish_with_task(&mut self, outcome: Outcome, usage: Option<TokenUsage>, task: Task) {
+        let error = match &outcome {
+            Outcome::Success => None,
+            Outcome::Error(error) => Some(error.clone()),
+        };
+        let recorded = self.recorded.as_deref().copied().unwrap_or_default();
+        let usage = TaskUsage { reported: usage, recorded, is_get: self.is_get };
+        self.remaining = Remaining::Nothing;
+        let counted = self.tracked.end_with_task(outcome, task, usage);
+        self.telemetry.finish(error.as_ref(), counted.as_ref());
     }
 
     fn unrecorded(&self, usage: &TokenUsage) -> TokenDelta {
@@ -98,7 +117,10 @@ impl Observer for ClientCall {
         self.tracked.progress(tokens);
     }
 
-    fn finish(&mut self, outcome: Outcome, usage: Option<TokenUsage>, _: Option<Box<Task>>) {
+    fn finish(&mut self, outcome: Outcome, usage: Option<TokenUsage>, task: Option<Box<Task>>) {
+        if let Some(task) = task {
+            return self.finish_with_task(outcome, usage, *task);
+        }
         let error = match &outcome {
             Outcome::Success => None,
             Outcome::Error(error) => Some(error),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::Method;
+
 use super::agent_selector::AgentSelector;
 use super::call::ClientCall;
 use super::ownership;
@@ -172,9 +174,10 @@ impl Active {
                 return Err("invalid agent name");
             }
         };
-        let tracked = TrackedCall::start(&self.tracker, session, agent.agent())
+        let is_get = request.method() == Method::GET;
+        let tracked = TrackedCall::start(&self.tracker, session, agent.agent(), is_get)
             .ok_or("its session has no room for another agent")?;
-        let call = ClientCall::new(tracked, |tracked| {
+        let call = ClientCall::new(tracked, is_get, |tracked| {
             let host = || request.head().host;
             CallTelemetry::start(
                 agent.agent(),

@@ -21,7 +21,12 @@ impl StatusTracker {
                 live_usage_interval: Duration::from_secs(1),
                 heartbeat_interval: Duration::from_secs(30),
             },
-            limits: Limits { max_sessions: 100_000, idle_timeout: None, clock: Clock::System },
+            limits: Limits {
+                max_sessions: 100_000,
+                idle_timeout: None,
+                waiting_timeout: Duration::from_secs(24 * 60 * 60),
+                clock: Clock::System,
+            },
         }
     }
 }
@@ -106,10 +111,22 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// open, the timeout should be longer than that process's
     /// [heartbeat interval](Self::heartbeat_interval), since a heartbeat shows that the session
     /// is alive. A session is completed within one and a half timeouts. While an agent is in
-    /// progress the session is not idle, and a workflow that this process has opened never
-    /// ends this way.
+    /// progress the session is not idle, unless it [waits](Self::waiting_timeout) for too long.
+    /// A workflow that this process has opened never ends this way.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.limits.idle_timeout = Some(timeout.clamp(Duration::from_millis(1), FAR));
+        self
+    }
+
+    /// Sets how long a session with an [idle timeout](Self::idle_timeout) may be without a call
+    /// while an agent [waits](crate::status::AgentStatus::waiting_for) for a task, for input or
+    /// for authorization. The default is 24 hours.
+    ///
+    /// After that the session is completed, and the agent ends as an error of class
+    /// [`unfinished`](crate::status::CallError::UNFINISHED). A timeout that is shorter than the
+    /// idle timeout counts as equal to it.
+    pub fn waiting_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.waiting_timeout = timeout.min(FAR);
         self
     }
 

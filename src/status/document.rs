@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CallError, ErrorMessage, SessionId, Timestamp, TokenUsage, Value};
+use super::{CallError, ErrorMessage, SessionId, TaskId, Timestamp, TokenUsage, Value, WaitingFor};
 
 /// The state of a workflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,7 +53,8 @@ pub enum AgentState {
     /// It has not been called yet.
     #[default]
     Pending,
-    /// A call is in flight.
+    /// A call is in flight, or the agent [waits](AgentStatus::waiting_for) for a task that its
+    /// last call left unfinished.
     InProgress,
     /// Its last call, or the last group of overlapping calls, succeeded.
     Success,
@@ -120,6 +121,11 @@ pub struct AgentStatus {
     pub state: AgentState,
     /// What it is doing, as text for people.
     pub activity: Arc<str>,
+    /// What it waits for, if it has answered and has not finished; absent unless the state is
+    /// [`AgentState::InProgress`], and while a call that may change it is in flight.
+    pub waiting_for: Option<WaitingFor>,
+    /// The id of the task that it waits for, if its answer had one.
+    pub task_id: Option<TaskId>,
     /// When its first call started.
     pub started_at: Option<Timestamp>,
     /// When its last call ended; absent while a call is in flight.
@@ -141,6 +147,8 @@ impl AgentStatus {
         Self {
             state: AgentState::Pending,
             activity,
+            waiting_for: None,
+            task_id: None,
             started_at: None,
             completed_at: None,
             token_usage: None,
@@ -148,6 +156,15 @@ impl AgentStatus {
             calls: 0,
             last_updated: None,
             recorded_duration: None,
+        }
+    }
+
+    /// The agent has ended, or is called anew.
+    #[inline]
+    pub(crate) fn wait_no_more(&mut self) {
+        if self.waiting_for.is_some() {
+            self.waiting_for = None;
+            self.task_id = None;
         }
     }
 
@@ -184,6 +201,10 @@ pub struct WorkflowStatus {
     pub created_at: Timestamp,
     /// When this last changed, or the workflow was last known to be alive.
     pub last_updated: Timestamp,
+    /// The ids of tasks that calls of this session left unfinished, the newest last, and at most
+    /// [`MAX_UNFINISHED_TASKS`](Self::MAX_UNFINISHED_TASKS). The tokens of a GET count only if its
+    /// answer has one of these ids.
+    pub unfinished_tasks: Vec<TaskId>,
     /// The number of times the item was written; 0 if another writer wrote it, which keeps
     /// no revision.
     pub revision: u64,
@@ -194,6 +215,9 @@ pub struct WorkflowStatus {
 }
 
 impl WorkflowStatus {
+    /// How many [unfinished tasks](Self::unfinished_tasks) an item remembers.
+    pub const MAX_UNFINISHED_TASKS: usize = 16;
+
     pub(crate) fn new(session_id: SessionId, now: Timestamp) -> Self {
         Self {
             session_id,
@@ -203,6 +227,7 @@ impl WorkflowStatus {
             error: None,
             created_at: now,
             last_updated: now,
+            unfinished_tasks: Vec::new(),
             revision: 0,
             writers: BTreeMap::new(),
             agents: Vec::new(),
@@ -226,11 +251,27 @@ impl WorkflowStatus {
     /// [set otherwise](crate::StatusTrackerBuilder::heartbeat_interval)).
     ///
     /// Its process has ended, or cannot reach the table. There is no heartbeat between the
-    /// calls of a session that no process holds open, so such a session looks stalled too.
+    /// calls of a session that no process holds open, so such a session looks stalled too. A
+    /// workflow that [waits](Self::is_waiting) is never stalled: its work goes on elsewhere.
     #[must_use]
     pub fn is_stalled(&self, now: Timestamp, heartbeat: Duration) -> bool {
         !self.overall_status.is_finished()
             && now.duration_since(self.last_updated) >= heartbeat.saturating_mul(3)
+            && !self.is_waiting()
+    }
+
+    /// Returns `true` if the workflow has not finished, an agent
+    /// [waits](AgentStatus::waiting_for), and no other agent has a call in flight.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        let mut in_progress = self
+            .agents
+            .iter()
+            .filter(|(_, agent)| agent.state == AgentState::InProgress)
+            .peekable();
+        !self.overall_status.is_finished()
+            && in_progress.peek().is_some()
+            && in_progress.all(|(_, agent)| agent.waiting_for.is_some())
     }
 
     /// Returns the sum over the agents. Input, output and total are zero rather than absent
@@ -243,5 +284,45 @@ impl WorkflowStatus {
             .iter()
             .filter_map(|(_, agent)| agent.token_usage.as_ref())
             .fold(TokenUsage::new(0, 0), |total, usage| total.saturating_add(usage))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workflow_that_waits_is_not_stalled() {
+        use AgentState::{InProgress, Pending, Success};
+        let start = Timestamp::from_millis(1_766_570_400_000);
+        let day = Duration::from_secs(24 * 60 * 60);
+        let is = |agents: &[(AgentState, Option<WaitingFor>)], overall_status| {
+            let mut status = WorkflowStatus::new(SessionId::new("s").unwrap(), start);
+            status.overall_status = overall_status;
+            for (state, waiting_for) in agents {
+                let agent = AgentStatus {
+                    state: *state,
+                    waiting_for: *waiting_for,
+                    ..AgentStatus::pending("".into())
+                };
+                status.agents.push(("a".into(), agent));
+            }
+            let now = start.saturating_add(day);
+            (status.is_waiting(), status.is_stalled(now, Duration::from_secs(30)))
+        };
+        let waits = (InProgress, Some(WaitingFor::Input));
+        let table = [
+            (&[waits][..], (true, false)),
+            (&[waits, (Success, None), (Pending, None), waits], (true, false)),
+            // A call is in flight, or was when its process died.
+            (&[waits, (InProgress, None)], (false, true)),
+            (&[(InProgress, None)], (false, true)),
+            (&[(Success, None)], (false, true)),
+            (&[], (false, true)),
+        ];
+        for (agents, expected) in table {
+            assert_eq!(is(agents, OverallStatus::Processing), expected, "{agents:?}");
+            assert_eq!(is(agents, OverallStatus::Completed), (false, false), "{agents:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-use super::{redact, timeout};
+use super::{TaskId, WaitingFor, redact, timeout};
 
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,10 @@ impl CallError {
     pub const TIMEOUT: &str = "timeout";
     /// The class of any other transport failure.
     pub const TRANSPORT: &str = "transport";
-    /// The class of an agent that was in progress when its workflow ended.
+    /// The class of an agent that waited for an unfinished task when its workflow ended. The
+    /// message has the task's id, if that is known, and what it waited for.
+    pub const UNFINISHED: &str = "unfinished";
+    /// The class of an agent that had a call in flight when its workflow ended.
     pub const WORKFLOW_ENDED: &str = "workflow_ended";
 
     /// Creates an error. The message is shortened and redacted; see [`ErrorMessage`].
@@ -62,6 +65,17 @@ impl CallError {
     /// The error of a transport failure that is known to be a time-out.
     pub(crate) fn timeout(error: &dyn fmt::Display) -> Self {
         Self::new(Self::TIMEOUT, error)
+    }
+
+    /// The error of an agent that waits for this when its workflow ends.
+    pub(crate) fn unfinished(waiting_for: WaitingFor, task: Option<&TaskId>) -> Self {
+        let task = task.map_or_else(|| "a task".to_owned(), |id| format!("task {id}"));
+        let what = match waiting_for {
+            WaitingFor::Task => "was still running",
+            WaitingFor::Input => "was waiting for input",
+            WaitingFor::Authorization => "was waiting for authorization",
+        };
+        Self::new(Self::UNFINISHED, format_args!("the workflow ended while {task} {what}"))
     }
 
     /// The error of a transport failure, classified by its text: the error's type is not known.
@@ -180,6 +194,22 @@ mod tests {
             assert!(message.as_str().ends_with('…'));
         }
         assert_eq!(message(&"x".repeat(500)).len(), 500);
+    }
+
+    #[test]
+    fn an_unfinished_task_is_named() {
+        use WaitingFor::{Authorization, Input, Task};
+        let id = TaskId::new("resp_68af6b3c0a1c81a0b7d0");
+        let table = [
+            (Task, &id, "task resp_68af6b3c0a1c81a0b7d0 was still running"),
+            (Input, &id, "task resp_68af6b3c0a1c81a0b7d0 was waiting for input"),
+            (Authorization, &id, "task resp_68af6b3c0a1c81a0b7d0 was waiting for authorization"),
+            (Task, &None, "a task was still running"),
+        ];
+        for (waiting_for, id, expected) in table {
+            let error = CallError::unfinished(waiting_for, id.as_ref());
+            assert_eq!(error.message.as_str(), format!("the workflow ended while {expected}"));
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use document::{AgentState, AgentStatus, OverallStatus, WorkflowStatus};
 pub use error::{CallError, ErrorMessage, Outcome};
 pub(crate) use error_chain::ErrorChain;
 pub use item::{Change, Item, Precondition, Value};
-pub(crate) use ledger::{Ledger, PendingWrite};
+pub(crate) use ledger::{Ledger, PendingWrite, TaskUsage};
 pub use ordered_item::OrderedItem;
 pub use report::AgentReport;
 pub(crate) use session_id::random_digits;

@@ -3,8 +3,8 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::schema::{
-    self, ACTIVITY, AGENT_STATUS, CALLS, COMPLETED_AT, DURATION, ERROR_TYPE, STARTED_AT,
-    TOKEN_USAGE, WRITERS,
+    self, ACTIVITY, AGENT_STATUS, CALLS, COMPLETED_AT, DURATION, ERROR_TYPE, STARTED_AT, TASK_ID,
+    TOKEN_USAGE, WAITING_FOR, WRITERS,
 };
 use super::{Item, Value};
 
@@ -27,12 +27,15 @@ const STATE_AND_TIMES: [&str; 6] = [
     schema::EXPIRES_AT,
 ];
 /// Come after the agents.
-const TOTALS: [&str; 3] = [schema::TOTAL_TOKEN_USAGE, schema::REVISION, WRITERS];
+const TOTALS: [&str; 4] =
+    [schema::TOTAL_TOKEN_USAGE, schema::UNFINISHED_TASKS, schema::REVISION, WRITERS];
 
 /// The attributes of an agent.
-const AGENT: [&str; 11] = [
+const AGENT: [&str; 13] = [
     AGENT_STATUS,
     ACTIVITY,
+    WAITING_FOR,
+    TASK_ID,
     schema::ERROR,
     ERROR_TYPE,
     STARTED_AT,
@@ -137,6 +140,8 @@ mod tests {
                 ("activity", Value::from("x")),
                 ("status", Value::from("success")),
                 ("other", Value::from("y")),
+                ("taskId", Value::from("t")),
+                ("waitingFor", Value::from("task")),
                 (
                     "tokenUsage",
                     map(&[
@@ -151,6 +156,7 @@ mod tests {
         };
         let Value::Map(item) = map(&[
             ("writers", map(&[])),
+            ("unfinishedTasks", Value::List(vec!["t".into()])),
             ("a", agent(None)),
             ("b", agent(Some("2025-12-24T10:00:01.000Z"))),
             ("c", agent(Some("2025-12-24T10:00:00.000Z"))),
@@ -166,12 +172,12 @@ mod tests {
         let json = serde_json::to_string(&item.ordered()).unwrap();
         let agent = |started: &str| {
             format!(
-                r#"{{"status":"success","activity":"x",{started}"tokenUsage":{{"inputTokens":1,"totalTokens":3,"cacheReadInputTokens":0}},"other":"y"}}"#
+                r#"{{"status":"success","activity":"x","waitingFor":"task","taskId":"t",{started}"tokenUsage":{{"inputTokens":1,"totalTokens":3,"cacheReadInputTokens":0}},"other":"y"}}"#
             )
         };
         let started = |second| format!(r#""startedAt":"2025-12-24T10:00:0{second}.000Z","#);
         let expected = format!(
-            r#"{{"sessionId":"s","documentId":"d","other":{{}},"overallStatus":"processing","expiresAt":1,"c":{},"b":{},"a":{},"totalTokenUsage":{{}},"writers":{{}}}}"#,
+            r#"{{"sessionId":"s","documentId":"d","other":{{}},"overallStatus":"processing","expiresAt":1,"c":{},"b":{},"a":{},"totalTokenUsage":{{}},"unfinishedTasks":["t"],"writers":{{}}}}"#,
             agent(&started(0)),
             agent(&started(1)),
             agent("")

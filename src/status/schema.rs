@@ -14,6 +14,7 @@
 //! | `createdDay` | string | the day of `createdAt` |
 //! | `expiresAt` | number | when the item may be deleted, in seconds since the Unix epoch |
 //! | `totalTokenUsage` | map | the sum of the agents' token usage |
+//! | `unfinishedTasks` | list of strings | the ids of the tasks that calls left unfinished, the newest last, at most 16; absent without any |
 //! | `revision` | number | the number of times the item was written |
 //! | `writers` | map | the number of each writer's last write |
 //! | *name of an agent* | map | the agent, see below |
@@ -27,6 +28,8 @@
 //! | --- | --- | --- |
 //! | `status` | string | `pending`, `in-progress`, `success` or `error` |
 //! | `activity` | string | what the agent is doing, as text for people |
+//! | `waitingFor` | string | `task`, `input` or `authorization`: the agent has answered and waits for this; only beside `in-progress` |
+//! | `taskId` | string | the id of the task that it waits for, in at most 128 bytes |
 //! | `startedAt`, `completedAt`, `lastUpdated` | string | times, as above |
 //! | `duration` | number | from the start of the first call to the end of the last, in seconds |
 //! | `calls` | number | the number of its calls that have ended |
@@ -45,7 +48,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::{
     AgentState, AgentStatus, CallError, Change, ErrorMessage, Item, OverallStatus, SessionId,
-    Timestamp, TokenUsage, Value, WorkflowStatus,
+    TaskId, Timestamp, TokenUsage, Value, WaitingFor, WorkflowStatus,
 };
 
 /// The session id; the partition key, unless the table's key has another name.
@@ -71,11 +74,15 @@ pub const CORRELATION_ID: &str = "correlationId";
 pub const TOTAL_TOKEN_USAGE: &str = "totalTokenUsage";
 /// Why the workflow failed.
 pub const ERROR: &str = "error";
+/// The ids of the tasks that calls left unfinished: a list of strings.
+pub const UNFINISHED_TASKS: &str = "unfinishedTasks";
 
 pub(super) const WRITERS: &str = "writers";
 
 pub(super) const AGENT_STATUS: &str = "status";
 pub(super) const ACTIVITY: &str = "activity";
+pub(super) const WAITING_FOR: &str = "waitingFor";
+pub(super) const TASK_ID: &str = "taskId";
 pub(super) const STARTED_AT: &str = "startedAt";
 pub(super) const COMPLETED_AT: &str = "completedAt";
 pub(super) const DURATION: &str = "duration";
@@ -94,7 +101,7 @@ pub(super) const TOKEN_COUNTS: [&str; 6] = [
 ];
 
 /// The item's own attributes. No agent and no caller's attribute may have such a name.
-pub(crate) const RESERVED: [&str; 11] = [
+pub(crate) const RESERVED: [&str; 12] = [
     SESSION_ID,
     EXPIRES_AT,
     REVISION,
@@ -105,6 +112,7 @@ pub(crate) const RESERVED: [&str; 11] = [
     CREATED_DAY,
     LAST_UPDATED,
     ERROR,
+    UNFINISHED_TASKS,
     WRITERS,
 ];
 
@@ -136,6 +144,10 @@ impl WorkflowStatus {
         item.insert(LAST_UPDATED, self.last_updated.to_string());
         let expires_at = self.created_at.saturating_add(DEFAULT_RETENTION).as_secs();
         item.insert(EXPIRES_AT, u64::try_from(expires_at).unwrap_or(0));
+        if !self.unfinished_tasks.is_empty() {
+            let ids = self.unfinished_tasks.iter().map(|id| Value::from(id.as_str()));
+            item.insert(UNFINISHED_TASKS, ids.collect::<Vec<_>>());
+        }
         item.insert(REVISION, self.revision);
         let writers = self.writers.iter().map(|(id, seq)| (id.clone(), Value::Integer(*seq)));
         item.insert(WRITERS, writers.collect::<Item>());
@@ -161,6 +173,10 @@ impl WorkflowStatus {
                 (OVERALL_STATUS, Value::String(text)) => {
                     status.overall_status = overall_status(text);
                 }
+                (UNFINISHED_TASKS, Value::List(ids)) => {
+                    let ids = ids.iter().filter_map(|id| TaskId::new(id.as_str()?));
+                    status.unfinished_tasks = ids.take(Self::MAX_UNFINISHED_TASKS).collect();
+                }
                 (REVISION, number) => status.revision = number.as_u64().unwrap_or(0),
                 (WRITERS, Value::Map(writers)) => {
                     status.writers = writers
@@ -174,6 +190,7 @@ impl WorkflowStatus {
                         status.agents.push((name.into(), agent));
                     }
                 }
+                (_, Value::List(_)) => {}
                 (name, value) => {
                     status.attributes.insert(name.to_owned(), value.clone());
                 }
@@ -214,6 +231,12 @@ impl AgentStatus {
         let mut item = Item::new();
         item.insert(AGENT_STATUS, self.state.as_str());
         item.insert(ACTIVITY, &*self.activity);
+        if let Some(waiting_for) = self.waiting_for {
+            item.insert(WAITING_FOR, waiting_for.as_str());
+            if let Some(id) = &self.task_id {
+                item.insert(TASK_ID, id.as_str());
+            }
+        }
         let mut time = |name, time: Option<Timestamp>| {
             if let Some(time) = time {
                 item.insert(name, time.to_string());
@@ -246,6 +269,11 @@ impl AgentStatus {
         let time = |name| text(name)?.parse::<Timestamp>().ok();
         let mut agent = Self::pending(text(ACTIVITY).unwrap_or_default().into());
         agent.state = agent_state(text(AGENT_STATUS)?)?;
+        if agent.state == AgentState::InProgress {
+            agent.waiting_for = text(WAITING_FOR).and_then(waiting_for);
+            agent.task_id =
+                text(TASK_ID).and_then(TaskId::new).filter(|_| agent.waiting_for.is_some());
+        }
         agent.started_at = time(STARTED_AT);
         agent.completed_at = time(COMPLETED_AT);
         agent.last_updated = time(LAST_UPDATED).or(agent.completed_at).or(agent.started_at);
@@ -332,9 +360,51 @@ fn agent_state(text: &str) -> Option<AgentState> {
     [Pending, InProgress, Success, Error].into_iter().find(|state| state.as_str() == text)
 }
 
+fn waiting_for(text: &str) -> Option<WaitingFor> {
+    use WaitingFor::{Authorization, Input, Task};
+    [Task, Input, Authorization].into_iter().find(|waiting_for| waiting_for.as_str() == text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_that_waits_is_read_as_it_was_written() {
+        let id = SessionId::new("s").unwrap();
+        let mut status = WorkflowStatus::new(id.clone(), Timestamp::from_millis(1_766_570_400_000));
+        let tasks = (0..WorkflowStatus::MAX_UNFINISHED_TASKS).map(|n| format!("task-{n}"));
+        status.unfinished_tasks = tasks.filter_map(|id| TaskId::new(&id)).collect();
+        for waiting_for in [WaitingFor::Task, WaitingFor::Input, WaitingFor::Authorization] {
+            let mut agent = AgentStatus::pending("".into());
+            agent.state = AgentState::InProgress;
+            agent.waiting_for = Some(waiting_for);
+            agent.task_id = TaskId::new("task-1");
+            status.agents = vec![("a".into(), agent)];
+            let item = status.to_item();
+            let agent = item.get("a").unwrap().as_map().unwrap();
+            assert_eq!(agent.get("waitingFor"), Some(&Value::from(waiting_for.as_str())));
+            assert_eq!(agent.get("taskId"), Some(&Value::from("task-1")));
+            let read = WorkflowStatus::from_item(&id, &item);
+            assert_eq!(read.agent("a"), status.agent("a"));
+            assert_eq!(read.unfinished_tasks, status.unfinished_tasks);
+        }
+    }
+
+    #[test]
+    fn only_an_agent_in_progress_waits() {
+        let read = |status: &str, waiting_for: &str| {
+            let mut item = Item::new();
+            item.insert(AGENT_STATUS, status);
+            item.insert(WAITING_FOR, waiting_for);
+            item.insert(TASK_ID, "task-1");
+            let agent = AgentStatus::from_item(&item).unwrap();
+            (agent.waiting_for, agent.task_id)
+        };
+        assert_eq!(read("in-progress", "input"), (Some(WaitingFor::Input), TaskId::new("task-1")));
+        assert_eq!(read("in-progress", "rain"), (None, None));
+        assert_eq!(read("success", "input"), (None, None));
+    }
 
     #[test]
     fn a_duration_without_its_times_is_read() {

@@ -59,6 +59,25 @@ impl TokenUsage {
         Self::from_counts(counts)
     }
 
+    /// The larger of the two, count by count.
+    pub(crate) fn max(&self, other: &Self) -> Self {
+        let mut counts = self.counts();
+        for (count, other) in counts.iter_mut().zip(other.counts()) {
+            // A count that is known is larger than none.
+            *count = (*count).max(other);
+        }
+        Self::from_counts(counts)
+    }
+
+    /// What this usage has that `earlier`, which is no larger, does not.
+    pub(crate) fn saturating_sub(&self, earlier: &Self) -> Self {
+        let mut counts = self.counts();
+        for (count, earlier) in counts.iter_mut().zip(earlier.counts()) {
+            *count = count.map(|count| count.saturating_sub(earlier.unwrap_or(0)));
+        }
+        Self::from_counts(counts)
+    }
+
     /// The delta that leads from `earlier` to this usage.
     pub(crate) fn delta_from(&self, earlier: &Self) -> TokenDelta {
         let mut delta = TokenDelta::default();

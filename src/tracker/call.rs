@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::{Session, StatusTracker};
 use crate::agent::Agent;
-use crate::status::SessionId;
-use crate::status::{Outcome, TokenDelta};
+use crate::status::{Outcome, SessionId, Task, TaskUsage, TokenDelta, TokenUsage};
 
 /// One call in flight. Its holder [ends](Self::end) it, once.
 pub(crate) struct TrackedCall {
@@ -24,13 +23,14 @@ impl TrackedCall {
         tracker: &StatusTracker,
         session: Arc<Session>,
         agent: &Agent,
+        is_get: bool,
     ) -> Option<Self> {
         let shared = tracker.shared();
         let mut started = None;
         shared.change(&session, |state, now| {
             let Some(slot) = shared.slot(state, agent) else { return false };
             started = Some((slot, state.ledger.run()));
-            state.ledger.call_started(slot, now)
+            state.ledger.call_started(slot, is_get, now)
         });
         let Some((slot, run)) = started else {
             shared.lose_of_full_session(&session.id);
@@ -64,5 +64,25 @@ impl TrackedCall {
             }
             is_current
         });
+    }
+
+    /// Ends the call with an answer that belongs to a task. Returns the tokens that count in
+    /// the session.
+    #[cold]
+    pub(crate) fn end_with_task(
+        &self,
+        outcome: Outcome,
+        task: Task,
+        usage: TaskUsage,
+    ) -> Option<TokenUsage> {
+        let mut counted = None;
+        self.tracker.shared().change(&self.session, |state, now| {
+            let is_current = state.ledger.run() == self.run;
+            if is_current {
+                counted = state.ledger.call_ended_with_task(self.slot, outcome, task, usage, now);
+            }
+            is_current
+        });
+        counted
     }
 }

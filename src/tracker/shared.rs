@@ -18,6 +18,8 @@ pub(crate) struct Limits {
     pub(crate) max_sessions: usize,
     /// A session that no workflow was opened on is completed after this long without a call.
     pub(crate) idle_timeout: Option<Duration>,
+    /// The same, while an agent waits.
+    pub(crate) waiting_timeout: Duration,
     pub(crate) clock: Clock,
 }
 
@@ -206,6 +208,12 @@ impl Shared {
         self.lock_sessions().values().cloned().collect()
     }
 
+    /// How many agents wait, over all sessions in memory.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn waiting_agents(&self) -> usize {
+        self.all_sessions().iter().map(|session| session.lock().ledger.waiting_agents()).sum()
+    }
+
     /// Removes a session that is saved and that nobody uses, so that memory is bounded by what
     /// is live. An unfinished session stays until it was idle for this long.
     pub(crate) fn release(&self, session: &Arc<Session>, idle: Duration) {
@@ -218,7 +226,10 @@ impl Shared {
         let state = session.lock();
         let ledger = &state.ledger;
         // With an idle timeout, the session must still be here when that is reached.
-        let idle = self.limits.idle_timeout.map_or(idle, |after| idle.max(after.saturating_mul(2)));
+        let idle = self.limits.idle_timeout.map_or(idle, |after| {
+            let waiting = if ledger.is_waiting() { self.limits.waiting_timeout } else { after };
+            idle.max(after.max(waiting).saturating_mul(2))
+        });
         let is_idle =
             || state.open == 0 && self.now().duration_since(ledger.last_updated()) >= idle;
         let is_over = ledger.is_finished() || is_idle();
@@ -243,12 +254,13 @@ impl Shared {
     }
 
     /// Completes a session that no workflow was opened on, once it has reached the idle
-    /// timeout.
+    /// timeout. While an agent waits, it has to reach the waiting timeout, too.
     pub(crate) fn finish_idle(&self, session: &Arc<Session>) {
         let Some(idle) = self.limits.idle_timeout else { return };
         self.change(session, |state, now| {
             let since = now.duration_since(state.ledger.last_updated());
-            !state.was_opened && since >= idle && state.ledger.finish_idle(now)
+            let waited_enough = since >= self.limits.waiting_timeout;
+            !state.was_opened && since >= idle && state.ledger.finish_idle(waited_enough, now)
         });
     }
 }

@@ -40,6 +40,15 @@ impl Observed {
     }
 }
 
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Success,
+    Failure,
+    /// Its caller gave up.
+    Cancelled,
+}
+
 type AllObserved = BTreeMap<Agent, Observed>;
 
 /// The run of a session that a process believes is current.
@@ -59,7 +68,12 @@ struct LocalAgent {
     state: AgentState,
     at: i64,
     in_flight: u32,
+    /// How the calls of this overlapping group have ended so far.
     failed: bool,
+    cancelled: bool,
+    succeeded: bool,
+    /// A call in flight started after the workflow had ended, as far as this process knew.
+    after_end: bool,
     changes: u64,
     /// The agent is in error only because its workflow ended.
     ended_with_run: bool,
@@ -72,6 +86,9 @@ impl Default for LocalAgent {
             at: i64::MIN,
             in_flight: 0,
             failed: false,
+            cancelled: false,
+            succeeded: false,
+            after_end: false,
             changes: 0,
             ended_with_run: false,
         }
@@ -262,8 +279,12 @@ impl Model {
         known.in_flight += 1;
         if known.in_flight == 1 {
             known.failed = false;
+            known.cancelled = false;
+            known.succeeded = false;
+            known.after_end = false;
         }
-        if !finished && known.state != AgentState::InProgress {
+        known.after_end |= finished;
+        if known.state != AgentState::InProgress {
             known.state = AgentState::InProgress;
             known.at = known.at.max(now);
             known.changes += 1;
@@ -302,7 +323,7 @@ impl Model {
         session: &str,
         agent: Agent,
         run: u64,
-        failed: bool,
+        end: End,
         now: i64,
     ) {
         self.observed(
@@ -320,16 +341,27 @@ impl Model {
         }
         let known = local.agents.entry(agent).or_default();
         known.in_flight -= 1;
-        known.failed |= failed;
+        known.failed |= end == End::Failure;
+        known.cancelled |= end == End::Cancelled;
+        known.succeeded |= end == End::Success;
+        let (mut raced, mut at_work) = (false, false);
         if known.in_flight == 0 {
-            known.state = if known.failed { AgentState::Error } else { AgentState::Success };
-            known.failed = false;
+            raced = known.cancelled && known.succeeded && !known.failed;
+            let failed = known.failed || known.cancelled && !known.succeeded;
+            known.state = if failed { AgentState::Error } else { AgentState::Success };
+            at_work = known.after_end;
             known.at = known.at.max(now);
             known.ended_with_run = false;
         }
         let finished = local.finish.is_some() || local.learned_finished;
         self.count("calls");
-        if failed {
+        if raced {
+            self.count("cancelled calls beside one that succeeded");
+        }
+        if at_work {
+            self.count("calls that started after their workflow");
+        }
+        if end != End::Success {
             self.count("calls that failed");
         }
         if finished {
@@ -354,8 +386,9 @@ impl Model {
         if ends || !finished {
             known.at = known.at.max(now);
         }
-        if known.in_flight > 0 && !finished {
+        if known.in_flight > 0 && (!finished || known.after_end) {
             known.failed |= state == AgentState::Error;
+            known.succeeded |= state == AgentState::Success;
         } else if ends || !finished {
             known.state = state;
             known.ended_with_run = false;
@@ -492,6 +525,24 @@ impl Model {
 
         let mut wrong = Vec::new();
         check_document(was.as_ref(), &is, after, is_new_run, &row.set_back, &mut wrong);
+        if is.overall_status.is_finished() {
+            // Only a call that started after the end has an agent in progress.
+            let was = was.as_ref().filter(|was| !is_new_run && was.overall_status.is_finished());
+            for (name, _) in is.agents().filter(|(_, agent)| agent.state == AgentState::InProgress)
+            {
+                let here = local.agents.iter().find(|(known, _)| **known == name);
+                let is_called = here.is_some_and(|(_, a)| a.in_flight > 0 && a.after_end)
+                    || was
+                        .and_then(|was| was.agent(name))
+                        .is_some_and(|agent| agent.state == AgentState::InProgress);
+                if !is_called {
+                    wrong.push(format!(
+                        "{name} is in progress though the workflow is finished ({here:?}, was {:?})",
+                        was.and_then(|was| was.agent(name))
+                    ));
+                }
+            }
+        }
 
         // Tokens and calls.
         let names: BTreeSet<Agent> =
@@ -535,10 +586,14 @@ impl Model {
                     (was.state, was.last_updated.map_or(i64::MIN, |at| at.as_millis()))
                 });
                 let mut allowed = vec![];
-                if ended.is_some() && (agent.in_flight > 0 || row.carried.len() > 1) {
+                if ended.is_some() && agent.in_flight > 0 && agent.after_end {
+                    allowed.push(AgentState::InProgress);
+                } else if ended.is_some() && (agent.in_flight > 0 || row.carried.len() > 1) {
                     // With several processes, or calls still in flight, any of these states
                     // is right after the end of the workflow.
                     allowed.extend([AgentState::Pending, AgentState::Success, AgentState::Error]);
+                    // Another process may call it after the end; see above.
+                    allowed.extend((old == AgentState::InProgress).then_some(old));
                 } else if ended.is_some() {
                     allowed.extend([old, agent.state]);
                     if allowed.contains(&AgentState::InProgress) {
@@ -642,6 +697,7 @@ impl Model {
                 });
                 let Some(Refusal { run, created, finished, agents }) = refused else { return };
                 let (own, own_number) = applied_run.unwrap_or((0, None));
+                let was_unknown = local.known == Known::Nothing && local.applied_run.is_none();
                 let busy = local.agents.values().any(|agent| agent.in_flight > 0);
                 if local.run > own {
                     counted.push("merge: a new run meets an earlier one");
@@ -659,6 +715,7 @@ impl Model {
                         counted.push("merge: a new run by another process");
                         local.finish = None;
                         for (name, agent) in &mut local.agents {
+                            agent.after_end = false;
                             let saved = changes
                                 .as_ref()
                                 .and_then(|changes| changes.get(&(process, *name)))
@@ -702,6 +759,11 @@ impl Model {
                     }
                     if finished && local.finish.is_none() {
                         local.learned_finished = true;
+                        if was_unknown {
+                            for agent in local.agents.values_mut() {
+                                agent.after_end = agent.in_flight > 0;
+                            }
+                        }
                         if busy {
                             counted.push("merge: finished elsewhere, calls in flight here");
                         } else {
@@ -757,9 +819,6 @@ fn check_document(
     }
     for (name, agent) in is.agents() {
         let running = agent.state == AgentState::InProgress;
-        if running && is.overall_status.is_finished() {
-            wrong.push(format!("{name} is in progress though the workflow is finished"));
-        }
         if running && is.overall_status == OverallStatus::Initializing {
             wrong.push(format!("{name} is in progress though the workflow is initializing"));
         }

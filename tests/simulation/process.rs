@@ -20,7 +20,7 @@ use tower_agent_status::status::{AgentReport, AgentState, OverallStatus, TokenUs
 use tower_agent_status::{Agent, SessionId, StatusLayer, StatusTracker, Workflow, WorkflowError};
 
 use crate::faults::{FaultyStore, Gauge};
-use crate::model::{self, Observed};
+use crate::model::{self, End, Observed};
 use crate::{Client, World};
 
 const AGENTS: [&str; 3] = ["pdfAdapter", "tradeExtraction", "tradeMatching"];
@@ -451,38 +451,48 @@ impl Actor {
             run,
             observed: Observed::default(),
             over: false,
-            if_dropped: true,
+            if_dropped: End::Cancelled,
         };
         let Ok(response) = timeout(script.patience, response).await else {
             self.world.model().count("cancelled");
-            return call.ended(true);
+            return call.ended(End::Cancelled);
         };
-        let Ok(response) = response else { return call.ended(true) };
+        let Ok(response) = response else { return call.ended(End::Failure) };
+        if response.status().is_server_error() {
+            call.if_dropped = End::Failure;
+        }
+        let end = if script.fails { End::Failure } else { End::Success };
         let mut body = response.into_body();
         for piece in script.pieces {
             sleep(piece.pause).await;
             if piece.drop_before {
                 drop(body);
-                call.ended(true);
+                call.ended(End::Cancelled);
                 self.world.model().count("cancelled");
                 return;
             }
             match body.frame().await {
-                Some(Ok(_)) => call.observed(piece.shows),
-                Some(Err(_)) => return call.ended(true),
+                Some(Ok(_)) => {
+                    call.observed(piece.shows);
+                    if script.fails {
+                        // The first chunk says so.
+                        call.if_dropped = End::Failure;
+                    }
+                }
+                Some(Err(_)) => return call.ended(End::Failure),
                 None => self.world.model().fail("a chunk of the body is missing".to_owned()),
             }
             if piece.ends {
-                call.ended(script.fails);
+                call.ended(end);
             }
         }
         if !call.over {
             // Every chunk has arrived. A JSON text is known to be complete by itself, so a
             // caller that drops the body here, before its end, has not cancelled the call.
-            call.if_dropped = script.fails;
+            call.if_dropped = end;
             sleep(Duration::from_millis(rng.u64(..10))).await;
             assert!(body.frame().await.is_none());
-            call.ended(script.fails);
+            call.ended(end);
         }
     }
 }
@@ -494,8 +504,8 @@ struct Call<'a> {
     run: u64,
     observed: Observed,
     over: bool,
-    /// Whether dropping the call now counts as a failure.
-    if_dropped: bool,
+    /// How the call ends if it is dropped now.
+    if_dropped: End,
 }
 
 impl Call<'_> {
@@ -515,10 +525,10 @@ impl Call<'_> {
         world.model().count("usage observed during a call");
     }
 
-    fn ended(&mut self, failed: bool) {
+    fn ended(&mut self, end: End) {
         self.over = true;
         let Actor { world, process, session, .. } = self.actor;
-        world.model().ended(*process, session, self.agent, self.run, failed, self.actor.now());
+        world.model().ended(*process, session, self.agent, self.run, end, self.actor.now());
     }
 }
 

@@ -4,15 +4,17 @@
 //! dirty if there is something to write. An agent's state follows from these rules:
 //!
 //! ```text
-//! in-progress   while any call is in flight, or after such a report
+//! in-progress   while any call is in flight, or after such a report; and after the last call,
+//!               while the agent waits for a task
 //! error         once the last call in flight has ended, if any call of that overlapping
 //!               group failed; or after such a report
 //! success       once the last call in flight has ended, if none failed; or after such a
 //!               report
 //! ```
 //!
-//! A finished workflow is never reopened: a call that starts afterwards changes its agent
-//! only when it ends.
+//! A call that was cancelled has failed only if no call of its group succeeded.
+//!
+//! A finished workflow is never reopened: a call that starts afterwards changes only its agent.
 
 use std::sync::Arc;
 
@@ -25,15 +27,21 @@ use crate::status::{
 impl Ledger {
     /// A call of an agent has started. Returns whether there is something to write.
     #[inline]
-    pub(crate) fn call_started(&mut self, slot: usize, now: Timestamp) -> bool {
+    pub(crate) fn call_started(&mut self, slot: usize, is_get: bool, now: Timestamp) -> bool {
+        let is_finished = self.is_finished();
         let active = &mut self.active[slot];
         active.in_flight += 1;
         if active.in_flight == 1 {
             active.error = None;
+            active.has_success = false;
+            active.is_after_end = false;
             active.started_at = Some(now);
         }
-        // In a finished workflow the agent's state changes when the call ends, not before.
-        if self.is_finished() || self.local.agents[slot].1.state == AgentState::InProgress {
+        active.is_after_end |= is_finished;
+        let agent = &self.local.agents[slot].1;
+        // A GET only asks how the task is: the agent waits on. Any other call may be the input
+        // that it waits for.
+        if agent.state == AgentState::InProgress && (agent.waiting_for.is_none() || is_get) {
             return false;
         }
         self.set_in_progress(slot, None, now);
@@ -74,12 +82,18 @@ impl Ledger {
         let active = &mut self.active[slot];
         active.in_flight = active.in_flight.saturating_sub(1);
         active.reported_in_progress = false;
-        if let Outcome::Error(error) = outcome {
-            active.error.get_or_insert(error);
+        match outcome {
+            Outcome::Success => active.has_success = true,
+            Outcome::Error(error) => active.add_error(error),
         }
         if active.in_flight == 0 {
-            let error = active.error.take();
-            self.set_ended(slot, None, error, now);
+            let error = active.take_error();
+            if self.tasks.is_none() {
+                active.is_after_end = false;
+                self.set_ended(slot, None, error, now);
+            } else {
+                self.set_ended_with_tasks(slot, error, now);
+            }
         }
         self.touch(now);
     }
@@ -97,15 +111,18 @@ impl Ledger {
         match state {
             // The agent stays in progress while a call is in flight. The report counts as one
             // more of the overlapping calls.
-            _ if active.in_flight > 0 && !is_finished => {
-                if state == AgentState::Error {
-                    active.error.get_or_insert(error.unwrap_or_else(default_error));
+            _ if active.in_flight > 0 && (!is_finished || active.is_after_end) => {
+                match state {
+                    AgentState::Success => active.has_success = true,
+                    AgentState::Error => active.add_error(error.unwrap_or_else(default_error)),
+                    _ => {}
                 }
                 let agent = &mut self.local.agents[slot].1;
                 agent.last_updated = agent.last_updated.max(Some(now));
             }
             AgentState::Pending | AgentState::InProgress if is_finished => {}
             AgentState::Pending => {
+                self.release_tasks(slot);
                 let active = &mut self.active[slot];
                 let agent = &mut self.local.agents[slot].1;
                 let AgentStatus { token_usage, calls, last_updated, .. } = *agent;
@@ -115,8 +132,12 @@ impl Ledger {
                 agent.last_updated = last_updated.max(Some(now));
             }
             AgentState::InProgress => self.set_in_progress(slot, activity, now),
-            AgentState::Success => self.set_ended(slot, activity, None, now),
+            AgentState::Success => {
+                self.release_tasks(slot);
+                self.set_ended(slot, activity, None, now);
+            }
             AgentState::Error => {
+                self.release_tasks(slot);
                 let error = error.unwrap_or_else(default_error);
                 self.set_ended(slot, activity, Some(error), now);
             }
@@ -137,17 +158,23 @@ impl Ledger {
             Err(_) => OverallStatus::Failed,
         };
         self.local.error = result.err();
-        self.end_agents_in_progress(now);
+        for slot in 0..self.local.agents.len() {
+            self.end_with_workflow(slot, now);
+        }
         self.touch(now);
         true
     }
 
-    /// Completes an idle workflow, unless an agent is in progress or none was called.
-    /// Returns whether it did. A merge takes this back if the item was updated since.
-    pub(crate) fn finish_idle(&mut self, now: Timestamp) -> bool {
+    /// Completes an idle workflow, unless an agent is in progress or none was called. An agent
+    /// that waits is no hindrance if it has `waited_enough`. Returns whether it did. A merge
+    /// takes this back if the item was updated since.
+    pub(crate) fn finish_idle(&mut self, waited_enough: bool, now: Timestamp) -> bool {
         let agents = &self.local.agents;
         let is_over = self.local.overall_status == OverallStatus::Processing
-            && agents.iter().all(|(_, agent)| agent.state != AgentState::InProgress);
+            && agents.iter().all(|(_, agent)| {
+                agent.state != AgentState::InProgress
+                    || waited_enough && agent.waiting_for.is_some()
+            });
         let since = self.local.last_updated;
         let ends = is_over && self.finish(Ok(()), now);
         if ends {
@@ -183,6 +210,7 @@ impl Ledger {
         agent.completed_at = None;
         agent.error = None;
         agent.state = AgentState::InProgress;
+        agent.wait_no_more();
         self.active[slot].set_activity(activity, agent);
         agent.last_updated = agent.last_updated.max(Some(now));
         if self.local.overall_status == OverallStatus::Initializing {
@@ -191,7 +219,7 @@ impl Ledger {
     }
 
     #[inline]
-    fn set_ended(
+    pub(super) fn set_ended(
         &mut self,
         slot: usize,
         activity: Option<Arc<str>>,
@@ -205,6 +233,7 @@ impl Ledger {
         let agent = &mut self.local.agents[slot].1;
         let started_at = *agent.started_at.get_or_insert(active.started_at.unwrap_or(now));
         agent.state = if error.is_none() { AgentState::Success } else { AgentState::Error };
+        agent.wait_no_more();
         active.set_activity(activity, agent);
         // The start may come from another process, whose clock is ahead.
         agent.completed_at = Some(now.max(started_at));
@@ -212,20 +241,37 @@ impl Ledger {
         agent.last_updated = agent.last_updated.max(Some(now));
     }
 
-    /// Ends every agent in progress, as an error: its workflow has ended.
-    pub(super) fn end_agents_in_progress(&mut self, now: Timestamp) {
-        for slot in 0..self.local.agents.len() {
-            if self.local.agents[slot].1.state == AgentState::InProgress {
-                let error = CallError::new(
-                    CallError::WORKFLOW_ENDED,
-                    "the workflow ended while this agent was in progress",
-                );
-                self.set_ended(slot, None, Some(error), now);
-            }
+    #[cold]
+    fn set_ended_with_tasks(&mut self, slot: usize, error: Option<CallError>, now: Timestamp) {
+        if error.is_none() {
+            self.set_ended_or_waiting(slot, now);
+        } else {
+            self.release_tasks(slot);
+            self.set_ended(slot, None, error, now);
         }
+        self.active[slot].is_after_end &= self.local.agents[slot].1.waiting_for.is_some();
     }
 
-    fn add_usage(&mut self, slot: usize, delta: UsageDelta) {
+    /// Ends an agent that is in progress, as an error: its workflow has ended.
+    pub(super) fn end_with_workflow(&mut self, slot: usize, now: Timestamp) {
+        let agent = &self.local.agents[slot].1;
+        if agent.state != AgentState::InProgress {
+            return;
+        }
+        let error = match agent.waiting_for {
+            Some(waiting_for) if self.active[slot].in_flight == 0 => {
+                CallError::unfinished(waiting_for, agent.task_id.as_ref())
+            }
+            _ => CallError::new(
+                CallError::WORKFLOW_ENDED,
+                "the workflow ended while this agent was in progress",
+            ),
+        };
+        self.release_tasks(slot);
+        self.set_ended(slot, None, Some(error), now);
+    }
+
+    pub(super) fn add_usage(&mut self, slot: usize, delta: UsageDelta) {
         self.unsent[slot].add(&delta);
         let agent = &mut self.local.agents[slot].1;
         agent.calls = agent.calls.saturating_add(delta.calls);

@@ -14,7 +14,9 @@
 //!     an agent's state              local if it differs from base and is the later one,
 //!                                   else remote; the earlier start of both
 //!     calls and tokens              remote + unacknowledged + unsent
-//! an agent with a call in flight here is in progress; none is if the workflow has finished
+//!     unfinished tasks              remote, with what was added and ended here since base
+//! an agent with a call in flight here is in progress; if the workflow has finished, only with
+//! a call that started after its end
 //! base = remote
 //! ```
 //!
@@ -76,6 +78,13 @@ impl Ledger {
         if knows_item && remote.created_at > known {
             self.adopt_new_run(&remote);
         }
+        // (11) To a process that has just started, a finished item says that its calls began
+        // after the end.
+        if !knows_item && remote.overall_status.is_finished() && !self.is_finished() {
+            for (active, (_, agent)) in self.active.iter_mut().zip(&self.local.agents) {
+                active.is_after_end = active.in_flight > 0 || agent.waiting_for.is_some();
+            }
+        }
         // (3) Also after another run was adopted: what no item has seen is not lost.
         self.unacknowledged.retain(|sent| sent.seq > last_seen);
         self.merge(&remote, now);
@@ -93,10 +102,9 @@ impl Ledger {
             // (4) An error that only the end of the run before caused belongs to that end,
             // even if it was recorded after the new run began.
             let ended_with_run = active.in_flight == 0
-                && agent
-                    .error
-                    .as_ref()
-                    .is_some_and(|error| error.class == CallError::WORKFLOW_ENDED);
+                && agent.error.as_ref().is_some_and(|error| {
+                    [CallError::WORKFLOW_ENDED, CallError::UNFINISHED].contains(&&*error.class)
+                });
             if agent.last_updated > Some(remote.created_at) && !ended_with_run {
                 local.overall_status = OverallStatus::Processing;
                 for at in [&mut agent.started_at, &mut agent.completed_at] {
@@ -109,6 +117,8 @@ impl Ledger {
             local.agents.push((name, agent));
         }
         self.local = local;
+        self.active.iter_mut().for_each(|active| active.is_after_end = false);
+        self.adopt_tasks();
         // The old run is no base for a merge with the new one.
         self.base = None;
         self.idle_since = None;
@@ -117,6 +127,7 @@ impl Ledger {
     /// Makes `local` the merge of itself and `remote`, with `base` as their common ancestor.
     fn merge(&mut self, remote: &WorkflowStatus, now: Timestamp) {
         let base = self.base.take();
+        let ended = self.merge_unfinished(remote, base.as_deref());
         let local = &mut self.local;
 
         // What is unchanged here since base is taken from remote.
@@ -140,8 +151,10 @@ impl Ledger {
         // (5) The one end that is taken back: it was assumed here for idleness, and another
         // process has updated the item since. A lost write of ours takes nothing back: from
         // before the end it is no later, and with the end it makes `remote` finished.
-        if self.idle_since.take_if(|since| remote.last_updated > *since).is_some() {
+        let is_taken_back = self.idle_since.take_if(|since| remote.last_updated > *since).is_some();
+        if is_taken_back {
             local.overall_status = OverallStatus::Processing;
+            self.active.iter_mut().for_each(|active| active.is_after_end = false);
         }
         let is_processing =
             [remote.overall_status, local.overall_status].contains(&OverallStatus::Processing);
@@ -157,7 +170,20 @@ impl Ledger {
             match slot {
                 Some(slot) => {
                     let base = base.as_ref().and_then(|base| base.agent(name));
-                    merge_agent(&mut local.agents[slot].1, agent, base);
+                    let local = &mut local.agents[slot].1;
+                    // (12) The agent waits for what another process has seen the end of, or has
+                    // ended only for the idleness that is taken back.
+                    let is_outdated = local.task_id.as_ref().is_some_and(|id| ended.contains(id))
+                        || is_taken_back
+                            && local
+                                .error
+                                .as_ref()
+                                .is_some_and(|e| e.class == CallError::UNFINISHED);
+                    if is_outdated {
+                        *local = agent.clone();
+                    } else {
+                        merge_agent(local, agent, base);
+                    }
                 }
                 None => {
                     local.agents.push((Arc::clone(name), agent.clone()));
@@ -179,16 +205,26 @@ impl Ledger {
                 add_tokens(&mut agent.token_usage, &delta.tokens);
             }
         }
-        if self.is_finished() {
-            self.end_agents_in_progress(now);
-        } else {
-            // (8) Another process may have ended the agent's state with a call of its own.
-            for slot in 0..self.active.len() {
-                if self.active[slot].in_flight > 0
-                    && self.local.agents[slot].1.state != AgentState::InProgress
-                {
+        self.match_tasks(remote);
+        let is_finished = self.is_finished();
+        for slot in 0..self.active.len() {
+            let active = &self.active[slot];
+            let (name, agent) = &self.local.agents[slot];
+            let is_called = active.in_flight > 0 && (!is_finished || active.is_after_end);
+            // (13) Whoever ended the workflow ended its agents with it. So an agent that the
+            // finished item has in progress was called after the end.
+            let is_called_elsewhere = || {
+                remote.overall_status.is_finished()
+                    && remote.revision > 0
+                    && remote.agent(name).is_some_and(|a| a.state == AgentState::InProgress)
+            };
+            if is_called {
+                // (8) Another process may have ended the agent's state with a call of its own.
+                if agent.state != AgentState::InProgress {
                     self.set_in_progress(slot, None, now);
                 }
+            } else if is_finished && !(active.is_after_end || is_called_elsewhere()) {
+                self.end_with_workflow(slot, now);
             }
         }
     }

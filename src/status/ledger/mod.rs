@@ -12,7 +12,7 @@
 //!   is prepared.
 //!
 //! ```text
-//!  call_started  call_ended  report  finish       events.rs
+//!  call_started  call_ended  report  finish       events.rs, tasks.rs
 //!        └───────────┴──┬──────┴───────┘
 //!                       ▼
 //!          local, and deltas in unsent
@@ -43,6 +43,8 @@
 
 mod events;
 mod merge;
+mod merge_tasks;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -51,7 +53,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::tasks::TaskUsage;
 pub(crate) use self::write::PendingWrite;
+
+use self::tasks::Tasks;
 
 use super::{
     Activities, AgentState, AgentStatus, CallError, SessionId, Timestamp, TokenDelta, TokenUsage,
@@ -77,6 +82,8 @@ pub(crate) struct Ledger {
     /// Calls and tokens of writes that were not acknowledged, in the order of the writes.
     unacknowledged: Vec<SentDeltas>,
     new_run: NewRun,
+    /// The answers that had an id. Most sessions have none.
+    tasks: Option<Box<Tasks>>,
     /// Set while the workflow is completed for idleness and the table has not acknowledged
     /// it: when the session was last updated before that.
     idle_since: Option<Timestamp>,
@@ -97,8 +104,14 @@ struct ActiveCalls {
     in_flight: u32,
     /// When the first of the calls in flight started.
     started_at: Option<Timestamp>,
-    /// The first error among the calls that overlap.
+    /// The first error among the calls that overlap, or that a call was cancelled, if there is
+    /// no other.
     error: Option<CallError>,
+    /// A call among those that overlap has succeeded.
+    has_success: bool,
+    /// A call among those in flight, or the one whose task the agent waits for, started after
+    /// the workflow had ended.
+    is_after_end: bool,
     /// The agent was reported to be in progress, and no later event has ended that.
     reported_in_progress: bool,
     /// The document is to show the agent's own text for its state, and does not yet. The
@@ -114,9 +127,27 @@ impl ActiveCalls {
             in_flight: 0,
             started_at: None,
             error: None,
+            has_success: false,
+            is_after_end: false,
             reported_in_progress: false,
             activity_is_stale: false,
         }
+    }
+
+    /// One of the calls that overlap has failed, or is known to have failed.
+    fn add_error(&mut self, error: CallError) {
+        match &mut self.error {
+            Some(first) if first.class == CallError::CANCELLED => *first = error,
+            Some(_) => {}
+            none => *none = Some(error),
+        }
+    }
+
+    /// The error of the calls that overlapped, now that the last has ended. One that was
+    /// cancelled counts only if none succeeded: its caller raced it against another.
+    fn take_error(&mut self) -> Option<CallError> {
+        let has_success = self.has_success;
+        self.error.take_if(|error| !(has_success && error.class == CallError::CANCELLED))
     }
 
     /// Sets the activity of the agent: to this text, or to its own for its state.
@@ -172,6 +203,7 @@ impl Ledger {
             unsent: Vec::new(),
             unacknowledged: Vec::new(),
             new_run: NewRun::None,
+            tasks: None,
             idle_since: None,
             run: 0,
             first_seq: None,
@@ -218,12 +250,21 @@ impl Ledger {
         self.local.overall_status.is_finished()
     }
 
-    /// Whether a call is in flight in this process, or an agent was reported in progress.
+    /// Whether an agent waits, and no call is in flight anywhere.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.local.is_waiting()
+    }
+
+    /// Whether a call is in flight in this process, or an agent was reported in progress, which
+    /// its workflow has not ended.
     pub(crate) fn is_active(&self) -> bool {
+        let is_finished = self.is_finished();
         let mut agents = self.local.agents.iter().zip(&self.active);
         agents.any(|((_, agent), active)| {
             active.in_flight > 0
-                || active.reported_in_progress && agent.state == AgentState::InProgress
+                || active.reported_in_progress
+                    && agent.state == AgentState::InProgress
+                    && !is_finished
         })
     }
 
@@ -312,6 +353,7 @@ impl Ledger {
         self.active.clear();
         self.unsent.clear();
         self.unacknowledged.clear();
+        self.tasks = None;
         self.idle_since = None;
         self.new_run = NewRun::Unsent;
         self.version += 1;

@@ -99,6 +99,7 @@ impl Ledger {
             self.new_run = NewRun::None;
         }
         self.idle_since = None;
+        self.forget_unmatched(write.version);
         self.base = Some(write.next);
         self.saved_version = write.version;
     }

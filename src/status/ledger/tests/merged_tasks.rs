@@ -1,0 +1,193 @@
+//! Tasks that several processes know, and answers that come before the item is known.
+
+use super::*;
+
+/// A process has left a task unfinished, and is gone.
+fn left_unfinished() -> Table {
+    let (mut table, mut process) = (Table::default(), Process::new("gone", 0));
+    process.post("a", &running("t1"), 0);
+    process.save(&mut table, 0);
+    table
+}
+
+#[test]
+fn a_poll_before_the_item_is_known_counts_once_the_item_names_its_task() {
+    for lost in [None, Some(false), Some(true)] {
+        let mut table = left_unfinished();
+        let mut process = Process::new("w", 10);
+        assert_eq!(process.get("b", &done("t1", 7), 10), None);
+        assert_eq!(process.ledger.status().total_token_usage(), TokenUsage::new(0, 0));
+        if lost.is_some() {
+            // The first write conflicts, and the answer of the second is lost.
+            let write = process.prepare(11).unwrap();
+            let found = table.write(&write).unwrap_err();
+            process.ledger.write_conflicted(found.as_ref(), "w", at(11));
+            process.save_and_lose_the_answer(&mut table, lost == Some(true), 12);
+        }
+        process.get("b", &done("t1", 7), 20);
+        process.save(&mut table, 20);
+        let status = table.status();
+        assert_eq!((input(&status, "a"), input(&status, "b")), (7, 0), "lost: {lost:?}");
+        assert_eq!((shown(&status, "a"), shown(&status, "b")), (SUCCESS, SUCCESS));
+        assert_eq!(status.agent("a").unwrap().completed_at, Some(at(10)));
+        assert_eq!(unfinished_tasks(&status), [""; 0]);
+        assert_eq!(status.agent("b").unwrap().calls, 2);
+    }
+}
+
+#[test]
+fn a_poll_that_the_item_does_not_name_does_not_count() {
+    // There is no item, or one that names another task.
+    for mut table in [Table::default(), left_unfinished()] {
+        let mut process = Process::new("w", 10);
+        process.get("b", &done("t2", 7), 10);
+        process.save(&mut table, 10);
+        process.get("b", &done("t2", 7), 20);
+        process.save(&mut table, 20);
+        assert_eq!(table.status().total_token_usage(), TokenUsage::new(0, 0));
+        // Not even after the task is left unfinished: those answers came before.
+        let mut other = Process::new("x", 30);
+        other.post("a", &running("t2"), 30);
+        other.save(&mut table, 30);
+        process.start("b", 40);
+        process.save(&mut table, 40);
+        assert_eq!(table.status().total_token_usage(), TokenUsage::new(0, 0));
+        process.get("b", &done("t2", 7), 50);
+        process.save(&mut table, 50);
+        assert_eq!(input(&table.status(), "a"), 7);
+    }
+}
+
+#[test]
+fn a_failure_before_the_item_is_known_ends_the_agent_that_waits() {
+    let mut table = left_unfinished();
+    let mut process = Process::new("w", 10);
+    process.get("b", &failed("t1"), 10);
+    process.save(&mut table, 10);
+    assert_eq!(error_class(&table.status(), "a"), "agent");
+}
+
+#[test]
+fn a_task_that_was_first_polled_belongs_to_the_agent_that_waits_in_the_item() {
+    let mut table = left_unfinished();
+    let mut process = Process::new("w", 10);
+    process.get("b", &running("t1"), 10);
+    assert_eq!(process.shown("b"), waits_for("task", "t1"), "as far as is known");
+    process.save(&mut table, 10);
+    assert_eq!(shown(&table.status(), "a"), waits_for("task", "t1"));
+    assert_eq!(shown(&table.status(), "b"), SUCCESS);
+    process.get("b", &done("t1", 7), 20);
+    process.save(&mut table, 20);
+    let status = table.status();
+    assert_eq!((input(&status, "a"), input(&status, "b")), (7, 0));
+    assert_eq!(shown(&status, "a"), SUCCESS);
+}
+
+#[test]
+fn a_process_that_resumes_starts_afresh() {
+    let mut table = left_unfinished();
+    let mut process = Process::new("w", 10);
+    process.post("a", &done("t2", 5), 10);
+    process.save(&mut table, 10);
+    assert_eq!(shown(&table.status(), "a"), SUCCESS);
+    assert_eq!(unfinished_tasks(&table.status()), ["t1"]);
+}
+
+#[test]
+fn the_unfinished_tasks_of_two_processes_are_merged() {
+    let mut table = left_unfinished();
+    let (mut one, mut two) = (Process::new("one", 1), Process::new("two", 1));
+    for (process, agent) in [(&mut one, "b"), (&mut two, "c")] {
+        process.start(agent, 2);
+        process.save(&mut table, 2);
+    }
+    one.answer("b", &running("t2"), 0, false, 3);
+    two.answer("c", &running("t3"), 0, false, 3);
+    two.get("c", &done("t1", 7), 4);
+    one.save(&mut table, 5);
+    two.save(&mut table, 5);
+    assert_eq!(unfinished_tasks(&table.status()), ["t2", "t3"]);
+    one.get("b", &done("t2", 1), 6);
+    one.save(&mut table, 6);
+    assert_eq!(unfinished_tasks(&table.status()), ["t3"]);
+    assert_eq!(input(&table.status(), "a"), 7);
+}
+
+#[test]
+fn an_agent_whose_task_has_ended_elsewhere_does_not_wait_again() {
+    for has_heartbeat in [false, true] {
+        let mut table = Table::default();
+        let (mut one, mut two) = (Process::new("one", 0), Process::new("two", 0));
+        one.post("a", &running("t1"), 0);
+        one.save(&mut table, 0);
+        two.get("b", &done("t1", 7), 10);
+        two.save(&mut table, 10);
+        // A slow answer to the first process, from before the end.
+        one.get("a", &running("t1"), 20);
+        if has_heartbeat {
+            one.ledger.heartbeat(at(21));
+        }
+        one.save(&mut table, 20);
+        assert_eq!(shown(&table.status(), "a"), SUCCESS);
+        assert_eq!(unfinished_tasks(&table.status()), [""; 0]);
+        one.start("a", 30);
+        one.end("a", Outcome::Success, 1, 31);
+        one.save(&mut table, 31);
+        assert_eq!(shown(&table.status(), "a"), SUCCESS);
+        assert_eq!(input(&table.status(), "a"), 8);
+        assert_eq!(table.status().agent("a").unwrap().calls, 3);
+    }
+}
+
+#[test]
+fn an_agent_that_waits_ends_with_a_workflow_that_ended_elsewhere() {
+    let mut table = Table::default();
+    let (mut one, mut two) = (Process::new("one", 0), Process::new("two", 0));
+    one.post("a", &running("t1"), 0);
+    one.save(&mut table, 0);
+    two.start("b", 1);
+    two.save(&mut table, 1);
+    two.ledger.finish(Ok(()), at(10));
+    two.save(&mut table, 10);
+    assert_eq!(error_class(&table.status(), "a"), "unfinished");
+    one.get("a", &running("t1"), 20);
+    one.save(&mut table, 20);
+    assert_eq!(error_class(&table.status(), "a"), "unfinished");
+    one.get("a", &done("t1", 3), 30);
+    one.save(&mut table, 30);
+    assert_eq!((shown(&table.status(), "a"), input(&table.status(), "a")), (SUCCESS, 3));
+}
+
+#[test]
+fn an_error_of_an_unfinished_task_does_not_move_to_the_next_run() {
+    let mut table = Table::default();
+    let mut old = Process::new("old", 0);
+    old.post("a", &running("t1"), 0);
+    old.save(&mut table, 0);
+    let mut new = Process::new("new", 10);
+    new.ledger.begin_new_run(at(10));
+    new.start("a", 11);
+    new.end("a", Outcome::Success, 5, 20);
+    new.save(&mut table, 20);
+    old.ledger.finish(Ok(()), at(30));
+    old.save(&mut table, 40);
+    let status = table.status();
+    assert_eq!((shown(&status, "a"), error_class(&status, "a")), (SUCCESS, ""));
+    assert_eq!(unfinished_tasks(&status), [""; 0]);
+}
+
+#[test]
+fn a_writer_that_knows_no_tasks_ends_none() {
+    let mut table = Table::default();
+    let mut process = Process::new("w", 0);
+    process.post("a", &running("t1"), 0);
+    process.save(&mut table, 0);
+    let mut theirs = Item::new();
+    theirs.insert("overallStatus", "processing");
+    theirs.insert("documentId", "d");
+    table.item = Some(theirs);
+    process.ledger.heartbeat(at(10));
+    process.save(&mut table, 10);
+    assert_eq!(shown(&table.status(), "a"), waits_for("task", "t1"));
+    assert_eq!(unfinished_tasks(&table.status()), ["t1"]);
+}
