@@ -13,7 +13,7 @@ use script::{Script, Step};
 use tower::ServiceExt as _;
 use tower_agent_status::SessionId;
 use tower_agent_status::metrics;
-use tower_agent_status::portal::{Portal, STALLED_WORKFLOWS};
+use tower_agent_status::portal::{Portal, STALLED_WORKFLOWS, WAITING_WORKFLOWS};
 use tower_agent_status::status::{Change, Item, Precondition, schema};
 use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, StatusStore};
 
@@ -37,8 +37,10 @@ fn known_metrics() -> BTreeSet<String> {
         metrics::WRITE_DURATION,
         metrics::WRITE_RETRIES,
         metrics::SESSIONS_DIRTY,
+        metrics::AGENTS_WAITING,
         metrics::LOST,
         STALLED_WORKFLOWS,
+        WAITING_WORKFLOWS,
     ]
     .into_iter()
     .map(shown)
@@ -92,7 +94,11 @@ async fn the_portal_is_scraped_where_it_tells() {
         assert_eq!(response.status(), http::StatusCode::OK, "{name}: {path}");
         let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
         let exported = metrics_in(std::str::from_utf8(&body).unwrap());
-        assert_eq!(exported, BTreeSet::from([STALLED_WORKFLOWS.to_owned()]), "{name}");
+        assert_eq!(
+            exported,
+            BTreeSet::from([STALLED_WORKFLOWS, WAITING_WORKFLOWS].map(str::to_owned)),
+            "{name}"
+        );
     }
 }
 

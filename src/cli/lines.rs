@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use console::{StyledObject, style};
 use indicatif::HumanCount;
 use tower_agent_status::status::{
-    AgentState, AgentStatus, Item, OverallStatus, Timestamp, TokenUsage, Value, WorkflowStatus,
+    AgentState, AgentStatus, Item, OverallStatus, Timestamp, TokenUsage, Value, WaitingFor,
+    WorkflowStatus,
 };
 
 use super::text::{escaped, time, tokens, truncated};
@@ -26,10 +27,13 @@ pub(crate) fn agents(status: &WorkflowStatus) -> Vec<(&str, &AgentStatus)> {
     agents
 }
 
-/// The status of a workflow, or `stalled`, in its colour.
+/// The status of a workflow, or `stalled` or `waiting`, in its colour.
 pub(crate) fn overall_status(status: &WorkflowStatus, heartbeat: Duration, width: usize) -> String {
     if status.is_stalled(now(), heartbeat) {
         return style(format!("{:<width$}", "stalled")).yellow().to_string();
+    }
+    if status.is_waiting() {
+        return style(format!("{:<width$}", "waiting")).magenta().to_string();
     }
     let text = format!("{:<width$}", status.overall_status);
     let text = match status.overall_status {
@@ -60,6 +64,7 @@ pub(crate) fn symbol(agent: &AgentStatus) -> StyledObject<&'static str> {
     const SPINNER: [&str; 8] = ["⠋", "⠙", "⠸", "⠴", "⠦", "⠧", "⠇", "⠏"];
     match agent.state {
         AgentState::Pending => style("·").dim(),
+        AgentState::InProgress if agent.waiting_for.is_some() => style("◷").magenta(),
         AgentState::InProgress => {
             let elapsed =
                 agent.started_at.map_or(0, |start| now().duration_since(start).as_millis());
@@ -85,6 +90,17 @@ pub(crate) fn agent(name: &str, agent: &AgentStatus) -> String {
         AgentState::Pending => style(line.trim_end()).dim().to_string(),
         _ => line.trim_end().to_owned(),
     }
+}
+
+/// What an agent waits for, if it does: `waiting for task resp_1`, or `waiting for input, task t1`.
+pub(crate) fn waiting(agent: &AgentStatus) -> Option<String> {
+    let text = match (agent.waiting_for?, &agent.task_id) {
+        (WaitingFor::Task, Some(id)) => format!("waiting for task {id}"),
+        (WaitingFor::Task, None) => "waiting for its task".to_owned(),
+        (waiting_for, Some(id)) => format!("waiting for {waiting_for}, task {id}"),
+        (waiting_for, None) => format!("waiting for {waiting_for}"),
+    };
+    Some(style(escaped(&text)).magenta().to_string())
 }
 
 /// The error of an agent, if it failed.

@@ -23,7 +23,8 @@ const SEARCHED: usize = 1_000;
 /// List the newest workflows, newest first.
 ///
 /// With `--json` it prints an array. Each element has `sessionId`, `status`, `createdAt` and
-/// `lastUpdated` (RFC 3339, or null if the item has none), `stalled`, and `totalTokens`.
+/// `lastUpdated` (RFC 3339, or null if the item has none), `stalled`, `waiting`, and
+/// `totalTokens`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status list --limit 50
@@ -56,6 +57,8 @@ enum StatusFilter {
     Failed,
     /// Not finished, and no heartbeat recently
     Stalled,
+    /// Not finished; an agent waits for a task, for input or for authorization
+    Waiting,
 }
 
 impl List {
@@ -97,6 +100,7 @@ impl List {
         self.status.is_empty()
             || self.status.iter().any(|filter| match filter {
                 StatusFilter::Stalled => is_stalled,
+                StatusFilter::Waiting => status.is_waiting(),
                 filter => {
                     filter.to_possible_value().is_some_and(|value| value.get_name() == overall)
                 }
@@ -110,6 +114,7 @@ impl List {
             "createdAt": text_of(item, schema::CREATED_AT),
             "lastUpdated": text_of(item, schema::LAST_UPDATED),
             "stalled": status.is_stalled(now(), self.heartbeat.heartbeat),
+            "waiting": status.is_waiting(),
             "totalTokens": status.total_token_usage().total_tokens,
         })
     }

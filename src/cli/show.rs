@@ -16,7 +16,8 @@ use super::lines;
 use super::store::StoreArgs;
 use super::text::escaped;
 
-/// Show a workflow: its agents with their states, times, tokens and errors.
+/// Show a workflow: its agents with their states, times, tokens and errors, and what they wait
+/// for.
 ///
 /// With `--json` it prints the stored item, whose attributes are documented in
 /// `tower_agent_status::status::schema`.
@@ -90,8 +91,8 @@ impl Show {
         for (name, agent) in lines::agents(status) {
             let line = lines::agent(name, agent);
             writeln!(out, "{} {line}", lines::symbol(agent))?;
-            if let Some(error) = lines::error(agent) {
-                writeln!(out, "  {error}")?;
+            for more in [lines::error(agent), lines::waiting(agent)].into_iter().flatten() {
+                writeln!(out, "  {more}")?;
             }
             let mut more = Vec::new();
             more.extend(agent.token_usage.as_ref().map(lines::usage));

@@ -9,7 +9,7 @@ use indicatif::style::TemplateError;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{Instant, MissedTickBehavior};
 use tower_agent_status::SessionId;
-use tower_agent_status::status::{AgentState, Item, OverallStatus, WorkflowStatus};
+use tower_agent_status::status::{AgentState, Item, OverallStatus, WaitingFor, WorkflowStatus};
 use tower_agent_status::store::StatusReader as _;
 
 use super::args::{Heartbeat, duration, session_id};
@@ -212,8 +212,8 @@ impl Drawn {
             let line = lines::agent(name, agent);
             let line = format!("{} {line}", lines::symbol(agent));
             // On a line of its own; at the end of a long line it would be cut off.
-            let error = lines::error(agent).map(|error| format!("  {error}"));
-            [Some(line), error].into_iter().flatten()
+            let more = lines::error(agent).or_else(|| lines::waiting(agent));
+            [Some(line), more.map(|more| format!("  {more}"))].into_iter().flatten()
         });
         let workflow = lines::workflow(status, self.heartbeat);
         let lines: Vec<_> = agents.chain([workflow]).collect();
@@ -231,8 +231,8 @@ impl Drawn {
 /// Prints a line for each change of state.
 #[derive(Default)]
 struct Printed {
-    agents: HashMap<String, AgentState>,
-    overall: Option<(OverallStatus, bool)>,
+    agents: HashMap<String, (AgentState, Option<WaitingFor>)>,
+    overall: Option<(OverallStatus, bool, bool)>,
     heartbeat: Duration,
 }
 
@@ -240,15 +240,16 @@ impl Printed {
     fn show(&mut self, status: &WorkflowStatus) -> io::Result<()> {
         let mut out = io::stdout().lock();
         for (name, agent) in lines::agents(status) {
-            if self.agents.insert(name.to_owned(), agent.state) != Some(agent.state) {
-                let error = lines::error(agent);
-                let error = error.map(|error| format!("  {error}")).unwrap_or_default();
+            let state = (agent.state, agent.waiting_for);
+            if self.agents.insert(name.to_owned(), state) != Some(state) {
+                let more = lines::error(agent).or_else(|| lines::waiting(agent));
+                let more = more.map(|more| format!("  {more}")).unwrap_or_default();
                 let line = lines::agent(name, agent);
-                writeln!(out, "{:<12} {line}{error}", agent.state)?;
+                writeln!(out, "{:<12} {line}{more}", agent.state)?;
             }
         }
         let is_stalled = status.is_stalled(lines::now(), self.heartbeat);
-        let overall = (status.overall_status, is_stalled);
+        let overall = (status.overall_status, is_stalled, status.is_waiting());
         if self.overall.replace(overall) != Some(overall) {
             writeln!(out, "{:<12} {}", "workflow", lines::workflow(status, self.heartbeat))?;
         }

@@ -25,18 +25,19 @@
 //! | `GET /api/workflow/{sessionId}/status` | the workflow; an unknown session is pending |
 //! | `GET /api/workflow/{sessionId}/events` | the same as server-sent events, one for each change |
 //! | `GET /api/workflow/recent?limit=10` | the newest workflows, newest first; at most 500 |
-//! | `GET /api/workflow/metrics?limit=1000` | the gauge [`STALLED_WORKFLOWS`], for Prometheus |
+//! | `GET /api/workflow/metrics?limit=1000` | the gauges [`STALLED_WORKFLOWS`] and [`WAITING_WORKFLOWS`], for Prometheus |
 //!
-//! Names and values are those of the [item](crate::status::schema), with three differences:
+//! Names and values are those of the [item](crate::status::schema), with four differences:
 //! agents are grouped under `agents` and your own attributes under `attributes`; an agent's
-//! `duration` is in whole seconds; and `stalled` tells whether the workflow
-//! [appears to have stopped](crate::status::WorkflowStatus::is_stalled).
+//! `duration` is in whole seconds; `stalled` tells whether the workflow
+//! [appears to have stopped](crate::status::WorkflowStatus::is_stalled); and `waiting` whether it
+//! [waits](crate::status::WorkflowStatus::is_waiting) for a task, for input or for authorization.
 //!
-//! The gauge is computed by the portal, since a process that has died cannot report itself.
-//! It counts the stalled workflows among the newest, up to 10,000. When the count is zero
-//! but stalled workflows may exist outside what was read, the gauge is absent: if every
-//! workflow read is too recent to have stalled, or if the store could search only part of
-//! its items. In the latter case the list also has the header `x-truncated: true`.
+//! The gauges are computed by the portal, since a process that has died cannot report itself.
+//! They count the stalled and the waiting workflows among the newest, up to 10,000. When the
+//! count of stalled workflows is zero but some may exist outside what was read, its gauge is
+//! absent: if every workflow read is too recent to have stalled, or if the store could search
+//! only part of its items. In the latter case the list also has the header `x-truncated: true`.
 //!
 //! All routes are read-only. An error has the body `{"detail": "…"}`. If the store cannot
 //! be read the status is 500, and the reason appears only in the log; a request that takes
@@ -47,6 +48,7 @@
 //! [`TraceLayer`](tower_http::trace::TraceLayer).
 
 mod events;
+mod gauges;
 mod guard;
 mod live;
 mod page;
@@ -54,7 +56,6 @@ mod recent;
 mod response;
 mod routes;
 mod serve;
-mod stalled;
 mod state;
 mod view;
 
@@ -69,8 +70,8 @@ use futures_util::future::{BoxFuture, Shared};
 use crate::agent::Agent;
 use crate::store::StatusReader;
 
+pub use gauges::{STALLED_WORKFLOWS, WAITING_WORKFLOWS};
 pub use serve::{ServeError, Server};
-pub use stalled::STALLED_WORKFLOWS;
 
 /// Returns the portal's routes with default settings: agents are listed as each item has
 /// them, and there is no access control. See [`Portal`] for the settings.

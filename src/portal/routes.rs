@@ -29,7 +29,7 @@ use super::recent::{MAX_LIMIT, RecentList};
 use super::response::{ErrorResponse, json};
 use super::state::{AppState, session_id};
 use super::view::{View, etag};
-use super::{Portal, Settings, guard, page, stalled};
+use super::{Portal, Settings, gauges, guard, page};
 use crate::status::SessionId;
 use crate::store::StatusReader;
 
@@ -163,10 +163,10 @@ async fn metrics<R: StatusReader>(
     State(shared): State<Arc<AppState<R>>>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
 ) -> Result<Response, ErrorResponse> {
-    let limit = requested_limit(query, stalled::DEFAULT_LIMIT, stalled::MAX_LIMIT)?;
+    let limit = requested_limit(query, gauges::DEFAULT_LIMIT, gauges::MAX_LIMIT)?;
     let recent = shared.recent(limit).await?;
     let now = SystemTime::now().into();
-    let text = stalled::exposition(&recent, limit, shared.view.heartbeat, now);
+    let text = gauges::exposition(&recent, limit, shared.view.heartbeat, now);
     let headers =
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     Ok((headers, text).into_response())

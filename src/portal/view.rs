@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::agent::Agent;
 use crate::status::{
-    AgentState, AgentStatus, Item, SessionId, Timestamp, TokenUsage, WorkflowStatus,
+    AgentState, AgentStatus, Item, SessionId, TaskId, Timestamp, TokenUsage, WaitingFor,
+    WorkflowStatus,
 };
 
 /// The status of a workflow that is not in the store.
@@ -133,6 +134,10 @@ impl Serialize for WorkflowJson<'_> {
         let total = status.map_or(TokenUsage::new(0, 0), WorkflowStatus::total_token_usage);
         map.serialize_entry("totalTokenUsage", &total)?;
         map.serialize_entry("stalled", &self.stalled)?;
+        map.serialize_entry("waiting", &status.is_some_and(WorkflowStatus::is_waiting))?;
+        let unfinished = status.map_or(&[][..], |status| &status.unfinished_tasks);
+        let unfinished: Vec<_> = unfinished.iter().map(TaskId::as_str).collect();
+        map.serialize_entry("unfinishedTasks", &unfinished)?;
         map.end()
     }
 }
@@ -198,6 +203,10 @@ impl Serialize for AgentView<'_> {
         map.serialize_entry("tokenUsage", &self.token_usage())?;
         map.serialize_entry("calls", &status.map_or(0, |status| status.calls))?;
         map.serialize_entry("lastUpdated", &status.and_then(|status| time(status.last_updated?)))?;
+        let waiting_for = status.and_then(|status| status.waiting_for);
+        map.serialize_entry("waitingFor", &waiting_for.map(WaitingFor::as_str))?;
+        let task_id = status.and_then(|status| status.task_id.as_ref());
+        map.serialize_entry("taskId", &task_id.map(TaskId::as_str))?;
         map.end()
     }
 }
@@ -221,6 +230,7 @@ impl Serialize for ListEntry {
         map.serialize_entry("stalled", &self.stalled)?;
         map.serialize_entry("totalTokens", &status.total_token_usage().total_tokens)?;
         map.serialize_entry("agents", &States(&self.states))?;
+        map.serialize_entry("waiting", &status.is_waiting())?;
         map.end()
     }
 }

@@ -420,6 +420,8 @@ impl<S: StatusStore> Worker<S> {
             self.shared().finish_idle(&session);
             self.shared().release(&session, IDLE);
         }
+        #[cfg(feature = "metrics")]
+        metrics::waiting(self.shared().waiting_agents());
         self.next_sweep = self.shared().has_sessions().then(|| now + every);
     }
 

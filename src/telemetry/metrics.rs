@@ -10,6 +10,7 @@
 //! | `agent_status.write.duration` | histogram | seconds | `result` | a write to the store |
 //! | `agent_status.write.retries` | counter | writes | | retried writes, after a conflict or a failure |
 //! | `agent_status.sessions.dirty` | gauge | sessions | | sessions that wait to be written, or are being written; with several trackers, those of the last one to report |
+//! | `agent_status.agents.waiting` | gauge | agents | | agents that wait for a task, for input or for authorization, in the sessions in memory; counted every few seconds, and with several trackers, those of the last one to report |
 //! | `agent_status.lost` | counter | changes | `reason` (`full`, `closed`, `unsaved`) | changes that were not recorded: too many sessions were live, a session had too many agents, the tracker was shut down, or a session was still unsaved when the recorder ended |
 //!
 //! The `gen_ai` names and units follow OpenTelemetry's semantic conventions 1.41.
@@ -26,6 +27,9 @@
 //! metrics recorder that is current when it ends. Without one, this costs a few instructions and no
 //! allocation. Units and descriptions are registered when a tracker is built. For an exporter that
 //! is installed later, call [`describe`].
+//!
+//! Of an answer that was fetched before, such as the result of a poll, only the tokens that its
+//! session has not counted yet are recorded.
 //!
 //! Calls without a session are not tracked, and not counted. Stalled workflows are not counted
 //! here either, since their processes are gone: the feature `portal` counts them for Prometheus,
@@ -54,6 +58,8 @@ pub const WRITE_DURATION: &str = "agent_status.write.duration";
 pub const WRITE_RETRIES: &str = "agent_status.write.retries";
 /// Sessions that wait to be written, or are being written: a gauge.
 pub const SESSIONS_DIRTY: &str = "agent_status.sessions.dirty";
+/// Agents that wait for a task, for input or for authorization: a gauge.
+pub const AGENTS_WAITING: &str = "agent_status.agents.waiting";
 /// Updates that were lost and will never be recorded: a counter.
 pub const LOST: &str = "agent_status.lost";
 
@@ -83,6 +89,8 @@ pub fn describe() {
         counter(WRITE_RETRIES, "Retries of writes to the status store");
         let what = "Sessions that are not saved yet";
         to.describe_gauge(SESSIONS_DIRTY.into(), Some(Count), what.into());
+        let what = "Agents that wait for a task, for input or for authorization";
+        to.describe_gauge(AGENTS_WAITING.into(), Some(Count), what.into());
         counter(LOST, "Calls, changes and sessions whose status is not saved and will not be");
     });
 }
@@ -187,6 +195,12 @@ pub(crate) fn retried() {
 pub(crate) fn dirty(sessions: usize) {
     static KEY: Key = Key::from_static_name(SESSIONS_DIRTY);
     with_recorder(|to| to.register_gauge(&KEY, &METADATA).set(sessions as f64));
+}
+
+/// So many agents wait.
+pub(crate) fn waiting(agents: usize) {
+    static KEY: Key = Key::from_static_name(AGENTS_WAITING);
+    with_recorder(|to| to.register_gauge(&KEY, &METADATA).set(agents as f64));
 }
 
 /// So much is not recorded, and will not be.

@@ -170,16 +170,16 @@ impl Workflow {
 
     /// Completes the workflow.
     ///
-    /// A workflow that is already finished stays as it is. Agents that are still in progress end
-    /// as errors of class `workflow_ended`.
+    /// A workflow that is already finished stays as it is. Agents with a call in flight end as
+    /// errors of class `workflow_ended`, and agents that wait for a task as `unfinished`.
     pub fn complete(&self) {
         self.open.finish(Ok(()));
     }
 
     /// Fails the workflow.
     ///
-    /// A workflow that is already finished stays as it is. Agents that are still in progress end
-    /// as errors of class `workflow_ended`.
+    /// A workflow that is already finished stays as it is. Agents with a call in flight end as
+    /// errors of class `workflow_ended`, and agents that wait for a task as `unfinished`.
     pub fn fail(&self, error: impl fmt::Display) {
         self.open.finish(Err(ErrorMessage::new(error)));
     }

@@ -45,9 +45,9 @@ async fn as_json_each_has_its_status_and_times() {
     assert!(created.as_str().unwrap().starts_with(&ago(HOUR)[..13]), "{created}");
     let expected = json!([
         { "sessionId": "s", "status": "completed", "createdAt": created, "lastUpdated": created,
-          "stalled": false, "totalTokens": 2000 },
+          "stalled": false, "waiting": false, "totalTokens": 2000 },
         { "sessionId": "t", "status": "initializing", "createdAt": "2025-12-24T10:00:00.123Z",
-          "lastUpdated": null, "stalled": true, "totalTokens": 0 },
+          "lastUpdated": null, "stalled": true, "waiting": false, "totalTokens": 0 },
     ]);
     assert_eq!(found, expected);
 }
@@ -75,6 +75,24 @@ async fn a_status_is_searched_beyond_the_limit() {
     assert!(ids(&["list", "--json", "--status", "stalled"]).is_empty());
     let impatient = ["list", "--json", "--status", "stalled", "--heartbeat", "0s"];
     assert!(ids(&impatient).is_empty(), "a finished workflow does not stall");
+}
+
+#[tokio::test]
+async fn a_workflow_that_waits_has_not_stalled() {
+    let file = File::new("list-waiting");
+    let mut waits = agent("in-progress");
+    waits["waitingFor"] = "input".into();
+    file.put("waits", with(item("processing", HOUR), "pdfAdapter", waits)).await;
+    file.put("gone", item("processing", 2 * HOUR)).await;
+    let output = file.run(["list"]).assert_code(0);
+    let rows: Vec<Vec<&str>> =
+        output.out.lines().skip(1).map(|line| line.split_whitespace().take(2).collect()).collect();
+    assert_eq!(rows, [["waits", "waiting"], ["gone", "stalled"]]);
+    for (status, id) in [("waiting", "waits"), ("stalled", "gone")] {
+        let found = file.run(["list", "--json", "--status", status]).assert_code(0).json();
+        let [row] = &found.as_array().unwrap()[..] else { panic!("{found}") };
+        assert_eq!((&row["sessionId"], &row[status]), (&json!(id), &json!(true)));
+    }
 }
 
 #[tokio::test]

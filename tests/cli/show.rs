@@ -74,6 +74,37 @@ async fn a_workflow_without_heartbeats_is_stalled() {
     assert!(!output.out.contains("stalled"), "{}", output.out);
 }
 
+#[tokio::test]
+async fn an_agent_that_waits_is_shown_with_its_task() {
+    let file = File::new("show-waiting");
+    let mut workflow = item("processing", 600 * SECOND);
+    let waits_for =
+        [("input", Some("t1\u{1b}[31m")), ("task", Some("resp_1")), ("authorization", None)];
+    for (what, id) in waits_for {
+        let mut waits = agent("in-progress");
+        waits["waitingFor"] = what.into();
+        if let Some(id) = id {
+            waits["taskId"] = id.into();
+        }
+        workflow = with(workflow, &format!("agent-{what}"), waits);
+    }
+    file.put("s", with(workflow, "unfinishedTasks", json!(["t1", "resp_1"]))).await;
+    let output = file.run(["show", "s"]).assert_code(0);
+    let expected = [
+        "waiting ",
+        "◷ agent-input",
+        "waiting for input, task t1\\u{1b}[31m\n",
+        "waiting for task resp_1\n",
+        "waiting for authorization\n",
+    ];
+    for part in expected {
+        assert!(output.out.contains(part), "no `{part}` in\n{}", output.out);
+    }
+    assert!(!output.out.contains("stalled"), "{}", output.out);
+    let json = file.run(["show", "s", "--json"]).assert_code(0).json();
+    assert_eq!(json["unfinishedTasks"], json!(["t1", "resp_1"]));
+}
+
 #[test]
 fn an_unknown_session_is_a_negative_result() {
     let file = File::new("show-unknown");

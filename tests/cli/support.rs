@@ -125,6 +125,7 @@ fn value(json: &Json) -> Value {
         Json::Number(number) => {
             number.as_u64().map_or_else(|| Value::Float(number.as_f64().unwrap()), Value::Integer)
         }
+        Json::Array(list) => Value::List(list.iter().map(value).collect()),
         Json::Object(map) => {
             Value::Map(map.iter().map(|(name, json)| (name.clone(), value(json))).collect::<Item>())
         }

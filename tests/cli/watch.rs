@@ -86,3 +86,19 @@ async fn a_stalled_workflow_is_reported_and_watched_further() {
     let output = Finished::of(output).assert_code(3);
     assert!(output.out.contains("stalled"), "{}", output.out);
 }
+
+#[tokio::test]
+async fn what_an_agent_waits_for_is_a_line() {
+    let file = File::new("watch-waiting");
+    let mut waits = agent("in-progress");
+    waits["waitingFor"] = "input".into();
+    waits["taskId"] = "t1".into();
+    file.put("s", with(item("processing", HOUR), "pdfAdapter", waits)).await;
+    let output = file.command(["watch", "s", "--timeout", "300ms"]).output().unwrap();
+    let output = Finished::of(output).assert_code(3);
+    let lines: Vec<_> = output.out.lines().collect();
+    let [agent, workflow] = lines[..] else { panic!("{}", output.out) };
+    assert!(agent.starts_with("in-progress  pdfAdapter"), "{agent}");
+    assert!(agent.ends_with("  waiting for input, task t1"), "{agent}");
+    assert!(workflow.contains(" waiting "), "{workflow}");
+}

@@ -22,6 +22,7 @@ mod metrics;
 mod nesting;
 mod order;
 mod poll_ready;
+mod races;
 mod reqwest;
 #[path = "../corpus/rows.rs"]
 mod rows;
@@ -31,5 +32,6 @@ mod stacks;
 mod support;
 mod untracked;
 mod upgrade;
+mod waiting;
 #[path = "../store/warnings.rs"]
 mod warnings;

@@ -7,12 +7,12 @@
 )]
 
 mod events;
+mod gauges;
 mod hostile;
 mod layers;
 mod page;
 mod recent;
 mod serving;
-mod stalled;
 mod status;
 mod support;
 mod table;

@@ -43,7 +43,7 @@ async fn the_newest_come_first_and_ten_by_default() {
     assert_eq!(headers.get("x-truncated"), None);
     let expected = concat!(
         r#"[{"sessionId":"session-599","status":"completed","createdAt":"2025-12-24T10:09:59.000Z","lastUpdated":"2025-12-24T10:09:59.000Z","#,
-        r#""correlationId":null,"stalled":false,"totalTokens":1200,"agents":{"pdfAdapter":"success","tradeMatching":"pending"}}]"#,
+        r#""correlationId":null,"stalled":false,"totalTokens":1200,"agents":{"pdfAdapter":"success","tradeMatching":"pending"},"waiting":false}]"#,
     );
     assert_eq!(body, expected);
 

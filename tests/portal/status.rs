@@ -47,26 +47,26 @@ async fn a_workflow_in_every_state_of_its_agents() {
         r#""pdfAdapter":{"status":"success","activity":"Text extraction complete (Tokens: 14,169)","#,
         r#""startedAt":"2025-12-24T10:00:00.000Z","completedAt":"2025-12-24T10:00:17.900Z","duration":17,"error":null,"subSteps":[],"#,
         r#""errorType":null,"tokenUsage":{"cacheReadInputTokens":1800,"inputTokens":12000,"outputTokens":2169,"reasoningTokens":60,"totalTokens":14169},"#,
-        r#""calls":2,"lastUpdated":"2025-12-24T10:00:17.900Z"},"#,
+        r#""calls":2,"lastUpdated":"2025-12-24T10:00:17.900Z","waitingFor":null,"taskId":null},"#,
         r#""tradeMatching":{"status":"error","activity":"Matching failed","#,
         r#""startedAt":"2025-12-24T10:00:18.000Z","completedAt":"2025-12-24T10:00:29.000Z","duration":11,"error":"HTTP 500: no \"model\"","subSteps":[],"#,
-        r#""errorType":"http_500","tokenUsage":null,"calls":1,"lastUpdated":"2025-12-24T10:00:29.000Z"},"#,
+        r#""errorType":"http_500","tokenUsage":null,"calls":1,"lastUpdated":"2025-12-24T10:00:29.000Z","waitingFor":null,"taskId":null},"#,
         r#""zLast":{"status":"in-progress","activity":"Working","startedAt":"2025-12-24T10:00:01.000Z","completedAt":null,"duration":null,"error":null,"subSteps":[],"#,
-        r#""errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":"2025-12-24T10:00:01.000Z"},"#,
+        r#""errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":"2025-12-24T10:00:01.000Z","waitingFor":null,"taskId":null},"#,
         r#""aFirst":{"status":"pending","activity":"","startedAt":null,"completedAt":null,"duration":null,"error":null,"subSteps":[],"#,
-        r#""errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null}},"#,
+        r#""errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null,"waitingFor":null,"taskId":null}},"#,
         r#""error":"matching failed","createdAt":"2025-12-24T10:00:00.000Z","correlationId":"corr_abc123","#,
         r#""attributes":{"documentId":"FAB_26933659","pages":3},"#,
-        r#""totalTokenUsage":{"cacheReadInputTokens":1800,"inputTokens":12000,"outputTokens":2169,"reasoningTokens":60,"totalTokens":14169},"stalled":false}"#,
+        r#""totalTokenUsage":{"cacheReadInputTokens":1800,"inputTokens":12000,"outputTokens":2169,"reasoningTokens":60,"totalTokens":14169},"stalled":false,"waiting":false,"unfinishedTasks":[]}"#,
     );
     assert_eq!(body, expected);
 }
 
 const UNKNOWN: &str = concat!(
     r#"{"sessionId":"nobody","overallStatus":"pending","lastUpdated":null,"agents":{"#,
-    r#""pdfAdapter":{"status":"pending","activity":"Waiting for upload","startedAt":null,"completedAt":null,"duration":null,"error":null,"subSteps":[],"errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null},"#,
-    r#""tradeMatching":{"status":"pending","activity":"Waiting for extraction","startedAt":null,"completedAt":null,"duration":null,"error":null,"subSteps":[],"errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null}},"#,
-    r#""error":null,"createdAt":null,"correlationId":null,"attributes":{},"totalTokenUsage":{"inputTokens":0,"outputTokens":0,"totalTokens":0},"stalled":false}"#,
+    r#""pdfAdapter":{"status":"pending","activity":"Waiting for upload","startedAt":null,"completedAt":null,"duration":null,"error":null,"subSteps":[],"errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null,"waitingFor":null,"taskId":null},"#,
+    r#""tradeMatching":{"status":"pending","activity":"Waiting for extraction","startedAt":null,"completedAt":null,"duration":null,"error":null,"subSteps":[],"errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null,"waitingFor":null,"taskId":null}},"#,
+    r#""error":null,"createdAt":null,"correlationId":null,"attributes":{},"totalTokenUsage":{"inputTokens":0,"outputTokens":0,"totalTokens":0},"stalled":false,"waiting":false,"unfinishedTasks":[]}"#,
 );
 
 #[tokio::test]
@@ -116,6 +116,39 @@ async fn three_missed_heartbeats_are_stalled() {
     // A finished workflow needs no heartbeat.
     assert!(!is_stalled("completed", 31).await);
     assert!(!is_stalled("failed", 31).await);
+}
+
+#[tokio::test]
+async fn what_an_agent_waits_for_is_shown_and_its_workflow_is_not_stalled() {
+    let store = Store::default();
+    let router = portal(store.clone()).router();
+    let old = ago(Duration::from_secs(3_600));
+    let item = json!({
+        "overallStatus": "processing", "createdAt": old, "lastUpdated": old,
+        "unfinishedTasks": ["resp_1", "t1"],
+        "pdfAdapter": { "status": "in-progress", "waitingFor": "input", "taskId": "t1" },
+        "tradeMatching": { "status": "success" },
+    });
+    store.put("s", &item).await;
+    let status = async || -> Value {
+        let (_, _, body) = whole(&router, "/api/workflow/s/status").await;
+        serde_json::from_str(&body).unwrap()
+    };
+    let shown = status().await;
+    let agent = &shown["agents"]["pdfAdapter"];
+    assert_eq!((&agent["waitingFor"], &agent["taskId"]), (&json!("input"), &json!("t1")));
+    assert_eq!((&shown["waiting"], &shown["stalled"]), (&json!(true), &json!(false)));
+    assert_eq!(shown["unfinishedTasks"], json!(["resp_1", "t1"]));
+    let (_, _, list) = whole(&router, "/api/workflow/recent").await;
+    let list: Value = serde_json::from_str(&list).unwrap();
+    assert_eq!((&list[0]["waiting"], &list[0]["stalled"]), (&json!(true), &json!(false)));
+
+    // The process of another agent's call has died.
+    let mut item = item;
+    item["tradeMatching"]["status"] = json!("in-progress");
+    store.put("s", &item).await;
+    let shown = status().await;
+    assert_eq!((&shown["waiting"], &shown["stalled"]), (&json!(false), &json!(true)));
 }
 
 #[tokio::test]

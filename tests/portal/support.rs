@@ -161,6 +161,7 @@ fn value(json: &Json) -> Value {
         Json::String(text) => Value::String(text.clone()),
         Json::Number(number) if number.is_u64() => Value::Integer(number.as_u64().unwrap()),
         Json::Number(number) => Value::Float(number.as_f64().unwrap()),
+        Json::Array(list) => Value::List(list.iter().map(value).collect()),
         Json::Object(_) => Value::Map(item(json)),
         _ => panic!("{json} cannot be stored in an item"),
     }

@@ -103,13 +103,13 @@ fn of_the_python_helper(key: &str) -> HashMap<String, AttributeValue> {
 const EXPECTED: &str = concat!(
     r#"{"sessionId":"session-1","overallStatus":"processing","lastUpdated":"2025-12-24T11:15:30.500Z","agents":{"#,
     r#""pdfAdapter":{"status":"success","activity":"Extracted text from PDF document (Tokens: 14,169)","startedAt":null,"completedAt":"2025-12-24T11:15:17.123Z","duration":17,"error":null,"subSteps":[],"#,
-    r#""errorType":null,"tokenUsage":{"inputTokens":12000,"outputTokens":2169,"totalTokens":14169},"calls":0,"lastUpdated":"2025-12-24T11:15:17.123Z"},"#,
+    r#""errorType":null,"tokenUsage":{"inputTokens":12000,"outputTokens":2169,"totalTokens":14169},"calls":0,"lastUpdated":"2025-12-24T11:15:17.123Z","waitingFor":null,"taskId":null},"#,
     r#""tradeMatching":{"status":"pending","activity":"Waiting for extraction","startedAt":null,"completedAt":null,"duration":null,"error":null,"subSteps":[],"#,
-    r#""errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null},"#,
+    r#""errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null,"waitingFor":null,"taskId":null},"#,
     r#""exceptionManagement":{"status":"error","activity":"","startedAt":null,"completedAt":null,"duration":2,"error":"boom","subSteps":[],"#,
-    r#""errorType":"agent","tokenUsage":null,"calls":0,"lastUpdated":null}},"#,
+    r#""errorType":"agent","tokenUsage":null,"calls":0,"lastUpdated":null,"waitingFor":null,"taskId":null}},"#,
     r#""error":null,"createdAt":"2025-12-24T11:15:00.000Z","correlationId":null,"attributes":{"documentId":"FAB_26933659"},"#,
-    r#""totalTokenUsage":{"inputTokens":12000,"outputTokens":2169,"totalTokens":14169},"stalled":true}"#,
+    r#""totalTokenUsage":{"inputTokens":12000,"outputTokens":2169,"totalTokens":14169},"stalled":true,"waiting":false,"unfinishedTasks":[]}"#,
 );
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn an_item_of_the_python_helper_is_read_with_any_key_name() {
         let entry = concat!(
             r#"[{"sessionId":"session-1","status":"processing","createdAt":"2025-12-24T11:15:00.000Z","lastUpdated":"2025-12-24T11:15:30.500Z","#,
             r#""correlationId":null,"stalled":true,"totalTokens":14169,"#,
-            r#""agents":{"pdfAdapter":"success","tradeMatching":"pending","exceptionManagement":"error"}}]"#,
+            r#""agents":{"pdfAdapter":"success","tradeMatching":"pending","exceptionManagement":"error"},"waiting":false}]"#,
         );
         assert_eq!((status, body.as_str()), (StatusCode::OK, entry), "{key}");
         let (status, _, body) = whole(&router, "/api/workflow/nobody/status").await;

@@ -23,14 +23,14 @@ function updateEntry(entry) {
 }
 function renderItem(sessionId) {
   const { entry } = entries.get(sessionId), part = items.get(sessionId).parts;
-  const state = entry.stalled ? "stalled" : entry.status;
+  const state = entry.stalled ? "stalled" : entry.waiting ? "waiting" : entry.status;
   attribute(part.dot, "data-state", state);
   attribute(part.status, "data-state", state);
   text(part.status, word(state));
   text(part.more, entry.totalTokens ? "· " + count(entry.totalTokens) + " tokens" : "");
   const states = Object.values(entry.agents);
   if (part.pips.children.length !== states.length) part.pips.replaceChildren(...states.map(() => el("i")));
-  states.forEach((agent, place) => attribute(part.pips.children[place], "data-state", agent === "in-progress" && entry.stalled ? "stalled" : agent));
+  states.forEach((agent, place) => attribute(part.pips.children[place], "data-state", agent === "in-progress" && state !== entry.status ? state : agent));
   renderAge(sessionId);
 }
 function renderAge(sessionId) {

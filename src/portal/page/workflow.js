@@ -83,22 +83,25 @@ function show(workflow) {
   const entry = entries.get(workflow.sessionId);
   if (entry && workflow.createdAt) {
     const agents = Object.fromEntries(Object.entries(workflow.agents).map(([name, agent]) => [name, agent.status]));
-    const { createdAt, lastUpdated, correlationId, stalled } = workflow;
+    const { createdAt, lastUpdated, correlationId, stalled, waiting } = workflow;
     updateEntry({ sessionId: workflow.sessionId, status: workflow.overallStatus, createdAt, lastUpdated, correlationId, stalled,
-      totalTokens: workflow.totalTokenUsage.totalTokens, agents });
+      totalTokens: workflow.totalTokenUsage.totalTokens, agents, waiting });
   }
 }
 
-const WORDS = { pending: "waiting", "in-progress": "in progress", success: "done", error: "failed",
-  initializing: "starting", processing: "running", completed: "completed", failed: "failed", stalled: "stalled" };
+const WORDS = { pending: "not started", "in-progress": "in progress", success: "done", error: "failed",
+  initializing: "starting", processing: "running", completed: "completed", failed: "failed", stalled: "stalled", waiting: "waiting" };
+const WAITING = { task: "waiting for its task", input: "waiting for input", authorization: "waiting for authorization" };
 const word = (state) => WORDS[state] || state;
-const stateOf = (workflow, finished) => (workflow.stalled && !finished ? "stalled" : workflow.overallStatus);
+const stateOf = (workflow, finished) => (finished ? workflow.overallStatus : workflow.stalled ? "stalled" : workflow.waiting ? "waiting" : workflow.overallStatus);
+const agentWord = (agent) => WAITING[agent.waitingFor] || word(agent.status);
 
 function announce(before, workflow) {
   if (!before) return;
   const news = [];
   for (const [name, agent] of Object.entries(workflow.agents)) {
-    if (before.agents[name]?.status !== agent.status) news.push(name + " " + word(agent.status));
+    const known = before.agents[name];
+    if (!known || agentWord(known) !== agentWord(agent)) news.push(name + " " + agentWord(agent));
   }
   const overall = stateOf(workflow, shown.finished);
   if (stateOf(before, false) !== overall && overall !== "processing") news.push("workflow " + word(overall));
@@ -111,7 +114,7 @@ function render() {
   text($("session"), workflow.sessionId);
   attribute($("overall"), "data-state", overall);
   draw($("overall").firstChild, overall);
-  text($("overall").lastChild, overall === "pending" ? "not started" : word(overall));
+  text($("overall").lastChild, word(overall));
   renderFacts(workflow);
   renderAlarm(workflow, overall);
   renderSteps(workflow, overall);
@@ -121,7 +124,7 @@ function render() {
   const running = Object.entries(workflow.agents).filter(([, agent]) => agent.status === "in-progress");
   text($("done"), done + " of " + agents.length);
   const failed = agents.filter((agent) => agent.status === "error").length;
-  text($("now"), (running.length ? (overall === "stalled" ? "stalled: " : "running: ") + running.map(([name]) => name).join(", ") : "") || (failed ? failed + " failed" : finished ? "none failed" : "none running"));
+  text($("now"), (running.length ? (overall === "stalled" ? "stalled: " : overall === "waiting" ? "waiting: " : "running: ") + running.map(([name]) => name).join(", ") : "") || (failed ? failed + " failed" : finished ? "none failed" : "none running"));
   const total = workflow.totalTokenUsage;
   text($("total"), count(total.totalTokens));
   text($("split"), count(total.inputTokens) + " in, " + count(total.outputTokens) + " out");
@@ -129,7 +132,7 @@ function render() {
   text($("since"), created ? "started " + at(created) : "not started");
   const updated = parse(workflow.lastUpdated);
   text($("changed-at"), updated ? at(updated) : "");
-  document.title = { completed: "✓ ", failed: "✗ ", stalled: "‖ ", processing: done + "/" + agents.length + " " }[overall] ?? "";
+  document.title = { completed: "✓ ", failed: "✗ ", stalled: "‖ ", waiting: "… ", processing: done + "/" + agents.length + " " }[overall] ?? "";
   document.title += workflow.sessionId + " · Agent status";
   tick();
 }
@@ -182,13 +185,16 @@ function renderSteps(workflow, overall) {
   keyed($("steps"), steps, names, makeStep);
   for (const name of names) {
     const agent = workflow.agents[name], step = steps.get(name), part = step.parts;
-    const state = agent.status === "in-progress" && overall === "stalled" ? "stalled" : agent.status;
+    const state = agent.status !== "in-progress" ? agent.status : overall === "stalled" ? "stalled" : agent.waitingFor ? "waiting" : agent.status;
     attribute(step, "data-state", state);
     draw(part.badge.firstChild, state);
-    text(part.badge.lastChild, word(state));
+    text(part.badge.lastChild, state === "waiting" ? agentWord(agent) : word(state));
     part.calls.hidden = !(agent.calls > 1);
     text(part.calls, agent.calls + " calls");
-    text(part.activity, agent.activity.replace(/ \(Tokens: [\d,]+\)$/, ""));
+    const activity = agent.activity.replace(/ \(Tokens: [\d,]+\)$/, "");
+    const waiting = WAITING[agent.waitingFor];
+    text(part.activity, waiting ? (activity ? activity + " · " : "") + waiting : activity);
+    attribute(part.activity, "title", waiting && agent.taskId ? "task " + agent.taskId : "");
     text(part.used, agent.tokenUsage?.totalTokens === undefined ? "" : count(agent.tokenUsage.totalTokens) + " tok");
     part.fault.hidden = !agent.error;
     text(part.fault.firstChild, agent.errorType || "");

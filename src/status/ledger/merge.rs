@@ -211,7 +211,7 @@ impl Ledger {
             let active = &self.active[slot];
             let (name, agent) = &self.local.agents[slot];
             let is_called = active.in_flight > 0 && (!is_finished || active.is_after_end);
-            // (13) Whoever ended the workflow ended its agents with it. So an agent that the
+            // (13) The write that ended the workflow ended its agents too. So an agent that the
             // finished item has in progress was called after the end.
             let is_called_elsewhere = || {
                 remote.overall_status.is_finished()

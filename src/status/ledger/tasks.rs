@@ -16,7 +16,7 @@
 //!
 //! # Counting
 //!
-//! An answer with an id counts once, whoever fetches it again: of each id, the largest counts
+//! An answer with an id counts once, however often it is fetched: of each id, the largest counts
 //! seen so far are in `local`, and an answer adds what it has beyond them. The tokens belong to
 //! the agent whose call named the id first. A GET fetches what is stored, and so uses no tokens:
 //! it adds some only to a task that a call of this session left unfinished. Another process may

@@ -70,6 +70,16 @@ impl Check {
             }
             other => self.faults.push(format!("writers is {other:?}")),
         }
+        let unfinished = item.get("unfinishedTasks").map(|ids| match ids {
+            Value::List(ids) => ids.iter().map(Value::as_str).collect(),
+            _ => vec![None],
+        });
+        self.that(
+            unfinished
+                .as_ref()
+                .is_none_or(|ids| (1..=16).contains(&ids.len()) && ids.iter().all(Option::is_some)),
+            || format!("unfinishedTasks is {unfinished:?}"),
+        );
         self.agents(item, &overall);
     }
 
@@ -82,6 +92,7 @@ impl Check {
             if matches!(name, "writers" | "totalTokenUsage") {
                 continue;
             }
+            // In a finished workflow, an agent in progress was called after the end.
             self.agent(name, agent, overall);
             if let Some(usage) = agent.get("tokenUsage") {
                 for (figure, tokens) in self.usage(name, usage) {
@@ -97,9 +108,11 @@ impl Check {
     }
 
     fn agent(&mut self, name: &str, agent: &Item, overall: &str) {
-        const KNOWN: [&str; 10] = [
+        const KNOWN: [&str; 12] = [
             "status",
             "activity",
+            "waitingFor",
+            "taskId",
             "startedAt",
             "completedAt",
             "duration",
@@ -117,10 +130,8 @@ impl Check {
         let activity = self.text(agent, "activity", true).unwrap_or_default().to_owned();
         self.that(!activity.is_empty(), || format!("{name} has no activity"));
 
-        let is_finished = matches!(overall, "completed" | "failed");
         let is_running = state == "in-progress";
         let has_ended = matches!(&*state, "success" | "error");
-        self.that(!(is_running && is_finished), || format!("{name} runs in a {overall} workflow"));
         self.that(!(is_running && overall == "initializing"), || {
             format!("{name} runs in a workflow that is initializing")
         });
@@ -136,6 +147,16 @@ impl Check {
         is_there("duration", has_ended);
         is_there("error", state == "error");
         is_there("errorType", state == "error");
+
+        let waiting_for = self.text(agent, "waitingFor", false);
+        self.that(
+            waiting_for.is_none_or(|what| {
+                is_running && ["task", "input", "authorization"].contains(&what)
+            }),
+            || format!("{name} is {state} and waits for {waiting_for:?}"),
+        );
+        let task = self.text(agent, "taskId", false);
+        self.that(task.is_none() || waiting_for.is_some(), || format!("{name} has {task:?}"));
 
         let started = self.time(agent, "startedAt", false);
         let completed = self.time(agent, "completedAt", false);

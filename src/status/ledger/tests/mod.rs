@@ -72,7 +72,7 @@ impl Process {
     }
 
     /// A call starts and ends at once, with an answer that belongs to a task.
-    fn post(&mut self, agent: &str, answer: &Answer, now: i64) {
+    fn post(&mut self, agent: &str, answer: &TaskResponse, now: i64) {
         self.start(agent, now);
         self.answer(agent, answer, 0, false, now);
     }
@@ -83,7 +83,7 @@ impl Process {
     }
 
     /// The same with a GET. Returns the input tokens that count.
-    fn get(&mut self, agent: &str, answer: &Answer, now: i64) -> Option<u64> {
+    fn get(&mut self, agent: &str, answer: &TaskResponse, now: i64) -> Option<u64> {
         self.start_get(agent, now);
         self.answer(agent, answer, 0, true, now)
     }
@@ -92,7 +92,7 @@ impl Process {
     fn answer(
         &mut self,
         agent: &str,
-        answer: &Answer,
+        answer: &TaskResponse,
         recorded: u64,
         is_get: bool,
         now: i64,
@@ -148,7 +148,7 @@ impl Process {
 
 /// An answer that belongs to a task.
 #[derive(Clone)]
-struct Answer {
+struct TaskResponse {
     id: &'static str,
     waiting_for: Option<WaitingFor>,
     tokens: Option<u64>,
@@ -156,23 +156,23 @@ struct Answer {
 }
 
 /// A task that goes on, or waits for this.
-fn unfinished(id: &'static str, waiting_for: WaitingFor) -> Answer {
-    Answer { id, waiting_for: Some(waiting_for), tokens: None, outcome: Outcome::Success }
+fn unfinished(id: &'static str, waiting_for: WaitingFor) -> TaskResponse {
+    TaskResponse { id, waiting_for: Some(waiting_for), tokens: None, outcome: Outcome::Success }
 }
 
-fn running(id: &'static str) -> Answer {
+fn running(id: &'static str) -> TaskResponse {
     unfinished(id, WaitingFor::Task)
 }
 
 /// A task that has ended well, and used these input tokens.
-fn done(id: &'static str, tokens: u64) -> Answer {
-    Answer { id, waiting_for: None, tokens: Some(tokens), outcome: Outcome::Success }
+fn done(id: &'static str, tokens: u64) -> TaskResponse {
+    TaskResponse { id, waiting_for: None, tokens: Some(tokens), outcome: Outcome::Success }
 }
 
 /// A task whose failure the answer reports.
-fn failed(id: &'static str) -> Answer {
+fn failed(id: &'static str) -> TaskResponse {
     let outcome = Outcome::Error(CallError::new(CallError::AGENT, "no such document"));
-    Answer { id, waiting_for: None, tokens: None, outcome }
+    TaskResponse { id, waiting_for: None, tokens: None, outcome }
 }
 
 /// The state of an agent, what it waits for, and its task.

@@ -92,7 +92,7 @@ fn a_waiting_agent_is_at_work_while_a_call_is_in_flight_but_not_while_it_is_poll
 fn a_call_that_fails_ends_its_agent_whatever_it_waits_for() {
     let mut process = Process::new("w", 0);
     let broken = Outcome::Error(CallError::new(CallError::INCOMPLETE, "the stream broke off"));
-    process.post("a", &Answer { tokens: Some(3), outcome: broken, ..running("t1") }, 0);
+    process.post("a", &TaskResponse { tokens: Some(3), outcome: broken, ..running("t1") }, 0);
     assert_eq!(process.shown("a"), ERROR);
     assert_eq!(error_class(process.ledger.status(), "a"), "incomplete");
     // The task itself goes on, and can be fetched.
@@ -113,7 +113,7 @@ fn a_poll_that_fails_says_nothing_about_the_task() {
         assert_eq!(process.shown("a"), waits_for("task", "t1"), "{class}");
         assert_eq!(error_class(process.ledger.status(), "b"), class);
         // Even if the answer names the task.
-        process.get("b", &Answer { outcome: error(), ..done("t1", 1) }, 3);
+        process.get("b", &TaskResponse { outcome: error(), ..done("t1", 1) }, 3);
         assert_eq!(process.shown("a"), waits_for("task", "t1"), "{class}");
 
         // The agent that waits has failed itself, until a poll succeeds.
@@ -176,7 +176,7 @@ fn an_agent_waits_once_the_last_of_its_overlapping_calls_has_ended() {
 #[test]
 fn a_task_without_an_id_is_waited_for_until_the_next_call() {
     let mut process = Process::new("w", 0);
-    let nameless = Answer { id: "", tokens: Some(4), ..unfinished("", Input) };
+    let nameless = TaskResponse { id: "", tokens: Some(4), ..unfinished("", Input) };
     process.post("a", &nameless, 0);
     assert_eq!(process.shown("a"), ("in-progress", Some("input"), None));
     assert_eq!(unfinished_tasks(process.ledger.status()), [""; 0]);
@@ -287,9 +287,9 @@ fn the_newest_unfinished_tasks_stay() {
 #[test]
 fn an_answer_counts_once_and_by_the_largest_counts() {
     let mut process = Process::new("w", 0);
-    process.post("a", &Answer { tokens: Some(3), ..running("t1") }, 0);
-    assert_eq!(process.get("a", &Answer { tokens: Some(5), ..running("t1") }, 1), Some(2));
-    assert_eq!(process.get("b", &Answer { tokens: Some(4), ..running("t1") }, 2), None);
+    process.post("a", &TaskResponse { tokens: Some(3), ..running("t1") }, 0);
+    assert_eq!(process.get("a", &TaskResponse { tokens: Some(5), ..running("t1") }, 1), Some(2));
+    assert_eq!(process.get("b", &TaskResponse { tokens: Some(4), ..running("t1") }, 2), None);
     assert_eq!(process.get("b", &done("t1", 9), 3), Some(4));
     for _ in 0..3 {
         assert_eq!(process.get("b", &done("t1", 9), 4), None);
@@ -310,7 +310,7 @@ fn an_answer_counts_once_and_by_the_largest_counts() {
 fn the_tokens_recorded_during_a_call_are_corrected_at_its_end() {
     let mut process = Process::new("w", 0);
     let slot = process.slot("b");
-    let stream = |process: &mut Process, answer: &Answer| {
+    let stream = |process: &mut Process, answer: &TaskResponse| {
         process.start_get("b", 1);
         let recorded = TokenUsage::new(6, 0).delta_from(&TokenUsage::default());
         process.ledger.call_progressed(slot, recorded, at(1));
@@ -326,7 +326,7 @@ fn the_tokens_recorded_during_a_call_are_corrected_at_its_end() {
     // Nothing was reported at the end: what was seen before counts.
     process.post("a", &running("t3"), 3);
     let broken = Outcome::Error(CallError::new(CallError::TRANSPORT, "reset"));
-    let broken = Answer { outcome: broken, ..running("t3") };
+    let broken = TaskResponse { outcome: broken, ..running("t3") };
     assert_eq!(stream(&mut process, &broken), Some(6));
     assert_eq!((input(process.ledger.status(), "a"), input(process.ledger.status(), "b")), (15, 0));
 }

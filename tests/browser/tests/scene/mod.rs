@@ -156,6 +156,7 @@ fn value(json: &Json) -> Value {
             Some(whole) => Value::Integer(whole),
             None => Value::Float(number.as_f64().unwrap()),
         },
+        Json::Array(list) => Value::List(list.iter().map(value).collect()),
         Json::Object(map) => {
             Value::Map(map.iter().map(|(name, json)| (name.clone(), value(json))).collect::<Item>())
         }

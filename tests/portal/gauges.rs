@@ -1,10 +1,10 @@
-//! `GET /api/workflow/metrics`: the gauge of stalled workflows.
+//! `GET /api/workflow/metrics`: the gauges of stalled and of waiting workflows.
 
 use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use tower_agent_status::portal::{Portal, STALLED_WORKFLOWS};
+use tower_agent_status::portal::{Portal, STALLED_WORKFLOWS, WAITING_WORKFLOWS};
 
 use crate::support::{Store, ago, portal, whole};
 
@@ -17,27 +17,41 @@ fn workflow(overall_status: &str, created: Duration, heard_of: Duration) -> Valu
     })
 }
 
-/// The value of the gauge, if it is present.
+/// The value of the gauge of stalled workflows, if it is present.
 async fn gauge<R: tower_agent_status::store::StatusReader>(
     portal: Portal<R>,
     query: &str,
 ) -> Option<String> {
+    gauges(portal, query).await.0
+}
+
+/// The same, and the value of the gauge of waiting workflows.
+async fn gauges<R: tower_agent_status::store::StatusReader>(
+    portal: Portal<R>,
+    query: &str,
+) -> (Option<String>, String) {
     let path = format!("/api/workflow/metrics{query}");
     let (status, headers, body) = whole(&portal.router(), &path).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     assert_eq!(headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     assert_eq!(headers["cache-control"], "no-store");
     let lines: Vec<_> = body.lines().collect();
-    let [help, kind, sample] = lines[..] else { panic!("{body}") };
+    let [help, kind, sample, waiting_help, waiting_kind, waiting] = lines[..] else {
+        panic!("{body}")
+    };
+    assert!(waiting_help.starts_with(&format!("# HELP {WAITING_WORKFLOWS} ")), "{waiting_help}");
+    assert_eq!(waiting_kind, format!("# TYPE {WAITING_WORKFLOWS} gauge"));
+    let waiting = waiting.strip_prefix(WAITING_WORKFLOWS).unwrap().trim().to_owned();
     assert!(help.starts_with(&format!("# HELP {STALLED_WORKFLOWS} ")), "{help}");
     assert_eq!(kind, format!("# TYPE {STALLED_WORKFLOWS} gauge"));
-    match sample.split_once(' ') {
+    let stalled = match sample.split_once(' ') {
         Some((STALLED_WORKFLOWS, number)) => Some(number.to_owned()),
         _ => {
             assert!(sample.starts_with("# Unknown"), "{sample}");
             None
         }
-    }
+    };
+    (stalled, waiting)
 }
 
 #[tokio::test]
@@ -56,6 +70,19 @@ async fn unfinished_workflows_without_heartbeats_are_counted() {
 }
 
 #[tokio::test]
+async fn workflows_that_wait_are_counted_and_have_not_stalled() {
+    let store = Store::default();
+    let mut waits = workflow("processing", 900 * SECOND, 800 * SECOND);
+    waits["pdfAdapter"] = json!({ "status": "in-progress", "waitingFor": "task" });
+    store.put("waits", &waits).await;
+    store.put("gone", &workflow("processing", 900 * SECOND, 800 * SECOND)).await;
+    assert_eq!(gauges(portal(store.clone()), "").await, (Some("1".to_owned()), "1".to_owned()));
+    waits["overallStatus"] = json!("failed");
+    store.put("waits", &waits).await;
+    assert_eq!(gauges(portal(store.clone()), "").await, (Some("1".to_owned()), "0".to_owned()));
+}
+
+#[tokio::test]
 async fn only_the_newest_are_counted() {
     let store = Store::default();
     store.put("old", &workflow("processing", 900 * SECOND, 900 * SECOND)).await;
@@ -67,7 +94,8 @@ async fn only_the_newest_are_counted() {
     let router = portal(store.clone()).poll_interval(60 * SECOND).router();
     let (_, _, all) = whole(&router, "/api/workflow/metrics?limit=10").await;
     let (_, _, two) = whole(&router, "/api/workflow/metrics?limit=2").await;
-    assert!(all.ends_with(" 1\n") && two.ends_with(" 0\n"), "{all}{two}");
+    let stalled = |count: u32| format!("\n{STALLED_WORKFLOWS} {count}\n");
+    assert!(all.contains(&stalled(1)) && two.contains(&stalled(0)), "{all}{two}");
     assert_eq!(store.reads().lists, 3);
 }
 

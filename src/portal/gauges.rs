@@ -1,8 +1,9 @@
-//! The gauge of stalled workflows, in the text format of Prometheus and the OpenTelemetry
-//! collector.
+//! The gauges of stalled and of waiting workflows, in the text format of Prometheus and the
+//! OpenTelemetry collector.
 //!
-//! The process of a stalled workflow has died and reports nothing, so the portal counts them
-//! in the table. It does so at each scrape, and reads nothing without one.
+//! The process of a stalled workflow has died and reports nothing, and that of a waiting one may
+//! have, so the portal counts them in the table. It does so at each scrape, and reads nothing
+//! without one.
 
 use std::time::Duration;
 
@@ -13,12 +14,16 @@ use crate::store::RecentItems;
 /// the newest.
 pub const STALLED_WORKFLOWS: &str = "agent_status_workflows_stalled";
 
+/// The name of the gauge at `/api/workflow/metrics`: the number of workflows among the newest in
+/// which an agent waits and no call is in flight.
+pub const WAITING_WORKFLOWS: &str = "agent_status_workflows_waiting";
+
 /// How many of the newest workflows are read by default.
 pub(super) const DEFAULT_LIMIT: usize = 1_000;
 /// How many of the newest workflows can be read.
 pub(super) const MAX_LIMIT: usize = 10_000;
 
-/// Renders the gauge from the `limit` newest workflows of `recent`.
+/// Renders the gauges from the `limit` newest workflows of `recent`.
 pub(super) fn exposition(
     recent: &RecentItems,
     limit: usize,
@@ -27,7 +32,11 @@ pub(super) fn exposition(
 ) -> String {
     let items = &recent.items[..limit.min(recent.items.len())];
     let status = |(id, item): &(SessionId, Item)| WorkflowStatus::from_item(id, item);
-    let stalled = items.iter().filter(|item| status(item).is_stalled(now, heartbeat)).count();
+    let (mut stalled, mut waiting) = (0, 0);
+    for status in items.iter().map(status) {
+        stalled += usize::from(status.is_stalled(now, heartbeat));
+        waiting += usize::from(status.is_waiting());
+    }
     // A workflow created later than this cannot have stalled yet.
     let reaches_back = |oldest: &WorkflowStatus| {
         now.duration_since(oldest.created_at) > heartbeat.saturating_mul(3)
@@ -45,6 +54,10 @@ pub(super) fn exposition(
         "# HELP {STALLED_WORKFLOWS} Unfinished workflows that have missed three heartbeats, \
          among the {limit} newest.\n\
          # TYPE {STALLED_WORKFLOWS} gauge\n\
-         {sample}\n"
+         {sample}\n\
+         # HELP {WAITING_WORKFLOWS} Unfinished workflows that wait for a task, for input or for \
+         authorization, among the {limit} newest.\n\
+         # TYPE {WAITING_WORKFLOWS} gauge\n\
+         {WAITING_WORKFLOWS} {waiting}\n"
     )
 }
