@@ -114,6 +114,30 @@ fn the_unfinished_tasks_of_two_processes_are_merged() {
 }
 
 #[test]
+fn a_task_that_has_ended_here_is_not_unfinished_after_a_merge() {
+    // The reply to a request for input comes before the item is known.
+    let mut table = left_unfinished();
+    let mut process = Process::new("w", 10);
+    process.post("a", &done("t1", 7), 10);
+    process.save(&mut table, 10);
+    assert_eq!(unfinished_tasks(&table.status()), [""; 0]);
+
+    // So many others are named that the end is forgotten before it is written.
+    let (mut table, mut process) = (Table::default(), Process::new("w", 0));
+    process.post("a", &running("t1"), 0);
+    process.save(&mut table, 0);
+    process.post("a", &done("t1", 7), 1);
+    for n in 0..64 {
+        process.post("a", &done(Box::leak(format!("other-{n}").into_boxed_str()), 1), 1);
+    }
+    let mut other = Process::new("x", 2);
+    other.start("b", 2);
+    other.save(&mut table, 2);
+    process.save(&mut table, 3);
+    assert_eq!(unfinished_tasks(&table.status()), [""; 0]);
+}
+
+#[test]
 fn an_agent_whose_task_has_ended_elsewhere_does_not_wait_again() {
     for has_heartbeat in [false, true] {
         let mut table = Table::default();

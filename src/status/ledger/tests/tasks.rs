@@ -203,6 +203,8 @@ fn a_workflow_that_ends_ends_the_agents_that_wait() {
     process.post("a", &unfinished("t1", Input), 0);
     process.post("b", &running("t2"), 0);
     process.start("b", 1);
+    process.post("d", &running("t3"), 0);
+    process.start_get("d", 1);
     process.save(&mut table, 1);
     process.ledger.finish(Ok(()), at(2));
     process.save(&mut table, 2);
@@ -212,7 +214,8 @@ fn a_workflow_that_ends_ends_the_agents_that_wait() {
     assert_eq!((&*error.class, error.message.as_str()), ("unfinished", message));
     assert_eq!(shown(&status, "a"), ERROR);
     assert_eq!(error_class(&status, "b"), "workflow_ended", "it had a call in flight");
-    assert_eq!(unfinished_tasks(&status), ["t1", "t2"]);
+    assert_eq!(error_class(&status, "d"), "workflow_ended", "it was being polled");
+    assert_eq!(unfinished_tasks(&status), ["t1", "t2", "t3"]);
     // A later call may still say how the task ended.
     process.get("c", &done("t1", 5), 3);
     process.save(&mut table, 3);
@@ -251,6 +254,12 @@ fn a_report_ends_what_the_agent_waits_for() {
         let slot = process.slot("a");
         process.ledger.report(slot, AgentReport::new(state), at(1));
         assert_eq!(process.shown("a"), expected);
+        if state != AgentState::InProgress {
+            process.start("a", 1);
+            process.end("a", Outcome::Success, 0, 1);
+            assert_eq!(process.shown("a"), SUCCESS, "it starts afresh");
+            process.ledger.report(slot, AgentReport::new(state), at(1));
+        }
         process.get("b", &done("t1", 5), 2);
         assert_eq!(process.shown("a"), expected);
         assert_eq!(input(process.ledger.status(), "a"), 5);
