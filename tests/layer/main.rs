@@ -30,6 +30,7 @@ mod session;
 mod spans;
 mod stacks;
 mod support;
+mod tasks;
 mod untracked;
 mod upgrade;
 mod waiting;
