@@ -13,6 +13,8 @@ mod model;
 mod outage;
 #[path = "simulation/process.rs"]
 mod process;
+#[path = "simulation/tasks.rs"]
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

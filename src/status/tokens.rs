@@ -151,6 +151,11 @@ impl TokenDelta {
         self.known == [false; COUNTS]
     }
 
+    /// The delta that undoes this one.
+    pub(crate) fn negated(&self) -> Self {
+        Self { known: self.known, counts: self.counts.map(i64::saturating_neg) }
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         for n in 0..COUNTS {
             if other.known[n] {

@@ -86,8 +86,13 @@ impl Ledger {
             }
         }
         // (3) Also after another run was adopted: what no item has seen is not lost.
+        let seen = self.unacknowledged.iter().filter(|sent| sent.seq <= last_seen);
+        let seen = seen.map(|sent| sent.version).max();
         self.unacknowledged.retain(|sent| sent.seq > last_seen);
-        self.merge(&remote, now);
+        if let Some(version) = seen {
+            self.tasks_saved(version);
+        }
+        self.merge(&remote, seen, now);
         self.base = Some(Arc::new(remote));
         self.version += 1;
     }
@@ -125,9 +130,9 @@ impl Ledger {
     }
 
     /// Makes `local` the merge of itself and `remote`, with `base` as their common ancestor.
-    fn merge(&mut self, remote: &WorkflowStatus, now: Timestamp) {
+    fn merge(&mut self, remote: &WorkflowStatus, seen: Option<u64>, now: Timestamp) {
         let base = self.base.take();
-        let ended = self.merge_unfinished(remote, base.as_deref());
+        let ended = self.merge_unfinished(remote, base.as_deref(), seen);
         let local = &mut self.local;
 
         // What is unchanged here since base is taken from remote.

@@ -3,17 +3,49 @@
 //! The unfinished tasks merge as a set: those of the item, with what was added and ended here
 //! since `base`. Then the answers that matched no task find out whether the item names theirs.
 
+use std::collections::VecDeque;
+
 use super::Ledger;
-use super::tasks::names;
+use super::tasks::{Fetched, names};
 use crate::status::{TaskId, WorkflowStatus};
 
 impl Ledger {
     /// A write with everything up to this version was applied, on condition that the item was
-    /// as it is known here. So it names no further tasks, and an answer that matches none does
-    /// not count.
-    pub(super) fn forget_unmatched(&mut self, version: u64) {
+    /// as it is known here. So it names no further tasks: those that only GETs have named are
+    /// tasks of this session now, and answers that match none do not count.
+    #[cold]
+    pub(super) fn confirm_tasks(&mut self, version: u64) {
+        let Some(tasks) = &mut self.tasks else { return };
+        tasks.saved(version);
+        for task in tasks.known.iter_mut().filter(|task| task.named_at <= version) {
+            task.is_unconfirmed = false;
+        }
+        let (saved, rest) = std::mem::take(&mut tasks.unmatched)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|fetched| fetched.version <= version);
+        tasks.unmatched = rest;
+        for Fetched { id, slot, usage, .. } in saved.into_iter().filter(|f| f.is_named) {
+            if self.count(&id, slot, &usage).is_some() {
+                self.version += 1;
+            }
+        }
+    }
+
+    /// A conflict has shown that the table has everything up to this version.
+    pub(super) fn tasks_saved(&mut self, version: u64) {
         if let Some(tasks) = &mut self.tasks {
-            tasks.unmatched.retain(|fetched| fetched.version > version);
+            tasks.saved(version);
+        }
+    }
+
+    /// Takes back what was counted here of tasks that `remote` does not name any more: the
+    /// process that saw their end has counted them.
+    fn take_back(&mut self, is_ended_elsewhere: impl Fn(&TaskId) -> bool) {
+        let known = self.tasks.iter_mut().flat_map(|tasks| &mut tasks.known);
+        for task in known.filter(|task| is_ended_elsewhere(&task.id)) {
+            for (_, tokens) in task.unsaved.drain(..) {
+                self.unsent[task.slot].tokens.add(&tokens.negated());
+            }
         }
     }
 
@@ -39,21 +71,29 @@ impl Ledger {
         &mut self,
         remote: &WorkflowStatus,
         base: Option<&WorkflowStatus>,
+        seen: Option<u64>,
     ) -> Vec<TaskId> {
         let base = base.map_or(&[][..], |base| &base.unfinished_tasks);
+        // A write whose answer was lost has named some as well.
+        let known = self.tasks.iter().flat_map(|tasks| &tasks.known);
+        let sent = known.into_iter().filter(|task| Some(task.named_at) <= seen);
+        let base: Vec<_> = base.iter().chain(sent.map(|task| &task.id)).cloned().collect();
         let local = std::mem::take(&mut self.local.unfinished_tasks);
         let (remote, remote_revision) = (&remote.unfinished_tasks, remote.revision);
+        // In a full list, a task may be missing because newer ones came. A writer that knows no
+        // revision does not know of tasks either.
+        let is_full = remote.len() >= WorkflowStatus::MAX_UNFINISHED_TASKS;
+        if !is_full && remote_revision > 0 {
+            self.take_back(|id| base.contains(id) && !remote.contains(id));
+        }
         let tasks = self.tasks.as_deref();
         let ended_here = |id: &TaskId| {
             base.contains(id) && !local.contains(id)
                 || tasks.is_some_and(|tasks| tasks.has_ended(id))
         };
         let mut merged: Vec<_> = remote.iter().filter(|id| !ended_here(id)).cloned().collect();
-        // In a full list, a task may be missing because newer ones came.
-        let is_full = remote.len() >= WorkflowStatus::MAX_UNFINISHED_TASKS;
         let (kept, added): (Vec<_>, Vec<_>) =
             local.into_iter().filter(|id| !remote.contains(id)).partition(|id| base.contains(id));
-        // A writer that knows no revision does not know of tasks either.
         let (kept, ended) = match (is_full, remote_revision) {
             (true, _) => (Vec::new(), Vec::new()),
             (false, 0) => (kept, Vec::new()),
@@ -67,17 +107,35 @@ impl Ledger {
             for task in tasks.known.iter_mut().filter(|task| ended.contains(&task.id)) {
                 task.waiting_for = None;
                 task.is_awaited = false;
+                task.was_unfinished = false;
             }
         }
         ended
     }
 
-    /// Gives the tasks that were fetched here before the item was known to the agents that wait
-    /// for them in the item. The agents that fetched them have ended.
-    fn give_back_tasks(&mut self, remote: &WorkflowStatus) {
-        let mut fetched_by = Vec::new();
+    /// Decides on the tasks that only GETs have named so far. Those that the item names belong
+    /// to the agents that wait for them there. The others have never been tasks of this session,
+    /// or have ended. In both cases the agents that fetched them have ended.
+    fn confirm_fetched(&mut self, remote: &WorkflowStatus) {
+        let (mut fetched_by, mut dropped) = (Vec::new(), Vec::new());
+        // The item may have forgotten some; see `merge_unfinished`.
+        let may_be_missing = remote.revision == 0
+            || remote.unfinished_tasks.len() >= WorkflowStatus::MAX_UNFINISHED_TASKS;
         let known = self.tasks.iter_mut().flat_map(|tasks| &mut tasks.known);
-        for task in known.filter(|task| task.was_fetched) {
+        for task in known.filter(|task| task.is_unconfirmed) {
+            if !names(remote, &task.id) {
+                if !may_be_missing {
+                    task.is_unconfirmed = false;
+                    task.was_unfinished = false;
+                    task.waiting_for = None;
+                    task.is_awaited = false;
+                    self.local.unfinished_tasks.retain(|id| *id != task.id);
+                    dropped.push(task.id.clone());
+                    fetched_by.push((task.slot, task.id.clone()));
+                }
+                continue;
+            }
+            task.is_unconfirmed = false;
             let waiting = remote.agents.iter().filter(|(_, agent)| {
                 agent.waiting_for.is_some() && agent.task_id.as_ref() == Some(&task.id)
             });
@@ -92,6 +150,10 @@ impl Ledger {
                 task.slot = slot;
                 task.is_awaited = false;
             }
+        }
+        for fetched in self.tasks.iter_mut().flat_map(|tasks| &mut tasks.unmatched) {
+            // What named it was nothing but such a GET.
+            fetched.is_named &= !dropped.contains(&fetched.id);
         }
         for (slot, id) in fetched_by {
             let agent = &self.local.agents[slot].1;
@@ -111,20 +173,27 @@ impl Ledger {
         if self.tasks.is_none() {
             return;
         }
-        self.give_back_tasks(remote);
-        let unmatched = self.tasks.as_mut().map(|tasks| std::mem::take(&mut tasks.unmatched));
-        for fetched in unmatched.into_iter().flatten() {
-            if names(remote, &fetched.id) {
-                self.count(&fetched.id, fetched.slot, &fetched.usage);
-                let slot = self.agent_of(&fetched.id, fetched.slot);
-                let task = self.tasks.get_or_insert_default().name(&fetched.id, slot);
-                task.was_unfinished = true;
-                if let Some(end) = fetched.end {
-                    task.waiting_for = None;
-                    task.is_awaited = false;
-                    task.end.get_or_insert(end);
-                    self.local.unfinished_tasks.retain(|id| *id != fetched.id);
-                }
+        self.confirm_fetched(remote);
+        let sent = self.sent_version;
+        let mut matched = VecDeque::new();
+        if let Some(tasks) = &mut self.tasks {
+            let all = std::mem::take(&mut tasks.unmatched).into_iter();
+            let (named, others): (VecDeque<_>, VecDeque<_>) =
+                all.partition(|fetched| names(remote, &fetched.id));
+            matched = named;
+            tasks.unmatched = others;
+            tasks.unmatched.retain(|fetched| fetched.version > sent);
+        }
+        for fetched in matched {
+            self.count(&fetched.id, fetched.slot, &fetched.usage);
+            let slot = self.agent_of(&fetched.id, fetched.slot);
+            let task = self.tasks.get_or_insert_default().name(&fetched.id, slot);
+            task.was_unfinished = true;
+            if let Some(end) = fetched.end {
+                task.waiting_for = None;
+                task.is_awaited = false;
+                task.end.get_or_insert(end);
+                self.local.unfinished_tasks.retain(|id| *id != fetched.id);
             }
         }
         for slot in 0..self.local.agents.len() {

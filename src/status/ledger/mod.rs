@@ -95,6 +95,9 @@ pub(crate) struct Ledger {
     version: u64,
     /// The version that the last acknowledged write carried.
     saved_version: u64,
+    /// The version that the last write carried, whatever became of it. What came later, the item
+    /// that it met says nothing about.
+    sent_version: u64,
 }
 
 /// The calls of one agent that are in flight in this process.
@@ -180,6 +183,8 @@ impl UsageDelta {
 #[derive(Debug)]
 struct SentDeltas {
     seq: u64,
+    /// The version of the ledger that the write carried.
+    version: u64,
     deltas: Vec<UsageDelta>,
 }
 
@@ -209,6 +214,7 @@ impl Ledger {
             first_seq: None,
             version: 0,
             saved_version: 0,
+            sent_version: 0,
         }
     }
 

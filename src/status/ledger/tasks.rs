@@ -34,8 +34,8 @@ use std::collections::VecDeque;
 
 use super::{Ledger, UsageDelta};
 use crate::status::{
-    AgentState, CallError, Outcome, OverallStatus, Task, TaskId, Timestamp, TokenUsage, WaitingFor,
-    WorkflowStatus,
+    AgentState, CallError, Outcome, OverallStatus, Task, TaskId, Timestamp, TokenDelta, TokenUsage,
+    WaitingFor, WorkflowStatus,
 };
 
 /// How many answers with an id a session remembers.
@@ -61,14 +61,19 @@ pub(super) struct KnownTask {
     pub(super) waiting_for: Option<WaitingFor>,
     /// The agent waits for it.
     pub(super) is_awaited: bool,
-    /// It was first known here from a GET: another process may have started it.
-    pub(super) was_fetched: bool,
+    /// It is known from GETs only, and the item was not known when they were answered. Another
+    /// process may have started it, and may have seen its end.
+    pub(super) is_unconfirmed: bool,
+    /// The ledger's version with which it was last added to the unfinished tasks.
+    pub(super) named_at: u64,
     /// A call has left it unfinished, so that a GET may bring more tokens.
     pub(super) was_unfinished: bool,
     /// How it ended, if an answer said so.
     pub(super) end: Option<TaskEnd>,
     /// The largest counts that were seen, all of them in `local`.
     pub(super) counted: TokenUsage,
+    /// The parts of these that the table is not known to have, each with the ledger's version.
+    pub(super) unsaved: Vec<(u64, TokenDelta)>,
 }
 
 /// How a task ended: well, or with this error.
@@ -87,6 +92,8 @@ pub(super) struct Fetched {
     pub(super) end: Option<TaskEnd>,
     /// The ledger's version with this answer.
     pub(super) version: u64,
+    /// A GET before it has found the task unfinished.
+    pub(super) is_named: bool,
 }
 
 /// The tokens of a call whose answer belongs to a task.
@@ -113,10 +120,12 @@ impl Tasks {
             slot,
             waiting_for: None,
             is_awaited: false,
-            was_fetched: false,
+            is_unconfirmed: false,
+            named_at: u64::MAX,
             was_unfinished: false,
             end: None,
             counted: TokenUsage::default(),
+            unsaved: Vec::new(),
         });
         if self.known.len() == MAX_KNOWN {
             self.known.pop_front();
@@ -137,6 +146,13 @@ impl Tasks {
             known.is_awaited = false;
         }
         self.nameless.retain(|(waiting, _)| *waiting != slot);
+    }
+
+    /// The table has had everything up to this version.
+    pub(super) fn saved(&mut self, version: u64) {
+        for known in &mut self.known {
+            known.unsaved.retain(|(counted_at, _)| *counted_at > version);
+        }
     }
 
     pub(super) fn has_ended(&self, id: &TaskId) -> bool {
@@ -180,11 +196,24 @@ impl Ledger {
         let seen = reported.unwrap_or(recorded);
         let taken_back = TokenUsage::default().delta_from(&recorded);
         self.add_usage(slot, UsageDelta { calls: 0, tokens: taken_back });
-        let is_matched = !is_get || self.is_left_unfinished(&id);
+        let is_named = self.is_left_unfinished(&id);
+        let task = self.tasks.as_mut().and_then(|tasks| tasks.known(&id));
+        if let Some(task) = task.filter(|_| !is_get) {
+            task.is_unconfirmed = false;
+        }
+        let is_matched = !is_get || is_named && !self.is_unconfirmed(&id);
         let counted = if is_matched {
             self.count(&id, slot, &seen)
         } else {
-            self.keep_unmatched(&id, slot, seen, end.clone());
+            let (version, end) = (self.version + 1, end.clone());
+            self.keep_unmatched(Fetched {
+                id: id.clone(),
+                slot,
+                usage: seen,
+                end,
+                version,
+                is_named,
+            });
             None
         };
 
@@ -193,7 +222,7 @@ impl Ledger {
                 let succeeded = outcome == Outcome::Success;
                 self.task_goes_on(&id, slot, waiting_for, succeeded, is_get, now);
             }
-            (None, Some(end)) if is_matched => self.task_ended(&id, slot, end),
+            (None, Some(end)) if is_matched || is_named => self.task_ended(&id, slot, &end),
             _ => {}
         }
         self.call_ended(slot, outcome, None, now);
@@ -202,19 +231,12 @@ impl Ledger {
 
     /// Keeps the answer to a GET until it is known whether a call of the session has left its
     /// task unfinished.
-    fn keep_unmatched(
-        &mut self,
-        id: &TaskId,
-        slot: usize,
-        usage: TokenUsage,
-        end: Option<TaskEnd>,
-    ) {
-        let version = self.version + 1;
+    fn keep_unmatched(&mut self, fetched: Fetched) {
         let unmatched = &mut self.tasks.get_or_insert_default().unmatched;
         if unmatched.len() == MAX_KNOWN {
             unmatched.pop_front();
         }
-        unmatched.push_back(Fetched { id: id.clone(), slot, usage, end, version });
+        unmatched.push_back(fetched);
     }
 
     /// Adds to the agent of a task what this usage has beyond the counts seen before.
@@ -231,7 +253,9 @@ impl Ledger {
             return None;
         }
         let (before, slot) = (std::mem::replace(&mut task.counted, largest), task.slot);
-        self.add_usage(slot, UsageDelta { calls: 0, tokens: largest.delta_from(&before) });
+        let tokens = largest.delta_from(&before);
+        task.unsaved.push((self.version + 1, tokens));
+        self.add_usage(slot, UsageDelta { calls: 0, tokens });
         Some(largest.saturating_sub(&before))
     }
 
@@ -246,6 +270,11 @@ impl Ledger {
         });
         let first = waiting.min_by_key(|(_, (_, agent))| agent.started_at);
         first.map_or(slot, |(slot, _)| slot)
+    }
+
+    fn is_unconfirmed(&self, id: &TaskId) -> bool {
+        let known = self.tasks.iter().flat_map(|tasks| &tasks.known);
+        known.into_iter().any(|known| known.id == *id && known.is_unconfirmed)
     }
 
     /// Whether a call of this session has left the task unfinished, as far as is known here.
@@ -265,11 +294,9 @@ impl Ledger {
         is_get: bool,
         now: Timestamp,
     ) {
-        let owner = self.agent_of(id, slot);
-        let tasks = self.tasks.get_or_insert_default();
-        let is_new = tasks.known(id).is_none();
-        let task = tasks.name(id, owner);
-        task.was_fetched |= is_new && is_get;
+        let (owner, was_named) = (self.agent_of(id, slot), self.is_left_unfinished(id));
+        let task = self.tasks.get_or_insert_default().name(id, owner);
+        task.is_unconfirmed |= is_get && !was_named;
         if is_get && task.end.is_some() {
             // A slow answer, from before the end.
             return;
@@ -280,6 +307,7 @@ impl Ledger {
         // After a call that failed its agent is in error, and waits no more.
         task.is_awaited |= succeeded && owner == slot;
         if !self.local.unfinished_tasks.contains(id) {
+            task.named_at = self.version + 1;
             self.local.unfinished_tasks.push(id.clone());
             let excess = self.local.unfinished_tasks.len();
             let excess = excess.saturating_sub(WorkflowStatus::MAX_UNFINISHED_TASKS);
@@ -297,7 +325,7 @@ impl Ledger {
     }
 
     /// An answer of the agent in this slot says how a task ended.
-    fn task_ended(&mut self, id: &TaskId, slot: usize, end: TaskEnd) {
+    fn task_ended(&mut self, id: &TaskId, slot: usize, end: &TaskEnd) {
         let owner = self.agent_of(id, slot);
         let task = self.tasks.get_or_insert_default().name(id, owner);
         let was_awaited = std::mem::take(&mut task.is_awaited);

@@ -73,13 +73,14 @@ impl Ledger {
             Some(revision) => Precondition::Revision(revision),
         };
         self.first_seq.get_or_insert(seq);
+        self.sent_version = self.version;
         if self.new_run == NewRun::Unsent {
             self.new_run = NewRun::Sent(seq);
         }
         if self.unsent.iter().any(|delta| *delta != UsageDelta::default()) {
             let none = vec![UsageDelta::default(); self.unsent.len()];
             let deltas = std::mem::replace(&mut self.unsent, none);
-            self.unacknowledged.push(SentDeltas { seq, deltas });
+            self.unacknowledged.push(SentDeltas { seq, version: self.version, deltas });
         }
         Some(PendingWrite {
             precondition,
@@ -99,9 +100,11 @@ impl Ledger {
             self.new_run = NewRun::None;
         }
         self.idle_since = None;
-        self.forget_unmatched(write.version);
         self.base = Some(write.next);
         self.saved_version = write.version;
+        if self.tasks.is_some() {
+            self.confirm_tasks(write.version);
+        }
     }
 
     /// The write was not sent, since it would change nothing.

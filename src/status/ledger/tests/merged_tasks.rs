@@ -114,6 +114,103 @@ fn the_unfinished_tasks_of_two_processes_are_merged() {
 }
 
 #[test]
+fn a_task_that_two_processes_poll_counts_once() {
+    // Whether the second process has seen a part of the tokens before, and whether the answer to
+    // a write of it is lost, applied or not.
+    for (partly, lost) in
+        [false, true].into_iter().flat_map(|p| [None, Some(false), Some(true)].map(|l| (p, l)))
+    {
+        let mut table = left_unfinished();
+        let (mut one, mut two) = (Process::new("one", 1), Process::new("two", 1));
+        for (process, agent) in [(&mut one, "b"), (&mut two, "c")] {
+            process.start(agent, 2);
+            process.end(agent, Outcome::Success, 1, 2);
+            process.save(&mut table, 3);
+        }
+        if partly {
+            two.get("c", &TaskResponse { tokens: Some(5), ..running("t1") }, 4);
+        }
+        if lost == Some(true) {
+            // This process is the first to write the end.
+            two.get("c", &done("t1", 7), 5);
+            two.save(&mut table, 5);
+            two.get("c", &done("t1", 7), 6);
+            two.save_and_lose_the_answer(&mut table, true, 6);
+        }
+        one.get("b", &done("t1", 7), 7);
+        one.save(&mut table, 7);
+        two.get("c", &done("t1", 7), 8);
+        if lost == Some(false) {
+            two.save_and_lose_the_answer(&mut table, false, 8);
+        }
+        two.save(&mut table, 9);
+        one.get("b", &done("t1", 7), 10);
+        one.save(&mut table, 10);
+        let status = table.status();
+        assert_eq!(status.total_token_usage(), TokenUsage::new(9, 0), "{partly} {lost:?}");
+        assert_eq!((shown(&status, "a"), input(&status, "a")), (SUCCESS, 7));
+        assert_eq!(unfinished_tasks(&status), [""; 0]);
+    }
+}
+
+#[test]
+fn a_task_that_has_ended_is_not_revived_by_a_slow_poll_of_a_process_that_knows_no_item() {
+    let mut table = left_unfinished();
+    let (mut one, mut two) = (Process::new("one", 1), Process::new("two", 1));
+    two.get("c", &running("t1"), 2);
+    one.get("b", &done("t1", 7), 3);
+    one.save(&mut table, 3);
+    // Fetched once more before the first write of this process meets the item, and after it.
+    two.get("c", &done("t1", 7), 4);
+    two.save(&mut table, 5);
+    two.get("c", &done("t1", 7), 6);
+    two.save(&mut table, 6);
+    let status = table.status();
+    assert_eq!(status.total_token_usage(), TokenUsage::new(7, 0));
+    assert_eq!(unfinished_tasks(&status), [""; 0]);
+    assert_eq!((shown(&status, "a"), shown(&status, "c")), (SUCCESS, SUCCESS));
+}
+
+#[test]
+fn a_task_that_no_other_process_knows_is_one_of_the_session_once_it_is_saved() {
+    let (mut table, mut process) = (Table::default(), Process::new("w", 0));
+    process.get("b", &running("t1"), 0);
+    assert_eq!(process.get("b", &done("t1", 7), 1), None, "the item may say that it has ended");
+    process.save(&mut table, 2);
+    assert_eq!(input(&table.status(), "b"), 7);
+    assert_eq!(unfinished_tasks(&table.status()), [""; 0]);
+}
+
+#[test]
+fn an_answer_that_is_newer_than_the_item_that_a_write_met_is_kept() {
+    let mut table = left_unfinished();
+    let (mut one, mut two) = (Process::new("one", 1), Process::new("two", 1));
+    two.start("c", 2);
+    let write = two.prepare(2).unwrap();
+    let found = table.write(&write).unwrap_err();
+    one.post("b", &running("t2"), 3);
+    one.save(&mut table, 3);
+    two.get("c", &done("t2", 7), 4);
+    two.ledger.write_conflicted(found.as_ref(), "two", at(5));
+    two.save(&mut table, 5);
+    assert_eq!(input(&table.status(), "b"), 7);
+    assert_eq!(unfinished_tasks(&table.status()), ["t1"]);
+}
+
+#[test]
+fn a_count_whose_answer_was_lost_is_not_taken_back() {
+    let mut table = left_unfinished();
+    let mut process = Process::new("w", 10);
+    process.start("b", 10);
+    process.save(&mut table, 10);
+    process.get("b", &done("t1", 7), 11);
+    process.save_and_lose_the_answer(&mut table, true, 12);
+    process.start("b", 13);
+    process.save(&mut table, 13);
+    assert_eq!(input(&table.status(), "a"), 7);
+}
+
+#[test]
 fn a_task_that_has_ended_here_is_not_unfinished_after_a_merge() {
     // The reply to a request for input comes before the item is known.
     let mut table = left_unfinished();
@@ -160,6 +257,10 @@ fn an_agent_whose_task_has_ended_elsewhere_does_not_wait_again() {
         assert_eq!(shown(&table.status(), "a"), SUCCESS);
         assert_eq!(input(&table.status(), "a"), 8);
         assert_eq!(table.status().agent("a").unwrap().calls, 3);
+        // The process that started the task fetches what another has counted.
+        one.get("a", &done("t1", 7), 40);
+        one.save(&mut table, 40);
+        assert_eq!(input(&table.status(), "a"), 8);
     }
 }
 
