@@ -71,7 +71,7 @@ impl QuotedDocument {
             return None;
         }
         let has_no_success = self.extractor.document.has(Sign::NoSuccess);
-        self.extractor.end_document(self.scanner.key_sets());
+        self.extractor.end_document(self.scanner.document_key_sets());
         let error = self.extractor.rare.and_then(|rare| rare.error);
         let failure = error.filter(|_| has_no_success);
         Some((self.extractor.extracted, failure))

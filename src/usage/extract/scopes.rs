@@ -236,6 +236,10 @@ impl Scopes {
     }
 }
 
+/// An id that does not fit into an [`IdText`].
+#[derive(Clone, Debug, Default)]
+struct LongId(Vec<u8>);
+
 /// How long an id is that needs no memory of its own. Most are not longer.
 const INLINE_ID: usize = 40;
 
@@ -248,7 +252,7 @@ struct IdText {
     field: IdField,
     is_taken: bool,
     /// All of it, if it is longer.
-    long: Option<Box<Vec<u8>>>,
+    long: Option<Box<LongId>>,
 }
 
 impl Default for IdText {
@@ -284,7 +288,7 @@ impl IdText {
         if let Some(room) = self.bytes.get_mut(len..len + piece.len()) {
             room.copy_from_slice(piece);
         } else {
-            let long = self.long.get_or_insert_default();
+            let LongId(long) = &mut **self.long.get_or_insert_default();
             if len <= INLINE_ID {
                 long.clear();
                 long.extend_from_slice(&self.bytes[..len]);
@@ -298,7 +302,7 @@ impl IdText {
         let len = usize::from(self.len);
         let raw = match (self.bytes.get(..len), &self.long) {
             (Some(raw), _) => raw,
-            (None, Some(long)) => long,
+            (None, Some(long)) => &long.0,
             (None, None) => return None,
         };
         TaskId::new(&unescape(raw))

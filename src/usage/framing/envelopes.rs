@@ -245,7 +245,7 @@ impl Envelopes {
             Content::Opaque => {}
             Content::Document => {
                 self.scanner.finish(extractor);
-                extractor.end_message(self.scanner.key_sets());
+                extractor.end_message(self.scanner.document_key_sets());
                 self.scanner.reset();
             }
             Content::End => self.end_stream(extractor),
@@ -277,7 +277,7 @@ impl Envelopes {
             }
             Protocol::Grpc | Protocol::Connect => {
                 self.scanner.finish(extractor);
-                extractor.end_stream_with(self.scanner.key_sets(), connect_class);
+                extractor.end_stream_with(self.scanner.document_key_sets(), connect_class);
             }
         }
     }

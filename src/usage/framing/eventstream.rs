@@ -338,7 +338,7 @@ impl EventStream {
 
     fn end_frame(&mut self, extractor: &mut Extractor) {
         if self.payload != Payload::Part {
-            extractor.end_document(self.scanner.key_sets());
+            extractor.end_document(self.scanner.document_key_sets());
         }
         if self.ends_stream {
             extractor.end_stream();

@@ -71,7 +71,7 @@ impl Documents {
     fn check_end(&mut self, extractor: &mut Extractor) {
         if self.scanner.is_done() {
             self.read_one = true;
-            extractor.end_document(self.scanner.key_sets());
+            extractor.end_document(self.scanner.document_key_sets());
         }
     }
 }

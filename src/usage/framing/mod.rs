@@ -116,7 +116,8 @@ enum Framer {
 #[derive(Debug)]
 enum Binary {
     EventStream(EventStream),
-    Envelopes(Envelopes),
+    // Larger by far.
+    Envelopes(Box<Envelopes>),
 }
 
 /// What a line of an event stream may begin with.
@@ -252,7 +253,7 @@ impl Framing {
             MediaType::Json | MediaType::Lines => Framer::Json(Json::new(lines)),
             MediaType::Sse => Framer::Sse(Events::new(Sse::new())),
             MediaType::Rpc(rpc) if rpc.is_readable() => {
-                Framer::Binary(Box::new(Binary::Envelopes(Envelopes::new(rpc))))
+                Framer::Binary(Box::new(Binary::Envelopes(Box::new(Envelopes::new(rpc)))))
             }
             MediaType::EventStream | MediaType::Rpc(_) | MediaType::Html | MediaType::Other => {
                 Framer::Opaque

@@ -218,7 +218,7 @@ impl Sse {
             if is_done || matches!(self.event, EventName::Ping | EventName::MessageStop) {
                 extractor.mark_ping();
             }
-            extractor.end_document(self.scanner.key_sets());
+            extractor.end_document(self.scanner.document_key_sets());
             self.scanner.reset();
         }
         self.has_data = false;

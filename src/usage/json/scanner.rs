@@ -149,7 +149,7 @@ impl Scanner {
 
     /// The sets that have all keys of the document, as bits of
     /// [`KeySet`](crate::usage::formats::KeySet).
-    pub(in crate::usage) fn key_sets(&self) -> u8 {
+    pub(in crate::usage) fn document_key_sets(&self) -> u8 {
         self.closed_key_sets
     }
 
@@ -555,16 +555,16 @@ fn report_number(action: Action, number: Number, visitor: &mut impl Visitor) {
 
 /// Whether a text here is passed on.
 fn is_text(action: Action) -> bool {
-    match action {
+    matches!(
+        action,
         Action::ErrorText(..)
-        | Action::Code(_)
-        | Action::Error
-        | Action::ListedError
-        | Action::Response
-        | Action::Id(_)
-        | Action::Base64Document => true,
-        _ => false,
-    }
+            | Action::Code(_)
+            | Action::Error
+            | Action::ListedError
+            | Action::Response
+            | Action::Id(_)
+            | Action::Base64Document
+    )
 }
 
 /// Whether a number here is passed on as a text, too.
