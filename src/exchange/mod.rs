@@ -96,7 +96,10 @@ impl<O: Observer> Pending<O> {
     /// say something about the response.
     #[inline]
     pub(crate) fn new(observer: O, method: &Method, path: Option<&str>) -> Self {
-        let hint = RequestHint::of(method, path.unwrap_or_default());
+        let hint = match path {
+            Some(path) => RequestHint::of(method, path),
+            None => RequestHint::of_any_content(method),
+        };
         Self(ExchangeState::new(observer, RequestMethod::of(method), hint))
     }
 

@@ -156,6 +156,12 @@ impl RequestHint {
         Self(formats::request_flags(path) | by_method)
     }
 
+    /// The hint of a request of which nothing is known, and whose response may say nothing.
+    pub(crate) fn of_any_content(method: &Method) -> Self {
+        let Self(flags) = Self::of(method, "");
+        Self(flags | RequestFlag::MayBeEmpty.bit())
+    }
+
     pub(super) fn has(self, flag: RequestFlag) -> bool {
         self.has_any(&[flag])
     }

@@ -35,6 +35,7 @@ fn one_body_is_one_object() {
             "id": null, "outcome": "success", "error": null, "format": found["format"], "complete": true,
             "usage": { "inputTokens": 9, "outputTokens": 3, "totalTokens": 12, "cacheReadInputTokens": null,
                        "cacheWriteInputTokens": null, "reasoningTokens": null },
+            "waitingFor": null, "taskId": null,
         });
         assert_eq!(found, expected, "in pieces of {chunk}");
         assert!(found["format"].is_string());

@@ -30,6 +30,8 @@ pub(in crate::usage) enum RequestFlag {
     Get,
     /// The response has no body.
     Head,
+    /// The response is a service's own, which may say nothing.
+    MayBeEmpty,
 }
 
 impl RequestFlag {

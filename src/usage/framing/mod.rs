@@ -114,6 +114,7 @@ enum Framer {
 
 /// A framing of binary frames or messages.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is in a box, and the rare one is in another")]
 enum Binary {
     EventStream(EventStream),
     // Larger by far.
