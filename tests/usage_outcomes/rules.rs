@@ -272,9 +272,24 @@ fn an_error_counts_only_if_it_says_something() {
 
 #[test]
 fn an_event_that_is_named_an_error_fails() {
-    const NAMES: &[&str] =
-        &["error", "Error", "RunError", "error_message", "conversation.response.error"];
-    const OTHERS: &[&str] = &["tool.error", "ToolCallError", "errors", "no_error", "error.log"];
+    const NAMES: &[&str] = &[
+        "error",
+        "Error",
+        "RunError",
+        "TeamRunError",
+        "WorkflowError",
+        "error_message",
+        "conversation.response.error",
+    ];
+    const OTHERS: &[&str] = &[
+        "tool.error",
+        "ToolCallError",
+        "TeamToolCallError",
+        "StepError",
+        "errors",
+        "no_error",
+        "error.log",
+    ];
     check_all([(NAMES, "agent"), (OTHERS, "success")].iter().flat_map(|(names, outcome)| {
         names.iter().flat_map(move |name| {
             ["event", "type", "message_type"].iter().flat_map(move |member| {
