@@ -147,10 +147,7 @@ impl UsageReader {
             hint,
             encoding,
             framing: Framing::new(media_type, hint),
-            extractor: Extractor::new(
-                classify::is_error(status) || function_error,
-                hint.has(RequestFlag::AgentRuntime),
-            ),
+            extractor: Extractor::new(classify::is_error(status) || function_error, hint),
             reported,
         }
     }

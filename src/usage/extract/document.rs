@@ -29,6 +29,8 @@ pub(super) enum Sign {
     EndsStream,
     /// It carries nothing.
     Ping,
+    /// Its event is a failure.
+    FailedEvent,
     /// It is the data of an event that is an error.
     ErrorEvent,
     /// It is a list of answers.

@@ -39,9 +39,10 @@ use self::quoted::QuotedDocument;
 use self::scopes::{ScopeSign, Scopes, TaskStatus};
 use super::formats::{
     self, Accounting, Action, CountOp, Effect, ErrorPart, Flag, Format, IdField, Marker, Merge,
-    Status, TokenType, UsageSource, WordField,
+    RequestFlag, Status, TokenType, UsageSource, WordField,
 };
 use super::json::{ID_BLOCK, Visitor};
+use super::response_head::RequestHint;
 use super::rpc_status::GrpcStatus;
 use crate::status::Task;
 
@@ -60,6 +61,8 @@ pub(super) struct Extractor {
     is_error_status: bool,
     /// A document may be a text in another one.
     reads_quoted: bool,
+    /// The response is a model's, whose events may come as one list.
+    reads_list: bool,
     /// The response is a stream of events.
     pub(super) is_stream: bool,
     /// Something changed that makes an event different from those before it. Cleared before the
@@ -151,8 +154,13 @@ impl Extracted {
 
 impl Extractor {
     #[inline]
-    pub(super) fn new(is_error_status: bool, reads_quoted: bool) -> Self {
-        Self { is_error_status, reads_quoted, ..Self::default() }
+    pub(super) fn new(is_error_status: bool, hint: RequestHint) -> Self {
+        Self {
+            is_error_status,
+            reads_quoted: hint.has(RequestFlag::AgentRuntime),
+            reads_list: hint.has(RequestFlag::Model),
+            ..Self::default()
+        }
     }
 
     pub(super) fn extracted(&self) -> &Extracted {
@@ -284,6 +292,10 @@ impl Extractor {
                 self.set_task(task, document.has(Sign::Final));
             }
         }
+        if document.has(Sign::List) && document.has(Sign::Failed) {
+            let fails = document.has(Sign::FailedEvent) || self.has_streamed_list();
+            document.set_to(Sign::Failed, fails);
+        }
         document.classify_codes(key_sets);
         let failed = document.has(Sign::Failed) && !document.has(Sign::Step);
         if failed || self.is_error_status {
@@ -292,6 +304,14 @@ impl Extractor {
             rare.texts.clear();
         }
         self.current = TokenCounts::NONE;
+    }
+
+    /// Whether a document that is a list is a stream of events in one document, as Gemini's API sends
+    /// it. The errors in any other list are those of its elements: rows that were checked, log
+    /// entries, trades that failed.
+    #[cold]
+    fn has_streamed_list(&self) -> bool {
+        self.reads_list || self.extracted.format == Some(Format::Gemini)
     }
 
     /// Ends a document that reports a failure, or that may explain an error status.
@@ -362,14 +382,21 @@ impl Extractor {
     /// Forgets everything but the failure that a whole document reported.
     pub(super) fn keep_only_error(&mut self) {
         let error = self.rare.as_mut().and_then(|rare| rare.error.take());
-        *self = Self::new(self.is_error_status, self.reads_quoted);
+        let Self { is_error_status, reads_quoted, reads_list, .. } = *self;
+        *self = Self { is_error_status, reads_quoted, reads_list, ..Self::default() };
         if error.is_some() {
             self.rare().error = error;
         }
     }
 
+    /// Makes the event at hand a failure, whatever its document is.
+    pub(super) fn fail_event(&mut self, code: &'static str) {
+        self.document.set(Sign::FailedEvent);
+        self.fail(code);
+    }
+
     /// Makes the document at hand a failure, with this code unless it has a better one.
-    pub(super) fn fail(&mut self, code: &'static str) {
+    fn fail(&mut self, code: &'static str) {
         self.changed = true;
         self.document.set(Sign::Failed);
         self.rare().texts.set_default_code(code);

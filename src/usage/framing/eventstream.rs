@@ -289,7 +289,7 @@ impl EventStream {
         self.payload = Payload::Ignored;
         self.scanner = Scanner::new(json::ROOT);
         if matches!(kind.message, b"exception" | b"error") {
-            extractor.fail("exception");
+            extractor.fail_event("exception");
             if !kind.code.is_empty() {
                 extractor.set_error_text(ErrorPart::Code, kind.code);
             }

@@ -210,7 +210,7 @@ impl Sse {
             }
             self.scanner.finish(extractor);
             match self.event {
-                EventName::Error => extractor.fail("error"),
+                EventName::Error => extractor.fail_event("error"),
                 EventName::MessageStop => extractor.apply(Effect::EndStream),
                 EventName::Done => extractor.apply(Effect::FinishModel),
                 EventName::Ping | EventName::Other => {}
