@@ -53,6 +53,8 @@ pub(super) enum Sign {
     ListedError,
     /// It has a message whose key says that there was an error.
     ErrorMessage,
+    /// Its error code is zero, so that the message beside it is of no error.
+    NoErrorCode,
     /// The error at hand is one of a list.
     InList,
     /// Who wrote the event of a call that names itself (ADK), and what names it.
@@ -113,6 +115,10 @@ impl Document {
             }
             Saying::Part(ErrorPart::ErrorMessage) => self.set(Sign::ErrorMessage),
             Saying::Code(CodeField::HttpStatus) | Saying::Part(_) | Saying::Nothing => {
+                return false;
+            }
+            Saying::NoErrorCode => {
+                self.set(Sign::NoErrorCode);
                 return false;
             }
             Saying::Code(CodeField::InvokeError) => self.set(Sign::Failed),
@@ -183,17 +189,18 @@ impl Document {
         let has_error_code = has_code(CodeField::ErrorCode) || has_code(CodeField::EventErrorCode);
         if self.has(Sign::List) {
             // The codes of a list are those of its elements. Only events come as a list, too.
-            let failed = has_code(CodeField::EventErrorCode) && self.has_invocation();
+            let failed = has_error_code && self.has_invocation();
             self.set_to(Sign::Failed, self.has(Sign::Failed) || failed);
             return;
         }
+        let tells_of_error = self.has(Sign::ErrorMessage) && !self.has(Sign::NoErrorCode);
         let failed = has_code(CodeField::StatusCode)
             || is_number(CodeField::ErrorCode) && self.has(Sign::ErrorMessage)
-            || (has_error_code || self.has(Sign::ErrorMessage)) && has_only(KeySet::Error)
+            || (has_error_code || tells_of_error) && has_only(KeySet::Error)
             || self.has(Sign::ErrorMessage) && has_only(KeySet::Lambda)
             || has_code(CodeField::HttpStatus) && has_only(KeySet::Proxy)
             || has_code(CodeField::Code) && self.has(Sign::LogId)
-            || has_code(CodeField::EventErrorCode) && self.has_invocation()
+            || has_error_code && self.has_invocation()
             || self.has(Sign::ListedError) && !self.has(Sign::Result) && has_only(KeySet::Errors);
         self.set_to(Sign::Failed, self.has(Sign::Failed) || failed);
     }

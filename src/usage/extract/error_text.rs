@@ -49,6 +49,8 @@ pub(super) enum Saying {
     /// In any object: a text or code that tells of an error only in an error object.
     Part(ErrorPart),
     Code(CodeField),
+    /// A code that says that there is no error.
+    NoErrorCode,
 }
 
 /// The beginning of a text, which shows whether it says something.
@@ -70,12 +72,20 @@ impl Beginning {
         }
     }
 
-    fn says_something(&self) -> bool {
-        let is_code = matches!(self.of, Saying::Code(_) | Saying::Part(ErrorPart::Code));
-        match self.bytes.get(..usize::from(self.len)) {
-            Some(b"" | b"None" | b"null") => false,
-            Some(b"0" | b"200") => !is_code,
-            _ => true,
+    /// What the text says, if anything.
+    fn saying(&self) -> Option<Saying> {
+        let text = self.bytes.get(..usize::from(self.len));
+        match (self.of, text) {
+            (Saying::Nothing, _) | (_, Some(b"" | b"None" | b"null")) => None,
+            (
+                Saying::Code(CodeField::ErrorCode | CodeField::EventErrorCode),
+                Some(b"0" | b"0.0"),
+            ) => Some(Saying::NoErrorCode),
+            (
+                Saying::Code(_) | Saying::Part(ErrorPart::Code),
+                Some(b"0" | b"0.0" | b"200" | b"200.0"),
+            ) => None,
+            (of, _) => Some(of),
         }
     }
 }
@@ -129,8 +139,7 @@ impl ErrorTexts {
 
     /// Ends the text at hand; returns what it is about, if it says something.
     pub(super) fn end_text(&mut self) -> Option<Saying> {
-        let beginning = std::mem::take(&mut self.beginning);
-        (beginning.of != Saying::Nothing && beginning.says_something()).then_some(beginning.of)
+        std::mem::take(&mut self.beginning).saying()
     }
 
     pub(super) fn begin(&mut self, part: ErrorPart, rank: u8, of: Saying) {

@@ -184,7 +184,7 @@ pub(super) enum ErrorPart {
 pub(super) enum CodeField {
     /// `code`: of a failure where `detail.logid` is beside it (Coze).
     Code,
-    /// `error_code` and the like: a failure with a message of its own, or with nothing else.
+    /// `error_code`: a failure with a message of its own, with nothing else, or in an event of ADK.
     ErrorCode,
     /// `base_resp.status_code`: a failure by itself (MiniMax).
     StatusCode,
@@ -192,7 +192,7 @@ pub(super) enum CodeField {
     HttpStatus,
     /// `ErrorCode` at the end of a Lambda function's stream: a failure by itself.
     InvokeError,
-    /// `errorCode`: a failure of an ADK event; elsewhere as `ErrorCode`.
+    /// `errorCode`: a failure with nothing else, or in an event of ADK.
     EventErrorCode,
 }
 
