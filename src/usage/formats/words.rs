@@ -128,4 +128,6 @@ pub(in crate::usage) const EVENT_TYPES: &[(&str, Effect)] = &[
     ("contentBlockDelta", Effect::StartStream(Format::BedrockConverse)),
     ("messageStop",       Effect::FinishModel),
     ("trace",             Effect::SetFormat(Format::BedrockAgent)),
+    // What the operation returns beside its stream.
+    ("initial-response",  Effect::Ping),
 ];

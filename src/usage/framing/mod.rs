@@ -300,7 +300,12 @@ impl Framing {
             (_, MediaType::Html) => self.hint.has(RequestFlag::Model),
             (Framer::Html, MediaType::Json) => self.expects_model(),
             (_, MediaType::Json) => {
-                let is_empty = matches!(self.framer, Framer::Undetected { .. });
+                let is_empty = match self.framer {
+                    Framer::Undetected { .. } => true,
+                    // Proxies label event streams as JSON.
+                    Framer::Sse(_) => extracted.has_no_content(),
+                    _ => false,
+                };
                 (is_empty || extracted.has_no_choice()) && self.expects_model()
             }
             // A stream that is read may stay idle.

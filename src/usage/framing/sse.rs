@@ -215,7 +215,9 @@ impl Sse {
                 EventName::Done => extractor.apply(Effect::FinishModel),
                 EventName::Ping | EventName::Other => {}
             }
-            if is_done || matches!(self.event, EventName::Ping | EventName::MessageStop) {
+            let is_empty = self.scanner.is_at_start();
+            if is_done || is_empty || matches!(self.event, EventName::Ping | EventName::MessageStop)
+            {
                 extractor.mark_ping();
             }
             extractor.end_document(self.scanner.document_key_sets());
