@@ -576,11 +576,16 @@ impl Extractor {
         self.rare().texts.push(part, piece);
     }
 
-    /// The answer says that there was no success.
+    /// The answer says that there was no success. Of a text that is quoted, this alone counts.
     fn fail_by_success(&mut self) {
+        self.document.set(Sign::NoSuccess);
+        self.fail_without_success();
+    }
+
+    /// The answer is no success. What the elements of a list say of themselves is no matter.
+    fn fail_without_success(&mut self) {
         if !self.document.has(Sign::List) {
             self.changed = true;
-            self.document.set(Sign::NoSuccess);
             self.document.set(Sign::Failed);
         }
     }
@@ -699,6 +704,7 @@ impl Visitor for Extractor {
                 self.document.set(Sign::HasDone);
                 self.document.set_to(Sign::Done, value);
             }
+            Action::Flag(Flag::Ok) if !value => self.fail_without_success(),
             Action::Flag(Flag::IsError) if value => self.fail("isError"),
             Action::Flag(Flag::Partial) => self.document.set_to(Sign::Partial, value),
             Action::Flag(Flag::Final) => self.document.set_to(Sign::Final, value),

@@ -237,6 +237,8 @@ pub(super) enum WordField {
 pub(super) enum Flag {
     Done,
     IsError,
+    /// There was success.
+    Ok,
     /// The event is a part of another one to come.
     Partial,
     /// No event follows in the stream of a task.

@@ -180,7 +180,7 @@ pub(super) const RESPONSE: &[Row] = &[
     ("last_error",                           Error),
     ("lastError",                            Error),
     ("success",                              Word(WordField::Success)),
-    ("ok",                                   Word(WordField::Success)),
+    ("ok",                                   Flag(F::Ok)),
     ("isError",                              Flag(F::IsError)),
     ("content[].text",                       ErrorText(Message, 30)),
     ("error_type",                           ErrorText(ErrorPart::Code, 2)),
