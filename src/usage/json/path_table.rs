@@ -370,6 +370,15 @@ impl Builder {
                 if in_root != 0 {
                     key_sets[in_root] |= set as u8;
                 }
+                // So do the answers in it that have longer paths of their own.
+                let mut object = self.first[ROOT as usize];
+                while object != 0 {
+                    let in_object = self.find_child(object, keys[j]);
+                    if in_object != 0 && matches!(self.shape[object], Some(Shape::Response)) {
+                        key_sets[in_object] |= set as u8;
+                    }
+                    object = self.next[object];
+                }
                 j += 1;
             }
             i += 1;
