@@ -674,6 +674,7 @@ impl Visitor for Extractor {
                 self.standalone_count(token, op, source, value);
             }
             (Action::Code(field), value) => self.document.numeric_code(field, value),
+            (Action::Id(field), Some(value)) => self.scopes.set_number_id(field, value),
             (Action::Response, _) => self.document.set(Sign::Result),
             _ => {}
         }

@@ -217,6 +217,23 @@ impl Scopes {
         self.note_field(field, len);
     }
 
+    /// Takes an id that is a number.
+    #[cold]
+    pub(super) fn set_number_id(&mut self, field: IdField, mut number: u64) {
+        let mut digits = [b'0'; 20];
+        let mut first = digits.len();
+        loop {
+            first -= 1;
+            digits[first] += (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.begin_id(field);
+        self.push_id(field, &digits[first..]);
+    }
+
     /// Begins an id that comes in pieces.
     pub(super) fn begin_id(&mut self, field: IdField) {
         self.id().begin(field);
