@@ -172,6 +172,10 @@ pub(super) const RESPONSE: &[Row] = &[
     ("candidates[].finishReason",            Word(WordField::GeminiFinish)),
     ("candidates[].finishMessage",           ErrorText(Message, 60)),
     ("promptFeedback.blockReason",           marker(Marker::Finish)),
+    // SGLang.
+    ("meta_info",                            Usage(replace(18, Format::SgLang))),
+    ("meta_info.finish_reason.type",         Word(WordField::SglangFinish)),
+    ("meta_info.finish_reason.message",      ErrorText(Message, 90)),
     // A count that is usage only if something beside it says so: Dify.
     ("total_tokens",                         Count(Total, Set, Included)),
     // Errors, and the texts that explain them.
@@ -406,9 +410,6 @@ pub(super) const USAGE: &[Row] = &[
     // Strands' metrics: all calls of the agent's life, and those of each run.
     ("accumulated_usage",                         Usage(replace(21, Format::Strands))),
     ("agent_invocations[].usage",                 Usage(replace(22, Format::Strands))),
-    // SGLang.
-    ("finish_reason.type",                        Word(WordField::SglangFinish)),
-    ("finish_reason.message",                     ErrorText(Message, 90)),
     // OpenAI's transcriptions: what the object counts.
     ("type",                                      Word(WordField::UsageType)),
 ];
