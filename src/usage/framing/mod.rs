@@ -295,6 +295,7 @@ impl Framing {
     /// page for people in place of what the content type announces. `extracted` is what was found.
     pub(super) fn has_no_answer(&self, extracted: &Extracted) -> bool {
         match (&self.framer, self.media_type) {
+            _ if self.hint.has(RequestFlag::MayBeEmpty) => false,
             // A call without a message may be fine; one without a status is incomplete.
             (_, MediaType::Rpc(_) | MediaType::Other) => false,
             (_, MediaType::Html) => self.hint.has(RequestFlag::Model),
