@@ -162,11 +162,12 @@ impl RequestHint {
         Self(flags | RequestFlag::MayBeEmpty.bit())
     }
 
+    #[inline(always)]
     pub(super) fn has(self, flag: RequestFlag) -> bool {
         self.has_any(&[flag])
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn has_any(self, flags: &[RequestFlag]) -> bool {
         self.0 & flags.iter().fold(0, |bits, flag| bits | flag.bit()) != 0
     }

@@ -203,18 +203,23 @@ impl Scopes {
     /// Takes an id whole.
     #[inline]
     pub(super) fn set_id(&mut self, field: IdField, bytes: &[u8; ID_BLOCK], len: usize) {
-        if len > INLINE_ID {
-            self.begin_id(field);
-            return self.push_id(field, &bytes[..len.min(ID_BLOCK)]);
+        let id = &mut self.root_id;
+        let is_first = self.depth == 0 && id.len == 0 && field == IdField::Id;
+        match bytes.first_chunk() {
+            // Nearly all are like this.
+            Some(inline) if is_first && len <= INLINE_ID => {
+                id.bytes = *inline;
+                id.len = len as u16;
+                id.field = field;
+            }
+            _ => self.set_other_id(field, &bytes[..len.min(ID_BLOCK)]),
         }
-        let id = self.id();
-        if id.begin(field)
-            && let Some(inline) = bytes.first_chunk()
-        {
-            id.bytes = *inline;
-            id.len = len as u16;
-        }
-        self.note_field(field, len);
+    }
+
+    #[inline(never)]
+    fn set_other_id(&mut self, field: IdField, id: &[u8]) {
+        self.begin_id(field);
+        self.push_id(field, id);
     }
 
     /// Takes an id that is a number.

@@ -43,19 +43,16 @@ pub(super) trait EventReader {
     fn object_start(&self, event: &[u8]) -> Option<usize>;
 }
 
-/// Events that are read or skipped.
-#[derive(Clone, Debug)]
-pub(super) struct Events<R> {
-    pub(super) reader: R,
+/// Events that are read or skipped. Both parts are kept elsewhere, so that a reader has nothing to
+/// drop.
+#[derive(Debug)]
+pub(super) struct Events<'a, R> {
+    pub(super) reader: &'a mut R,
     /// There from the first event that may repeat, or that a piece cuts.
-    filter: Option<Box<EventFilter>>,
+    pub(super) filter: &'a mut Option<Box<EventFilter>>,
 }
 
-impl<R: EventReader> Events<R> {
-    pub(super) fn new(reader: R) -> Self {
-        Self { reader, filter: None }
-    }
-
+impl<R: EventReader> Events<'_, R> {
     #[inline]
     pub(super) fn feed(&mut self, mut bytes: &[u8], extractor: &mut Extractor) {
         while !bytes.is_empty() && !extractor.has_ended() {

@@ -8,23 +8,29 @@
 use super::events::{EventReader, Events};
 use crate::usage::extract::Extractor;
 use crate::usage::json::{self, Scanner};
+use crate::usage::skip::EventFilter;
 
 /// A body of JSON documents.
 #[derive(Clone, Debug)]
 pub(super) struct Json {
-    documents: Events<Documents>,
+    documents: Documents,
 }
 
 impl Json {
     /// `lines` says that every line is a document.
     pub(super) fn new(lines: bool) -> Self {
         let scanner = Scanner::new(json::ROOT);
-        Self { documents: Events::new(Documents { scanner, read_one: false, lines }) }
+        Self { documents: Documents { scanner, read_one: false, lines } }
     }
 
     #[inline]
-    pub(super) fn feed(&mut self, bytes: &[u8], extractor: &mut Extractor) {
-        let reader = &mut self.documents.reader;
+    pub(super) fn feed(
+        &mut self,
+        bytes: &[u8],
+        filter: &mut Option<Box<EventFilter>>,
+        extractor: &mut Extractor,
+    ) {
+        let reader = &mut self.documents;
         let mut read = 0;
         // The first document is the only one of most bodies. Going through `Events` would take 28
         // instructions more for each piece of it.
@@ -33,24 +39,28 @@ impl Json {
             reader.check_end(extractor);
         }
         if read < bytes.len() {
-            self.documents.feed(&bytes[read..], extractor);
+            Events { reader, filter }.feed(&bytes[read..], extractor);
         }
     }
 
     #[inline]
-    pub(super) fn finish(&mut self, extractor: &mut Extractor) {
-        self.documents.finish(extractor);
+    pub(super) fn finish(
+        &mut self,
+        filter: &mut Option<Box<EventFilter>>,
+        extractor: &mut Extractor,
+    ) {
+        Events { reader: &mut self.documents, filter }.finish(extractor);
     }
 
     /// Whether a document was begun and is not whole.
     pub(super) fn is_open(&self) -> bool {
-        let scanner = &self.documents.reader.scanner;
+        let scanner = &self.documents.scanner;
         !(scanner.is_done() || scanner.is_at_start() || scanner.is_invalid())
     }
 
     /// Whether there is a document, and all that were begun are whole.
     pub(super) fn is_whole(&self) -> bool {
-        self.documents.reader.read_one && !self.is_open()
+        self.documents.read_one && !self.is_open()
     }
 }
 

@@ -24,6 +24,7 @@ use self::sse::Sse;
 use super::RequestHint;
 use super::extract::{Extracted, Extractor};
 use super::formats::RequestFlag;
+use super::skip::EventFilter;
 
 /// The framings that content types name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,9 @@ pub(super) struct Framing {
     media_type: MediaType,
     hint: RequestHint,
     framer: Framer,
+    /// What events have in common, where there are some. It has a place of its own, so that most
+    /// framers have nothing to drop.
+    filter: Option<Box<EventFilter>>,
 }
 
 #[derive(Debug)]
@@ -103,7 +107,7 @@ enum Framer {
         len: u8,
     },
     Json(Json),
-    Sse(Events<Sse>),
+    Sse(Sse),
     /// Binary frames or messages. In one box, so that there is less to drop of other framers.
     Binary(Box<Binary>),
     /// A page for people.
@@ -133,7 +137,7 @@ impl Framing {
         } else {
             Framer::Undetected { prefix: [0; PRELUDE], len: 0 }
         };
-        Self { media_type, hint, framer }
+        Self { media_type, hint, framer, filter: None }
     }
 
     /// Forgets all that was read.
@@ -160,9 +164,10 @@ impl Framing {
 
     #[inline(always)]
     pub(super) fn feed(&mut self, bytes: &[u8], extractor: &mut Extractor) {
-        match &mut self.framer {
-            Framer::Json(json) => json.feed(bytes, extractor),
-            Framer::Sse(sse) => sse.feed(bytes, extractor),
+        let Self { framer, filter, .. } = self;
+        match framer {
+            Framer::Json(json) => json.feed(bytes, filter, extractor),
+            Framer::Sse(sse) => Events { reader: sse, filter }.feed(bytes, extractor),
             Framer::Binary(binary) => match &mut **binary {
                 Binary::EventStream(stream) => stream.feed(bytes, extractor),
                 Binary::Envelopes(envelopes) => envelopes.feed(bytes, extractor),
@@ -231,7 +236,7 @@ impl Framing {
         if SSE_FIELDS.iter().any(|field| seen.starts_with(field))
             || self.media_type == MediaType::Sse && !BOM.starts_with(seen)
         {
-            return Some(Framer::Sse(Events::new(Sse::new())));
+            return Some(Framer::Sse(Sse::new()));
         }
         let is_undecided = len < PRELUDE
             && (SSE_FIELDS.iter().any(|field| field.starts_with(seen))
@@ -252,7 +257,7 @@ impl Framing {
     fn by_media_type(&self, lines: bool) -> Framer {
         match self.media_type {
             MediaType::Json | MediaType::Lines => Framer::Json(Json::new(lines)),
-            MediaType::Sse => Framer::Sse(Events::new(Sse::new())),
+            MediaType::Sse => Framer::Sse(Sse::new()),
             MediaType::Rpc(rpc) if rpc.is_readable() => {
                 Framer::Binary(Box::new(Binary::Envelopes(Box::new(Envelopes::new(rpc)))))
             }
@@ -263,7 +268,7 @@ impl Framing {
     }
 
     /// The end of the body.
-    #[inline]
+    #[inline(always)]
     pub(super) fn finish(&mut self, extractor: &mut Extractor) {
         if let Framer::Undetected { prefix, len } = self.framer
             && len > 0
@@ -271,9 +276,10 @@ impl Framing {
             let framer = self.by_media_type(false);
             self.start(framer, &prefix[..usize::from(len)], extractor);
         }
-        match &mut self.framer {
-            Framer::Json(json) => json.finish(extractor),
-            Framer::Sse(sse) => sse.finish(extractor),
+        let Self { framer, filter, .. } = self;
+        match framer {
+            Framer::Json(json) => json.finish(filter, extractor),
+            Framer::Sse(sse) => Events { reader: sse, filter }.finish(extractor),
             Framer::Binary(binary) => {
                 if let Binary::EventStream(stream) = &mut **binary {
                     stream.finish(extractor);
