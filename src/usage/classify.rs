@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use super::End;
 use super::extract::ReportedError;
+use super::trace::{Missing, NoAnswer, OutcomeRule};
 use crate::status::{CallError, Outcome};
 
 /// Everything that bears on the outcome.
@@ -34,6 +35,11 @@ impl Evidence<'_> {
 
 #[inline]
 pub(super) fn classify(evidence: &Evidence<'_>, end: End<'_>) -> Outcome {
+    if has_succeeded(evidence, end) { Outcome::Success } else { failure(evidence, end) }
+}
+
+#[inline]
+fn has_succeeded(evidence: &Evidence<'_>, end: End<'_>) -> bool {
     let failed = is_error(evidence.status)
         || evidence.error.is_some_and(|error| error.reported)
         || evidence.has_no_answer() && matches!(end, End::Complete);
@@ -43,7 +49,40 @@ pub(super) fn classify(evidence: &Evidence<'_>, end: End<'_>) -> Outcome {
             End::Dropped => evidence.complete,
             End::Failed(_) | End::TimedOut(_) => false,
         };
-    if !failed && succeeded { Outcome::Success } else { failure(evidence, end) }
+    !failed && succeeded
+}
+
+/// What decides the outcome. A response that stops short lacks what is `missing`, and one without
+/// an answer has `instead`.
+#[cold]
+pub(super) fn rule(
+    evidence: &Evidence<'_>,
+    end: End<'_>,
+    missing: Missing,
+    instead: NoAnswer,
+) -> OutcomeRule {
+    if has_succeeded(evidence, end) {
+        return match end {
+            _ if evidence.ended => OutcomeRule::EndMarker,
+            End::Dropped => OutcomeRule::DroppedComplete,
+            _ => OutcomeRule::Complete,
+        };
+    }
+    if evidence.error.is_some_and(|error| error.class.is_some()) {
+        OutcomeRule::ProtocolStatus
+    } else if is_error(evidence.status) {
+        OutcomeRule::HttpStatus(evidence.status.as_u16())
+    } else if evidence.error.is_some_and(|error| error.reported) {
+        OutcomeRule::Reported
+    } else {
+        match end {
+            End::Complete if evidence.has_no_answer() => OutcomeRule::NoAnswer(instead),
+            End::Complete => OutcomeRule::Incomplete(missing),
+            End::Dropped => OutcomeRule::Dropped,
+            End::Failed(_) => OutcomeRule::Failed,
+            End::TimedOut(_) => OutcomeRule::TimedOut,
+        }
+    }
 }
 
 /// Whether a response with this status is an error whatever its body is: 4xx, 5xx and beyond.
@@ -53,33 +92,32 @@ pub(super) fn is_error(status: StatusCode) -> bool {
 
 #[cold]
 fn failure(evidence: &Evidence<'_>, end: End<'_>) -> Outcome {
-    let status = evidence.status;
     let text = evidence.error.and_then(|error| error.message.as_deref().or(error.code.as_deref()));
     let class = evidence.error.and_then(|error| error.class);
-    let error = if let Some(class) = class {
-        CallError::new(class, text.unwrap_or(class))
-    } else if is_error(status) {
-        let class = format!("http_{}", status.as_u16());
-        CallError::new(class, text.unwrap_or_else(|| default_message(status)))
-    } else if evidence.error.is_some_and(|error| error.reported) {
-        CallError::new(CallError::AGENT, text.unwrap_or("the agent reported a failure"))
-    } else {
-        match end {
-            End::Complete if evidence.has_no_answer() => {
-                CallError::new(CallError::NO_ANSWER, "the response has no answer in it")
-            }
-            End::Complete => {
-                CallError::new(CallError::INCOMPLETE, "the answer broke off before its end")
-            }
-            End::Dropped => CallError::new(
-                CallError::CANCELLED,
-                "the caller gave up before the answer was complete",
-            ),
-            End::Failed(failure) => CallError::transport(failure),
-            End::TimedOut(failure) => CallError::timeout(failure),
+    // What is missing, or there instead, makes no other error.
+    let rule = rule(evidence, end, Missing::Rest, NoAnswer::Nothing);
+    Outcome::Error(match (rule, end) {
+        (OutcomeRule::HttpStatus(status), _) => {
+            let class = format!("http_{status}");
+            CallError::new(class, text.unwrap_or_else(|| default_message(evidence.status)))
         }
-    };
-    Outcome::Error(error)
+        (OutcomeRule::Reported, _) => {
+            CallError::new(CallError::AGENT, text.unwrap_or("the agent reported a failure"))
+        }
+        (OutcomeRule::NoAnswer(_), _) => {
+            CallError::new(CallError::NO_ANSWER, "the response has no answer in it")
+        }
+        (OutcomeRule::Dropped, _) => CallError::new(
+            CallError::CANCELLED,
+            "the caller gave up before the answer was complete",
+        ),
+        (OutcomeRule::Failed, End::Failed(failure)) => CallError::transport(failure),
+        (OutcomeRule::TimedOut, End::TimedOut(failure)) => CallError::timeout(failure),
+        _ => match class {
+            Some(class) => CallError::new(class, text.unwrap_or(class)),
+            None => CallError::new(CallError::INCOMPLETE, "the answer broke off before its end"),
+        },
+    })
 }
 
 /// The message for an error status whose body has none.

@@ -17,6 +17,7 @@
 //! | `json` | a document | the values on the paths of `formats` |
 //! | `extract` | those values | token counts, errors, the end of the stream |
 //! | `classify` | all of this, the status and the end of the transport | the outcome |
+//! | `trace` | what a stage did, if somebody asks | a [`Trace`] |
 //!
 //! # Example
 //!
@@ -45,15 +46,20 @@ mod json;
 mod response_head;
 mod rpc_status;
 mod skip;
+mod trace;
 
 use std::fmt;
 
 use http::{HeaderMap, StatusCode};
 
 pub use self::response_head::{RequestHint, ResponseHead};
+pub use self::trace::{
+    FailureEffect, FailureSign, Missing, NoAnswer, OutcomeRule, ReportedCounts, StatusPlace, Step,
+    TokenRule, Trace, UsageEffect,
+};
 
 use self::decompress::Encoding;
-use self::extract::{Extracted, Extractor, ReportedError};
+use self::extract::{Extracted, Extractor};
 use self::formats::{Accounting, CountOp, RequestFlag, TokenType};
 use self::framing::Framing;
 use self::response_head::HeadReport;
@@ -152,6 +158,17 @@ impl UsageReader {
         }
     }
 
+    /// Creates a reader that also tells what it does and why: end it by
+    /// [`finish_traced`](Self::finish_traced).
+    ///
+    /// It reads the same, and takes longer. The trace is bounded, whatever the body is.
+    #[must_use]
+    pub fn traced(head: ResponseHead) -> Self {
+        let mut reader = Self::new(head);
+        reader.extractor.enable_trace();
+        reader
+    }
+
     /// Reads the next piece of the body, of any size.
     ///
     /// After [`Progress::Ended`] nothing in the body can change the outcome: the call can be
@@ -196,7 +213,7 @@ impl UsageReader {
         if self.framing.has_grpc_status()
             && let Some(status) = GrpcStatus::of(trailers)
         {
-            self.extractor.end_call(status);
+            self.extractor.end_call(status, StatusPlace::Trailers);
         }
     }
 
@@ -236,6 +253,12 @@ impl UsageReader {
     #[must_use]
     #[inline(always)]
     pub fn usage(&self) -> Option<TokenUsage> {
+        self.usage_by_rules(&mut |_| {})
+    }
+
+    /// The same, and each rule by which the counts became tokens.
+    #[inline(always)]
+    fn usage_by_rules(&self, note: &mut impl FnMut(TokenRule)) -> Option<TokenUsage> {
         if self.hint.has_any(&[RequestFlag::NoUsage, RequestFlag::Download]) {
             return None;
         }
@@ -246,19 +269,21 @@ impl UsageReader {
             return None;
         }
         let Some(HeadReport { counts: headers, .. }) = self.reported.as_deref() else {
-            return counts.normalized(total_is_input);
+            return counts.normalized_by(total_is_input, note);
         };
         // The headers fill in what the body leaves out.
         if counts.normalized(total_is_input).is_none() {
-            return headers.normalized(|| false);
+            note(TokenRule::FromHeaders);
+            return headers.normalized_by(|| false, note);
         }
         let mut filled = *counts;
         for token in [TokenType::Input, TokenType::Output] {
             if let (None, Some(value)) = (counts.get(token), headers.get(token)) {
+                note(TokenRule::FilledInFromHeaders);
                 filled.apply(token, CountOp::Set, Accounting::CacheBesideInput, value);
             }
         }
-        filled.normalized(total_is_input)
+        filled.normalized_by(total_is_input, note)
     }
 
     /// Ends the reading after the last piece, and returns everything read.
@@ -280,6 +305,13 @@ impl UsageReader {
         }
     }
 
+    /// Ends the reading as [`finish`](Self::finish) does, and also returns what a
+    /// [`traced`](Self::traced) reader did and why. The trace of any other reader is empty.
+    pub fn finish_traced(&mut self, end: End<'_>) -> (Reading, Trace) {
+        let reading = self.finish(end);
+        (reading, self.conclude_trace(end).unwrap_or_default())
+    }
+
     /// Ends the reading as [`finish`](Self::finish) does, and returns only the outcome and whether
     /// the response came to its own end.
     #[inline(always)]
@@ -291,6 +323,13 @@ impl UsageReader {
         if self.reported.is_some() {
             self.conclude_head();
         }
+        let evidence = self.evidence();
+        (classify::classify(&evidence, end), evidence.complete && !evidence.truncated)
+    }
+
+    /// Everything that bears on the outcome, after the last piece.
+    #[inline(always)]
+    fn evidence(&self) -> classify::Evidence<'_> {
         let (extractor, extracted) = (&self.extractor, self.extractor.extracted());
         let whole = self.framing.is_whole() && !extracted.expects_end_marker;
         let mut complete = extracted.ended || extracted.model_finished || whole;
@@ -300,22 +339,59 @@ impl UsageReader {
         if self.framing.is_rpc() {
             (complete, truncated) = self.end_of_rpc();
         }
-        // The rows of a file are about other calls.
-        let reports_others = |error: &ReportedError| {
-            error.reported
-                && self.hint.has_any(&[RequestFlag::Download, RequestFlag::Results])
-                && !classify::is_error(self.status)
-        };
-        let error = extractor.error().filter(|error| !reports_others(error));
-        let evidence = classify::Evidence {
+        classify::Evidence {
             status: self.status,
-            error,
+            error: extractor.error().filter(|error| !(error.reported && self.is_of_others())),
             is_empty: self.is_empty(),
             complete,
             ended: extracted.ended,
             truncated,
-        };
-        (classify::classify(&evidence, end), complete && !truncated)
+        }
+    }
+
+    /// Whether the failures in the body are those of other calls, as in the rows of a file.
+    fn is_of_others(&self) -> bool {
+        let is_file = self.hint.has_any(&[RequestFlag::Download, RequestFlag::Results]);
+        is_file && !classify::is_error(self.status)
+    }
+
+    /// What a response that stops short lacks.
+    #[cold]
+    fn missing(&self) -> Missing {
+        if self.framing.is_rpc() {
+            Missing::ProtocolStatus
+        } else if self.framing.is_truncated(self.extractor.extracted()) {
+            Missing::Rest
+        } else {
+            Missing::EndMarker
+        }
+    }
+
+    /// The trace, with what decided the outcome and how the counts became tokens.
+    #[cold]
+    fn conclude_trace(&mut self, end: End<'_>) -> Option<Trace> {
+        let no_answer = self.framing.no_answer(self.extractor.extracted());
+        let outcome = classify::rule(&self.evidence(), end, self.missing(), no_answer);
+        let mut rules = Vec::new();
+        let usage = self.usage_by_rules(&mut |rule| rules.push(rule));
+        let (is_unreadable, is_read) = (self.is_unreadable(), self.framing.is_read());
+        let (hint, is_of_others) = (self.hint, self.is_of_others());
+        let tracer = self.extractor.tracer()?;
+        if usage.is_none() {
+            rules = vec![match tracer.has_counts() {
+                _ if hint.has(RequestFlag::NoUsage) => TokenRule::NoneByPath,
+                _ if hint.has(RequestFlag::Download) => TokenRule::NoneInFile,
+                _ if is_unreadable => TokenRule::NoneDecoded,
+                true => TokenRule::NoneUsable,
+                false if !is_read => TokenRule::NoneRead,
+                false => TokenRule::NoneFound,
+            }];
+        }
+        rules.into_iter().for_each(|rule| tracer.note_rule(rule));
+        if is_of_others {
+            tracer.ignore_failures();
+        }
+        Some(tracer.conclude(outcome))
     }
 
     /// Draws the conclusions from what the head reports of the call. Trailers outrank its status.
@@ -325,7 +401,7 @@ impl UsageReader {
         if let Some(status) = reported.grpc_status.take()
             && !self.extractor.has_ended()
         {
-            self.extractor.end_call(status);
+            self.extractor.end_call(status, StatusPlace::Head);
         }
         if reported.function_error {
             self.extractor.fail_call();

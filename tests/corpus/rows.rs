@@ -29,6 +29,11 @@ impl Row {
 
     /// A reader of its body.
     pub(crate) fn reader(&self) -> UsageReader {
+        UsageReader::new(self.head())
+    }
+
+    /// What comes before its body.
+    pub(crate) fn head(&self) -> ResponseHead {
         let json = &self.json;
         let mut headers = HeaderMap::new();
         let mut add = |name: HeaderName, value: &Json| {
@@ -45,7 +50,7 @@ impl Row {
         let path = json["request"]["path"].as_str().unwrap_or_default();
         let hint = RequestHint::new(&method.unwrap(), path);
         let status = StatusCode::from_u16(self.status()).unwrap();
-        UsageReader::new(ResponseHead::new(status, &headers, hint))
+        ResponseHead::new(status, &headers, hint)
     }
 
     /// What comes after the body.

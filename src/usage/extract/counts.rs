@@ -18,6 +18,7 @@
 
 use crate::status::TokenUsage;
 use crate::usage::formats::{Accounting, CountOp, TokenType};
+use crate::usage::trace::TokenRule;
 
 /// The counts of one usage object, as they were reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,18 +162,36 @@ impl TokenCounts {
         &self,
         total_is_input: impl FnOnce() -> bool,
     ) -> Option<TokenUsage> {
+        self.normalized_by(total_is_input, &mut |_| {})
+    }
+
+    /// The same, and each rule by which it is so.
+    #[inline(always)]
+    pub(in crate::usage) fn normalized_by(
+        &self,
+        total_is_input: impl FnOnce() -> bool,
+        note: &mut impl FnMut(TokenRule),
+    ) -> Option<TokenUsage> {
         let total = self.get(TokenType::Total);
         let mut usage = match (self.get(TokenType::Input), self.get(TokenType::Output)) {
             (Some(input), Some(output)) if self.accounting & NORMALIZED != 0 => {
+                note(TokenRule::Summed);
                 TokenUsage::new(input, output)
             }
-            (Some(input), Some(output)) => self.both(input, output),
-            (input, output) => self.one_or_none(input, output, total_is_input())?,
+            (Some(input), Some(output)) => self.both(input, output, note),
+            (input, output) => self.one_or_none(input, output, total_is_input(), note)?,
         };
         if let Some(total) = total {
-            usage.total_tokens = Some(total.max(usage.total_tokens.unwrap_or(0)));
+            let sum = usage.total_tokens.unwrap_or(0);
+            if total < sum {
+                note(TokenRule::TotalRaised);
+            }
+            usage.total_tokens = Some(total.max(sum));
+        } else {
+            note(TokenRule::TotalIsSum);
         }
         if self.accounting & TOTAL_EXCLUDES_REASONING != 0 && total.is_some() {
+            note(TokenRule::ReasoningAddedToTotal);
             self.exclude_reasoning(&mut usage);
         }
         usage.cache_read_input_tokens = self.get(TokenType::CacheRead);
@@ -183,7 +202,12 @@ impl TokenCounts {
 
     /// Adds what is not included in input and output to them.
     #[inline(always)]
-    fn both(&self, mut input: u64, mut output: u64) -> TokenUsage {
+    fn both(
+        &self,
+        mut input: u64,
+        mut output: u64,
+        note: &mut impl FnMut(TokenRule),
+    ) -> TokenUsage {
         let total = self.get(TokenType::Total);
         let plain = input.saturating_add(output);
         // Whether input and output add up to the total with this much on top, and not without.
@@ -191,21 +215,34 @@ impl TokenCounts {
             more > 0 && total != Some(plain) && total == Some(plain.saturating_add(more))
         };
         let cached = self.cached();
-        let add_cached = self.accounting & CACHE_BESIDE_INPUT != 0
-            && match total {
-                // More than the input cannot be a part of it.
-                Some(total) if total == plain && cached <= input => false,
-                Some(_) if explains(cached) => true,
-                _ => self.accounting & INPUT_EXCLUDES_CACHE != 0,
-            };
+        let (add_cached, rule) = match total {
+            _ if self.accounting & CACHE_BESIDE_INPUT == 0 => {
+                (false, TokenRule::CacheInInputByName)
+            }
+            // More than the input cannot be a part of it.
+            Some(total) if total == plain && cached <= input => {
+                (false, TokenRule::CacheInInputByTotal)
+            }
+            Some(_) if explains(cached) => (true, TokenRule::CacheAddedByTotal),
+            _ if self.accounting & INPUT_EXCLUDES_CACHE != 0 => (true, TokenRule::CacheAddedByName),
+            _ => (false, TokenRule::CacheInInputByName),
+        };
+        if cached > 0 {
+            note(rule);
+        }
         if add_cached {
             input = input.saturating_add(cached);
         }
         let excludes_reasoning = self.accounting & OUTPUT_EXCLUDES_REASONING != 0;
         if !excludes_reasoning && explains(self.get(TokenType::Audio).unwrap_or(0)) {
+            note(TokenRule::AudioAdded);
             input = input.saturating_add(self.get(TokenType::Audio).unwrap_or(0));
         }
-        input = input.saturating_add(self.get(TokenType::ToolInput).unwrap_or(0));
+        let tools = self.get(TokenType::ToolInput).unwrap_or(0);
+        if tools > 0 {
+            note(TokenRule::ToolInputAdded);
+        }
+        input = input.saturating_add(tools);
         let thought = self.get(TokenType::Reasoning).unwrap_or(0);
         let nearly = || {
             // Relays estimate, and are off by a token or two.
@@ -213,7 +250,15 @@ impl TokenCounts {
             thought > output
                 && total.is_some_and(|total| total > plain && total.abs_diff(with_thought) <= 2)
         };
-        if excludes_reasoning || explains(thought) || nearly() {
+        let add_reasoning = excludes_reasoning || explains(thought) || nearly();
+        if thought > 0 {
+            note(match (excludes_reasoning, add_reasoning) {
+                (true, _) => TokenRule::ReasoningAddedByName,
+                (false, true) => TokenRule::ReasoningAddedByTotal,
+                (false, false) => TokenRule::ReasoningInOutput,
+            });
+        }
+        if add_reasoning {
             output = output.saturating_add(thought);
         }
         TokenUsage::new(input, output)
@@ -226,35 +271,55 @@ impl TokenCounts {
         input: Option<u64>,
         output: Option<u64>,
         total_is_input: bool,
+        note: &mut impl FnMut(TokenRule),
     ) -> Option<TokenUsage> {
         let total = self.get(TokenType::Total);
         let thought = self.get(TokenType::Reasoning);
         let (input, output) = match (input, output, total) {
-            (None, None, Some(total)) if total_is_input => (total, 0),
-            (None, None, Some(_)) => return Some(TokenUsage::default()),
+            (None, None, Some(total)) if total_is_input => {
+                note(TokenRule::TotalIsInput);
+                (total, 0)
+            }
+            (None, None, Some(_)) => {
+                note(TokenRule::OnlyTotal);
+                return Some(TokenUsage::default());
+            }
             (None, None, None) => (0, thought.map(|_| 0)?),
-            (Some(input), None, None) => (input, 0),
-            (None, Some(output), None) => (0, output),
+            (Some(input), None, None) => {
+                note(TokenRule::NoOutput);
+                (input, 0)
+            }
+            (None, Some(output), None) => {
+                note(TokenRule::NoInput);
+                (0, output)
+            }
             // What is left of the total includes all that is not told apart.
             (Some(input), None, Some(total)) => {
                 let tools = self.get(TokenType::ToolInput).unwrap_or(0);
                 let mut input = input.saturating_add(tools);
                 let with_cached = input.saturating_add(self.cached());
                 let beside = CACHE_BESIDE_INPUT | INPUT_EXCLUDES_CACHE;
+                let mut rule = TokenRule::CacheInInputByName;
                 if self.accounting & beside == beside && total >= with_cached && total != input {
                     input = with_cached;
+                    rule = TokenRule::CacheAddedByName;
                 }
+                if self.cached() > 0 {
+                    note(rule);
+                }
+                note(TokenRule::OutputFromTotal);
                 return Some(TokenUsage::new(input, total.saturating_sub(input)));
             }
             (None, Some(output), Some(total)) => {
                 let excludes = self.accounting & OUTPUT_EXCLUDES_REASONING != 0;
                 let thought = thought.filter(|_| excludes).unwrap_or(0);
                 let output = output.saturating_add(thought);
+                note(TokenRule::InputFromTotal);
                 return Some(TokenUsage::new(total.saturating_sub(output), output));
             }
             (Some(input), Some(output), _) => (input, output),
         };
-        Some(self.both(input, output))
+        Some(self.both(input, output, note))
     }
 
     /// Adds reasoning to the output and to the total.

@@ -205,6 +205,11 @@ impl Document {
         self.set_to(Sign::Failed, self.has(Sign::Failed) || failed);
     }
 
+    /// Whether it is the last one of a stream of Ollama's.
+    pub(super) fn ends_by_done(&self) -> bool {
+        self.has(Sign::Done) && self.has(Sign::CreatedAt)
+    }
+
     /// Draws the conclusions for the stream.
     #[inline]
     pub(super) fn end_stream(&self, extracted: &mut Extracted) {

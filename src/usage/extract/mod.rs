@@ -18,6 +18,7 @@
 //! | `scopes` | the words that mean something in a task only, and its id |
 //! | `error_text` | the texts that explain a failure |
 //! | `quoted` | a document that is a text in another one |
+//! | `steps` | what a tracer learns, if there is one |
 //!
 //! Where several usage objects appear, their [`UsageSource`] decides: a higher rank replaces a lower
 //! one, and those of equal rank are merged as the source says.
@@ -29,6 +30,7 @@ mod document;
 mod error_text;
 mod quoted;
 mod scopes;
+mod steps;
 
 pub(super) use self::counts::TokenCounts;
 pub(super) use self::error_text::ReportedError;
@@ -44,6 +46,7 @@ use super::formats::{
 use super::json::{ID_BLOCK, Visitor};
 use super::response_head::RequestHint;
 use super::rpc_status::GrpcStatus;
+use super::trace::{FailureEffect, FailureSign, StatusPlace, Tracer, UsageEffect};
 use crate::status::Task;
 
 /// The rank of the text of an answer, where nothing else explains its failure.
@@ -52,6 +55,9 @@ const RESPONSE_TEXT_RANK: u8 = 20;
 const PLAIN_TEXT_RANK: u8 = 25;
 /// The rank of an error in a list without texts of its own.
 const LISTED_TEXT_RANK: u8 = 40;
+
+/// What a word for the status of a task begins with in A2A 1.0.
+const TASK_STATE: &[u8] = b"task_state_";
 
 /// What was learned from a response so far.
 #[derive(Clone, Debug, Default)]
@@ -85,6 +91,7 @@ struct Rare {
     /// Counts that are merged once it is known whether their document is the event of a call.
     pending: Option<(TokenCounts, UsageSource)>,
     quoted: Option<Box<QuotedDocument>>,
+    tracer: Option<Box<Tracer>>,
 }
 
 /// What holds for the whole response.
@@ -146,6 +153,22 @@ impl Extracted {
         self.has_choices && !self.has_choice && !has_output()
     }
 
+    /// How these counts join those that are known, or why they do not.
+    #[inline]
+    fn merge_by(&self, current: &TokenCounts, source: UsageSource) -> Result<Merge, UsageEffect> {
+        match self.source.filter(|earlier| earlier.rank >= source.rank) {
+            None => Ok(Merge::Replace),
+            Some(earlier) if earlier.rank > source.rank => Err(UsageEffect::IgnoredOutranked),
+            // Zeros that come later are a placeholder.
+            Some(_) if current.is_zero() && !self.counts.is_zero() => {
+                Err(UsageEffect::IgnoredZeros)
+            }
+            // Once one source merges field by field, so do all that follow it.
+            Some(UsageSource { merge: Merge::PerField, .. }) => Ok(Merge::PerField),
+            Some(_) => Ok(source.merge),
+        }
+    }
+
     #[inline]
     fn set_format(&mut self, format: Format) {
         self.format.get_or_insert(format);
@@ -196,6 +219,14 @@ impl Extractor {
         self.extracted.ended = true;
     }
 
+    /// Notes that the stream's end marker was read, which is this text.
+    pub(super) fn end_stream_by(&mut self, marker: &'static str) {
+        self.end_stream();
+        if let Some(tracer) = self.tracer() {
+            tracer.end_marker(None, Some(marker.as_bytes()));
+        }
+    }
+
     /// Takes back that the end marker was read; returns whether it was.
     pub(super) fn take_end(&mut self) -> bool {
         std::mem::take(&mut self.extracted.ended)
@@ -238,9 +269,10 @@ impl Extractor {
     /// Ends the call with the status that the protocol tells. A failure outranks what messages
     /// report.
     #[cold]
-    pub(super) fn end_call(&mut self, status: GrpcStatus) {
+    pub(super) fn end_call(&mut self, status: GrpcStatus, place: StatusPlace) {
         if let Some(error) = status.into_error() {
             self.rare().error = Some(error);
+            self.trace_failure(FailureSign::ProtocolStatus(place));
         }
         self.end_stream();
     }
@@ -249,6 +281,7 @@ impl Extractor {
     pub(super) fn fail_call(&mut self) {
         let none = ReportedError { code: None, message: None, reported: true, class: None };
         self.rare().error.get_or_insert(none).reported = true;
+        self.trace_failure(FailureSign::Header);
     }
 
     /// Ends a document, or an event, and draws the conclusions. The bits are of the
@@ -274,6 +307,7 @@ impl Extractor {
             self.end_quoted(*quoted);
         }
         if let Some(source) = self.document.confirmed_source() {
+            self.trace_usage(source, String::new());
             self.end_usage(source);
         }
         self.end_event_usage();
@@ -281,12 +315,21 @@ impl Extractor {
         let mut document = std::mem::take(&mut self.document);
         let extracted = &mut self.extracted;
         document.end_stream(extracted);
+        if document.ends_by_done()
+            && let Some(tracer) = self.tracer()
+        {
+            tracer.end_marker(Some("done".to_owned()), Some(b"true"));
+        }
         let (task, failure) = self.scopes.finish(key_sets, document.has(Sign::Rpc));
         // The words of a list are those of its elements.
         if !document.has(Sign::List) {
             if let Some(code) = failure {
                 document.set(Sign::Failed);
                 self.rare().texts.set_default_code(code);
+                let of_task = task.as_ref().is_some_and(|task| task.has_code(code));
+                if let Some(tracer) = self.tracer() {
+                    tracer.status_is_failure(code, of_task);
+                }
             }
             if let Some(task) = task.filter(|_| !document.has(Sign::Step)) {
                 self.set_task(task, document.has(Sign::Final));
@@ -295,13 +338,26 @@ impl Extractor {
         if document.has(Sign::List) && document.has(Sign::Failed) {
             let fails = document.has(Sign::FailedEvent) || self.has_streamed_list();
             document.set_to(Sign::Failed, fails);
+            if !fails && let Some(tracer) = self.tracer() {
+                tracer.ignore_signs(FailureEffect::IgnoredInList);
+            }
         }
+        let has_failed = document.has(Sign::Failed);
         document.classify_codes(key_sets);
+        if document.has(Sign::Failed)
+            && !has_failed
+            && let Some(tracer) = self.tracer()
+        {
+            tracer.sign(FailureSign::Code);
+        }
         let failed = document.has(Sign::Failed) && !document.has(Sign::Step);
         if failed || self.is_error_status {
             self.end_error(failed);
         } else if let Some(rare) = &mut self.rare {
             rare.texts.clear();
+        }
+        if let Some(tracer) = self.tracer() {
+            tracer.end_document();
         }
         self.current = TokenCounts::NONE;
     }
@@ -323,8 +379,13 @@ impl Extractor {
             let error = rare.texts.take(failed);
             if failed || error.message.is_some() || error.code.is_some() {
                 self.changed = true;
+                if let Some(tracer) = &mut rare.tracer {
+                    tracer.failure(Some(&error), steps::failure_effect(&error));
+                }
                 rare.error = Some(error);
             }
+        } else if failed && let Some(tracer) = &mut rare.tracer {
+            tracer.failure(Some(&rare.texts.clone().take(true)), FailureEffect::IgnoredLater);
         }
         rare.texts.clear();
     }
@@ -333,15 +394,24 @@ impl Extractor {
     /// an error: only its figures count, and that it reports no success.
     #[cold]
     fn end_quoted(&mut self, quoted: QuotedDocument) {
-        let Some((extracted, failure)) = quoted.finish() else { return };
+        let Some((extracted, failure, inner)) = quoted.finish() else { return };
+        let path = match (self.tracer(), inner) {
+            (Some(tracer), Some(inner)) => tracer.take_over(*inner, failure.is_some()),
+            _ => Box::default(),
+        };
         if let Some(source) = extracted.source {
             self.current = extracted.counts;
+            self.trace_usage(source, path.into());
             self.end_usage(source);
         }
         if let Some(failure) = failure
             && self.error().is_none()
         {
-            self.rare().error = Some(failure);
+            let rare = self.rare();
+            if let Some(tracer) = &mut rare.tracer {
+                tracer.failure(Some(&failure), FailureEffect::Reported);
+            }
+            rare.error = Some(failure);
             self.changed = true;
         }
     }
@@ -364,7 +434,14 @@ impl Extractor {
         if let Some(known) = &rare.task {
             task.id = task.id.or_else(|| known.id.clone());
         }
+        let status = task.status;
         rare.task = Some(task);
+        if self.is_traced() {
+            let task = self.task();
+            if let Some(tracer) = self.tracer() {
+                tracer.task(status, task);
+            }
+        }
     }
 
     /// Forgets the document at hand, and returns to what was known before it.
@@ -376,22 +453,32 @@ impl Extractor {
         if let Some(rare) = &mut self.rare {
             rare.pending = None;
             rare.texts.clear();
+            if let Some(tracer) = &mut rare.tracer {
+                tracer.roll_back();
+            }
         }
     }
 
     /// Forgets everything but the failure that a whole document reported.
     pub(super) fn keep_only_error(&mut self) {
-        let error = self.rare.as_mut().and_then(|rare| rare.error.take());
+        let rare = self.rare.take();
         let Self { is_error_status, reads_quoted, reads_list, .. } = *self;
         *self = Self { is_error_status, reads_quoted, reads_list, ..Self::default() };
-        if error.is_some() {
-            self.rare().error = error;
+        let Some(Rare { error, mut tracer, .. }) = rare.map(|rare| *rare) else { return };
+        if let Some(tracer) = &mut tracer {
+            tracer.keep_only_failures();
+        }
+        if error.is_some() || tracer.is_some() {
+            *self.rare() = Rare { error, tracer, ..Rare::default() };
         }
     }
 
     /// Makes the event at hand a failure, whatever its document is.
     pub(super) fn fail_event(&mut self, code: &'static str) {
         self.document.set(Sign::FailedEvent);
+        if let Some(tracer) = self.tracer() {
+            tracer.sign(FailureSign::Event);
+        }
         self.fail(code);
     }
 
@@ -465,17 +552,13 @@ impl Extractor {
     /// A word that names a status, in any spelling.
     #[cold]
     fn status_word(&mut self, field: WordField, word: &[u8]) {
-        let mut normalized = [0; 40];
-        let word = &word[..word.len().min(normalized.len())];
-        for (to, byte) in normalized.iter_mut().zip(word) {
-            *to = if *byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };
-        }
-        let mut word = &normalized[..word.len()];
+        let normalized = normalized(word);
+        let mut word = normalized.get(..word.len()).unwrap_or(&normalized);
         if field == WordField::Status {
             let scope = self.scopes.innermost();
             scope.set(ScopeSign::Status);
             scope.status = None;
-            if let Some(state) = word.strip_prefix(b"task_state_") {
+            if let Some(state) = word.strip_prefix(TASK_STATE) {
                 scope.set(ScopeSign::Task);
                 self.extracted.set_format(Format::A2a);
                 word = state;
@@ -499,6 +582,9 @@ impl Extractor {
             // Whether its document is an event of a call is known at the end of both.
             self.end_event_usage();
             self.rare().pending = Some((current, source));
+            if let Some(tracer) = self.tracer() {
+                tracer.defer_usage();
+            }
             return;
         }
         self.merge(current, source);
@@ -508,11 +594,26 @@ impl Extractor {
     fn end_event_usage(&mut self) {
         let pending = self.rare.as_mut().and_then(|rare| rare.pending.take());
         let Some((counts, source)) = pending else { return };
-        if !self.document.has_invocation() {
-            self.merge(counts, UsageSource { merge: Merge::Replace, ..source });
-        } else if !self.document.has(Sign::Partial) {
-            self.extracted.set_format(Format::Adk);
-            self.merge(counts, UsageSource { merge: Merge::Sum, ..source });
+        if let Some(tracer) = self.tracer() {
+            tracer.resume_usage();
+        }
+        let merge = match self.document.has_invocation() {
+            false => Some(Merge::Replace),
+            true if self.document.has(Sign::Partial) => None,
+            true => {
+                self.extracted.set_format(Format::Adk);
+                Some(Merge::Sum)
+            }
+        };
+        if let Some(merge) = merge {
+            let source = UsageSource { merge, ..source };
+            self.trace_merge(&counts, source);
+            self.merge(counts, source);
+        } else if let Some(tracer) = self.tracer() {
+            tracer.usage(source.format, &counts, UsageEffect::IgnoredPartial);
+        }
+        if let Some(tracer) = self.tracer() {
+            tracer.resume_usage();
         }
     }
 
@@ -520,15 +621,7 @@ impl Extractor {
     fn merge(&mut self, current: TokenCounts, source: UsageSource) {
         let extracted = &mut self.extracted;
         let earlier = extracted.source.filter(|earlier| earlier.rank >= source.rank);
-        let merge = match earlier {
-            None => Merge::Replace,
-            Some(earlier) if earlier.rank > source.rank => return,
-            // Zeros that come later are a placeholder.
-            Some(_) if current.is_zero() && !extracted.counts.is_zero() => return,
-            // Once one source merges field by field, so do all that follow it.
-            Some(UsageSource { merge: Merge::PerField, .. }) => Merge::PerField,
-            Some(_) => source.merge,
-        };
+        let Ok(merge) = extracted.merge_by(&current, source) else { return };
         match merge {
             Merge::Replace | Merge::SumOfEvents => extracted.counts = current,
             Merge::PerField => extracted.counts.override_by(&current),
@@ -564,9 +657,17 @@ impl Extractor {
     fn end_text(&mut self) {
         if let Some(rare) = &mut self.rare
             && let Some(saying) = rare.texts.end_text()
-            && self.document.told(saying)
         {
-            self.scopes.innermost().set(ScopeSign::ErrorText);
+            let has_failed = self.document.has(Sign::Failed);
+            if self.document.told(saying) {
+                self.scopes.innermost().set(ScopeSign::ErrorText);
+            }
+            if self.document.has(Sign::Failed)
+                && !has_failed
+                && let Some(tracer) = &mut rare.tracer
+            {
+                tracer.text_is_error();
+            }
         }
     }
 
@@ -574,6 +675,26 @@ impl Extractor {
     #[inline(never)]
     fn error_text(&mut self, part: ErrorPart, piece: &[u8]) {
         self.rare().texts.push(part, piece);
+    }
+
+    /// Counts an element of an array.
+    #[inline(never)]
+    fn count_element(&mut self, token: TokenType, source: UsageSource) {
+        let op = CountOp::Increment;
+        if self.is_traced() {
+            self.trace_action(Action::StandaloneCount(token, op, source));
+            self.trace_count(token, source, 1);
+        }
+        self.standalone_count(token, op, source, 1);
+    }
+
+    /// There is something that only a failure has.
+    #[cold]
+    #[inline(never)]
+    fn fail_by_marker(&mut self) {
+        self.trace_action(Action::Marker(Marker::Failure));
+        self.trace_sign(FailureSign::Present);
+        self.fail("failed");
     }
 
     /// The answer says that there was no success. Of a text that is quoted, this alone counts.
@@ -620,6 +741,9 @@ impl Extractor {
                 if let Some(code) = self.scopes.end(key_sets)
                     && !self.document.has(Sign::List)
                 {
+                    if let Some(tracer) = self.tracer() {
+                        tracer.status_is_failure(code, false);
+                    }
                     self.fail(code);
                 }
             }
@@ -632,7 +756,40 @@ impl Extractor {
     }
 }
 
+/// A word in small letters, with `_` for `-`, as far as any known one is long.
+fn normalized(word: &[u8]) -> [u8; 40] {
+    let mut normalized = [0; 40];
+    for (to, byte) in normalized.iter_mut().zip(word) {
+        *to = if *byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };
+    }
+    normalized
+}
+
 impl Visitor for Extractor {
+    #[inline(always)]
+    fn is_traced(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.tracer.is_some())
+    }
+
+    #[cold]
+    fn trace_word(&mut self, field: WordField, word: Option<&[u8]>, path: String) {
+        self.trace_word_at(field, word.unwrap_or(b"?"), path);
+    }
+
+    #[cold]
+    fn trace_value(&mut self, _: Action, path: String) {
+        if let Some(tracer) = self.tracer() {
+            tracer.at(path);
+        }
+    }
+
+    #[cold]
+    fn trace_end(&mut self, action: Action, path: String) {
+        if let Action::Usage(source) = action {
+            self.trace_usage_object(source, path);
+        }
+    }
+
     #[inline]
     fn begin_object(&mut self, action: Action) {
         match action {
@@ -671,6 +828,9 @@ impl Visitor for Extractor {
         match (action, value) {
             (Action::Marker(_), _) => self.present(action),
             (Action::StandaloneCount(token, op, source), Some(value)) => {
+                if self.is_traced() {
+                    self.trace_count(token, source, value);
+                }
                 self.standalone_count(token, op, source, value);
             }
             (Action::Code(field), value) => self.document.numeric_code(field, value),
@@ -705,12 +865,22 @@ impl Visitor for Extractor {
                 self.document.set(Sign::HasDone);
                 self.document.set_to(Sign::Done, value);
             }
-            Action::Flag(Flag::Ok) if !value => self.fail_without_success(),
-            Action::Flag(Flag::IsError) if value => self.fail("isError"),
+            Action::Flag(Flag::Ok) if !value => {
+                self.trace_effect(Effect::NoSuccess, b"false");
+                self.fail_without_success();
+            }
+            Action::Flag(Flag::IsError) if value => {
+                self.trace_sign(FailureSign::Flag);
+                self.fail("isError");
+            }
             Action::Flag(Flag::Partial) => self.document.set_to(Sign::Partial, value),
             Action::Flag(Flag::Final) => self.document.set_to(Sign::Final, value),
-            Action::Word(WordField::Success) if !value => self.fail_by_success(),
+            Action::Word(WordField::Success) if !value => {
+                self.trace_effect(Effect::NoSuccess, b"false");
+                self.fail_by_success();
+            }
             Action::Error if value => {
+                self.trace_sign(FailureSign::Flag);
                 self.changed = true;
                 self.document.set(Sign::Failed);
             }
@@ -727,8 +897,8 @@ impl Visitor for Extractor {
     fn present(&mut self, action: Action) {
         let marker = match action {
             Action::Marker(marker) => marker,
-            Action::StandaloneCount(token, op @ CountOp::Increment, source) => {
-                return self.standalone_count(token, op, source, 1);
+            Action::StandaloneCount(token, CountOp::Increment, source) => {
+                return self.count_element(token, source);
             }
             // A list.
             Action::Response => {
@@ -757,7 +927,7 @@ impl Visitor for Extractor {
                 self.document.set(Sign::Rpc);
                 self.extracted.suggested_format = Some(Format::JsonRpc);
             }
-            Marker::Failure => self.fail("failed"),
+            Marker::Failure => self.fail_by_marker(),
             Marker::MarketCost => self.current.exclude_reasoning_from_total(),
             Marker::Score => self.extracted.has_scores = true,
             Marker::UrlsGet => {
@@ -788,11 +958,18 @@ impl Visitor for Extractor {
                 self.document.set(Sign::Result);
                 self.begin_error_text(message, RESPONSE_TEXT_RANK, Saying::Nothing);
             }
-            Action::Id(field) => self.scopes.begin_id(field),
+            Action::Id(field) => return self.scopes.begin_id(field),
             // The document is a text.
             Action::None if self.document.has(Sign::ErrorEvent) => self.begin_plain_text(),
-            Action::None if self.reads_quoted => self.rare().quoted = Some(Box::default()),
-            _ => {}
+            Action::None if self.reads_quoted => {
+                let quoted = QuotedDocument::new(self.is_traced());
+                self.rare().quoted = Some(Box::new(quoted));
+                return;
+            }
+            _ => return,
+        }
+        if let Some(tracer) = self.tracer() {
+            tracer.begin_text();
         }
     }
 

@@ -3,11 +3,15 @@
 use super::document::Sign;
 use super::{Extracted, Extractor, ReportedError};
 use crate::usage::json::{self, Scanner, Unescaped, Unescaper};
+use crate::usage::trace::Tracer;
 
 /// How many bytes are scanned at a time.
 const CHUNK: usize = 256;
 /// The longest character.
 const MAX_CHAR: usize = 4;
+
+/// What is known of a document at its end.
+type Finished = (Extracted, Option<ReportedError>, Option<Box<Tracer>>);
 
 /// A reader of a text whose content may be one JSON object.
 #[derive(Clone, Debug)]
@@ -19,18 +23,20 @@ pub(super) struct QuotedDocument {
     is_more: bool,
 }
 
-impl Default for QuotedDocument {
-    fn default() -> Self {
+impl QuotedDocument {
+    pub(super) fn new(traced: bool) -> Self {
+        let mut extractor = Extractor::default();
+        if traced {
+            extractor.enable_trace();
+        }
         Self {
             unescaper: Unescaper::default(),
             scanner: Scanner::new(json::ROOT),
-            extractor: Extractor::default(),
+            extractor,
             is_more: false,
         }
     }
-}
 
-impl QuotedDocument {
     /// Takes a piece of the text, as it stands between the quotes.
     pub(super) fn feed(&mut self, piece: &[u8]) {
         let mut chunk = [0; CHUNK];
@@ -64,16 +70,16 @@ impl QuotedDocument {
         }
     }
 
-    /// What the object reports, and its failure if it says that there was no success; nothing if
-    /// the text is anything but one object.
-    pub(super) fn finish(mut self) -> Option<(Extracted, Option<ReportedError>)> {
+    /// What the object reports, its failure if it says that there was no success, and its trace;
+    /// nothing if the text is anything but one object.
+    pub(super) fn finish(mut self) -> Option<Finished> {
         if self.is_more || !self.scanner.is_done() {
             return None;
         }
         let has_no_success = self.extractor.document.has(Sign::NoSuccess);
         self.extractor.end_document(self.scanner.document_key_sets());
-        let error = self.extractor.rare.and_then(|rare| rare.error);
-        let failure = error.filter(|_| has_no_success);
-        Some((self.extractor.extracted, failure))
+        let rare = self.extractor.rare.map(|rare| *rare).unwrap_or_default();
+        let failure = rare.error.filter(|_| has_no_success);
+        Some((self.extractor.extracted, failure, rare.tracer))
     }
 }

@@ -69,6 +69,11 @@ pub(super) struct TaskStatus {
 }
 
 impl TaskStatus {
+    /// Whether this is the code of its failure.
+    pub(super) fn has_code(&self, code: &str) -> bool {
+        self.status.and_then(Status::code) == Some(code)
+    }
+
     pub(super) fn waiting_for(&self) -> Option<WaitingFor> {
         match self.status {
             Some(Status::Waiting(waiting_for)) => Some(waiting_for),

@@ -99,6 +99,13 @@ impl Action {
     }
 }
 
+/// The path at whose end this is done, for people. The first one, if there are several.
+#[cold]
+pub(super) fn path_of(action: Action) -> &'static str {
+    let mut rows = SHAPES.iter().flat_map(|(_, rows, _)| *rows);
+    rows.find(|row| row.1 == action).map_or("", |row| row.0)
+}
+
 /// What a count counts, in a provider's own terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenType {

@@ -24,6 +24,7 @@ use crate::usage::decompress::Encoding;
 use crate::usage::extract::Extractor;
 use crate::usage::json::{self, Scanner};
 use crate::usage::rpc_status::{GrpcStatus, MAX_MESSAGE, connect_class};
+use crate::usage::trace::StatusPlace;
 
 /// The length of the flags and the length.
 const PREFIX: usize = 5;
@@ -272,7 +273,7 @@ impl Envelopes {
         match self.rpc.protocol {
             Protocol::GrpcWeb => {
                 if let Some(status) = self.trailers.finish() {
-                    extractor.end_call(status);
+                    extractor.end_call(status, StatusPlace::Body);
                 }
             }
             Protocol::Grpc | Protocol::Connect => {

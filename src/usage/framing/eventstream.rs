@@ -403,6 +403,14 @@ struct Base64Unwrapper<'a> {
 }
 
 impl Visitor for Base64Unwrapper<'_> {
+    fn is_traced(&self) -> bool {
+        Visitor::is_traced(self.extractor)
+    }
+
+    fn trace_value(&mut self, action: Action, path: String) {
+        self.extractor.trace_value(action, path);
+    }
+
     fn text(&mut self, action: Action, piece: &[u8]) {
         match action {
             Action::Base64Document => self.base64.decode(piece, |decoded| {
@@ -418,6 +426,8 @@ impl Visitor for Base64Unwrapper<'_> {
         }
     }
 
+    fn trace_word(&mut self, _: WordField, _: Option<&[u8]>, _: String) {}
+    fn trace_end(&mut self, _: Action, _: String) {}
     fn begin_object(&mut self, _: Action) {}
     fn end_object(&mut self, _: Action, _: u8) {}
     fn begin_list(&mut self) {}

@@ -25,6 +25,7 @@ use super::RequestHint;
 use super::extract::{Extracted, Extractor};
 use super::formats::RequestFlag;
 use super::skip::EventFilter;
+use super::trace::NoAnswer;
 
 /// The framings that content types name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -321,6 +322,24 @@ impl Framing {
                     && !self.hint.has(RequestFlag::Get)
             }
         }
+    }
+
+    /// What there is in place of an answer, where there has to be one.
+    #[cold]
+    pub(super) fn no_answer(&self, extracted: &Extracted) -> NoAnswer {
+        match &self.framer {
+            Framer::Html => NoAnswer::Page,
+            _ if self.media_type == MediaType::Html => NoAnswer::Page,
+            Framer::Undetected { .. } => NoAnswer::Nothing,
+            _ if extracted.has_no_choice() => NoAnswer::NoChoices,
+            _ => NoAnswer::SignsOfLife,
+        }
+    }
+
+    /// Whether there are documents in the body, as far as its beginning shows.
+    #[cold]
+    pub(super) fn is_read(&self) -> bool {
+        !matches!(self.framer, Framer::Opaque | Framer::Html)
     }
 
     fn expects_model(&self) -> bool {

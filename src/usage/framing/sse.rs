@@ -206,7 +206,7 @@ impl Sse {
         if self.has_data {
             let is_done = self.done_matched == Some(DONE.len() as u8);
             if is_done {
-                extractor.end_stream();
+                extractor.end_stream_by("[DONE]");
             }
             self.scanner.finish(extractor);
             match self.event {

@@ -150,7 +150,11 @@ impl Scanner {
                             self.note_key(id, ahead[0]);
                             match action {
                                 Action::Word(field) if ahead[0] == b'"' => {
-                                    read_plain_word(window, value, field, &mut quotes, visitor)
+                                    if visitor.is_traced() {
+                                        SLOW
+                                    } else {
+                                        read_plain_word(window, value, field, &mut quotes, visitor)
+                                    }
                                 }
                                 Action::Id(field) if ahead[0] == b'"' => {
                                     read_plain_id(window, value, field, &mut quotes, visitor)

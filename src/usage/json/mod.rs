@@ -4,6 +4,7 @@ mod fast_path;
 mod key_buffer;
 mod number;
 mod path_table;
+mod place;
 mod scanner;
 pub(super) mod simd;
 mod unescape;
@@ -19,6 +20,14 @@ pub(super) const ID_BLOCK: usize = 64;
 
 /// What a scanner reports of a document.
 pub(super) trait Visitor {
+    /// Whether the visitor wants to know where what is reported is.
+    fn is_traced(&self) -> bool;
+    /// A word is about to be reported, which is there.
+    fn trace_word(&mut self, field: WordField, word: Option<&[u8]>, path: String);
+    /// A text, number or boolean is about to be reported, which is there.
+    fn trace_value(&mut self, action: Action, path: String);
+    /// An object that means something is about to end, which is there.
+    fn trace_end(&mut self, action: Action, path: String);
     /// An object that means something begins.
     fn begin_object(&mut self, action: Action);
     /// An object that means something ends. The bits are of the

@@ -214,6 +214,12 @@ pub(super) fn node(id: NodeId) -> &'static Node {
     &TABLE.nodes[usize::from(id) % MAX_NODES]
 }
 
+/// The last key of the path to this node.
+#[cold]
+pub(super) fn key(id: NodeId) -> &'static str {
+    TABLE.names[usize::from(id) % MAX_NODES]
+}
+
 /// The sets of keys that this key belongs to, as bits of [`KeySet`].
 #[inline]
 pub(super) fn key_sets(id: NodeId) -> u8 {
@@ -253,6 +259,8 @@ enum WildcardKind {
 }
 
 struct PathTable {
+    /// The last key of the path to each node, for people.
+    names: [&'static str; MAX_NODES],
     nodes: [Node; MAX_NODES],
     key_sets: [u8; MAX_NODES],
     edges: [Edge; MAX_EDGES],
@@ -468,6 +476,7 @@ const fn compile() -> PathTable {
     let no_wildcard =
         Wildcard { keys: ObjectKeys::of(0), part: "", kind: WildcardKind::End, to: DEAD };
     let mut table = PathTable {
+        names: builder.key,
         nodes: [nothing; MAX_NODES],
         key_sets,
         edges: [no_edge; MAX_EDGES],

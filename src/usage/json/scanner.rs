@@ -213,6 +213,21 @@ impl Scanner {
         at
     }
 
+    /// The open objects and arrays from the root inwards, and which of them are arrays.
+    pub(super) fn containers(&self) -> impl Iterator<Item = (NodeId, bool)> {
+        let depth = usize::from(self.depth);
+        let nodes = self.stack.iter().take(depth).enumerate();
+        nodes.map(move |(i, node)| (*node, self.arrays >> (depth - 1 - i) & 1 != 0))
+    }
+
+    /// The value at hand is about to be reported.
+    #[inline]
+    fn trace_value(&self, action: Action, visitor: &mut impl Visitor) {
+        if visitor.is_traced() {
+            visitor.trace_value(action, self.value_path());
+        }
+    }
+
     fn action(&self) -> Action {
         path_table::node(self.node).action
     }
@@ -291,6 +306,7 @@ impl Scanner {
                     self.state = State::InWord;
                 }
                 action if self.depth == 0 || is_text(action) => {
+                    self.trace_value(action, visitor);
                     visitor.begin_text(action);
                     self.string = StringEnd::default();
                     self.state = State::InText;
@@ -330,6 +346,7 @@ impl Scanner {
             byte if starts_scalar(byte) => {
                 self.scalar = Scalar { first: byte, ..Scalar::default() };
                 if is_code(node.action) && !byte.is_ascii_alphabetic() {
+                    self.trace_value(node.action, visitor);
                     visitor.begin_text(node.action);
                 }
                 self.state = State::Scalar;
@@ -422,6 +439,9 @@ impl Scanner {
     pub(super) fn close_container(&mut self, visitor: &mut impl Visitor) {
         let node = self.parent();
         if self.arrays & 1 == 0 && node.has_end {
+            if visitor.is_traced() {
+                visitor.trace_end(node.action, self.object_path());
+            }
             visitor.end_object(node.action, self.key_sets);
         }
         self.depth = self.depth.saturating_sub(1);
@@ -493,6 +513,7 @@ impl Scanner {
     fn end_scalar(&mut self, visitor: &mut impl Visitor) {
         let action = self.action();
         let scalar = self.scalar;
+        self.trace_value(action, visitor);
         match (action, scalar.first) {
             (Action::None, _) | (_, b'n') => {}
             (_, b't') => visitor.boolean(action, true),
@@ -523,8 +544,14 @@ impl Scanner {
     fn end_word(&mut self, visitor: &mut impl Visitor) {
         let word = self.key_buffer.word();
         match self.action() {
-            Action::Word(field) => visitor.word(field, word),
+            Action::Word(field) => {
+                if visitor.is_traced() {
+                    visitor.trace_word(field, word, self.value_path());
+                }
+                visitor.word(field, word);
+            }
             action => {
+                self.trace_value(action, visitor);
                 let mut number = Number::default();
                 word.unwrap_or_default().iter().for_each(|byte| number.push(*byte));
                 report_number(action, number, visitor);
