@@ -14,15 +14,19 @@ use serde_json::{Map, Value, json};
 use tower_agent_status::status::{Outcome, TaskId, TokenUsage, WaitingFor};
 use tower_agent_status::usage::{End, Progress, Reading, RequestHint, ResponseHead, UsageReader};
 
+use super::explain::explain;
+use super::text::escaped;
+
 /// Print what the layer would record for a response: outcome, error, format and tokens.
 ///
 /// Reads a response body from a file or from standard input, runs it through the layer's
-/// parser, and prints one JSON object.
+/// parser, and prints one JSON object; or, with `--explain`, a text that says why.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   curl -s https://agent.example/invocations -d @request.json | tower-agent-status inspect --content-type application/json
   tower-agent-status inspect --content-type text/event-stream --path /v1/messages stream.txt
-  tower-agent-status inspect --jsonl recorded.jsonl")]
+  tower-agent-status inspect --jsonl recorded.jsonl
+  tower-agent-status inspect --explain --content-type application/json answer.json")]
 pub(crate) struct Inspect {
     /// File to read; standard input if absent or `-`
     file: Option<PathBuf>,
@@ -61,6 +65,11 @@ pub(crate) struct Inspect {
     #[arg(long)]
     jsonl: bool,
 
+    /// Print a text instead of JSON: where tokens and failures were found, by which rules they
+    /// count, and what was ignored
+    #[arg(long)]
+    explain: bool,
+
     /// Feed the body in chunks of this many bytes, at most 16 MiB
     #[arg(long, default_value = "1400", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
     chunk: u32,
@@ -89,7 +98,7 @@ impl Inspect {
         };
         if !self.jsonl {
             let found = self.inspect_body(input).map_err(read_error)?;
-            return writeln!(out, "{found}").map_err(Error::Write);
+            return write!(out, "{found}").map_err(Error::Write);
         }
         for (n, line) in BufReader::new(input).lines().enumerate() {
             let line = line.map_err(read_error)?;
@@ -101,7 +110,7 @@ impl Inspect {
                 line: n + 1,
                 problem,
             })?;
-            writeln!(out, "{}", self.inspect_row(&row)).map_err(Error::Write)?;
+            write!(out, "{}", self.inspect_row(&row)).map_err(Error::Write)?;
         }
         Ok(())
     }
@@ -111,7 +120,7 @@ impl Inspect {
     }
 
     /// Reads a body in chunks, so that it may be of any size.
-    fn inspect_body(&self, mut input: impl Read) -> io::Result<Value> {
+    fn inspect_body(&self, mut input: impl Read) -> io::Result<String> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());
@@ -123,7 +132,7 @@ impl Inspect {
                 headers.insert(name, value.clone());
             }
         }
-        let mut reader = reader(self.status, &self.method, &self.path, &headers);
+        let mut reader = self.reader(self.status, &self.method, &self.path, &headers);
         let mut chunk = vec![0; self.chunk_size()];
         loop {
             // A pipe may return fewer bytes than requested. Chunks are of the given size.
@@ -138,26 +147,44 @@ impl Inspect {
                 break;
             }
         }
-        Ok(report(&Value::Null, &reader.finish(End::Complete)))
+        Ok(self.report(&Value::Null, reader))
     }
 
-    fn inspect_row(&self, row: &Row) -> Value {
-        let mut reader = reader(row.status, &row.method, &row.path, &row.headers);
+    fn inspect_row(&self, row: &Row) -> String {
+        let mut reader = self.reader(row.status, &row.method, &row.path, &row.headers);
         for chunk in row.body.chunks(self.chunk_size()) {
             if reader.feed(chunk) == Progress::Ended {
                 break;
             }
         }
         reader.trailers(&row.trailers);
-        report(&row.id, &reader.finish(End::Complete))
+        self.report(&row.id, reader)
+    }
+
+    fn reader(
+        &self,
+        status: StatusCode,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> UsageReader {
+        let head = ResponseHead::new(status, headers, RequestHint::new(method, path));
+        if self.explain { UsageReader::traced(head) } else { UsageReader::new(head) }
+    }
+
+    /// Ends the reading, and prints what was read: as lines that end with a line feed.
+    fn report(&self, id: &Value, mut reader: UsageReader) -> String {
+        if !self.explain {
+            return format!("{}\n", json_report(id, &reader.finish(End::Complete)));
+        }
+        let (reading, trace) = reader.finish_traced(End::Complete);
+        let text = explain(&trace, &reading);
+        // A text of several lines is told from the next one by its id and an empty line.
+        if self.jsonl { format!("Response {}\n{text}\n", escaped(&id.to_string())) } else { text }
     }
 }
 
-fn reader(status: StatusCode, method: &Method, path: &str, headers: &HeaderMap) -> UsageReader {
-    UsageReader::new(ResponseHead::new(status, headers, RequestHint::new(method, path)))
-}
-
-fn report(id: &Value, reading: &Reading) -> Value {
+fn json_report(id: &Value, reading: &Reading) -> Value {
     let (outcome, error) = match &reading.outcome {
         Outcome::Success => ("success", Value::Null),
         Outcome::Error(error) => {

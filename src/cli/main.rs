@@ -3,6 +3,7 @@
 mod args;
 mod delete;
 mod demo;
+mod explain;
 mod failure;
 mod inspect;
 mod json;

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-fn inspect(arguments: &[&str], input: &[u8]) -> Output {
+pub(crate) fn inspect(arguments: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tower-agent-status"))
         .arg("inspect")
         .args(arguments)

@@ -7,6 +7,7 @@
 mod delete;
 mod demo;
 mod endpoint;
+mod explain;
 mod hostile;
 mod inspect;
 mod list;
