@@ -108,6 +108,9 @@ const USAGES: &[&str] = &[
     r#"{"input_tokens":640,"output_tokens":32}"#,
     r#"{"totalTokens":672,"outputTokens":32,"inputTokens":640}"#,
     r#"{"promptTokens":640,"completionTokens":32,"totalTokens":672}"#,
+    r#"{"input_count":640,"output_count":32,"token_count":672}"#,
+    r#"{"request_tokens":640,"response_tokens":32}"#,
+    r#"{"prompt_token_count":640,"candidates_token_count":32,"total_token_count":672}"#,
 ];
 
 fn with_usage(document: String, is_read: bool) -> Case {
@@ -138,6 +141,54 @@ fn envelopes_are_transparent_up_to_three_deep() {
             })
         });
         of_one.chain(of_two).chain(of_three)
+    }));
+}
+
+#[test]
+fn wrappers_of_all_names_are_transparent() {
+    const WRAPPERS: &[&str] = &[
+        "body",
+        "answer",
+        "chunk",
+        "completion",
+        "generation",
+        "info",
+        "interaction",
+        "item",
+        "raw",
+        "run",
+        "update",
+        "value",
+        "values",
+        "chatResponse",
+        "chat_response",
+        "llmOutput",
+        "llm_output",
+        "messageMetadata",
+        "message_metadata",
+        "modelOutput",
+        "model_output",
+        "rawResponse",
+        "raw_response",
+        "responseMetadata",
+        "response_metadata",
+    ];
+    const KEYS: &[&str] =
+        &["usage", "usage_details", "usageDetails", "token_usage", "tokenUsage", "total_usage"];
+    check_all(USAGES.iter().flat_map(|usage| {
+        let of_wrappers = WRAPPERS.iter().flat_map(move |key| {
+            [
+                with_usage(format!(r#"{{"{key}":{{"text":"ok","usage":{usage}}}}}"#), true),
+                with_usage(format!(r#"{{"id":"1","data":{{"{key}":{{"usage":{usage}}}}}}}"#), true),
+            ]
+        });
+        let of_keys = KEYS.iter().flat_map(move |key| {
+            [
+                with_usage(format!(r#"{{"text":"ok","{key}":{usage}}}"#), true),
+                with_usage(format!(r#"{{"output":{{"{key}":{usage}}}}}"#), true),
+            ]
+        });
+        of_wrappers.chain(of_keys)
     }));
 }
 
