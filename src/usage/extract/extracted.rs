@@ -1,0 +1,90 @@
+//! [`Extracted`]: what holds for the whole response.
+
+use super::TokenCounts;
+use crate::usage::formats::{Format, Merge, TokenType, UsageSource};
+use crate::usage::trace::UsageEffect;
+
+/// What holds for the whole response.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::usage) struct Extracted {
+    pub(super) counts: TokenCounts,
+    /// Where the counts were found.
+    pub(super) source: Option<UsageSource>,
+    pub(super) format: Option<Format>,
+    /// The format if usage is found and nothing else names one.
+    pub(super) suggested_format: Option<Format>,
+    /// A stream of this format ends with a marker.
+    pub(in crate::usage) expects_end_marker: bool,
+    /// The model has finished. Usage may follow.
+    pub(in crate::usage) model_finished: bool,
+    /// The end marker was read.
+    pub(in crate::usage) ended: bool,
+    /// There was a document that is more than a sign of life.
+    pub(super) has_content: bool,
+    /// There were choices, and one of them was not empty.
+    pub(super) has_choices: bool,
+    pub(super) has_choice: bool,
+    /// There were scores: a reranking generates nothing.
+    pub(super) has_scores: bool,
+}
+
+impl Extracted {
+    pub(in crate::usage) fn counts(&self) -> &TokenCounts {
+        &self.counts
+    }
+
+    /// Whether a total is the input: nothing was generated.
+    pub(in crate::usage) fn has_input_only(&self) -> bool {
+        self.has_scores || self.suggested_format == Some(Format::OpenAiEmbeddings)
+    }
+
+    /// The name of the format, if it is known.
+    #[inline]
+    pub(in crate::usage) fn format(&self) -> Option<&'static str> {
+        let by_source = self.source.map(|source| source.format);
+        let by_source = by_source.filter(|format| *format != Format::Unspecified);
+        let suggested = self.suggested_format.filter(|_| self.source.is_some());
+        self.format.or(by_source).or(suggested).and_then(Format::name)
+    }
+
+    /// Whether the response is of a known format.
+    pub(in crate::usage) fn is_recognized(&self) -> bool {
+        self.format.is_some() || self.source.is_some()
+    }
+
+    /// Whether there was no document, or none that is more than a sign of life.
+    pub(in crate::usage) fn has_no_content(&self) -> bool {
+        !self.has_content && self.source.is_none()
+    }
+
+    /// Whether there were choices, but none that has anything in it.
+    pub(in crate::usage) fn has_no_choice(&self) -> bool {
+        let has_output = || self.counts.get(TokenType::Output).is_some_and(|tokens| tokens > 0);
+        self.has_choices && !self.has_choice && !has_output()
+    }
+
+    /// How these counts join those that are known, or why they do not.
+    #[inline]
+    pub(super) fn merge_by(
+        &self,
+        current: &TokenCounts,
+        source: UsageSource,
+    ) -> Result<Merge, UsageEffect> {
+        match self.source.filter(|earlier| earlier.rank >= source.rank) {
+            None => Ok(Merge::Replace),
+            Some(earlier) if earlier.rank > source.rank => Err(UsageEffect::IgnoredOutranked),
+            // Zeros that come later are a placeholder.
+            Some(_) if current.is_zero() && !self.counts.is_zero() => {
+                Err(UsageEffect::IgnoredZeros)
+            }
+            // Once one source merges field by field, so do all that follow it.
+            Some(UsageSource { merge: Merge::PerField, .. }) => Ok(Merge::PerField),
+            Some(_) => Ok(source.merge),
+        }
+    }
+
+    #[inline]
+    pub(super) fn set_format(&mut self, format: Format) {
+        self.format.get_or_insert(format);
+    }
+}
