@@ -24,6 +24,8 @@
 //! instructions a byte for a chat answer of 2 KB, 0.55 for one long string, 0.47 for arrays of
 //! numbers, 1.2 for objects that are skipped.
 
+mod containers;
+
 use super::Visitor;
 use super::key_buffer::KeyBuffer;
 use super::number::Number;
@@ -213,13 +215,6 @@ impl Scanner {
         at
     }
 
-    /// The open objects and arrays from the root inwards, and which of them are arrays.
-    pub(super) fn containers(&self) -> impl Iterator<Item = (NodeId, bool)> {
-        let depth = usize::from(self.depth);
-        let nodes = self.stack.iter().take(depth).enumerate();
-        nodes.map(move |(i, node)| (*node, self.arrays >> (depth - 1 - i) & 1 != 0))
-    }
-
     /// The value at hand is about to be reported.
     #[inline]
     fn trace_value(&self, action: Action, visitor: &mut impl Visitor) {
@@ -238,32 +233,6 @@ impl Scanner {
             Some(end) => end + self.after_value(&bytes[end..], visitor),
             None => bytes.len(),
         }
-    }
-
-    #[inline]
-    pub(super) fn has_capacity(&self, more: usize) -> bool {
-        usize::from(self.depth) + more <= MAX_DEPTH
-    }
-
-    /// What ends the innermost open object or array.
-    #[inline]
-    pub(super) fn closing(&self) -> Option<&'static u8> {
-        match (self.depth, self.arrays & 1) {
-            (0, _) => None,
-            (_, 0) => Some(&b'}'),
-            _ => Some(&b']'),
-        }
-    }
-
-    #[inline]
-    pub(super) fn in_object(&self) -> bool {
-        self.depth > 0 && self.arrays & 1 == 0
-    }
-
-    #[inline]
-    pub(super) fn parent(&self) -> &'static path_table::Node {
-        let top = usize::from(self.depth).wrapping_sub(1);
-        path_table::node(self.stack[top % STACK_SIZE])
     }
 
     #[inline(never)]
@@ -355,100 +324,6 @@ impl Scanner {
             _ => self.state = State::Invalid,
         }
         1
-    }
-
-    /// The value at hand is an object or array that is not followed.
-    #[inline]
-    fn skip_container(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
-        self.container = ContainerEnd::after_open();
-        self.state = State::SkippedContainer;
-        let end = self.container.find(&bytes[1..]);
-        self.end_skip(bytes, end.map(|end| end + 1), visitor)
-    }
-
-    /// The value at hand is an object that is followed.
-    fn open_object(&mut self, node: &path_table::Node, visitor: &mut impl Visitor) {
-        self.open_plain_object(node, visitor);
-        if node.has_wildcards {
-            self.wildcard_depth = self.depth;
-            self.state = State::WildcardKey;
-        }
-    }
-
-    /// The same, if none of its unknown keys means anything.
-    #[inline(always)]
-    pub(super) fn open_plain_object(
-        &mut self,
-        node: &path_table::Node,
-        visitor: &mut impl Visitor,
-    ) {
-        if node.has_begin {
-            visitor.begin_object(node.action);
-        }
-        if node.is_scope || self.key_sets != 0 {
-            self.save_key_sets();
-        }
-        self.push_container(false);
-        self.state = State::Key;
-    }
-
-    /// Begins the sets of keys of an object: of one whose keys matter, or if those of the object
-    /// around it would change with it. Once an object is in no set, nothing in it matters.
-    #[inline(never)]
-    fn save_key_sets(&mut self) {
-        self.outer_key_sets = self.outer_key_sets << 8 | u64::from(self.key_sets);
-        self.saved_key_sets |= 1 << self.depth;
-        self.key_sets = u8::MAX;
-    }
-
-    /// Ends the sets of keys of an object, and returns to those of the object around it.
-    #[inline(never)]
-    fn restore_key_sets(&mut self) {
-        self.closed_key_sets = self.key_sets;
-        self.key_sets = self.outer_key_sets as u8;
-        self.outer_key_sets >>= 8;
-        self.saved_key_sets &= !(1 << self.depth);
-    }
-
-    /// Whether an object here is no answer any more, since too many are around it.
-    fn is_too_deep(&self, node: &path_table::Node) -> bool {
-        let arrays = self.arrays & ((1 << self.depth) - 1);
-        node.is_envelope && u32::from(self.depth) - arrays.count_ones() > MAX_ENVELOPES
-    }
-
-    /// Notes a key of the innermost object, by the node that it leads to and the first byte of its
-    /// value. To note it twice changes nothing. Counts are not noted: an object with nothing else is
-    /// no result.
-    #[inline(always)]
-    pub(super) fn note_key(&mut self, node: NodeId, first: u8) {
-        if self.key_sets != 0 {
-            self.key_sets &= path_table::key_sets(node) | NO_VALUE[usize::from(first)];
-        }
-    }
-
-    /// The value at hand is an object or array that is followed.
-    #[inline]
-    pub(super) fn push_container(&mut self, array: bool) {
-        self.stack[usize::from(self.depth) % STACK_SIZE] = self.node;
-        self.arrays = self.arrays << 1 | u16::from(array);
-        self.depth += 1;
-    }
-
-    /// The innermost open object or array ends.
-    #[inline(always)]
-    pub(super) fn close_container(&mut self, visitor: &mut impl Visitor) {
-        let node = self.parent();
-        if self.arrays & 1 == 0 && node.has_end {
-            if visitor.is_traced() {
-                visitor.trace_end(node.action, self.object_path());
-            }
-            visitor.end_object(node.action, self.key_sets);
-        }
-        self.depth = self.depth.saturating_sub(1);
-        self.arrays >>= 1;
-        if self.saved_key_sets >> self.depth & 1 != 0 {
-            self.restore_key_sets();
-        }
     }
 
     /// After a value: reads up to the next key or value, or to the end of the document.
@@ -608,18 +483,6 @@ pub(super) fn is_space(byte: u8) -> bool {
 pub(super) fn spaces(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(bytes.len())
 }
-
-/// All sets, for what shows no value yet, and for null: a key without a value is as good as none.
-static NO_VALUE: [u8; 256] = {
-    let mut sets = [0; 256];
-    let mut byte = 0;
-    while byte <= b' ' as usize {
-        sets[byte] = u8::MAX;
-        byte += 1;
-    }
-    sets[b'n' as usize] = u8::MAX;
-    sets
-};
 
 /// Whether a number, true, false or null begins with this byte.
 #[inline]

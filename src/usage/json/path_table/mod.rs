@@ -1,0 +1,274 @@
+//! The table of paths, compiled into a trie at build time and looked up by one multiplication.
+//!
+//! A node is a position in a document: what is done with the value there, which keys lead on from it,
+//! and what the elements are if it is an array. Nodes are numbers; 0 is [`DEAD`], where no known path
+//! leads. An object has keys of its own, or those of a [`Shape`] that it has in common with others.
+//! All edges of the trie are in one hash table:
+//!
+//! ```text
+//! find(keys, key):
+//!     head        = the key's first 8 bytes, zero-padded
+//!     fingerprint = head ^ keys ^ len << 58
+//!     slot        = fingerprint * FACTOR >> 50
+//!     while slots[slot] is an edge:
+//!         it is this key?  the node that it leads to
+//!         slot += 1
+//!     DEAD
+//! ```
+//!
+//! **Invariant.** A lookup looks at [`MAX_PROBES`] edges at most, whatever keys a document has: if
+//! more share a slot, the crate does not compile. One slot in twenty is used, so nearly all lookups
+//! look at one edge, or none.
+//!
+//! **Cost.** Some 100 KB of static tables; an answer touches a few dozen lines of them. Looking for
+//! the key edge by edge instead makes a chat answer 3.9 times as expensive.
+
+mod compiler;
+
+use crate::usage::formats::{Action, SHAPES, Shape};
+
+/// A node's number.
+pub(in crate::usage) type NodeId = u16;
+
+/// Where no known path leads.
+pub(super) const DEAD: NodeId = 0;
+/// The root of an agent's answer, or of one event of it.
+pub(in crate::usage) const ROOT: NodeId = Shape::Root as NodeId;
+/// The root of a `chunk` frame of an AWS event stream, which wraps the agent's answer.
+pub(in crate::usage) const CHUNK: NodeId = Shape::Chunk as NodeId;
+/// The root of a `metadata` frame; there is one per call of a model.
+pub(in crate::usage) const METADATA: NodeId = Shape::Metadata as NodeId;
+/// The root of the last frame of a Lambda function's response stream.
+pub(in crate::usage) const COMPLETION: NodeId = Shape::Completion as NodeId;
+const RESERVED: usize = SHAPES.len() + 1;
+
+/// Powers of two, so that an index needs no check.
+const MAX_NODES: usize = 512;
+const MAX_EDGES: usize = 1024;
+/// Many more than there are edges, so that few share one.
+const SLOTS: usize = 1 << SLOT_BITS;
+const SLOT_BITS: u32 = 14;
+const MAX_WILDCARDS: usize = 8;
+/// How many edges may share a slot, or follow one that does.
+const MAX_PROBES: usize = 4;
+/// Any odd number whose bits look random: 2^64 divided by the golden ratio.
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// No known key is longer than four words of eight bytes.
+pub(super) const MAX_KEY_LEN: usize = 32;
+/// Keys are looked up in an array of this size, whatever follows the key in it: its words can then be
+/// loaded without asking for the key's end.
+pub(super) const KEY_CAPACITY: usize = 40;
+
+/// A key that leads from one node to another.
+// As large as a power of two, so that its place is found by a shift.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Edge {
+    /// The key's first eight bytes, zero-padded, which are all of most keys that matter.
+    head: u64,
+    /// The two words after those, and the key's last eight bytes, where it is long enough.
+    middle: [u64; 2],
+    tail: u64,
+    /// The head mixed with where it leads from and the key's length.
+    fingerprint: u64,
+    to: NodeId,
+}
+
+impl Edge {
+    /// Whether a key of the same length and the same first eight bytes is this one.
+    #[inline]
+    fn matches_rest(&self, key: &[u8; KEY_CAPACITY], len: usize) -> bool {
+        // Words that overlap cover every length. Comparing slices takes 7 % of a chat answer.
+        let [second, third] = self.middle;
+        len <= 8
+            || word(key, len - 8) == self.tail
+                && (len <= 16 || word(key, 8) == second)
+                && (len <= 24 || word(key, 16) == third)
+    }
+}
+
+#[inline]
+fn word(key: &[u8; KEY_CAPACITY], at: usize) -> u64 {
+    let word = key.get(at..).and_then(<[u8]>::first_chunk);
+    word.map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+/// What a position in a document means.
+#[derive(Clone, Copy)]
+#[repr(align(32))]
+pub(super) struct Node {
+    /// What is done with the value found here.
+    pub(super) action: Action,
+    /// An object here may be an answer in itself, and is not followed if it is too deep.
+    pub(super) is_envelope: bool,
+    /// An object here is one whose keys matter as a whole.
+    pub(super) is_scope: bool,
+    /// Keys that are not known may mean something, so each has to be looked at.
+    pub(super) has_wildcards: bool,
+    has_keys: bool,
+    is_plain: bool,
+    /// The visitor has to know where an object here begins, and where it ends.
+    pub(super) has_begin: bool,
+    pub(super) has_end: bool,
+    /// What an element is, if the value is an array.
+    pub(super) element: NodeId,
+    /// Its own keys, or those of the shape it shares.
+    keys: ObjectKeys,
+}
+
+impl Node {
+    /// Whether any key of an object here is of interest.
+    pub(super) const fn has_keys(&self) -> bool {
+        self.has_keys
+    }
+
+    /// The same, if nothing else decides whether it is followed, and how.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// Its keys.
+    #[inline]
+    pub(super) fn keys(&self) -> ObjectKeys {
+        self.keys
+    }
+}
+
+/// The keys of an object: where they lead from, in bits that no head of eight letters has alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct ObjectKeys(u64);
+
+impl ObjectKeys {
+    const fn of(node: usize) -> Self {
+        Self((node as u64) << 48)
+    }
+
+    #[inline]
+    const fn fingerprint(self, head: u64, len: usize) -> u64 {
+        head ^ self.0 ^ (len as u64) << 58
+    }
+
+    /// The node that a key leads to, which is the first `len` of these bytes.
+    #[inline(always)]
+    pub(super) fn find(self, key: &[u8; KEY_CAPACITY], len: usize) -> NodeId {
+        // Computing the mask instead takes 2 % of a chat answer.
+        let Some(mask) = HEAD_MASKS.get(len) else { return DEAD };
+        let head = word(key, 0) & mask;
+        let fingerprint = self.fingerprint(head, len);
+        let slot = hash(fingerprint);
+        let number = TABLE.slots[slot];
+        if number == DEAD {
+            return DEAD;
+        }
+        let edge = &TABLE.edges[usize::from(number) % MAX_EDGES];
+        // Parent and length are in bytes where a long head is as well; but with the same head, the
+        // same fingerprint means the same parent and length.
+        if edge.fingerprint == fingerprint && edge.head == head && edge.matches_rest(key, len) {
+            return edge.to;
+        }
+        find_from(slot + 1, fingerprint, head, key, len)
+    }
+}
+
+/// The node of a key whose slot has another one's.
+#[inline(never)]
+fn find_from(
+    mut slot: usize,
+    fingerprint: u64,
+    head: u64,
+    key: &[u8; KEY_CAPACITY],
+    len: usize,
+) -> NodeId {
+    loop {
+        let number = TABLE.slots[slot % SLOTS];
+        if number == DEAD {
+            return DEAD;
+        }
+        let edge = &TABLE.edges[usize::from(number) % MAX_EDGES];
+        if edge.fingerprint == fingerprint && edge.head == head && edge.matches_rest(key, len) {
+            return edge.to;
+        }
+        slot += 1;
+    }
+}
+
+/// Where an edge is, if it is any.
+#[inline]
+const fn hash(fingerprint: u64) -> usize {
+    (fingerprint.wrapping_mul(FACTOR) >> (u64::BITS - SLOT_BITS)) as usize
+}
+
+/// What is left of a key's first word, by the key's length.
+static HEAD_MASKS: [u64; MAX_KEY_LEN + 1] = {
+    let mut masks = [u64::MAX; MAX_KEY_LEN + 1];
+    let mut len = 0;
+    while len < 8 {
+        masks[len] = (1 << (8 * len)) - 1;
+        len += 1;
+    }
+    masks
+};
+
+/// The node of that number.
+#[inline]
+pub(super) fn node(id: NodeId) -> &'static Node {
+    &TABLE.nodes[usize::from(id) % MAX_NODES]
+}
+
+/// The last key of the path to this node.
+#[cold]
+pub(super) fn key(id: NodeId) -> &'static str {
+    TABLE.names[usize::from(id) % MAX_NODES]
+}
+
+/// The sets of keys that this key belongs to, as bits of [`KeySet`].
+#[inline]
+pub(super) fn key_sets(id: NodeId) -> u8 {
+    TABLE.key_sets[usize::from(id) % MAX_NODES]
+}
+
+/// The node of a key that is not among the keys of this object, if it has a known part.
+#[cold]
+pub(super) fn find_wildcard(object: &Node, key: &[u8]) -> NodeId {
+    let matches = |wildcard: &&Wildcard| {
+        let part = wildcard.part.as_bytes();
+        wildcard.keys == object.keys
+            && match wildcard.kind {
+                WildcardKind::Any => true,
+                WildcardKind::End => key.ends_with(part),
+                WildcardKind::Part => memchr::memmem::find(key, part).is_some(),
+            }
+    };
+    TABLE.wildcards.iter().find(matches).map_or(DEAD, |wildcard| wildcard.to)
+}
+
+/// A path whose last key is a pattern.
+#[derive(Clone, Copy)]
+struct Wildcard {
+    /// The keys beside which it stands.
+    keys: ObjectKeys,
+    part: &'static str,
+    kind: WildcardKind,
+    to: NodeId,
+}
+
+#[derive(Clone, Copy)]
+enum WildcardKind {
+    Any,
+    End,
+    Part,
+}
+
+struct PathTable {
+    /// The last key of the path to each node, for people.
+    names: [&'static str; MAX_NODES],
+    nodes: [Node; MAX_NODES],
+    key_sets: [u8; MAX_NODES],
+    edges: [Edge; MAX_EDGES],
+    /// The numbers of edges, from the slots that they hash to.
+    slots: [u16; SLOTS],
+    wildcards: [Wildcard; MAX_WILDCARDS],
+}
+
+static TABLE: PathTable = compiler::compile();
