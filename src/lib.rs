@@ -2,10 +2,10 @@
 //! how many tokens they use.
 //!
 //! A service calls several agents over HTTP, each for seconds or minutes, and its users ask: What
-//! is it doing now? Did it fail? What did it cost? This crate answers these questions with a [layer](StatusLayer)
-//! in the HTTP clients of the agents. Each call marks its agent as in progress, and then as success
-//! or error, with the tokens it used. The code that makes the calls does not change and never
-//! waits for the table.
+//! is it doing now? Did it fail? What did it cost? This crate answers these questions with a
+//! [layer](StatusLayer) in the HTTP clients of the agents. Each call marks its agent as in progress,
+//! and then as success or error, with the tokens it used. The code that makes the calls does not
+//! change and never waits for the table.
 //!
 //! ```text
 //!    orchestrator code (unchanged)
@@ -62,8 +62,8 @@
 //!
 //! # Guide
 //!
-//! - [Outcomes](crate::guide::outcomes): when a call is success, error or cancelled, how
-//!   overlapping calls and retries count, and how tokens add up.
+//! - [Outcomes](crate::guide::outcomes): when a call is a success or an error, what is an error in a
+//!   200, how overlapping calls, retries and unfinished tasks count, and how tokens add up.
 //! - [Sessions](crate::guide::sessions): how the layer finds the session of a call, which
 //!   [scopes](Workflow::scope) reach into tasks, and how sessions start and end.
 //! - [Clients](crate::guide::clients): Tower, tonic, reqwest, reqwest-middleware and the AWS SDK;

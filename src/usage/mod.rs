@@ -1,12 +1,14 @@
-//! Reads token usage, in-band errors and end markers out of response bodies.
+//! Reads token usage, in-band errors, unfinished tasks and end markers out of response bodies.
 //!
 //! A [`UsageReader`] is created from a [`ResponseHead`] and fed the body as it passes, in pieces
-//! cut anywhere. It buffers no more than a key, a number or an error message that a cut splits, and
-//! one event of up to 1 KiB. Formats are recognized by what the response *is* (its content type, its
-//! framing, and which keys lie on which path), not by the host or provider that sent it.
+//! cut anywhere, and its trailers. It buffers no more than a key, a number, an id or an error message
+//! that a cut splits, and one event of up to 1 KiB. Formats are recognized by what the response *is*
+//! (its content type, its framing, and which keys lie on which path), not by the host or provider that
+//! sent it. The path of the request decides only what the body cannot show: whether its counts are of
+//! this call, and whether it may be empty.
 //!
 //! ```text
-//! bytes ▶ decompress ▶ framing ▶ skip ▶ json ▶ extract ▶ classify ▶ Outcome, TokenUsage
+//! bytes ▶ decompress ▶ framing ▶ skip ▶ json ▶ extract ▶ classify ▶ Outcome, TokenUsage, WaitingFor
 //! ```
 //!
 //! | stage | turns | into |
@@ -15,9 +17,13 @@
 //! | `framing` | SSE, JSON lines, AWS event streams, gRPC-Web, Connect, a single document | JSON documents |
 //! | `skip` | events that repeat an earlier one but for its text | nothing, without parsing them |
 //! | `json` | a document | the values on the paths of `formats` |
-//! | `extract` | those values | token counts, errors, the end of the stream |
+//! | `extract` | those values | token counts, errors, tasks and where they stand, the end of the stream |
 //! | `classify` | all of this, the status and the end of the transport | the outcome |
 //! | `trace` | what a stage did, if somebody asks | a [`Trace`] |
+//!
+//! `response_head` has what the head tells, and `rpc_status` the statuses of gRPC and Connect, which
+//! come in the head, in the body or in the trailers. The rules that a user can see are in the guide, in
+//! [outcomes](crate::guide::outcomes).
 //!
 //! # Example
 //!
@@ -126,8 +132,8 @@ pub struct Reading {
 
 /// Reads usage, failures and the end out of one response's body as it passes.
 ///
-/// The reader has a fixed size. It allocates for compressed bodies, AWS event streams, events and
-/// error texts, never in proportion to the body. It does not panic on any input, and its work is
+/// The reader has a fixed size. It allocates for compressed bodies, streams, messages of remote
+/// procedure calls, tasks, long ids and error texts, never in proportion to the body. It does not panic on any input, and its work is
 /// linear in the bytes it is fed. The result does not depend on how the body is cut into pieces,
 /// with one exception: how much a decoder yields of a compressed body before it notices that the
 /// body is corrupt, or too large for its compressed size.

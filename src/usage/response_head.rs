@@ -156,7 +156,7 @@ impl RequestHint {
         Self(formats::request_flags(path) | by_method)
     }
 
-    /// The hint of a request that nothing is known of, and whose response may say nothing.
+    /// The hint for the response of a service of one's own: its path is unknown, and it may be empty.
     pub(crate) fn of_any_content(method: &Method) -> Self {
         let Self(flags) = Self::of(method, "");
         Self(flags | RequestFlag::MayBeEmpty.bit())

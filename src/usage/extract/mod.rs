@@ -25,9 +25,11 @@
 //! | `steps` | what a tracer learns, if there is one |
 //!
 //! Where several usage objects appear, their [`UsageSource`] decides: a higher rank replaces a lower
-//! one, and those of equal rank are merged as the source says.
+//! one, and those of equal rank are merged as the source says. Zeros never replace other figures.
 //!
-//! Nothing is allocated unless a text on an error's path appears; its length is bounded.
+//! Nothing is allocated for an answer of usage, a format and an id of up to 40 bytes. The texts of
+//! errors, longer ids, objects that wrap an answer, tasks, ADK's events and quoted documents take a
+//! few allocations, whose sizes are bounded.
 
 mod conclusions;
 mod counts;

@@ -1,16 +1,28 @@
-//! The formats, as data: where they keep usage and errors, and what ends them.
+//! The formats, as data: where they keep usage, errors and tasks, and what ends them.
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `paths` | the paths of usage, errors and end markers in a document |
-//! | `shapes` | the kinds of objects that have the same keys wherever they are |
+//! | `paths` | the paths of usage, errors, tasks and end markers in each kind of object |
+//! | `shapes` | the kinds of objects, which of them extend others, and sets of keys that say something only together |
 //! | `words` | what certain values mean, such as `"type": "message_stop"` |
 //! | `requests` | what the path of a request implies, and the headers that report usage |
 //! | `compiled` | lookups over these tables, built by the compiler |
 //!
-//! A new provider takes a row or two in these tables, and an answer in the tests; a new wrapper around
-//! a known answer takes none, if its key is one of [`Shape::Envelope`]. A document is never
-//! assigned to a format before it is read: all rows apply to each, and keys decide.
+//! A new provider takes a row or two in these tables, and an answer in the tests:
+//!
+//! | new is | takes |
+//! | --- | --- |
+//! | a place of usage | a row of `ROOT` in `paths`, or of `ENVELOPE` if the object may be wrapped |
+//! | a key of a count | a row of `USAGE` |
+//! | a key that wraps whole answers | a row of `ENVELOPE` with [`Action::Envelope`]; its contents take none |
+//! | a word for an end, a failure or a task | a row of `WORDS`, and one in `paths` if its key is new |
+//! | a text or code of an error | a row of `ERROR` (in the error) or `RESPONSE` (beside it) |
+//! | an object that is an error only by all of its keys | a [`KeySet`], and what follows from it in `extract` |
+//! | a path or a header | a row of `REQUEST_PATHS` or `USAGE_HEADERS` |
+//!
+//! A document is never assigned to a format before it is read: all rows apply to each, and keys decide.
+//! The tables compile to lookups, and what these cannot hold fails to compile, with a message that says
+//! why: a key of more than 32 bytes, a path that is there twice, a suffix of fewer than five.
 
 mod compiled;
 mod paths;

@@ -3,13 +3,15 @@
 //! | shape | is |
 //! | --- | --- |
 //! | `Root` | a whole answer, or one event of a stream |
-//! | `Response` | an object of it that may be a whole answer in itself: `result`, `data`, `response` |
+//! | `Response` | an object in the root that may be a whole answer, with its failure or its task: `result`, `data`, `response`, `interaction` |
 //! | `Task` | a task of A2A, or an event of one |
-//! | `Envelope` | an object that may hold one, as far as usage is concerned: at most three deep |
+//! | `Envelope` | an object that may hold a whole answer, as far as usage is concerned: at most three, one in another |
 //! | `Usage`, `Error` | a usage object, an error |
 //! | `Chunk`, `Metadata`, `Completion` | payloads of AWS event streams |
 //!
-//! A shape that extends another has all of its paths, except for the keys that it has itself.
+//! A shape that extends another has all of its paths, except for the keys that it has itself: `Root`
+//! extends `Response`, which extends `Envelope`. So what counts in a wrapper counts at the root, too,
+//! and a wrapper needs one row, the one that says what it is. What holds content has no shape.
 
 use super::Row;
 use super::paths::{CHUNK, COMPLETION, ENVELOPE, ERROR, METADATA, RESPONSE, ROOT, TASK, USAGE};
@@ -41,8 +43,8 @@ pub(in crate::usage) const SHAPES: &[(Shape, &[Row], Option<Shape>)] = &[
     (Shape::Completion, COMPLETION, None),
 ];
 
-/// A set of keys. Whether an object has no others with a value may decide whether it is an error: words such as
-/// `failed` also appear in the results of an agent's work.
+/// A set of keys. Whether an object has no others with a value may decide whether it is an error: words
+/// such as `failed` also appear in the results of an agent's work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::usage) enum KeySet {
     /// A status and what explains it.

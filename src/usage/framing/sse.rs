@@ -7,11 +7,13 @@
 //! - The values of `data` go to the scanner as they arrive. Several of them form one text, joined by
 //!   line feeds.
 //! - `event: error` makes the event a failure, whatever its data is; what is no JSON is then its text.
-//!   `event: message_stop` ends the stream, and `event: done` says that the model has.
+//!   `event: message_stop` ends the stream, and `event: done` says that the model has. `event: ping`
+//!   and its like carry nothing, and neither does an event without data or with empty data.
 //! - Data that is `[DONE]` ends the stream. It does so at the end of its line, since some servers
 //!   close the connection without the blank line that would end the event.
-//! - Some servers end a stream that fails with a line `error: {…}` (llama.cpp), or with a document
-//!   that is in no field at all. Both are read as data.
+//! - Some servers end a stream that fails with a line `error: {…}` (llama.cpp until September 2025, see
+//!   <https://github.com/ggml-org/llama.cpp/pull/16109>), or with a document that is in no field at
+//!   all. Both are read as data.
 //!
 //! Between two calls the reader is in one of the states of [`Line`], with at most sixteen bytes of a
 //! name buffered; a cut anywhere, even between CR and LF, changes nothing. The work is one search for
