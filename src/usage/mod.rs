@@ -133,10 +133,10 @@ pub struct Reading {
 /// Reads usage, failures and the end out of one response's body as it passes.
 ///
 /// The reader has a fixed size. It allocates for compressed bodies, streams, messages of remote
-/// procedure calls, tasks, long ids and error texts, never in proportion to the body. It does not panic on any input, and its work is
-/// linear in the bytes it is fed. The result does not depend on how the body is cut into pieces,
-/// with one exception: how much a decoder yields of a compressed body before it notices that the
-/// body is corrupt, or too large for its compressed size.
+/// procedure calls, tasks, long ids and error texts, never in proportion to the body. It does not
+/// panic on any input, and its work is linear in the bytes it is fed. The result does not depend on
+/// how the body is cut into pieces, with one exception: how much a decoder yields of a compressed
+/// body before it notices that the body is corrupt, or too large for its compressed size.
 pub struct UsageReader {
     status: StatusCode,
     hint: RequestHint,

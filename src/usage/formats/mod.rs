@@ -21,8 +21,8 @@
 //! | a path or a header | a row of `REQUEST_PATHS` or `USAGE_HEADERS` |
 //!
 //! A document is never assigned to a format before it is read: all rows apply to each, and keys decide.
-//! The tables compile to lookups, and what these cannot hold fails to compile, with a message that says
-//! why: a key of more than 32 bytes, a path that is there twice, a suffix of fewer than five.
+//! The tables compile to lookups, and what these cannot hold fails to compile: a key of more than 32
+//! bytes, a path that is there twice, the suffix of a request's path of fewer than five.
 
 mod compiled;
 mod paths;

@@ -1,12 +1,41 @@
 //! Where each format keeps its usage, its errors and its end markers.
 //!
-//! A path is written as `choices[].error`: keys joined by dots, `[]` for each element of an array,
-//! and `*-input` for any other key with this end, or `*` for any other key at all. A path that ends
-//! with `{}` gives an object there the keys of its action's [`Shape`](super::Shape), and leaves what
-//! else may be there to the row without it. The root itself may also be an array of documents.
+//! # Paths
+//!
+//! A path is written as `choices[].error`, with keys joined by dots:
+//!
+//! | part | stands for |
+//! | --- | --- |
+//! | `key` | this key |
+//! | `key[]` | each element of an array at this key |
+//! | `*` | any key that has no row of its own |
+//! | `*-input`, `*embedding*` | any such key with this end, or with this in it |
+//! | `key{}` | an object at this key: it has the keys of its action's [`Shape`](super::Shape), while a text or anything else there is left to the row without the braces |
+//!
+//! The root itself may also be an array of documents.
 //!
 //! Objects that hold content (a tool's arguments, a document, the messages of a conversation) are
 //! on no path, so that nothing in them is usage or an error.
+//!
+//! # Ranks of usage
+//!
+//! Of usage in several places the highest rank counts, before and after it in the document or the
+//! stream:
+//!
+//! | rank | of |
+//! | --- | --- |
+//! | 30 | events of an agent, one for each call of a model |
+//! | 25 | an agent's own figures at the root |
+//! | 22, 21 | sums beside the figures of the last step |
+//! | 20 | the place that the format documents |
+//! | 19 to 15 | the same in an envelope, in a choice or a message; metrics beside what the model reports |
+//! | 10 | copies of what is elsewhere |
+//!
+//! # Ranks of texts
+//!
+//! Of the texts of an error the highest rank that says something stays. An error that is a text has 200.
+//! The texts in an error's object have 120 to 100, those beside it 90 to 78, in the same order; the
+//! answer's own text has 30 or less. A lower rank stands for a text that is less often about the error.
 
 use super::Accounting::{CacheBesideInput, Included, InputExcludesCache, OutputExcludesReasoning};
 use super::Action::{
@@ -49,6 +78,7 @@ pub(super) const ROOT: &[Row] = &[
     ("delta.usage",                          Usage(replace(20, Format::CohereV2))),
     ("metadata.usage",                       Usage(replace(20, Format::BedrockConverse))),
     ("metadata{}",                           Envelope),
+    // Groq, in the last chunk of a stream, with or without `usage` beside it.
     ("x_groq.usage",                         Usage(replace(10, Format::OpenAiChat))),
     ("usageMetadata",                        Usage(sum_of_events(20, Format::Gemini))),
     // Agents: their own JSON, and Strands' events (one per call of a model).
@@ -102,7 +132,9 @@ pub(super) const ROOT: &[Row] = &[
     ("choices",                              marker(Marker::Choices)),
     ("choices[]",                            marker(Marker::Choice)),
     ("choices[].finish_reason",              Word(WordField::ChatFinish)),
+    // Moonshot's streams: https://github.com/earendil-works/pi/issues/2017
     ("choices[].usage",                      Usage(replace(19, Format::OpenAiChat))),
+    // OpenRouter, where the provider of a choice failed.
     ("choices[].error",                      Error),
     ("output{}",                             Envelope),
     ("output.finish_reason",                 Word(WordField::DashScopeFinish)),
@@ -118,6 +150,7 @@ pub(super) const ROOT: &[Row] = &[
     ("jsonrpc",                              marker(Marker::JsonRpc)),
     // Objects that may be whole answers in themselves.
     ("result",                               Response),
+    // The results of Anthropic's batches: a row for each call of a model.
     ("result.message.usage",                 Usage(sum(20, Format::Anthropic))),
     ("result.message",                       ErrorText(Message, 90)),
     ("result.message{}",                     Envelope),
@@ -129,6 +162,8 @@ pub(super) const ROOT: &[Row] = &[
     ("result.task",                          Task),
     ("result.statusUpdate",                  Task),
     // Errors.
+    // A list alone is the answer (GraphQL without data); beside data its errors are of parts:
+    // https://spec.graphql.org/draft/#sec-Response-Format
     ("error[]",                              ListedError),
     ("errors[]",                             ListedError),
     ("errors.data[].message",                ErrorText(Message, 40)),
@@ -139,10 +174,12 @@ pub(super) const ROOT: &[Row] = &[
     ("message{}",                            Envelope),
     ("Message",                              ErrorText(Message, 90)),
     ("detail",                               ErrorText(Message, 88)),
+    // Coze; FastAPI's list of what is invalid; Bedrock's agents.
     ("detail.logid",                         marker(Marker::LogId)),
     ("detail[].msg",                         ErrorText(Message, 88)),
     ("trace.failureTrace",                   marker(Marker::Failure)),
     ("trace.failureTrace.failureReason",     ErrorText(Message, 81)),
+    // Claude Code: the text is in `result`, or the subtype says what it is.
     ("is_error",                             Flag(F::IsError)),
     ("subtype",                              ErrorText(Message, 10)),
     ("content",                              ErrorText(Message, 21)),
@@ -180,7 +217,9 @@ pub(super) const RESPONSE: &[Row] = &[
     ("total_tokens",                         Count(Total, Set, Included)),
     // Errors, and the texts that explain them.
     ("error",                                Error),
+    // What LangGraph returns for a run that failed, if it was waited for.
     ("__error__",                            Error),
+    // OpenAI's runs; Coze, which has one in every event, of code 0 unless it failed.
     ("last_error",                           Error),
     ("lastError",                            Error),
     ("success",                              Word(WordField::Success)),
@@ -192,6 +231,7 @@ pub(super) const RESPONSE: &[Row] = &[
     ("code",                                 Code(CodeField::Code)),
     ("error_code",                           Code(CodeField::ErrorCode)),
     ("errorCode",                            Code(CodeField::EventErrorCode)),
+    // MiniMax answers with status 200: https://github.com/MiniMax-AI/MiniMax-M2.5/issues/18
     ("base_resp.status_code",                Code(CodeField::StatusCode)),
     ("base_resp.status_msg",                 ErrorText(Message, 82)),
     ("message",                              ErrorText(Message, 90)),
@@ -222,7 +262,8 @@ pub(super) const TASK: &[Row] = &[
     ("final",                                Flag(F::Final)),
 ];
 
-/// The paths of usage in an object that wraps an answer.
+/// The paths of usage in an object that wraps an answer. No counts outside of a usage object are here:
+/// reports about usage are full of such. The rows at the end are the keys of the wrappers themselves.
 #[rustfmt::skip]
 pub(super) const ENVELOPE: &[Row] = &[
     ("usage",                                Usage(replace(18, Format::Unspecified))),
@@ -230,6 +271,7 @@ pub(super) const ENVELOPE: &[Row] = &[
     ("usageMetadata",                        Usage(sum_of_events(18, Format::Gemini))),
     ("usage_metadata",                       Usage(sum_of_events(18, Format::LangChain))),
     ("adk_usage_metadata",                   Usage(replace(18, Format::Adk))),
+    // Of the messages that an agent returns the last one counts: earlier ones may be the conversation's.
     ("messages[].usage_metadata",            Usage(replace(16, Format::LangChain))),
     ("usage_details",                        Usage(replace(18, Format::Unspecified))),
     ("usageDetails",                         Usage(replace(18, Format::Unspecified))),
@@ -299,6 +341,8 @@ pub(super) const USAGE: &[Row] = &[
     ("prompt_tokens",                             Count(Input, Set, Included)),
     ("completion_tokens",                         Count(Output, Set, Included)),
     ("total_tokens",                              Count(Total, Set, Included)),
+    // The parts of the input that were written to the cache, in the spellings of DashScope
+    // (https://github.com/dashscope/dashscope-sdk-java/issues/214), LiteLLM and new-api.
     ("prompt_tokens_details.cached_tokens",       Count(CacheRead, Set, Included)),
     ("prompt_tokens_details.cache_write_tokens",  Count(CacheWrite, Set, Included)),
     ("prompt_tokens_details.cache_creation_tokens",       Count(CacheWrite, SetIfAbsent, Included)),
@@ -316,8 +360,10 @@ pub(super) const USAGE: &[Row] = &[
     ("completion_tokens_details.reasoning_tokens", Count(Reasoning, Set, Included)),
     ("reasoning_tokens",                          Count(Reasoning, SetIfAbsent, Included)),
     ("reasoning_output_tokens",                   Count(Reasoning, SetIfAbsent, Included)),
+    // Vercel's gateway: reasoning is in neither `completion_tokens` nor `total_tokens`.
     ("market_cost",                               marker(Marker::MarketCost)),
-    // OpenAI's Responses and images; Anthropic, which does not include cached tokens in the input.
+    // OpenAI's Responses and images; Anthropic, which does not include cached tokens in the input:
+    // https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching
     ("input_tokens",                              Count(Input, SetIfAbsent, InputExcludesCache)),
     ("output_tokens",                             Count(Output, SetIfAbsent, Included)),
     ("input_tokens_details.cached_tokens",        Count(CacheRead, SetIfAbsent, Included)),

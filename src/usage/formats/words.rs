@@ -1,7 +1,9 @@
 //! What follows from the values of known fields, and from the types of event-stream frames.
 //!
 //! A value may match several rows, and all of them apply, in this order. The rows of a field stand
-//! together.
+//! together. Values are compared as they are written, but for those of a status and of `success`,
+//! which are written here in lower case and with `_`. What a status says depends on where it is: see
+//! `extract::scopes`.
 
 use super::Pattern::{Exact, Not, Prefix};
 use super::{Effect, FailureWord, Format, Pattern, Status, StopWord, WordField};
@@ -107,6 +109,8 @@ pub(in crate::usage) const WORDS: &[(WordField, Pattern, Effect)] = &[
     (WordField::ChatFinish, Prefix(""),                    Effect::FinishModel),
     (WordField::ChatFinish, Exact("error"),                Effect::Fail("finish_reason=error")),
     (WordField::GeminiFinish, Prefix(""),                  Effect::FinishModel),
+    // The model wrote a call of a tool that cannot be parsed: there is no answer to go on with
+    // (https://github.com/google-gemini/gemini-cli/issues/12674).
     (WordField::GeminiFinish, Prefix("MALFORMED_"),        Effect::Fail("MALFORMED_FUNCTION_CALL")),
     (WordField::GeminiFinish, Exact("UNEXPECTED_TOOL_CALL"), Effect::Fail("UNEXPECTED_TOOL_CALL")),
     // DashScope writes that there is none as a text.
