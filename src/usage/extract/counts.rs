@@ -10,11 +10,12 @@
 //!    to it, or do so only with the part. A part that is larger than its whole is not included.
 //! 2. Else the names decide.
 //! 3. Tokens of tool results are never included in the input, nor is reasoning in the output under
-//!    Gemini's names; these are always added.
+//!    Gemini's names; these are always added. Vercel's gateway includes reasoning in the total neither.
 //!
 //! Of input and output, one implies the other: as what is left of the total, or as zero, since
 //! providers leave zeros out. A total alone implies neither, unless nothing was generated. A total
-//! below the sum of both is replaced by the sum. All sums saturate.
+//! below the sum of both is replaced by the sum. Of two spellings of a count, a zero says less than
+//! another number. A part that is larger than its whole is kept as it was reported. All sums saturate.
 
 use crate::status::TokenUsage;
 use crate::usage::formats::{Accounting, CountOp, TokenType};
