@@ -43,6 +43,8 @@ pub(super) enum ScopeSign {
     TaskWithStatus = 16,
     /// It has the text of an error, or an object in it has.
     ErrorText = 32,
+    /// It says nothing if it is no task.
+    TaskOrNothing = 64,
 }
 
 impl Scope {
@@ -122,10 +124,13 @@ impl Scopes {
     }
 
     /// Begins the scope of an object.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, is_task_or_nothing: bool) {
         // No path has more objects of this kind, one in the other.
         self.depth = (self.depth + 1).min(MAX_INNER as u8);
         *self.innermost() = Scope::default();
+        if is_task_or_nothing {
+            self.innermost().set(ScopeSign::TaskOrNothing);
+        }
         self.id().clear();
     }
 
@@ -198,7 +203,8 @@ impl Scopes {
             }
             inner.task_of_rpc = Some(task);
         }
-        let explains = scope.has(ScopeSign::ErrorText) || key_sets & KeySet::Status as u8 != 0;
+        let explains = !scope.has(ScopeSign::TaskOrNothing)
+            && (scope.has(ScopeSign::ErrorText) || key_sets & KeySet::Status as u8 != 0);
         match scope.status {
             Some(status @ Status::Failed(_)) if explains => status.code(),
             _ => None,

@@ -25,7 +25,7 @@ impl Extractor {
             }
             Action::Response | Action::Task => {
                 self.end_text();
-                self.scopes.begin();
+                self.scopes.begin(action == Action::Task);
             }
             Action::Word(WordField::Status) => {
                 self.scopes.innermost().set(ScopeSign::StatusObject);

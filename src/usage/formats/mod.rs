@@ -76,7 +76,8 @@ pub(super) enum Action {
     Envelope,
     /// An envelope that may also say whether the agent failed.
     Response,
-    /// A task of A2A, or an event of one.
+    /// An object that says something only if it is a task: of A2A, or an event of one, or an
+    /// interaction of Gemini's.
     Task,
     /// The id of a task, perhaps.
     Id(IdField),

@@ -156,7 +156,7 @@ pub(super) const ROOT: &[Row] = &[
     ("result.message{}",                     Envelope),
     ("data",                                 Response),
     ("response",                             Response),
-    ("interaction",                          Response),
+    ("interaction",                          Task),
     ("task",                                 Task),
     ("statusUpdate",                         Task),
     ("result.task",                          Task),
@@ -250,13 +250,18 @@ pub(super) const RESPONSE: &[Row] = &[
     ("description",                          ErrorText(Message, 78)),
 ];
 
-/// The paths of a task of A2A, or of an event of one. Those of [`ENVELOPE`] are added.
+/// The paths of an object that says something only if it is a task: of A2A, or an interaction of
+/// Gemini's. Those of [`ENVELOPE`] are added.
 #[rustfmt::skip]
 pub(super) const TASK: &[Row] = &[
     ("kind",                                 Word(WordField::Kind)),
+    ("object",                               Word(WordField::Object)),
+    ("status",                               Word(WordField::Status)),
     ("status.state",                         Word(WordField::Status)),
     ("status.message.parts[].text",          ErrorText(Message, 30)),
     ("status.message.metadata.usage",        Usage(replace(17, Format::A2a))),
+    ("error.message",                        ErrorText(Message, 107)),
+    ("error.code",                           ErrorText(ErrorPart::Code, 3)),
     ("id",                                   Id(IdField::Id)),
     ("taskId",                               Id(IdField::TaskId)),
     ("final",                                Flag(F::Final)),
