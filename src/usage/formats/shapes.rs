@@ -3,7 +3,7 @@
 //! | shape | is |
 //! | --- | --- |
 //! | `Root` | a whole answer, or one event of a stream |
-//! | `Response` | an object in the root that may be a whole answer, with its failure or its task: `result`, `data`, `response`, `interaction` |
+//! | `Response` | an object in the root that may be a whole answer, with its failure or its task: `result`, `data`, `response` |
 //! | `Task` | an object that says something only if it is a task: of A2A, or an interaction of Gemini's |
 //! | `Envelope` | an object that may hold a whole answer, as far as usage is concerned: at most three, one in another |
 //! | `Usage`, `Error` | a usage object, an error |
