@@ -30,6 +30,9 @@ pub(crate) enum Step {
     Refuse(u16, &'static str, String),
     /// It is answered with this status and body.
     Answer(u16, &'static str),
+    /// It is a query of a day of the index, and gets a page without items and a key to continue
+    /// from.
+    EmptyPage,
     /// The connection is refused.
     ConnectionRefused,
     /// The connection breaks off.
@@ -245,6 +248,19 @@ async fn perform(step: Step, inner: SharedHttpConnector, request: HttpRequest) -
             answer(status, error.to_string())
         }
         Step::Answer(status, body) => answer(status, body.to_owned()),
+        Step::EmptyPage => {
+            let body = request.body().bytes().unwrap();
+            let query: serde_json::Value = serde_json::from_slice(body).unwrap();
+            // A key is of the partition that the request asks for.
+            let day = &query["ExpressionAttributeValues"][":d"];
+            let created_at = format!("{}T99", day["S"].as_str().unwrap());
+            let key = serde_json::json!({
+                "processing_id": { "S": "zzz" },
+                "createdDay": day,
+                "createdAt": { "S": created_at },
+            });
+            answer(200, serde_json::json!({ "Items": [], "LastEvaluatedKey": key }).to_string())
+        }
         Step::ConnectionRefused => io(io::ErrorKind::ConnectionRefused),
         Step::Reset => io(io::ErrorKind::ConnectionReset),
         Step::TimeOut => {
