@@ -443,6 +443,19 @@ fn done_waits_for_no_blank_line() {
 }
 
 #[test]
+fn the_text_of_an_error_event_is_read_alike_in_pieces() {
+    for space in ["", " ", "\t ", "\u{c}", " \u{c}\u{c}"] {
+        let body = format!("a\r\revent:error\ndata:{space}no seats\ndata:left\n\n");
+        let answer = answer("", SSE, body.as_bytes());
+        for size in 1..=body.len() {
+            let reading = read(&answer, body.as_bytes().chunks(size), End::Complete).0;
+            let Outcome::Error(error) = &reading.outcome else { panic!("{body:?}: {reading:?}") };
+            assert_eq!(error.message.as_str(), "no seats left", "{body:?} in pieces of {size}");
+        }
+    }
+}
+
+#[test]
 fn a_large_event_is_read_to_its_end() {
     let text = "x\\\"y ".repeat(20_000);
     let event = format!(
@@ -569,6 +582,8 @@ fn scraps() -> impl Strategy<Value = Vec<u8>> {
         "\r",
         "data: ",
         "event: error",
+        "\revent:error\ndata:",
+        "\u{c}",
         "[DONE]",
         "\"usage\":",
         "\"error\":",

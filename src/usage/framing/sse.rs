@@ -166,6 +166,9 @@ impl Sse {
     fn begin_data(&mut self, extractor: &mut Extractor) {
         if self.has_data {
             self.scanner.feed(b"\n", extractor);
+            if self.is_plain_text {
+                extractor.push_plain_text(b"\n");
+            }
             self.done_matched = None;
         }
         self.has_data = true;
@@ -177,9 +180,10 @@ impl Sse {
         match self.line {
             Line::Data => {
                 self.match_done(value);
-                if self.event == EventName::Error {
-                    self.read_error_text(value, extractor);
-                }
+                let value = match self.event {
+                    EventName::Error => self.read_error_text(value, extractor),
+                    _ => value,
+                };
                 self.scanner.feed(value, extractor);
             }
             Line::Event => value.iter().for_each(|byte| self.push_name(*byte)),
@@ -231,13 +235,16 @@ impl Sse {
         self.is_plain_text = false;
     }
 
-    /// The data of an event named `error`, which may be plain text.
+    /// Takes the data of an event named `error`, which may be plain text, and returns what is left
+    /// to scan. White space in front of it belongs to neither.
     #[cold]
-    fn read_error_text(&mut self, value: &[u8], extractor: &mut Extractor) {
-        if self.scanner.is_at_start() {
+    fn read_error_text<'a>(&mut self, value: &'a [u8], extractor: &mut Extractor) -> &'a [u8] {
+        let mut value = value;
+        if self.scanner.is_at_start() && !self.is_plain_text {
+            value = value.trim_ascii_start();
+            let Some(first) = value.first() else { return value };
             extractor.take_root_text();
-            let first = value.iter().find(|byte| !byte.is_ascii_whitespace());
-            self.is_plain_text = first.is_some_and(|byte| !matches!(byte, b'{' | b'[' | b'"'));
+            self.is_plain_text = !matches!(first, b'{' | b'[' | b'"');
             if self.is_plain_text {
                 extractor.begin_plain_text();
             }
@@ -245,6 +252,7 @@ impl Sse {
         if self.is_plain_text {
             extractor.push_plain_text(value);
         }
+        value
     }
 
     /// Compares the next part of the data with [`DONE`]. Only white space may follow it.
