@@ -271,8 +271,10 @@ fn observed<O: Observer + Send + Sync + 'static>(
 ) -> SdkBody {
     // A body that can be had again came over no connection: it is whole, and stays as it is.
     if body.try_clone().is_some() {
-        if let Some(whole) = body.bytes() {
-            observer.data(&whole, true);
+        match body.bytes() {
+            Some(whole) => observer.data(&whole, true),
+            // It comes into being as it is polled, here perhaps never.
+            None => observer.skip_rest(),
         }
         observer.complete();
         return body;

@@ -89,6 +89,12 @@ impl<O: Observer> ResponseObserver<O> {
         }
     }
 
+    /// The rest of the body passes unseen. Nothing follows from what is missing.
+    #[cfg(feature = "aws")]
+    pub(crate) fn skip_rest(&mut self) {
+        self.0.skip_rest();
+    }
+
     /// The trailers have passed; nothing comes after them.
     pub(super) fn trailers(&mut self, trailers: &HeaderMap) {
         self.0.trailers(trailers);

@@ -114,6 +114,12 @@ impl<O: Observer> ExchangeState<O> {
     fn upgrade(&mut self) {
         self.phase = Phase::Upgraded;
         self.content_length = None;
+        self.skip_rest();
+    }
+
+    /// The body passes unseen from here on.
+    #[cold]
+    pub(super) fn skip_rest(&mut self) {
         if let Some((reader, _)) = self.reader() {
             reader.skip_rest();
         }

@@ -131,8 +131,9 @@ async fn a_body_keeps_its_frames_its_trailers_and_all_that_it_tells_of_itself() 
         ),
         (Box::new(move || streamed(false, Some(Err("the cable was cut")))), AgentState::Error),
         (Box::new(|| SdkBody::from(ANSWER)), AgentState::Success),
-        (Box::new(SdkBody::empty), AgentState::Success),
-        (Box::new(empty), AgentState::Success),
+        // An agent that answers nothing has failed, though its body is whole.
+        (Box::new(SdkBody::empty), AgentState::Error),
+        (Box::new(empty), AgentState::Error),
         (Box::new(again), AgentState::Success),
     ];
     for (number, (body, state)) in rows.into_iter().enumerate() {
@@ -162,7 +163,7 @@ async fn a_body_that_nobody_reads_ends_as_what_it_is() {
     type MakeBody = Box<dyn Fn() -> SdkBody + Send + Sync>;
     let rows: [(MakeBody, AgentState, Option<u64>); 3] = [
         (Box::new(streamed), AgentState::Error, None),
-        (Box::new(empty), AgentState::Success, None),
+        (Box::new(empty), AgentState::Error, None),
         // A body in memory is complete from the start, and its usage is known.
         (Box::new(|| SdkBody::from(ANSWER)), AgentState::Success, Some(42)),
     ];
