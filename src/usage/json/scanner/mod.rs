@@ -25,7 +25,9 @@
 //! numbers, 1.2 for objects that are skipped.
 
 mod containers;
+mod state;
 
+pub(super) use self::state::State;
 use super::Visitor;
 use super::key_buffer::KeyBuffer;
 use super::number::Number;
@@ -40,40 +42,6 @@ const MAX_ENVELOPES: u32 = 3;
 /// Room for them, rounded up so that a remainder replaces the check of each index: 3 % of a chat
 /// answer.
 const STACK_SIZE: usize = MAX_DEPTH.next_power_of_two();
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// Before the document.
-    Start,
-    /// Before a value.
-    Value,
-    /// Before a value or the end of an array.
-    FirstElement,
-    /// Before a key or the end of an object.
-    Key,
-    /// The same, in an object whose unknown keys may mean something.
-    WildcardKey,
-    /// In a key.
-    InKey,
-    /// Between a key and its value.
-    Colon,
-    /// After a value in an object or array.
-    After,
-    /// In a number, true, false or null.
-    Scalar,
-    /// In a string that is a word.
-    InWord,
-    /// In a string that is a text.
-    InText,
-    /// In a string of no interest.
-    SkippedString,
-    /// In an object or array of no interest.
-    SkippedContainer,
-    /// After the document.
-    Done,
-    /// This is not JSON.
-    Invalid,
-}
 
 /// Where the reader is in its document.
 #[derive(Clone, Debug)]
