@@ -236,6 +236,52 @@ async fn a_workflow_that_goes_on_after_its_end_is_followed() {
 }
 
 #[tokio::test]
+async fn an_agent_that_waits_says_what_for() {
+    let scene = Scene::start().await;
+    // Nothing was written for an hour: without an agent that waits, it would be stalled.
+    let (created, written) = (scene::ago(3_700.0), scene::ago(3_600.0));
+    let item = json!({
+        "overallStatus": "processing", "createdAt": created, "lastUpdated": written, "revision": 3,
+        "pdfAdapter": { "status": "success" },
+        "tradeExtraction": {
+            "status": "in-progress", "activity": "Extracting", "startedAt": created,
+            "waitingFor": "input", "taskId": "task-7",
+        },
+    });
+    scene.put("waits", &item).await;
+    let Some(browser) = browser("an_agent_that_waits", &scene.page("waits")).await else {
+        return;
+    };
+    browser
+        .wait_for("document.getElementById('overall').dataset.state === 'waiting'")
+        .await
+        .unwrap();
+    let step = "const step = document.querySelector('#steps li[data-state=\"waiting\"]');
+                const activity = step.querySelector('.activity');
+                return [step.querySelector('.agent').textContent, step.textContent, activity.textContent, activity.title]";
+    let step = browser.run(step).await.unwrap();
+    assert_eq!(step[0], "tradeExtraction");
+    assert!(step[1].as_str().unwrap().contains("waiting for input"), "{step}");
+    assert_eq!(step[2], "Extracting · waiting for input");
+    assert_eq!(step[3], "task task-7");
+    let listed = "return document.querySelector('#list li [data-state=\"waiting\"], #list li[data-state=\"waiting\"]') !== null";
+    assert_eq!(browser.run(listed).await.unwrap(), true);
+
+    let mut answered = item;
+    answered["tradeExtraction"] = json!({ "status": "success" });
+    answered["lastUpdated"] = json!(scene::ago(0.0));
+    answered["revision"] = json!(4);
+    scene.put("waits", &answered).await;
+    browser
+        .wait_for("document.querySelectorAll('#steps li[data-state=\"success\"]').length === 2")
+        .await
+        .unwrap();
+    let waiting = "return document.querySelectorAll('[data-state=\"waiting\"]').length";
+    browser.wait_for(&format!("({}) === 0", waiting.trim_start_matches("return "))).await.unwrap();
+    console_is_quiet(&browser, &[]).await;
+}
+
+#[tokio::test]
 async fn the_keyboard_reaches_everything() {
     let scene = Scene::start().await;
     scene.fill(20).await;
