@@ -3,18 +3,22 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "corpus/encode.rs"]
+mod encode;
+
 use std::io::Write as _;
 
 use compression_codecs::brotli::params::EncoderParams;
 use compression_codecs::core::Level;
-use compression_codecs::core::util::{PartialBuffer, WriteBuffer};
-use compression_codecs::{BrotliEncoder, EncodeV2, ZstdEncoder};
+use compression_codecs::{BrotliEncoder, ZstdEncoder};
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use tower_agent_status::status::Outcome;
 use tower_agent_status::usage::{End, Reading, RequestHint, ResponseHead, UsageReader};
+
+use encode::encode;
 
 const JSON: &str = "application/json";
 const SSE: &str = "text/event-stream";
@@ -40,17 +44,6 @@ fn deflate(body: &[u8]) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(body).unwrap();
     encoder.finish().unwrap()
-}
-
-fn encode(mut encoder: impl EncodeV2, body: &[u8]) -> Vec<u8> {
-    let mut buffer = vec![0; body.len() + 4096];
-    let mut output = WriteBuffer::new_initialized(&mut buffer);
-    let mut input = PartialBuffer::new(body);
-    while !input.unwritten().is_empty() {
-        encoder.encode(&mut input, &mut output).unwrap();
-    }
-    while !encoder.finish(&mut output).unwrap() {}
-    output.written().to_vec()
 }
 
 fn brotli(body: &[u8]) -> Vec<u8> {

@@ -2,6 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[cfg(feature = "decompression")]
+#[path = "corpus/encode.rs"]
+mod encode;
+#[path = "corpus/frames.rs"]
+mod frames;
+
 use std::fmt::Write as _;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -9,6 +15,8 @@ use http::{Method, StatusCode};
 use proptest::prelude::*;
 use tower_agent_status::status::{Outcome, TokenUsage};
 use tower_agent_status::usage::{End, Progress, Reading, RequestHint, ResponseHead, UsageReader};
+
+use frames::frame;
 
 const JSON: &str = "application/json";
 const SSE: &str = "text/event-stream";
@@ -103,43 +111,18 @@ fn sse(events: &[&str]) -> String {
     })
 }
 
-fn crc(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
-    })
-}
-
-fn frame(headers: &[(&str, &str)], payload: &str) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in headers {
-        block.push(u8::try_from(name.len()).unwrap());
-        block.extend(name.as_bytes());
-        block.push(7);
-        block.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
-        block.extend(value.as_bytes());
-    }
-    let mut frame = Vec::new();
-    frame.extend(u32::try_from(16 + block.len() + payload.len()).unwrap().to_be_bytes());
-    frame.extend(u32::try_from(block.len()).unwrap().to_be_bytes());
-    frame.extend(crc(&frame).to_be_bytes());
-    frame.extend(block);
-    frame.extend(payload.as_bytes());
-    frame.extend(crc(&frame).to_be_bytes());
-    frame
-}
-
 fn events(events: &[(&str, &str)]) -> Vec<u8> {
     let frame_of = |(kind, payload): &(&str, &str)| {
         frame(
             &[(":event-type", kind), (":content-type", JSON), (":message-type", "event")],
-            payload,
+            payload.as_bytes(),
         )
     };
     events.iter().flat_map(frame_of).collect()
 }
 
 fn exception(kind: &str, payload: &str) -> Vec<u8> {
-    frame(&[(":exception-type", kind), (":message-type", "exception")], payload)
+    frame(&[(":exception-type", kind), (":message-type", "exception")], payload.as_bytes())
 }
 
 fn chunk(document: &str) -> String {
@@ -726,23 +709,12 @@ fn documents() -> impl Strategy<Value = serde_json::Value> {
 mod compressed {
     use compression_codecs::brotli::params::EncoderParams;
     use compression_codecs::core::Level;
-    use compression_codecs::core::util::{PartialBuffer, WriteBuffer};
     use compression_codecs::{
-        BrotliEncoder, DeflateEncoder, EncodeV2, GzipEncoder, ZlibEncoder, ZstdEncoder,
+        BrotliEncoder, DeflateEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder,
     };
 
+    use super::encode::encode;
     use super::*;
-
-    fn encode(mut encoder: impl EncodeV2, body: &[u8]) -> Vec<u8> {
-        let mut buffer = vec![0; body.len() + 4096];
-        let mut output = WriteBuffer::new_initialized(&mut buffer);
-        let mut input = PartialBuffer::new(body);
-        while !input.unwritten().is_empty() {
-            encoder.encode(&mut input, &mut output).unwrap();
-        }
-        while !encoder.finish(&mut output).unwrap() {}
-        output.written().to_vec()
-    }
 
     fn encodings(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         let (a, b) = body.split_at(body.len() / 2);

@@ -42,6 +42,9 @@
 
 #![allow(dead_code, reason = "tests that include this file by its path use a part of it")]
 
+#[path = "../corpus/frames.rs"]
+mod frames;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::iter::Peekable;
@@ -392,30 +395,12 @@ fn frame(line: &str) -> Vec<u8> {
         "raw" => ("application/octet-stream", payload.replace('␤', "\n").into_bytes()),
         _ => panic!("what is {encoding}?"),
     };
-    let headers = match name.strip_prefix('!') {
-        Some(name) => [(":exception-type", name), (":message-type", "exception")],
-        None => [(":event-type", name), (":message-type", "event")],
+    let (kind, message_type) = match name.strip_prefix('!') {
+        Some(name) => ((":exception-type", name), "exception"),
+        None => ((":event-type", name), "event"),
     };
-    let mut block = Vec::new();
-    for (name, value) in headers.into_iter().chain([(":content-type", content_type)]) {
-        block.push(u8::try_from(name.len()).unwrap());
-        block.extend(name.as_bytes());
-        block.push(7);
-        block.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
-        block.extend(value.as_bytes());
-    }
-    let mut frame = Vec::new();
-    frame.extend(u32::try_from(16 + block.len() + payload.len()).unwrap().to_be_bytes());
-    frame.extend(u32::try_from(block.len()).unwrap().to_be_bytes());
-    frame.extend(crc(&frame).to_be_bytes());
-    frame.extend(block);
-    frame.extend(payload);
-    frame.extend(crc(&frame).to_be_bytes());
-    frame
-}
-
-fn crc(bytes: &[u8]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    crc.update(bytes);
-    crc.sum()
+    frames::frame(
+        &[kind, (":message-type", message_type), (":content-type", content_type)],
+        &payload,
+    )
 }
