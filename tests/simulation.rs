@@ -208,13 +208,7 @@ struct Report {
 }
 
 fn run(seed: u64) -> Report {
-    // Seeds the recorder's jitter.
-    fastrand::seed(seed);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
+    let runtime = paused_runtime(seed);
     let world = runtime.block_on(async {
         let world = Arc::new(World::new(seed));
         let simulated = process::simulate(Arc::clone(&world));
@@ -234,16 +228,28 @@ fn run(seed: u64) -> Report {
     }
 }
 
+/// A runtime with paused time, on which this seed decides everything.
+fn paused_runtime(seed: u64) -> tokio::runtime::Runtime {
+    // Seeds the recorder's jitter.
+    fastrand::seed(seed);
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
+/// The seeds to run: `SEED` alone, or the first `SEEDS`.
+fn seeds() -> Vec<u64> {
+    match number("SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("SEEDS").unwrap_or(DEFAULT_SEEDS)).collect(),
+    }
+}
+
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
 #[test]
 fn whatever_fails_the_table_ends_up_right() {
-    let seeds: Vec<u64> = match number("SEED") {
-        Some(seed) => vec![seed],
-        None => (0..number("SEEDS").unwrap_or(DEFAULT_SEEDS)).collect(),
-    };
+    let seeds = seeds();
     let begin = std::time::Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let counts = Mutex::new(BTreeMap::<&'static str, u64>::new());

@@ -187,20 +187,11 @@ fn body(task: u64, status: &str, tokens: Option<u64>) -> String {
 
 #[test]
 fn each_task_counts_once_whatever_fails() {
-    let seeds: Vec<u64> = match crate::number("SEED") {
-        Some(seed) => vec![seed],
-        None => (0..crate::number("SEEDS").unwrap_or(crate::DEFAULT_SEEDS)).collect(),
-    };
+    let seeds = crate::seeds();
     let mut failed = Vec::new();
     for seed in &seeds {
         let seed = *seed;
-        fastrand::seed(seed);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        let result = runtime.block_on(async {
+        let result = crate::paused_runtime(seed).block_on(async {
             let mut run = Run::new(seed);
             for _ in 0..run.rng.usize(1..40) {
                 run.step().await;
