@@ -58,7 +58,9 @@ impl EventFilter {
         let rest = &bytes[len..];
         // A template has the end of an event at its own end only, so there is none to search for in what
         // is cut. This saves 3 % of Anthropic's events in pieces of 1.4 KB.
-        let is_partial = || self.templates.iter().any(|template| template.matches_prefix(rest));
+        let from_latest = (0..TEMPLATE_COUNT).map(|i| usize::from(self.latest) + i);
+        let mut templates = from_latest.map(|index| &self.templates[index % TEMPLATE_COUNT]);
+        let mut is_partial = || templates.any(|template| template.matches_prefix(rest));
         (len, !rest.is_empty() && is_partial())
     }
 
