@@ -49,7 +49,7 @@ pub(crate) use self::future::ExchangeFuture;
 pub(crate) use self::future::ObservableResponse;
 pub(crate) use self::response_observer::ResponseObserver;
 
-use self::state::{ExchangeState, RequestMethod};
+use self::state::ExchangeState;
 use crate::status::{CallError, Outcome, Task, TokenUsage};
 use crate::usage::RequestHint;
 
@@ -100,7 +100,7 @@ impl<O: Observer> Pending<O> {
             Some(path) => RequestHint::of(method, path),
             None => RequestHint::of_any_content(method),
         };
-        Self(ExchangeState::new(observer, RequestMethod::of(method), hint))
+        Self(ExchangeState::new(observer, hint))
     }
 
     /// Polls the inner future in what surrounds this exchange, if there is one.
@@ -116,12 +116,7 @@ impl<O: Observer> Pending<O> {
         headers: &mut HeaderMap,
     ) -> ResponseObserver<O> {
         self.0.answered(status, headers);
-        let mut observer = ResponseObserver::new(self.0);
-        // These have no body, whatever a layer further in makes of it.
-        if observer.ends_at_head(status) {
-            observer.complete();
-        }
-        observer
+        ResponseObserver::new(self.0)
     }
 
     /// The exchange failed before there was a response.

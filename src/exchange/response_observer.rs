@@ -1,7 +1,7 @@
 //! [`ResponseObserver`]: reads a response as it passes, for its [`Observer`].
 
 use bytes::Buf;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 
 use super::Observer;
 use super::slices::for_each_slice;
@@ -16,12 +16,6 @@ impl<O: Observer> ResponseObserver<O> {
     /// The response whose head was the last step.
     pub(super) fn new(state: Box<ExchangeState<O>>) -> Self {
         Self(state)
-    }
-
-    /// Whether a response with this status has no body.
-    pub(super) fn ends_at_head(&self, status: StatusCode) -> bool {
-        let has_none = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        self.0.is_head() || (has_none && !self.0.is_upgraded())
     }
 
     /// Whether the outcome is known; what comes after it changes nothing.

@@ -1,6 +1,6 @@
 //! [`ExchangeState`]: what an exchange carries from step to step.
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 
 use super::Observer;
 use crate::status::{CallError, Outcome};
@@ -11,7 +11,6 @@ use crate::usage::{End, RequestHint, ResponseHead, UsageReader};
 pub(super) struct ExchangeState<O: Observer> {
     pub(super) observer: O,
     phase: Phase,
-    method: RequestMethod,
     hint: RequestHint,
     /// There from the head until the body is read.
     head: Option<ResponseHead>,
@@ -34,29 +33,9 @@ enum Phase {
     Over,
 }
 
-/// The method of a request, as far as it matters to the response.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum RequestMethod {
-    /// The response has no body, whatever its headers say.
-    Head,
-    /// A response with a 2xx status opens a tunnel.
-    Connect,
-    Other,
-}
-
-impl RequestMethod {
-    pub(super) fn of(method: &Method) -> Self {
-        match *method {
-            Method::HEAD => Self::Head,
-            Method::CONNECT => Self::Connect,
-            _ => Self::Other,
-        }
-    }
-}
-
 impl<O: Observer> ExchangeState<O> {
     #[inline]
-    pub(super) fn new(observer: O, method: RequestMethod, hint: RequestHint) -> Box<Self> {
+    pub(super) fn new(observer: O, hint: RequestHint) -> Box<Self> {
         // Most fields are empty, and need not be copied into memory that is allocated first:
         // `Box::new` would take 63 instructions more.
         let state = Box::new_uninit();
@@ -65,7 +44,6 @@ impl<O: Observer> ExchangeState<O> {
             Self {
                 observer,
                 phase: Phase::Pending,
-                method,
                 hint,
                 head: None,
                 reader: None,
@@ -74,11 +52,6 @@ impl<O: Observer> ExchangeState<O> {
                 is_at_end: false,
             },
         )
-    }
-
-    /// Whether the response is one to HEAD.
-    pub(super) fn is_head(&self) -> bool {
-        self.method == RequestMethod::Head
     }
 
     /// Whether the outcome is known; what comes after it changes nothing.
@@ -102,10 +75,22 @@ impl<O: Observer> ExchangeState<O> {
             let length = headers.get(header::CONTENT_LENGTH);
             self.content_length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         }
-        if status == StatusCode::SWITCHING_PROTOCOLS
-            || self.method == RequestMethod::Connect && status.is_success()
-        {
+        if status != StatusCode::OK || self.hint.is_head_or_connect() {
+            self.answered_without_body(status);
+        }
+    }
+
+    /// The response may be one that has no body, whatever a layer further in makes of it.
+    #[cold]
+    fn answered_without_body(&mut self, status: StatusCode) {
+        let is_upgrade = status == StatusCode::SWITCHING_PROTOCOLS
+            || self.hint.is_connect() && status.is_success();
+        let has_none = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if is_upgrade {
             self.upgrade();
+        }
+        if self.hint.is_head() || has_none && !is_upgrade {
+            self.end(End::Complete);
         }
     }
 

@@ -127,6 +127,12 @@ fn read_rpc_headers(
     rpc.with_compression(headers)
 }
 
+#[cold]
+fn without_final_slashes(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|byte| *byte != b'/');
+    &path[..end.map_or(0, |last| last + 1)]
+}
+
 /// What a request's method and path imply about the response.
 ///
 /// Some responses carry objects that look like token usage and are not, such as those of endpoints
@@ -147,11 +153,12 @@ impl RequestHint {
         let by_method = match *method {
             Method::GET => RequestFlag::Get.bit(),
             Method::HEAD => RequestFlag::Head.bit(),
+            Method::CONNECT => RequestFlag::Connect.bit(),
             _ => 0,
         };
         let mut path = path.as_bytes();
-        while let Some(shorter) = path.strip_suffix(b"/") {
-            path = shorter;
+        if path.last() == Some(&b'/') {
+            path = without_final_slashes(path);
         }
         Self(formats::request_flags(path) | by_method)
     }
@@ -160,6 +167,24 @@ impl RequestHint {
     pub(crate) fn of_any_content(method: &Method) -> Self {
         let Self(flags) = Self::of(method, "");
         Self(flags | RequestFlag::MayBeEmpty.bit())
+    }
+
+    /// Whether the response has no body, whatever its headers say.
+    #[inline]
+    pub(crate) fn is_head(self) -> bool {
+        self.has(RequestFlag::Head)
+    }
+
+    /// Whether the method is one whose responses have no body like others.
+    #[inline]
+    pub(crate) fn is_head_or_connect(self) -> bool {
+        self.has_any(&[RequestFlag::Head, RequestFlag::Connect])
+    }
+
+    /// Whether a response with a 2xx status opens a tunnel.
+    #[inline]
+    pub(crate) fn is_connect(self) -> bool {
+        self.has(RequestFlag::Connect)
     }
 
     #[inline(always)]

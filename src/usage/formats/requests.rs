@@ -30,6 +30,8 @@ pub(in crate::usage) enum RequestFlag {
     Get,
     /// The response has no body.
     Head,
+    /// It asks for a tunnel.
+    Connect,
     /// The response is a service's own, which may say nothing.
     MayBeEmpty,
 }
@@ -53,6 +55,7 @@ pub(in crate::usage) enum PathPattern {
 /// The paths of requests that imply something. A suffix has five bytes at least.
 #[rustfmt::skip]
 pub(in crate::usage) const REQUEST_PATHS: &[(PathPattern, RequestFlag)] = &[
+    (Suffix("/invocations"),                  RequestFlag::AgentRuntime),
     (Suffix("/count_tokens"),                 RequestFlag::NoUsage),
     (Suffix("/count-tokens"),                 RequestFlag::NoUsage),
     (Suffix("/count-tokens:rawPredict"),      RequestFlag::NoUsage),
@@ -84,7 +87,6 @@ pub(in crate::usage) const REQUEST_PATHS: &[(PathPattern, RequestFlag)] = &[
     (Suffix("/converse-stream"),              RequestFlag::Model),
     (Suffix("/invoke"),                       RequestFlag::Model),
     (Suffix("/invoke-with-response-stream"),  RequestFlag::Model),
-    (Suffix("/invocations"),                  RequestFlag::AgentRuntime),
 ];
 
 /// Response headers that report usage, for models whose bodies do not.
