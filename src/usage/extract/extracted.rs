@@ -63,6 +63,12 @@ impl Extracted {
         self.has_choices && !self.has_choice && !has_output()
     }
 
+    /// Whether there is content, and no end of it is to come.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.has_content && !self.expects_end_marker && (self.has_choice || !self.has_choices)
+    }
+
     /// How these counts join those that are known, or why they do not.
     #[inline]
     pub(super) fn merge_by(

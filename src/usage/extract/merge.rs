@@ -14,20 +14,30 @@ impl Extractor {
         if source.format == Format::BedrockInvoke {
             self.document.set(Sign::EndsStream);
         }
+        if self.current.is_empty() || self.current.is_discarded() {
+            self.current = TokenCounts::NONE;
+        } else if self.extracted.source.is_none() && source.merge != Merge::SumOfEvents {
+            // Nearly every usage object is the first one, and is not moved through the stack.
+            self.extracted.counts = self.current;
+            self.extracted.source = Some(source);
+            self.current = TokenCounts::NONE;
+        } else {
+            self.end_further_usage(source);
+        }
+    }
+
+    #[inline(never)]
+    fn end_further_usage(&mut self, source: UsageSource) {
         let current = std::mem::replace(&mut self.current, TokenCounts::NONE);
-        if current.is_empty() || current.is_discarded() {
-            return;
+        if source.merge != Merge::SumOfEvents {
+            return self.merge(&current, source);
         }
-        if source.merge == Merge::SumOfEvents {
-            // Whether its document is an event of a call is known at the end of both.
-            self.end_event_usage();
-            self.rare().pending = Some((current, source));
-            if let Some(tracer) = self.tracer() {
-                tracer.defer_usage();
-            }
-            return;
+        // Whether its document is an event of a call is known at the end of both.
+        self.end_event_usage();
+        self.rare().pending = Some((current, source));
+        if let Some(tracer) = self.tracer() {
+            tracer.defer_usage();
         }
-        self.merge(current, source);
     }
 
     /// Merges the counts of an event that may be one call of a model.
@@ -48,7 +58,7 @@ impl Extractor {
         if let Some(merge) = merge {
             let source = UsageSource { merge, ..source };
             self.trace_merge(&counts, source);
-            self.merge(counts, source);
+            self.merge(&counts, source);
         } else if let Some(tracer) = self.tracer() {
             tracer.usage(source.format, &counts, UsageEffect::IgnoredPartial);
         }
@@ -57,15 +67,14 @@ impl Extractor {
         }
     }
 
-    #[inline]
-    pub(super) fn merge(&mut self, current: TokenCounts, source: UsageSource) {
+    pub(super) fn merge(&mut self, current: &TokenCounts, source: UsageSource) {
         let extracted = &mut self.extracted;
         let earlier = extracted.source.filter(|earlier| earlier.rank >= source.rank);
-        let Ok(merge) = extracted.merge_by(&current, source) else { return };
+        let Ok(merge) = extracted.merge_by(current, source) else { return };
         match merge {
-            Merge::Replace | Merge::SumOfEvents => extracted.counts = current,
-            Merge::PerField => extracted.counts.override_by(&current),
-            Merge::Sum => extracted.counts.add(&current),
+            Merge::Replace | Merge::SumOfEvents => extracted.counts = *current,
+            Merge::PerField => extracted.counts.override_by(current),
+            Merge::Sum => extracted.counts.add(current),
         }
         let merge = earlier.map_or(source.merge, |_| merge);
         extracted.source = Some(UsageSource { merge, ..source });

@@ -49,9 +49,9 @@ pub(super) use self::extracted::Extracted;
 use self::document::{Document, Sign};
 use self::error_text::{ErrorTexts, Saying};
 use self::quoted::QuotedDocument;
-use self::scopes::{ScopeSign, Scopes, TaskStatus};
+use self::scopes::{ScopeSign, Scopes, StatusWord, TaskStatus};
 use super::formats::{
-    self, Action, Effect, ErrorPart, Format, Marker, RequestFlag, UsageSource, WordField,
+    self, Action, Effect, ErrorPart, Format, Marker, RequestFlag, UsageSource, Word, WordField,
 };
 use super::response_head::RequestHint;
 use super::rpc_status::GrpcStatus;
@@ -64,9 +64,6 @@ const RESPONSE_TEXT_RANK: u8 = 20;
 const PLAIN_TEXT_RANK: u8 = 25;
 /// The rank of an error in a list without texts of its own.
 const LISTED_TEXT_RANK: u8 = 40;
-
-/// What a word for the status of a task begins with in A2A 1.0.
-const TASK_STATE: &[u8] = b"task_state_";
 
 /// What was learned from a response so far.
 #[derive(Clone, Debug, Default)]
@@ -103,6 +100,16 @@ struct Rare {
     tracer: Option<Box<Tracer>>,
 }
 
+impl Rare {
+    #[cold]
+    fn task(&self) -> Option<Task> {
+        let task = self.task.as_ref()?;
+        let waiting_for = task.waiting_for();
+        (task.id.is_some() || waiting_for.is_some())
+            .then(|| Task { id: task.id.clone(), waiting_for })
+    }
+}
+
 impl Extractor {
     #[inline]
     pub(super) fn new(is_error_status: bool, hint: RequestHint) -> Self {
@@ -130,12 +137,16 @@ impl Extractor {
     }
 
     /// What the response says of its task.
-    #[inline]
+    #[inline(always)]
     pub(super) fn task(&self) -> Option<Task> {
-        let task = self.rare.as_ref()?.task.as_ref()?;
-        let waiting_for = task.waiting_for();
-        (task.id.is_some() || waiting_for.is_some())
-            .then(|| Task { id: task.id.clone(), waiting_for })
+        self.rare.as_ref()?.task()
+    }
+
+    /// Whether there is an answer, which reports no failure and has no task, and is not the beginning
+    /// of a stream.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.rare.is_none() && self.extracted.is_plain()
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -251,8 +262,8 @@ impl Extractor {
     }
 
     #[inline(never)]
-    pub(super) fn apply(&mut self, effect: Effect) {
-        match effect {
+    pub(super) fn apply(&mut self, effect: &Effect) {
+        match *effect {
             // All events of a stream name their format; that alone makes none worth reading.
             Effect::SetFormat(format) => return self.extracted.set_format(format),
             Effect::SuggestFormat(format) => {
@@ -290,20 +301,18 @@ impl Extractor {
 
     /// A word that names a status, in any spelling.
     #[cold]
-    fn status_word(&mut self, field: WordField, word: &[u8]) {
-        let normalized = normalized(word);
-        let mut word = normalized.get(..word.len()).unwrap_or(&normalized);
+    fn status_word(&mut self, field: WordField, word: Word<'_>) {
+        let status = StatusWord::new(field, word.as_bytes());
         if field == WordField::Status {
             let scope = self.scopes.innermost();
             scope.set(ScopeSign::Status);
             scope.status = None;
-            if let Some(state) = word.strip_prefix(TASK_STATE) {
+            if status.is_of_a2a {
                 scope.set(ScopeSign::Task);
                 self.extracted.set_format(Format::A2a);
-                word = state;
             }
         }
-        formats::effects(field, word, |effect| self.apply(effect));
+        formats::effects(field, status.word(), |effect| self.apply(effect));
     }
 
     /// A text begins that may be that of an error.
@@ -359,13 +368,4 @@ impl Extractor {
             self.document.set(Sign::Failed);
         }
     }
-}
-
-/// A word in small letters, with `_` for `-`, as far as any known one is long.
-fn normalized(word: &[u8]) -> [u8; 40] {
-    let mut normalized = [0; 40];
-    for (to, byte) in normalized.iter_mut().zip(word) {
-        *to = if *byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };
-    }
-    normalized
 }

@@ -13,9 +13,11 @@
 
 use super::error_text::unescape;
 use crate::status::{TaskId, WaitingFor};
-use crate::usage::formats::{IdField, KeySet, Status};
+use crate::usage::formats::{IdField, KeySet, Status, Word, WordField};
 use crate::usage::json::ID_BLOCK;
 
+/// What a word for the status of a task begins with in A2A 1.0.
+const TASK_STATE: &[u8] = b"task_state_";
 /// How many scopes may be in the root, one in the other.
 const MAX_INNER: usize = 2;
 /// Longer ids are cut. Those that are stored are shorter.
@@ -267,6 +269,40 @@ impl Scopes {
             self.innermost().set(ScopeSign::TaskWithStatus);
         }
     }
+}
+
+/// A word for a status, as the table has it: in small letters, with `_` for `-`, and without what it
+/// begins with in A2A 1.0.
+pub(super) struct StatusWord {
+    bytes: [u8; Word::CAPACITY],
+    len: usize,
+    pub(super) is_of_a2a: bool,
+}
+
+impl StatusWord {
+    pub(super) fn new(field: WordField, word: &[u8]) -> Self {
+        let state = word.split_at_checked(TASK_STATE.len());
+        let state = state.filter(|(prefix, _)| normalized(prefix).starts_with(TASK_STATE));
+        match state {
+            Some((_, state)) if field == WordField::Status => {
+                Self { bytes: normalized(state), len: state.len(), is_of_a2a: true }
+            }
+            _ => Self { bytes: normalized(word), len: word.len(), is_of_a2a: false },
+        }
+    }
+
+    pub(super) fn word(&self) -> Word<'_> {
+        Word::new(&self.bytes, self.len).unwrap_or(Word::UNKNOWN)
+    }
+}
+
+/// A word in small letters, with `_` for `-`, as far as any known one is long.
+fn normalized(word: &[u8]) -> [u8; Word::CAPACITY] {
+    let mut normalized = [0; Word::CAPACITY];
+    for (to, byte) in normalized.iter_mut().zip(word) {
+        *to = if *byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };
+    }
+    normalized
 }
 
 /// An id that does not fit into an [`IdText`].

@@ -5,10 +5,10 @@
 
 use super::document::Sign;
 use super::error_text::ReportedError;
-use super::{Extracted, Extractor, TASK_STATE, TokenCounts, normalized};
+use super::{Extracted, Extractor, StatusWord, TokenCounts};
 use crate::usage::formats::{
-    Accounting, Action, CountOp, Effect, Format, Merge, TokenType, UsageSource, WordField, effects,
-    path_of,
+    Accounting, Action, CountOp, Effect, Format, Merge, TokenType, UsageSource, Word, WordField,
+    effects, path_of,
 };
 use crate::usage::trace::{FailureEffect, FailureSign, Tracer, UsageEffect};
 
@@ -41,24 +41,23 @@ impl Extractor {
 
     /// A word is about to be read, which is there.
     #[cold]
-    pub(super) fn trace_word_at(&mut self, field: WordField, word: &[u8], path: String) {
+    pub(super) fn trace_word_at(&mut self, field: WordField, word: Word<'_>, path: String) {
         let Some(tracer) = self.tracer() else { return };
         tracer.at(path);
+        let text = word.as_bytes();
         if !matches!(field, WordField::Status | WordField::Success) {
-            return effects(field, word, |effect| self.trace_effect(effect, word));
+            return effects(field, word, |effect| self.trace_effect(effect, text));
         }
-        let normalized = normalized(word);
-        let known = normalized.get(..word.len()).unwrap_or(&normalized);
-        let known = known.strip_prefix(TASK_STATE).unwrap_or(known);
-        effects(field, known, |effect| self.trace_effect(effect, word));
+        let status = StatusWord::new(field, text);
+        effects(field, status.word(), |effect| self.trace_effect(effect, text));
     }
 
     /// The word at hand is about to have this effect.
     #[cold]
-    pub(super) fn trace_effect(&mut self, effect: Effect, word: &[u8]) {
+    pub(super) fn trace_effect(&mut self, effect: &Effect, word: &[u8]) {
         let is_list = self.document.has(Sign::List);
         let Some(tracer) = self.tracer() else { return };
-        match effect {
+        match *effect {
             Effect::EndStream => tracer.end_marker_here(Some(word)),
             Effect::Fail(_) => tracer.word_is_failure(word),
             Effect::FailStream(_) => {

@@ -7,7 +7,7 @@ use super::scopes::ScopeSign;
 use super::{Extractor, LISTED_TEXT_RANK, RESPONSE_TEXT_RANK, TokenCounts};
 use crate::usage::formats;
 use crate::usage::formats::{
-    Accounting, Action, CountOp, Effect, ErrorPart, Flag, Format, IdField, Marker, TokenType,
+    Accounting, Action, CountOp, Effect, ErrorPart, Flag, Format, IdField, Marker, TokenType, Word,
     WordField,
 };
 use crate::usage::json::{ID_BLOCK, Visitor};
@@ -66,8 +66,8 @@ impl Visitor for Extractor {
     }
 
     #[cold]
-    fn trace_word(&mut self, field: WordField, word: Option<&[u8]>, path: String) {
-        self.trace_word_at(field, word.unwrap_or(b"?"), path);
+    fn trace_word(&mut self, field: WordField, word: Word<'_>, path: String) {
+        self.trace_word_at(field, word, path);
     }
 
     #[cold]
@@ -135,9 +135,7 @@ impl Visitor for Extractor {
     }
 
     #[inline]
-    fn word(&mut self, field: WordField, word: Option<&[u8]>) {
-        // A word longer than any known one is equal to none.
-        let word = word.unwrap_or(b"?");
+    fn word(&mut self, field: WordField, word: Word<'_>) {
         if matches!(field, WordField::Status | WordField::Success) {
             self.status_word(field, word);
         } else {
@@ -160,7 +158,7 @@ impl Visitor for Extractor {
                 self.document.set_to(Sign::Done, value);
             }
             Action::Flag(Flag::Ok) if !value => {
-                self.trace_effect(Effect::NoSuccess, b"false");
+                self.trace_effect(&Effect::NoSuccess, b"false");
                 self.fail_without_success();
             }
             Action::Flag(Flag::IsError) if value => {
@@ -170,7 +168,7 @@ impl Visitor for Extractor {
             Action::Flag(Flag::Partial) => self.document.set_to(Sign::Partial, value),
             Action::Flag(Flag::Final) => self.document.set_to(Sign::Final, value),
             Action::Word(WordField::Success) if !value => {
-                self.trace_effect(Effect::NoSuccess, b"false");
+                self.trace_effect(&Effect::NoSuccess, b"false");
                 self.fail_by_success();
             }
             Action::Error if value => {

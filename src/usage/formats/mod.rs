@@ -30,7 +30,7 @@ mod requests;
 mod shapes;
 mod words;
 
-pub(super) use self::compiled::{effects, request_flags};
+pub(super) use self::compiled::{Word, effects, request_flags};
 use self::requests::REQUEST_PATHS;
 pub(super) use self::requests::{
     FUNCTION_ERROR_HEADER, RequestFlag, USAGE_HEADERS, may_be_reporting_header,

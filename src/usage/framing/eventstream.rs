@@ -30,7 +30,7 @@ use crate::usage::RequestHint;
 use crate::usage::extract::{Extracted, Extractor};
 use crate::usage::formats::{
     Accounting, Action, CountOp, EVENT_TYPES, Effect, ErrorPart, Format, IdField, RequestFlag,
-    TokenType, WordField,
+    TokenType, Word, WordField,
 };
 use crate::usage::json::{self, ID_BLOCK, Scanner, Visitor};
 
@@ -304,7 +304,7 @@ impl EventStream {
             b"chunk" if self.hint.has(RequestFlag::AgentText) => {}
             b"chunk" => {
                 // The events of some models have no end that is known here.
-                extractor.apply(Effect::SetFormat(Format::BedrockInvoke));
+                extractor.apply(&Effect::SetFormat(Format::BedrockInvoke));
                 self.payload = Payload::Wrapped;
                 self.wrapper.reset();
                 self.base64 = Base64::default();
@@ -312,7 +312,7 @@ impl EventStream {
             // The last frame of a `ConverseStream`. A harness sends one for each call of a model.
             b"metadata" => {
                 self.ends_stream = !self.hint.has(RequestFlag::MultipleCalls);
-                extractor.apply(Effect::StartStream(Format::BedrockConverse));
+                extractor.apply(&Effect::StartStream(Format::BedrockConverse));
                 self.scanner = Scanner::new(json::METADATA);
                 self.payload = Payload::Event;
             }
@@ -328,7 +328,7 @@ impl EventStream {
             event => {
                 for (name, effect) in EVENT_TYPES {
                     if name.as_bytes() == event {
-                        extractor.apply(*effect);
+                        extractor.apply(effect);
                     }
                 }
                 self.payload = Payload::Event;
@@ -426,7 +426,7 @@ impl Visitor for Base64Unwrapper<'_> {
         }
     }
 
-    fn trace_word(&mut self, _: WordField, _: Option<&[u8]>, _: String) {}
+    fn trace_word(&mut self, _: WordField, _: Word<'_>, _: String) {}
     fn trace_end(&mut self, _: Action, _: String) {}
     fn begin_object(&mut self, _: Action) {}
     fn end_object(&mut self, _: Action, _: u8) {}
@@ -434,7 +434,7 @@ impl Visitor for Base64Unwrapper<'_> {
     fn id(&mut self, _: IdField, _: &[u8; ID_BLOCK], _: usize) {}
     fn count(&mut self, _: TokenType, _: CountOp, _: Accounting, _: u64) {}
     fn number(&mut self, _: Action, _: Option<u64>) {}
-    fn word(&mut self, _: WordField, _: Option<&[u8]>) {}
+    fn word(&mut self, _: WordField, _: Word<'_>) {}
     fn boolean(&mut self, _: Action, _: bool) {}
     fn present(&mut self, _: Action) {}
 }

@@ -167,7 +167,7 @@ impl Framing {
     pub(super) fn feed(&mut self, bytes: &[u8], extractor: &mut Extractor) {
         let Self { framer, filter, .. } = self;
         match framer {
-            Framer::Json(json) => json.feed(bytes, filter, extractor),
+            Framer::Json(json) => json.feed(filter, bytes, extractor),
             Framer::Sse(sse) => Events { reader: sse, filter }.feed(bytes, extractor),
             Framer::Binary(binary) => match &mut **binary {
                 Binary::EventStream(stream) => stream.feed(bytes, extractor),
@@ -192,6 +192,9 @@ impl Framing {
                 if matches!(bytes[0], b'{' | b'[' | b'"') {
                     self.framer = Framer::Json(Json::new(self.media_type == MediaType::Lines));
                     extractor.is_stream = false;
+                    if let Framer::Json(json) = &mut self.framer {
+                        bytes = &bytes[json.feed_first(bytes, extractor)..];
+                    }
                     break;
                 }
             }
@@ -206,7 +209,9 @@ impl Framing {
                 self.start(framer, &prefix[..len], extractor);
             }
         }
-        self.feed(bytes, extractor);
+        if !bytes.is_empty() {
+            self.feed(bytes, extractor);
+        }
     }
 
     fn start(&mut self, framer: Framer, prefix: &[u8], extractor: &mut Extractor) {
@@ -386,6 +391,12 @@ impl Framing {
     /// Whether the end is in the trailers, which are no part of the body.
     pub(super) fn ends_by_trailers(&self) -> bool {
         matches!(self.media_type, MediaType::Rpc(rpc) if rpc.protocol == Protocol::Grpc)
+    }
+
+    /// Whether the body is one or several whole documents, and is announced as such.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.media_type == MediaType::Json && self.is_whole()
     }
 
     /// Whether the body is one or several whole documents.

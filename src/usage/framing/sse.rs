@@ -217,8 +217,8 @@ impl Sse {
             self.scanner.finish(extractor);
             match self.event {
                 EventName::Error => extractor.fail_event("error"),
-                EventName::MessageStop => extractor.apply(Effect::EndStream),
-                EventName::Done => extractor.apply(Effect::FinishModel),
+                EventName::MessageStop => extractor.apply(&Effect::EndStream),
+                EventName::Done => extractor.apply(&Effect::FinishModel),
                 EventName::Ping | EventName::Other => {}
             }
             let is_empty = self.scanner.is_at_start();

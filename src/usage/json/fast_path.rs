@@ -12,9 +12,9 @@
 //!     quotes = a bit for each `"` and `\` in the window's first 64 bytes                    (2)
 //!     for each key that ends in those 64 bytes, and early enough to show its value          (3)
 //!         take the key's two quotes from `quotes`                                           (4)
-//!         a bit in front of the key is left: the window begins anew at the key              (5)
+//!         they are not in order: the window begins anew at the key                          (5)
 //!         key and colon are not plain: leave the key to `State::InKey`
-//!         id = the node the key leads to
+//!         node = where the key leads to
 //!         end = where the value ends:
 //!             no known path:  a string at the next quote, a scalar at `,` `]` `}`
 //!             a token count:  after its digits
@@ -37,11 +37,11 @@
 
 use fearless_simd::{Simd, dispatch};
 
-use super::path_table::{self, DEAD, KEY_CAPACITY, Node, NodeId};
+use super::path_table::{self, DEAD, Node};
 use super::scanner::{Scanner, State, is_space, spaces, starts_scalar};
 use super::simd::{self, BLOCK_SIZE};
 use super::{ID_BLOCK, Visitor};
-use crate::usage::formats::{Action, IdField, WordField};
+use crate::usage::formats::{Action, IdField, Word, WordField};
 
 /// The block whose quotes are found, and one more: (1) what begins in the first block can be read as
 /// an array of fixed length, without asking each time how much is left.
@@ -90,11 +90,6 @@ impl Scanner {
             loop {
                 // (4) The key's quotes are in the mask, so that its end need not be searched for.
                 let open = at;
-                if quotes.first() < open {
-                    // (5) Only a backslash outside a string leaves a bit behind: this is no JSON.
-                    from += open;
-                    continue 'windows;
-                }
                 quotes.advance();
                 let close = quotes.first();
                 if close > LAST_CLOSE {
@@ -103,6 +98,11 @@ impl Scanner {
                     if open == 0 {
                         return self.start_slow_key(from);
                     }
+                    from += open;
+                    continue 'windows;
+                }
+                if close <= open {
+                    // (5) Only a backslash outside a string leaves a bit behind: this is no JSON.
                     from += open;
                     continue 'windows;
                 }
@@ -120,58 +120,56 @@ impl Scanner {
                     return from;
                 };
 
-                let id = keys.find(key, close - open - 1);
-                let end = if id == DEAD {
+                let node = keys.find(key, close - open - 1);
+                let end = match node {
                     // A key that is in no set, unless it has no value. See `note_key`.
-                    if ahead[0] == b'"' {
+                    None if ahead[0] == b'"' => {
                         self.key_sets = 0;
                         quotes.string_end(window)
-                    } else if starts_scalar(ahead[0]) {
+                    }
+                    None if starts_scalar(ahead[0]) => {
                         if ahead[0] != b'n' {
                             self.key_sets = 0;
                         }
                         value + simd::scalar_len(simd, ahead)
-                    } else {
-                        SLOW
                     }
-                } else {
-                    let node = path_table::node(id);
-                    match node.action {
-                        // Leaving counts to the slow path takes 42 % of a chat answer, words 4 %, objects
-                        // 7 %, arrays 1 %.
-                        Action::Count(token, op, accounting) => match short_integer(ahead) {
+                    None => SLOW,
+                    // Leaving counts to the slow path takes 42 % of a chat answer, words 4 %, objects
+                    // 7 %, arrays 1 %.
+                    Some(&Node { action: Action::Count(token, op, accounting), .. }) => {
+                        match short_integer(ahead) {
                             Some((number, len)) => {
                                 visitor.count(token, op, accounting, number);
                                 value + len
                             }
                             None => SLOW,
-                        },
-                        action => {
-                            self.note_key(id, ahead[0]);
-                            match action {
-                                Action::Word(field) if ahead[0] == b'"' => {
-                                    if visitor.is_traced() {
-                                        SLOW
-                                    } else {
-                                        read_plain_word(window, value, field, &mut quotes, visitor)
-                                    }
+                        }
+                    }
+                    Some(node) => {
+                        self.note_key(node, ahead[0]);
+                        match node.action {
+                            Action::Word(field) if ahead[0] == b'"' => {
+                                if visitor.is_traced() {
+                                    SLOW
+                                } else {
+                                    read_plain_word(window, value, field, &mut quotes, visitor)
                                 }
-                                Action::Id(field) if ahead[0] == b'"' => {
-                                    read_plain_id(window, value, field, &mut quotes, visitor)
-                                }
-                                _ => match self.enter(node, id, ahead, visitor) {
-                                    0 => SLOW,
-                                    brackets => {
-                                        keys = self.parent().keys();
-                                        at = value + brackets;
-                                        if window.get(at) == Some(&b'"') {
-                                            continue;
-                                        }
-                                        from += at;
-                                        continue 'windows;
-                                    }
-                                },
                             }
+                            Action::Id(field) if ahead[0] == b'"' => {
+                                read_plain_id(window, value, field, &mut quotes, visitor)
+                            }
+                            _ => match self.enter(node, ahead, visitor) {
+                                None => SLOW,
+                                Some((object, brackets)) => {
+                                    keys = object.keys();
+                                    at = value + brackets;
+                                    if window.get(at) == Some(&b'"') {
+                                        continue;
+                                    }
+                                    from += at;
+                                    continue 'windows;
+                                }
+                            },
                         }
                     }
                 };
@@ -206,7 +204,7 @@ impl Scanner {
                         from += self.after_value(&bytes[from..], visitor);
                     }
                     _ => {
-                        self.node = id;
+                        self.node = node.map_or(DEAD, |node| node.id);
                         self.state = State::Value;
                         from += value;
                         from += self.read_value(&bytes[from..], visitor);
@@ -222,31 +220,27 @@ impl Scanner {
         from
     }
 
-    /// Enters the object, or the object that is first in an array, with which a value begins; returns
-    /// the number of brackets, or 0 if there is none to follow.
+    /// Enters the object, or the object that is first in an array, with which a value begins. Returns
+    /// it and the number of brackets, if there is one to follow.
     #[inline(always)]
     fn enter(
         &mut self,
-        node: &Node,
-        id: NodeId,
+        node: &'static Node,
         ahead: &[u8; AHEAD],
         visitor: &mut impl Visitor,
-    ) -> usize {
+    ) -> Option<(&'static Node, usize)> {
         if ahead[0] == b'{' && node.is_plain() && self.has_capacity(1) {
-            self.node = id;
             self.open_plain_object(node, visitor);
-            return 1;
+            return Some((node, 1));
         }
         let element = path_table::node(node.element);
         if ahead.starts_with(b"[{\"") && element.is_plain() && self.has_capacity(2) {
             visitor.present(node.action);
-            self.node = id;
-            self.push_container(true);
-            self.node = node.element;
+            self.push_container(node.id, true);
             self.open_plain_object(element, visitor);
-            return 2;
+            return Some((element, 2));
         }
-        0
+        None
     }
 
     /// Closes what the brackets at `end` close; returns where they end.
@@ -274,14 +268,18 @@ impl Scanner {
         at + 1
     }
 
+    /// In an object, where it ends.
+    #[inline(always)]
+    pub(super) fn end_object(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
+        self.close_container(visitor);
+        1 + self.after_value(&bytes[1..], visitor)
+    }
+
     /// In an object, where no key begins.
     #[inline]
     pub(super) fn before_key(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
         match bytes.first() {
-            Some(b'}') => {
-                self.close_container(visitor);
-                1 + self.after_value(&bytes[1..], visitor)
-            }
+            Some(b'}') => self.end_object(bytes, visitor),
             Some(byte) if is_space(*byte) => spaces(bytes),
             _ => {
                 self.state = State::Invalid;
@@ -363,9 +361,10 @@ fn read_plain_word(
     visitor: &mut impl Visitor,
 ) -> usize {
     let end = quotes.string_end(window);
-    // `SLOW` is no end of a range.
-    if let Some(word) = window.get(value + 1..end.wrapping_sub(1)) {
-        visitor.word(field, Some(word).filter(|word| word.len() <= KEY_CAPACITY));
+    if end != SLOW
+        && let Some(bytes) = array_at(window, value + 1)
+    {
+        visitor.word(field, Word::new(bytes, end - value - 2).unwrap_or(Word::UNKNOWN));
     }
     end
 }

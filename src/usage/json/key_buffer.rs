@@ -9,6 +9,7 @@
 
 use super::path_table::KEY_CAPACITY;
 use super::unescape::{Unescaped, Unescaper};
+use crate::usage::formats::Word;
 
 /// A key or word, as far as it was read.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +40,8 @@ impl KeyBuffer {
     }
 
     /// What was read; nothing if it was more than fits.
-    pub(super) fn word(&self) -> Option<&[u8]> {
-        self.bytes.get(..usize::from(self.len))
+    pub(super) fn word(&self) -> Option<Word<'_>> {
+        Word::new(&self.bytes, usize::from(self.len))
     }
 
     /// Takes one byte of a string; true at the closing quote.

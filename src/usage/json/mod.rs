@@ -13,7 +13,7 @@ pub(super) use self::path_table::{CHUNK, COMPLETION, METADATA, ROOT};
 pub(super) use self::scanner::Scanner;
 pub(super) use self::unescape::{Unescaped, Unescaper};
 
-use super::formats::{Accounting, Action, CountOp, IdField, TokenType, WordField};
+use super::formats::{Accounting, Action, CountOp, IdField, TokenType, Word, WordField};
 
 /// An id that is passed on whole is shorter than this.
 pub(super) const ID_BLOCK: usize = 64;
@@ -23,7 +23,7 @@ pub(super) trait Visitor {
     /// Whether the visitor wants to know where what is reported is.
     fn is_traced(&self) -> bool;
     /// A word is about to be reported, which is there.
-    fn trace_word(&mut self, field: WordField, word: Option<&[u8]>, path: String);
+    fn trace_word(&mut self, field: WordField, word: Word<'_>, path: String);
     /// A text, number or boolean is about to be reported, which is there.
     fn trace_value(&mut self, action: Action, path: String);
     /// An object that means something is about to end, which is there.
@@ -39,8 +39,8 @@ pub(super) trait Visitor {
     fn count(&mut self, token: TokenType, op: CountOp, accounting: Accounting, value: u64);
     /// A number of another kind; nothing if it is negative or does not fit.
     fn number(&mut self, action: Action, value: Option<u64>);
-    /// A short text in which escapes were resolved; nothing if it is longer than any known word.
-    fn word(&mut self, field: WordField, word: Option<&[u8]>);
+    /// A short text in which escapes were resolved.
+    fn word(&mut self, field: WordField, word: Word<'_>);
     /// An id, as it stands between the quotes: so many of these bytes.
     fn id(&mut self, field: IdField, bytes: &[u8; ID_BLOCK], len: usize);
     /// A boolean.

@@ -5,7 +5,7 @@
 
 use super::{
     DEAD, Edge, MAX_EDGES, MAX_KEY_LEN, MAX_NODES, MAX_PROBES, MAX_WILDCARDS, Node, NodeId,
-    ObjectKeys, PathTable, RESERVED, ROOT, SLOTS, Wildcard, WildcardKind, hash,
+    ObjectKeys, PathTable, RESERVED, ROOT, SLOT_COUNT, Wildcard, WildcardKind, hash,
 };
 use crate::usage::formats::{Action, KEY_SETS, Row, SHAPES, Shape};
 
@@ -198,61 +198,88 @@ pub(super) const fn compile() -> PathTable {
     let mut key_sets = [0; MAX_NODES];
     builder.add_key_sets(&mut key_sets);
 
-    let nothing = Node {
-        action: Action::None,
-        is_envelope: false,
-        is_scope: false,
-        has_wildcards: false,
-        has_keys: false,
-        is_plain: false,
-        has_begin: false,
-        has_end: false,
-        element: DEAD,
-        keys: ObjectKeys::of(0),
-    };
-    let no_edge = Edge { head: 0, middle: [0; 2], tail: 0, fingerprint: 0, to: DEAD };
-    let no_wildcard =
-        Wildcard { keys: ObjectKeys::of(0), part: "", kind: WildcardKind::End, to: DEAD };
     let mut table = PathTable {
         names: builder.key,
-        nodes: [nothing; MAX_NODES],
-        key_sets,
-        edges: [no_edge; MAX_EDGES],
-        slots: [0; SLOTS],
-        wildcards: [no_wildcard; MAX_WILDCARDS],
+        nodes: [NOTHING; MAX_NODES],
+        edges: [Edge { head: 0, middle: [0; 2], tail: 0, origin: 0, to: NOTHING }; MAX_EDGES],
+        slots: [0; SLOT_COUNT],
+        wildcards: [Wildcard { keys_of: DEAD, part: "", kind: WildcardKind::End, to: DEAD };
+            MAX_WILDCARDS],
     };
+    let mut id = 1;
+    while id < builder.len {
+        table.nodes[id] = builder.node(id, key_sets[id]);
+        id += 1;
+    }
     let mut filled = Filled { edges: 1, wildcards: 0 };
     let mut id = 1;
     while id < builder.len {
-        table.nodes[id].action = builder.action[id];
-        table.nodes[id].element = builder.element[id] as NodeId;
-        table.nodes[id].has_begin = builder.action[id].has_begin();
-        table.nodes[id].has_end = builder.action[id].has_end();
-        table.nodes[id].is_scope =
-            id == ROOT as usize || matches!(builder.action[id], Action::Response | Action::Task);
-        table.nodes[id].is_envelope = id >= RESERVED
-            && matches!(builder.shape[id], Some(Shape::Envelope | Shape::Response | Shape::Task));
-        if builder.first[id] != 0 || id < RESERVED {
+        if table.nodes[id].keys_of as usize == id {
             add_keys(&builder, &mut table, &mut filled, id);
         }
         id += 1;
     }
-    let mut id = builder.len;
-    // Without keys of its own, an object has those of its shape.
-    while id > RESERVED {
-        id -= 1;
-        if let Some(shape) = builder.shape[id]
-            && builder.first[id] == 0
-        {
-            let shape = table.nodes[shape as usize];
-            table.nodes[id].keys = shape.keys;
-            table.nodes[id].has_keys = true;
-            table.nodes[id].has_wildcards = shape.has_wildcards;
-        }
-        let node = &mut table.nodes[id];
-        node.is_plain = node.has_keys && !node.has_wildcards && !node.is_envelope;
-    }
     table
+}
+
+const NOTHING: Node = Node {
+    id: DEAD,
+    action: Action::None,
+    key_sets: 0,
+    is_envelope: false,
+    is_scope: false,
+    has_wildcards: false,
+    has_keys: false,
+    is_plain: false,
+    has_begin: false,
+    has_end: false,
+    element: DEAD,
+    keys_of: DEAD,
+};
+
+impl Builder {
+    const fn node(&self, id: usize, key_sets: u8) -> Node {
+        let (action, shape) = (self.action[id], self.shape[id]);
+        let is_envelope = id >= RESERVED
+            && matches!(shape, Some(Shape::Envelope | Shape::Response | Shape::Task));
+        let keys_of = match shape {
+            _ if id < RESERVED || self.first[id] != 0 => id,
+            // Without keys of its own, an object has those of its shape.
+            Some(shape) => shape as usize,
+            None => DEAD as usize,
+        };
+        let has_keys = keys_of != DEAD as usize;
+        let has_wildcards = has_keys && self.has_wildcards(keys_of);
+        Node {
+            id: id as NodeId,
+            action,
+            key_sets,
+            is_envelope,
+            is_scope: id == ROOT as usize || matches!(action, Action::Response | Action::Task),
+            has_wildcards,
+            has_keys,
+            is_plain: has_keys && !has_wildcards && !is_envelope,
+            has_begin: action.has_begin(),
+            has_end: action.has_end(),
+            element: self.element[id] as NodeId,
+            keys_of: keys_of as NodeId,
+        }
+    }
+
+    /// Whether a key of an object is a pattern: one of its own, or of a shape that it extends.
+    const fn has_wildcards(&self, object: usize) -> bool {
+        let mut at = self.first[object];
+        while at != 0 {
+            if wildcard(self.key[at]).is_some() {
+                return true;
+            }
+            at = self.next[at];
+        }
+        match self.shape[object] {
+            Some(shape) => self.has_wildcards(shape as usize),
+            None => false,
+        }
+    }
 }
 
 /// How much of the tables is used.
@@ -264,18 +291,17 @@ struct Filled {
 /// Adds the keys of a node: its own, and those that it does not have itself of the shapes that it
 /// extends.
 const fn add_keys(builder: &Builder, table: &mut PathTable, filled: &mut Filled, id: usize) {
-    let keys = ObjectKeys::of(id);
-    let first_wildcard = filled.wildcards;
     let mut from = Some(id);
     while let Some(object) = from {
         let mut at = builder.first[object];
         while at != 0 {
             let key = builder.key[at];
             if let Some((kind, part)) = wildcard(key) {
-                table.wildcards[filled.wildcards] = Wildcard { keys, part, kind, to: at as NodeId };
+                table.wildcards[filled.wildcards] =
+                    Wildcard { keys_of: id as NodeId, part, kind, to: at as NodeId };
                 filled.wildcards += 1;
             } else {
-                add_edge(table, filled, keys, key.as_bytes(), at as NodeId);
+                add_edge(table, filled, ObjectKeys::of(id), key.as_bytes(), at);
             }
             at = builder.next[at];
         }
@@ -284,9 +310,6 @@ const fn add_keys(builder: &Builder, table: &mut PathTable, filled: &mut Filled,
             None => None,
         };
     }
-    table.nodes[id].keys = keys;
-    table.nodes[id].has_keys = true;
-    table.nodes[id].has_wildcards = filled.wildcards > first_wildcard;
 }
 
 /// Adds the edge of a key, unless the object has the key.
@@ -295,7 +318,7 @@ const fn add_edge(
     filled: &mut Filled,
     keys: ObjectKeys,
     key: &[u8],
-    to: NodeId,
+    to: usize,
 ) {
     assert!(key.len() <= MAX_KEY_LEN, "a key is too long");
     let head = const_word(key, 0);
@@ -303,21 +326,21 @@ const fn add_edge(
         head,
         middle: [const_word(key, 8), const_word(key, 16)],
         tail: const_word(key, key.len().saturating_sub(8)),
-        fingerprint: keys.fingerprint(head, key.len()),
-        to,
+        origin: keys.origin(key.len()),
+        to: table.nodes[to],
     };
-    let (mut slot, mut probes) = (hash(edge.fingerprint), 1);
+    let (mut slot, mut probes) = (hash(head, edge.origin), 1);
     while table.slots[slot] != DEAD {
         let other = &table.edges[table.slots[slot] as usize];
-        if other.fingerprint == edge.fingerprint
-            && other.head == edge.head
+        if other.head == edge.head
+            && other.origin == edge.origin
             && other.tail == edge.tail
             && other.middle[0] == edge.middle[0]
             && other.middle[1] == edge.middle[1]
         {
             return;
         }
-        slot = (slot + 1) % SLOTS;
+        slot = (slot + 1) % SLOT_COUNT;
         probes += 1;
     }
     assert!(probes <= MAX_PROBES, "too many keys hash alike: try another `FACTOR`");

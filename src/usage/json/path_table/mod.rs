@@ -7,13 +7,13 @@
 //!
 //! ```text
 //! find(keys, key):
-//!     head        = the key's first 8 bytes, zero-padded
-//!     fingerprint = head ^ keys ^ len << 58
-//!     slot        = fingerprint * FACTOR >> 50
+//!     head   = the key's first 8 bytes, zero-padded
+//!     origin = keys << 48 | len
+//!     slot   = (head ^ origin) * FACTOR >> 50
 //!     while slots[slot] is an edge:
 //!         it is this key?  the node that it leads to
 //!         slot += 1
-//!     DEAD
+//!     nothing
 //! ```
 //!
 //! **Invariant.** A lookup looks at [`MAX_PROBES`] edges at most, whatever keys a document has: if
@@ -46,13 +46,13 @@ const RESERVED: usize = SHAPES.len() + 1;
 const MAX_NODES: usize = 512;
 const MAX_EDGES: usize = 1024;
 /// Many more than there are edges, so that few share one.
-const SLOTS: usize = 1 << SLOT_BITS;
+const SLOT_COUNT: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 14;
 const MAX_WILDCARDS: usize = 8;
 /// How many edges may share a slot, or follow one that does.
 const MAX_PROBES: usize = 4;
-/// Any odd number whose bits look random: 2^64 divided by the golden ratio.
-const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Any odd number whose bits look random: one of MurmurHash3's.
+const FACTOR: u64 = 0xff51_afd7_ed55_8ccd;
 
 /// No known key is longer than four words of eight bytes.
 pub(super) const MAX_KEY_LEN: usize = 32;
@@ -70,9 +70,10 @@ struct Edge {
     /// The two words after those, and the key's last eight bytes, where it is long enough.
     middle: [u64; 2],
     tail: u64,
-    /// The head mixed with where it leads from and the key's length.
-    fingerprint: u64,
-    to: NodeId,
+    /// Where it leads from, and the key's length.
+    origin: u64,
+    /// The node that it leads to, so that there is one line of memory to look at.
+    to: Node,
 }
 
 impl Edge {
@@ -96,10 +97,12 @@ fn word(key: &[u8; KEY_CAPACITY], at: usize) -> u64 {
 
 /// What a position in a document means.
 #[derive(Clone, Copy)]
-#[repr(align(32))]
 pub(super) struct Node {
+    pub(super) id: NodeId,
     /// What is done with the value found here.
     pub(super) action: Action,
+    /// The sets of keys that its key belongs to, as bits of [`KeySet`](crate::usage::formats::KeySet).
+    pub(super) key_sets: u8,
     /// An object here may be an answer in itself, and is not followed if it is too deep.
     pub(super) is_envelope: bool,
     /// An object here is one whose keys matter as a whole.
@@ -113,8 +116,8 @@ pub(super) struct Node {
     pub(super) has_end: bool,
     /// What an element is, if the value is an array.
     pub(super) element: NodeId,
-    /// Its own keys, or those of the shape it shares.
-    keys: ObjectKeys,
+    /// The node whose keys it has: itself, or the shape it shares.
+    keys_of: NodeId,
 }
 
 impl Node {
@@ -130,12 +133,12 @@ impl Node {
 
     /// Its keys.
     #[inline]
-    pub(super) fn keys(&self) -> ObjectKeys {
-        self.keys
+    pub(super) const fn keys(&self) -> ObjectKeys {
+        ObjectKeys::of(self.keys_of as usize)
     }
 }
 
-/// The keys of an object: where they lead from, in bits that no head of eight letters has alone.
+/// The keys of an object: the node that they lead from, above the bits of a key's length.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct ObjectKeys(u64);
 
@@ -145,29 +148,28 @@ impl ObjectKeys {
     }
 
     #[inline]
-    const fn fingerprint(self, head: u64, len: usize) -> u64 {
-        head ^ self.0 ^ (len as u64) << 58
+    const fn origin(self, len: usize) -> u64 {
+        // Not `|`, which would take an instruction more.
+        self.0 + len as u64
     }
 
     /// The node that a key leads to, which is the first `len` of these bytes.
     #[inline(always)]
-    pub(super) fn find(self, key: &[u8; KEY_CAPACITY], len: usize) -> NodeId {
+    pub(super) fn find(self, key: &[u8; KEY_CAPACITY], len: usize) -> Option<&'static Node> {
         // Computing the mask instead takes 2 % of a chat answer.
-        let Some(mask) = HEAD_MASKS.get(len) else { return DEAD };
+        let mask = HEAD_MASKS.get(len)?;
         let head = word(key, 0) & mask;
-        let fingerprint = self.fingerprint(head, len);
-        let slot = hash(fingerprint);
-        let number = TABLE.slots[slot];
+        let origin = self.origin(len);
+        let slot = hash(head, origin);
+        let number = SLOTS[slot];
         if number == DEAD {
-            return DEAD;
+            return None;
         }
-        let edge = &TABLE.edges[usize::from(number) % MAX_EDGES];
-        // Parent and length are in bytes where a long head is as well; but with the same head, the
-        // same fingerprint means the same parent and length.
-        if edge.fingerprint == fingerprint && edge.head == head && edge.matches_rest(key, len) {
-            return edge.to;
+        let edge = &EDGES[usize::from(number) % MAX_EDGES];
+        if edge.head == head && edge.origin == origin && edge.matches_rest(key, len) {
+            return Some(&edge.to);
         }
-        find_from(slot + 1, fingerprint, head, key, len)
+        find_from(slot + 1, origin, head, key, len)
     }
 }
 
@@ -175,19 +177,19 @@ impl ObjectKeys {
 #[inline(never)]
 fn find_from(
     mut slot: usize,
-    fingerprint: u64,
+    origin: u64,
     head: u64,
     key: &[u8; KEY_CAPACITY],
     len: usize,
-) -> NodeId {
+) -> Option<&'static Node> {
     loop {
-        let number = TABLE.slots[slot % SLOTS];
+        let number = SLOTS[slot % SLOT_COUNT];
         if number == DEAD {
-            return DEAD;
+            return None;
         }
-        let edge = &TABLE.edges[usize::from(number) % MAX_EDGES];
-        if edge.fingerprint == fingerprint && edge.head == head && edge.matches_rest(key, len) {
-            return edge.to;
+        let edge = &EDGES[usize::from(number) % MAX_EDGES];
+        if edge.head == head && edge.origin == origin && edge.matches_rest(key, len) {
+            return Some(&edge.to);
         }
         slot += 1;
     }
@@ -195,8 +197,8 @@ fn find_from(
 
 /// Where an edge is, if it is any.
 #[inline]
-const fn hash(fingerprint: u64) -> usize {
-    (fingerprint.wrapping_mul(FACTOR) >> (u64::BITS - SLOT_BITS)) as usize
+const fn hash(head: u64, origin: u64) -> usize {
+    ((head ^ origin).wrapping_mul(FACTOR) >> (u64::BITS - SLOT_BITS)) as usize
 }
 
 /// What is left of a key's first word, by the key's length.
@@ -213,41 +215,35 @@ static HEAD_MASKS: [u64; MAX_KEY_LEN + 1] = {
 /// The node of that number.
 #[inline]
 pub(super) fn node(id: NodeId) -> &'static Node {
-    &TABLE.nodes[usize::from(id) % MAX_NODES]
+    &NODES[usize::from(id) % MAX_NODES]
 }
 
 /// The last key of the path to this node.
 #[cold]
 pub(super) fn key(id: NodeId) -> &'static str {
-    TABLE.names[usize::from(id) % MAX_NODES]
-}
-
-/// The sets of keys that this key belongs to, as bits of [`KeySet`].
-#[inline]
-pub(super) fn key_sets(id: NodeId) -> u8 {
-    TABLE.key_sets[usize::from(id) % MAX_NODES]
+    NAMES[usize::from(id) % MAX_NODES]
 }
 
 /// The node of a key that is not among the keys of this object, if it has a known part.
 #[cold]
-pub(super) fn find_wildcard(object: &Node, key: &[u8]) -> NodeId {
+pub(super) fn find_wildcard(object: &Node, key: &[u8]) -> Option<&'static Node> {
     let matches = |wildcard: &&Wildcard| {
         let part = wildcard.part.as_bytes();
-        wildcard.keys == object.keys
+        wildcard.keys_of == object.keys_of
             && match wildcard.kind {
                 WildcardKind::Any => true,
                 WildcardKind::End => key.ends_with(part),
                 WildcardKind::Part => memchr::memmem::find(key, part).is_some(),
             }
     };
-    TABLE.wildcards.iter().find(matches).map_or(DEAD, |wildcard| wildcard.to)
+    WILDCARDS.iter().find(matches).map(|wildcard| node(wildcard.to))
 }
 
 /// A path whose last key is a pattern.
 #[derive(Clone, Copy)]
 struct Wildcard {
-    /// The keys beside which it stands.
-    keys: ObjectKeys,
+    /// The node of the keys beside which it stands.
+    keys_of: NodeId,
     part: &'static str,
     kind: WildcardKind,
     to: NodeId,
@@ -264,11 +260,17 @@ struct PathTable {
     /// The last key of the path to each node, for people.
     names: [&'static str; MAX_NODES],
     nodes: [Node; MAX_NODES],
-    key_sets: [u8; MAX_NODES],
     edges: [Edge; MAX_EDGES],
     /// The numbers of edges, from the slots that they hash to.
-    slots: [u16; SLOTS],
+    slots: [u16; SLOT_COUNT],
     wildcards: [Wildcard; MAX_WILDCARDS],
 }
 
-static TABLE: PathTable = compiler::compile();
+const TABLE: PathTable = compiler::compile();
+
+// Apart, since the sum of an address and a part's place in it takes 2 % of a chat answer.
+static NODES: [Node; MAX_NODES] = TABLE.nodes;
+static EDGES: [Edge; MAX_EDGES] = TABLE.edges;
+static SLOTS: [u16; SLOT_COUNT] = TABLE.slots;
+static NAMES: [&str; MAX_NODES] = TABLE.names;
+static WILDCARDS: [Wildcard; MAX_WILDCARDS] = TABLE.wildcards;

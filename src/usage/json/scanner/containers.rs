@@ -3,7 +3,7 @@
 
 use super::{MAX_DEPTH, MAX_ENVELOPES, STACK_SIZE, Scanner, State};
 use crate::usage::json::Visitor;
-use crate::usage::json::path_table::{self, NodeId};
+use crate::usage::json::path_table::{self, Node, NodeId};
 use crate::usage::json::simd::ContainerEnd;
 
 impl Scanner {
@@ -35,7 +35,7 @@ impl Scanner {
     }
 
     #[inline]
-    pub(in crate::usage::json) fn parent(&self) -> &'static path_table::Node {
+    pub(in crate::usage::json) fn parent(&self) -> &'static Node {
         let top = usize::from(self.depth).wrapping_sub(1);
         path_table::node(self.stack[top % STACK_SIZE])
     }
@@ -49,8 +49,8 @@ impl Scanner {
         self.end_skip(bytes, end.map(|end| end + 1), visitor)
     }
 
-    /// The value at hand is an object that is followed.
-    pub(super) fn open_object(&mut self, node: &path_table::Node, visitor: &mut impl Visitor) {
+    /// Goes into an object.
+    pub(super) fn open_object(&mut self, node: &Node, visitor: &mut impl Visitor) {
         self.open_plain_object(node, visitor);
         if node.has_wildcards {
             self.wildcard_depth = self.depth;
@@ -62,21 +62,21 @@ impl Scanner {
     #[inline(always)]
     pub(in crate::usage::json) fn open_plain_object(
         &mut self,
-        node: &path_table::Node,
+        node: &Node,
         visitor: &mut impl Visitor,
     ) {
         if node.has_begin {
             visitor.begin_object(node.action);
         }
-        if node.is_scope || self.key_sets != 0 {
+        if (node.is_scope || self.key_sets != 0) && self.depth > 0 {
             self.save_key_sets();
         }
-        self.push_container(false);
+        self.push_container(node.id, false);
         self.state = State::Key;
     }
 
-    /// Begins the sets of keys of an object: of one whose keys matter, or if those of the object
-    /// around it would change with it. Once an object is in no set, nothing in it matters.
+    /// Begins the sets of keys of an object in another one: of one whose keys matter, or if those of
+    /// the object around it would change with it. Once an object is in no set, nothing in it matters.
     #[inline(never)]
     pub(super) fn save_key_sets(&mut self) {
         self.outer_key_sets = self.outer_key_sets << 8 | u64::from(self.key_sets);
@@ -85,16 +85,15 @@ impl Scanner {
     }
 
     /// Ends the sets of keys of an object, and returns to those of the object around it.
-    #[inline(never)]
+    #[cold]
     pub(super) fn restore_key_sets(&mut self) {
-        self.closed_key_sets = self.key_sets;
         self.key_sets = self.outer_key_sets as u8;
         self.outer_key_sets >>= 8;
         self.saved_key_sets &= !(1 << self.depth);
     }
 
     /// Whether an object here is no answer any more, since too many are around it.
-    pub(super) fn is_too_deep(&self, node: &path_table::Node) -> bool {
+    pub(super) fn is_too_deep(&self, node: &Node) -> bool {
         let arrays = self.arrays & ((1 << self.depth) - 1);
         node.is_envelope && u32::from(self.depth) - arrays.count_ones() > MAX_ENVELOPES
     }
@@ -103,16 +102,16 @@ impl Scanner {
     /// value. To note it twice changes nothing. Counts are not noted: an object with nothing else is
     /// no result.
     #[inline(always)]
-    pub(in crate::usage::json) fn note_key(&mut self, node: NodeId, first: u8) {
+    pub(in crate::usage::json) fn note_key(&mut self, node: &Node, first: u8) {
         if self.key_sets != 0 {
-            self.key_sets &= path_table::key_sets(node) | NO_VALUE[usize::from(first)];
+            self.key_sets &= node.key_sets | NO_VALUE[usize::from(first)];
         }
     }
 
-    /// The value at hand is an object or array that is followed.
+    /// Goes into an object or array.
     #[inline]
-    pub(in crate::usage::json) fn push_container(&mut self, array: bool) {
-        self.stack[usize::from(self.depth) % STACK_SIZE] = self.node;
+    pub(in crate::usage::json) fn push_container(&mut self, node: NodeId, array: bool) {
+        self.stack[usize::from(self.depth) % STACK_SIZE] = node;
         self.arrays = self.arrays << 1 | u16::from(array);
         self.depth += 1;
     }
@@ -127,9 +126,9 @@ impl Scanner {
             }
             visitor.end_object(node.action, self.key_sets);
         }
-        self.depth = self.depth.saturating_sub(1);
+        self.depth = self.depth.wrapping_sub(1);
         self.arrays >>= 1;
-        if self.saved_key_sets >> self.depth & 1 != 0 {
+        if self.saved_key_sets != 0 && self.saved_key_sets >> self.depth & 1 != 0 {
             self.restore_key_sets();
         }
     }

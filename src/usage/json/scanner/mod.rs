@@ -33,7 +33,7 @@ use super::key_buffer::KeyBuffer;
 use super::number::Number;
 use super::path_table::{self, DEAD, NodeId};
 use super::simd::{ContainerEnd, StringEnd};
-use crate::usage::formats::{Action, CountOp, ErrorPart};
+use crate::usage::formats::{Action, CountOp, ErrorPart, Word};
 
 /// Deeper than any known path. What is nested deeper is skipped.
 const MAX_DEPTH: usize = 12;
@@ -68,8 +68,6 @@ pub(in crate::usage) struct Scanner {
     saved_key_sets: u16,
     /// The depth of an object whose unknown keys may mean something, or zero. It may have ended.
     pub(super) wildcard_depth: u8,
-    /// The same for the object that ended last.
-    closed_key_sets: u8,
     pub(super) key_buffer: KeyBuffer,
 }
 
@@ -92,11 +90,10 @@ impl Scanner {
             string: StringEnd::default(),
             container: ContainerEnd::default(),
             scalar: Scalar::default(),
-            key_sets: 0,
+            key_sets: u8::MAX,
             outer_key_sets: 0,
             saved_key_sets: 0,
             wildcard_depth: 0,
-            closed_key_sets: 0,
             key_buffer: KeyBuffer::new(),
         }
     }
@@ -107,7 +104,7 @@ impl Scanner {
         self.node = self.root;
         self.depth = 0;
         self.arrays = 0;
-        self.key_sets = 0;
+        self.key_sets = u8::MAX;
         self.saved_key_sets = 0;
         self.wildcard_depth = 0;
     }
@@ -120,7 +117,7 @@ impl Scanner {
     /// The sets that have all keys of the document, as bits of
     /// [`KeySet`](crate::usage::formats::KeySet).
     pub(in crate::usage) fn document_key_sets(&self) -> u8 {
-        self.closed_key_sets
+        self.key_sets
     }
 
     /// Whether no document was begun.
@@ -151,7 +148,7 @@ impl Scanner {
         }
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             at += match self.state {
-                State::Key if rest[0] == b'}' => self.before_key(rest, visitor),
+                State::Key if rest[0] == b'}' => self.end_object(rest, visitor),
                 State::Key => self.read_members(rest, visitor),
                 State::WildcardKey if rest[0] == b'"' => self.start_slow_key(0),
                 State::WildcardKey => self.before_key(rest, visitor),
@@ -208,16 +205,13 @@ impl Scanner {
         for (i, byte) in bytes.iter().enumerate() {
             if self.key_buffer.push(*byte) {
                 let object = self.parent();
-                self.node = match self.key_buffer.key() {
-                    Some((key, len)) => object.keys().find(key, len),
-                    None => DEAD,
-                };
-                if self.node == DEAD
-                    && object.has_wildcards
-                    && let Some(key) = self.key_buffer.word()
-                {
-                    self.node = path_table::find_wildcard(object, key);
+                let mut node =
+                    self.key_buffer.key().and_then(|(key, len)| object.keys().find(key, len));
+                if node.is_none() && object.has_wildcards {
+                    let key = self.key_buffer.word();
+                    node = key.and_then(|key| path_table::find_wildcard(object, key.as_bytes()));
                 }
+                self.node = node.map_or(DEAD, |node| node.id);
                 self.state = State::Colon;
                 return i + 1;
             }
@@ -234,7 +228,7 @@ impl Scanner {
             return spaces(bytes);
         }
         if self.in_object() && !matches!(node.action, Action::Count(..)) {
-            self.note_key(self.node, *first);
+            self.note_key(node, *first);
         }
         match *first {
             b'"' => match node.action {
@@ -272,7 +266,7 @@ impl Scanner {
                 if self.depth == 0 {
                     visitor.begin_list();
                 }
-                self.push_container(true);
+                self.push_container(node.id, true);
                 self.node = node.element;
                 self.state = State::FirstElement;
             }
@@ -388,6 +382,7 @@ impl Scanner {
         let word = self.key_buffer.word();
         match self.action() {
             Action::Word(field) => {
+                let word = word.unwrap_or(Word::UNKNOWN);
                 if visitor.is_traced() {
                     visitor.trace_word(field, word, self.value_path());
                 }
@@ -396,7 +391,8 @@ impl Scanner {
             action => {
                 self.trace_value(action, visitor);
                 let mut number = Number::default();
-                word.unwrap_or_default().iter().for_each(|byte| number.push(*byte));
+                let digits = word.map_or(&b""[..], Word::as_bytes);
+                digits.iter().for_each(|byte| number.push(*byte));
                 report_number(action, number, visitor);
             }
         }
