@@ -9,14 +9,14 @@ use crate::usage::json::simd::ContainerEnd;
 impl Scanner {
     /// The open objects and arrays from the root inwards, and which of them are arrays.
     pub(in crate::usage::json) fn containers(&self) -> impl Iterator<Item = (NodeId, bool)> {
-        let depth = usize::from(self.depth);
+        let depth = self.depth as usize;
         let nodes = self.stack.iter().take(depth).enumerate();
         nodes.map(move |(i, node)| (*node, self.arrays >> (depth - 1 - i) & 1 != 0))
     }
 
     #[inline]
     pub(in crate::usage::json) fn has_capacity(&self, more: usize) -> bool {
-        usize::from(self.depth) + more <= MAX_DEPTH
+        self.depth as usize + more <= MAX_DEPTH
     }
 
     /// What ends the innermost open object or array.
@@ -36,7 +36,7 @@ impl Scanner {
 
     #[inline]
     pub(in crate::usage::json) fn parent(&self) -> &'static Node {
-        let top = usize::from(self.depth).wrapping_sub(1);
+        let top = self.depth.wrapping_sub(1) as usize;
         path_table::node(self.stack[top % STACK_SIZE])
     }
 
@@ -95,7 +95,7 @@ impl Scanner {
     /// Whether an object here is no answer any more, since too many are around it.
     pub(super) fn is_too_deep(&self, node: &Node) -> bool {
         let arrays = self.arrays & ((1 << self.depth) - 1);
-        node.is_envelope && u32::from(self.depth) - arrays.count_ones() > MAX_ENVELOPES
+        node.is_envelope && self.depth - arrays.count_ones() > MAX_ENVELOPES
     }
 
     /// Notes a key of the innermost object, by the node that it leads to and the first byte of its
@@ -103,16 +103,14 @@ impl Scanner {
     /// no result.
     #[inline(always)]
     pub(in crate::usage::json) fn note_key(&mut self, node: &Node, first: u8) {
-        if self.key_sets != 0 {
-            self.key_sets &= node.key_sets | NO_VALUE[usize::from(first)];
-        }
+        self.key_sets &= node.key_sets | NO_VALUE[usize::from(first)];
     }
 
     /// Goes into an object or array.
     #[inline]
     pub(in crate::usage::json) fn push_container(&mut self, node: NodeId, array: bool) {
-        self.stack[usize::from(self.depth) % STACK_SIZE] = node;
-        self.arrays = self.arrays << 1 | u16::from(array);
+        self.stack[self.depth as usize % STACK_SIZE] = node;
+        self.arrays = self.arrays << 1 | u32::from(array);
         self.depth += 1;
     }
 

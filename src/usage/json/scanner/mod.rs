@@ -52,9 +52,9 @@ pub(in crate::usage) struct Scanner {
     pub(super) node: NodeId,
     /// The open objects and arrays that are followed, by what they mean.
     stack: [NodeId; STACK_SIZE],
-    pub(super) depth: u8,
+    pub(super) depth: u32,
     /// Which of them are arrays, from bit 0, the innermost, outwards.
-    arrays: u16,
+    arrays: u32,
     string: StringEnd,
     container: ContainerEnd,
     scalar: Scalar,
@@ -65,9 +65,9 @@ pub(in crate::usage) struct Scanner {
     /// outwards.
     outer_key_sets: u64,
     /// At which depths they were saved, as bits.
-    saved_key_sets: u16,
+    saved_key_sets: u32,
     /// The depth of an object whose unknown keys may mean something, or zero. It may have ended.
-    pub(super) wildcard_depth: u8,
+    pub(super) wildcard_depth: u32,
     pub(super) key_buffer: KeyBuffer,
 }
 
