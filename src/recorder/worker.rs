@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::UnsavedError;
 use super::backoff::{FailedWrites, backoff};
 use super::flush_waiters::{Waiters, key};
-use crate::status::{ErrorMessage, PendingWrite};
+use crate::status::{ErrorMessage, PendingWrite, UncertainUsage};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 #[cfg(feature = "metrics")]
 use crate::telemetry::metrics;
@@ -274,7 +274,8 @@ impl<S: StatusStore> Worker<S> {
     ) -> Option<impl Future<Output = FinishedWrite> + use<S>> {
         let seq = self.shared().next_seq();
         let writer = &self.shared().writer;
-        let pending = session.take(|state| state.ledger.prepare_write(writer, seq));
+        let pending =
+            session.take(|state| state.ledger.prepare_write(writer, seq, state.is_open()));
         let Some(pending) = pending else {
             self.resolve(&session, None, self.waiters.epoch());
             return None;
@@ -317,13 +318,23 @@ impl<S: StatusStore> Worker<S> {
         let FinishedWrite { session, pending, result, epoch } = write;
         let now = self.shared().now();
         let writer = &self.guard.0.writer;
+        let mut uncertain = None;
         let is_dirty = session.acknowledge(|state| match &result {
             Ok(WriteOutcome::Applied) => state.ledger.write_applied(pending),
             Ok(WriteOutcome::Conflict(found)) => {
-                state.ledger.write_conflicted(found.as_ref(), writer, now);
+                uncertain = state.ledger.write_conflicted(found.as_ref(), writer, now);
             }
             Err(error) => state.ledger.write_failed(&pending, error.may_have_been_applied()),
         });
+        if let Some(UncertainUsage { calls, tokens }) = uncertain {
+            tracing::error!(
+                session_id = %session.id,
+                calls,
+                tokens = tokens.total(),
+                "calls may be missing from the status: a write of them got no answer, and so many \
+                 processes have written the item since that it cannot tell whether it has them",
+            );
+        }
         let failure = self.failures.entry(key(&session)).or_default();
         let mut delay = self.settings.batch_delay;
         let mut failed = None;

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CallError, ErrorMessage, SessionId, TaskId, Timestamp, TokenUsage, Value, WaitingFor};
+use super::{
+    CallError, ErrorMessage, SessionId, TaskId, Timestamp, TokenUsage, Value, WaitingFor, Writers,
+};
 
 /// The state of a workflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -208,9 +210,7 @@ pub struct WorkflowStatus {
     /// The number of times the item was written; 0 if another writer wrote it, which keeps
     /// no revision.
     pub revision: u64,
-    /// The number of each writer's last write, by the writer's id. A writer's numbers
-    /// increase, and come from its clock: milliseconds since the Unix epoch.
-    pub writers: BTreeMap<String, u64>,
+    pub(crate) writers: Writers,
     pub(crate) agents: Vec<(Arc<str>, AgentStatus)>,
 }
 
@@ -229,7 +229,7 @@ impl WorkflowStatus {
             last_updated: now,
             unfinished_tasks: Vec::new(),
             revision: 0,
-            writers: BTreeMap::new(),
+            writers: Writers::default(),
             agents: Vec::new(),
         }
     }

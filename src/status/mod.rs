@@ -13,6 +13,7 @@
 //! | `item`, `ordered_item` | an item's attributes, a change of them, and the order in which they are printed |
 //! | `ledger` | how calls, workflows and other writers' changes alter a document |
 //! | `tokens`, `timestamp`, `session_id`, `task`, `report` | the values in it |
+//! | `writers` | which processes have written an item, and what of theirs it has |
 //! | `error`, `error_chain`, `redact` | the text of an error: short and without secrets |
 //! | `timeout` | whether an error's text says that time ran out |
 //! | `display` | a document as text, for tests |
@@ -32,19 +33,21 @@ mod task;
 mod timeout;
 mod timestamp;
 mod tokens;
+mod writers;
 
 pub(crate) use document::Activities;
 pub use document::{AgentState, AgentStatus, OverallStatus, WorkflowStatus};
 pub use error::{CallError, ErrorMessage, Outcome};
 pub(crate) use error_chain::ErrorChain;
 pub use item::{Change, Item, Precondition, Value};
-pub(crate) use ledger::{Ledger, PendingWrite, TaskUsage};
+pub(crate) use ledger::{Ledger, PendingWrite, TaskUsage, UncertainUsage};
 pub use ordered_item::OrderedItem;
 pub use report::AgentReport;
-pub(crate) use session_id::random_digits;
+pub(crate) use session_id::random_writer_id;
 pub use session_id::{InvalidSessionId, SessionId};
 pub(crate) use task::Task;
 pub use task::{TaskId, WaitingFor};
 pub use timestamp::{ParseTimestampError, Timestamp};
 pub(crate) use tokens::TokenDelta;
 pub use tokens::TokenUsage;
+pub(crate) use writers::Writers;

@@ -16,7 +16,7 @@
 //! | `totalTokenUsage` | map | the sum of the agents' token usage |
 //! | `unfinishedTasks` | list of strings | the ids of the tasks that calls left unfinished, the newest last, at most 16; absent without any |
 //! | `revision` | number | the number of times the item was written |
-//! | `writers` | map | the number of each writer's last write |
+//! | `writers` | map | the number of each writing process's last write, by its id: milliseconds since the Unix epoch, odd if the process had nothing in progress; and under `forgotten` the highest number of those that are not listed any more, if there are any |
 //! | *name of an agent* | map | the agent, see below |
 //! | *name of an attribute* | any | what the caller has set, such as `documentId` |
 //!
@@ -46,6 +46,7 @@ use std::time::Duration;
 
 use serde::ser::{Serialize, Serializer};
 
+use super::writers::Writers;
 use super::{
     AgentState, AgentStatus, CallError, Change, ErrorMessage, Item, OverallStatus, SessionId,
     TaskId, Timestamp, TokenUsage, Value, WaitingFor, WorkflowStatus,
@@ -149,8 +150,7 @@ impl WorkflowStatus {
             item.insert(UNFINISHED_TASKS, ids.collect::<Vec<_>>());
         }
         item.insert(REVISION, self.revision);
-        let writers = self.writers.iter().map(|(id, seq)| (id.clone(), Value::Integer(*seq)));
-        item.insert(WRITERS, writers.collect::<Item>());
+        item.insert(WRITERS, self.writers.to_item());
         item
     }
 
@@ -178,12 +178,7 @@ impl WorkflowStatus {
                     status.unfinished_tasks = ids.take(Self::MAX_UNFINISHED_TASKS).collect();
                 }
                 (REVISION, number) => status.revision = number.as_u64().unwrap_or(0),
-                (WRITERS, Value::Map(writers)) => {
-                    status.writers = writers
-                        .iter()
-                        .filter_map(|(id, seq)| Some((id.to_owned(), seq.as_u64()?)))
-                        .collect();
-                }
+                (WRITERS, Value::Map(writers)) => status.writers = Writers::from_item(writers),
                 (name, _) if RESERVED.contains(&name) => {}
                 (name, Value::Map(map)) => {
                     if let Some(agent) = AgentStatus::from_item(map) {

@@ -150,15 +150,27 @@ impl From<&SessionId> for String {
 }
 
 /// Returns 128 random bits as 32 hexadecimal digits.
-pub(crate) fn random_digits() -> String {
-    let mut bytes = [0; 16];
+fn random_digits() -> String {
+    format!("{:032x}", u128::from_ne_bytes(random_bytes()))
+}
+
+/// Returns 48 random bits as eight characters: an item that a thousand processes write has two of the
+/// same id once in half a billion times.
+pub(crate) fn random_writer_id() -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits = u64::from_ne_bytes(random_bytes());
+    (0..8).map(|i| char::from(DIGITS[(bits >> (6 * i)) as usize % DIGITS.len()])).collect()
+}
+
+fn random_bytes<const LEN: usize>() -> [u8; LEN] {
+    let mut bytes = [0; LEN];
     // Each time from the operating system: a generator kept in memory would repeat itself in
     // every copy of a process, as after a restored snapshot. It fails only where the system
     // has no source of randomness, and there a weak id is better than a panic.
     if getrandom::fill(&mut bytes).is_err() {
-        bytes = fastrand::u128(..).to_ne_bytes();
+        bytes.fill_with(|| fastrand::u8(..));
     }
-    format!("{:032x}", u128::from_ne_bytes(bytes))
+    bytes
 }
 
 /// The error returned for a text that cannot be a session id.

@@ -151,6 +151,11 @@ impl TokenDelta {
         self.known == [false; COUNTS]
     }
 
+    /// How many tokens it adds in all; 0 if the total is not known.
+    pub(crate) fn total(&self) -> i64 {
+        self.counts[2]
+    }
+
     /// The delta that undoes this one.
     pub(crate) fn negated(&self) -> Self {
         Self { known: self.known, counts: self.counts.map(i64::saturating_neg) }

@@ -32,6 +32,11 @@ impl SessionState {
     pub(super) fn new(ledger: Ledger) -> Self {
         Self { ledger, open: 0, was_opened: false }
     }
+
+    /// Whether a workflow is open on the session.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open > 0
+    }
 }
 
 impl Content for SessionState {

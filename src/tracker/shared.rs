@@ -10,7 +10,7 @@ use super::log_once::{LogOnce, Warnings};
 use super::registry::Registry;
 use super::session::SessionState;
 use super::{Clock, Command, Scope, Session, UnsavedSession};
-use crate::status::{ErrorMessage, Ledger, SessionId, Timestamp, random_digits};
+use crate::status::{ErrorMessage, Ledger, SessionId, Timestamp, random_writer_id};
 
 /// What bounds a tracker's sessions.
 #[derive(Clone)]
@@ -60,7 +60,7 @@ impl Shared {
     ) -> Self {
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            writer: random_digits(),
+            writer: random_writer_id(),
             limits,
             registry: Registry::new(Box::new(is_reserved)),
             sessions: Mutex::default(),
@@ -189,11 +189,11 @@ impl Shared {
 
 /// The recorder's side.
 impl Shared {
-    /// The sequence number of the next write: the time in milliseconds since 1970, or one more
-    /// than the last if that is higher.
+    /// The number of the next write: the time in milliseconds since 1970, or two more than the
+    /// last if that is higher. It is even; the ledger makes it odd where that says something.
     pub(crate) fn next_seq(&self) -> u64 {
-        let now = u64::try_from(self.now().as_millis()).unwrap_or(0);
-        let next = |last: u64| now.max(last + 1);
+        let now = u64::try_from(self.now().as_millis()).unwrap_or(0) & !1;
+        let next = |last: u64| now.max(last + 2);
         let last = self
             .last_seq
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));

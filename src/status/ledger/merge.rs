@@ -8,6 +8,7 @@
 //! remote is of a later run          local = that run, with the calls in flight here
 //!
 //! unacknowledged −= the writes that remote has seen: those up to remote.writers[me]
+//! unacknowledged −= the writes that remote may have or not: it has forgotten this writer
 //! local = merge(base, local, remote):
 //!     attributes, correlation id    local where it differs from base, else remote
 //!     overall status                the first end; without one, processing before initializing
@@ -25,9 +26,8 @@
 //! After the merge, `local` counts what `base` counts plus the deltas that `base` lacks, so
 //! the next write may replace the item's sums by `local`'s. This rests on `writers`: a write
 //! that was applied put its number there together with its deltas, so the item has both or
-//! neither. (Unless as many other writers as an item remembers wrote between a lost answer
-//! and this conflict: then the number is gone, and the deltas count twice.) A finished
-//! workflow stays finished, and its first end stands, with one exception (5). A conflict
+//! neither. An item that has forgotten a writer says up to which number that may be so; what it
+//! may have is then not added again, and reported. A finished workflow stays finished, and its first end stands, with one exception (5). A conflict
 //! leaves the ledger dirty, and the recorder writes again.
 //!
 //! # Cost
@@ -39,38 +39,57 @@
 
 use std::sync::Arc;
 
-use super::{ActiveCalls, Ledger, NewRun, UsageDelta, add_tokens};
+use super::{ActiveCalls, Ledger, NewRun, SentDeltas, UsageDelta, add_tokens};
 use crate::status::{
-    AgentState, AgentStatus, CallError, Item, OverallStatus, Timestamp, WorkflowStatus,
+    AgentState, AgentStatus, CallError, Item, OverallStatus, Timestamp, TokenDelta, WorkflowStatus,
 };
+
+/// Calls and tokens that the item may count, or lack: a write of them got no answer, and the item has
+/// forgotten its writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UncertainUsage {
+    pub(crate) calls: u64,
+    pub(crate) tokens: TokenDelta,
+}
 
 impl Ledger {
     /// The write did not meet its precondition, and `found` is the item as it is.
-    pub(crate) fn write_conflicted(&mut self, found: Option<&Item>, writer: &str, now: Timestamp) {
+    ///
+    /// Returns what the item may count or not, if it has forgotten this writer: it is not counted
+    /// again.
+    #[must_use]
+    pub(crate) fn write_conflicted(
+        &mut self,
+        found: Option<&Item>,
+        writer: &str,
+        now: Timestamp,
+    ) -> Option<UncertainUsage> {
         let Some(found) = found else {
             // The item was deleted. Everything known is written again.
             self.base = None;
-            return;
+            return None;
         };
         // Before remote's activities come in: a stale one here would overwrite them later.
         self.refresh_activities();
         let remote = WorkflowStatus::from_item(&self.local.session_id, found);
-        let last_seen = remote.writers.get(writer).copied().unwrap_or(0);
+        let has = |seq| remote.writers.have(writer, seq);
         match self.new_run {
             // (1) The first write of the new run, or a later one, was applied and its answer
-            // lost. The item is of this run already, and may hold what others added to it.
-            NewRun::Sent(first) if last_seen >= first => self.new_run = NewRun::None,
+            // lost. The item is of this run already, and may hold what others added to it. It is
+            // known by its time of creation, too: an item may have forgotten this writer.
+            NewRun::Sent { seq, created_at } if has(seq) || remote.created_at == created_at => {
+                self.new_run = NewRun::None;
+            }
             NewRun::None => {}
-            NewRun::Unsent | NewRun::Sent(_) => {
+            NewRun::Unsent | NewRun::Sent { .. } => {
                 self.order_after(&remote);
                 self.base = Some(Arc::new(remote));
-                return;
+                return None;
             }
         }
         // (2) A later `created_at` means a later run only to a process that knows an earlier
         // item. To one that has just started, the item is a run to resume, whenever it began.
-        let knows_item =
-            self.base.is_some() || self.first_seq.is_some_and(|first| last_seen >= first);
+        let knows_item = self.base.is_some() || self.first_seq.is_some_and(has);
         let known = self
             .base
             .as_ref()
@@ -86,15 +105,31 @@ impl Ledger {
             }
         }
         // (3) Also after another run was adopted: what no item has seen is not lost.
-        let seen = self.unacknowledged.iter().filter(|sent| sent.seq <= last_seen);
+        let seen = self.unacknowledged.iter().filter(|sent| has(sent.seq));
         let seen = seen.map(|sent| sent.version).max();
-        self.unacknowledged.retain(|sent| sent.seq > last_seen);
+        self.unacknowledged.retain(|sent| !has(sent.seq));
+        let uncertain = self.take_uncertain(&remote, writer);
         if let Some(version) = seen {
             self.tasks_saved(version);
         }
         self.merge(&remote, seen, now);
         self.base = Some(Arc::new(remote));
         self.version += 1;
+        uncertain
+    }
+
+    /// Takes out the deltas of writes that may have been applied, if the item has forgotten this
+    /// writer. To count a call twice would be worse than to count it not at all, since nobody could
+    /// find out later.
+    fn take_uncertain(&mut self, remote: &WorkflowStatus, writer: &str) -> Option<UncertainUsage> {
+        let is_uncertain = |sent: &SentDeltas| remote.writers.may_have_forgotten(writer, sent.seq);
+        let mut sum = UsageDelta::default();
+        for sent in self.unacknowledged.iter().filter(|sent| is_uncertain(sent)) {
+            sent.deltas.iter().for_each(|delta| sum.add(delta));
+        }
+        self.unacknowledged.retain(|sent| !is_uncertain(sent));
+        let UsageDelta { calls, tokens } = sum;
+        (sum != UsageDelta::default()).then_some(UncertainUsage { calls, tokens })
     }
 
     /// Moves to the run that another process has begun. What is known of the run before

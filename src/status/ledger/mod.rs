@@ -53,6 +53,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use self::merge::UncertainUsage;
 pub(crate) use self::tasks::TaskUsage;
 pub(crate) use self::write::PendingWrite;
 
@@ -195,8 +196,9 @@ enum NewRun {
     None,
     /// It does, and no write of the new run was sent yet.
     Unsent,
-    /// It does, and this was the first write of the new run. It may have been applied.
-    Sent(u64),
+    /// It does, and the first write of the new run, with this number and time of creation, may
+    /// have been applied.
+    Sent { seq: u64, created_at: Timestamp },
 }
 
 impl Ledger {

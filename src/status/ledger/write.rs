@@ -15,14 +15,10 @@
 //! revision, so the next write conflicts, and the item's `writers` then shows which writes
 //! of ours it has. If it was not applied, the next write carries the same and more.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Ledger, NewRun, SentDeltas, UsageDelta};
-use crate::status::{Change, Precondition, WorkflowStatus};
-
-/// How many writers an item remembers. Beyond it, the one silent for longest is dropped.
-pub(super) const MAX_WRITERS: usize = 32;
+use crate::status::{Change, Precondition, WorkflowStatus, Writers};
 
 /// One write, from its preparation to its answer.
 #[derive(Debug)]
@@ -48,25 +44,23 @@ impl Ledger {
     /// Prepares the write that brings the table up to date; `None` if it lacks nothing.
     ///
     /// `seq` numbers the writes of `writer` over all its sessions, and over all the ledgers
-    /// it has had for one session. It rises, and is taken from the clock in milliseconds, so
-    /// that it also tells how long a writer has been silent.
-    pub(crate) fn prepare_write(&mut self, writer: &str, seq: u64) -> Option<PendingWrite> {
+    /// it has had for one session. It is even, and rises by two at least. No workflow `is_open`
+    /// on the session in this process: unless a call is in flight, this may be its last write.
+    pub(crate) fn prepare_write(
+        &mut self,
+        writer: &str,
+        seq: u64,
+        is_open: bool,
+    ) -> Option<PendingWrite> {
         if !self.is_dirty() {
             return None;
         }
         let mut next = self.status().clone();
         let base = self.base.as_deref();
         next.revision = base.map_or(0, |base| base.revision).saturating_add(1);
-        next.writers = base.map_or_else(BTreeMap::new, |base| base.writers.clone());
-        next.writers.insert(writer.to_owned(), seq);
-        while next.writers.len() > MAX_WRITERS {
-            // Never this writer, though its clock may be behind: after a lost answer it has
-            // to find its own number in the item.
-            let others = next.writers.iter().filter(|(id, _)| id.as_str() != writer);
-            let oldest = others.min_by_key(|(_, seq)| **seq);
-            let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
-            next.writers.remove(&oldest);
-        }
+        next.writers = base.map_or_else(Writers::default, |base| base.writers.clone());
+        let is_done = !self.is_active() && (!is_open || self.is_finished());
+        let seq = next.writers.note(writer, seq, is_done);
         let precondition = match base.map(|base| base.revision) {
             None => Precondition::Absent,
             Some(0) => Precondition::NoRevision,
@@ -75,7 +69,7 @@ impl Ledger {
         self.first_seq.get_or_insert(seq);
         self.sent_version = self.version;
         if self.new_run == NewRun::Unsent {
-            self.new_run = NewRun::Sent(seq);
+            self.new_run = NewRun::Sent { seq, created_at: self.local.created_at };
         }
         if self.unsent.iter().any(|delta| *delta != UsageDelta::default()) {
             let none = vec![UsageDelta::default(); self.unsent.len()];
@@ -125,7 +119,7 @@ impl Ledger {
                 unsent.add(delta);
             }
         }
-        if self.new_run == NewRun::Sent(write.seq) {
+        if matches!(self.new_run, NewRun::Sent { seq, .. } if seq == write.seq) {
             self.new_run = NewRun::Unsent;
         }
     }

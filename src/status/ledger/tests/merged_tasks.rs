@@ -21,7 +21,7 @@ fn a_poll_before_the_item_is_known_counts_once_the_item_names_its_task() {
             // The first write conflicts, and the answer of the second is lost.
             let write = process.prepare(11).unwrap();
             let found = table.write(&write).unwrap_err();
-            process.ledger.write_conflicted(found.as_ref(), "w", at(11));
+            process.conflict(found.as_ref(), 11);
             process.save_and_lose_the_answer(&mut table, lost == Some(true), 12);
         }
         process.get("b", &done("t1", 7), 20);
@@ -191,7 +191,7 @@ fn an_answer_that_is_newer_than_the_item_that_a_write_met_is_kept() {
     one.post("b", &running("t2"), 3);
     one.save(&mut table, 3);
     two.get("c", &done("t2", 7), 4);
-    two.ledger.write_conflicted(found.as_ref(), "two", at(5));
+    two.conflict(found.as_ref(), 5);
     two.save(&mut table, 5);
     assert_eq!(input(&table.status(), "b"), 7);
     assert_eq!(unfinished_tasks(&table.status()), ["t1"]);

@@ -170,24 +170,3 @@ fn an_item_of_another_writer_is_adopted() {
     assert_eq!(status.agent("pdfAdapter").unwrap().started_at, Some(at(0)));
     assert_eq!((status.revision, status.created_at), (1, at(50)));
 }
-
-#[test]
-fn an_item_remembers_the_writers_that_wrote_last() {
-    let mut table = Table::default();
-    for n in 0..MAX_WRITERS + 5 {
-        let mut process = Process::new(Box::leak(format!("w{n}").into_boxed_str()), 0);
-        let now = i64::try_from(n).unwrap();
-        process.start("a", now);
-        process.end("a", Outcome::Success, 1, now);
-        process.save(&mut table, now);
-    }
-    // A writer whose clock is behind is remembered too.
-    let mut behind = Process::new("behind", -1_000);
-    behind.start("b", -1_000);
-    behind.save(&mut table, -1_000);
-    assert!(table.status().writers.contains_key("behind"));
-    let status = table.status();
-    assert_eq!(status.writers.len(), MAX_WRITERS);
-    assert!(!status.writers.contains_key("w5") && status.writers.contains_key("w6"));
-    assert_eq!(input(&status, "a"), u64::try_from(MAX_WRITERS + 5).unwrap());
-}

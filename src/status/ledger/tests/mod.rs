@@ -2,12 +2,12 @@
 
 mod calls;
 mod idle;
+mod many_writers;
 mod merged_tasks;
 mod merges;
 mod runs;
 mod tasks;
 
-use super::write::MAX_WRITERS;
 use super::*;
 use crate::status::{
     AgentReport, ErrorMessage, Item, Outcome, OverallStatus, Precondition, Task, TaskId, WaitingFor,
@@ -49,11 +49,13 @@ struct Process {
     ledger: Ledger,
     writer: &'static str,
     seq: u64,
+    /// What conflicts said cannot be known.
+    uncertain: Vec<UncertainUsage>,
 }
 
 impl Process {
     fn new(writer: &'static str, now: i64) -> Self {
-        Self { ledger: Ledger::new(id(), at(now)), writer, seq: 0 }
+        Self { ledger: Ledger::new(id(), at(now)), writer, seq: 0, uncertain: Vec::new() }
     }
 
     fn slot(&mut self, agent: &str) -> usize {
@@ -115,13 +117,19 @@ impl Process {
     }
 
     fn prepare(&mut self, now: i64) -> Option<PendingWrite> {
-        self.seq = u64::try_from(at(now).as_millis()).unwrap().max(self.seq + 1);
-        let write = self.ledger.prepare_write(self.writer, self.seq)?;
+        let millis = u64::try_from(at(now).as_millis()).unwrap() & !1;
+        self.seq = millis.max(self.seq + 2);
+        let write = self.ledger.prepare_write(self.writer, self.seq, false)?;
         if write.change().is_none() {
             self.ledger.write_skipped(&write);
             return None;
         }
         Some(write)
+    }
+
+    fn conflict(&mut self, found: Option<&Item>, now: i64) {
+        let uncertain = self.ledger.write_conflicted(found, self.writer, at(now));
+        self.uncertain.extend(uncertain);
     }
 
     /// Writes until there is nothing left to write.
@@ -130,7 +138,7 @@ impl Process {
             let Some(write) = self.prepare(now) else { return };
             match table.write(&write) {
                 Ok(()) => self.ledger.write_applied(write),
-                Err(found) => self.ledger.write_conflicted(found.as_ref(), self.writer, at(now)),
+                Err(found) => self.conflict(found.as_ref(), now),
             }
         }
         panic!("it never settles");

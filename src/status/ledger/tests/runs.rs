@@ -147,7 +147,7 @@ fn a_lost_first_write_of_a_new_run_is_not_undone_by_the_next() {
     // The first try meets the old item, the second is applied and its answer lost.
     let write = new.prepare(11).unwrap();
     let found = table.write(&write).unwrap_err();
-    new.ledger.write_conflicted(found.as_ref(), "new", at(11));
+    new.conflict(found.as_ref(), 11);
     new.save_and_lose_the_answer(&mut table, true, 12);
     let mut other = Process::new("other", 20);
     other.start("a", 20);
