@@ -3,7 +3,7 @@
 //!
 //! The responses are in `answers/`, one file per kind, in the format that `cases` describes.
 //! `words` places each status word both where it decides and where it is content. `rules` tries
-//! other rules in every place where they hold.
+//! other rules in every place where they hold, and `keys` each spelling of a key.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 #![expect(clippy::needless_pass_by_value, reason = "documents are formatted in place")]
@@ -11,6 +11,7 @@
 mod cases;
 #[path = "../corpus/cuts.rs"]
 mod cuts;
+mod keys;
 mod rules;
 mod words;
 
