@@ -75,9 +75,13 @@ impl Ledger {
         let has = |seq| remote.writers.have(writer, seq);
         match self.new_run {
             // (1) The first write of the new run, or a later one, was applied and its answer
-            // lost. The item is of this run already, and may hold what others added to it. It is
-            // known by its time of creation, too: an item may have forgotten this writer.
-            NewRun::Sent { seq, created_at } if has(seq) || remote.created_at == created_at => {
+            // lost. The item is of this run already, and may hold what others added to it.
+            NewRun::Sent { seq, .. } if has(seq) => self.new_run = NewRun::None,
+            // An item that may have forgotten this writer shows its run by the time of creation.
+            NewRun::Sent { seq, created_at }
+                if remote.created_at == created_at
+                    && remote.writers.may_have_forgotten(writer, seq) =>
+            {
                 self.new_run = NewRun::None;
             }
             NewRun::None => {}

@@ -136,6 +136,23 @@ fn a_restart_resumes_and_a_new_run_replaces() {
 }
 
 #[test]
+fn a_new_run_replaces_one_that_began_in_the_same_millisecond() {
+    let mut table = Table::default();
+    let mut old = Process::new("old", 0);
+    old.start("a", 0);
+    old.end("a", Outcome::Success, 5, 0);
+    old.ledger.finish(Err(ErrorMessage::new("no cash")), at(0));
+    old.save(&mut table, 0);
+    let mut new = Process::new("new", 0);
+    new.ledger.begin_new_run(at(0));
+    new.start("b", 0);
+    new.save(&mut table, 0);
+    let status = table.status();
+    assert_eq!((status.overall_status, status.agents.len()), (OverallStatus::Processing, 1));
+    assert!(status.created_at > at(0));
+}
+
+#[test]
 fn a_lost_first_write_of_a_new_run_is_not_undone_by_the_next() {
     let mut table = Table::default();
     let mut old = Process::new("old", 0);
