@@ -31,8 +31,9 @@ impl<E, F: Clone, R> Waiters<E, F, R> {
         Self { waiters: Vec::new(), epoch: 0 }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiters.is_empty()
+    /// The reply of the flush that waits for longest.
+    pub(super) fn first(&self) -> Option<&R> {
+        self.waiters.first().map(|waiter| &waiter.reply)
     }
 
     /// How many flushes there were so far. An attempt that starts now counts for all of them.
@@ -52,11 +53,9 @@ impl<E, F: Clone, R> Waiters<E, F, R> {
         });
     }
 
-    /// Whether a flush waits for the entry that came after the attempt of this epoch started.
-    pub(super) fn have_come_since(&self, epoch: u64, entry: &Arc<E>) -> bool {
-        self.waiters
-            .iter()
-            .any(|waiter| waiter.epoch > epoch && waiter.waiting_for.contains_key(&key(entry)))
+    /// Whether a flush waits for the entry.
+    pub(super) fn wait_for(&self, entry: &Arc<E>) -> bool {
+        self.waiters.iter().any(|waiter| waiter.waiting_for.contains_key(&key(entry)))
     }
 
     /// Notes that an attempt of this epoch has ended: up to which version the entry is saved now,
@@ -80,5 +79,20 @@ impl<E, F: Clone, R> Waiters<E, F, R> {
         let answered: Vec<_> =
             self.waiters.extract_if(.., |waiter| waiter.waiting_for.is_empty()).collect();
         answered.into_iter().map(|waiter| (waiter.reply, waiter.failed))
+    }
+
+    /// Removes the flushes that have waited for long enough, each with what failed, and with
+    /// what `give_up` makes of each entry that it still waited for.
+    pub(super) fn take_expired(
+        &mut self,
+        is_expired: impl Fn(&R) -> bool,
+        give_up: impl Fn(&Arc<E>) -> F,
+    ) -> Vec<(R, Vec<F>)> {
+        let expired = self.waiters.extract_if(.., |waiter| is_expired(&waiter.reply));
+        let give_up = |mut waiter: Waiter<E, F, R>| {
+            waiter.failed.extend(waiter.waiting_for.values().map(|(entry, _)| give_up(entry)));
+            (waiter.reply, waiter.failed)
+        };
+        expired.map(give_up).collect()
     }
 }

@@ -8,11 +8,13 @@
 //! | `builder` | the settings, and how a tracker starts |
 //! | `worker` | the task: batches, writes, retries, heartbeats |
 //! | `backoff` | how long a session waits after a failed write, and what is logged |
-//! | `flush_waiters` | the flushes that wait for writes |
+//! | `rounds` | how a flush or a shutdown tries every session, side by side |
+//! | `flush_waiters` | the rounds that wait for writes |
 
 mod backoff;
 mod builder;
 mod flush_waiters;
+mod rounds;
 mod worker;
 
 use std::fmt;
@@ -32,13 +34,15 @@ const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 impl StatusTracker {
     /// Saves everything that has changed before this call, and waits for it.
     ///
-    /// Each unsaved session is written once, immediately, even if it is backing off. This suits
-    /// hosts that freeze the process between requests. It takes as long as the store takes, at most a
-    /// minute.
+    /// Each unsaved session is written once, immediately, even if it is backing off or the store
+    /// throttles. This suits hosts that freeze the process between requests. The writes run side
+    /// by side: 64 at once, and up to 256 if it takes longer than a second. It returns within a
+    /// minute, whatever the number of sessions.
     ///
     /// # Errors
     ///
-    /// Returns the sessions that could not be saved, and why. The recorder keeps retrying them.
+    /// Returns the sessions that could not be saved, and why, and those that were not reached
+    /// within the minute. The recorder keeps retrying them.
     ///
     /// # Cancel safety
     ///
@@ -51,7 +55,8 @@ impl StatusTracker {
 
     /// Saves everything and stops the recorder.
     ///
-    /// Failed writes are retried, with backoff, until the timeout. Changes made after this has
+    /// Each unsaved session is written at once, as by [`flush`](Self::flush). Failed writes are
+    /// retried, with backoff, until the timeout. Changes made after this has
     /// returned are not saved; the first of them is logged.
     ///
     /// # Errors

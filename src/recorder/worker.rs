@@ -10,9 +10,13 @@
 //! A session on its way through this loop is in exactly one place: the dirty list, the queue of
 //! what is due, or a write. So a session never has more than one write in flight, and whatever
 //! changes in the meantime becomes one more write.
+//!
+//! A flush or a shutdown puts everything that is due into a queue of its own, `first`. What is
+//! there is tried once, side by side: neither a backoff, nor a pause after throttling, nor the
+//! limit after failures holds it up. [`Rounds`](super::rounds) has the bounds of that.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -26,14 +30,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::UnsavedError;
 use super::backoff::{FailedWrites, backoff};
 use super::flush_waiters::{Waiters, key};
+use super::rounds::{MAX_WRITES, Round, RoundEnd};
 use crate::status::{ErrorMessage, PendingWrite, UncertainUsage};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 #[cfg(feature = "metrics")]
 use crate::telemetry::metrics;
 use crate::tracker::{Batch, Command, Session, Shared, UnsavedSession};
 
-/// How many writes may be in flight at once, over all sessions.
-const MAX_WRITES: usize = 64;
 /// How many conflicts in a row are retried at once before the session backs off.
 const CONFLICTS_AT_ONCE: u32 = 3;
 /// How many conflicts in a row count as a failure.
@@ -74,6 +77,8 @@ pub(super) struct Worker<S> {
     settings: Settings,
     /// Sessions to write, the first that is due on top.
     due: BinaryHeap<Reverse<Due>>,
+    /// Sessions that a flush or a shutdown waits for, to be tried before all others.
+    first: VecDeque<Arc<Session>>,
     /// The sessions whose last write was not applied.
     failures: HashMap<usize, FailedWrites>,
     /// How many writes can be in flight: halved by each failure of the store, and one more after
@@ -86,8 +91,8 @@ pub(super) struct Worker<S> {
     outage: bool,
     /// What was last taken from the hand-off.
     batch: Batch,
-    /// Flushes to answer; one without a reply ends the recorder instead.
-    waiters: Waiters<Session, UnsavedSession, Option<Reply>>,
+    /// The rounds in which every session is tried once.
+    waiters: Waiters<Session, UnsavedSession, Round<Reply>>,
     shutdown: Option<Shutdown>,
     next_sweep: Option<Instant>,
     /// When the token usage of running streams is next written.
@@ -144,6 +149,7 @@ impl<S: StatusStore> Worker<S> {
             store,
             settings,
             due: BinaryHeap::new(),
+            first: VecDeque::new(),
             failures: HashMap::new(),
             limit: MAX_WRITES,
             resume_at: None,
@@ -166,17 +172,15 @@ impl<S: StatusStore> Worker<S> {
             let now = Instant::now();
             self.sweep(now);
             self.take_batch(now);
-            while writes.len() < self.limit
-                && let Some(session) = self.next_due(now)
-            {
+            while let Some(session) = self.next_session(now, writes.len()) {
                 writes.extend(self.start_write(session));
             }
             #[cfg(feature = "metrics")]
-            metrics::dirty(self.due.len() + writes.len());
+            metrics::dirty(self.first.len() + self.due.len() + writes.len());
             if self.is_over(now, writes.is_empty()) {
                 break;
             }
-            let wake_at = self.wake_at(writes.len() < self.limit);
+            let wake_at = self.wake_at(now, writes.len());
             let shared = Arc::clone(self.shared());
             tokio::select! {
                 // The same happenings lead to the same writes, so that a failure can be
@@ -211,30 +215,21 @@ impl<S: StatusStore> Worker<S> {
             .usage_is_waiting
             .then(|| self.next_usage.unwrap_or(now + self.settings.live_usage_interval));
         for command in std::mem::take(&mut self.batch.commands) {
-            let reply = match command {
-                Command::Flush(reply) => Some(reply),
+            let end = match command {
+                Command::Flush(reply) => RoundEnd::Reply(reply),
                 Command::Shutdown { deadline, reply } => {
-                    self.make_all_due(now);
                     let shutdown =
                         self.shutdown.get_or_insert(Shutdown { deadline, replies: Vec::new() });
                     // The first of several deadlines: it was promised to its caller.
                     shutdown.deadline = shutdown.deadline.min(deadline);
                     shutdown.replies.push(reply);
-                    continue;
+                    RoundEnd::GoOn
                 }
                 // A shutdown in progress retries more than once.
                 Command::LastTry if self.shutdown.is_some() => continue,
-                Command::LastTry => None,
+                Command::LastTry => RoundEnd::End,
             };
-            self.make_all_due(now);
-            let sessions = self.shared().all_sessions();
-            let unsaved = sessions.into_iter().filter_map(|session| {
-                let state = session.lock();
-                let version = state.is_queued().then(|| state.ledger.version())?;
-                drop(state);
-                Some((session, version))
-            });
-            self.waiters.add(unsaved, reply);
+            self.start_round(now, end);
         }
         if self.next_sweep.is_none() && self.shared().has_sessions() {
             self.next_sweep =
@@ -242,29 +237,52 @@ impl<S: StatusStore> Worker<S> {
         }
     }
 
-    /// Makes every session due now, even one that backs off.
-    fn make_all_due(&mut self, now: Instant) {
-        let due = std::mem::take(&mut self.due);
-        self.due = due.into_iter().map(|Reverse(due)| Reverse(Due { at: now, ..due })).collect();
-        self.resume_at = None;
+    /// Has every unsaved session tried once, now, even one that backs off.
+    fn start_round(&mut self, now: Instant, end: RoundEnd<Reply>) {
+        // In the order in which they were due: it is the same in each run of a test.
+        let due = std::mem::take(&mut self.due).into_sorted_vec();
+        self.first.extend(due.into_iter().rev().map(|Reverse(due)| due.session));
+        let sessions = self.shared().all_sessions();
+        let unsaved = sessions.into_iter().filter_map(|session| {
+            let state = session.lock();
+            let version = state.is_queued().then(|| state.ledger.version())?;
+            drop(state);
+            Some((session, version))
+        });
+        self.waiters.add(unsaved, Round { since: now, end });
     }
 
-    fn next_due(&mut self, now: Instant) -> Option<Arc<Session>> {
-        if self.resume_at.is_some_and(|at| at > now) {
+    /// The next session to write, with this many writes in flight.
+    fn next_session(&mut self, now: Instant, in_flight: usize) -> Option<Arc<Session>> {
+        if !self.first.is_empty() {
+            let has_room = in_flight < self.width(now);
+            return if has_room { self.first.pop_front() } else { None };
+        }
+        if in_flight >= self.limit || self.resume_at.is_some_and(|at| at > now) {
             return None;
         }
         let first = self.due.peek_mut().filter(|first| first.0.at <= now)?;
         Some(std::collections::binary_heap::PeekMut::pop(first).0.session)
     }
 
+    /// How many writes of `first` may be in flight.
+    fn width(&self, now: Instant) -> usize {
+        self.waiters.first().map_or(MAX_WRITES, |round| round.width(now))
+    }
+
     /// When there is something to do next, even if nothing changes.
-    fn wake_at(&self, may_write: bool) -> Option<Instant> {
+    fn wake_at(&self, now: Instant, in_flight: usize) -> Option<Instant> {
+        let round = self.waiters.first();
+        let wider = round.filter(|_| !self.first.is_empty()).and_then(|round| round.wider_at(now));
+        let expires = round.and_then(Round::expires_at);
+        let may_write = self.first.is_empty() && in_flight < self.limit;
         let due =
             self.due.peek().filter(|_| may_write).map(|Reverse(due)| {
                 self.resume_at.map_or(due.at, |resume_at| due.at.max(resume_at))
             });
         let deadline = self.shutdown.as_ref().map(|shutdown| shutdown.deadline);
-        [due, deadline, self.next_sweep, self.next_usage].into_iter().flatten().min()
+        let all = [wider, expires, due, deadline, self.next_sweep, self.next_usage];
+        all.into_iter().flatten().min()
     }
 
     /// Starts the write of a session, if there is something to write.
@@ -370,16 +388,13 @@ impl<S: StatusStore> Worker<S> {
                 failed.clone_from(&failure.error);
             }
         }
-        if is_dirty {
-            // A flush that came during this write is owed an attempt of its own.
-            let is_awaited = failed.is_some() && self.waiters.have_come_since(epoch, &session);
-            if is_awaited || !self.waiters.is_empty() && failed.is_none() {
-                delay = Duration::ZERO;
-            }
-            let at = Instant::now() + delay;
-            self.due.push(Reverse(Due { at, session: Arc::clone(&session) }));
-        }
         self.resolve(&session, failed, epoch);
+        // A round that began during this write is owed an attempt of its own.
+        if is_dirty && self.waiters.wait_for(&session) {
+            self.first.push_back(session);
+        } else if is_dirty {
+            self.due.push(Reverse(Due { at: Instant::now() + delay, session }));
+        }
     }
 
     /// Answers the flushes that waited for this session, and releases it if it is over.
@@ -400,12 +415,22 @@ impl<S: StatusStore> Worker<S> {
     /// Answers the flushes that are complete. Returns whether the recorder must end.
     fn is_over(&mut self, now: Instant, no_writes: bool) -> bool {
         let mut last_try_done = false;
-        for (reply, failed) in self.waiters.take_answered() {
-            match reply {
+        let answered = self.waiters.take_answered();
+        let expired = self.waiters.take_expired(
+            |round| round.expires_at().is_some_and(|at| at <= now),
+            |session| {
+                let error = self.failures.get(&key(session)).and_then(|f| f.error.clone());
+                UnsavedSession { session_id: session.id.clone(), error }
+            },
+        );
+        for (round, failed) in answered.chain(expired) {
+            match round.end {
                 // The caller may have stopped waiting.
-                Some(reply) => drop(reply.send(failed)),
+                RoundEnd::Reply(reply) => drop(reply.send(failed)),
+                // Those that failed are tried again until the deadline.
+                RoundEnd::GoOn => {}
                 // The guard logs what could not be saved.
-                None => last_try_done = true,
+                RoundEnd::End => last_try_done = true,
             }
         }
         let ended = self.shutdown.as_ref().is_some_and(|shutdown| {
@@ -413,7 +438,8 @@ impl<S: StatusStore> Worker<S> {
             let is_lost = |Reverse(due): &Reverse<Due>| {
                 self.failures.get(&key(&due.session)).is_some_and(|failure| failure.is_permanent)
             };
-            now >= shutdown.deadline || no_writes && self.due.iter().all(is_lost)
+            now >= shutdown.deadline
+                || no_writes && self.first.is_empty() && self.due.iter().all(is_lost)
         });
         last_try_done || ended
     }

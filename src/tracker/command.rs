@@ -22,6 +22,6 @@ pub(crate) enum Command {
 pub struct UnsavedSession {
     /// The session.
     pub session_id: SessionId,
-    /// Why it could not be saved, or `None` if there was no time to try.
+    /// Why it could not be saved, or `None` if there was no time to try, or to wait for an answer.
     pub error: Option<ErrorMessage>,
 }

@@ -1,0 +1,6 @@
+//! What bounds the recorder: how long a flush takes, how many sessions it holds, and what a clock
+//! that is set does to it. Under paused time.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod flush;
+mod support;

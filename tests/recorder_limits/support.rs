@@ -1,0 +1,89 @@
+//! Calls of sessions, and a store that fails by a script.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tower_agent_status::StatusTracker;
+use tower_agent_status::status::{AgentReport, AgentState, Change, Precondition, TokenUsage};
+use tower_agent_status::store::{
+    MemoryStore, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
+};
+
+pub(crate) fn name(session: usize) -> String {
+    format!("session-{session}")
+}
+
+/// One call of an agent, with ten tokens, in a session that no workflow is opened on.
+pub(crate) fn one_call(tracker: &StatusTracker, session: &str) {
+    let report = AgentReport::new(AgentState::Success).token_usage(TokenUsage::new(9, 1));
+    tracker.update_agent_status(session, "pdfAdapter", report).unwrap();
+}
+
+/// How the store answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answers {
+    Saves,
+    TimesOut,
+    Throttles,
+}
+
+/// A store that notes when each session is tried.
+#[derive(Clone)]
+pub(crate) struct Scripted {
+    pub(crate) table: MemoryStore,
+    state: Arc<Mutex<State>>,
+}
+
+pub(crate) struct State {
+    pub(crate) answers: Answers,
+    pub(crate) takes: Duration,
+    pub(crate) tries: BTreeMap<String, Vec<Instant>>,
+    pub(crate) in_flight: usize,
+    pub(crate) most_in_flight: usize,
+}
+
+impl Scripted {
+    pub(crate) fn new(answers: Answers, takes: Duration) -> Self {
+        let (tries, in_flight, most_in_flight) = (BTreeMap::new(), 0, 0);
+        let state = State { answers, takes, tries, in_flight, most_in_flight };
+        Self { table: MemoryStore::new(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// How often each session was tried from then until now.
+    pub(crate) fn tries_since(&self, since: Instant) -> Vec<usize> {
+        let (state, now) = (self.state(), Instant::now());
+        let is_in = |at: &&Instant| (since..now).contains(*at);
+        state.tries.values().map(|tries| tries.iter().filter(is_in).count()).collect()
+    }
+}
+
+impl StatusStore for Scripted {
+    async fn write(
+        &self,
+        change: &Change,
+        expected: Precondition,
+    ) -> Result<WriteOutcome, StoreError> {
+        let (answers, takes) = {
+            let mut state = self.state();
+            state.tries.entry(change.session_id.to_string()).or_default().push(Instant::now());
+            state.in_flight += 1;
+            state.most_in_flight = state.most_in_flight.max(state.in_flight);
+            (state.answers, state.takes)
+        };
+        sleep(takes).await;
+        self.state().in_flight -= 1;
+        match answers {
+            Answers::Saves => self.table.write(change, expected).await,
+            Answers::TimesOut => {
+                Err(StoreError::new(StoreErrorKind::Unavailable, "timed out").ambiguous())
+            }
+            Answers::Throttles => Err(StoreError::new(StoreErrorKind::Throttled, "throttled")),
+        }
+    }
+}
