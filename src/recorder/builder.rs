@@ -131,7 +131,14 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     }
 
     /// Sets how many sessions can be live or unsaved at once. The default is 100,000. Calls of
-    /// sessions beyond that pass untracked; they are counted, and the first is logged.
+    /// sessions beyond that pass untracked; they are [counted](StatusTracker::lost), and the first
+    /// is logged.
+    ///
+    /// A session is live while a workflow is open on it, a call of it is in flight, or a
+    /// [scope](crate::Workflow::scope) holds it. One that is saved and idle stays in memory for
+    /// ten minutes, and leaves earlier if its room is needed. Its next call resumes it from its
+    /// item. An [idle timeout](Self::idle_timeout) does not keep it: a session that has left stays
+    /// as it is until a call resumes it, and the first to leave so is logged.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.limits.max_sessions = sessions;
         self

@@ -242,14 +242,14 @@ impl<S: StatusStore> Worker<S> {
         // In the order in which they were due: it is the same in each run of a test.
         let due = std::mem::take(&mut self.due).into_sorted_vec();
         self.first.extend(due.into_iter().rev().map(|Reverse(due)| due.session));
-        let sessions = self.shared().all_sessions();
-        let unsaved = sessions.into_iter().filter_map(|session| {
+        let mut unsaved = Vec::new();
+        self.shared().for_each_session(|session| {
             let state = session.lock();
-            let version = state.is_queued().then(|| state.ledger.version())?;
-            drop(state);
-            Some((session, version))
+            if state.is_queued() {
+                unsaved.push((Arc::clone(session), state.ledger.version()));
+            }
         });
-        self.waiters.add(unsaved, Round { since: now, end });
+        self.waiters.add(unsaved.into_iter(), Round { since: now, end });
     }
 
     /// The next session to write, with this many writes in flight.
@@ -452,11 +452,11 @@ impl<S: StatusStore> Worker<S> {
         // A heartbeat that would be due by the next sweep is sent now.
         let every = self.shared().sweep_every(self.settings.heartbeat_interval);
         let silent = self.settings.heartbeat_interval.saturating_sub(every);
-        for session in self.shared().all_sessions() {
-            self.shared().heartbeat(&session, silent);
-            self.shared().finish_idle(&session);
-            self.shared().release(&session, IDLE);
-        }
+        self.shared().for_each_session(|session| {
+            self.shared().heartbeat(session, silent);
+            self.shared().finish_idle(session);
+            self.shared().release(session, IDLE);
+        });
         #[cfg(feature = "metrics")]
         metrics::waiting(self.shared().waiting_agents());
         self.next_sweep = self.shared().has_sessions().then(|| now + every);

@@ -32,4 +32,6 @@ pub(crate) struct Warnings {
     pub(crate) attribute: LogOnce,
     /// A workflow that could not be started.
     pub(crate) workflow: LogOnce,
+    /// A session that left memory before its idle timeout.
+    pub(super) left_early: LogOnce,
 }

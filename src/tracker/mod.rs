@@ -11,6 +11,7 @@
 //! | file | what it has |
 //! | --- | --- |
 //! | `shared` | the sessions in memory, and the only way to change one |
+//! | `sessions` | the sessions in memory, and which leaves when room is needed |
 //! | `session` | one session, and the handle with which a workflow changes it |
 //! | `call` | one call in flight |
 //! | `registry` | the declared agents, with their metrics |
@@ -28,6 +29,7 @@ mod log_once;
 mod registry;
 mod scope;
 mod session;
+mod sessions;
 mod shared;
 mod sync;
 
@@ -91,10 +93,11 @@ impl StatusTracker {
     }
 
     /// Returns the newest state of a session that is live in this process, whether it is saved
-    /// yet or not, or `None` if the session is not in memory.
+    /// yet or not, or `None` if the session is not in memory. One that is saved and idle may leave
+    /// at any time.
     #[must_use]
     pub fn status(&self, session_id: &str) -> Option<WorkflowStatus> {
-        let session = self.shared().lock_sessions().get(session_id).cloned()?;
+        let session = self.shared().lock_sessions().get_by_name(session_id).cloned()?;
         Some(session.lock().ledger.status().clone())
     }
 }

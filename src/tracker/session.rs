@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::handoff::{Content, Entry};
+use super::handoff::{Content, Entry, EntryState};
 use super::{Scope, Shared};
 use crate::agent::Agent;
 use crate::status::{
@@ -26,11 +26,21 @@ pub(crate) struct SessionState {
     pub(super) open: usize,
     /// Whether a workflow was ever opened on it.
     pub(super) was_opened: bool,
+    /// Its ticket in the list of idle sessions, if it is there; see [`sessions`](super::sessions).
+    pub(super) ticket: Option<u64>,
 }
 
 impl SessionState {
     pub(super) fn new(ledger: Ledger) -> Self {
-        Self { ledger, open: 0, was_opened: false }
+        Self { ledger, open: 0, was_opened: false, ticket: None }
+    }
+}
+
+impl EntryState<SessionState> {
+    /// Whether the session is saved and takes part in nothing, so that it can leave memory.
+    pub(super) fn is_idle(&self) -> bool {
+        let is_closed = self.open == 0 || self.ledger.is_finished();
+        is_closed && !self.is_queued() && !self.ledger.is_dirty() && !self.ledger.is_active()
     }
 
     /// Whether a workflow is open on the session.

@@ -1,6 +1,5 @@
 //! [`Shared`]: what the request path and the recorder share.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use super::handoff::{self, Handoff, Mark};
 use super::log_once::{LogOnce, Warnings};
 use super::registry::Registry;
 use super::session::SessionState;
+use super::sessions::Sessions;
 use super::{Clock, Command, Scope, Session, UnsavedSession};
 use crate::status::{ErrorMessage, Ledger, SessionId, Timestamp, random_writer_id};
 
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
     pub(crate) writer: String,
     limits: Limits,
     pub(crate) registry: Registry,
-    sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
+    sessions: Mutex<Sessions>,
     pub(crate) handoff: Handoff<SessionId, SessionState, Command>,
     pub(crate) warnings: Warnings,
     losses: Losses,
@@ -91,16 +91,39 @@ impl Shared {
         if let Some(session) = sessions.get(id) {
             return Some(Arc::clone(session));
         }
+        let mut left = None;
         if sessions.len() >= self.limits.max_sessions {
-            drop(sessions);
-            self.lose("full", "too many sessions are live or unsaved", &self.losses.full, id);
-            return None;
+            left = sessions.remove_idle();
+            if left.is_none() {
+                drop(sessions);
+                self.lose("full", "too many sessions are live or unsaved", &self.losses.full, id);
+                return None;
+            }
         }
         let mut ledger = Ledger::new(id.clone(), self.now());
         self.registry.add_declared(&mut ledger);
         let session = Arc::new(Session::new(id.clone(), SessionState::new(ledger)));
-        sessions.insert(id.clone(), Arc::clone(&session));
+        sessions.insert(Arc::clone(&session));
+        drop(sessions);
+        if let Some(left) = left {
+            self.left_for_another(&left);
+        }
         Some(session)
+    }
+
+    /// A session has left memory to make room for another.
+    #[cold]
+    fn left_for_another(&self, session: &Session) {
+        let state = session.lock();
+        let is_awaited = self.limits.idle_timeout.is_some() && !state.was_opened;
+        if is_awaited && !state.ledger.is_finished() && self.warnings.left_early.is_first() {
+            tracing::warn!(
+                session_id = %session.id,
+                max_sessions = self.limits.max_sessions,
+                "a session left memory to make room, before its idle timeout; unless a call \
+                 resumes it, it stays as it is; further occurrences are not logged"
+            );
+        }
     }
 
     /// The session of a scope.
@@ -149,7 +172,7 @@ impl Shared {
         );
     }
 
-    pub(super) fn lock_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
+    pub(super) fn lock_sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -180,10 +203,14 @@ impl Shared {
         &self,
         why: impl Fn(&Arc<Session>) -> Option<ErrorMessage>,
     ) -> Vec<UnsavedSession> {
-        let mut sessions = self.all_sessions();
-        sessions.retain(|session| session.lock().ledger.is_dirty());
-        let unsaved = sessions.iter();
-        unsaved.map(|s| UnsavedSession { session_id: s.id.clone(), error: why(s) }).collect()
+        let mut unsaved = Vec::new();
+        self.for_each_session(|session| {
+            if session.lock().ledger.is_dirty() {
+                let session_id = session.id.clone();
+                unsaved.push(UnsavedSession { session_id, error: why(session) });
+            }
+        });
+        unsaved
     }
 }
 
@@ -201,21 +228,32 @@ impl Shared {
     }
 
     pub(crate) fn has_sessions(&self) -> bool {
-        !self.lock_sessions().is_empty()
+        self.lock_sessions().len() > 0
     }
 
-    pub(crate) fn all_sessions(&self) -> Vec<Arc<Session>> {
-        self.lock_sessions().values().cloned().collect()
+    /// Does something with each session. It holds one at a time, since a session that is held
+    /// cannot make room for another.
+    pub(crate) fn for_each_session(&self, mut with: impl FnMut(&Arc<Session>)) {
+        let ids = self.lock_sessions().ids();
+        for id in ids {
+            let session = self.lock_sessions().get(&id).cloned();
+            if let Some(session) = session {
+                with(&session);
+            }
+        }
     }
 
     /// How many agents wait, over all sessions in memory.
     #[cfg(feature = "metrics")]
     pub(crate) fn waiting_agents(&self) -> usize {
-        self.all_sessions().iter().map(|session| session.lock().ledger.waiting_agents()).sum()
+        let mut agents = 0;
+        self.for_each_session(|session| agents += session.lock().ledger.waiting_agents());
+        agents
     }
 
     /// Removes a session that is saved and that nobody uses, so that memory is bounded by what
-    /// is live. An unfinished session stays until it was idle for this long.
+    /// is live. An unfinished session stays until it was idle for this long, or until its room is
+    /// needed.
     pub(crate) fn release(&self, session: &Arc<Session>, idle: Duration) {
         let mut sessions = self.lock_sessions();
         // One is the map's and one the caller's. Further clones come from the map, which is
@@ -223,18 +261,22 @@ impl Shared {
         if Arc::strong_count(session) > 2 {
             return;
         }
-        let state = session.lock();
+        let mut state = session.lock();
         let ledger = &state.ledger;
         // With an idle timeout, the session must still be here when that is reached.
         let idle = self.limits.idle_timeout.map_or(idle, |after| {
             let waiting = if ledger.is_waiting() { self.limits.waiting_timeout } else { after };
             idle.max(after.max(waiting).saturating_mul(2))
         });
-        let is_idle =
-            || state.open == 0 && self.now().duration_since(ledger.last_updated()) >= idle;
-        let is_over = ledger.is_finished() || is_idle();
-        if is_over && !state.is_queued() && !ledger.is_dirty() && !ledger.is_active() {
+        let is_over =
+            || ledger.is_finished() || self.now().duration_since(ledger.last_updated()) >= idle;
+        if !state.is_idle() {
+            return;
+        }
+        if is_over() {
             sessions.remove(&session.id);
+        } else if state.ticket.is_none() {
+            state.ticket = Some(sessions.list_idle(&session.id, ledger.version()));
         }
     }
 

@@ -1,8 +1,9 @@
 //! Calls of sessions, and a store that fails by a script.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep};
 use tower_agent_status::StatusTracker;
@@ -85,5 +86,29 @@ impl StatusStore for Scripted {
             }
             Answers::Throttles => Err(StoreError::new(StoreErrorKind::Throttled, "throttled")),
         }
+    }
+}
+
+/// A clock that goes on with paused time, and can be set.
+#[derive(Clone)]
+pub(crate) struct SetClock {
+    begin: Instant,
+    ahead: Arc<AtomicI64>,
+}
+
+impl SetClock {
+    /// A clock that is ahead by this many seconds.
+    pub(crate) fn new(ahead: i64) -> Self {
+        Self { begin: Instant::now(), ahead: Arc::new(ahead.into()) }
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        let seconds = 1_766_570_400 + self.ahead.load(Ordering::SeqCst);
+        UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs()) + self.begin.elapsed()
+    }
+
+    pub(crate) fn source(&self) -> impl Fn() -> SystemTime + Send + Sync + 'static {
+        let clock = self.clone();
+        move || clock.now()
     }
 }
