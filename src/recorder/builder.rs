@@ -110,9 +110,10 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// still counts, but does not reopen the session. If another process holds the workflow
     /// open, the timeout should be longer than that process's
     /// [heartbeat interval](Self::heartbeat_interval), since a heartbeat shows that the session
-    /// is alive. A session is completed within one and a half timeouts. While an agent is in
-    /// progress the session is not idle, unless it [waits](Self::waiting_timeout) for too long.
-    /// A workflow that this process has opened never ends this way.
+    /// is alive. A session is completed within one and a half timeouts after this process has last
+    /// changed it, or has learned that another did. While an agent is in progress the session is
+    /// not idle, unless it [waits](Self::waiting_timeout) for too long. A workflow that this process
+    /// has opened never ends this way.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.limits.idle_timeout = Some(timeout.clamp(Duration::from_millis(1), FAR));
         self
@@ -145,6 +146,10 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     }
 
     /// Sets the source of the time of day. The default is the system's clock.
+    ///
+    /// It may be set while the tracker runs. It gives the times that are written, and decides
+    /// nothing: heartbeats and timeouts are measured by tokio's clock. The times of a session that
+    /// is in memory do not go back.
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.limits.clock = Clock::Given(Arc::new(now));
         self

@@ -9,12 +9,14 @@
 //! | `worker` | the task: batches, writes, retries, heartbeats |
 //! | `backoff` | how long a session waits after a failed write, and what is logged |
 //! | `rounds` | how a flush or a shutdown tries every session, side by side |
+//! | `sequence` | the numbers of the writes |
 //! | `flush_waiters` | the rounds that wait for writes |
 
 mod backoff;
 mod builder;
 mod flush_waiters;
 mod rounds;
+mod sequence;
 mod worker;
 
 use std::fmt;

@@ -31,6 +31,7 @@ use super::UnsavedError;
 use super::backoff::{FailedWrites, backoff};
 use super::flush_waiters::{Waiters, key};
 use super::rounds::{MAX_WRITES, Round, RoundEnd};
+use super::sequence::Sequence;
 use crate::status::{ErrorMessage, PendingWrite, UncertainUsage};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 #[cfg(feature = "metrics")]
@@ -94,6 +95,7 @@ pub(super) struct Worker<S> {
     /// The rounds in which every session is tried once.
     waiters: Waiters<Session, UnsavedSession, Round<Reply>>,
     shutdown: Option<Shutdown>,
+    sequence: Sequence,
     next_sweep: Option<Instant>,
     /// When the token usage of running streams is next written.
     next_usage: Option<Instant>,
@@ -157,6 +159,7 @@ impl<S: StatusStore> Worker<S> {
             batch: Batch::default(),
             waiters: Waiters::new(),
             shutdown: None,
+            sequence: Sequence::new(),
             next_sweep: None,
             next_usage: None,
         }
@@ -290,7 +293,8 @@ impl<S: StatusStore> Worker<S> {
         &mut self,
         session: Arc<Session>,
     ) -> Option<impl Future<Output = FinishedWrite> + use<S>> {
-        let seq = self.shared().next_seq();
+        let clock = self.shared().now();
+        let seq = self.sequence.next(clock, Instant::now());
         let writer = &self.shared().writer;
         let pending =
             session.take(|state| state.ledger.prepare_write(writer, seq, state.is_open()));
@@ -334,12 +338,13 @@ impl<S: StatusStore> Worker<S> {
     /// Acts on how a write has ended.
     fn finish_write(&mut self, write: FinishedWrite) {
         let FinishedWrite { session, pending, result, epoch } = write;
-        let now = self.shared().now();
+        let clock = self.shared().now();
         let writer = &self.guard.0.writer;
         let mut uncertain = None;
         let is_dirty = session.acknowledge(|state| match &result {
             Ok(WriteOutcome::Applied) => state.ledger.write_applied(pending),
             Ok(WriteOutcome::Conflict(found)) => {
+                let now = state.time_of_event(clock);
                 uncertain = state.ledger.write_conflicted(found.as_ref(), writer, now);
             }
             Err(error) => state.ledger.write_failed(&pending, error.may_have_been_applied()),
@@ -408,7 +413,7 @@ impl<S: StatusStore> Worker<S> {
         self.waiters.tried(session, saved, failed.as_ref(), epoch);
         if !is_dirty {
             self.failures.remove(&key(session));
-            self.shared().release(session, IDLE);
+            self.shared().release(session, IDLE, Instant::now());
         }
     }
 
@@ -453,9 +458,9 @@ impl<S: StatusStore> Worker<S> {
         let every = self.shared().sweep_every(self.settings.heartbeat_interval);
         let silent = self.settings.heartbeat_interval.saturating_sub(every);
         self.shared().for_each_session(|session| {
-            self.shared().heartbeat(session, silent);
-            self.shared().finish_idle(session);
-            self.shared().release(session, IDLE);
+            self.shared().heartbeat(session, silent, now);
+            self.shared().finish_idle(session, now);
+            self.shared().release(session, IDLE, now);
         });
         #[cfg(feature = "metrics")]
         metrics::waiting(self.shared().waiting_agents());

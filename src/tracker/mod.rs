@@ -13,6 +13,7 @@
 //! | `shared` | the sessions in memory, and the only way to change one |
 //! | `sessions` | the sessions in memory, and which leaves when room is needed |
 //! | `session` | one session, and the handle with which a workflow changes it |
+//! | `last_change` | how long a session was silent, whatever happens to the clock |
 //! | `call` | one call in flight |
 //! | `registry` | the declared agents, with their metrics |
 //! | `scope` | the task-local that says which session a call belongs to |
@@ -25,6 +26,7 @@ mod call;
 mod clock;
 mod command;
 mod handoff;
+mod last_change;
 mod log_once;
 mod registry;
 mod scope;

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::handoff::{Content, Entry, EntryState};
+use super::last_change::LastChange;
 use super::{Scope, Shared};
 use crate::agent::Agent;
 use crate::status::{
@@ -26,13 +30,58 @@ pub(crate) struct SessionState {
     pub(super) open: usize,
     /// Whether a workflow was ever opened on it.
     pub(super) was_opened: bool,
+    last_change: LastChange,
     /// Its ticket in the list of idle sessions, if it is there; see [`sessions`](super::sessions).
     pub(super) ticket: Option<u64>,
 }
 
 impl SessionState {
     pub(super) fn new(ledger: Ledger) -> Self {
-        Self { ledger, open: 0, was_opened: false, ticket: None }
+        let last_change = LastChange::new(ledger.last_updated(), Instant::now());
+        Self { ledger, open: 0, was_opened: false, last_change, ticket: None }
+    }
+
+    /// Whether a workflow is open on the session.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open > 0
+    }
+
+    /// The time of an event now. It is what the clock shows, unless that is behind a time that the
+    /// session already has: the clock was set back, or another process is ahead.
+    #[inline]
+    pub(crate) fn time_of_event(&mut self, clock: Timestamp) -> Timestamp {
+        if clock >= self.ledger.last_updated() { clock } else { self.time_of_event_behind(clock) }
+    }
+
+    #[cold]
+    fn time_of_event_behind(&mut self, clock: Timestamp) -> Timestamp {
+        let now = Instant::now();
+        self.note_change(now);
+        self.last_change.time_of_day(clock, now)
+    }
+
+    fn note_change(&mut self, now: Instant) {
+        self.last_change.note(self.ledger.last_updated(), now);
+    }
+
+    /// How long ago the session last changed, or was last known to be alive.
+    pub(super) fn silence(&mut self, now: Instant) -> Duration {
+        self.note_change(now);
+        self.last_change.silence(now)
+    }
+
+    /// Sends a heartbeat if the session is alive and has not changed for this long. Returns
+    /// whether it did.
+    pub(super) fn heartbeat(&mut self, silent: Duration, clock: Timestamp, now: Instant) -> bool {
+        let is_due = self.silence(now) >= silent;
+        let is_alive = self.open > 0 || self.ledger.is_active();
+        let time = self.last_change.time_of_day(clock, now);
+        let is_sent = is_due && is_alive && self.ledger.heartbeat(time);
+        if is_sent {
+            // Exact from here on, even if the clock was set before.
+            self.last_change = LastChange::new(self.ledger.last_updated(), now);
+        }
+        is_sent
     }
 }
 
@@ -41,11 +90,6 @@ impl EntryState<SessionState> {
     pub(super) fn is_idle(&self) -> bool {
         let is_closed = self.open == 0 || self.ledger.is_finished();
         is_closed && !self.is_queued() && !self.ledger.is_dirty() && !self.ledger.is_active()
-    }
-
-    /// Whether a workflow is open on the session.
-    pub(crate) fn is_open(&self) -> bool {
-        self.open > 0
     }
 }
 

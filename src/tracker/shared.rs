@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::handoff::{self, Handoff, Mark};
 use super::log_once::{LogOnce, Warnings};
 use super::registry::Registry;
@@ -41,8 +43,6 @@ pub(crate) struct Shared {
     pub(crate) warnings: Warnings,
     losses: Losses,
     pub(super) lost: AtomicU64,
-    /// The sequence number of the last write.
-    last_seq: AtomicU64,
 }
 
 /// What was lost, each kind logged as an error once.
@@ -68,7 +68,6 @@ impl Shared {
             warnings: Warnings::default(),
             losses: Losses::default(),
             lost: AtomicU64::new(0),
-            last_seq: AtomicU64::new(0),
         }
     }
 
@@ -147,10 +146,11 @@ impl Shared {
         session: &Arc<Session>,
         change: impl FnOnce(&mut SessionState, Timestamp) -> bool,
     ) {
-        let now = self.now();
-        let is_queued = self
-            .handoff
-            .change(session, |state| if change(state, now) { Mark::Dirty } else { Mark::Nothing });
+        let clock = self.now();
+        let is_queued = self.handoff.change(session, |state| {
+            let now = state.time_of_event(clock);
+            if change(state, now) { Mark::Dirty } else { Mark::Nothing }
+        });
         if !is_queued {
             self.lose_after_the_end(&session.id);
         }
@@ -163,13 +163,11 @@ impl Shared {
         session: &Arc<Session>,
         change: impl FnOnce(&mut SessionState, Timestamp) -> bool,
     ) {
-        let now = self.now();
-        self.handoff.change(
-            session,
-            |state| {
-                if change(state, now) { Mark::Usage } else { Mark::Nothing }
-            },
-        );
+        let clock = self.now();
+        self.handoff.change(session, |state| {
+            let now = state.time_of_event(clock);
+            if change(state, now) { Mark::Usage } else { Mark::Nothing }
+        });
     }
 
     pub(super) fn lock_sessions(&self) -> MutexGuard<'_, Sessions> {
@@ -216,17 +214,6 @@ impl Shared {
 
 /// The recorder's side.
 impl Shared {
-    /// The number of the next write: the time in milliseconds since 1970, or two more than the
-    /// last if that is higher. It is even; the ledger makes it odd where that says something.
-    pub(crate) fn next_seq(&self) -> u64 {
-        let now = u64::try_from(self.now().as_millis()).unwrap_or(0) & !1;
-        let next = |last: u64| now.max(last + 2);
-        let last = self
-            .last_seq
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
-        next(last.unwrap_or_else(|last| last))
-    }
-
     pub(crate) fn has_sessions(&self) -> bool {
         self.lock_sessions().len() > 0
     }
@@ -254,7 +241,7 @@ impl Shared {
     /// Removes a session that is saved and that nobody uses, so that memory is bounded by what
     /// is live. An unfinished session stays until it was idle for this long, or until its room is
     /// needed.
-    pub(crate) fn release(&self, session: &Arc<Session>, idle: Duration) {
+    pub(crate) fn release(&self, session: &Arc<Session>, idle: Duration, now: Instant) {
         let mut sessions = self.lock_sessions();
         // One is the map's and one the caller's. Further clones come from the map, which is
         // locked, or from another clone, which would count here.
@@ -262,30 +249,27 @@ impl Shared {
             return;
         }
         let mut state = session.lock();
-        let ledger = &state.ledger;
-        // With an idle timeout, the session must still be here when that is reached.
-        let idle = self.limits.idle_timeout.map_or(idle, |after| {
-            let waiting = if ledger.is_waiting() { self.limits.waiting_timeout } else { after };
-            idle.max(after.max(waiting).saturating_mul(2))
-        });
-        let is_over =
-            || ledger.is_finished() || self.now().duration_since(ledger.last_updated()) >= idle;
         if !state.is_idle() {
             return;
         }
-        if is_over() {
+        // With an idle timeout, the session must still be here when that is reached.
+        let idle = self.limits.idle_timeout.map_or(idle, |after| {
+            let is_waiting = state.ledger.is_waiting();
+            let waiting = if is_waiting { self.limits.waiting_timeout } else { after };
+            idle.max(after.max(waiting).saturating_mul(2))
+        });
+        if state.ledger.is_finished() || state.silence(now) >= idle {
             sessions.remove(&session.id);
         } else if state.ticket.is_none() {
-            state.ticket = Some(sessions.list_idle(&session.id, ledger.version()));
+            state.ticket = Some(sessions.list_idle(&session.id, state.ledger.version()));
         }
     }
 
     /// Sends a heartbeat for a session that is alive and has not changed for this long.
-    pub(crate) fn heartbeat(&self, session: &Arc<Session>, silent: Duration) {
-        self.change(session, |state, now| {
-            let alive = state.open > 0 || state.ledger.is_active();
-            let since = now.duration_since(state.ledger.last_updated());
-            alive && since >= silent && state.ledger.heartbeat(now)
+    pub(crate) fn heartbeat(&self, session: &Arc<Session>, silent: Duration, now: Instant) {
+        let clock = self.now();
+        self.handoff.change(session, |state| {
+            if state.heartbeat(silent, clock, now) { Mark::Dirty } else { Mark::Nothing }
         });
     }
 
@@ -297,12 +281,12 @@ impl Shared {
 
     /// Completes a session that no workflow was opened on, once it has reached the idle
     /// timeout. While an agent waits, it has to reach the waiting timeout, too.
-    pub(crate) fn finish_idle(&self, session: &Arc<Session>) {
+    pub(crate) fn finish_idle(&self, session: &Arc<Session>, now: Instant) {
         let Some(idle) = self.limits.idle_timeout else { return };
-        self.change(session, |state, now| {
-            let since = now.duration_since(state.ledger.last_updated());
-            let waited_enough = since >= self.limits.waiting_timeout;
-            !state.was_opened && since >= idle && state.ledger.finish_idle(waited_enough, now)
+        self.change(session, |state, time| {
+            let silence = state.silence(now);
+            let waited_enough = silence >= self.limits.waiting_timeout;
+            !state.was_opened && silence >= idle && state.ledger.finish_idle(waited_enough, time)
         });
     }
 }

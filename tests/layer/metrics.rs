@@ -160,7 +160,8 @@ async fn writes_are_counted_and_timed() {
     let seen = recorder.snapshotter();
     let results = [None, Some(Throttled), Some(Unavailable), Some(Permanent)];
     let store = ScriptedStore { results: Mutex::new(results.into()), inner: MemoryStore::new() };
-    let tracker = builder(store).start().unwrap();
+    // No heartbeat is to add writes.
+    let tracker = builder(store).heartbeat_interval(Duration::from_secs(3_600)).start().unwrap();
     let workflow = tracker.workflow(SESSION).start().unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(taken(&seen)[&format!("{SESSIONS_DIRTY}{{}}")], [1.0]);

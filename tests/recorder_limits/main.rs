@@ -2,6 +2,7 @@
 //! that is set does to it. Under paused time.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod clock;
 mod flush;
 mod sessions;
 mod support;

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep};
 use tower_agent_status::StatusTracker;
-use tower_agent_status::status::{AgentReport, AgentState, Change, Precondition, TokenUsage};
+use tower_agent_status::status::{
+    AgentReport, AgentState, Change, Precondition, Timestamp, TokenUsage,
+};
 use tower_agent_status::store::{
     MemoryStore, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
 };
@@ -102,6 +104,11 @@ impl SetClock {
         Self { begin: Instant::now(), ahead: Arc::new(ahead.into()) }
     }
 
+    /// Sets it ahead by this many seconds, or behind.
+    pub(crate) fn set(&self, ahead: i64) {
+        self.ahead.store(ahead, Ordering::SeqCst);
+    }
+
     pub(crate) fn now(&self) -> SystemTime {
         let seconds = 1_766_570_400 + self.ahead.load(Ordering::SeqCst);
         UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs()) + self.begin.elapsed()
@@ -110,5 +117,10 @@ impl SetClock {
     pub(crate) fn source(&self) -> impl Fn() -> SystemTime + Send + Sync + 'static {
         let clock = self.clone();
         move || clock.now()
+    }
+
+    /// What a clock shows that nobody has set.
+    pub(crate) fn right(&self) -> Timestamp {
+        Timestamp::from(UNIX_EPOCH + Duration::from_secs(1_766_570_400) + self.begin.elapsed())
     }
 }
