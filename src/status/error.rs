@@ -99,12 +99,13 @@ impl fmt::Display for CallError {
 ///
 /// - user information and queries of URLs;
 /// - bearer, basic and signed credentials, and cookies;
-/// - values of parameters and headers with the name of a secret (`api_key=…`,
-///   `"x-api-key": "…"`);
-/// - private keys, and keys known by their shape (`sk-…`, `AKIA…`, `AIza…`, `ghp_…`, JSON web
-///   tokens).
+/// - values of parameters, headers and options with the name of a secret (`api_key=…`,
+///   `api_key%3D…`, `"x-api-key": "…"`, `--password …`);
+/// - what looks generated after the name of a secret (`token a1b2c3d4`, and not `token expired`);
+/// - private keys (PEM, OpenPGP, SSH2), and keys known by their shape (`sk-…`, `AKIA…`, `AIza…`,
+///   `ghp_…`, `hvs.…`, JSON web tokens).
 ///
-/// A secret that looks like any other word is not recognized.
+/// A secret that looks like any other word is not recognized. The first 4 KiB of a text are read.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ErrorMessage(Box<str>);
 
@@ -119,7 +120,7 @@ impl ErrorMessage {
     }
 
     fn of(text: &str) -> Self {
-        let mut message = redact::redact(text);
+        let mut message = redact::redact(text, Self::MAX_BYTES);
         if message.len() > Self::MAX_BYTES {
             let end = message.floor_char_boundary(Self::MAX_BYTES - '…'.len_utf8());
             message.truncate(end);

@@ -3,31 +3,52 @@
 //! The text is read word by word, and a small state machine carries what one word implies
 //! for the next (`Authorization:` announces a scheme, and `Bearer` a secret). Within a word
 //! three passes follow: URLs lose their credentials and queries, `name=value` loses the value
-//! of a secret's name, and keys known by their shape are replaced. Where a word mentions a
-//! secret, too much is taken rather than too little; plain sentences stay as they are.
+//! of a secret's name, and keys known by their shape are replaced. What is percent-encoded is
+//! decoded for a second look. Where a word mentions a secret, too much is taken rather than
+//! too little; plain sentences stay as they are.
+//!
+//! This runs on the caller's thread. A text is bounded before it comes here, reading ends when
+//! there is enough of it, and every pass is linear: no byte is searched more than a few times,
+//! which the tests count.
 //!
 //! A table of 14 rules over `regex-lite` was tried in its place: it failed 6 of the 50 texts
-//! below, and took about 50 times the instructions.
+//! that the tests had then, and took about 50 times the instructions.
 
 mod keys;
 mod names;
+mod opaque;
+mod percent;
+mod prefixes;
+mod private_keys;
+mod scan;
 mod urls;
-
-use std::borrow::Cow;
+mod values;
 
 use self::keys::is_masked;
-use self::names::{ends_with, is_scheme, is_secret_name, is_token, last_name};
+use self::names::{Name, bare, is_one_of, is_scheme, last_name};
+use self::opaque::{Suspicion, is_opaque};
+use self::values::is_header_scheme;
 
 const REDACTED: &str = "[redacted]";
+
+/// How often a word is decoded. Each time takes the whole word.
+const MAX_DECODED: usize = 3;
 
 /// What the words so far imply for the next one.
 #[derive(Clone, Copy, PartialEq)]
 enum Next {
     Plain,
-    /// A secret, if a separator or a quote comes first: the last word was a secret's name.
-    SecretIfSeparated,
-    /// The same after `authorization`, where a scheme may come before the secret.
-    SchemeIfSeparated,
+    /// A secret, if a separator or a quote comes first, or if it looks like one: the last words
+    /// were a secret's name.
+    Named(Name),
+    /// The same after `token:`, which a secret or a sentence may follow.
+    Labelled,
+    /// The value of an option: `--password`.
+    Argument,
+    /// A secret, unless the scheme before it is only spoken of: `Bearer authentication failed`.
+    Credential,
+    /// A secret, also after one more name: `Authorization: Bearer token …`.
+    HeaderCredential,
     Secret,
     /// A scheme and then its secret, or a secret.
     SchemeThenSecret,
@@ -36,42 +57,57 @@ enum Next {
 }
 
 /// Returns the text without what looks like a secret, its words separated by one space.
-pub(super) fn redact(text: &str) -> String {
-    let text = keys::without_private_keys(text);
-    let mut out = String::with_capacity(text.len());
+///
+/// Reads no further than to the word that makes the result longer than `max_len` bytes.
+pub(super) fn redact(text: &str, max_len: usize) -> String {
+    redact_decoded(text, max_len, 0)
+}
+
+/// The same for a text that was decoded this often.
+fn redact_decoded(text: &str, max_len: usize, decoded: usize) -> String {
+    let text = private_keys::without(text);
+    let mut out = String::with_capacity(text.len().min(max_len));
     let mut next = Next::Plain;
     let mut previous = "";
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty())
-    {
+    let mut in_digest = false;
+    for word in words(&text) {
         if let Next::Until(quote) = next {
-            if word.contains(quote) {
+            if scan::find(word, |c| c == quote).is_some() {
                 next = Next::Plain;
             }
             continue;
         }
+        if out.len() > max_len {
+            break;
+        }
         if !out.is_empty() {
             out.push(' ');
         }
+        in_digest |= word.contains('=') && ends_with_digest(previous);
         next = match resolve(next, word) {
             Next::SchemeThenSecret if is_scheme(word) => {
                 out.push_str(word);
+                Next::HeaderCredential
+            }
+            Next::SchemeThenSecret if is_header_scheme(word) => {
+                out.push_str(word);
+                Next::Plain
+            }
+            Next::HeaderCredential if bare(word).eq_ignore_ascii_case("token") => {
+                out.push_str(word);
                 Next::Secret
             }
-            now @ (Next::Secret | Next::SchemeThenSecret) => {
+            now @ (Next::Secret | Next::SchemeThenSecret | Next::HeaderCredential) => {
                 out.push_str(if is_masked(word) { word } else { REDACTED });
                 after_secret(now, word)
             }
             _ if is_separator(word) => {
                 out.push_str(word);
-                match next {
-                    Next::SecretIfSeparated => Next::Secret,
-                    Next::SchemeIfSeparated => Next::SchemeThenSecret,
-                    next => next,
-                }
+                after_separator(next, word)
             }
-            _ => match redact_word(word, &mut out) {
+            now => match redact_word(word, in_digest, max_len, decoded, &mut out) {
                 Some(quote) => Next::Until(quote),
-                None => after_plain(previous, word),
+                None => after_link(now, word).unwrap_or_else(|| after_plain(previous, word)),
             },
         };
         previous = word;
@@ -79,14 +115,72 @@ pub(super) fn redact(text: &str) -> String {
     out
 }
 
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty())
+}
+
 /// What this word is, given what the words before it implied.
 fn resolve(next: Next, word: &str) -> Next {
     let is_quoted = word.starts_with(['"', '\'', '`']);
+    let secret_if = |is_secret| if is_secret { Next::Secret } else { next };
     match next {
-        Next::SecretIfSeparated if is_quoted => Next::Secret,
-        Next::SchemeIfSeparated if is_quoted => Next::SchemeThenSecret,
         // `api_key = …`: the separator stands alone.
-        Next::Secret | Next::SchemeThenSecret if is_separator(word) => Next::Plain,
+        Next::Secret | Next::SchemeThenSecret | Next::HeaderCredential if is_separator(word) => {
+            Next::Named(Name::Word)
+        }
+        Next::Named(Name::Authorization) if is_quoted => Next::SchemeThenSecret,
+        Next::Named(Name::Compound | Name::Word) if is_quoted => Next::Secret,
+        Next::Named(Name::Compound) | Next::Labelled => {
+            secret_if(is_opaque(word, Suspicion::Strong))
+        }
+        Next::Named(Name::Authorization | Name::Word | Name::Token) => {
+            secret_if(is_opaque(word, Suspicion::Weak))
+        }
+        Next::Argument => secret_if(!is_separator(word) && is_argument(word)),
+        Next::Credential => secret_if(!is_separator(word) && is_credential(word)),
+        next => next,
+    }
+}
+
+/// Whether the word after an option is its value.
+fn is_argument(word: &str) -> bool {
+    const WORDS: [&str; 22] = [
+        "and", "argument", "can", "cannot", "expects", "flag", "for", "has", "in", "is", "may",
+        "must", "needs", "not", "option", "or", "required", "requires", "takes", "to", "was",
+        "with",
+    ];
+    !word.starts_with('-') && !is_one_of(bare(word), &WORDS)
+}
+
+/// Whether the word after a scheme is its secret.
+fn is_credential(word: &str) -> bool {
+    const WORDS: [&str; 13] = [
+        "auth",
+        "authentication",
+        "authorization",
+        "challenge",
+        "credentials",
+        "error",
+        "header",
+        "headers",
+        "key",
+        "realm",
+        "scheme",
+        "token",
+        "tokens",
+    ];
+    const PARAMETERS: [&str; 3] = ["realm=", "error=", "scope="];
+    let is_parameter = PARAMETERS.iter().any(|parameter| word.starts_with(parameter));
+    !is_parameter && !is_one_of(bare(word), &WORDS)
+}
+
+/// What follows a separator that stands alone.
+fn after_separator(next: Next, separator: &str) -> Next {
+    match next {
+        Next::Named(Name::Token) if !separator.contains('=') => Next::Labelled,
+        Next::Named(Name::Assigned) if !separator.contains('=') => Next::Plain,
+        Next::Named(Name::Authorization) => Next::SchemeThenSecret,
+        Next::Named(_) | Next::Argument | Next::Credential => Next::Secret,
         next => next,
     }
 }
@@ -113,25 +207,74 @@ fn opened_quote(value: &str) -> Option<char> {
     (!value[1..].contains(quote)).then_some(quote)
 }
 
+/// What follows a word between the name of a secret and the secret: `API key provided: …`.
+fn after_link(now: Next, word: &str) -> Option<Next> {
+    const LINKS: [&str; 12] = [
+        "entered",
+        "given",
+        "is",
+        "passed",
+        "provided",
+        "received",
+        "sent",
+        "specified",
+        "supplied",
+        "used",
+        "value",
+        "was",
+    ];
+    let Next::Named(name) = now else { return None };
+    if !is_one_of(word.trim_end_matches([':', '=']), &LINKS) {
+        return None;
+    }
+    match (name, word.ends_with([':', '='])) {
+        (Name::Authorization | Name::Compound | Name::Word, true) => Some(Next::Secret),
+        (Name::Token, true) => Some(Next::Labelled),
+        (Name::Authorization | Name::Compound | Name::Word | Name::Token, false) => Some(now),
+        (Name::AnyToken | Name::Key | Name::Assigned, _) => None,
+    }
+}
+
 /// What follows a word that is no secret itself.
 fn after_plain(previous: &str, word: &str) -> Next {
     let unquoted = word.trim_end_matches(['"', '\'', '\\']);
     let name = last_name(word);
-    let is_authorization = ends_with(name, "authorization");
     if is_scheme(name) && unquoted.ends_with(['r', 'R', 'c', 'C', ':', '6']) {
-        Next::Secret
-    } else if !is_authorization && !is_secret_name(name) && !is_token(previous, name) {
-        Next::Plain
-    } else if unquoted.ends_with([':', '=']) || word.ends_with("\",") || word.ends_with("',") {
-        // `"x-api-key":` or `password =`, and `("x-api-key",` of a pair.
-        if is_authorization { Next::SchemeThenSecret } else { Next::Secret }
-    } else if !unquoted.ends_with(|c: char| c.is_ascii_alphanumeric()) || name == "key" {
-        Next::Plain
-    } else if is_authorization {
-        Next::SchemeIfSeparated
-    } else {
-        Next::SecretIfSeparated
+        // A plan may be basic.
+        let is_basic = name.eq_ignore_ascii_case("basic") && unquoted.len() == word.len();
+        return if is_basic { Next::Named(Name::Compound) } else { Next::Credential };
     }
+    let Some(kind) = names::kind(previous, name).filter(|kind| *kind != Name::AnyToken) else {
+        return Next::Plain;
+    };
+    let is_option = word.trim_start_matches(['"', '\'', '`', '(', '[']).starts_with('-');
+    let is_pair = word.ends_with("\",") || word.ends_with("',");
+    // `"token":` in an object, and `"auth"` before its separator.
+    let is_quoted = word.len() > name.len() && word.contains(['"', '\'']);
+    if unquoted.ends_with([':', '=']) || is_pair {
+        // `"x-api-key":` or `password =`, and `("x-api-key",` of a pair.
+        let is_assigned = is_quoted || unquoted.ends_with('=');
+        match kind {
+            Name::Authorization => Next::SchemeThenSecret,
+            Name::Token if !is_assigned => Next::Labelled,
+            Name::Assigned if !is_assigned => Next::Plain,
+            _ => Next::Secret,
+        }
+    } else if is_option && unquoted.ends_with(|c: char| c.is_ascii_alphanumeric()) {
+        Next::Argument
+    } else if !unquoted.ends_with(|c: char| c.is_ascii_alphanumeric()) || kind == Name::Key {
+        Next::Plain
+    } else if kind == Name::Assigned && unquoted.len() < word.len() {
+        Next::Named(Name::Word)
+    } else {
+        Next::Named(kind)
+    }
+}
+
+/// Whether the parameters of the scheme `Digest` follow this word.
+fn ends_with_digest(word: &str) -> bool {
+    const DIGEST: &[u8] = b"digest";
+    word.as_bytes().last_chunk::<6>().is_some_and(|end| end.eq_ignore_ascii_case(DIGEST))
 }
 
 fn is_separator(word: &str) -> bool {
@@ -139,166 +282,28 @@ fn is_separator(word: &str) -> bool {
 }
 
 /// Adds a word without its secrets. Returns the quote of a secret that goes on after it.
-fn redact_word(word: &str, out: &mut String) -> Option<char> {
+fn redact_word(
+    word: &str,
+    in_digest: bool,
+    max_len: usize,
+    decoded: usize,
+    out: &mut String,
+) -> Option<char> {
     let word = urls::without_secrets(word);
-    let (word, quote) = without_secret_values(&word);
+    if decoded < MAX_DECODED
+        && let Some(text) = percent::decoded(&word)
+    {
+        let redacted = redact_decoded(&text, max_len, decoded + 1);
+        // What has no secret stays encoded.
+        if !words(&text).eq(words(&redacted)) {
+            out.push_str(&redacted);
+            return None;
+        }
+    }
+    let (word, quote) = values::without_secrets(&word, in_digest);
     keys::redact_into(&word, out);
     quote
 }
 
-/// Replaces the values in `name=value` and `"name":"value"`, anywhere in the word. Also
-/// returns the quote of a value that goes on after the word.
-fn without_secret_values(word: &str) -> (Cow<'_, str>, Option<char>) {
-    let ends_value = ['&', ',', ';', '}', ')', ']', '"', '\'', '\\'];
-    let mut out = String::new();
-    let mut rest = word;
-    while let Some(at) = rest.find(['=', ':']) {
-        let (name, value) = (last_name(&rest[..at]), &rest[at + 1..]);
-        let quotes = value.len() - value.trim_start_matches(['"', '\'', '\\']).len();
-        // A quoted value ends at its quote only.
-        let end = match value[..quotes].chars().next_back() {
-            Some(quote) => value[quotes..].find([quote, '\\']),
-            None => value[quotes..].find(ends_value),
-        };
-        let end = end.map_or(value.len(), |end| quotes + end);
-        let secret = &value[quotes..end];
-        // `token` counts here, and not in running text: `Unexpected token: '}'`.
-        let is_secret = is_secret_name(name)
-            || ends_with(name, "authorization")
-            || is_scheme(name)
-            || name.eq_ignore_ascii_case("token");
-        out.push_str(&rest[..=at]);
-        if is_secret && secret.chars().any(char::is_alphanumeric) && !is_scheme(secret) {
-            out.push_str(&value[..quotes]);
-            out.push_str(if is_masked(secret) { secret } else { REDACTED });
-            rest = &value[end..];
-            if rest.is_empty()
-                && let Some(quote) = value[..quotes].chars().next_back()
-            {
-                return (Cow::Owned(out), Some(quote));
-            }
-        } else {
-            rest = value;
-        }
-    }
-    if out.is_empty() {
-        return (Cow::Borrowed(word), None);
-    }
-    out.push_str(rest);
-    (Cow::Owned(out), None)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::redact;
-
-    #[test]
-    fn plain_words_stay() {
-        for text in [
-            "connection refused (os error 111)",
-            "Unexpected token: '}' at line 3",
-            "what? this = that",
-            "max_tokens: 4096 is too large; see https://example.com/docs/limits.",
-            "ratio 3:4, key not found",
-            "Incorrect API key: sk-inval****-key",
-            "see https://example.com/docs#limits",
-        ] {
-            assert_eq!(redact(text), text);
-        }
-    }
-
-    #[test]
-    fn secrets_go() {
-        let table = [
-            ("error for url (http://host/x?key=secret)", "error for url (http://host/x)"),
-            ("https://user:pw@host:8080/p#t=1 failed", "https://host:8080/p failed"),
-            ("https://host/p#part?x=1 failed", "https://host/p#part failed"),
-            ("a=https://u:p@h/x?y=1, b", "a=https://h/x b"),
-            ("GET /v1/models?key=abc failed", "GET /v1/models failed"),
-            (
-                "Incorrect API key provided: sk-proj-abcdwxyz. See",
-                "Incorrect API key provided: [redacted] See",
-            ),
-            ("Authorization: Bearer abc.def", "Authorization: Bearer [redacted]"),
-            ("\"authorization\": \"xyz\" bad", "\"authorization\": [redacted] bad"),
-            ("denied Basic dXNlcjpwdw==", "denied Basic [redacted]"),
-            ("{\"api_key\":\"12345678\"}", "{\"api_key\":\"[redacted]\"}"),
-            (
-                "{\"user\":\"bob\",\"password\":\"hunter2\"}",
-                "{\"user\":\"bob\",\"password\":\"[redacted]\"}",
-            ),
-            ("user=bob&password=hunter2&x=1", "user=bob&password=[redacted]&x=1"),
-            (
-                "{\"Authorization\":\"Bearer opaque123\"} bad",
-                "{\"Authorization\":\"Bearer [redacted] bad",
-            ),
-            ("token:Bearer abc no", "token:Bearer [redacted] no"),
-            ("Authorization: Token abc no", "Authorization: [redacted] [redacted] no"),
-            ("x-goog-api-key: abc no", "x-goog-api-key: [redacted] no"),
-            ("Ocp-Apim-Subscription-Key=abc no", "Ocp-Apim-Subscription-Key=[redacted] no"),
-            ("token=abc no", "token=[redacted] no"),
-            ("password: hunter2 refused", "password: [redacted] refused"),
-            ("key AKIAIOSFODNN7EXAMPLE is unknown", "key [redacted] is unknown"),
-            (
-                "{\"authorization\": \"Bearer a b\", \"x-api-key\": \"c\"} bad",
-                "{\"authorization\": [redacted] \"x-api-key\": [redacted] bad",
-            ),
-            (
-                "[(\"x-api-key\", \"opaque\"), (\"x\", \"y\")]",
-                "[(\"x-api-key\", [redacted] (\"x\", \"y\")]",
-            ),
-            ("{\\\"api_key\\\":\\\"opaque\\\"} bad", "{\\\"api_key\\\":\\\"[redacted]\\\"} bad"),
-            ("password: \"two words\" bad", "password: [redacted] bad"),
-            ("password=\"two words\" bad", "password=\"[redacted] bad"),
-            ("password 'two words' bad", "password [redacted] bad"),
-            ("api_key = opaque bad", "api_key = [redacted] bad"),
-            ("\"SecretAccessKey\" : \"opaque\" bad", "\"SecretAccessKey\" : [redacted] bad"),
-            ("access token: opaque bad", "access token: [redacted] bad"),
-            ("Cookie: a=b; c=d bad", "Cookie: [redacted] [redacted] bad"),
-            ("proxy-authorization: x1 bad", "proxy-authorization: [redacted] bad"),
-            (
-                "authorization: AWS4-HMAC-SHA256 Credential=x/y, SignedHeaders=host, Signature=z",
-                "authorization: AWS4-HMAC-SHA256 [redacted] SignedHeaders=host, Signature=[redacted]",
-            ),
-            (
-                "a -----BEGIN PRIVATE KEY-----\nMIIE\nvQIB\n-----END PRIVATE KEY----- b",
-                "a [redacted] b",
-            ),
-            ("a -----BEGIN RSA PRIVATE KEY----- MIIE", "a [redacted]"),
-            ("https://host/keys/sk-proj-abcdwxyz failed", "https://host/keys/[redacted] failed"),
-            ("user:pw@host:443 refused", "host:443 refused"),
-            ("?x=1&sig=abc bad", "bad"),
-            ("https%3A%2F%2Fhost%3Fapi_key%3Dabc bad", "https%3A%2F%2Fhost bad"),
-            ("http://a/b,http://u:p@c/d?e=f bad", "http://a/b,http://c/d bad"),
-            ("bad xai-abcdwxyz1234", "bad [redacted]"),
-            ("bad dapi0123456789abcdef0123456789abcdef", "bad [redacted]"),
-            ("bad eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln token", "bad [redacted] token"),
-        ];
-        for (text, expected) in table {
-            assert_eq!(redact(text), expected, "{text}");
-        }
-    }
-
-    proptest::proptest! {
-        /// Whatever is cut, it is cut between characters, and does not hide a key after it.
-        #[test]
-        fn every_text_can_be_redacted(
-            pieces in proptest::collection::vec(
-                proptest::sample::select(vec![
-                    "é", "://", "?", "@", ":", "=", "\"", "'", "\\", "/", ",", " ", "\n", "#",
-                    "key", "Bearer", "authorization", "a", "sk-", "12345678", "cookie", ";",
-                    "-----BEGIN", " PRIVATE KEY-----", "-----END", "%3F", "%3D", "***", "€",
-                ]),
-                0..24,
-            ),
-        ) {
-            let text = redact(&format!("{} AKIA12345678", pieces.concat()));
-            proptest::prop_assert!(!text.contains("AKIA12345678"), "{text}");
-        }
-    }
-
-    #[test]
-    fn line_breaks_become_spaces() {
-        assert_eq!(redact("a\r\n\tb\u{0}c"), "a b c");
-    }
-}
+mod tests;
