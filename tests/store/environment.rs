@@ -71,3 +71,23 @@ fn a_table_that_cannot_be_reached_is_a_warning() {
     assert!(said.to_lowercase().contains("refused"), "{said}");
     assert!(!said.contains(SECRET.1), "{said}");
 }
+
+#[test]
+fn a_character_that_no_header_can_hold_is_an_error_that_names_the_variable() {
+    let bad = [
+        ("AWS_ACCESS_KEY_ID", "AKIA123\n"),
+        ("AWS_SECRET_ACCESS_KEY", "very-secret-indeed\n"),
+        ("AWS_SESSION_TOKEN", "tok\u{1}en"),
+        ("AWS_REGION", "eu-west-1\n"),
+        ("AWS_EXECUTION_ENV", "AWS_Lambda\u{7f}"),
+        ("AWS_SDK_UA_APP_ID", "app\n"),
+        ("_X_AMZN_TRACE_ID", "Root=1\n"),
+        ("AWS_ROLE_SESSION_NAME", "é"),
+    ];
+    for (name, value) in bad {
+        let said = from_env(&[TABLE, REGION, KEY, SECRET, NOBODY, (name, value)]);
+        assert!(said.contains(&format!("error: {name} ")), "{name}: {said}");
+        assert!(said.contains("set it"), "{name}: {said}");
+        assert!(!said.contains(SECRET.1), "{said}");
+    }
+}

@@ -146,9 +146,9 @@ impl DynamoDbStore {
     ///
     /// # Errors
     ///
-    /// Returns an error if a setting is missing or invalid, if there are no credentials, or if
-    /// the table does not exist or cannot hold sessions. If the table cannot be reached, a
-    /// warning is logged instead.
+    /// Returns an error if a setting is missing or invalid, such as a key that ends with a line
+    /// break, if there are no credentials, or if the table does not exist or cannot hold sessions.
+    /// If the table cannot be reached, a warning is logged instead.
     pub async fn from_env() -> Result<Self, SetupError> {
         let store = Self::from_env_without_discovery().await?;
         store.discover().await?;

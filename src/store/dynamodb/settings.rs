@@ -20,6 +20,23 @@ const TABLE_TTL: &str = "STATUS_TABLE_TTL";
 /// The second applies only if the first is not set.
 const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"];
 
+/// What the SDK sends in headers, or signs them with. It panics at a character that a header
+/// cannot hold.
+const IN_HEADERS: [&str; 12] = [
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_ACCOUNT_ID",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_SDK_UA_APP_ID",
+    "AWS_EXECUTION_ENV",
+    "_X_AMZN_TRACE_ID",
+];
+
 /// This crate's own settings. The AWS variables are the SDK's.
 #[derive(Debug, PartialEq)]
 pub(super) struct Settings {
@@ -57,8 +74,36 @@ impl Settings {
                     .map_err(|why| SetupError::new(format!("{name} is `{url}`: {why}")))?;
             }
         }
+        for name in IN_HEADERS {
+            check_header(name, var(name))?;
+        }
         Ok(Self { table, names })
     }
+}
+
+/// Checks that a header can hold the value of this variable. The error does not show it: it may
+/// be a secret.
+fn check_header(name: &str, value: Result<String, VarError>) -> Result<(), SetupError> {
+    let value = match value {
+        Ok(value) => value,
+        Err(VarError::NotPresent) => return Ok(()),
+        Err(VarError::NotUnicode(_)) => {
+            return Err(SetupError::new(format!("{name} is not valid Unicode: set it again")));
+        }
+    };
+    let is_allowed = |c: char| c.is_ascii_graphic() || c == ' ';
+    let Some(other) = value.chars().find(|c| !is_allowed(*c)) else { return Ok(()) };
+    let (what, remedy) = match other {
+        '\n' | '\r' if value.trim_end_matches(['\n', '\r']).chars().all(is_allowed) => (
+            "ends with a line break".to_owned(),
+            "set it without one, as `printf %s` and `echo -n` write it",
+        ),
+        other => {
+            let code = u32::from(other);
+            (format!("contains the character U+{code:04X}"), "set it to printable ASCII")
+        }
+    };
+    Err(SetupError::new(format!("{name} {what}, which no HTTP header can hold: {remedy}")))
 }
 
 impl AttributeNames {
@@ -218,6 +263,22 @@ mod tests {
             for part in expected {
                 assert!(error.contains(part), "{vars:?}: {error}");
             }
+        }
+        let table = [
+            ("AWS_ACCESS_KEY_ID", "AKIA\n", "AWS_ACCESS_KEY_ID ends with a line break"),
+            ("AWS_SESSION_TOKEN", "a\r\n", "AWS_SESSION_TOKEN ends with a line break"),
+            (
+                "AWS_SECRET_ACCESS_KEY",
+                "a\nb",
+                "AWS_SECRET_ACCESS_KEY contains the character U+000A",
+            ),
+            ("AWS_REGION", "eu-wést-1", "AWS_REGION contains the character U+00E9"),
+            ("AWS_EXECUTION_ENV", "\u{7f}", "AWS_EXECUTION_ENV contains the character U+007F"),
+        ];
+        for (name, value, expected) in table {
+            let error = read(&[status, (name, value)]).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+            assert!(error.contains("set it"), "{error}");
         }
         let garbled = |_: &str| Err(VarError::NotUnicode(OsString::new()));
         let error = Settings::read(garbled).unwrap_err().to_string();
