@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::status::{Activities, schema};
+use crate::status::{Activities, MAX_ACTIVITY_BYTES, activity, schema};
 
 /// A named step of a workflow.
 ///
@@ -29,6 +29,9 @@ pub struct Agent {
 impl Agent {
     /// The longest name, in bytes of UTF-8.
     pub const MAX_NAME_BYTES: usize = 255;
+    /// The longest text for a state, in bytes of UTF-8. A longer one is cut, and ends in `…`, so
+    /// that the agents of a session fit into an item.
+    pub const MAX_TEXT_BYTES: usize = MAX_ACTIVITY_BYTES;
 
     /// Creates an agent with default texts.
     ///
@@ -39,31 +42,32 @@ impl Agent {
         Self { name: name.into().into(), activities: Arc::default() }
     }
 
-    /// Sets the text shown until the first call. The default is `Waiting`.
+    /// Sets the text shown until the first call. The default is `Waiting`. This and the other
+    /// texts have at most [`MAX_TEXT_BYTES`](Self::MAX_TEXT_BYTES) bytes.
     #[must_use]
-    pub fn pending(mut self, activity: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.activities).pending = activity.into().into();
+    pub fn pending(mut self, text: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.activities).pending = activity(text);
         self
     }
 
     /// Sets the text shown while a call is in flight. The default is `In progress`.
     #[must_use]
-    pub fn in_progress(mut self, activity: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.activities).in_progress = activity.into().into();
+    pub fn in_progress(mut self, text: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.activities).in_progress = activity(text);
         self
     }
 
     /// Sets the text shown after a success. The default is `Complete`.
     #[must_use]
-    pub fn success(mut self, activity: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.activities).success = activity.into().into();
+    pub fn success(mut self, text: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.activities).success = activity(text);
         self
     }
 
     /// Sets the text shown after a failure. The default is `Failed`.
     #[must_use]
-    pub fn error(mut self, activity: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.activities).error = activity.into().into();
+    pub fn error(mut self, text: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.activities).error = activity(text);
         self
     }
 

@@ -32,6 +32,7 @@ use super::backoff::{FailedWrites, backoff};
 use super::flush_waiters::{Waiters, key};
 use super::rounds::{MAX_WRITES, Round, RoundEnd};
 use super::sequence::Sequence;
+use crate::status::schema::FittedChange;
 use crate::status::{ErrorMessage, PendingWrite, UncertainUsage};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 #[cfg(feature = "metrics")]
@@ -303,7 +304,7 @@ impl<S: StatusStore> Worker<S> {
             return None;
         };
         // Built outside of the lock, which the request path may be waiting for.
-        let Some(change) = pending.change() else {
+        let Some(FittedChange { change, left_out }) = pending.change() else {
             if session.acknowledge(|state| state.ledger.write_skipped(&pending)) {
                 let at = Instant::now() + self.settings.batch_delay;
                 self.due.push(Reverse(Due { at, session: Arc::clone(&session) }));
@@ -311,6 +312,13 @@ impl<S: StatusStore> Worker<S> {
             self.resolve(&session, None, self.waiters.epoch());
             return None;
         };
+        if !left_out.is_empty() {
+            self.shared().warnings.item.warn(
+                &format_args!("{left_out:?} of session `{}`", session.id),
+                "the item is too large for DynamoDB and is saved without some texts: set fewer or \
+                 shorter attributes, or use fewer agents",
+            );
+        }
         #[cfg(feature = "metrics")]
         if self.failures.get(&key(&session)).is_some_and(FailedWrites::is_retrying) {
             metrics::retried();

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fit::shorten;
 use super::{
     CallError, ErrorMessage, SessionId, TaskId, Timestamp, TokenUsage, Value, WaitingFor, Writers,
 };
@@ -102,6 +103,16 @@ impl Activities {
             AgentState::Error => &self.error,
         }
     }
+}
+
+/// The longest activity text, in bytes.
+pub(crate) const MAX_ACTIVITY_BYTES: usize = 512;
+
+/// An activity text, cut to [`MAX_ACTIVITY_BYTES`].
+pub(crate) fn activity(text: impl Into<String>) -> Arc<str> {
+    let mut text = text.into();
+    shorten(&mut text, MAX_ACTIVITY_BYTES);
+    text.into()
 }
 
 impl Default for Activities {

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
+use super::fit::shorten;
 use super::{TaskId, WaitingFor, redact, timeout};
 
 /// How a call ended.
@@ -52,9 +53,17 @@ impl CallError {
     /// The class of an agent that had a call in flight when its workflow ended.
     pub const WORKFLOW_ENDED: &str = "workflow_ended";
 
-    /// Creates an error. The message is shortened and redacted; see [`ErrorMessage`].
+    /// The longest class that [`new`](Self::new) keeps whole, in bytes.
+    const MAX_CLASS_BYTES: usize = 64;
+
+    /// Creates an error. The message is shortened and redacted; see [`ErrorMessage`]. The class is
+    /// cut to 64 bytes.
     pub fn new(class: impl Into<Cow<'static, str>>, message: impl fmt::Display) -> Self {
-        Self { class: class.into(), message: ErrorMessage::new(message) }
+        let mut class = class.into();
+        if class.len() > Self::MAX_CLASS_BYTES {
+            shorten(class.to_mut(), Self::MAX_CLASS_BYTES);
+        }
+        Self { class, message: ErrorMessage::new(message) }
     }
 
     /// The error of a call whose outcome was lost in a panic.
@@ -121,11 +130,7 @@ impl ErrorMessage {
 
     fn of(text: &str) -> Self {
         let mut message = redact::redact(text, Self::MAX_BYTES);
-        if message.len() > Self::MAX_BYTES {
-            let end = message.floor_char_boundary(Self::MAX_BYTES - '…'.len_utf8());
-            message.truncate(end);
-            message.push('…');
-        }
+        shorten(&mut message, Self::MAX_BYTES);
         Self(message.into_boxed_str())
     }
 

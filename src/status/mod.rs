@@ -11,6 +11,7 @@
 //! | `document` | a workflow and its agents |
 //! | `schema` | the names of the item's attributes, and the conversion to and from an item |
 //! | `item`, `ordered_item` | an item's attributes, a change of them, and the order in which they are printed |
+//! | `fit` | what is left out of an item that is too large |
 //! | `ledger` | how calls, workflows and other writers' changes alter a document |
 //! | `tokens`, `timestamp`, `session_id`, `task`, `report` | the values in it |
 //! | `writers` | which processes have written an item, and what of theirs it has |
@@ -22,6 +23,7 @@ mod display;
 mod document;
 mod error;
 mod error_chain;
+mod fit;
 mod item;
 mod ledger;
 mod ordered_item;
@@ -35,12 +37,12 @@ mod timestamp;
 mod tokens;
 mod writers;
 
-pub(crate) use document::Activities;
+pub(crate) use document::{Activities, MAX_ACTIVITY_BYTES, activity};
 pub use document::{AgentState, AgentStatus, OverallStatus, WorkflowStatus};
 pub use error::{CallError, ErrorMessage, Outcome};
 pub(crate) use error_chain::ErrorChain;
 pub use item::{Change, Item, Precondition, Value};
-pub(crate) use ledger::{Ledger, PendingWrite, TaskUsage, UncertainUsage};
+pub(crate) use ledger::{Ledger, PendingWrite, TaskUsage, UncertainUsage, attribute_bytes};
 pub use ordered_item::OrderedItem;
 pub use report::AgentReport;
 pub(crate) use session_id::random_writer_id;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{AgentState, CallError, TokenUsage};
+use super::{AgentState, CallError, TokenUsage, activity};
 
 /// The state of an agent, as reported by the caller to
 /// [`StatusTracker::update_agent_status`](crate::StatusTracker::update_agent_status).
@@ -22,10 +22,11 @@ impl AgentReport {
         Self { state, activity: None, token_usage: None, error: None }
     }
 
-    /// Sets the activity text, in place of the agent's own.
+    /// Sets the activity text, in place of the agent's own. It is cut to
+    /// [`Agent::MAX_TEXT_BYTES`](crate::Agent::MAX_TEXT_BYTES).
     #[must_use]
-    pub fn activity(mut self, activity: impl Into<String>) -> Self {
-        self.activity = Some(activity.into().into());
+    pub fn activity(mut self, text: impl Into<String>) -> Self {
+        self.activity = Some(activity(text));
         self
     }
 

@@ -42,10 +42,12 @@
 //! `cacheWriteInputTokens`, `reasoningTokens`. [`TokenUsage`] defines what they count.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::ser::{Serialize, Serializer};
 
+use super::fit::is_too_large;
 use super::writers::Writers;
 use super::{
     AgentState, AgentStatus, CallError, Change, ErrorMessage, Item, OverallStatus, SessionId,
@@ -119,6 +121,14 @@ pub(crate) const RESERVED: [&str; 12] = [
 
 /// How long after its creation an item expires: 90 days.
 pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// A change of an item that is small enough to be saved.
+#[derive(Debug)]
+pub(crate) struct FittedChange {
+    pub(crate) change: Change,
+    /// The names of what was left out or cut.
+    pub(crate) left_out: BTreeSet<String>,
+}
 
 impl WorkflowStatus {
     /// Returns the document as attributes, without the session id: the store adds it under
@@ -195,29 +205,41 @@ impl WorkflowStatus {
     }
 
     /// Returns the write that turns the item of `before` (`None`: no item) into the item of
-    /// `self`, or `None` if the two differ in revision and writers only.
-    pub(crate) fn change_from(&self, before: Option<&Self>) -> Option<Change> {
+    /// `self`, or `None` if the two differ in revision and writers only. What does not fit into an
+    /// item is left out.
+    pub(crate) fn change_from(&self, before: Option<&Self>) -> Option<FittedChange> {
         // Another writer sets no day, and may format the time in another way.
         let is_adopted = before.is_some_and(|before| before.revision == 0);
         let bookkeeping = |name: &str| {
             matches!(name, REVISION | WRITERS)
                 || (is_adopted && matches!(name, CREATED_AT | CREATED_DAY))
         };
-        let before = before.map(Self::to_item);
         let mut set = self.to_item();
+        let left_out = self.fit(&mut set);
+        let mut cut = left_out.clone();
+        let before = before.map(|before| {
+            let item = before.to_item();
+            if is_too_large(&item) {
+                // The table lacks this: it is written as soon as there is room.
+                cut.append(&mut before.fit(&mut item.clone()));
+            }
+            item
+        });
         let mut remove = Vec::new();
         if let Some(before) = &before {
             remove.extend(
                 before.iter().map(|(name, _)| name.to_owned()).filter(|n| set.get(n).is_none()),
             );
-            let differs =
-                |name: &str, value: &Value| bookkeeping(name) || before.get(name) != Some(value);
+            let differs = |name: &str, value: &Value| {
+                bookkeeping(name) || cut.contains(name) || before.get(name) != Some(value)
+            };
             set = set.into_iter().filter(|(name, value)| differs(name, value)).collect();
             if remove.is_empty() && set.iter().all(|(name, _)| bookkeeping(name)) {
                 return None;
             }
         }
-        Some(Change { session_id: self.session_id.clone(), set, remove })
+        let change = Change { session_id: self.session_id.clone(), set, remove };
+        Some(FittedChange { change, left_out })
     }
 }
 
@@ -429,14 +451,14 @@ mod tests {
         let mut after = before.clone();
         after.revision = 1;
         after.overall_status = OverallStatus::Completed;
-        let adopted = after.change_from(Some(&before)).unwrap().set;
+        let adopted = after.change_from(Some(&before)).unwrap().change.set;
         assert_eq!(adopted.get(CREATED_AT), Some(&Value::from("2025-12-24T23:30:00.123Z")));
         assert_eq!(adopted.get(CREATED_DAY), Some(&Value::from("2025-12-24")));
 
         let mut later = after.clone();
         later.revision = 2;
         later.overall_status = OverallStatus::Failed;
-        let change = later.change_from(Some(&after)).unwrap().set;
+        let change = later.change_from(Some(&after)).unwrap().change.set;
         let names: Vec<_> = change.iter().map(|(name, _)| name).collect();
         assert_eq!(names, [OVERALL_STATUS, REVISION, WRITERS]);
     }

@@ -30,6 +30,8 @@ pub(crate) struct Warnings {
     pub(crate) agent: LogOnce,
     /// A workflow's correlation id or attribute that an item cannot have.
     pub(crate) attribute: LogOnce,
+    /// An item that is saved without some of its texts.
+    pub(crate) item: LogOnce,
     /// A workflow that could not be started.
     pub(crate) workflow: LogOnce,
     /// A session that left memory before its idle timeout.

@@ -47,7 +47,7 @@ pub(crate) use command::Command;
 pub use command::UnsavedSession;
 pub(crate) use registry::{RegisteredAgent, Registry};
 pub(crate) use scope::Scope;
-pub(crate) use session::{MAX_ATTRIBUTES, Session, SessionHandle};
+pub(crate) use session::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, Session, SessionHandle, TooMuch};
 pub(crate) use shared::{Batch, Limits, Shared};
 
 /// Holds the newest state of every session and saves it in the background.
@@ -83,7 +83,7 @@ impl StatusTracker {
 
     /// How many agents a session can have before calls of an undeclared one pass untracked.
     /// There is always room for the agents that were declared. This many take at most some
-    /// 150 KB of the 400 KB that DynamoDB allows an item.
+    /// 230 KB of the 400 KB that DynamoDB allows an item: declare no more.
     pub const MAX_AGENTS: usize = session::MAX_AGENTS;
 
     /// Returns how many calls, workflows and changes were not recorded: because too many sessions

@@ -11,11 +11,31 @@ use super::last_change::LastChange;
 use super::{Scope, Shared};
 use crate::agent::Agent;
 use crate::status::{
-    AgentReport, ErrorMessage, Ledger, SessionId, Timestamp, Value, WorkflowStatus,
+    AgentReport, ErrorMessage, Ledger, SessionId, Timestamp, Value, WorkflowStatus, attribute_bytes,
 };
 
 /// How many attributes a workflow can have in addition to those of every item.
 pub(crate) const MAX_ATTRIBUTES: usize = 64;
+
+/// How many bytes the attributes of a workflow can have, names included.
+pub(crate) const MAX_ATTRIBUTE_BYTES: usize = 128 * 1024;
+
+/// Why attributes do not fit: how many there would be, or how many bytes they would have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TooMuch {
+    Attributes(usize),
+    Bytes(usize),
+}
+
+impl TooMuch {
+    fn check(count: usize, bytes: usize) -> Result<(), Self> {
+        match (count, bytes) {
+            (count, _) if count > MAX_ATTRIBUTES => Err(Self::Attributes(count)),
+            (_, bytes) if bytes > MAX_ATTRIBUTE_BYTES => Err(Self::Bytes(bytes)),
+            _ => Ok(()),
+        }
+    }
+}
 
 /// How many agents a session can have before there is no room for undeclared ones.
 pub(super) const MAX_AGENTS: usize = 128;
@@ -131,22 +151,21 @@ impl SessionHandle {
         self.shared.change(&self.session, change);
     }
 
-    /// Opens a workflow on the session. Returns its run, or how many attributes the session
-    /// would have, if that is too many.
+    /// Opens a workflow on the session. Returns its run, or why its attributes do not fit.
     pub(crate) fn open(
         &self,
         correlation_id: Option<String>,
         attributes: BTreeMap<String, Value>,
         new_run: bool,
-    ) -> Result<u64, usize> {
-        let mut run = Err(0);
+    ) -> Result<u64, TooMuch> {
+        let mut run = Ok(0);
         self.change(|state, now| {
-            let all = match new_run {
-                true => attributes.len(),
-                false => state.ledger.attribute_count_with(&attributes),
+            let (count, bytes) = match new_run {
+                true => (attributes.len(), attribute_bytes(&attributes)),
+                false => attributes_with(&state.ledger, &attributes),
             };
-            if all > MAX_ATTRIBUTES {
-                run = Err(all);
+            if let Err(too_much) = TooMuch::check(count, bytes) {
+                run = Err(too_much);
                 return false;
             }
             state.open += 1;
@@ -162,22 +181,24 @@ impl SessionHandle {
         run
     }
 
-    /// Adds to the description of a workflow of this run. Returns how many attributes the
-    /// session would have, if that is too many.
+    /// Adds to the description of a workflow of this run. Returns why the attributes do not fit,
+    /// if they do not.
     pub(crate) fn describe(
         &self,
         run: u64,
         correlation_id: Option<String>,
         attributes: BTreeMap<String, Value>,
-    ) -> Result<(), usize> {
+    ) -> Result<(), TooMuch> {
         let mut described = Ok(());
         self.change(|state, now| {
             if run != state.ledger.run() {
                 return false;
             }
-            let all = state.ledger.attribute_count_with(&attributes);
-            if all > MAX_ATTRIBUTES && !attributes.is_empty() {
-                described = Err(all);
+            if !attributes.is_empty() {
+                let (count, bytes) = attributes_with(&state.ledger, &attributes);
+                described = TooMuch::check(count, bytes);
+            }
+            if described.is_err() {
                 return false;
             }
             state.ledger.set_attributes(correlation_id, attributes, now);
@@ -224,6 +245,11 @@ impl SessionHandle {
         });
         has_room
     }
+}
+
+/// How many attributes the session would have with these added, and how many bytes in them.
+fn attributes_with(ledger: &Ledger, more: &BTreeMap<String, Value>) -> (usize, usize) {
+    (ledger.attribute_count_with(more), ledger.attribute_bytes_with(more))
 }
 
 impl Shared {

@@ -6,7 +6,7 @@ use std::fmt;
 use super::{Workflow, WorkflowError};
 use crate::agent::Agent;
 use crate::status::{AgentReport, ErrorMessage, SessionId, Value};
-use crate::tracker::{MAX_ATTRIBUTES, Scope, SessionHandle, StatusTracker};
+use crate::tracker::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, Scope, SessionHandle, StatusTracker};
 
 impl StatusTracker {
     /// Configures a workflow with this session id, a string or a [`SessionId`].
@@ -141,9 +141,12 @@ impl WorkflowBuilder {
     /// The longest text of an attribute, in bytes of UTF-8. For a map, this is the sum over all
     /// its names and texts.
     pub const MAX_TEXT_BYTES: usize = 4096;
-    /// How many attributes a session can have, over all writers. With the longest text in each,
-    /// an item stays below the 400 KB that DynamoDB allows.
+    /// How many attributes a session can have, over all writers.
     pub const MAX_ATTRIBUTES: usize = MAX_ATTRIBUTES;
+    /// How many bytes the attributes of a session can have together, names and numbers included:
+    /// 128 KiB. With that and [as many agents as there is room for](StatusTracker::MAX_AGENTS), an
+    /// item stays below the 400 KB that DynamoDB allows.
+    pub const MAX_ATTRIBUTE_BYTES: usize = MAX_ATTRIBUTE_BYTES;
     /// How deep the maps of an attribute can be nested.
     pub const MAX_DEPTH: usize = 16;
 
@@ -186,9 +189,7 @@ impl WorkflowBuilder {
         }
         check_correlation_id(self.correlation_id.as_deref())?;
         let session = self.tracker.session_handle(&session_id)?;
-        let run = session
-            .open(self.correlation_id, self.attributes, self.new_run)
-            .map_err(|attributes| WorkflowError::TooManyAttributes { attributes })?;
+        let run = session.open(self.correlation_id, self.attributes, self.new_run)?;
         Ok((session, run))
     }
 
@@ -255,6 +256,7 @@ fn size(value: &Value, depth: usize) -> Option<usize> {
             .map(|(name, value)| Some(name.len().max(1) + size(value, depth + 1)?))
             .sum(),
         Value::List(list) => list.iter().map(|value| Some(1 + size(value, depth + 1)?)).sum(),
+        // Numbers count with `MAX_ATTRIBUTE_BYTES`.
         _ => Some(0),
     }
 }

@@ -3,7 +3,7 @@
 use super::WorkflowBuilder;
 use crate::agent::InvalidName;
 use crate::status::InvalidSessionId;
-use crate::tracker::StatusTracker;
+use crate::tracker::{StatusTracker, TooMuch};
 
 /// A workflow, or a change to one, that cannot be recorded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +45,16 @@ pub enum WorkflowError {
         /// How many it would have.
         attributes: usize,
     },
+    /// The attributes of the session would be too large for an item.
+    #[error(
+        "the attributes of the session would have {bytes} bytes, names included; the limit is \
+         {max}: shorten or remove some",
+        max = WorkflowBuilder::MAX_ATTRIBUTE_BYTES
+    )]
+    AttributesTooLarge {
+        /// How many bytes they would have, names included.
+        bytes: usize,
+    },
     /// The session has no room for another agent that was not declared.
     #[error(
         "the session already has {max} agents or more, and `{name}` was not declared: declare it \
@@ -65,4 +75,13 @@ pub enum WorkflowError {
     /// The tracker was shut down.
     #[error("the tracker was shut down and no longer records anything")]
     ShutDown,
+}
+
+impl From<TooMuch> for WorkflowError {
+    fn from(too_much: TooMuch) -> Self {
+        match too_much {
+            TooMuch::Attributes(attributes) => Self::TooManyAttributes { attributes },
+            TooMuch::Bytes(bytes) => Self::AttributesTooLarge { bytes },
+        }
+    }
 }

@@ -56,9 +56,7 @@ impl Open {
         correlation_id: Option<String>,
         attributes: BTreeMap<String, Value>,
     ) -> Result<(), WorkflowError> {
-        self.session
-            .describe(self.run, correlation_id, attributes)
-            .map_err(|attributes| WorkflowError::TooManyAttributes { attributes })
+        self.session.describe(self.run, correlation_id, attributes).map_err(WorkflowError::from)
     }
 
     fn finish(&self, result: Result<(), ErrorMessage>) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tower_agent_status::status::{
-    AgentReport, AgentState, OverallStatus, Timestamp, WorkflowStatus,
+    AgentReport, AgentState, OverallStatus, Timestamp, Value, WorkflowStatus,
 };
 use tower_agent_status::{StatusTracker, StatusTrackerBuilder, store::MemoryStore};
 
@@ -205,7 +205,10 @@ async fn a_process_whose_clock_is_behind_goes_on_from_what_another_has_written()
 
 /// The number of the last write of the only writer.
 fn number(status: &WorkflowStatus) -> u64 {
-    *status.writers.values().next().unwrap()
+    let item = status.to_item();
+    let Some(Value::Map(writers)) = item.get("writers") else { panic!("no writers: {item:?}") };
+    let (_, number) = writers.iter().next().unwrap();
+    number.as_u64().unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ mod endpoint;
 mod environment;
 mod faults;
 mod files;
+mod large_items;
 mod recent;
 mod recorded;
 mod script;

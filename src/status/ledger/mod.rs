@@ -64,6 +64,13 @@ use super::{
     Value, WorkflowStatus,
 };
 
+/// How many bytes of an item these attributes take, names included.
+pub(crate) fn attribute_bytes<'a>(
+    attributes: impl IntoIterator<Item = (&'a String, &'a Value)>,
+) -> usize {
+    attributes.into_iter().map(|(name, value)| name.len() + value.size()).sum()
+}
+
 /// One session as this process knows it.
 ///
 /// `local.agents`, `active`, `unsent` and the deltas of each [`SentDeltas`] are parallel: an
@@ -294,6 +301,12 @@ impl Ledger {
     pub(crate) fn attribute_count_with(&self, more: &BTreeMap<String, Value>) -> usize {
         let known = &self.local.attributes;
         known.len() + more.keys().filter(|name| !known.contains_key(*name)).count()
+    }
+
+    /// How many bytes the attributes would take, names included, with these added.
+    pub(crate) fn attribute_bytes_with(&self, more: &BTreeMap<String, Value>) -> usize {
+        let kept = self.local.attributes.iter().filter(|(name, _)| !more.contains_key(*name));
+        attribute_bytes(kept) + attribute_bytes(more)
     }
 
     /// The slot of an agent. An unknown agent is added as pending, which alone does not

@@ -18,7 +18,8 @@
 use std::sync::Arc;
 
 use super::{Ledger, NewRun, SentDeltas, UsageDelta};
-use crate::status::{Change, Precondition, WorkflowStatus, Writers};
+use crate::status::schema::FittedChange;
+use crate::status::{Precondition, WorkflowStatus, Writers};
 
 /// One write, from its preparation to its answer.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl PendingWrite {
     ///
     /// Takes longer than preparing the write, and does not need the ledger: call it
     /// outside the session's lock.
-    pub(crate) fn change(&self) -> Option<Change> {
+    pub(crate) fn change(&self) -> Option<FittedChange> {
         self.next.change_from(self.base.as_deref())
     }
 }

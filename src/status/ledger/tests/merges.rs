@@ -142,7 +142,7 @@ fn only_what_differs_from_the_base_is_written() {
     process.end("a", Outcome::Success, 5, 1);
     let write = process.prepare(1).unwrap();
     let change = write.change().unwrap();
-    let names: Vec<_> = change.set.iter().map(|(name, _)| name).collect();
+    let names: Vec<_> = change.change.set.iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["a", "lastUpdated", "revision", "totalTokenUsage", "writers"]);
     table.write(&write).unwrap();
     process.ledger.write_failed(&write, true);

@@ -35,7 +35,7 @@ impl Table {
         if revision != expected {
             return Err(self.item.clone());
         }
-        write.change().unwrap().apply(self.item.get_or_insert_default());
+        write.change().unwrap().change.apply(self.item.get_or_insert_default());
         self.writes += 1;
         Ok(())
     }
