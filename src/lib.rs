@@ -89,13 +89,13 @@
 //! | `decompression` | yes | token usage from gzip, deflate, br and zstd bodies | 53 |
 //! | `reqwest` | | the layer for reqwest and reqwest-middleware ([`StatusMiddleware`]) | 85 |
 //! | `aws` | | the layer for AWS SDK clients, such as Bedrock's and AgentCore's ([`aws`]) | 57 |
-//! | `cli` | | the command `tower-agent-status` | 227 |
-//! | `portal` | | [`portal`]: an axum router with the status as JSON, live events and a page | 78 |
+//! | `cli` | | the command `tower-agent-status` | 230 |
+//! | `portal` | | [`portal`]: an axum router with the status as JSON, live events and a page | 81 |
 //! | `embedded` | | an in-process DynamoDB engine, in memory or in one file | 180 |
 //! | `metrics` | | [metrics](mod@crate::metrics) of calls, tokens and writes, through the `metrics` facade | 38 |
 //! | none | | the layer, the tracker and the store in memory | 35 |
 //! | default | | | 168 |
-//! | all | | | 235 |
+//! | all | | | 238 |
 //!
 //! The last column is the number of crates compiled with that feature alone, on Linux, including
 //! build dependencies. Most of `dynamodb` is the AWS SDK with its HTTP and TLS stack, which a

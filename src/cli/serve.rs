@@ -55,6 +55,8 @@ fn agent(text: &str) -> Result<Agent, &'static str> {
 impl Serve {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         log::start();
+        #[cfg(unix)]
+        raise_descriptor_limit();
         let token = self.token_env.as_deref().map(token).transpose()?;
         let store = self.store.open().await?;
         let name = self.store.name(&store);
@@ -85,6 +87,20 @@ impl Serve {
         let served = server.serve().await;
         served.map_err(|error| Failure::Unusable(format!("the server failed: {error}")))?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Raises the limit of open files, as far as this process may: each client that watches a workflow
+/// has one. Enough for as many as the portal admits.
+#[cfg(unix)]
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const ENOUGH: u64 = 16_384;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH));
+    if current.is_some_and(|current| current < wanted) {
+        // Without it, the portal admits fewer.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
     }
 }
 

@@ -47,6 +47,9 @@
 //! request has a `tracing` span at the level `DEBUG`, from tower-http's
 //! [`TraceLayer`](tower_http::trace::TraceLayer).
 
+mod connection;
+mod connections;
+mod descriptors;
 mod events;
 mod gauges;
 mod guard;
@@ -93,6 +96,7 @@ struct Settings {
     poll_interval: Duration,
     keep_alive: Duration,
     heartbeat: Duration,
+    max_connections: usize,
     shutdown: ShutdownSignal,
 }
 
@@ -105,6 +109,7 @@ impl fmt::Debug for Settings {
             .field("poll_interval", &self.poll_interval)
             .field("keep_alive", &self.keep_alive)
             .field("heartbeat", &self.heartbeat)
+            .field("max_connections", &self.max_connections)
             .finish_non_exhaustive()
     }
 }
@@ -123,6 +128,7 @@ impl<R: StatusReader> Portal<R> {
                 poll_interval: Duration::from_millis(500),
                 keep_alive: Duration::from_secs(15),
                 heartbeat: Duration::from_secs(30),
+                max_connections: 10_000,
                 shutdown: std::future::pending().boxed().shared(),
             },
         }
@@ -182,6 +188,20 @@ impl<R: StatusReader> Portal<R> {
     /// [stalled](crate::status::WorkflowStatus::is_stalled). Defaults to 30 s.
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
         self.settings.heartbeat = interval;
+        self
+    }
+
+    /// Sets how many connections the portal's own [server](Self::bind) has at most.
+    ///
+    /// Defaults to 10,000; the minimum is 1. Where the process may not open as many descriptors,
+    /// it has fewer: a quarter of them, and at least 64, are left for the rest of the process. So
+    /// the usual `ulimit -n` of 1,024 allows 768 connections, and 256 allow 192.
+    ///
+    /// A connection has some 20 KB of memory, and up to 32 KiB more while the head of a request
+    /// arrives. Each client that watches a workflow has a connection. See
+    /// [`serve`](Server::serve) for what happens when there are more.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.settings.max_connections = connections.max(1);
         self
     }
 

@@ -46,7 +46,7 @@ const TRUNCATED: HeaderName = HeaderName::from_static("x-truncated");
 
 pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
     let Portal { reader, settings } = portal;
-    let Settings { agents, token, poll_interval, keep_alive, heartbeat, shutdown } = settings;
+    let Settings { agents, token, poll_interval, keep_alive, heartbeat, shutdown, .. } = settings;
     let reader = Arc::new(reader);
     let view = Arc::new(View { agents, heartbeat });
     let shared = AppState {

@@ -1,4 +1,4 @@
-//! [`Server`]: the portal's own HTTP server.
+//! [`Server`]: the portal's own HTTP server, which accepts connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,14 +6,24 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn;
-use axum::serve::ListenerExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{Portal, ShutdownSignal, guard};
+use super::connection::Http;
+use super::connections::Connections;
+use super::{Portal, ShutdownSignal, descriptors, guard};
 use crate::store::StatusReader;
 
 /// How long open connections may take to finish at shutdown.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The pause after a connection could not be accepted, which has most often to do with
+/// descriptors. They become free as other connections end.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often the same trouble is logged, at most.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 impl<R: StatusReader> Portal<R> {
     /// Binds an address, to serve the portal on its own. Port 0 picks a free port.
@@ -36,12 +46,13 @@ impl<R: StatusReader> Portal<R> {
         let (address, listener) =
             bind.await.map_err(|error| ServeError::Listen { address, error })?;
         let shutdown = self.settings.shutdown.clone();
+        let max_connections = self.settings.max_connections;
         let is_open = self.settings.token.is_none();
         let mut router = self.router();
         if is_open {
             router = router.layer(from_fn(guard::require_loopback_name));
         }
-        Ok(Server { address, listener, router, shutdown })
+        Ok(Server { address, listener, router, max_connections, shutdown })
     }
 }
 
@@ -52,6 +63,7 @@ pub struct Server {
     address: SocketAddr,
     listener: TcpListener,
     router: Router,
+    max_connections: usize,
     shutdown: ShutdownSignal,
 }
 
@@ -68,27 +80,97 @@ impl Server {
         format!("http://{}/", self.address)
     }
 
-    /// Serves until the portal's [shutdown](Portal::with_graceful_shutdown). Open connections then have
-    /// five seconds to finish.
+    /// Serves HTTP/1.1 until the portal's [shutdown](Portal::with_graceful_shutdown). Open
+    /// connections then have five seconds to finish.
+    ///
+    /// A connection is closed if a request's head does not arrive, or no other request follows,
+    /// within 75 s, or if the client has not read anything of a response for 60 s. A head may
+    /// have 32 KiB; a larger one gets 431.
+    ///
+    /// If [`max_connections`](Portal::max_connections) are open, the one that has waited longest
+    /// for a request is closed for a new one. If each is being answered, as event streams are,
+    /// the new one gets 503. Both are logged, at most once a minute.
+    ///
+    /// If the returned future is dropped, all connections are closed.
     ///
     /// # Errors
     ///
-    /// Returns an error if the listener fails and no more connections can be accepted.
+    /// Returns an error if the listener fails and no more connections can be accepted. Failures
+    /// that may pass, such as a lack of descriptors, are logged, and the server goes on.
     pub async fn serve(self) -> io::Result<()> {
-        let listener = self.listener.tap_io(|stream| {
-            // Sends each event at once. Should it fail, events are late but not lost.
-            let _ = stream.set_nodelay(true);
-        });
-        let shutdown = self.shutdown;
-        let server = axum::serve(listener, self.router).with_graceful_shutdown(shutdown.clone());
-        let grace_over = async {
-            shutdown.await;
-            tokio::time::sleep(GRACE).await;
-        };
-        tokio::select! {
-            ended = server.into_future() => ended,
-            () = grace_over => Ok(()),
+        let Self { listener, router, max_connections, shutdown, .. } = self;
+        let max_connections = descriptors::leave_free(max_connections);
+        let connections = Connections::new(max_connections);
+        let http = Http::new(router, shutdown.clone());
+        let mut tasks = JoinSet::new();
+        let (mut full, mut failed) = (LogInterval::default(), LogInterval::default());
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                Some(_) = tasks.join_next() => continue,
+                () = shutdown.clone() => break,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) if concerns_one_connection(&error) => continue,
+                Err(error) => {
+                    if failed.is_due() {
+                        tracing::error!(
+                            %error, max_connections,
+                            "cannot accept connections to the portal; retrying. If there are too \
+                             many open files, raise the limit (`ulimit -n`) or lower \
+                             `max_connections`"
+                        );
+                    }
+                    connections.close_longest_waiting();
+                    tokio::select! {
+                        () = sleep(ACCEPT_PAUSE) => continue,
+                        () = shutdown.clone() => break,
+                    }
+                }
+            };
+            if connections.is_full() && full.is_due() {
+                tracing::warn!(
+                    max_connections,
+                    "all connections of the portal are in use: closing those that have waited \
+                     longest for a request, or else refusing new ones with 503"
+                );
+            }
+            send_at_once(&stream);
+            match connections.enter().await {
+                Some(connection) => drop(tasks.spawn(http.serve(stream, connection))),
+                None => drop(http.refuse(stream).map(|refusal| tasks.spawn(refusal))),
+            }
         }
+        drop(listener);
+        // The tasks that remain end as the set is dropped.
+        let _ = timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+        Ok(())
+    }
+}
+
+/// Sends each event at once. Should it fail, events are late but not lost.
+fn send_at_once(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+}
+
+/// Whether the client has given up before its connection was accepted.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Keeps trouble that lasts from filling the log.
+#[derive(Debug, Default)]
+struct LogInterval(Option<Instant>);
+
+impl LogInterval {
+    fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|last| last.elapsed() >= LOG_INTERVAL);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
     }
 }
 

@@ -69,6 +69,40 @@ async fn it_prints_its_url_responds_and_stops_on_signals() {
     }
 }
 
+/// With the limit of open files that is usual on macOS.
+#[cfg(unix)]
+#[tokio::test]
+async fn half_sent_requests_do_not_use_up_the_descriptors() {
+    let file = File::new("serve-half");
+    file.put("s", item("completed", HOUR)).await;
+    let serve = file.command(["serve", "--addr", "127.0.0.1:0"]);
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", r#"ulimit -n 256 && exec "$0" "$@""#]).arg(serve.get_program());
+    limited.args(serve.get_args()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut serve = limited.spawn().unwrap();
+    let mut url = String::new();
+    BufReader::new(serve.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    let address = url.trim().strip_prefix("http://").unwrap().trim_end_matches('/').to_owned();
+    let halves: Vec<_> = (0..300)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&address).unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nx: ").unwrap();
+            stream
+        })
+        .collect();
+    for path in ["/", "/api/workflow/s/status", "/api/workflow/recent"] {
+        let answer = get(&address, path);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    }
+    drop(halves);
+    let mut log = serve.stderr.take().unwrap();
+    assert_eq!(end(serve, "-TERM"), Some(0));
+    let mut logged = String::new();
+    log.read_to_string(&mut logged).unwrap();
+    assert_eq!(logged.matches("all connections of the portal are in use").count(), 1, "{logged}");
+    assert!(logged.contains("max_connections=192"), "{logged}");
+}
+
 #[cfg(unix)]
 fn end(mut serve: Child, signal: &str) -> Option<i32> {
     let id = serve.id().to_string();

@@ -6,6 +6,7 @@
     reason = "helpers of tests may fail and print measurements"
 )]
 
+mod connections;
 mod events;
 mod gauges;
 mod hostile;

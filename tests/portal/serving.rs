@@ -14,7 +14,7 @@ use tower_agent_status::store::MemoryStore;
 use crate::events::Events;
 use crate::support::{Store, ask, get, portal, processing, whole};
 
-const LOOPBACK: SocketAddr =
+pub(crate) const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 #[tokio::test]
