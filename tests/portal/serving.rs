@@ -125,9 +125,9 @@ async fn an_address_in_use_is_named() {
 }
 
 /// Sends raw bytes, and reads until the server closes the connection.
-async fn raw(address: SocketAddr, request: &str) -> String {
+async fn raw(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(request).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
@@ -142,7 +142,7 @@ async fn without_a_token_foreign_hosts_are_rejected() {
     tokio::spawn(closed.serve());
     let status = async |address, host: &str| {
         let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-        raw(address, &request).await.split(' ').nth(1).unwrap().to_owned()
+        raw(address, request.as_bytes()).await.split(' ').nth(1).unwrap().to_owned()
     };
     for host in ["127.0.0.1", "localhost:8080", "[::1]:1", "status.localhost"] {
         assert_eq!(status(open_at, host).await, "200", "{host}");
@@ -150,6 +150,25 @@ async fn without_a_token_foreign_hosts_are_rejected() {
     for host in ["evil.example", "127.0.0.1.evil.example:80", "192.0.2.1"] {
         assert_eq!(status(open_at, host).await, "421", "{host}");
         assert_eq!(status(closed_at, host).await, "200", "{host}");
+    }
+    // As they come over a socket; a table of the rules is beside the code.
+    for (request, expected) in [
+        (&b"GET / HTTP/1.1\r\nhost: \xff\r\nconnection: close\r\n\r\n"[..], "421"),
+        (b"GET / HTTP/1.1\r\nhost: user@localhost\r\nconnection: close\r\n\r\n", "421"),
+        (
+            b"GET http://evil.example/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+            "421",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\nconnection: close\r\n\r\n",
+            "400",
+        ),
+        (b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n", "400"),
+        (b"GET / HTTP/1.0\r\n\r\n", "200"),
+    ] {
+        let response = raw(open_at, request).await;
+        let text = String::from_utf8_lossy(request);
+        assert_eq!(response.split(' ').nth(1), Some(expected), "{text}: {response}");
     }
 }
 
