@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::view;
 use crate::status::{Item, SessionId, Timestamp, WorkflowStatus};
 use crate::store::RecentItems;
 
@@ -23,26 +24,46 @@ pub(super) const DEFAULT_LIMIT: usize = 1_000;
 /// How many of the newest workflows can be read.
 pub(super) const MAX_LIMIT: usize = 10_000;
 
+/// What the gauges need of a workflow. Thousands are kept, so its agents are not.
+#[derive(Debug)]
+pub(super) struct SignOfLife {
+    /// Without its agents, so it does not know whether it waits.
+    status: WorkflowStatus,
+    is_waiting: bool,
+}
+
+impl SignOfLife {
+    pub(super) fn of(session_id: &SessionId, item: Item) -> Self {
+        let mut status = view::summary(session_id, item);
+        let is_waiting = status.is_waiting();
+        status.agents = Vec::new();
+        status.correlation_id = None;
+        Self { status, is_waiting }
+    }
+
+    fn is_stalled(&self, now: Timestamp, heartbeat: Duration) -> bool {
+        !self.is_waiting && self.status.is_stalled(now, heartbeat)
+    }
+}
+
 /// Renders the gauges from the `limit` newest workflows of `recent`.
 pub(super) fn exposition(
-    recent: &RecentItems,
+    recent: &RecentItems<SignOfLife>,
     limit: usize,
     heartbeat: Duration,
     now: Timestamp,
 ) -> String {
     let items = &recent.items[..limit.min(recent.items.len())];
-    let status = |(id, item): &(SessionId, Item)| WorkflowStatus::from_item(id, item);
     let (mut stalled, mut waiting) = (0, 0);
-    for status in items.iter().map(status) {
-        stalled += usize::from(status.is_stalled(now, heartbeat));
-        waiting += usize::from(status.is_waiting());
+    for (_, sign) in items {
+        stalled += usize::from(sign.is_stalled(now, heartbeat));
+        waiting += usize::from(sign.is_waiting);
     }
     // A workflow created later than this cannot have stalled yet.
-    let reaches_back = |oldest: &WorkflowStatus| {
-        now.duration_since(oldest.created_at) > heartbeat.saturating_mul(3)
+    let reaches_back = |(_, oldest): &(SessionId, SignOfLife)| {
+        now.duration_since(oldest.status.created_at) > heartbeat.saturating_mul(3)
     };
-    let is_complete =
-        items.len() < limit || items.last().map(status).as_ref().is_some_and(reaches_back);
+    let is_complete = items.len() < limit || items.last().is_some_and(reaches_back);
 
     // A zero that is not certain would resolve an alert, so there is no sample then.
     let sample = if stalled > 0 || (is_complete && !recent.truncated) {

@@ -15,6 +15,9 @@ use crate::store::{StatusReader, StoreError, StoreErrorKind};
 /// does not exist.
 const MAX_SESSIONS: usize = 1_000;
 
+/// How many sessions are read at once.
+const MAX_BATCH: usize = 100;
+
 /// How long a read may take before the store is considered unavailable.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -138,23 +141,21 @@ async fn poll<R: StatusReader>(polling: Polling<R>) {
     loop {
         let is_due = Instant::now() >= next;
         let Some(session_ids) = shared.to_read(is_due) else { return };
-        if !session_ids.is_empty() {
-            match shared.read(&session_ids).await {
-                Ok(items) => {
-                    if failures > 0 {
-                        tracing::info!("the status store is answering again");
-                    }
-                    failures = 0;
-                    shared.publish(&session_ids, &items);
+        match shared.refresh(&session_ids).await {
+            Ok(()) if session_ids.is_empty() => {}
+            Ok(()) => {
+                if failures > 0 {
+                    tracing::info!("the status store is answering again");
                 }
-                Err(error) => {
-                    if failures == 0 {
-                        let (sessions, session_id) = (session_ids.len(), &session_ids[0]);
-                        tracing::warn!(%error, sessions, ?session_id, "cannot read the status store for live events; retrying");
-                    }
-                    failures += 1;
-                    shared.mark_stale();
+                failures = 0;
+            }
+            Err(error) => {
+                if failures == 0 {
+                    let (sessions, session_id) = (session_ids.len(), &session_ids[0]);
+                    tracing::warn!(%error, sessions, ?session_id, "cannot read the status store for live events; retrying");
                 }
+                failures += 1;
+                shared.mark_stale();
             }
         }
         if is_due {
@@ -180,6 +181,16 @@ impl<R: StatusReader> Shared<R> {
         let due = |session: &Session| all || session.state.borrow().snapshot.is_none();
         let due = watched.sessions.iter().filter(|(_, session)| due(session));
         Some(due.map(|(id, _)| id.clone()).collect())
+    }
+
+    /// Reads and publishes these sessions. Each batch is dropped before the next is read: an item
+    /// may have 400 KB.
+    async fn refresh(&self, session_ids: &[SessionId]) -> Result<(), StoreError> {
+        for batch in session_ids.chunks(MAX_BATCH) {
+            let items = self.read(batch).await?;
+            self.publish(batch, &items);
+        }
+        Ok(())
     }
 
     async fn read(&self, session_ids: &[SessionId]) -> Result<Vec<Option<Item>>, StoreError> {

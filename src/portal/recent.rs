@@ -1,4 +1,6 @@
 //! [`RecentList`]: the newest workflows, with one read shared by concurrent requests.
+//!
+//! Of an item, which may have 400 KB, only what is shown of it is kept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::status::{Item, SessionId};
 use crate::store::{RecentItems, StatusReader, StoreError};
 
 /// The longest list a client can request.
@@ -15,36 +18,42 @@ pub(super) const MAX_LIMIT: usize = 500;
 /// read scans the table, which is slow and costs read capacity.
 const FRESHNESS: u32 = 10;
 
-/// A cache of the newest workflows of a store.
+/// A cache of what is shown of the newest workflows of a store.
 #[derive(Debug)]
-pub(super) struct RecentList<R> {
+pub(super) struct RecentList<R, T> {
     reader: Arc<R>,
     interval: Duration,
+    shown: fn(&SessionId, Item) -> T,
     /// Held while the store is read, so that requests that arrive meanwhile share the result.
-    last: Mutex<Last>,
+    last: Mutex<Last<T>>,
 }
 
-#[derive(Debug, Default)]
-struct Last {
-    read: Option<Read>,
+#[derive(Debug)]
+struct Last<T> {
+    read: Option<Read<T>>,
     /// When the store last failed, and why.
     failure: Option<(Instant, Arc<StoreError>)>,
 }
 
-#[derive(Clone, Debug)]
-struct Read {
+#[derive(Debug)]
+struct Read<T> {
     limit: usize,
-    recent: Arc<RecentItems>,
+    recent: Arc<RecentItems<T>>,
     fresh_until: Instant,
 }
 
-impl<R: StatusReader> RecentList<R> {
-    pub(super) fn new(reader: Arc<R>, interval: Duration) -> Self {
-        Self { reader, interval, last: Mutex::default() }
+impl<R: StatusReader, T: Send> RecentList<R, T> {
+    pub(super) fn new(
+        reader: Arc<R>,
+        interval: Duration,
+        shown: fn(&SessionId, Item) -> T,
+    ) -> Self {
+        let last = Mutex::new(Last { read: None, failure: None });
+        Self { reader, interval, shown, last }
     }
 
     /// Returns the newest items: at least `limit`, if the store has that many.
-    pub(super) async fn get(&self, limit: usize) -> Result<Arc<RecentItems>, Arc<StoreError>> {
+    pub(super) async fn get(&self, limit: usize) -> Result<Arc<RecentItems<T>>, Arc<StoreError>> {
         let requested_at = Instant::now();
         let mut last = self.last.lock().await;
         let started_at = Instant::now();
@@ -61,7 +70,7 @@ impl<R: StatusReader> RecentList<R> {
         {
             return Err(Arc::clone(error));
         }
-        let recent = self.reader.recent(limit).await.map_err(|error| {
+        let recent = self.reader.map_recent(limit, self.shown).await.map_err(|error| {
             let error = Arc::new(error);
             last.failure = Some((Instant::now(), Arc::clone(&error)));
             error

@@ -29,7 +29,7 @@ use super::recent::{MAX_LIMIT, RecentList};
 use super::response::{ErrorResponse, json};
 use super::state::{AppState, session_id};
 use super::view::{View, etag};
-use super::{Portal, Settings, gauges, guard, page};
+use super::{Portal, Settings, gauges, guard, page, view};
 use crate::status::SessionId;
 use crate::store::StatusReader;
 
@@ -51,7 +51,8 @@ pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
     let view = Arc::new(View { agents, heartbeat });
     let shared = AppState {
         live: Live::new(Arc::clone(&reader), Arc::clone(&view), poll_interval),
-        recent: RecentList::new(Arc::clone(&reader), poll_interval),
+        recent: RecentList::new(Arc::clone(&reader), poll_interval, view::summary),
+        signs: RecentList::new(Arc::clone(&reader), poll_interval, gauges::SignOfLife::of),
         reader,
         view,
         keep_alive,
@@ -135,7 +136,7 @@ async fn recent<R: StatusReader>(
     headers: HeaderMap,
 ) -> Result<Response, ErrorResponse> {
     let limit = requested_limit(query, DEFAULT_LIMIT, MAX_LIMIT)?;
-    let recent = shared.recent(limit).await?;
+    let recent = shared.recent.read(limit).await?;
     let items = &recent.items[..limit.min(recent.items.len())];
     let list = shared.view.list(items, SystemTime::now().into());
     // Clients poll the list, and it rarely changes between two polls. The tag is weak since
@@ -164,7 +165,7 @@ async fn metrics<R: StatusReader>(
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
 ) -> Result<Response, ErrorResponse> {
     let limit = requested_limit(query, gauges::DEFAULT_LIMIT, gauges::MAX_LIMIT)?;
-    let recent = shared.recent(limit).await?;
+    let recent = shared.signs.read(limit).await?;
     let now = SystemTime::now().into();
     let text = gauges::exposition(&recent, limit, shared.view.heartbeat, now);
     let headers =

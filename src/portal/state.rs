@@ -8,10 +8,12 @@ use axum::extract::rejection::PathRejection;
 use http::StatusCode;
 
 use super::ShutdownSignal;
+use super::gauges::SignOfLife;
 use super::live::Live;
 use super::recent::RecentList;
 use super::response::ErrorResponse;
 use super::view::View;
+use crate::status::WorkflowStatus;
 use crate::store::{RecentItems, StatusReader};
 
 #[derive(Debug)]
@@ -19,15 +21,18 @@ pub(super) struct AppState<R> {
     pub(super) reader: Arc<R>,
     pub(super) view: Arc<View>,
     pub(super) live: Live<R>,
-    pub(super) recent: RecentList<R>,
+    /// For lists of workflows.
+    pub(super) recent: RecentList<R, WorkflowStatus>,
+    /// For the gauges, which read more of them and show less of each.
+    pub(super) signs: RecentList<R, SignOfLife>,
     pub(super) keep_alive: Duration,
     pub(super) shutdown: ShutdownSignal,
 }
 
-impl<R: StatusReader> AppState<R> {
+impl<R: StatusReader, T: Send> RecentList<R, T> {
     /// Returns the newest workflows: at least `limit`, if the store has that many.
-    pub(super) async fn recent(&self, limit: usize) -> Result<Arc<RecentItems>, ErrorResponse> {
-        self.recent.get(limit).await.map_err(|error| {
+    pub(super) async fn read(&self, limit: usize) -> Result<Arc<RecentItems<T>>, ErrorResponse> {
+        self.get(limit).await.map_err(|error| {
             tracing::error!(%error, "cannot read the recent workflows");
             ErrorResponse::unreadable()
         })

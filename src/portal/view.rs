@@ -3,6 +3,8 @@
 //! The names, their order and their types are a contract with existing clients. Names may be
 //! added at the end.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -58,16 +60,14 @@ impl View {
         }
     }
 
-    /// Renders a list of workflows.
-    pub(super) fn list(&self, items: &[(SessionId, Item)], now: Timestamp) -> String {
-        let entries: Vec<_> = items
+    /// Renders a list of workflows from their [summaries](summary).
+    pub(super) fn list(&self, workflows: &[(SessionId, WorkflowStatus)], now: Timestamp) -> String {
+        let entries: Vec<_> = workflows
             .iter()
-            .map(|(session_id, item)| {
-                let status = WorkflowStatus::from_item(session_id, item);
-                let agents = self.agents_of(Some(&status));
-                let states = agents.iter().map(|agent| (agent.name.to_owned(), agent.state()));
-                let states = states.collect();
-                ListEntry { states, stalled: status.is_stalled(now, self.heartbeat), status }
+            .map(|(_, status)| ListEntry {
+                status,
+                agents: self.agents_of(Some(status)),
+                stalled: status.is_stalled(now, self.heartbeat),
             })
             .collect();
         to_json(&entries)
@@ -94,6 +94,23 @@ impl View {
         });
         declared.chain(others).collect()
     }
+}
+
+/// What a list shows of a workflow. The rest of the item, which can be most of it, is left out.
+pub(super) fn summary(session_id: &SessionId, item: Item) -> WorkflowStatus {
+    let mut status = WorkflowStatus::from_item(session_id, &item);
+    drop(item);
+    status.attributes = BTreeMap::new();
+    status.error = None;
+    status.unfinished_tasks = Vec::new();
+    status.writers = BTreeMap::new();
+    let nothing = Arc::<str>::default();
+    for (_, agent) in &mut status.agents {
+        agent.activity = Arc::clone(&nothing);
+        agent.error = None;
+        agent.task_id = None;
+    }
+    status
 }
 
 fn to_json(value: &impl Serialize) -> String {
@@ -212,15 +229,15 @@ impl Serialize for AgentView<'_> {
 }
 
 /// A workflow in a list.
-struct ListEntry {
-    status: WorkflowStatus,
-    states: Vec<(String, AgentState)>,
+struct ListEntry<'a> {
+    status: &'a WorkflowStatus,
+    agents: Vec<AgentView<'a>>,
     stalled: bool,
 }
 
-impl Serialize for ListEntry {
+impl Serialize for ListEntry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let status = &self.status;
+        let status = self.status;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("sessionId", status.session_id.as_str())?;
         map.serialize_entry("status", status.overall_status.as_str())?;
@@ -229,17 +246,17 @@ impl Serialize for ListEntry {
         map.serialize_entry("correlationId", &status.correlation_id)?;
         map.serialize_entry("stalled", &self.stalled)?;
         map.serialize_entry("totalTokens", &status.total_token_usage().total_tokens)?;
-        map.serialize_entry("agents", &States(&self.states))?;
+        map.serialize_entry("agents", &States(&self.agents))?;
         map.serialize_entry("waiting", &status.is_waiting())?;
         map.end()
     }
 }
 
-struct States<'a>(&'a [(String, AgentState)]);
+struct States<'a>(&'a [AgentView<'a>]);
 
 impl Serialize for States<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, state)| (name, state.as_str())))
+        serializer.collect_map(self.0.iter().map(|agent| (agent.name, agent.state().as_str())))
     }
 }
 

@@ -172,12 +172,22 @@ impl StatusReader for MemoryStore {
     }
 
     async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
-        let mut items: Vec<_> = self.lock().items.clone().into_iter().collect();
+        self.map_recent(limit, |_, item| item).await
+    }
+
+    async fn map_recent<T: Send>(
+        &self,
+        limit: usize,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<RecentItems<T>, StoreError> {
+        let state = self.lock();
+        let mut items: Vec<_> = state.items.iter().collect();
         items.sort_by_cached_key(|(id, item)| {
             std::cmp::Reverse(WorkflowStatus::from_item(id, item).created_at)
         });
         items.truncate(limit);
-        Ok(RecentItems::new(items, false))
+        let mapped = items.into_iter().map(|(id, item)| (id.clone(), map(id, item.clone())));
+        Ok(RecentItems::new(mapped.collect(), false))
     }
 
     async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {

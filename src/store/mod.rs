@@ -104,6 +104,30 @@ pub trait StatusReader: Send + Sync + 'static {
     /// Returns an error if the store could not be read.
     fn recent(&self, limit: usize) -> impl Future<Output = Result<RecentItems, StoreError>> + Send;
 
+    /// Returns what `map` makes of the items created last, at most `limit` of them.
+    ///
+    /// For when something small of each item is enough. A store that reads in batches maps the
+    /// items of each, and keeps no others in memory. `map` may be called for items that turn out
+    /// not to be among the newest. By default, the result of [`recent`](Self::recent) is mapped.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store could not be read.
+    fn map_recent<T: Send>(
+        &self,
+        limit: usize,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> impl Future<Output = Result<RecentItems<T>, StoreError>> + Send {
+        async move {
+            let RecentItems { items, truncated } = self.recent(limit).await?;
+            let mapped = items.into_iter().map(|(id, item)| {
+                let value = map(&id, item);
+                (id, value)
+            });
+            Ok(RecentItems::new(mapped.collect(), truncated))
+        }
+    }
+
     /// Deletes the item of a session, and returns whether there was one.
     ///
     /// # Errors
@@ -115,21 +139,21 @@ pub trait StatusReader: Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
-/// The newest items of a store.
+/// The newest items of a store, or what [`StatusReader::map_recent`] made of each.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct RecentItems {
+pub struct RecentItems<T = Item> {
     /// The items with their session ids, newest first.
-    pub items: Vec<(SessionId, Item)>,
+    pub items: Vec<(SessionId, T)>,
     /// Whether the store looked at only a part of its items, so that newer ones may be
     /// missing.
     pub truncated: bool,
 }
 
-impl RecentItems {
+impl<T> RecentItems<T> {
     /// Creates a result from items with their session ids, newest first.
     #[must_use]
-    pub fn new(items: Vec<(SessionId, Item)>, truncated: bool) -> Self {
+    pub fn new(items: Vec<(SessionId, T)>, truncated: bool) -> Self {
         Self { items, truncated }
     }
 }

@@ -32,6 +32,14 @@ impl<S: StatusReader> StatusReader for Arc<S> {
         (**self).recent(limit).await
     }
 
+    async fn map_recent<T: Send>(
+        &self,
+        limit: usize,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<RecentItems<T>, StoreError> {
+        (**self).map_recent(limit, map).await
+    }
+
     async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {
         (**self).delete(session_id).await
     }

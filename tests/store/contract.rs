@@ -373,6 +373,9 @@ async fn the_newest_come_first(store: &impl Store) {
     let recent = store.recent(2).await.unwrap().items;
     let ids: Vec<_> = recent.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["newest", "a"]);
+    let mapped = store.map_recent(2, |id, item| (id.to_string(), item)).await.unwrap();
+    let expected = recent.into_iter().map(|(id, item)| (id.clone(), (id.to_string(), item)));
+    assert_eq!(mapped, RecentItems::new(expected.collect(), false));
     assert_eq!(store.recent(0).await.unwrap(), RecentItems::default());
 }
 

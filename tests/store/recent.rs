@@ -10,6 +10,7 @@ use crate::contract::{begun, change};
 use crate::script::{Script, Step};
 use crate::warnings::Warnings;
 
+const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// A store with an index, on a table with another key, and its script.
@@ -45,6 +46,20 @@ async fn a_full_list_is_queries_and_one_batch() {
     assert_eq!((count(&log, "BatchGetItem"), count(&log, "Scan")), (1, 0), "{log:?}");
     // One day, then two, then four; and perhaps one more for writers whose clock is ahead.
     assert!(count(&log, "Query") <= 7, "{log:?}");
+}
+
+#[tokio::test]
+async fn a_long_list_is_read_and_mapped_in_batches() {
+    let (store, script) = indexed().await;
+    for n in 0..250_u32 {
+        write(&store, &format!("s{n}"), 60 * SECOND * n).await;
+    }
+    script.log();
+    // How many batches had been read when an item was mapped.
+    let read = store.map_recent(250, |_, _| script.count("BatchGetItem")).await.unwrap().items;
+    let read: Vec<_> = read.into_iter().map(|(_, batches)| batches).collect();
+    let expected: Vec<_> = (0..250).map(|n| n / 100 + 1).collect();
+    assert_eq!(read, expected);
 }
 
 #[tokio::test]

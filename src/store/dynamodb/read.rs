@@ -13,7 +13,7 @@ use crate::status::{Item, SessionId};
 use crate::store::{RecentItems, StatusReader, StoreError, StoreErrorKind};
 
 /// The maximum number of items in one `BatchGetItem`.
-const MAX_BATCH_GET: usize = 100;
+pub(super) const MAX_BATCH_GET: usize = 100;
 
 /// How often in a row a batch may return unprocessed keys only, which is how DynamoDB throttles
 /// a batch.
@@ -134,7 +134,15 @@ impl StatusReader for DynamoDbStore {
     }
 
     async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
-        self.recent_items(limit).await
+        self.map_recent(limit, |_, item| item).await
+    }
+
+    async fn map_recent<T: Send>(
+        &self,
+        limit: usize,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<RecentItems<T>, StoreError> {
+        self.newest(limit, map).await
     }
 
     async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {

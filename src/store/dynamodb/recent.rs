@@ -20,6 +20,7 @@ use futures_util::future::try_join_all;
 
 use super::error::{RequestError, RequestErrorKind};
 use super::layout::AttributeNames;
+use super::read::MAX_BATCH_GET;
 use super::{DynamoDbStore, convert, session_id};
 use crate::status::{Item, SessionId, Timestamp, WorkflowStatus, schema};
 use crate::store::{RecentItems, StatusReader as _, StoreError};
@@ -39,13 +40,19 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 type Attributes = HashMap<String, AttributeValue>;
 
 impl DynamoDbStore {
-    pub(super) async fn recent_items(&self, limit: usize) -> Result<RecentItems, StoreError> {
+    /// What `map` makes of the newest items. They are mapped page by page, or batch by batch, so
+    /// that no more than one of these is in memory.
+    pub(super) async fn newest<T>(
+        &self,
+        limit: usize,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<RecentItems<T>, StoreError> {
         if limit == 0 {
-            return Ok(RecentItems::default());
+            return Ok(RecentItems::new(Vec::new(), false));
         }
         let layout = self.layout().await?;
         let names = &layout.names;
-        let mut newest = NewestItems::new(limit);
+        let mut newest = NewestItems::new(limit, map);
         let mut scan = Scan::default();
         if let Some(index) = &layout.recent_index {
             let mut days = days();
@@ -57,7 +64,7 @@ impl DynamoDbStore {
                     break;
                 }
                 if ids.len() == limit {
-                    return self.read_newest(ids, limit).await;
+                    return self.read_newest(&ids, newest).await;
                 }
                 if !far {
                     self.scan_page(&mut scan, names, None, |id, item| newest.add(id, item)).await?;
@@ -88,7 +95,7 @@ impl DynamoDbStore {
         pages: usize,
     ) -> Result<RecentItems, StoreError> {
         let names = &self.layout().await?.names;
-        let mut found = NewestItems::new(usize::MAX);
+        let mut found = NewestItems::new(usize::MAX, |_, item| item);
         let mut scan = Scan::default();
         while !scan.is_done && scan.pages < pages {
             let each = |id, item| found.add(id, item);
@@ -140,17 +147,18 @@ impl DynamoDbStore {
     }
 
     /// Reads the items of the sessions found in the index.
-    async fn read_newest(
+    async fn read_newest<T>(
         &self,
-        ids: Vec<SessionId>,
-        limit: usize,
-    ) -> Result<RecentItems, StoreError> {
-        let items = self.get_many(&ids).await?;
-        let mut newest = NewestItems::new(limit);
-        for (id, item) in ids.into_iter().zip(items) {
-            // An index is updated with a delay: the item may be deleted.
-            if let Some(item) = item {
-                newest.add(id, item);
+        ids: &[SessionId],
+        mut newest: NewestItems<T, impl Fn(&SessionId, Item) -> T + Send + Sync>,
+    ) -> Result<RecentItems<T>, StoreError> {
+        for batch in ids.chunks(MAX_BATCH_GET) {
+            let items = self.get_many(batch).await?;
+            for (id, item) in batch.iter().zip(items) {
+                // An index is updated with a delay: the item may be deleted.
+                if let Some(item) = item {
+                    newest.add(id.clone(), item);
+                }
             }
         }
         Ok(RecentItems::new(newest.into_items(), false))
@@ -252,26 +260,28 @@ struct Scan {
     is_done: bool,
 }
 
-/// The newest of the items added, up to a limit.
-struct NewestItems {
+/// What `map` makes of the newest of the items added, up to a limit.
+struct NewestItems<T, M> {
     limit: usize,
-    items: BTreeMap<(Reverse<Timestamp>, SessionId), Item>,
+    map: M,
+    items: BTreeMap<(Reverse<Timestamp>, SessionId), T>,
 }
 
-impl NewestItems {
-    fn new(limit: usize) -> Self {
-        Self { limit, items: BTreeMap::new() }
+impl<T, M: Fn(&SessionId, Item) -> T> NewestItems<T, M> {
+    fn new(limit: usize, map: M) -> Self {
+        Self { limit, map, items: BTreeMap::new() }
     }
 
     fn add(&mut self, id: SessionId, item: Item) {
         let created_at = WorkflowStatus::from_item(&id, &item).created_at;
-        self.items.insert((Reverse(created_at), id), item);
+        let value = (self.map)(&id, item);
+        self.items.insert((Reverse(created_at), id), value);
         if self.items.len() > self.limit {
             self.items.pop_last();
         }
     }
 
-    fn into_items(self) -> Vec<(SessionId, Item)> {
+    fn into_items(self) -> Vec<(SessionId, T)> {
         self.items.into_iter().map(|((_, id), item)| (id, item)).collect()
     }
 }
