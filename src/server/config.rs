@@ -12,6 +12,7 @@ use crate::status::{SessionId, Value};
 use crate::tracker::StatusTracker;
 use crate::workflow::{Workflow, WorkflowError, check_attribute, check_correlation_id};
 
+type MayName = dyn Fn(RequestHead<'_>, &SessionId) -> bool + Send + Sync;
 type FromHead<T> = Arc<dyn Fn(RequestHead<'_>) -> T + Send + Sync>;
 
 /// The settings of a [`WorkflowLayer`](super::WorkflowLayer).
@@ -20,6 +21,8 @@ pub(super) struct WorkflowConfig {
     pub(super) tracker: StatusTracker,
     pub(super) filter: FromHead<bool>,
     pub(super) source: SessionLookup,
+    /// Whether a request may name a session.
+    pub(super) may_name: Option<Arc<MayName>>,
     pub(super) correlation: Option<FromHead<Option<String>>>,
     /// Checked names, and where the value of each comes from.
     pub(super) attributes: Vec<(String, FromHead<Option<Value>>)>,
@@ -33,6 +36,7 @@ impl WorkflowConfig {
             tracker: tracker.clone(),
             filter: Arc::new(|head| !head.method.is_safe()),
             source: SessionLookup::default(),
+            may_name: None,
             correlation: None,
             attributes: Vec::new(),
             new_run: false,
@@ -61,6 +65,7 @@ impl WorkflowConfig {
             shared.warnings.attribute.warn(&error, "left out of the workflow");
             None
         });
+        let session = session.filter(|session| self.may_name(head, session));
         let mut workflow = self.tracker.workflow(session.unwrap_or_else(SessionId::random));
         if let Some(id) = self.correlation.as_ref().and_then(|from| from(head))
             && self.keeps(check_correlation_id(Some(&id)))
@@ -83,6 +88,19 @@ impl WorkflowConfig {
         workflow.start().inspect_err(warn).ok()
     }
 
+    /// Whether the request may name this session. One among its extensions was not named by the
+    /// client.
+    fn may_name(&self, head: RequestHead<'_>, session: &SessionId) -> bool {
+        let Some(may_name) = &self.may_name else { return true };
+        let is_allowed = head.extensions.get::<SessionId>().is_some() || may_name(head, session);
+        if !is_allowed {
+            let why = format_args!("a request may not name the session {:?}", session.as_str());
+            let warnings = &self.tracker.shared().warnings;
+            warnings.foreign_session.warn(&why, "a new session is used instead");
+        }
+        is_allowed
+    }
+
     fn keeps(&self, checked: Result<(), WorkflowError>) -> bool {
         let warnings = &self.tracker.shared().warnings;
         let warn = |error: &WorkflowError| {
@@ -97,6 +115,7 @@ impl fmt::Debug for WorkflowConfig {
         f.debug_struct("WorkflowConfig")
             .field("tracker", &self.tracker)
             .field("source", &self.source)
+            .field("may_name_any", &self.may_name.is_none())
             .field("new_run", &self.new_run)
             .field("response_header", &self.response_header)
             .finish_non_exhaustive()

@@ -8,7 +8,7 @@ use tower_layer::Layer;
 use super::config::WorkflowConfig;
 use super::service::WorkflowService;
 use crate::session::{RequestHead, SessionLookup};
-use crate::status::Value;
+use crate::status::{SessionId, Value};
 use crate::tracker::StatusTracker;
 use crate::workflow::{WorkflowError, check_attribute};
 
@@ -46,6 +46,19 @@ impl WorkflowLayer {
     }
 
     /// Takes the session id from this header, if the request's extensions have none.
+    ///
+    /// # Security
+    ///
+    /// Anyone who can send the header chooses the session. With the id of another workflow, a
+    /// request ends that workflow with its own response, changes its attributes and correlation
+    /// id, and adds calls to its agents; with [`new_run`](Self::new_run), it also removes what was
+    /// recorded so far. Ids need not be guessed: the portal lists them, and responses
+    /// [carry them](Self::response_header).
+    ///
+    /// Use it where every client may do so, such as behind a service that sets the header itself.
+    /// Otherwise say with [`may_name_session`](Self::may_name_session) which sessions a request
+    /// may name, or let a layer outside of this one find out, and put a
+    /// [`SessionId`](crate::SessionId) into the extensions.
     #[must_use]
     pub fn session_header(self, name: HeaderName) -> Self {
         self.session_header_with(name, str::to_owned)
@@ -64,6 +77,9 @@ impl WorkflowLayer {
 
     /// Takes the session id from the head of the request, if its extensions have none. With
     /// `None` the session is new.
+    ///
+    /// Anyone who can send such a head chooses the session, as with
+    /// [`session_header`](Self::session_header#security).
     #[must_use]
     pub fn session_from(
         self,
@@ -72,12 +88,48 @@ impl WorkflowLayer {
         self.set(|config| config.source = SessionLookup::from_fn(from))
     }
 
+    /// Says which sessions a request may name, in [its header](Self::session_header) or
+    /// [elsewhere in its head](Self::session_from). By default it may name any.
+    ///
+    /// If the closure returns `false`, the request is served in a new session, as if it had named
+    /// none, and the first time a warning is logged. A session among the request's extensions is
+    /// not checked: only the program can put it there.
+    ///
+    /// # Examples
+    ///
+    /// Sessions whose ids begin with the tenant that authentication has found:
+    ///
+    /// ```
+    /// use http::HeaderName;
+    /// use tower_agent_status::server::WorkflowLayer;
+    ///
+    /// #[derive(Clone)]
+    /// struct Tenant(String);
+    ///
+    /// # let layer = WorkflowLayer::disabled();
+    /// layer
+    ///     .session_header(HeaderName::from_static("x-session-id"))
+    ///     .may_name_session(|head, session| {
+    ///         let tenant = head.extensions.get::<Tenant>();
+    ///         let rest = tenant.and_then(|Tenant(name)| session.as_str().strip_prefix(&**name));
+    ///         rest.is_some_and(|rest| rest.starts_with('/'))
+    ///     });
+    /// ```
+    #[must_use]
+    pub fn may_name_session(
+        self,
+        may: impl Fn(RequestHead<'_>, &SessionId) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.set(|config| config.may_name = Some(Arc::new(may)))
+    }
+
     /// Starts each session afresh, like
     /// [`WorkflowBuilder::new_run`](crate::WorkflowBuilder::new_run), for callers that repeat a
     /// request under the id of a finished one.
     ///
     /// A request in a session that another request is still working on ends the tracking of that
-    /// one.
+    /// one. Anyone who can [name a session](Self::session_header#security) removes what was
+    /// recorded of it.
     #[must_use]
     pub fn new_run(self) -> Self {
         self.set(|config| config.new_run = true)

@@ -26,6 +26,8 @@ impl LogOnce {
 pub(crate) struct Warnings {
     /// A session id that cannot be one.
     pub(crate) session: LogOnce,
+    /// A session that a request may not name.
+    pub(crate) foreign_session: LogOnce,
     /// An agent's name that cannot be one.
     pub(crate) agent: LogOnce,
     /// A workflow's correlation id or attribute that an item cannot have.

@@ -78,6 +78,53 @@ async fn the_session_may_come_from_a_closure_or_from_an_extension() {
 }
 
 #[tokio::test]
+async fn a_request_can_end_and_wipe_only_the_sessions_that_it_may_name() {
+    let warnings = Warnings::watch();
+    let tracking = Tracking::start();
+    let ours = tracking.tracker.workflow("ours/1").attribute("documentId", "FAB_1");
+    let ours = ours.start().unwrap();
+    // Anybody can end it, or wipe it, unless the layer says who may.
+    let layer = tracking.layer().new_run().may_name_session(|head, session| {
+        let tenant = head.headers.get("x-tenant").and_then(|tenant| tenant.to_str().ok());
+        let rest = tenant.and_then(|tenant| session.as_str().strip_prefix(tenant));
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    });
+    for tenant in [None, Some("theirs"), Some("our")] {
+        let mut request = Request::post("/fails").header(ASKED_SESSION, "ours/1");
+        if let Some(tenant) = tenant {
+            request = request.header("x-tenant", tenant);
+        }
+        let status = document(&tracking, layer.clone(), request).await;
+        assert!(status.session_id.as_str().starts_with("session-"), "{tenant:?}: {status}");
+        let status = tracking.now("ours/1");
+        assert!(!status.overall_status.is_finished(), "{tenant:?}: {status}");
+        assert!(status.attributes.contains_key("documentId"), "{tenant:?}: {status}");
+    }
+    let [warning] = &warnings.take()[..] else { panic!("one warning is logged") };
+    assert!(warning.contains(r#""ours/1""#) && warning.contains("may not name"), "{warning}");
+
+    ours.complete();
+    let request = Request::post("/fails").header(ASKED_SESSION, "ours/1");
+    let status = document(&tracking, layer.clone(), request.header("x-tenant", "ours")).await;
+    assert_eq!(status.session_id, "ours/1");
+    // A session of the program itself needs no permission, nor does a request without one.
+    let extension = Extension(SessionId::new("by-extension").unwrap());
+    let address = serve(app(layer).layer(extension)).await;
+    assert_eq!(session_of(&post(address, "/", Some("ours/1")).await), "by-extension");
+    assert_eq!(warnings.take(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_closure_finds_is_checked_too() {
+    let tracking = Tracking::start();
+    let layer = WorkflowLayer::new(&tracking.tracker)
+        .session_from(|head| Some(head.path.trim_start_matches('/').to_owned()))
+        .may_name_session(|_, session| session == "a");
+    assert_eq!(document(&tracking, layer.clone(), Request::post("/a")).await.session_id, "a");
+    assert_ne!(document(&tracking, layer, Request::post("/b")).await.session_id, "b");
+}
+
+#[tokio::test]
 async fn a_scope_around_the_server_is_not_the_requests() {
     let tracking = Tracking::start();
     let outer = tracking.tracker.workflow("outer").start().unwrap();
