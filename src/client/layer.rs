@@ -17,6 +17,8 @@ use crate::tracker::StatusTracker;
 /// several agents.
 ///
 /// See the [crate docs](crate) for what it does to a call, and for where it belongs in a stack.
+/// Of several layers of one tracker around a call, only the outermost tracks it. Layers of two
+/// trackers both do: if those save to one store, its tokens count twice.
 ///
 /// ```
 /// # use tower_agent_status::{StatusLayer, StatusTracker};

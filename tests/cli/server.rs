@@ -50,6 +50,10 @@ impl Server {
         server
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// Sets the response of an operation.
     pub(crate) fn respond(&self, operation: &'static str, answer: Json) {
         self.answers.lock().unwrap().insert(operation, (StatusCode::OK, answer));
@@ -73,7 +77,7 @@ impl Server {
             .env("AWS_REGION", "eu-west-1")
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
-            .env("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{}", self.address));
+            .env("AWS_ENDPOINT_URL_DYNAMODB", self.url());
         command
     }
 }

@@ -88,6 +88,49 @@ fn a_table_that_does_not_respond_is_an_error_and_not_a_hang() {
 }
 
 #[test]
+fn a_missing_profile_is_named() {
+    let list = |profile: &str, files: &str| {
+        let output = command()
+            .arg("list")
+            .env("STATUS_TABLE_NAME", "status")
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_CONFIG_FILE", files)
+            .env("AWS_SHARED_CREDENTIALS_FILE", "none")
+            .env("AWS_PROFILE", profile)
+            .output()
+            .unwrap();
+        Finished::of(output).assert_code(2)
+    };
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("profiles");
+    std::fs::write(&file, "[profile known]\nregion = eu-west-1\n").unwrap();
+    for files in ["none", file.to_str().unwrap()] {
+        let missing = list("unknown", files);
+        missing.assert_stderr(&["the profile `unknown`", "AWS_PROFILE", "does not exist"]);
+    }
+    list("known", file.to_str().unwrap()).assert_stderr(&["`known`", "has no credentials"]);
+    // None is named.
+    list("", "none").assert_stderr(&["no AWS credentials were found", "by AWS_PROFILE"]);
+}
+
+#[test]
+fn the_usual_proxy_variables_are_obeyed() {
+    // It answers as the table, and can be reached as a proxy only.
+    let server = Server::start();
+    let list = |variables: &[(&str, &str)]| {
+        let mut list = server.command(&["list"]);
+        list.env("AWS_ENDPOINT_URL_DYNAMODB", "http://table.invalid:8000");
+        Finished::of(list.envs(variables.iter().copied()).output().unwrap())
+    };
+    let proxy = server.url();
+    list(&[]).assert_code(2);
+    for variable in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        list(&[(variable, &proxy)]).assert_code(0);
+    }
+    list(&[("HTTP_PROXY", &proxy), ("NO_PROXY", "table.invalid")]).assert_code(2);
+    list(&[("HTTPS_PROXY", &proxy)]).assert_code(2);
+}
+
+#[test]
 fn each_command_has_an_example() {
     let commands: [&[&str]; 11] = [
         &[],

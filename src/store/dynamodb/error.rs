@@ -116,8 +116,11 @@ impl RequestError {
         let kind = match (credentials_error(error), error) {
             // The SDK's own message lists every provider and why it does not apply.
             (Some(CredentialsError::CredentialsNotLoaded(_)), _) => {
-                let message = ErrorMessage::new("no AWS credentials were found");
-                return Self { kind: RequestErrorKind::NoCredentials, message };
+                let kind = RequestErrorKind::NoCredentials;
+                // Unless the profile has no part in it, as with a client of the application.
+                let asked = ErrorChain(error).to_string().contains("rofile");
+                let profile = asked.then(named_profile).flatten();
+                return Self { kind, message: missing_credentials(profile.as_deref()) };
             }
             // A profile that cannot be read, or that refers to itself.
             (Some(CredentialsError::InvalidConfiguration(_)), _) => RequestErrorKind::NoCredentials,
@@ -225,6 +228,22 @@ fn classify(code: &str, message: &str, status: Option<u16>) -> RequestErrorKind 
 /// 408 comes from a proxy that did not wait for the service.
 pub(super) fn is_rejection(status: u16) -> bool {
     (400..500).contains(&status) && status != 408
+}
+
+/// The profile that is to be used, if one is named.
+fn named_profile() -> Option<String> {
+    std::env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty())
+}
+
+/// Names the profile, since a misspelt one has credentials under another name.
+fn missing_credentials(profile: Option<&str>) -> ErrorMessage {
+    match profile {
+        None => ErrorMessage::new("no AWS credentials were found"),
+        Some(profile) => ErrorMessage::new(format_args!(
+            "the profile `{profile}`, which AWS_PROFILE names, does not exist or has no \
+             credentials, and nothing else provides any"
+        )),
+    }
 }
 
 fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {

@@ -139,6 +139,7 @@ impl DynamoDbStore {
     /// | `AWS_ENDPOINT_URL_DYNAMODB`, else `AWS_ENDPOINT_URL` | Another endpoint, such as `http://localhost:8000` |
     /// | `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` | `true`: ignore those two |
     /// | `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT` | `true`: use the region's FIPS or dual-stack endpoint |
+    /// | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | The proxy for requests to AWS: `HTTPS_PROXY` for DynamoDB, and `HTTP_PROXY` for endpoints such as `http://localhost:8000`. `NO_PROXY=localhost` excepts a host. Each also in lower case. |
     ///
     /// The store sets its own retries and timeouts, and does not share the SDK's retry quota
     /// with other clients of the process. A write fails after at most 10 s, and the recorder
