@@ -6,6 +6,8 @@
     reason = "helpers of tests may fail and print measurements"
 )]
 
+#[cfg(unix)]
+mod attack;
 mod connections;
 mod events;
 mod gauges;

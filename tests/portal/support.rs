@@ -32,6 +32,7 @@ struct Shared {
     gets: AtomicUsize,
     batches: AtomicUsize,
     keys: AtomicUsize,
+    largest_batch: AtomicUsize,
     lists: AtomicUsize,
 }
 
@@ -64,6 +65,12 @@ impl Store {
         }
     }
 
+    /// The most items that were requested in one batch.
+    #[cfg(unix)]
+    pub(crate) fn largest_batch(&self) -> usize {
+        self.shared.largest_batch.load(Ordering::SeqCst)
+    }
+
     /// Replaces an item.
     pub(crate) async fn put(&self, session: &str, item: &Json) {
         let session = id(session);
@@ -90,6 +97,7 @@ impl StatusReader for Store {
 
     async fn get_many(&self, session_ids: &[SessionId]) -> Result<Vec<Option<Item>>, StoreError> {
         self.shared.keys.fetch_add(session_ids.len(), Ordering::SeqCst);
+        self.shared.largest_batch.fetch_max(session_ids.len(), Ordering::SeqCst);
         self.answer(&self.shared.batches)?;
         self.memory.get_many(session_ids).await
     }

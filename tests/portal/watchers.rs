@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
+use crate::connections::{assert_status, get};
 use crate::support::{Store, completed, portal, processing};
 
 const SESSIONS: usize = 100;
@@ -89,6 +90,10 @@ async fn no_watcher_misses_the_end() {
         }
     }
     let (seconds, reads, after) = (start.elapsed().as_secs_f64(), store.reads(), memory());
+    // Others are answered while all of them watch.
+    for path in ["/", "/api/workflow/s0/status", "/api/workflow/recent", "/api/workflow/metrics"] {
+        assert_status(&get(address, path).await, 200);
+    }
     for session in 0..SESSIONS {
         store.put(&format!("s{session}"), &completed(REVISIONS)).await;
     }
