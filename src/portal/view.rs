@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::agent::Agent;
 use crate::status::{
     AgentState, AgentStatus, Item, SessionId, TaskId, Timestamp, TokenUsage, WaitingFor,
-    WorkflowStatus,
+    WorkflowStatus, Writers,
 };
 
 /// The status of a workflow that is not in the store.
@@ -103,7 +103,7 @@ pub(super) fn summary(session_id: &SessionId, item: Item) -> WorkflowStatus {
     status.attributes = BTreeMap::new();
     status.error = None;
     status.unfinished_tasks = Vec::new();
-    status.writers = BTreeMap::new();
+    status.writers = Writers::default();
     let nothing = Arc::<str>::default();
     for (_, agent) in &mut status.agents {
         agent.activity = Arc::clone(&nothing);

@@ -136,7 +136,9 @@ mod tests {
         }
         let id = "t".repeat(TaskId::MAX_BYTES);
         status.unfinished_tasks = vec![TaskId::new(&id).unwrap(); 16];
-        status.writers = (0..256).map(|n| (format!("{n:012}"), u64::MAX)).collect();
+        for n in 0..256 {
+            status.writers.note(&format!("{n:08}"), u64::MAX - 1, false);
+        }
         for n in 0..agents {
             let mut agent = AgentStatus::pending(Arc::from("a".repeat(MAX_ACTIVITY_BYTES)));
             agent.state = AgentState::Error;
