@@ -24,7 +24,14 @@ pub(super) fn redact_into(word: &str, out: &mut String) {
 
 /// Whether the secret was masked by the sender already: `sk-inv****-key`.
 pub(super) fn is_masked(word: &str) -> bool {
-    word.contains(MASK)
+    word.contains(MASK) || is_prefix(word)
+}
+
+/// Whether there is no more than the prefix of a key, as where a key is quoted that is cut: `sk-.`
+fn is_prefix(word: &str) -> bool {
+    let prefix = word.trim_end_matches(['.', ',', ';']);
+    (3..=4).contains(&prefix.len())
+        && PREFIXES.iter().any(|(known, _)| *known == prefix && known.ends_with(['-', '_']))
 }
 
 const MASK: &str = "***";

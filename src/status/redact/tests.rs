@@ -13,6 +13,7 @@ fn plain_words_stay() {
         "max_tokens: 4096 is too large; see https://example.com/docs/limits.",
         "ratio 3:4, key not found",
         "Incorrect API key: sk-inval****-key",
+        "Incorrect API key provided: sk-. You can find your API key elsewhere.",
         "see https://example.com/docs#limits",
     ] {
         assert_eq!(redact(text), text);
