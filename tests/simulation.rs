@@ -5,6 +5,10 @@
 //! gives the same run, down to the last write.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+#[path = "simulation/bounds.rs"]
+mod bounds;
+#[path = "simulation/clocks.rs"]
+mod clocks;
 #[allow(dead_code, reason = "each test uses a part of it")]
 mod faults;
 #[path = "simulation/model.rs"]
@@ -13,6 +17,8 @@ mod model;
 mod outage;
 #[path = "simulation/process.rs"]
 mod process;
+#[path = "simulation/seeds.rs"]
+mod seeds;
 #[path = "simulation/tasks.rs"]
 mod tasks;
 
@@ -27,6 +33,7 @@ use tower_agent_status::store::{MemoryStore, StoreError, WriteOutcome};
 
 use faults::{Director, Fate, Fault, Reached};
 use model::{Answer, Model, Note};
+use seeds::{Counts, paused_runtime, run_seeds, seeds};
 
 /// What the processes of one run share.
 struct World {
@@ -195,15 +202,10 @@ fn name(fault: Fault) -> &'static str {
     }
 }
 
-/// How many seeds run by default.
-const DEFAULT_SEEDS: u64 = 300;
-/// With at least this many seeds, every fault and every kind of merge must come up often.
-const SEEDS_TO_COVER_ALL: u64 = 1_000;
-
 /// The result of one seed.
 struct Report {
     failures: Vec<String>,
-    counts: BTreeMap<&'static str, u64>,
+    counts: Counts,
     digest: u64,
 }
 
@@ -228,31 +230,12 @@ fn run(seed: u64) -> Report {
     }
 }
 
-/// A runtime with paused time, on which this seed decides everything.
-fn paused_runtime(seed: u64) -> tokio::runtime::Runtime {
-    // Seeds the recorder's jitter.
-    fastrand::seed(seed);
-    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
-}
-
-/// The seeds to run: `SEED` alone, or the first `SEEDS`.
-fn seeds() -> Vec<u64> {
-    match number("SEED") {
-        Some(seed) => vec![seed],
-        None => (0..number("SEEDS").unwrap_or(DEFAULT_SEEDS)).collect(),
-    }
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
 #[test]
 fn whatever_fails_the_table_ends_up_right() {
     let seeds = seeds();
     let begin = std::time::Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let counts = Mutex::new(BTreeMap::<&'static str, u64>::new());
+    let counts = Mutex::new(Counts::new());
     let failed = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         for part in 0..threads {
@@ -260,9 +243,7 @@ fn whatever_fails_the_table_ends_up_right() {
             scope.spawn(move || {
                 for seed in seeds.iter().skip(part).step_by(threads) {
                     let report = run(*seed);
-                    for (what, count) in report.counts {
-                        *counts.lock().unwrap().entry(what).or_default() += count;
-                    }
+                    seeds::add(&mut counts.lock().unwrap(), report.counts);
                     if !report.failures.is_empty() {
                         failed.lock().unwrap().insert(*seed, report.failures);
                     }
@@ -272,9 +253,7 @@ fn whatever_fails_the_table_ends_up_right() {
     });
     let (counts, failed) = (counts.into_inner().unwrap(), failed.into_inner().unwrap());
     println!("simulation: {} seeds in {:?}", seeds.len(), begin.elapsed());
-    for (what, count) in &counts {
-        println!("{count:>8}  {what}");
-    }
+    seeds::print(&counts);
     for (seed, failures) in failed.iter().take(5) {
         println!("SEED={seed} cargo test --test simulation whatever_fails");
         for failure in failures {
@@ -282,12 +261,8 @@ fn whatever_fails_the_table_ends_up_right() {
         }
     }
     assert!(failed.is_empty(), "{} of {} seeds failed, see above", failed.len(), seeds.len());
-    if seeds.len() as u64 >= SEEDS_TO_COVER_ALL {
-        for what in EXPECTED.into_iter().chain(Fault::ALL.map(name)) {
-            let count = counts.get(what).copied().unwrap_or(0);
-            assert!(count >= 100, "`{what}` came up only {count} times");
-        }
-    }
+    let expected = EXPECTED.into_iter().chain(Fault::ALL.map(name));
+    seeds::assert_covered(&counts, expected, seeds.len());
 }
 
 /// What must come up, besides the faults.

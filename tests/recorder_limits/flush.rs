@@ -40,7 +40,6 @@ async fn a_flush_under_an_outage_tries_each_session_once_within_a_minute() {
             let begin = Instant::now();
             let error = tracker.flush().await.unwrap_err();
             let took = begin.elapsed();
-            println!("{answers:?}: {sessions} sessions: {took:?}");
             assert!(took <= Duration::from_secs(at_most), "{answers:?}, {sessions}: {took:?}");
             assert_eq!(store.tries_since(begin), vec![1; sessions], "{answers:?}, {sessions}");
             names_all(&error, sessions);

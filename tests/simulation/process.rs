@@ -14,7 +14,7 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, Service, service_fn};
 use tower_agent_status::status::{AgentReport, AgentState, OverallStatus, TokenUsage};
 use tower_agent_status::{Agent, SessionId, StatusLayer, StatusTracker, Workflow, WorkflowError};
@@ -245,13 +245,17 @@ fn check_gauge(world: &World, gauge: &Gauge) {
 
 async fn flush(world: &World, process: usize, tracker: &StatusTracker) -> bool {
     let mark = world.model().mark(process);
-    let result = match timeout(Duration::from_secs(3600), tracker.flush()).await {
+    let begin = Instant::now();
+    let result = match timeout(Duration::from_secs(61), tracker.flush()).await {
         Ok(result) => result,
         Err(_) => {
-            world.model().fail("a flush does not return".to_owned());
+            world.model().fail("a flush does not return within a minute".to_owned());
             return true;
         }
     };
+    if begin.elapsed() > Duration::from_secs(10) {
+        world.model().count("flushes that took over ten seconds");
+    }
     let saved = result.is_ok();
     world.model().count(if saved { "flushes" } else { "flushes that failed" });
     judge(world, process, "flush", &mark, result, false);

@@ -20,7 +20,7 @@ const SESSION: &str = "session-tasks";
 const AGENTS: [&str; 2] = ["pdfAdapter", "tradeExtraction"];
 
 /// Loses every third answer or so.
-struct Unreliable(Mutex<Rng>);
+pub(crate) struct Unreliable(pub(crate) Mutex<Rng>);
 
 impl Director for Unreliable {
     type Note = ();
