@@ -79,7 +79,7 @@ impl WorkflowLayer {
     /// `None` the session is new.
     ///
     /// Anyone who can send such a head chooses the session, as with
-    /// [`session_header`](Self::session_header#security).
+    /// [`session_header`](Self::session_header).
     #[must_use]
     pub fn session_from(
         self,
@@ -128,7 +128,7 @@ impl WorkflowLayer {
     /// request under the id of a finished one.
     ///
     /// A request in a session that another request is still working on ends the tracking of that
-    /// one. Anyone who can [name a session](Self::session_header#security) removes what was
+    /// one. Anyone who can [name a session](Self::session_header) removes what was
     /// recorded of it.
     #[must_use]
     pub fn new_run(self) -> Self {
