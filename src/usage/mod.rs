@@ -328,6 +328,9 @@ impl UsageReader {
         }
         // Nearly every response is like this. Collecting all the evidence would take 60 instructions more.
         if matches!(end, End::Complete) && self.is_plain_answer() {
+            // The rules are those of `classify`, and all tests hold this against them.
+            debug_assert_eq!(classify::classify(&self.evidence(), end), Outcome::Success);
+            debug_assert!(self.evidence().complete && !self.evidence().truncated);
             return (Outcome::Success, true);
         }
         let evidence = self.evidence();

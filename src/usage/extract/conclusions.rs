@@ -11,7 +11,7 @@ use crate::usage::trace::{FailureEffect, FailureSign};
 
 impl Extractor {
     /// Ends a document, or an event, and draws the conclusions. The bits are of the
-    /// [`KeySet`](formats::KeySet)s that have all of its keys.
+    /// [`KeySet`](crate::usage::formats::KeySet)s that have all of its keys.
     #[inline]
     pub(in crate::usage) fn end_document(&mut self, key_sets: u8) {
         let has_nothing_else = self.rare.is_none() && self.scopes.is_plain();
