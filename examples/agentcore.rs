@@ -161,11 +161,11 @@ async fn run(settings: &Settings, store: impl StatusStore) -> Result<bool, BoxEr
         exception_management: agent("exceptionManagement", &settings.exception_management)?,
     });
 
-    let well = process_all(settings, &tracker, &orchestrator).await?;
+    let processed = process_all(settings, &tracker, &orchestrator).await;
 
     // The documents that were still in work are dropped by now, and so have failed.
     match tracker.shutdown(SAVING).await {
-        Ok(()) => Ok(well),
+        Ok(()) => processed,
         Err(error) => {
             tracing::error!(%error, "not every status was saved");
             Ok(false)

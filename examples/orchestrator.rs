@@ -15,6 +15,7 @@
 //! - `agents.rs` mocks the agents as servers on the loopback interface;
 //! - `scenario.rs` defines the scenarios, and the item each must end with;
 //! - `show.rs` shows the workflow in the terminal, and `page.rs` in a browser;
+//! - `stop.rs` waits for Ctrl-C and SIGTERM;
 //! - `args.rs` parses arguments.
 
 #![allow(clippy::print_stderr, reason = "a program for the terminal")]
@@ -31,13 +32,15 @@ mod page;
 mod scenario;
 #[path = "orchestrator/show.rs"]
 mod show;
+#[path = "orchestrator/stop.rs"]
+mod stop;
 #[path = "orchestrator/tracking.rs"]
 mod tracking;
 
 use std::fmt;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -125,6 +128,7 @@ async fn run_on(
     // see the error.
     store.get(&session_id).await?;
 
+    let mut stop = pin!(stop::stop()?);
     let page = match args.portal {
         Some(address) => Some(Page::serve(store.clone(), address).await?),
         None => None,
@@ -138,7 +142,9 @@ async fn run_on(
     let document =
         Document { id: args.document.clone(), source_type: args.source.clone(), correlation_id };
     let workflow = tracking::workflow(&tracker, session_id.as_str(), &document).start()?;
-    let result = watch(workflow, Show::new(args.json)?, orchestrator.process(&document)).await;
+    let result =
+        watch(workflow, Show::new(args.json)?, orchestrator.process(&document), stop.as_mut())
+            .await;
     let interrupted = result.is_none();
     if !args.json {
         match result {
@@ -177,7 +183,7 @@ async fn run_on(
     }
     if let Some(page) = page {
         eprintln!("\nThe page remains at {} until Ctrl-C.", page.url);
-        tokio::signal::ctrl_c().await?;
+        stop.await;
         page.stop().await?;
     }
     Ok(ExitCode::from(u8::from(!differences.is_empty())))
@@ -194,6 +200,7 @@ async fn watch<T, E: fmt::Display>(
     workflow: Workflow,
     mut show: Show,
     process: impl Future<Output = Result<T, E>>,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
 ) -> Option<Result<T, E>> {
     let result = {
         let mut run = pin!(workflow.clone().run(process));
@@ -203,7 +210,7 @@ async fn watch<T, E: fmt::Display>(
                 result = &mut run => break Some(result),
                 _ = tick.tick() => show.update(&workflow.status()),
                 // Dropping the future fails the workflow and cancels the call in flight.
-                _ = tokio::signal::ctrl_c() => break None,
+                () = &mut stop => break None,
             }
         }
     };

@@ -31,6 +31,8 @@ mod orchestrator;
 mod scenario;
 #[path = "service/server.rs"]
 mod server;
+#[path = "orchestrator/stop.rs"]
+mod stop;
 #[path = "orchestrator/tracking.rs"]
 #[allow(dead_code, reason = "`WorkflowLayer` opens the workflows")]
 mod tracking;
@@ -103,37 +105,15 @@ async fn on<S: StatusStore, E: Into<BoxError>>(
 }
 
 async fn serve(args: &Args, store: impl StatusStore) -> Result<(), BoxError> {
+    let stop = stop::stop()?;
     let agents = Agents::start(args.scenario, Pace(args.pace)).await?;
     let tracker = tracking::tracker(store).start()?;
     let orchestrator = tracking::orchestrator(&tracker, &agents, tracking::hyper_client());
     let listener = TcpListener::bind(args.addr).await?;
     eprintln!("listening on http://{}", listener.local_addr()?);
     let grace = Duration::from_secs(args.grace);
-    server::serve(listener, &tracker, orchestrator, stop(), grace).await?;
+    let served = server::serve(listener, &tracker, orchestrator, stop, grace).await;
     // The error lists what could not be saved.
     tracker.shutdown(Duration::from_secs(5)).await?;
-    Ok(())
-}
-
-/// Waits for SIGTERM or Ctrl-C.
-async fn stop() {
-    let interrupted = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    let terminated = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminated) => drop(terminated.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupted => {}
-        () = terminated => {}
-    }
+    Ok(served?)
 }

@@ -41,7 +41,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("::metrics", &["src/telemetry/metrics.rs"]),
     ("reqwest", &["src/client/reqwest.rs", "src/exchange/error_display.rs"]),
     ("reqwest_middleware", &["src/client/reqwest.rs", "src/exchange/error_display.rs"]),
-    ("dynoxide", &["src/store/embedded.rs"]),
+    ("dynoxide", &["src/store/embedded.rs", "src/store/embedded/"]),
     ("aws_sdk_dynamodb", &["src/store/"]),
     ("aws_smithy_runtime", &["src/client/aws.rs"]),
     ("aws_smithy_runtime_api", &["src/client/aws.rs", "src/store/"]),

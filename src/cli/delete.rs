@@ -68,7 +68,7 @@ impl Delete {
                     .to_owned(),
             ));
         }
-        let store = self.store.open().await?;
+        let store = self.store.open_to_write().await?;
         let place = self.store.name(&store);
         let (found, missing) = match &self.prefix {
             Some(prefix) => (self.by_prefix(&store, prefix).await?, Vec::new()),

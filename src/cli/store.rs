@@ -16,8 +16,17 @@ pub(crate) struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// Opens an existing store.
+    /// Opens an existing store to read it.
     pub(crate) async fn open(&self) -> Result<DynamoDbStore, Failure> {
+        self.refuse_missing_file()?;
+        match &self.embedded {
+            Some(file) => Ok(DynamoDbStore::embedded_read_only(file)?),
+            None => self.open_to_write().await,
+        }
+    }
+
+    /// Opens an existing store.
+    pub(crate) async fn open_to_write(&self) -> Result<DynamoDbStore, Failure> {
         self.refuse_missing_file()?;
         match &self.embedded {
             Some(file) => Ok(DynamoDbStore::embedded(file)?),
@@ -51,6 +60,14 @@ impl StoreArgs {
             None => DynamoDbStore::from_env_without_discovery()
                 .await
                 .map_err(|error| Self::suggest_embedded(&error)),
+        }
+    }
+
+    /// Opens a store to read it, whose table may not exist yet.
+    pub(crate) async fn open_to_check(&self) -> Result<DynamoDbStore, Failure> {
+        match &self.embedded {
+            Some(_) => self.open().await,
+            None => self.open_without_discovery().await,
         }
     }
 

@@ -84,7 +84,10 @@ impl Table {
             }
             Self::Check { store: args, write } => {
                 args.refuse_missing_file()?;
-                let store = args.open_without_discovery().await?;
+                let store = match write {
+                    true => args.open_without_discovery().await?,
+                    false => args.open_to_check().await?,
+                };
                 let report = store.describe_table().await?;
                 findings.ok(&format!("{} exists", args.name(&store)))?;
                 findings.table(&store, &report, args.is_embedded())?;

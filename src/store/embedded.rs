@@ -8,11 +8,15 @@
 //! is the same one, and the engine executes every expression it sends. This is the only file
 //! that knows which engine that is.
 
+mod damage;
+
 use std::fmt;
+use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::retry::{ReconnectMode, RetryConfig};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{Config, IdentityCache, Region, StalledStreamProtectionConfig};
 use aws_smithy_runtime_api::client::http::{
@@ -62,17 +66,59 @@ impl DynamoDbStore {
                  existing, writable directory"
             ))
         };
-        // Names such as `:memory:` have no special meaning in an absolute path.
-        let absolute = std::path::absolute(path).map_err(|error| failed(&error))?;
-        let absolute = absolute.to_str().ok_or_else(|| failed(&"the path is not Unicode"))?;
-        let database = Database::new(absolute).map_err(|error| failed(&error))?;
+        let absolute = absolute(path).map_err(|error| failed(&error))?;
+        let database = Database::new(&absolute).map_err(|error| failed(&error))?;
         // Ends a bulk load that was never started, for its settings: they suit a file shared by
         // a few processes. A commit waits for the log, not for the disk.
         database.disable_bulk_loading().map_err(|error| failed(&error))?;
         let index = create_table(&database).map_err(|error| failed(&error))?;
         // DynamoDB deletes expired items by itself.
         database.sweep_ttl().map_err(|error| failed(&error))?;
-        Ok(Self::with_known_table(client(Engine { database, blocks: true }), TABLE, index))
+        Ok(Self::with_known_table(client(Engine::in_file(database, path)), TABLE, index))
+    }
+
+    /// Opens a store in a file to read it. Nothing is written: no file is created, expired items
+    /// stay, and permission to read the file is enough. A write is a
+    /// [permanent](super::StoreErrorKind::Permanent) error.
+    ///
+    /// Writes of other processes are seen, unless this process may not write to the directory and
+    /// no process had the store open at first: then it is read as it was.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no such file, if it cannot be read, or if it is not such a
+    /// store.
+    pub fn embedded_read_only(path: impl AsRef<Path>) -> Result<Self, SetupError> {
+        let path = path.as_ref();
+        let failed = |error: &dyn fmt::Display| {
+            let path = path.display();
+            SetupError::new(format!(
+                "cannot open the embedded store `{path}`: {error}; use the path of a file that a \
+                 tracker writes"
+            ))
+        };
+        std::fs::File::open(path).map_err(|error| failed(&error))?;
+        let absolute = absolute(path).map_err(|error| failed(&error))?;
+        let open = |mode| Database::new(&format!("file:{}?{mode}", uri_path(&absolute)));
+        let database = open("mode=ro").or_else(|error| {
+            // A reader of a log adds a file beside it, for which it may lack the permission.
+            // Without a log there is nothing to share with writers.
+            match has_log(&absolute) {
+                true => Err(error),
+                false => open("mode=ro&immutable=1").map_err(|_| error),
+            }
+        });
+        let database = database.map_err(|error| match is_read_only(&error) {
+            true => failed(&"it is empty, or an earlier version wrote it"),
+            false => failed(&error),
+        })?;
+        let index = describe_table(&database).map_err(|error| match error {
+            DynoxideError::ResourceNotFoundException(_) => {
+                failed(&format_args!("it has no table `{TABLE}`"))
+            }
+            error => failed(&error),
+        })?;
+        Ok(Self::with_known_table(client(Engine::in_file(database, path)), TABLE, index))
     }
 
     /// Creates a store in memory. Its contents are lost with its last clone.
@@ -84,7 +130,7 @@ impl DynamoDbStore {
         let failed = |error| SetupError::new(format!("cannot start the embedded store: {error}"));
         let database = Database::memory().map_err(failed)?;
         let index = create_table(&database).map_err(failed)?;
-        Ok(Self::with_known_table(client(Engine { database, blocks: false }), TABLE, index))
+        Ok(Self::with_known_table(client(Engine::in_memory(database)), TABLE, index))
     }
 
     /// Creates a client of an engine in memory without tables, for tests that create their own
@@ -96,7 +142,7 @@ impl DynamoDbStore {
     pub fn embedded_client() -> Result<Client, SetupError> {
         let failed = |error| SetupError::new(format!("cannot start the embedded store: {error}"));
         let database = Database::memory().map_err(failed)?;
-        Ok(client(Engine { database, blocks: false }))
+        Ok(client(Engine::in_memory(database)))
     }
 }
 
@@ -112,7 +158,7 @@ fn create_table(database: &Database) -> Result<Option<&'static str>, DynoxideErr
     let session = key(schema::SESSION_ID, KeyType::HASH);
     let created = database.create_table(CreateTableRequest {
         table_name: TABLE.to_owned(),
-        key_schema: vec![session.clone()],
+        key_schema: vec![session],
         attribute_definitions: vec![
             string(schema::SESSION_ID),
             string(schema::CREATED_DAY),
@@ -136,18 +182,7 @@ fn create_table(database: &Database) -> Result<Option<&'static str>, DynoxideErr
     match created {
         // It was created by an earlier run or by another process.
         Err(DynoxideError::ResourceInUseException(_)) => {
-            let table = DescribeTableRequest { table_name: TABLE.to_owned() };
-            let table = database.describe_table(table)?.table;
-            let is_ours = |found: &KeySchemaElement| {
-                found.attribute_name == session.attribute_name && found.key_type == session.key_type
-            };
-            if !matches!(&*table.key_schema, [found] if is_ours(found)) {
-                let message = format!("the key of its table `{TABLE}` is not `sessionId`");
-                return Err(DynoxideError::ValidationException(message));
-            }
-            let indexes = table.global_secondary_indexes.unwrap_or_default();
-            let has_recent = indexes.iter().any(|index| index.index_name == RECENT_INDEX);
-            return Ok(has_recent.then_some(RECENT_INDEX));
+            return describe_table(database);
         }
         created => created?,
     };
@@ -161,6 +196,52 @@ fn create_table(database: &Database) -> Result<Option<&'static str>, DynoxideErr
     Ok(Some(RECENT_INDEX))
 }
 
+/// Checks the table, and returns the name of its index of the newest sessions, if it has one.
+fn describe_table(database: &Database) -> Result<Option<&'static str>, DynoxideError> {
+    let table = DescribeTableRequest { table_name: TABLE.to_owned() };
+    let table = database.describe_table(table)?.table;
+    let is_ours = |found: &KeySchemaElement| {
+        found.attribute_name == schema::SESSION_ID && found.key_type == KeyType::HASH
+    };
+    if !matches!(&*table.key_schema, [found] if is_ours(found)) {
+        let message = format!("the key of its table `{TABLE}` is not `sessionId`");
+        return Err(DynoxideError::ValidationException(message));
+    }
+    let indexes = table.global_secondary_indexes.unwrap_or_default();
+    let has_recent = indexes.iter().any(|index| index.index_name == RECENT_INDEX);
+    Ok(has_recent.then_some(RECENT_INDEX))
+}
+
+/// The path for the engine. Names such as `:memory:` have no special meaning in an absolute one.
+fn absolute(path: &Path) -> Result<String, Box<dyn std::error::Error>> {
+    const HEAD: &[u8] = b"SQLite format 3\0";
+    let absolute = std::path::absolute(path)?;
+    let absolute = absolute.to_str().ok_or("the path is not Unicode")?;
+    // The engine would take any other file for one that is encrypted.
+    if let Ok(file) = std::fs::File::open(absolute) {
+        let mut head = Vec::new();
+        file.take(HEAD.len() as u64).read_to_end(&mut head)?;
+        if !head.is_empty() && head != HEAD {
+            return Err("the file is not a database".into());
+        }
+    }
+    Ok(absolute.to_owned())
+}
+
+/// An absolute path as the path of a URI.
+fn uri_path(path: &str) -> String {
+    let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    match cfg!(windows) {
+        true => format!("///{}", path.replace('\\', "/")),
+        false => path,
+    }
+}
+
+/// Whether writes wait in the log beside the file.
+fn has_log(path: &str) -> bool {
+    std::fs::metadata(format!("{path}-wal")).is_ok_and(|log| log.len() > 0)
+}
+
 fn client(engine: Engine) -> Client {
     let connector = SharedHttpConnector::new(engine);
     let config = Config::builder()
@@ -172,7 +253,10 @@ fn client(engine: Engine) -> Client {
         .identity_cache(IdentityCache::no_cache())
         .region(Region::from_static("embedded"))
         .endpoint_url("http://embedded")
-        .retry_config(RetryConfig::disabled())
+        // There is no connection to close after an error, which the SDK would log each time.
+        .retry_config(
+            RetryConfig::disabled().with_reconnect_mode(ReconnectMode::ReuseAllConnections),
+        )
         .timeout_config(TimeoutConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build();
@@ -187,6 +271,18 @@ struct Engine {
     /// on a thread of the runtime. In memory, a request takes less time than passing it to
     /// another thread.
     blocks: bool,
+    /// The file, for errors.
+    file: Option<Arc<str>>,
+}
+
+impl Engine {
+    fn in_file(database: Database, path: &Path) -> Self {
+        Self { database, blocks: true, file: Some(path.display().to_string().into()) }
+    }
+
+    fn in_memory(database: Database) -> Self {
+        Self { database, blocks: false, file: None }
+    }
 }
 
 impl fmt::Debug for Engine {
@@ -197,7 +293,7 @@ impl fmt::Debug for Engine {
 
 impl HttpConnector for Engine {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let Self { database, blocks } = self.clone();
+        let Self { database, blocks, file } = self.clone();
         HttpConnectorFuture::new(async move {
             let result = if blocks {
                 tokio::task::spawn_blocking(move || execute(&database, &request))
@@ -209,6 +305,7 @@ impl HttpConnector for Engine {
                 tokio::task::consume_budget().await;
                 execute(&database, &request)
             };
+            let result = result.map_err(|error| explained(error, file.as_deref()));
             let (status, body) = match result {
                 Ok(body) => (200, body),
                 Err(error) => (error.status_code(), error.to_json().into_bytes()),
@@ -227,17 +324,17 @@ fn execute(database: &Database, request: &HttpRequest) -> Response {
     let operation = target.rsplit('.').next().unwrap_or_default();
     let body = request.body().bytes().unwrap_or_default();
     match operation {
-        "BatchGetItem" => run(body, |request| database.batch_get_item(request)),
+        "BatchGetItem" => damage::batch_get_item(database, body),
         "CreateTable" => run(body, |request| database.create_table(request)),
-        "DeleteItem" => run(body, |request| database.delete_item(request)),
+        "DeleteItem" => damage::delete_item(database, body),
         "DeleteTable" => run(body, |request| database.delete_table(request)),
         "DescribeTable" => run(body, |request| database.describe_table(request)),
         "DescribeTimeToLive" => run(body, |request| database.describe_time_to_live(request)),
-        "GetItem" => run(body, |request| database.get_item(request)),
+        "GetItem" => damage::get_item(database, body),
         "ListTables" => run(body, |request| database.list_tables(request)),
         "PutItem" => run(body, |request| database.put_item(request)),
         "Query" => run(body, |request| database.query(request)),
-        "Scan" => run(body, |request| database.scan(request)),
+        "Scan" => damage::scan(database, body),
         "UpdateItem" => run(body, |request| database.update_item(request)),
         "UpdateTable" => run(body, |request| database.update_table(request)),
         "UpdateTimeToLive" => run(body, |request| database.update_time_to_live(request)),
@@ -260,4 +357,44 @@ fn run<Q: DeserializeOwned, A: Serialize>(
     let response = operation(request)?;
     serde_json::to_vec(&response)
         .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
+
+/// The error with what is wrong with the file, and the remedy, where the engine's own says less.
+fn explained(error: DynoxideError, file: Option<&str>) -> DynoxideError {
+    let Some(file) = file else { return error };
+    let text = error.to_string();
+    if text.contains("database or disk is full") {
+        let text = format!("the disk is full: make room for the embedded store `{file}`");
+        return DynoxideError::InternalServerError(text);
+    }
+    if is_read_only(&error) {
+        let text = format!("the embedded store `{file}` was opened read-only");
+        return DynoxideError::ValidationException(text);
+    }
+    error
+}
+
+fn is_read_only(error: &DynoxideError) -> bool {
+    error.to_string().contains("readonly database")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_an_error_with_the_file_and_the_remedy() {
+        let full = DynoxideError::InternalServerError("backend: database or disk is full".into());
+        let error = explained(full, Some("/data/status.db"));
+        assert_eq!(error.status_code(), 500, "it may be retried");
+        let expected = "the disk is full: make room for the embedded store `/data/status.db`";
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+
+    #[test]
+    fn the_sdk_looks_for_no_connection_to_close() {
+        let client = DynamoDbStore::embedded_client().unwrap();
+        let retries = client.config().retry_config().unwrap();
+        assert_eq!(retries.reconnect_mode(), ReconnectMode::ReuseAllConnections);
+    }
 }

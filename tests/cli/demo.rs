@@ -72,3 +72,43 @@ fn a_demo_that_keeps_running_ends_on_ctrl_c_and_leaves_nothing_running() {
     let running = running.assert_code(0).json();
     assert_eq!(running.as_array().unwrap().len(), 1, "the stalled one: {running}");
 }
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_at_any_time_loses_no_status() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+
+    use tower_agent_status::store::StatusReader as _;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // While the past is written, and while workflows run.
+    for (name, waits_for_line) in [("demo-early", false), ("demo-late", true)] {
+        let file = File::new(name);
+        let mut demo = file
+            .command(["demo", "--pace", "100"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+        if waits_for_line {
+            lines.next().unwrap().unwrap();
+        } else {
+            // The first workflow of the past is saved.
+            while runtime.block_on(file.store.recent(1)).unwrap().items.is_empty() {}
+        }
+        let id = demo.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        let rest = std::thread::spawn(move || lines.for_each(drop));
+        let output = Finished::of(demo.wait_with_output().unwrap()).assert_code(130);
+        rest.join().unwrap();
+        assert!(!output.err.contains("ERROR"), "{}", output.err);
+        let list = file.run(["list", "--json", "--limit", "100"]).assert_code(0).json();
+        let list = list.as_array().unwrap();
+        assert!(list.len() >= 9, "{list:?}");
+        let running: Vec<_> = list.iter().filter(|row| row["status"] == "processing").collect();
+        assert_eq!(running.len(), 1, "the stalled one: {running:?}");
+        assert!(list.iter().all(|row| row["status"] != "initializing"), "{list:?}");
+    }
+}

@@ -39,6 +39,97 @@ async fn expired_items_are_deleted_when_a_file_is_opened() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_opened_to_read_writes_nothing() {
+    let file = TempFile::new("read only %41?#");
+    let error = DynamoDbStore::embedded_read_only(file.path()).unwrap_err();
+    assert!(!file.path().exists(), "{error}");
+    let store = DynamoDbStore::embedded(file.path()).unwrap();
+    let mut expired = first("expired");
+    expired.set.insert(schema::EXPIRES_AT, 1_700_000_000);
+    store.write(&expired, Precondition::Absent).await.unwrap();
+    drop(store);
+
+    let before = std::fs::read(file.path()).unwrap();
+    let reader = DynamoDbStore::embedded_read_only(file.path()).unwrap();
+    assert!(reader.get(&id("expired")).await.unwrap().is_some());
+    assert_eq!(reader.recent(10).await.unwrap().items.len(), 1);
+    let error = reader.write(&first("s"), Precondition::Absent).await.unwrap_err();
+    assert!(error.to_string().contains("was opened read-only"), "{error}");
+    assert!(!error.is_retryable());
+    assert_eq!(std::fs::read(file.path()).unwrap(), before);
+
+    // It sees what others write.
+    let writer = DynamoDbStore::embedded(file.path()).unwrap();
+    writer.write(&first("s"), Precondition::Absent).await.unwrap();
+    assert!(reader.get(&id("s")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_damaged_item_is_one_damaged_item() {
+    let file = TempFile::new("damaged");
+    let store = DynamoDbStore::embedded(file.path()).unwrap();
+    for (id, day) in [("one", "2026-01-02"), ("other", "2026-01-02"), ("foreign", "")] {
+        let mut item = first(id);
+        if !day.is_empty() {
+            item.set.insert(schema::CREATED_DAY, day);
+            item.set.insert(schema::CREATED_AT, format!("{day}T00:00:00.000Z"));
+        }
+        item.set.insert("documentId", format!("marker-{id}"));
+        item.set.insert(schema::EXPIRES_AT, 9_999_999_999);
+        store.write(&item, Precondition::Absent).await.unwrap();
+    }
+    for n in 0..50 {
+        let mut item = first(&format!("foreign-{n}"));
+        item.set.insert(schema::EXPIRES_AT, 9_999_999_999);
+        store.write(&item, Precondition::Absent).await.unwrap();
+    }
+    drop(store);
+    let ids = |store: DynamoDbStore| async move {
+        let mut ids: Vec<_> = store
+            .recent(100)
+            .await
+            .unwrap()
+            .items
+            .into_iter()
+            .map(|(id, _)| id.to_string())
+            .collect();
+        ids.sort_unstable();
+        ids
+    };
+    let all = ids(DynamoDbStore::embedded(file.path()).unwrap()).await;
+    assert_eq!(all.len(), 53);
+    let mut bytes = std::fs::read(file.path()).unwrap();
+    let marker = b"\"marker-one\"";
+    // Pages may hold an old copy of it.
+    while let Some(at) = bytes.windows(marker.len()).position(|found| found == marker) {
+        bytes[at] = b'x';
+    }
+    std::fs::write(file.path(), bytes).unwrap();
+
+    let store = DynamoDbStore::embedded(file.path()).unwrap();
+    let is_damaged = |item: &Item| {
+        let error = item.get(schema::ERROR).and_then(|error| error.as_str());
+        error.is_some_and(|error| error.contains("damaged"))
+    };
+    let damaged = store.get(&id("one")).await.unwrap().unwrap();
+    assert!(is_damaged(&damaged), "{damaged:?}");
+    let both = [id("one"), id("other"), id("none")];
+    let found = store.get_many(&both).await.unwrap();
+    let found: Vec<_> = found.iter().map(|item| item.as_ref().map(is_damaged)).collect();
+    assert_eq!(found, [Some(true), Some(false), None]);
+    // Those of other writers are only found by a scan.
+    assert_eq!(ids(store.clone()).await, all);
+    let recent = store.recent(100).await.unwrap().items;
+    let damaged = recent.iter().filter(|(_, item)| is_damaged(item));
+    assert_eq!(damaged.map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["one"]);
+    let prefix = store.sessions_with_prefix("on", 64).await.unwrap();
+    assert_eq!(prefix.items.len(), 1);
+    assert!(store.delete(&id("one")).await.unwrap());
+    assert_eq!(store.get(&id("one")).await.unwrap(), None);
+    assert_eq!(store.recent(100).await.unwrap().items.len(), 52);
+}
+
+#[tokio::test]
 async fn two_stores_on_one_file_see_each_other() {
     let file = TempFile::new("shared");
     let one = DynamoDbStore::embedded(file.path()).unwrap();
@@ -79,6 +170,9 @@ fn the_error_for_a_path_that_is_no_store_has_the_path_and_the_reason() {
         let error = DynamoDbStore::embedded(path).unwrap_err().to_string();
         assert!(error.contains(&format!("`{}`", path.display())), "{error}");
         assert!(error.contains("use the path of a file"), "{error}");
+        assert!(!error.contains("encrypt"), "{error}");
+        let error = DynamoDbStore::embedded_read_only(path).unwrap_err().to_string();
+        assert!(error.contains("use the path of a file that a tracker writes"), "{error}");
     }
 }
 

@@ -71,6 +71,8 @@ impl Demo {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         log::start();
         let store = DynamoDbStore::embedded(&self.embedded)?;
+        // From the start: a signal that nobody waits for ends the process at once.
+        let end = termination()?;
         for (scenario, ago) in PAST {
             workflows::write_past(&store, scenario, ago).await.map_err(Failure::Unusable)?;
         }
@@ -86,19 +88,17 @@ impl Demo {
         let tracker = workflows::tracker(store)
             .start()
             .map_err(|error| Failure::Unusable(error.to_string()))?;
-        let end = termination()?;
         let mut running = JoinSet::new();
-        let is_interrupted = tokio::select! {
-            () = end => true,
-            result = self.run_live(&tracker, &mut running) => {
-                result?;
-                false
-            }
+        let ended = tokio::select! {
+            biased;
+            () = end => Ok(true),
+            result = self.run_live(&tracker, &mut running) => result.map(|()| false),
         };
         // Dropping a workflow fails it. A task that is only aborted may be dropped after the
         // tracker has ended, so this waits for them.
         running.shutdown().await;
         let saved = tracker.shutdown(Duration::from_secs(5)).await;
+        let is_interrupted = ended?;
         saved.map_err(|error| Failure::Negative(error.to_string()))?;
         // Ctrl-C is the usual way to stop `--keep-running`.
         Ok(ExitCode::from(if is_interrupted && !self.keep_running { 130 } else { 0 }))
