@@ -182,7 +182,8 @@ impl Director for Client {
             Err(error) if error.may_have_been_applied() => Answer::Ambiguous,
             Err(_) => Answer::Failed,
         };
-        self.world.model().answered(note, answer);
+        let now = i64::try_from(self.world.begin.elapsed().as_millis()).unwrap();
+        self.world.model().answered(note, answer, process::EPOCH + now);
     }
 }
 
@@ -266,7 +267,7 @@ fn whatever_fails_the_table_ends_up_right() {
 }
 
 /// What must come up, besides the faults.
-const EXPECTED: [&str; 21] = [
+const EXPECTED: [&str; 22] = [
     "calls of an earlier run",
     "calls that ended after their workflow",
     "calls that started after their workflow",
@@ -277,6 +278,7 @@ const EXPECTED: [&str; 21] = [
     "late write refused",
     "evicted, then loaded again by the same process",
     "merge: a lost answer, not applied, then another process's",
+    "merge: an agent by a clock that is ahead",
     "merge: a new run by another process",
     "merge: a new run meets an earlier one",
     "merge: a new run whose answer was lost",

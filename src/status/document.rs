@@ -172,6 +172,25 @@ impl AgentStatus {
         }
     }
 
+    /// Its state has changed. The time is later than the one before, also if that comes from a
+    /// process whose clock is ahead: so it tells in which order the states came.
+    #[inline]
+    pub(crate) fn touch(&mut self, now: Timestamp) {
+        match self.last_updated {
+            Some(last) if last > now => self.touch_after(Some(last)),
+            _ => self.last_updated = Some(now),
+        }
+    }
+
+    /// Its state is newer than one of this time.
+    #[cold]
+    pub(crate) fn touch_after(&mut self, other: Option<Timestamp>) {
+        if other >= self.last_updated {
+            let after = |other: Timestamp| other.saturating_add(Duration::from_millis(1));
+            self.last_updated = other.map(after);
+        }
+    }
+
     /// The agent has ended, or is called anew.
     #[inline]
     pub(crate) fn wait_no_more(&mut self) {

@@ -62,6 +62,12 @@ impl Writers {
         seq <= self.forgotten && self.last_write(writer).is_none()
     }
 
+    /// Whether another process than this one has written since `before`.
+    pub(crate) fn others_wrote(&self, writer: &str, before: &Self) -> bool {
+        let is_newer = |(id, seq): (&String, &u64)| id != writer && before.last.get(id) < Some(seq);
+        self.last.iter().any(is_newer)
+    }
+
     /// Notes a write, and forgets who may go. `seq` is even; `is_done` says that nothing is in
     /// progress.
     ///

@@ -77,6 +77,36 @@ struct LocalAgent {
     changes: u64,
     /// The agent is in error only because its workflow ended.
     ended_with_run: bool,
+    /// Other states that are right too: neither process has seen the other's, and only clocks that
+    /// disagree could tell which was later.
+    or: BTreeSet<&'static str>,
+    /// For each process, the newest of its changes that this one has seen in the table.
+    seen: BTreeMap<usize, u64>,
+}
+
+impl LocalAgent {
+    /// Whether another process has changed the agent since this one has seen the table.
+    fn is_new(&self, had: &BTreeMap<(usize, Agent), u64>, me: usize, agent: Agent) -> bool {
+        had.iter().any(|((process, name), changes)| {
+            *process != me && *name == agent && self.seen.get(process) < Some(changes)
+        })
+    }
+
+    /// This process has seen the table, or has written what it had.
+    fn see(&mut self, had: &BTreeMap<(usize, Agent), u64>, me: usize, agent: Agent) {
+        for ((process, name), changes) in had {
+            if *process != me && *name == agent {
+                self.seen.insert(*process, *changes);
+            }
+        }
+    }
+
+    /// Its state has changed here, after all that was seen.
+    fn set(&mut self, state: AgentState, now: i64) {
+        self.state = state;
+        self.at = self.at.max(now);
+        self.or.clear();
+    }
 }
 
 impl Default for LocalAgent {
@@ -91,6 +121,8 @@ impl Default for LocalAgent {
             after_end: false,
             changes: 0,
             ended_with_run: false,
+            or: BTreeSet::new(),
+            seen: BTreeMap::new(),
         }
     }
 }
@@ -136,16 +168,21 @@ impl Default for Local {
 pub(crate) struct Lot {
     /// The revision the write made.
     applied: Option<u64>,
+    /// Whose changes of each agent the item had then.
+    had: BTreeMap<(usize, Agent), u64>,
+    /// The agents' states in that item, if the write was applied.
+    written: BTreeMap<String, AgentState>,
     /// The item that made the table refuse the write.
     refused: Option<Refusal>,
     answered: bool,
 }
 
-/// The item found by a refused write: its run, creation, end, and agents.
+/// The item found by a refused write: its run, creation, last update, end, and agents.
 #[derive(Clone, Debug)]
 struct Refusal {
     run: u64,
     created: i64,
+    updated: i64,
     finished: bool,
     agents: Vec<(String, AgentState, i64)>,
 }
@@ -163,6 +200,8 @@ pub(crate) struct Note {
 #[derive(Default)]
 struct Process {
     dead: bool,
+    /// How far its clock has ever been ahead, in milliseconds.
+    ahead: i64,
     sessions: BTreeMap<String, Local>,
 }
 
@@ -179,6 +218,8 @@ struct Row {
     before_run: BTreeMap<usize, AllObserved>,
     changes: BTreeMap<usize, u64>,
     agent_changes: BTreeMap<(usize, Agent), u64>,
+    /// When each process last changed an agent, as its newest applied write has it.
+    agent_times: BTreeMap<(usize, Agent), i64>,
     /// The agents that were explicitly reported as pending, so they start again.
     set_back: BTreeSet<Agent>,
 }
@@ -213,6 +254,12 @@ impl Model {
     pub(crate) fn add_process(&mut self) -> usize {
         self.processes.push(Process::default());
         self.processes.len() - 1
+    }
+
+    /// The clock of a process is this far ahead now.
+    pub(crate) fn ahead(&mut self, process: usize, millis: i64) {
+        let ahead = &mut self.processes[process].ahead;
+        *ahead = (*ahead).max(millis);
     }
 
     /// The process is gone: it observes nothing and writes nothing from here on.
@@ -284,9 +331,8 @@ impl Model {
             known.after_end = false;
         }
         known.after_end |= finished;
-        if known.state != AgentState::InProgress {
-            known.state = AgentState::InProgress;
-            known.at = known.at.max(now);
+        if known.state != AgentState::InProgress || !known.or.is_empty() {
+            known.set(AgentState::InProgress, now);
             known.changes += 1;
         }
         local.run
@@ -348,9 +394,8 @@ impl Model {
         if known.in_flight == 0 {
             raced = known.cancelled && known.succeeded && !known.failed;
             let failed = known.failed || known.cancelled && !known.succeeded;
-            known.state = if failed { AgentState::Error } else { AgentState::Success };
+            known.set(if failed { AgentState::Error } else { AgentState::Success }, now);
             at_work = known.after_end;
-            known.at = known.at.max(now);
             known.ended_with_run = false;
         }
         let finished = local.finish.is_some() || local.learned_finished;
@@ -390,7 +435,7 @@ impl Model {
             known.failed |= state == AgentState::Error;
             known.succeeded |= state == AgentState::Success;
         } else if ends || !finished {
-            known.state = state;
+            known.set(state, now);
             known.ended_with_run = false;
         }
         let observed = Observed { calls: u64::from(ends), ..observed };
@@ -434,8 +479,7 @@ impl Model {
         }
         for agent in local.agents.values_mut() {
             if agent.state == AgentState::InProgress {
-                agent.state = AgentState::Error;
-                agent.at = agent.at.max(now);
+                agent.set(AgentState::Error, now);
                 agent.changes += 1;
                 agent.ended_with_run = true;
             }
@@ -481,11 +525,14 @@ impl Model {
 
     /// The table refused a write because of the item it holds.
     pub(crate) fn refused(&mut self, note: &Note, found: Option<&Item>) {
-        let run = self.rows.get(&note.session).map_or(0, |row| row.run);
+        let row = self.rows.get(&note.session);
+        let run = row.map_or(0, |row| row.run);
+        let had = row.map(|row| row.agent_changes.clone()).unwrap_or_default();
         let found = found.map(|item| WorkflowStatus::from_item(&id(&note.session), item));
         let refused = found.map(|found| Refusal {
             run,
             created: found.created_at.as_millis(),
+            updated: found.last_updated.as_millis(),
             finished: found.overall_status.is_finished(),
             agents: found
                 .agents()
@@ -497,6 +544,7 @@ impl Model {
         });
         let mut lot = note.lot.lock().unwrap();
         lot.refused = refused;
+        lot.had = had;
         if lot.answered {
             drop(lot);
             self.count("late write refused");
@@ -577,50 +625,52 @@ impl Model {
         }
 
         // The agents' states.
-        if self.one_clock {
-            for (name, agent) in &local.agents {
-                let dirty =
-                    agent.changes > row.agent_changes.get(&(process, name)).copied().unwrap_or(0);
-                let was = was.as_ref().filter(|_| !is_new_run).and_then(|was| was.agent(name));
-                let (old, old_at) = was.map_or((AgentState::Pending, i64::MIN), |was| {
-                    (was.state, was.last_updated.map_or(i64::MIN, |at| at.as_millis()))
-                });
-                let mut allowed = vec![];
-                if ended.is_some() && agent.in_flight > 0 && agent.after_end {
-                    allowed.push(AgentState::InProgress);
-                } else if ended.is_some() && (agent.in_flight > 0 || row.carried.len() > 1) {
-                    // With several processes, or calls still in flight, any of these states
-                    // is right after the end of the workflow.
-                    allowed.extend([AgentState::Pending, AgentState::Success, AgentState::Error]);
-                    // Another process may call it after the end; see above.
-                    allowed.extend((old == AgentState::InProgress).then_some(old));
-                } else if ended.is_some() {
-                    allowed.extend([old, agent.state]);
-                    if allowed.contains(&AgentState::InProgress) {
-                        allowed.push(AgentState::Error);
-                    }
-                } else if agent.in_flight > 0 {
-                    allowed.push(AgentState::InProgress);
-                } else {
-                    if dirty && agent.at >= old_at {
-                        allowed.push(agent.state);
-                    }
-                    if !dirty || agent.at <= old_at {
-                        allowed.push(old);
-                    }
+        for (name, agent) in &local.agents {
+            let dirty =
+                agent.changes > row.agent_changes.get(&(process, name)).copied().unwrap_or(0);
+            let was = was.as_ref().filter(|_| !is_new_run).and_then(|was| was.agent(name));
+            let (old, old_at) = was.map_or((AgentState::Pending, i64::MIN), |was| {
+                (was.state, was.last_updated.map_or(i64::MIN, |at| at.as_millis()))
+            });
+            let mut allowed = vec![];
+            if ended.is_some() && agent.in_flight > 0 && agent.after_end {
+                allowed.push(AgentState::InProgress);
+            } else if ended.is_some() && (agent.in_flight > 0 || row.carried.len() > 1) {
+                // With several processes, or calls still in flight, any of these states
+                // is right after the end of the workflow.
+                allowed.extend([AgentState::Pending, AgentState::Success, AgentState::Error]);
+                // Another process may call it after the end; see above.
+                allowed.extend((old == AgentState::InProgress).then_some(old));
+            } else if ended.is_some() {
+                allowed.extend([old, agent.state]);
+                if allowed.contains(&AgentState::InProgress) {
+                    allowed.push(AgentState::Error);
                 }
-                let state = is.agent(name).map_or(AgentState::Pending, |agent| agent.state);
-                if !allowed.contains(&state) {
-                    wrong.push(format!(
-                        "{name} is {state}, should be one of {allowed:?} ({agent:?}, was {old} at {old_at})"
-                    ));
+            } else if agent.in_flight > 0 {
+                allowed.push(AgentState::InProgress);
+            } else if self.one_clock {
+                if dirty && agent.at >= old_at {
+                    allowed.push(agent.state);
                 }
+                if !dirty || agent.at <= old_at {
+                    allowed.push(old);
+                }
+            } else {
+                allowed.push(if dirty { agent.state } else { old });
+            }
+            let state = is.agent(name).map_or(AgentState::Pending, |agent| agent.state);
+            if !allowed.contains(&state) && !agent.or.contains(state.as_str()) {
+                wrong.push(format!(
+                    "{name} is {state}, should be one of {allowed:?} ({agent:?}, was {old} at {old_at})"
+                ));
             }
         }
         for (name, agent) in &local.agents {
             let changes = row.agent_changes.entry((process, name)).or_default();
             *changes = (*changes).max(agent.changes);
+            row.agent_times.insert((process, name), agent.at);
         }
+        let had = row.agent_changes.clone();
 
         let run = row.run;
         if let Some(local) = self.local(process, session) {
@@ -628,6 +678,8 @@ impl Model {
         }
         let mut lot = note.lot.lock().unwrap();
         lot.applied = Some(is.revision);
+        lot.had = had;
+        lot.written = is.agents().map(|(name, agent)| (name.to_owned(), agent.state)).collect();
         let late = lot.answered;
         drop(lot);
         if late {
@@ -650,18 +702,28 @@ impl Model {
     }
 
     /// The writer receives its answer: applied, refused, or an error, which may be ambiguous.
-    pub(crate) fn answered(&mut self, note: &Note, answer: Answer) {
+    pub(crate) fn answered(&mut self, note: &Note, answer: Answer, now: i64) {
         let (process, session) = (note.process, &*note.session);
         let mut lot = note.lot.lock().unwrap();
         lot.answered = true;
         let refused = lot.refused.clone();
+        let had = lot.had.clone();
+        let written = lot.written.clone();
         drop(lot);
+        // No clock of this process shows more than this.
+        let latest = now + self.processes[process].ahead;
+        if let (Answer::Conflict { .. }, Some(found)) = (answer, &refused) {
+            // The session's times go on from there.
+            self.ahead(process, found.updated - now);
+        }
+        let one_clock = self.one_clock;
         let applied_run = self.rows.get(session).map(|row| {
             let own = row.runs_applied.get(&process).copied().unwrap_or(0);
             let number = |run| row.numbers.get(&(process, run)).copied();
             (own, number(own))
         });
         let changes = self.rows.get(session).map(|row| row.agent_changes.clone());
+        let times = self.rows.get(session).map(|row| row.agent_times.clone());
         let carried = self.rows.get(session).and_then(|row| row.carried.get(&process)).cloned();
         let Some(local) = self.local(process, session) else { return };
         // Set if other writes superseded this process's changes and it has nothing to add.
@@ -670,6 +732,15 @@ impl Model {
         match answer {
             Answer::Applied => {
                 local.lost.clear();
+                for (name, agent) in &mut local.agents {
+                    agent.see(&had, process, name);
+                    let is_unchanged =
+                        note.local.agents.get(name).is_some_and(|a| a.changes == agent.changes);
+                    if is_unchanged && let Some(state) = written.get(*name) {
+                        agent.state = *state;
+                        agent.or.clear();
+                    }
+                }
                 if local.run == note.local.run && local.known == note.local.known {
                     local.known = local.applied_run.map_or(local.known, Known::Table);
                     // If the workflow ended before the answer came, the end belongs to the
@@ -686,6 +757,14 @@ impl Model {
             Answer::Conflict { found_revision } => {
                 let lost = std::mem::take(&mut local.lost);
                 let applied = lost.iter().filter_map(|lot| lot.lock().unwrap().applied).max();
+                for lot in lost.iter().map(|lot| lot.lock().unwrap()) {
+                    if lot.applied.is_some() {
+                        local
+                            .agents
+                            .iter_mut()
+                            .for_each(|(name, a)| a.see(&lot.had, process, name));
+                    }
+                }
                 counted.push(match (lost.is_empty(), applied) {
                     (true, _) if note.expected_absent => "merge: the item already exists",
                     (true, _) => "merge: a write of another process",
@@ -695,7 +774,7 @@ impl Model {
                     (false, Some(_)) => "merge: own write, its answer lost, then another process's",
                     (false, None) => "merge: a lost answer, not applied, then another process's",
                 });
-                let Some(Refusal { run, created, finished, agents }) = refused else { return };
+                let Some(Refusal { run, created, finished, agents, .. }) = refused else { return };
                 let (own, own_number) = applied_run.unwrap_or((0, None));
                 let was_unknown = local.known == Known::Nothing && local.applied_run.is_none();
                 let busy = local.agents.values().any(|agent| agent.in_flight > 0);
@@ -721,6 +800,11 @@ impl Model {
                                 .and_then(|changes| changes.get(&(process, *name)))
                                 .copied()
                                 .unwrap_or(0);
+                            let saved_at = times
+                                .as_ref()
+                                .and_then(|times| times.get(&(process, *name)))
+                                .copied()
+                                .unwrap_or(i64::MIN);
                             // A call that is still in flight belongs to the new run.
                             if agent.in_flight > 0 {
                                 continue;
@@ -731,7 +815,17 @@ impl Model {
                             if agent.ended_with_run {
                                 *agent = LocalAgent { changes: saved, ..LocalAgent::default() };
                             } else {
-                                agent.changes = saved + u64::from(agent.at > created);
+                                // What the earlier run has saved stays with it.
+                                let is_unsaved = agent.changes > saved && agent.at >= saved_at;
+                                // Clocks that disagree cannot tell to which of the runs the rest
+                                // belongs.
+                                let is_later = !one_clock || agent.at > created;
+                                agent.changes = saved + u64::from(is_unsaved && is_later);
+                                if !one_clock || agent.at == saved_at {
+                                    agent.or.extend(
+                                        [agent.state, AgentState::Pending].map(AgentState::as_str),
+                                    );
+                                }
                             }
                         }
                         local.learned_finished = finished;
@@ -746,10 +840,25 @@ impl Model {
                     }
                     for (name, agent) in &mut local.agents {
                         let found = agents.iter().find(|(found, ..)| found == name);
-                        if let Some((_, state, at)) = found
-                            && agent.in_flight == 0
-                            && *at > agent.at
-                        {
+                        let is_dirty =
+                            agent.changes > had.get(&(process, *name)).copied().unwrap_or(0);
+                        let is_concurrent = was_unknown || agent.is_new(&had, process, name);
+                        agent.see(&had, process, name);
+                        let Some((_, state, at)) = found.filter(|_| agent.in_flight == 0) else {
+                            continue;
+                        };
+                        if !one_clock && is_dirty {
+                            // A clock that is certainly ahead decides nothing.
+                            let is_ahead = *at > latest + 1_000 && agent.at > i64::MIN;
+                            if is_concurrent && (!is_ahead || agent.ended_with_run) {
+                                agent.or.insert(state.as_str());
+                            }
+                            if is_concurrent && is_ahead {
+                                counted.push("merge: an agent by a clock that is ahead");
+                            }
+                            agent.at = agent.at.max(*at);
+                        } else if !one_clock || *at > agent.at {
+                            agent.or.clear();
                             (agent.state, agent.at) = (*state, *at);
                             // The end of the workflow in this process also ends agents that
                             // the item has in progress.

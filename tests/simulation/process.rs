@@ -23,6 +23,9 @@ use crate::faults::{FaultyStore, Gauge};
 use crate::model::{self, End, Observed};
 use crate::{Client, World};
 
+/// What a clock that is right shows at the start of a run, in milliseconds.
+pub(crate) const EPOCH: i64 = 1_766_570_400_000;
+
 const AGENTS: [&str; 3] = ["pdfAdapter", "tradeExtraction", "tradeMatching"];
 
 /// Runs all processes to their end, ends the faults, and waits until everything is saved.
@@ -117,12 +120,13 @@ impl Process {
         let store = FaultyStore::new(world.table.clone(), Arc::new(client));
         let gauge = store.gauge();
         let skew = if world.plan.one_clock { 0 } else { rng.i64(-20_000..20_000) };
+        world.model().ahead(number, skew);
         let skew = Arc::new(AtomicI64::new(skew));
         let clock = {
             let (skew, begin) = (Arc::clone(&skew), world.begin);
             move || {
                 let millis = i64::try_from(begin.elapsed().as_millis()).unwrap();
-                let millis = 1_766_570_400_000 + millis + skew.load(Ordering::SeqCst);
+                let millis = EPOCH + millis + skew.load(Ordering::SeqCst);
                 SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap())
             }
         };
@@ -302,7 +306,9 @@ impl Actor {
             let pause = [0, 10, 1_000, 20_000][rng.usize(..4)];
             sleep(Duration::from_millis(rng.u64(..=pause))).await;
             if !self.world.plan.one_clock && rng.u8(..4) == 0 {
-                self.skew.fetch_add(rng.i64(-10_000..10_000), Ordering::SeqCst);
+                let step = rng.i64(-10_000..10_000);
+                let skew = self.skew.fetch_add(step, Ordering::SeqCst) + step;
+                self.world.model().ahead(self.process, skew);
             }
             match rng.u8(..20) {
                 0..9 => self.workflow(&mut rng).await,
@@ -323,7 +329,7 @@ impl Actor {
 
     fn now(&self) -> i64 {
         let millis = i64::try_from(self.world.begin.elapsed().as_millis()).unwrap();
-        1_766_570_400_000 + millis + self.skew.load(Ordering::SeqCst)
+        EPOCH + millis + self.skew.load(Ordering::SeqCst)
     }
 
     fn touch(&self) {

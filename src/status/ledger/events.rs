@@ -130,7 +130,8 @@ impl Ledger {
                 let text = Arc::clone(&active.activities.pending);
                 *agent = AgentStatus { token_usage, calls, ..AgentStatus::pending(text) };
                 active.set_activity(activity, agent);
-                agent.last_updated = last_updated.max(Some(now));
+                agent.last_updated = last_updated;
+                agent.touch(now);
             }
             AgentState::InProgress => self.set_in_progress(slot, activity, now),
             AgentState::Success => {
@@ -213,7 +214,7 @@ impl Ledger {
         agent.state = AgentState::InProgress;
         agent.wait_no_more();
         self.active[slot].set_activity(activity, agent);
-        agent.last_updated = agent.last_updated.max(Some(now));
+        agent.touch(now);
         if self.local.overall_status == OverallStatus::Initializing {
             self.local.overall_status = OverallStatus::Processing;
         }
@@ -239,7 +240,7 @@ impl Ledger {
         // The start may come from another process, whose clock is ahead.
         agent.completed_at = Some(now.max(started_at));
         agent.error = error;
-        agent.last_updated = agent.last_updated.max(Some(now));
+        agent.touch(now);
     }
 
     #[cold]

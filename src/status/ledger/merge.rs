@@ -8,12 +8,14 @@
 //! remote is of a later run          local = that run, with the calls in flight here
 //!
 //! unacknowledged −= the writes that remote has seen: those up to remote.writers[me]
+//! base = what the last of them wrote, if its answer was lost
 //! unacknowledged −= the writes that remote may have or not: it has forgotten this writer
 //! local = merge(base, local, remote):
 //!     attributes, correlation id    local where it differs from base, else remote
 //!     overall status                the first end; without one, processing before initializing
-//!     an agent's state              local if it differs from base and is the later one,
-//!                                   else remote; the earlier start of both
+//!     an agent's state              local if it differs from base and is the later one, or
+//!                                   the clocks disagree on that; else remote; the earlier
+//!                                   start of both
 //!     calls and tokens              remote + unacknowledged + unsent
 //!     unfinished tasks              remote, with what was added and ended here since base
 //! an agent with a call in flight here is in progress; if the workflow has finished, only with
@@ -27,8 +29,9 @@
 //! the next write may replace the item's sums by `local`'s. This rests on `writers`: a write
 //! that was applied put its number there together with its deltas, so the item has both or
 //! neither. An item that has forgotten a writer says up to which number that may be so; what it
-//! may have is then not added again, and reported. A finished workflow stays finished, and its first end stands, with one exception (5). A conflict
-//! leaves the ledger dirty, and the recorder writes again.
+//! may have is then not added again, and reported. A finished workflow stays finished, and its first
+//! end stands, with one exception (5). A conflict leaves the ledger dirty, and the recorder writes
+//! again.
 //!
 //! # Cost
 //!
@@ -38,6 +41,7 @@
 //! nothing here runs at all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{ActiveCalls, Ledger, NewRun, SentDeltas, UsageDelta, add_tokens};
 use crate::status::{
@@ -67,8 +71,10 @@ impl Ledger {
         let Some(found) = found else {
             // The item was deleted. Everything known is written again.
             self.base = None;
+            self.lost.clear();
             return None;
         };
+        let lost = std::mem::take(&mut self.lost);
         // Before remote's activities come in: a stale one here would overwrite them later.
         self.refresh_activities();
         let remote = WorkflowStatus::from_item(&self.local.session_id, found);
@@ -91,6 +97,11 @@ impl Ledger {
                 return None;
             }
         }
+        // The item has come from that write: whoever wrote since knew all that it carried.
+        let applied = remote.writers.last_write(writer);
+        if let Some((_, document)) = lost.into_iter().find(|(seq, _)| Some(*seq) == applied) {
+            self.base = Some(document);
+        }
         // (2) A later `created_at` means a later run only to a process that knows an earlier
         // item. To one that has just started, the item is a run to resume, whenever it began.
         let knows_item = self.base.is_some() || self.first_seq.is_some_and(has);
@@ -99,7 +110,7 @@ impl Ledger {
             .as_ref()
             .map_or(self.local.created_at, |base| base.created_at.max(self.local.created_at));
         if knows_item && remote.created_at > known {
-            self.adopt_new_run(&remote);
+            self.adopt_new_run(&remote, now);
         }
         // (11) To a process that has just started, a finished item says that its calls began
         // after the end.
@@ -116,7 +127,7 @@ impl Ledger {
         if let Some(version) = seen {
             self.tasks_saved(version);
         }
-        self.merge(&remote, seen, now);
+        self.merge(&remote, seen, writer, now);
         self.base = Some(Arc::new(remote));
         self.version += 1;
         uncertain
@@ -137,19 +148,23 @@ impl Ledger {
     }
 
     /// Moves to the run that another process has begun. What is known of the run before
-    /// goes, its end included. Calls in flight, and deltas that no item has seen, move along:
+    /// goes, its end included, and so does its item: it is no base for a merge with the new one. Calls in flight, and deltas that no item has seen, move along:
     /// when those calls began is not known here, and no token may be lost.
-    fn adopt_new_run(&mut self, remote: &WorkflowStatus) {
+    fn adopt_new_run(&mut self, remote: &WorkflowStatus, now: Timestamp) {
+        let base = self.base.take();
         let mut local = WorkflowStatus::new(self.local.session_id.clone(), remote.created_at);
         local.last_updated = self.local.last_updated;
         for ((name, mut agent), active) in self.local.agents.drain(..).zip(&self.active) {
             // (4) An error that only the end of the run before caused belongs to that end,
             // even if it was recorded after the new run began.
-            let ended_with_run = active.in_flight == 0
-                && agent.error.as_ref().is_some_and(|error| {
-                    [CallError::WORKFLOW_ENDED, CallError::UNFINISHED].contains(&&*error.class)
-                });
-            if agent.last_updated > Some(remote.created_at) && !ended_with_run {
+            let ended_with_run = active.in_flight == 0 && ended_with_workflow(&agent);
+            // (14) What the item of the run before had belongs to that run, whatever the clocks
+            // say. For the rest they decide; if they disagree, it moves along as its tokens do.
+            let is_of_run_before =
+                base.as_ref().is_some_and(|base| base.agent(&name) == Some(&agent));
+            let is_later = agent.last_updated > Some(remote.created_at)
+                || agent.last_updated.is_some() && is_ahead(remote.created_at, now);
+            if is_later && !is_of_run_before && !ended_with_run {
                 local.overall_status = OverallStatus::Processing;
                 for at in [&mut agent.started_at, &mut agent.completed_at] {
                     *at = at.map(|at| at.max(remote.created_at));
@@ -163,13 +178,11 @@ impl Ledger {
         self.local = local;
         self.active.iter_mut().for_each(|active| active.is_after_end = false);
         self.adopt_tasks();
-        // The old run is no base for a merge with the new one.
-        self.base = None;
         self.idle_since = None;
     }
 
     /// Makes `local` the merge of itself and `remote`, with `base` as their common ancestor.
-    fn merge(&mut self, remote: &WorkflowStatus, seen: Option<u64>, now: Timestamp) {
+    fn merge(&mut self, remote: &WorkflowStatus, seen: Option<u64>, writer: &str, now: Timestamp) {
         let base = self.base.take();
         let ended = self.merge_unfinished(remote, base.as_deref(), seen);
         let local = &mut self.local;
@@ -193,9 +206,13 @@ impl Ledger {
         }
         local.last_updated = local.last_updated.max(remote.last_updated);
         // (5) The one end that is taken back: it was assumed here for idleness, and another
-        // process has updated the item since. A lost write of ours takes nothing back: from
-        // before the end it is no later, and with the end it makes `remote` finished.
-        let is_taken_back = self.idle_since.take_if(|since| remote.last_updated > *since).is_some();
+        // process has updated the item since. Its clock may be behind, so its number tells. A lost
+        // write of ours takes nothing back: from before the end it is no later, and with the end it
+        // makes `remote` finished.
+        let others_wrote =
+            base.as_ref().is_some_and(|base| remote.writers.others_wrote(writer, &base.writers));
+        let is_taken_back =
+            self.idle_since.take_if(|since| others_wrote || remote.last_updated > *since).is_some();
         if is_taken_back {
             local.overall_status = OverallStatus::Processing;
             self.active.iter_mut().for_each(|active| active.is_after_end = false);
@@ -226,7 +243,7 @@ impl Ledger {
                     if is_outdated {
                         *local = agent.clone();
                     } else {
-                        merge_agent(local, agent, base);
+                        merge_agent(local, agent, base, now);
                     }
                 }
                 None => {
@@ -275,7 +292,12 @@ impl Ledger {
 }
 
 /// Merges the state of one agent: the later state and the earlier start.
-fn merge_agent(local: &mut AgentStatus, remote: &AgentStatus, base: Option<&AgentStatus>) {
+fn merge_agent(
+    local: &mut AgentStatus,
+    remote: &AgentStatus,
+    base: Option<&AgentStatus>,
+    now: Timestamp,
+) {
     // (9) Before times are compared: the clock of the process that changed it may be behind.
     if base == Some(&*local) {
         *local = remote.clone();
@@ -285,11 +307,45 @@ fn merge_agent(local: &mut AgentStatus, remote: &AgentStatus, base: Option<&Agen
         (Some(a), Some(b)) => Some(a.min(b)),
         (known, None) | (None, known) => known,
     };
-    if remote.last_updated > local.last_updated {
+    // (15) The end of the workflow ended it on one side only. On the other, its call has really
+    // ended.
+    let was_at_work = base.is_some_and(|base| base.state == AgentState::InProgress);
+    let takes_remote = if was_at_work && ended_with_workflow(local) && has_ended(remote) {
+        true
+    } else if was_at_work && has_ended(local) && ended_with_workflow(remote) {
+        false
+    } else {
+        // (16) A time that is yet to come says only that the clocks disagree. What this process
+        // knows is written last, and stands: if the other is still at work, it will say so again.
+        // If it has died, nobody would end what it began.
+        let is_unordered = local.last_updated.is_some()
+            && remote.last_updated.is_some_and(|updated| is_ahead(updated, now));
+        remote.last_updated > local.last_updated && !is_unordered
+    };
+    if takes_remote {
         *local = remote.clone();
+    } else if remote.last_updated > local.last_updated {
+        local.touch_after(remote.last_updated);
     }
     // (10) A pending agent has no start: a report may have set it back.
     if local.state != AgentState::Pending {
         local.started_at = started_at;
     }
+}
+
+/// Whether calls of an agent have ended it.
+fn has_ended(agent: &AgentStatus) -> bool {
+    matches!(agent.state, AgentState::Success | AgentState::Error) && !ended_with_workflow(agent)
+}
+
+/// Whether only the end of its workflow has ended an agent.
+fn ended_with_workflow(agent: &AgentStatus) -> bool {
+    let ends = [CallError::WORKFLOW_ENDED, CallError::UNFINISHED];
+    agent.error.as_ref().is_some_and(|error| ends.contains(&&*error.class))
+}
+
+/// Whether the clock of the process that noted this time must be ahead of this one's. Clocks that
+/// are kept in step differ by milliseconds.
+fn is_ahead(time: Timestamp, now: Timestamp) -> bool {
+    time > now.saturating_add(Duration::from_secs(1))
 }

@@ -5,7 +5,8 @@
 //!
 //! - `local`: the document with everything this process knows;
 //! - `base`: the document the table is known to hold, from the last acknowledged write or
-//!   the last conflict;
+//!   the last conflict; or from a write whose answer was lost, once a conflict shows that it was
+//!   applied;
 //! - the remote side, the item as another writer left it, arrives with a conflict only;
 //! - `unsent` and `unacknowledged`: the calls and tokens that `local` counts and `base` does
 //!   not. They move to `unacknowledged`, tagged with the number of a write, when that write
@@ -89,6 +90,9 @@ pub(crate) struct Ledger {
     unsent: Vec<UsageDelta>,
     /// Calls and tokens of writes that were not acknowledged, in the order of the writes.
     unacknowledged: Vec<SentDeltas>,
+    /// The newest writes whose answers were lost, since `base`: the numbers, and what the table
+    /// holds if that one was applied. Only one can have been.
+    lost: Vec<(u64, Arc<WorkflowStatus>)>,
     new_run: NewRun,
     /// The answers that had an id. Most sessions have none.
     tasks: Option<Box<Tasks>>,
@@ -216,6 +220,7 @@ impl Ledger {
             base: None,
             unsent: Vec::new(),
             unacknowledged: Vec::new(),
+            lost: Vec::new(),
             new_run: NewRun::None,
             tasks: None,
             idle_since: None,
@@ -374,6 +379,7 @@ impl Ledger {
         self.active.clear();
         self.unsent.clear();
         self.unacknowledged.clear();
+        self.lost.clear();
         self.tasks = None;
         self.idle_since = None;
         self.new_run = NewRun::Unsent;

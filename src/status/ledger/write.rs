@@ -13,7 +13,8 @@
 //!
 //! A lost answer needs no case of its own. If that write was applied, the item has another
 //! revision, so the next write conflicts, and the item's `writers` then shows which writes
-//! of ours it has. If it was not applied, the next write carries the same and more.
+//! of ours it has: what the last of them wrote is the base of the merge. If it was not applied, the
+//! next write carries the same and more.
 
 use std::sync::Arc;
 
@@ -90,6 +91,7 @@ impl Ledger {
     pub(crate) fn write_applied(&mut self, write: PendingWrite) {
         // What was written includes the deltas of all writes before, too.
         self.unacknowledged.clear();
+        self.lost.clear();
         // Another run may have begun while the write was in flight.
         if self.new_run != NewRun::Unsent {
             self.new_run = NewRun::None;
@@ -112,6 +114,12 @@ impl Ledger {
     /// The write failed, or its answer was lost.
     pub(crate) fn write_failed(&mut self, write: &PendingWrite, may_have_been_applied: bool) {
         if may_have_been_applied {
+            // Of more than a few, the late one would have to be applied after all that followed.
+            const MAX_LOST: usize = 8;
+            if self.lost.len() == MAX_LOST {
+                self.lost.remove(0);
+            }
+            self.lost.push((write.seq, Arc::clone(&write.next)));
             return;
         }
         // No item can hold this write, so the next one carries its deltas.

@@ -101,9 +101,9 @@ fn a_report_during_a_call_is_one_more_of_those_that_overlap() {
     let agent = process.ledger.status().agent("a").unwrap();
     assert_eq!((agent.state, agent.calls), (AgentState::Error, 2));
     assert_eq!(agent.error.as_ref().unwrap().message.as_str(), "no");
-    // Set back to pending by a clock that is behind.
+    // Set back to pending by a clock that is behind: the newer state has the later time.
     process.ledger.report(slot, AgentReport::new(AgentState::Pending), at(-5));
-    assert_eq!(process.ledger.status().agent("a").unwrap().last_updated, Some(at(2)));
+    assert_eq!(process.ledger.status().agent("a").unwrap().last_updated, Some(at(3)));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn an_agent_reported_in_progress_stays_so_until_another_report() {
         process.ledger.report(slot, AgentReport::new(state), at(now));
     };
     for ends in [AgentState::Success, AgentState::Error, AgentState::Pending] {
-        report(&mut process, AgentState::InProgress, 1);
+        report(&mut process, AgentState::InProgress, 2);
         assert!(process.ledger.is_active());
         report(&mut process, ends, 2);
         assert!(!process.ledger.is_active(), "{ends:?}");

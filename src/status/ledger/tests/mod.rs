@@ -1,6 +1,7 @@
 //! Guarantees of the document, each shown between ledgers and one item.
 
 mod calls;
+mod clocks;
 mod idle;
 mod many_writers;
 mod merged_tasks;
