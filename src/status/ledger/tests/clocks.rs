@@ -16,6 +16,8 @@ fn a_call_that_succeeds_stands_though_a_process_that_died_at_work_had_its_clock_
     process.end("a", Outcome::Success, 1, 20);
     process.save(&mut table, 30);
     assert_eq!(shown(&table.status(), "a"), SUCCESS);
+    // The times of an agent do not go back.
+    assert_eq!(table.status().agent("a").unwrap().last_updated, Some(at(60_001)));
     assert!(process.ledger.finish(Ok(()), at(40)));
     process.save(&mut table, 40);
     assert_eq!(shown(&table.status(), "a"), SUCCESS);
@@ -104,6 +106,24 @@ fn a_call_that_has_ended_elsewhere_did_not_end_with_its_workflow() {
         other.save(&mut table, 2 + skew);
         assert!(one.ledger.finish(Ok(()), at(3)));
         one.save(&mut table, 3);
+        assert_eq!(shown(&table.status(), "a"), SUCCESS, "skew {skew}");
+    }
+}
+
+#[test]
+fn a_call_that_has_ended_here_did_not_end_with_its_workflow_elsewhere() {
+    for skew in SKEWS {
+        let mut table = Table::default();
+        let (mut one, mut other) = (Process::new("one", 0), Process::new("other", skew));
+        one.start("a", 0);
+        one.save(&mut table, 0);
+        other.start("b", 1 + skew);
+        other.save(&mut table, 1 + skew);
+        one.end("a", Outcome::Success, 1, 2);
+        assert!(other.ledger.finish(Ok(()), at(3 + skew)));
+        other.save(&mut table, 3 + skew);
+        assert_eq!(error_class(&table.status(), "a"), CallError::WORKFLOW_ENDED);
+        one.save(&mut table, 4);
         assert_eq!(shown(&table.status(), "a"), SUCCESS, "skew {skew}");
     }
 }
