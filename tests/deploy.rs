@@ -136,13 +136,14 @@ fn labels_and_their_values_are_those_of_the_code() {
 #[test]
 fn the_table_has_the_attributes_of_the_items() {
     let table = file("table.yaml");
-    for part in [
-        format!("{{ AttributeName: {}, KeyType: HASH }}", schema::SESSION_ID),
-        format!("{{ AttributeName: {}, KeyType: HASH }}", schema::CREATED_DAY),
-        format!("{{ AttributeName: {}, KeyType: RANGE }}", schema::CREATED_AT),
-        format!("{{ AttributeName: {}, Enabled: true }}", schema::EXPIRES_AT),
+    let (day, shard) = (schema::CREATED_DAY, schema::CREATED_SHARD);
+    for (part, count) in [
+        (format!("{{ AttributeName: {}, KeyType: HASH }}", schema::SESSION_ID), 1),
+        (format!("[HasOneShard, {day}, !Sub \"{shard}${{RecentShards}}\"]"), 2),
+        (format!("{{ AttributeName: {}, KeyType: RANGE }}", schema::CREATED_AT), 2),
+        (format!("{{ AttributeName: {}, Enabled: true }}", schema::EXPIRES_AT), 1),
     ] {
-        assert_eq!(table.matches(&part).count(), 1, "{part}");
+        assert_eq!(table.matches(&part).count(), count, "{part}");
     }
 }
 
@@ -186,6 +187,23 @@ async fn the_policies_allow_what_is_asked_for_and_no_more() {
     reader.recent(1).await.unwrap();
     reader.sessions_with_prefix("s", 1).await.unwrap();
     assert_eq!(asked(&script), actions("ReaderPolicy"));
+
+    let mut plan = reader.plan_reshard(4).await.unwrap();
+    plan.wait = std::time::Duration::ZERO;
+    let day = Change::new(id("s"), item_of_a_day(), Vec::new());
+    writer.write(&day, Precondition::Revision(1)).await.unwrap();
+    script.log();
+    reader.plan_reshard(4).await.unwrap();
+    reader.reshard(&plan, |_| ()).await.unwrap();
+    assert_eq!(asked(&script), actions("OperatorPolicy"));
+}
+
+fn item_of_a_day() -> Item {
+    let mut item = Item::new();
+    item.insert(schema::REVISION, 2);
+    item.insert(schema::CREATED_DAY, "2025-12-24");
+    item.insert(schema::CREATED_AT, "2025-12-24T10:00:00.000Z");
+    item
 }
 
 #[test]

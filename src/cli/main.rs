@@ -10,6 +10,7 @@ mod json;
 mod lines;
 mod list;
 mod log;
+mod reshard;
 mod serve;
 mod show;
 mod store;

@@ -4,17 +4,18 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Subcommand;
+use clap::{Subcommand, value_parser};
 use console::{StyledObject, style};
 use tower_agent_status::SessionId;
 use tower_agent_status::status::{Change, Item, Precondition, Value, WorkflowStatus, schema};
 use tower_agent_status::store::{
-    DynamoDbStore, RecentIndex, StatusReader as _, StatusStore as _, TableDescription, TimeToLive,
-    WriteOutcome,
+    DynamoDbStore, IndexStatus, ListRequest, StatusReader as _, StatusStore as _, TableDescription,
+    TimeToLive, WriteOutcome,
 };
 
 use super::failure::{Failure, NEGATIVE, ignore_broken_pipe};
 use super::lines::now;
+use super::reshard::Reshard;
 use super::store::StoreArgs;
 use super::text::escaped;
 
@@ -31,10 +32,21 @@ pub(crate) enum Table {
     /// STATUS_TABLE_TTL that of the time-to-live attribute (default `expiresAt`). An existing
     /// table is left unchanged, and differences are reported.
     #[command(after_help = "Example:
-  STATUS_TABLE_NAME=agent-status AWS_REGION=eu-west-1 tower-agent-status table create")]
+  STATUS_TABLE_NAME=agent-status AWS_REGION=eu-west-1 tower-agent-status table create
+  tower-agent-status table create --recent-shards 16 --search documentId")]
     Create {
         #[command(flatten)]
         store: StoreArgs,
+
+        /// Over how many partitions the index of the newest sessions spreads those of a day: one
+        /// takes 1,000 new sessions a second [default: STATUS_TABLE_RECENT_SHARDS, or 1]
+        #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=256))]
+        recent_shards: Option<u16>,
+
+        /// Also create an index of this attribute, such as `documentId`; may be repeated
+        /// [default: STATUS_TABLE_SEARCH]
+        #[arg(long, value_name = "ATTRIBUTE")]
+        search: Vec<String>,
     },
     /// Check whether the table is set up as needed, and print how to fix what is not
     ///
@@ -49,15 +61,27 @@ pub(crate) enum Table {
         #[arg(long)]
         write: bool,
     },
+    Reshard(Reshard),
 }
 
 impl Table {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let mut findings = Findings { is_in_order: true };
         match self {
-            Self::Create { store: args } => {
+            Self::Create { store: args, recent_shards, search } => {
+                if args.is_embedded() && (recent_shards.is_some() || !search.is_empty()) {
+                    return Err(Failure::Unusable(
+                        "an embedded store has one index with one shard: use --recent-shards and \
+                         --search with a DynamoDB table"
+                            .to_owned(),
+                    ));
+                }
                 let is_new_file = args.is_file_missing();
-                let store = args.open_without_discovery().await?;
+                let mut store = args.open_without_discovery().await?;
+                if let Some(shards) = recent_shards {
+                    store = store.recent_shards(shards);
+                }
+                store = search.iter().fold(store, DynamoDbStore::search_attribute);
                 let name = args.name(&store);
                 match store.describe_table().await {
                     // Opening a new file creates its table.
@@ -78,6 +102,7 @@ impl Table {
                 }
                 if let Ok(report) = store.describe_table().await {
                     findings.table(&store, &report, args.is_embedded())?;
+                    findings.wanted(&store, &report, recent_shards, &search)?;
                 }
                 // Differences of an existing table do not make `create` fail.
                 Ok(ExitCode::SUCCESS)
@@ -96,6 +121,7 @@ impl Table {
                 }
                 Ok(if findings.is_in_order { ExitCode::SUCCESS } else { ExitCode::from(NEGATIVE) })
             }
+            Self::Reshard(reshard) => reshard.run().await,
         }
     }
 }
@@ -143,7 +169,7 @@ impl Findings {
             self.unknown(&format!("the table is {state}, so this may still change"))?;
         }
         if is_embedded {
-            return self.recent_index(table, report);
+            return self.indexes(table, report);
         }
         match report.is_on_demand {
             true => self.ok("the table is billed on demand")?,
@@ -169,32 +195,99 @@ impl Findings {
             ))?,
             _ => {}
         }
-        self.recent_index(table, report)
+        self.indexes(table, report)
     }
 
-    fn recent_index(&mut self, table: &str, report: &TableDescription) -> io::Result<()> {
-        let (day, time) = (schema::CREATED_DAY, schema::CREATED_AT);
-        match &report.recent_index {
-            RecentIndex::Ready(name) => {
-                self.ok(&format!("the index `{name}` lists the newest sessions"))
-            }
-            RecentIndex::InTransition(name) => self.unknown(&format!(
-                "the index `{name}` of the newest sessions is being created or deleted"
-            )),
-            RecentIndex::Missing => self.differs(
+    fn indexes(&mut self, table: &str, report: &TableDescription) -> io::Result<()> {
+        match &*report.recent_indexes {
+            [] => self.differs(
                 "there is no index of the newest sessions: listing them scans the table",
-                &format!(
-                    "aws dynamodb update-table --table-name {table} --attribute-definitions \
-                     AttributeName={day},AttributeType=S AttributeName={time},AttributeType=S \
-                     --global-secondary-index-updates '[{{\"Create\":{{\"IndexName\":\"recent\",\
-                     \"KeySchema\":[{{\"AttributeName\":\"{day}\",\"KeyType\":\"HASH\"}},\
-                     {{\"AttributeName\":\"{time}\",\"KeyType\":\"RANGE\"}}],\
-                     \"Projection\":{{\"ProjectionType\":\"KEYS_ONLY\"}}}}}}]'"
-                ),
-            ),
-            _ => Ok(()),
+                &create_index(table, "recent", schema::CREATED_DAY),
+            )?,
+            [first, others @ ..] => {
+                let (name, shards) = (&first.name, first.shards);
+                let shards = match shards {
+                    1 => String::new(),
+                    shards => format!(", in {shards} shards"),
+                };
+                match first.status {
+                    IndexStatus::Active => {
+                        self.ok(&format!("the index `{name}` lists the newest sessions{shards}"))?;
+                    }
+                    _ => self.unknown(&format!(
+                        "the index `{name}` of the newest sessions{shards} is being created or \
+                         deleted"
+                    ))?,
+                }
+                for other in others {
+                    let (name, shards) = (&other.name, other.shards);
+                    self.differs(
+                        &format!("there is another index of the newest sessions, `{name}`"),
+                        &format!(
+                            "tower-agent-status table reshard {shards}, which it was made for; or \
+                             reshard {} to delete it",
+                            first.shards
+                        ),
+                    )?;
+                }
+            }
         }
+        for index in &report.search_indexes {
+            let (name, attribute) = (&index.name, &index.attribute);
+            match index.status {
+                IndexStatus::Active => {
+                    self.ok(&format!("the index `{name}` finds sessions by `{attribute}`"))?;
+                }
+                _ => self.unknown(&format!(
+                    "the index `{name}` of `{attribute}` is being created or deleted"
+                ))?,
+            }
+        }
+        Ok(())
     }
+
+    /// What `create` was to create, and an existing table does not have.
+    fn wanted(
+        &mut self,
+        store: &DynamoDbStore,
+        report: &TableDescription,
+        shards: Option<u16>,
+        search: &[String],
+    ) -> io::Result<()> {
+        if let (Some(shards), Some(index)) = (shards, report.recent_indexes.first())
+            && index.shards != shards
+        {
+            self.differs(
+                &format!(
+                    "the index of the newest sessions has {} shards, not {shards}",
+                    index.shards
+                ),
+                &format!("tower-agent-status table reshard {shards}"),
+            )?;
+        }
+        for attribute in search {
+            if !report.search_indexes.iter().any(|index| index.attribute == *attribute) {
+                self.differs(
+                    &format!("there is no index of `{attribute}`"),
+                    &create_index(store.table_name(), &format!("by-{attribute}"), attribute),
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The command that adds an index of sessions by an attribute.
+fn create_index(table: &str, name: &str, attribute: &str) -> String {
+    let time = schema::CREATED_AT;
+    format!(
+        "aws dynamodb update-table --table-name {table} --attribute-definitions \
+         AttributeName={attribute},AttributeType=S AttributeName={time},AttributeType=S \
+         --global-secondary-index-updates '[{{\"Create\":{{\"IndexName\":\"{name}\",\
+         \"KeySchema\":[{{\"AttributeName\":\"{attribute}\",\"KeyType\":\"HASH\"}},\
+         {{\"AttributeName\":\"{time}\",\"KeyType\":\"RANGE\"}}],\
+         \"Projection\":{{\"ProjectionType\":\"KEYS_ONLY\"}}}}}}]'"
+    )
 }
 
 /// Writes, reads and deletes a test session.
@@ -229,7 +322,8 @@ async fn test_access(store: &DynamoDbStore, findings: &mut Findings) -> Result<(
         Ok(_) => findings.ok("several sessions can be read in one batch")?,
         Err(error) => findings.failed(&error.to_string())?,
     }
-    match store.recent(1).await {
+    let request = ListRequest::new(1).attributes([schema::OVERALL_STATUS]);
+    match store.list(&request, |_, _| ()).await {
         Ok(_) => findings.ok("the newest sessions can be listed")?,
         Err(error) => findings.failed(&error.to_string())?,
     }

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::status::{Item, SessionId};
-use crate::store::{RecentItems, StatusReader, StoreError};
+use crate::store::{ListRequest, RecentItems, StatusReader, StoreError};
 
 /// The longest list a client can request.
 pub(super) const MAX_LIMIT: usize = 500;
@@ -70,11 +70,12 @@ impl<R: StatusReader, T: Send> RecentList<R, T> {
         {
             return Err(Arc::clone(error));
         }
-        let recent = self.reader.map_recent(limit, self.shown).await.map_err(|error| {
-            let error = Arc::new(error);
-            last.failure = Some((Instant::now(), Arc::clone(&error)));
-            error
-        })?;
+        let recent =
+            self.reader.list(&ListRequest::new(limit), self.shown).await.map_err(|error| {
+                let error = Arc::new(error);
+                last.failure = Some((Instant::now(), Arc::clone(&error)));
+                error
+            })?;
         let recent = Arc::new(recent);
         let freshness = self.interval.max(started_at.elapsed() * FRESHNESS);
         last.read = Some(Read {

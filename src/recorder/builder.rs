@@ -8,7 +8,7 @@ use super::worker::{Settings, Worker};
 use super::{FAR, Recorder};
 use crate::agent::{Agent, InvalidName};
 use crate::store::StatusStore;
-use crate::tracker::{Clock, Limits, Shared, StatusTracker};
+use crate::tracker::{Clock, Limits, ReservedNames, Shared, StatusTracker};
 
 impl StatusTracker {
     /// Configures a tracker that saves to this store.
@@ -177,11 +177,8 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// If an agent's name is invalid.
     pub fn build(self) -> Result<(StatusTracker, Recorder), StartError> {
         let store = Arc::new(self.store);
-        let is_reserved = {
-            let store = Arc::clone(&store);
-            move |name: &str| store.is_reserved(name)
-        };
-        let shared = Arc::new(Shared::new(self.limits, is_reserved));
+        let names: Arc<dyn ReservedNames> = store.clone();
+        let shared = Arc::new(Shared::new(self.limits, names));
         for agent in self.agents {
             shared.registry.declare(agent)?;
         }
@@ -190,6 +187,16 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
         crate::telemetry::metrics::describe();
         let worker = Worker::new(shared, store, self.settings);
         Ok((tracker, Recorder(Box::pin(worker.run()))))
+    }
+}
+
+impl<S: StatusStore> ReservedNames for S {
+    fn is_reserved(&self, attribute: &str) -> bool {
+        StatusStore::is_reserved(self, attribute)
+    }
+
+    fn is_index_key(&self, attribute: &str) -> bool {
+        StatusStore::is_index_key(self, attribute)
     }
 }
 

@@ -50,6 +50,16 @@ impl Value {
         }
     }
 
+    /// Returns the string, or the number as text.
+    pub(crate) fn to_text(&self) -> Option<std::borrow::Cow<'_, str>> {
+        match self {
+            Self::String(text) => Some(text.into()),
+            Self::Integer(number) => Some(number.to_string().into()),
+            Self::Float(number) => Some(number.to_string().into()),
+            Self::Map(_) | Self::List(_) => None,
+        }
+    }
+
     /// Returns the list, if the value is one.
     #[must_use]
     pub fn as_list(&self) -> Option<&[Value]> {

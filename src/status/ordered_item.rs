@@ -96,7 +96,7 @@ fn place<'a>(name: &str, value: &'a Value) -> (usize, usize, &'a str) {
 }
 
 fn is_agent(name: &str, map: &Item) -> bool {
-    !schema::RESERVED.contains(&name) && map.get(AGENT_STATUS).is_some()
+    !schema::is_reserved(name) && map.get(AGENT_STATUS).is_some()
 }
 
 /// A map with these names first, and the others after them, ordered by name.

@@ -12,6 +12,7 @@
 //! | `error` | string | why the workflow failed, in at most 500 bytes |
 //! | `createdAt`, `lastUpdated` | string | times: RFC 3339 in UTC, with milliseconds |
 //! | `createdDay` | string | the day of `createdAt` |
+//! | `createdShard16` | string | the same, and one of 16 shards, such as `2026-11-26.7`: if the table's index of the newest sessions has so many |
 //! | `expiresAt` | number | when the item may be deleted, in seconds since the Unix epoch |
 //! | `totalTokenUsage` | map | the sum of the agents' token usage |
 //! | `unfinishedTasks` | list of strings | the ids of the tasks that calls left unfinished, the newest last, at most 16; absent without any |
@@ -67,6 +68,11 @@ pub const CREATED_AT: &str = "createdAt";
 /// newest sessions, whose sort key is [`CREATED_AT`]. Both are set by the first write only, so
 /// an index that projects keys only costs nothing at later writes.
 pub const CREATED_DAY: &str = "createdDay";
+/// With a number of shards, such as `createdShard16`: the partition key of an index of the newest
+/// sessions that is spread over so many partitions a day. The value is [`CREATED_DAY`], a dot, and
+/// the CRC-32 (that of gzip) of the session id modulo the number of shards, as `2025-12-24.7`. The
+/// store adds it to the first write.
+pub const CREATED_SHARD: &str = "createdShard";
 /// When the item last changed, or the workflow was last known to be alive.
 pub const LAST_UPDATED: &str = "lastUpdated";
 /// The state of the workflow: [`OverallStatus::as_str`].
@@ -118,6 +124,12 @@ pub(crate) const RESERVED: [&str; 12] = [
     UNFINISHED_TASKS,
     WRITERS,
 ];
+
+/// Whether an attribute of this name is one of the item's own.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    RESERVED.contains(&name) || name.strip_prefix(CREATED_SHARD).is_some_and(is_number)
+}
 
 /// How long after its creation an item expires: 90 days.
 pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
@@ -189,7 +201,7 @@ impl WorkflowStatus {
                 }
                 (REVISION, number) => status.revision = number.as_u64().unwrap_or(0),
                 (WRITERS, Value::Map(writers)) => status.writers = Writers::from_item(writers),
-                (name, _) if RESERVED.contains(&name) => {}
+                (name, _) if is_reserved(name) => {}
                 (name, Value::Map(map)) => {
                     if let Some(agent) = AgentStatus::from_item(map) {
                         status.agents.push((name.into(), agent));

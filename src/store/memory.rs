@@ -1,5 +1,6 @@
 //! [`MemoryStore`]: documents in memory, with their history.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::{RecentItems, StatusReader, StatusStore, StoreError, WriteOutcome};
+use super::list::created_at;
+use super::{ListRequest, RecentItems, StatusReader, StatusStore, StoreError, WriteOutcome};
 use crate::status::{
     AgentState, Change, Item, Precondition, SessionId, Value, WorkflowStatus, schema,
 };
@@ -30,6 +32,23 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 struct Inner {
     items: BTreeMap<SessionId, Item>,
     history: Vec<Change>,
+}
+
+impl Inner {
+    fn newest<T>(
+        &self,
+        request: &ListRequest,
+        filter: impl Fn(&Item) -> bool,
+        map: impl Fn(&SessionId, Item) -> T,
+    ) -> RecentItems<T> {
+        let items = self.items.iter().filter(|(_, item)| filter(item));
+        let items = items.map(|(id, item)| (created_at(item), id, item));
+        let mut items: Vec<_> = items.filter(|(time, id, _)| request.includes(*time, id)).collect();
+        items.sort_by_key(|(time, id, _)| (Reverse(*time), *id));
+        items.truncate(request.limit);
+        let mapped = items.into_iter().map(|(_, id, item)| (id.clone(), map(id, item.clone())));
+        RecentItems::new(mapped.collect(), false)
+    }
 }
 
 impl MemoryStore {
@@ -171,23 +190,24 @@ impl StatusReader for MemoryStore {
         Ok(session_ids.iter().map(|id| state.items.get(id).cloned()).collect())
     }
 
-    async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
-        self.map_recent(limit, |_, item| item).await
-    }
-
-    async fn map_recent<T: Send>(
+    async fn list<T: Send>(
         &self,
-        limit: usize,
+        request: &ListRequest,
         map: impl Fn(&SessionId, Item) -> T + Send + Sync,
     ) -> Result<RecentItems<T>, StoreError> {
-        let state = self.lock();
-        let mut items: Vec<_> = state.items.iter().collect();
-        items.sort_by_cached_key(|(id, item)| {
-            std::cmp::Reverse(WorkflowStatus::from_item(id, item).created_at)
-        });
-        items.truncate(limit);
-        let mapped = items.into_iter().map(|(id, item)| (id.clone(), map(id, item.clone())));
-        Ok(RecentItems::new(mapped.collect(), false))
+        Ok(self.lock().newest(request, |_| true, map))
+    }
+
+    async fn search<T: Send>(
+        &self,
+        attribute: &str,
+        value: &str,
+        request: &ListRequest,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<Option<RecentItems<T>>, StoreError> {
+        let has_value =
+            |item: &Item| item.get(attribute).and_then(Value::to_text).as_deref() == Some(value);
+        Ok(Some(self.lock().newest(request, has_value, map)))
     }
 
     async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {

@@ -16,6 +16,7 @@ mod dynamodb;
 #[cfg(feature = "embedded")]
 #[cfg_attr(docsrs, doc(cfg(feature = "embedded")))]
 mod embedded;
+mod list;
 mod memory;
 mod shared;
 
@@ -26,7 +27,11 @@ use crate::status::{Change, Item, Precondition, SessionId};
 
 #[cfg(feature = "dynamodb")]
 #[cfg_attr(docsrs, doc(cfg(feature = "dynamodb")))]
-pub use dynamodb::{DynamoDbStore, RecentIndex, SetupError, TableDescription, TimeToLive};
+pub use dynamodb::{
+    DynamoDbStore, IndexStatus, RecentIndex, ReshardAction, ReshardPlan, ReshardProgress,
+    SearchIndex, SetupError, TableDescription, TimeToLive,
+};
+pub use list::{ListRequest, RecentItems};
 pub use memory::MemoryStore;
 
 /// Saves documents: the side of a store that the recorder uses.
@@ -68,8 +73,14 @@ pub trait StatusStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<WriteOutcome, StoreError>> + Send;
 
     /// Returns `true` if the store uses the attribute of this name itself, such as the key of
-    /// its table. No agent may have such a name.
+    /// its table. No agent and no attribute of a workflow may have such a name.
     fn is_reserved(&self, _attribute: &str) -> bool {
+        false
+    }
+
+    /// Returns `true` if the store has an index of the attribute of this name, which can hold texts
+    /// and numbers only. No agent may have such a name.
+    fn is_index_key(&self, _attribute: &str) -> bool {
         false
     }
 }
@@ -97,35 +108,49 @@ pub trait StatusReader: Send + Sync + 'static {
         session_ids: &[SessionId],
     ) -> impl Future<Output = Result<Vec<Option<Item>>, StoreError>> + Send;
 
-    /// Returns the items created last, at most `limit` of them.
+    /// Returns what `map` makes of the items created last, newest first.
     ///
-    /// # Errors
-    ///
-    /// Returns an error if the store could not be read.
-    fn recent(&self, limit: usize) -> impl Future<Output = Result<RecentItems, StoreError>> + Send;
-
-    /// Returns what `map` makes of the items created last, at most `limit` of them.
-    ///
-    /// For when something small of each item is enough. A store that reads in batches maps the
+    /// For when something small of each item is enough: a store that reads in batches maps the
     /// items of each, and keeps no others in memory. `map` may be called for items that turn out
-    /// not to be among the newest. By default, the result of [`recent`](Self::recent) is mapped.
+    /// not to belong into the list.
     ///
     /// # Errors
     ///
     /// Returns an error if the store could not be read.
-    fn map_recent<T: Send>(
+    fn list<T: Send>(
         &self,
-        limit: usize,
+        request: &ListRequest,
         map: impl Fn(&SessionId, Item) -> T + Send + Sync,
-    ) -> impl Future<Output = Result<RecentItems<T>, StoreError>> + Send {
-        async move {
-            let RecentItems { items, truncated } = self.recent(limit).await?;
-            let mapped = items.into_iter().map(|(id, item)| {
-                let value = map(&id, item);
-                (id, value)
-            });
-            Ok(RecentItems::new(mapped.collect(), truncated))
-        }
+    ) -> impl Future<Output = Result<RecentItems<T>, StoreError>> + Send;
+
+    /// Returns what `map` makes of the items in which the attribute has this value, newest first;
+    /// or `None` if the store has no index of the attribute, so that only a look at each item could
+    /// tell.
+    ///
+    /// The value is compared as text: `17` finds the number and the string. By default, there is no
+    /// index.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store could not be read.
+    fn search<T: Send>(
+        &self,
+        attribute: &str,
+        value: &str,
+        request: &ListRequest,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> impl Future<Output = Result<Option<RecentItems<T>>, StoreError>> + Send {
+        let _ = (attribute, value, request, map);
+        std::future::ready(Ok(None))
+    }
+
+    /// Returns the items created last, at most `limit` of them, whole.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store could not be read.
+    fn recent(&self, limit: usize) -> impl Future<Output = Result<RecentItems, StoreError>> + Send {
+        async move { self.list(&ListRequest::new(limit), |_, item| item).await }
     }
 
     /// Deletes the item of a session, and returns whether there was one.
@@ -137,25 +162,6 @@ pub trait StatusReader: Send + Sync + 'static {
         &self,
         session_id: &SessionId,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
-}
-
-/// The newest items of a store, or what [`StatusReader::map_recent`] made of each.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct RecentItems<T = Item> {
-    /// The items with their session ids, newest first.
-    pub items: Vec<(SessionId, T)>,
-    /// Whether the store looked at only a part of its items, so that newer ones may be
-    /// missing.
-    pub truncated: bool,
-}
-
-impl<T> RecentItems<T> {
-    /// Creates a result from items with their session ids, newest first.
-    #[must_use]
-    pub fn new(items: Vec<(SessionId, T)>, truncated: bool) -> Self {
-        Self { items, truncated }
-    }
 }
 
 /// The result of a write that the store has answered.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{RecentItems, StatusReader, StatusStore, StoreError, WriteOutcome};
+use super::{ListRequest, RecentItems, StatusReader, StatusStore, StoreError, WriteOutcome};
 use crate::status::{Change, Item, Precondition, SessionId};
 
 impl<S: StatusStore> StatusStore for Arc<S> {
@@ -17,6 +17,10 @@ impl<S: StatusStore> StatusStore for Arc<S> {
     fn is_reserved(&self, attribute: &str) -> bool {
         (**self).is_reserved(attribute)
     }
+
+    fn is_index_key(&self, attribute: &str) -> bool {
+        (**self).is_index_key(attribute)
+    }
 }
 
 impl<S: StatusReader> StatusReader for Arc<S> {
@@ -28,16 +32,22 @@ impl<S: StatusReader> StatusReader for Arc<S> {
         (**self).get_many(session_ids).await
     }
 
-    async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
-        (**self).recent(limit).await
-    }
-
-    async fn map_recent<T: Send>(
+    async fn list<T: Send>(
         &self,
-        limit: usize,
+        request: &ListRequest,
         map: impl Fn(&SessionId, Item) -> T + Send + Sync,
     ) -> Result<RecentItems<T>, StoreError> {
-        (**self).map_recent(limit, map).await
+        (**self).list(request, map).await
+    }
+
+    async fn search<T: Send>(
+        &self,
+        attribute: &str,
+        value: &str,
+        request: &ListRequest,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<Option<RecentItems<T>>, StoreError> {
+        (**self).search(attribute, value, request, map).await
     }
 
     async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {

@@ -45,7 +45,7 @@ pub(crate) use call::TrackedCall;
 pub(crate) use clock::Clock;
 pub(crate) use command::Command;
 pub use command::UnsavedSession;
-pub(crate) use registry::{RegisteredAgent, Registry};
+pub(crate) use registry::{RegisteredAgent, Registry, ReservedNames};
 pub(crate) use scope::Scope;
 pub(crate) use session::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, Session, SessionHandle, TooMuch};
 pub(crate) use shared::{Batch, Limits, Shared};

@@ -6,7 +6,13 @@ use crate::agent::{Agent, InvalidName, check_name};
 use crate::status::Ledger;
 use crate::telemetry::AgentMetrics;
 
-type IsReserved = dyn Fn(&str) -> bool + Send + Sync;
+/// The names that a store has for itself.
+pub(crate) trait ReservedNames: Send + Sync {
+    /// Whether neither an agent nor an attribute may have this name.
+    fn is_reserved(&self, attribute: &str) -> bool;
+    /// Whether no agent may have this name.
+    fn is_index_key(&self, attribute: &str) -> bool;
+}
 
 /// An agent with the metrics of its calls.
 #[derive(Debug)]
@@ -27,19 +33,18 @@ impl RegisteredAgent {
 
 /// The agents that were declared: every session shows them, and each has metrics of its own.
 pub(crate) struct Registry {
-    /// Whether the store keeps something of its own in the attribute of that name.
-    is_reserved: Box<IsReserved>,
+    reserved: Arc<dyn ReservedNames>,
     agents: RwLock<Vec<Arc<RegisteredAgent>>>,
 }
 
 impl Registry {
-    pub(super) fn new(is_reserved: Box<IsReserved>) -> Self {
-        Self { is_reserved, agents: RwLock::default() }
+    pub(super) fn new(reserved: Arc<dyn ReservedNames>) -> Self {
+        Self { reserved, agents: RwLock::default() }
     }
 
     /// Declares an agent, so that every new session shows it.
     pub(crate) fn declare(&self, agent: Agent) -> Result<Arc<RegisteredAgent>, InvalidName> {
-        self.check_name(agent.name())?;
+        self.check_agent(agent.name())?;
         let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
         if agents.iter().any(|known| known.agent.name() == agent.name()) {
             return Err(InvalidName::Duplicate(agent.name().to_owned()));
@@ -66,7 +71,7 @@ impl Registry {
         if let Some(declared) = self.get(agent.name()) {
             return Ok(declared);
         }
-        self.check_name(agent.name())?;
+        self.check_agent(agent.name())?;
         let (agent, metrics) = (agent.clone(), AgentMetrics::of_undeclared());
         Ok(Arc::new(RegisteredAgent { agent, metrics }))
     }
@@ -97,9 +102,18 @@ impl Registry {
         Ok(())
     }
 
+    /// Whether an agent may have this name.
+    fn check_agent(&self, name: &str) -> Result<(), InvalidName> {
+        self.check_name(name)?;
+        if self.reserved.is_index_key(name) {
+            return Err(InvalidName::ReservedByStore(name.to_owned()));
+        }
+        Ok(())
+    }
+
     fn check_name(&self, name: &str) -> Result<(), InvalidName> {
         check_name(name)?;
-        if (self.is_reserved)(name) {
+        if self.reserved.is_reserved(name) {
             return Err(InvalidName::ReservedByStore(name.to_owned()));
         }
         Ok(())

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::handoff::{self, Handoff, Mark};
 use super::log_once::{LogOnce, Warnings};
-use super::registry::Registry;
+use super::registry::{Registry, ReservedNames};
 use super::session::SessionState;
 use super::sessions::Sessions;
 use super::{Clock, Command, Scope, Session, UnsavedSession};
@@ -54,15 +54,12 @@ struct Losses {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        limits: Limits,
-        is_reserved: impl Fn(&str) -> bool + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn new(limits: Limits, reserved: Arc<dyn ReservedNames>) -> Self {
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             writer: random_writer_id(),
             limits,
-            registry: Registry::new(Box::new(is_reserved)),
+            registry: Registry::new(reserved),
             sessions: Mutex::default(),
             handoff: Handoff::new(),
             warnings: Warnings::default(),

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tower_agent_status::SessionId;
 use tower_agent_status::portal::Portal;
 use tower_agent_status::status::Item;
-use tower_agent_status::store::{RecentItems, StatusReader, StoreError};
+use tower_agent_status::store::{ListRequest, RecentItems, StatusReader, StoreError};
 
 use crate::connections::{assert_status, get, send, serve, until};
 use crate::support::{Store, ago, completed, portal, processing, whole};
@@ -151,21 +151,17 @@ impl StatusReader for Large {
         Ok(vec![None; ids.len()])
     }
 
-    async fn recent(&self, _: usize) -> Result<RecentItems, StoreError> {
-        panic!("all items at once are too much")
-    }
-
-    async fn map_recent<T: Send>(
+    async fn list<T: Send>(
         &self,
-        limit: usize,
+        request: &ListRequest,
         map: impl Fn(&SessionId, Item) -> T + Send + Sync,
     ) -> Result<RecentItems<T>, StoreError> {
-        let items = (0..limit).map(|n| {
+        let items = (0..request.limit).map(|n| {
             let id = SessionId::new(format!("s{n}")).unwrap();
             let value = map(&id, Self::item(n));
             (id, value)
         });
-        self.0.fetch_add(limit, Ordering::SeqCst);
+        self.0.fetch_add(request.limit, Ordering::SeqCst);
         Ok(RecentItems::new(items.collect(), false))
     }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tower_agent_status::SessionId;
 use tower_agent_status::portal::Portal;
 use tower_agent_status::status::Item;
-use tower_agent_status::store::{RecentItems, StatusReader, StoreError};
+use tower_agent_status::store::{ListRequest, RecentItems, StatusReader, StoreError};
 
 use crate::support::{Store, ask, completed, get, id, portal, processing, whole};
 use crate::warnings::Warnings;
@@ -315,8 +315,12 @@ impl StatusReader for Fragile {
         self.0.get_many(ids).await
     }
 
-    async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
-        self.0.recent(limit).await
+    async fn list<T: Send>(
+        &self,
+        request: &ListRequest,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<RecentItems<T>, StoreError> {
+        self.0.list(request, map).await
     }
 
     async fn delete(&self, id: &SessionId) -> Result<bool, StoreError> {

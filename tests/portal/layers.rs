@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tower_agent_status::SessionId;
 use tower_agent_status::status::Item;
-use tower_agent_status::store::{RecentItems, StatusReader, StoreError};
+use tower_agent_status::store::{ListRequest, RecentItems, StatusReader, StoreError};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
@@ -173,7 +173,11 @@ impl StatusReader for Silent {
         std::future::pending().await
     }
 
-    async fn recent(&self, _: usize) -> Result<RecentItems, StoreError> {
+    async fn list<T: Send>(
+        &self,
+        _: &ListRequest,
+        _: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<RecentItems<T>, StoreError> {
         std::future::pending().await
     }
 

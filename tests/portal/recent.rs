@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use tower_agent_status::SessionId;
 use tower_agent_status::portal::Portal;
 use tower_agent_status::status::Item;
-use tower_agent_status::store::{RecentItems, StatusReader, StoreError, StoreErrorKind};
+use tower_agent_status::store::{
+    ListRequest, RecentItems, StatusReader, StoreError, StoreErrorKind,
+};
 
 use crate::support::{Store, ask, get, portal, whole};
 use crate::warnings::Warnings;
@@ -139,7 +141,11 @@ impl StatusReader for Failing {
         Ok(vec![None; ids.len()])
     }
 
-    async fn recent(&self, _: usize) -> Result<RecentItems, StoreError> {
+    async fn list<T: Send>(
+        &self,
+        _: &ListRequest,
+        _: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<RecentItems<T>, StoreError> {
         self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         tokio::time::sleep(Duration::from_secs(1)).await;
         Err(StoreError::new(StoreErrorKind::Unavailable, "it does not answer"))

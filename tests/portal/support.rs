@@ -15,7 +15,8 @@ use tower_agent_status::SessionId;
 use tower_agent_status::portal::Portal;
 use tower_agent_status::status::{Change, Item, Precondition, Timestamp, Value};
 use tower_agent_status::store::{
-    MemoryStore, RecentItems, StatusReader, StatusStore as _, StoreError, StoreErrorKind,
+    ListRequest, MemoryStore, RecentItems, StatusReader, StatusStore as _, StoreError,
+    StoreErrorKind,
 };
 
 /// A store in memory. A clone is the same store.
@@ -102,9 +103,13 @@ impl StatusReader for Store {
         self.memory.get_many(session_ids).await
     }
 
-    async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
+    async fn list<T: Send>(
+        &self,
+        request: &ListRequest,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<RecentItems<T>, StoreError> {
         self.answer(&self.shared.lists)?;
-        let mut recent = self.memory.recent(limit).await?;
+        let mut recent = self.memory.list(request, map).await?;
         recent.truncated = self.shared.is_truncated.load(Ordering::SeqCst);
         Ok(recent)
     }

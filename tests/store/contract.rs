@@ -8,7 +8,7 @@ use tower_agent_status::status::{
     Change, Item, Precondition, Timestamp, Value, WorkflowStatus, schema,
 };
 use tower_agent_status::store::{
-    DynamoDbStore, MemoryStore, RecentItems, StatusReader, StatusStore, WriteOutcome,
+    DynamoDbStore, ListRequest, MemoryStore, RecentItems, StatusReader, StatusStore, WriteOutcome,
 };
 
 use crate::endpoint::Endpoint;
@@ -60,13 +60,26 @@ macro_rules! contract {
             })+
         }
 
+        mod sharded {
+            use super::*;
+            $(#[tokio::test]
+            async fn $case() {
+                for shards in [4, 16] {
+                    super::$case(&sharded(shards).await).await;
+                }
+            })+
+        }
+
         mod endpoint {
             use super::*;
             $(#[tokio::test]
             async fn $case() {
-                let Some(endpoint) = Endpoint::from_env(stringify!($case)).await else { return };
-                super::$case(endpoint.store()).await;
-                endpoint.close().await;
+                for shards in [1, 4, 16] {
+                    let endpoint = Endpoint::from_env(stringify!($case), shards).await;
+                    let Some(endpoint) = endpoint else { return };
+                    super::$case(endpoint.store()).await;
+                    endpoint.close().await;
+                }
             })+
         }
     };
@@ -88,6 +101,15 @@ contract! {
     what_is_deleted_is_gone
     of_two_writers_one_wins
     the_longest_session_id_is_a_key
+}
+
+/// A table whose index of the newest sessions has so many shards, with a search index.
+pub(crate) async fn sharded(shards: u16) -> DynamoDbStore {
+    let client = DynamoDbStore::embedded_client().unwrap();
+    let store = DynamoDbStore::new(client.clone(), "sharded").recent_shards(shards);
+    store.search_attribute("documentId").create_table().await.unwrap();
+    // It finds out by itself.
+    DynamoDbStore::new(client, "sharded")
 }
 
 fn item(attributes: impl IntoIterator<Item = (&'static str, Value)>) -> Item {
@@ -373,7 +395,7 @@ async fn the_newest_come_first(store: &impl Store) {
     let recent = store.recent(2).await.unwrap().items;
     let ids: Vec<_> = recent.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["newest", "a"]);
-    let mapped = store.map_recent(2, |id, item| (id.to_string(), item)).await.unwrap();
+    let mapped = store.list(&ListRequest::new(2), |id, item| (id.to_string(), item)).await.unwrap();
     let expected = recent.into_iter().map(|(id, item)| (id.clone(), (id.to_string(), item)));
     assert_eq!(mapped, RecentItems::new(expected.collect(), false));
     assert_eq!(store.recent(0).await.unwrap(), RecentItems::default());

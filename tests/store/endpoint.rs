@@ -16,7 +16,7 @@ impl Endpoint {
     /// `None`, with a printed line, if no endpoint is set.
     ///
     /// Credentials and region come from the environment if it has any.
-    pub(crate) async fn from_env(case: &str) -> Option<Self> {
+    pub(crate) async fn from_env(case: &str, shards: u16) -> Option<Self> {
         let Ok(url) = std::env::var("STATUS_TEST_ENDPOINT") else {
             static SAID: Once = Once::new();
             // Not by a macro, whose output is shown of failed tests only.
@@ -34,9 +34,14 @@ impl Endpoint {
             config = config.credentials_provider(any).region(Region::from_static("us-east-1"));
         }
         let client = Client::new(&config.load().await);
-        let table = format!("store-test-{case}-{}", std::process::id());
-        let store = DynamoDbStore::new(client, table);
+        let table = format!("store-test-{case}-{shards}-{}", std::process::id());
+        let mut store = DynamoDbStore::new(client.clone(), &*table).recent_shards(shards);
+        if shards > 1 {
+            store = store.search_attribute("documentId");
+        }
         store.create_table().await.unwrap();
+        // It finds out by itself.
+        let store = DynamoDbStore::new(client, table);
         Some(Self { store })
     }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use tower_agent_status::status::{Item, Precondition};
-use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, StoreErrorKind};
+use tower_agent_status::store::{
+    DynamoDbStore, ListRequest, StatusReader, StatusStore, StoreErrorKind,
+};
 
 use crate::contract::{begun, change};
 use crate::script::{Script, Step};
@@ -56,7 +58,11 @@ async fn a_long_list_is_read_and_mapped_in_batches() {
     }
     script.log();
     // How many batches had been read when an item was mapped.
-    let read = store.map_recent(250, |_, _| script.count("BatchGetItem")).await.unwrap().items;
+    let read = store
+        .list(&ListRequest::new(250), |_, _| script.count("BatchGetItem"))
+        .await
+        .unwrap()
+        .items;
     let read: Vec<_> = read.into_iter().map(|(_, batches)| batches).collect();
     let expected: Vec<_> = (0..250).map(|n| n / 100 + 1).collect();
     assert_eq!(read, expected);

@@ -73,6 +73,8 @@ struct State {
     always: Vec<(&'static str, Step)>,
     log: Vec<String>,
     chance: Option<Chance>,
+    /// How many more requests pass, if not all.
+    left: Option<usize>,
 }
 
 /// Faults from a seed.
@@ -133,9 +135,15 @@ impl Script {
         self.state.lock().unwrap().chance = Some(Chance { rng, faults, away: 0 });
     }
 
+    /// After this many requests, all are denied.
+    pub(crate) fn stop_after(&self, requests: usize) {
+        self.state.lock().unwrap().left = Some(requests);
+    }
+
     /// From now on all requests pass.
     pub(crate) fn heal(&self) {
         let mut state = self.state.lock().unwrap();
+        state.left = None;
         state.steps.clear();
         state.always.clear();
         state.chance = None;
@@ -153,6 +161,11 @@ impl Script {
     fn step(&self, operation: &str) -> Step {
         let mut state = self.state.lock().unwrap();
         state.log.push(operation.to_owned());
+        match &mut state.left {
+            Some(0) => return Step::refuse("AccessDeniedException"),
+            Some(left) => *left -= 1,
+            None => {}
+        }
         let next = state
             .steps
             .iter_mut()
@@ -252,7 +265,7 @@ async fn perform(step: Step, inner: SharedHttpConnector, request: HttpRequest) -
             let body = request.body().bytes().unwrap();
             let query: serde_json::Value = serde_json::from_slice(body).unwrap();
             // A key is of the partition that the request asks for.
-            let day = &query["ExpressionAttributeValues"][":d"];
+            let day = &query["ExpressionAttributeValues"][":p"];
             let created_at = format!("{}T99", day["S"].as_str().unwrap());
             let key = serde_json::json!({
                 "processing_id": { "S": "zzz" },

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
+use super::index::Shards;
 use super::layout::AttributeNames;
 use crate::status::{Item, Value, schema};
 
@@ -81,6 +82,8 @@ pub(super) fn to_item(
     }
     attributes
         .into_iter()
+        // The partition of a sharded index is of this table, and not of the document.
+        .filter(|(name, _)| name == schema::CREATED_DAY || Shards::of_attribute(name).is_none())
         .filter_map(|(name, attribute)| Some((name, from_attribute(attribute)?)))
         .collect()
 }

@@ -1,9 +1,9 @@
-//! Creating the table: on demand, with its time-to-live and the index of the newest sessions.
+//! Creating the table: on demand, with its time-to-live and its indexes.
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
@@ -13,21 +13,20 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::error::{CREDENTIALS_REMEDY, RequestError, RequestErrorKind, SetupError};
-use super::layout::AttributeNames;
+use super::index::{RECENT_INDEX, Shards};
+use super::layout::TableSettings;
 use crate::status::schema;
 
 /// How long a new table may take to become active. Usually it takes seconds.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The name of the index of the newest sessions in a table that is created here.
-pub(in crate::store) const RECENT_INDEX: &str = "recent";
-
 /// Creates the table unless it exists, and waits until it is active.
 pub(super) async fn create(
     client: &Client,
     table: &str,
-    names: &AttributeNames,
+    settings: &TableSettings,
 ) -> Result<(), SetupError> {
+    let names = &settings.names;
     let failed = |operation: &str, error: RequestError| {
         let remedy = match error.kind {
             RequestErrorKind::AccessDenied => {
@@ -39,35 +38,14 @@ pub(super) async fn create(
         let message = error.message;
         SetupError::new(format!("cannot create DynamoDB table `{table}`: {message}{remedy}"))
     };
-    let incomplete = |error| SetupError::new(format!("cannot create a table: {error}"));
-
-    let string = |name: &str| {
-        AttributeDefinition::builder()
-            .attribute_name(name)
-            .attribute_type(ScalarAttributeType::S)
-            .build()
-            .map_err(incomplete)
-    };
-    let key = |name: &str, role: KeyType| {
-        KeySchemaElement::builder().attribute_name(name).key_type(role).build().map_err(incomplete)
-    };
-    // Projects keys only: they do not change after the first write, so later writes cost
-    // nothing here.
-    let recent = GlobalSecondaryIndex::builder()
-        .index_name(RECENT_INDEX)
-        .key_schema(key(schema::CREATED_DAY, KeyType::Hash)?)
-        .key_schema(key(schema::CREATED_AT, KeyType::Range)?)
-        .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-        .build()
-        .map_err(incomplete)?;
+    let schema = TableSchema::of(settings)
+        .map_err(|error| SetupError::new(format!("cannot create a table: {error}")))?;
     let created = client
         .create_table()
         .table_name(table)
-        .attribute_definitions(string(&names.key)?)
-        .attribute_definitions(string(schema::CREATED_DAY)?)
-        .attribute_definitions(string(schema::CREATED_AT)?)
-        .key_schema(key(&names.key, KeyType::Hash)?)
-        .global_secondary_indexes(recent)
+        .set_attribute_definitions(Some(schema.attributes))
+        .key_schema(schema.key)
+        .set_global_secondary_indexes(Some(schema.indexes))
         .billing_mode(BillingMode::PayPerRequest)
         .send()
         .await;
@@ -89,7 +67,7 @@ pub(super) async fn create(
         .attribute_name(&names.ttl)
         .enabled(true)
         .build()
-        .map_err(incomplete)?;
+        .map_err(|error| SetupError::new(format!("cannot create a table: {error}")))?;
     let enabled =
         client.update_time_to_live().table_name(table).time_to_live_specification(ttl).send().await;
     match enabled.map_err(|error| RequestError::from_sdk(&error)) {
@@ -100,6 +78,71 @@ pub(super) async fn create(
         }
         Err(error) => Err(failed("UpdateTimeToLive", error)),
     }
+}
+
+/// The keys of a table and of its indexes.
+struct TableSchema {
+    attributes: Vec<AttributeDefinition>,
+    key: KeySchemaElement,
+    indexes: Vec<GlobalSecondaryIndex>,
+}
+
+impl TableSchema {
+    fn of(settings: &TableSettings) -> Result<Self, BuildError> {
+        let shards = Shards::new(settings.recent_shards).unwrap_or(Shards::ONE);
+        let recent = (RECENT_INDEX.to_owned(), shards.attribute());
+        let search = settings.search.iter().map(|name| (search_index_name(name), name.clone()));
+        let indexes: Vec<_> = std::iter::once(recent).chain(search).collect();
+        let mut attributes = vec![&*settings.names.key, schema::CREATED_AT];
+        attributes.extend(indexes.iter().map(|(_, attribute)| &**attribute));
+        Ok(Self {
+            attributes: attributes.into_iter().map(string).collect::<Result<_, _>>()?,
+            key: key(&settings.names.key, KeyType::Hash)?,
+            indexes: indexes
+                .iter()
+                .map(|(name, attribute)| {
+                    GlobalSecondaryIndex::builder()
+                        .index_name(name)
+                        .set_key_schema(Some(index_keys(attribute)?))
+                        .projection(keys_only())
+                        .build()
+                })
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// The name of the index of an attribute. The name of an index has fewer characters to choose from.
+fn search_index_name(attribute: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if attribute.len() <= 200 && attribute.chars().all(is_plain) {
+        return format!("by-{attribute}");
+    }
+    let plain: String = attribute.chars().filter(|c| is_plain(*c)).take(200).collect();
+    format!("by-{plain}-{:08x}", crc32fast::hash(attribute.as_bytes()))
+}
+
+/// The definition of an attribute that holds strings.
+pub(super) fn string(name: &str) -> Result<AttributeDefinition, BuildError> {
+    AttributeDefinition::builder()
+        .attribute_name(name)
+        .attribute_type(ScalarAttributeType::S)
+        .build()
+}
+
+fn key(name: &str, role: KeyType) -> Result<KeySchemaElement, BuildError> {
+    KeySchemaElement::builder().attribute_name(name).key_type(role).build()
+}
+
+/// The keys of an index of sessions by an attribute, newest last.
+pub(super) fn index_keys(attribute: &str) -> Result<Vec<KeySchemaElement>, BuildError> {
+    Ok(vec![key(attribute, KeyType::Hash)?, key(schema::CREATED_AT, KeyType::Range)?])
+}
+
+/// Only the keys: they do not change after the first write, so later writes cost nothing in an
+/// index.
+pub(super) fn keys_only() -> Projection {
+    Projection::builder().projection_type(ProjectionType::KeysOnly).build()
 }
 
 async fn wait_until_active(client: &Client, table: &str) -> Result<(), SetupError> {

@@ -5,7 +5,8 @@ use aws_sdk_dynamodb::types::{BillingMode, TableStatus};
 use super::DynamoDbStore;
 use super::discovery::{self, DiscoveryError};
 use super::error::{RequestError, RequestErrorKind, SetupError};
-use super::layout::{RecentIndex, enabled_ttl, recent_index};
+use super::index::{Indexes, RecentIndex, SearchIndex};
+use super::layout::enabled_ttl;
 
 /// The properties of a table that matter to status items. Returned by
 /// [`DynamoDbStore::describe_table`].
@@ -22,8 +23,15 @@ pub struct TableDescription {
     pub ttl_attribute: String,
     /// Whether items expire.
     pub time_to_live: TimeToLive,
-    /// The index of the newest sessions.
-    pub recent_index: RecentIndex,
+    /// The indexes of the newest sessions. The first lists them; a second one is there while it
+    /// takes the place of the first.
+    pub recent_indexes: Vec<RecentIndex>,
+    /// The indexes of attributes.
+    pub search_indexes: Vec<SearchIndex>,
+    /// How many items the table has, as of up to six hours ago.
+    pub item_count: u64,
+    /// How many bytes they take together, as of up to six hours ago.
+    pub table_size_bytes: u64,
     /// The status of the table if it is not active, such as `UPDATING`.
     pub transition: Option<String>,
 }
@@ -83,14 +91,19 @@ impl DynamoDbStore {
         let time_to_live = self.time_to_live().await;
         let ttl_attribute = match &time_to_live {
             TimeToLive::On(name) => name.clone(),
-            TimeToLive::Off | TimeToLive::Unknown(_) => self.0.settings.ttl.clone(),
+            TimeToLive::Off | TimeToLive::Unknown(_) => self.0.settings.names.ttl.clone(),
         };
+        let Indexes { recent, search } = Indexes::of(described, &[&partition_key, &ttl_attribute]);
+        let count = |count: Option<i64>| count.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
         Ok(TableDescription {
             partition_key,
             is_on_demand,
             ttl_attribute,
             time_to_live,
-            recent_index: recent_index(described),
+            recent_indexes: recent,
+            search_indexes: search,
+            item_count: count(described.item_count()),
+            table_size_bytes: count(described.table_size_bytes()),
             transition,
         })
     }

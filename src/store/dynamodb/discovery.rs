@@ -1,7 +1,7 @@
 //! Discovery: asking the table for the names of its key and its time-to-live attribute.
 //!
 //! ```text
-//! DescribeTable       ─▶ the key, which must be one string; the index of the newest sessions
+//! DescribeTable       ─▶ the key, which must be one string; the indexes
 //! DescribeTimeToLive  ─▶ the attribute, unless it holds something else in a status item
 //! ```
 //!
@@ -17,8 +17,9 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::error::{CREDENTIALS_REMEDY, RequestError, RequestErrorKind, SetupError};
-use super::layout::{AttributeNames, TableLayout, enabled_ttl, recent_index};
-use crate::status::schema;
+use super::index::Indexes;
+use super::layout::{AttributeNames, TableLayout, TableSettings, enabled_ttl};
+use crate::status::{ErrorMessage, schema};
 use crate::store::StoreErrorKind;
 
 /// How long discovery may take. It delays the start of a service, or its first write.
@@ -37,7 +38,7 @@ pub(super) enum DiscoveryError {
 pub(super) async fn discover(
     client: &Client,
     table: &str,
-    settings: &AttributeNames,
+    settings: &TableSettings,
 ) -> Result<TableLayout, DiscoveryError> {
     timeout(DISCOVERY_TIMEOUT, describe(client, table, settings)).await.unwrap_or_else(|_| {
         Err(DiscoveryError::Unavailable(
@@ -50,17 +51,10 @@ pub(super) async fn discover(
 async fn describe(
     client: &Client,
     table: &str,
-    settings: &AttributeNames,
+    settings: &TableSettings,
 ) -> Result<TableLayout, DiscoveryError> {
-    let (key, recent_index) = match client.describe_table().table_name(table).send().await {
-        Ok(output) => {
-            let described = output.table().ok_or_else(|| {
-                let text = format!("DynamoDB returned no description of table `{table}`");
-                DiscoveryError::Unavailable(StoreErrorKind::Unavailable, text)
-            })?;
-            let key = usable_key(client, table, described).map_err(DiscoveryError::Unusable)?;
-            (key, recent_index(described).ready())
-        }
+    let output = match client.describe_table().table_name(table).send().await {
+        Ok(output) => output,
         Err(error) => {
             let error = RequestError::from_sdk(&error);
             if !matches!(
@@ -71,15 +65,22 @@ async fn describe(
             }
             warn!(
                 table,
-                key = settings.key,
-                ttl = settings.ttl,
+                key = settings.names.key,
+                ttl = settings.names.ttl,
+                shards = settings.recent_shards,
                 error = %error.message,
                 "cannot discover the table's key and TTL attribute (`dynamodb:DescribeTable`): \
                  using the settings"
             );
-            return Ok(TableLayout { names: settings.clone(), recent_index: None });
+            return Ok(TableLayout::assumed(settings));
         }
     };
+    let described = output.table().ok_or_else(|| {
+        let text = format!("DynamoDB returned no description of table `{table}`");
+        DiscoveryError::Unavailable(StoreErrorKind::Unavailable, text)
+    })?;
+    let key = usable_key(client, table, described).map_err(DiscoveryError::Unusable)?;
+    let settings = &settings.names;
     if key != settings.key && settings.key != schema::SESSION_ID {
         warn!(
             table,
@@ -107,8 +108,7 @@ async fn describe(
     };
     let ttl = ttl.unwrap_or_else(|| settings.ttl.clone());
     // Writing the expiry there would overwrite the key or another attribute.
-    let is_taken =
-        ttl == key || (ttl != schema::EXPIRES_AT && schema::RESERVED.contains(&ttl.as_str()));
+    let is_taken = ttl == key || (ttl != schema::EXPIRES_AT && schema::is_reserved(&ttl));
     if is_taken {
         warn!(
             table,
@@ -116,10 +116,33 @@ async fn describe(
             "the table's TTL attribute holds something else in a status item: items of this \
              table will not expire"
         );
-        let names = AttributeNames { key, ttl: schema::EXPIRES_AT.to_owned() };
-        return Ok(TableLayout { names, recent_index });
     }
-    Ok(TableLayout { names: AttributeNames { key, ttl }, recent_index })
+    let ttl = if is_taken { schema::EXPIRES_AT.to_owned() } else { ttl };
+    let indexes = Indexes::of(described, &[&key, &ttl]);
+    Ok(TableLayout::new(AttributeNames { key, ttl }, indexes))
+}
+
+/// Asks the table for its indexes again.
+pub(super) async fn indexes(
+    client: &Client,
+    table: &str,
+    names: &AttributeNames,
+) -> Result<Indexes, RequestError> {
+    let describe = client.describe_table().table_name(table).send();
+    match timeout(DISCOVERY_TIMEOUT, describe).await {
+        Ok(Ok(output)) => {
+            let described = output.table().map(|it| Indexes::of(it, &[&names.key, &names.ttl]));
+            Ok(described.unwrap_or_default())
+        }
+        Ok(Err(error)) => Err(RequestError::from_sdk(&error)),
+        Err(_) => {
+            let message = format!("no response within {DISCOVERY_TIMEOUT:?}");
+            Err(RequestError {
+                kind: RequestErrorKind::Unavailable,
+                message: ErrorMessage::new(message),
+            })
+        }
+    }
 }
 
 /// Returns the name of the partition key, if it can hold session ids.
@@ -163,7 +186,7 @@ pub(super) fn usable_key(
         }
         [key]
             if key.attribute_name() != schema::SESSION_ID
-                && schema::RESERVED.contains(&key.attribute_name()) =>
+                && schema::is_reserved(key.attribute_name()) =>
         {
             Err(unusable("that attribute holds something else in a status item"))
         }

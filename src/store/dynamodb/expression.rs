@@ -10,8 +10,12 @@ use std::collections::{BTreeSet, HashMap};
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::convert::to_attribute;
+use super::index::Indexes;
 use super::layout::AttributeNames;
-use crate::status::{Change, Precondition, schema};
+use crate::status::{Change, Precondition, Value, schema};
+
+/// The longest partition key, in bytes.
+const MAX_KEY_BYTES: usize = 2_048;
 
 /// The expressions of one `UpdateItem`.
 ///
@@ -35,6 +39,7 @@ impl UpdateExpression {
         change: &Change,
         precondition: Precondition,
         table: &AttributeNames,
+        indexes: &Indexes,
     ) -> Result<Self, ReservedAttribute> {
         let mut aliases = HashMap::new();
         let mut values = HashMap::new();
@@ -61,6 +66,7 @@ impl UpdateExpression {
             alias
         };
         let remove: BTreeSet<&str> = change.remove.iter().map(String::as_str).collect();
+        let is_first = matches!(precondition, Precondition::Absent | Precondition::NoRevision);
         let mut sets = Vec::new();
         let mut removes = Vec::new();
         let mut value_of = |value: AttributeValue| {
@@ -73,13 +79,27 @@ impl UpdateExpression {
                 Target::Key => continue,
                 Target::Attribute(name) => name,
             };
-            if let Some(value) = to_attribute(value) {
-                sets.push(format!("{}={}", alias(name), value_of(value)));
+            let value = match indexes.is_search_key(name) {
+                true => index_key(value),
+                false => to_attribute(value),
+            };
+            match value {
+                Some(value) => sets.push(format!("{}={}", alias(name), value_of(value))),
+                // The item may have another value.
+                None if !is_first => removes.push(alias(name)),
+                None => {}
+            }
+        }
+        // The partitions of the sharded indexes follow from the day.
+        if let Some(day) = change.set.get(schema::CREATED_DAY).and_then(Value::as_str) {
+            for shards in indexes.shards() {
+                let partition = shards.partition_of(day, &change.session_id);
+                let partition = value_of(AttributeValue::S(partition));
+                sets.push(format!("{}={partition}", alias(&shards.attribute())));
             }
         }
         // In a table with another key, items have the session id under `sessionId` as well. It
         // is written once, by the first write to the item.
-        let is_first = matches!(precondition, Precondition::Absent | Precondition::NoRevision);
         let has_session_id =
             change.set.get(schema::SESSION_ID).is_some() || remove.contains(schema::SESSION_ID);
         if is_first && table.key != schema::SESSION_ID && !has_session_id {
@@ -100,6 +120,46 @@ impl UpdateExpression {
             .collect();
         let update = (!update.is_empty()).then(|| update.join(" "));
         Ok(Self { update, condition, names: aliases, values })
+    }
+}
+
+/// A value as the key of an index, of which the table accepts strings with 1 to 2,048 bytes only. It
+/// would refuse the whole write for anything else.
+fn index_key(value: &Value) -> Option<AttributeValue> {
+    let text = value.to_text()?;
+    (!text.is_empty()).then(|| AttributeValue::S(search_key(&text).to_owned()))
+}
+
+/// What stands for a text in an index: as much of it as the key of an index may have.
+pub(super) fn search_key(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_KEY_BYTES)]
+}
+
+/// The attributes to read of an item, as a projection expression.
+pub(super) struct Projection {
+    pub(super) expression: String,
+    pub(super) names: HashMap<String, String>,
+}
+
+impl Projection {
+    /// These attributes, the key, and the times by which lists are sorted.
+    pub(super) fn new(attributes: &[String], table: &AttributeNames) -> Self {
+        let always = [schema::CREATED_AT, schema::LAST_UPDATED];
+        let wanted = attributes.iter().map(String::as_str);
+        let names: BTreeSet<&str> = always
+            .into_iter()
+            .chain(wanted)
+            .filter_map(|name| match table.target_of(name) {
+                Ok(Target::Attribute(name)) if name != table.key => Some(name),
+                _ => None,
+            })
+            .collect();
+        let aliased = names.into_iter().enumerate().map(|(n, name)| (format!("#{n}"), name));
+        let mut names: HashMap<_, _> =
+            aliased.map(|(alias, name)| (alias, name.to_owned())).collect();
+        names.insert("#k".to_owned(), table.key.clone());
+        let aliases: BTreeSet<_> = names.keys().map(String::as_str).collect();
+        Self { expression: aliases.into_iter().collect::<Vec<_>>().join(","), names }
     }
 }
 

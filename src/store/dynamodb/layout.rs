@@ -1,10 +1,13 @@
-//! [`TableLayout`]: where a table has the session id, the expiry and the newest sessions.
+//! [`TableLayout`]: where a table has the session id and the expiry, and which indexes it has.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::describe_time_to_live::DescribeTimeToLiveOutput;
-use aws_sdk_dynamodb::types::{
-    GlobalSecondaryIndexDescription, IndexStatus, KeyType, TableDescription, TimeToLiveStatus,
-};
+use aws_sdk_dynamodb::types::TimeToLiveStatus;
+use tokio::time::Instant;
 
+use super::index::{IndexStatus, Indexes, RecentIndex, SearchIndex};
 use crate::status::schema;
 
 /// The names of the two attributes that the table decides.
@@ -31,53 +34,82 @@ impl AttributeNames {
     }
 }
 
-/// What discovery has found out about a table.
-#[derive(Clone, Debug)]
-pub(super) struct TableLayout {
-    pub(super) names: AttributeNames,
-    /// The name of the index of the newest sessions.
-    pub(super) recent_index: Option<String>,
-}
-
-/// Whether a table has an index of the newest sessions, with the partition key `createdDay`
-/// and the sort key `createdAt`.
+/// What the store assumes where the table cannot tell, and what it creates a table with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RecentIndex {
-    /// It can be queried, and has this name.
-    Ready(String),
-    /// It is being created or deleted, and has this name.
-    InTransition(String),
-    /// There is no such index.
-    Missing,
+pub(super) struct TableSettings {
+    pub(super) names: AttributeNames,
+    /// The shards of the index of the newest sessions. Not checked yet.
+    pub(super) recent_shards: u16,
+    /// The attributes that have an index.
+    pub(super) search: Vec<String>,
 }
 
-/// Finds the index of the newest sessions by its keys, whatever its name.
-pub(super) fn recent_index(described: &TableDescription) -> RecentIndex {
-    let has_keys = |index: &&GlobalSecondaryIndexDescription| {
-        matches!(index.key_schema(), [day, time]
-            if *day.key_type() == KeyType::Hash && day.attribute_name() == schema::CREATED_DAY
-            && *time.key_type() == KeyType::Range && time.attribute_name() == schema::CREATED_AT)
-    };
-    let is_ready = |index: &&GlobalSecondaryIndexDescription| {
-        !matches!(index.index_status(), Some(IndexStatus::Creating | IndexStatus::Deleting))
-    };
-    let ours = || described.global_secondary_indexes().iter().filter(has_keys);
-    let name = |index: &GlobalSecondaryIndexDescription| index.index_name().map(str::to_owned);
-    match (ours().find(is_ready).and_then(name), ours().next().and_then(name)) {
-        (Some(ready), _) => RecentIndex::Ready(ready),
-        (None, Some(other)) => RecentIndex::InTransition(other),
-        (None, None) => RecentIndex::Missing,
+impl Default for TableSettings {
+    fn default() -> Self {
+        Self { names: AttributeNames::default(), recent_shards: 1, search: Vec::new() }
     }
 }
 
-impl RecentIndex {
-    /// The name of the index, if it can be queried.
-    pub(super) fn ready(self) -> Option<String> {
-        match self {
-            Self::Ready(name) => Some(name),
-            Self::InTransition(_) | Self::Missing => None,
+/// What discovery has found out about a table. The names stay; the indexes may be others later.
+#[derive(Debug)]
+pub(super) struct TableLayout {
+    pub(super) names: AttributeNames,
+    /// Whether the table itself said so. Otherwise these are the settings.
+    is_described: bool,
+    indexes: RwLock<KnownIndexes>,
+}
+
+#[derive(Debug)]
+struct KnownIndexes {
+    indexes: Arc<Indexes>,
+    asked_at: Instant,
+}
+
+impl TableLayout {
+    pub(super) fn new(names: AttributeNames, indexes: Indexes) -> Self {
+        let known = KnownIndexes { indexes: Arc::new(indexes), asked_at: Instant::now() };
+        Self { names, is_described: true, indexes: RwLock::new(known) }
+    }
+
+    /// The layout of a table that cannot be described. No index is known that could be queried.
+    pub(super) fn assumed(settings: &TableSettings) -> Self {
+        let unknown = IndexStatus::Creating;
+        let name = String::new;
+        let recent = RecentIndex { name: name(), shards: settings.recent_shards, status: unknown };
+        let search = settings.search.iter().map(|attribute| SearchIndex {
+            name: name(),
+            attribute: attribute.clone(),
+            status: unknown,
+        });
+        let indexes = Indexes { recent: vec![recent], search: search.collect() };
+        Self { is_described: false, ..Self::new(settings.names.clone(), indexes) }
+    }
+
+    pub(super) fn indexes(&self) -> Arc<Indexes> {
+        Arc::clone(&self.indexes.read().unwrap_or_else(PoisonError::into_inner).indexes)
+    }
+
+    /// Whether it is time to ask the table for its indexes again. Says so once.
+    pub(super) fn take_turn(&self, every: Duration) -> bool {
+        let is_due = |known: &KnownIndexes| known.asked_at.elapsed() >= every;
+        if !self.is_described
+            || !is_due(&self.indexes.read().unwrap_or_else(PoisonError::into_inner))
+        {
+            return false;
         }
+        let mut known = self.indexes.write().unwrap_or_else(PoisonError::into_inner);
+        // Another request may have been faster.
+        let is_due = is_due(&known);
+        known.asked_at = Instant::now();
+        is_due
+    }
+
+    /// The table has these indexes now.
+    pub(super) fn set_indexes(&self, indexes: Indexes) -> Arc<Indexes> {
+        let indexes = Arc::new(indexes);
+        let mut known = self.indexes.write().unwrap_or_else(PoisonError::into_inner);
+        *known = KnownIndexes { indexes: Arc::clone(&indexes), asked_at: Instant::now() };
+        indexes
     }
 }
 

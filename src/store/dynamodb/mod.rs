@@ -10,9 +10,13 @@ mod describe;
 mod discovery;
 mod error;
 mod expression;
+mod index;
 mod layout;
+mod query;
 mod read;
 mod recent;
+mod reshard;
+mod search;
 mod sent_attempts;
 mod settings;
 mod write;
@@ -34,10 +38,12 @@ use crate::status::{Item, SessionId, schema};
 
 pub use self::describe::{TableDescription, TimeToLive};
 pub use self::error::SetupError;
-pub use self::layout::RecentIndex;
-use self::layout::{AttributeNames, TableLayout};
+use self::index::Indexes;
+pub use self::index::{IndexStatus, RecentIndex, SearchIndex};
+use self::layout::{AttributeNames, TableLayout, TableSettings};
+pub use self::reshard::{ReshardAction, ReshardPlan, ReshardProgress};
 #[cfg(feature = "embedded")]
-pub(super) use self::{create::RECENT_INDEX, settings::behavior_version};
+pub(super) use self::{index::RECENT_INDEX, settings::behavior_version};
 
 /// A store in a DynamoDB table, with one item for each session.
 ///
@@ -67,7 +73,15 @@ pub(super) use self::{create::RECENT_INDEX, settings::behavior_version};
 ///   `createdDay` and the sort key `createdAt`, both of type S; its name and projection do not
 ///   matter. [`create_table`](Self::create_table) creates one that projects keys only, which
 ///   costs one write for each workflow and nothing at later writes. All workflows of a day are
-///   one partition of the index, which takes 1,000 new ones a second.
+///   one partition of the index, which takes 1,000 new ones a second. With
+///   [`recent_shards`](Self::recent_shards) it has as many partitions a day, and their key is such
+///   as `createdShard16`.
+/// - [`search`](super::StatusReader::search) uses an index with the attribute and `createdAt` as
+///   its keys, which [`search_attribute`](Self::search_attribute) creates. The table accepts only
+///   strings of at most 2,048 bytes there: the store writes a number as text, cuts what is longer,
+///   and leaves out what is empty.
+///
+/// The indexes are asked for again every five minutes, so they may change while services run.
 ///
 /// If the table cannot be used, opening the store returns a [`SetupError`]. If it cannot be
 /// reached, a warning is logged, and the table is asked again before the first request. If the
@@ -95,8 +109,8 @@ pub struct DynamoDbStore(Arc<Inner>);
 struct Inner {
     client: Client,
     table: String,
-    /// The names to use where the table cannot tell.
-    settings: AttributeNames,
+    /// What to assume where the table cannot tell.
+    settings: TableSettings,
     discovered: OnceLock<TableLayout>,
     /// When and how discovery last failed. Locked during discovery, so that one request at a
     /// time asks the table and the others share the result.
@@ -110,6 +124,9 @@ impl DynamoDbStore {
     /// and a recorder may have thousands of sessions to write.
     const DISCOVERY_BACKOFF: Duration = Duration::from_secs(1);
 
+    /// How often the table is asked for its indexes again.
+    pub(super) const INDEX_REFRESH: Duration = Duration::from_secs(5 * 60);
+
     /// Creates a store from a client and the name of a table.
     ///
     /// The table is discovered before the first request. Call [`discover`](Self::discover) to do
@@ -120,7 +137,7 @@ impl DynamoDbStore {
     /// timeout: set one.
     #[must_use]
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self::with(client, table.into(), AttributeNames::default())
+        Self::with(client, table.into(), TableSettings::default())
     }
 
     /// Creates a store from environment variables, and discovers its table.
@@ -130,6 +147,8 @@ impl DynamoDbStore {
     /// | `STATUS_TABLE_NAME` | The table's name or ARN. Required. |
     /// | `STATUS_TABLE_KEY` | The partition key, if the role may not describe the table; default `sessionId` |
     /// | `STATUS_TABLE_TTL` | The time-to-live attribute, if the table has none or the role may not describe it; default `expiresAt` |
+    /// | `STATUS_TABLE_RECENT_SHARDS` | The shards of the index of the newest sessions, 1 to 256, if the role may not describe the table; default 1 |
+    /// | `STATUS_TABLE_SEARCH` | The attributes that have an index, separated by commas, if the role may not describe the table |
     /// | `AWS_REGION`, `AWS_DEFAULT_REGION` | The region. Required here or in the profile; on EC2, defaults to the instance's. |
     /// | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | Credentials. Any value works with an emulator. |
     /// | `AWS_PROFILE`, `AWS_CONFIG_FILE`, `AWS_SHARED_CREDENTIALS_FILE` | The profile with region, credentials and endpoint, and the files with profiles |
@@ -164,10 +183,10 @@ impl DynamoDbStore {
     /// Returns an error if a setting is missing or invalid.
     pub async fn from_env_without_discovery() -> Result<Self, SetupError> {
         let settings = Settings::read(|name| std::env::var(name))?;
-        Ok(Self::with(settings::client().await?, settings.table, settings.names))
+        Ok(Self::with(settings::client().await?, settings.table, settings.assumed))
     }
 
-    fn with(client: Client, table: String, settings: AttributeNames) -> Self {
+    fn with(client: Client, table: String, settings: TableSettings) -> Self {
         Self(Arc::new(Inner {
             client,
             table,
@@ -183,10 +202,13 @@ impl DynamoDbStore {
     #[cfg(feature = "embedded")]
     pub(super) fn with_known_table(client: Client, table: &str, index: Option<&str>) -> Self {
         let store = Self::new(client, table);
-        store.0.discovered.get_or_init(|| TableLayout {
-            names: AttributeNames::default(),
-            recent_index: index.map(str::to_owned),
+        let recent = index.map(|name| RecentIndex {
+            name: name.to_owned(),
+            shards: 1,
+            status: IndexStatus::Active,
         });
+        let indexes = Indexes { recent: recent.into_iter().collect(), search: Vec::new() };
+        store.0.discovered.get_or_init(|| TableLayout::new(AttributeNames::default(), indexes));
         store
     }
 
@@ -194,17 +216,42 @@ impl DynamoDbStore {
     /// [create](Self::create_table) a table with. Default: `sessionId`.
     #[must_use]
     pub fn partition_key(self, name: impl Into<String>) -> Self {
-        let Inner { client, table, settings, .. } = &*self.0;
-        let settings = AttributeNames { key: name.into(), ..settings.clone() };
-        Self::with(client.clone(), table.clone(), settings)
+        self.with_settings(|settings| settings.names.key = name.into())
     }
 
     /// Sets the attribute for the expiry to use if the table has no time-to-live or the role may
     /// not describe it, and to [create](Self::create_table) a table with. Default: `expiresAt`.
     #[must_use]
     pub fn ttl_attribute(self, name: impl Into<String>) -> Self {
+        self.with_settings(|settings| settings.names.ttl = name.into())
+    }
+
+    /// Sets over how many partitions the index of the newest sessions spreads those of a day, from
+    /// 1 to 256, to [create](Self::create_table) a table with, and to assume if the role may not
+    /// describe it. Default: 1.
+    ///
+    /// Each takes 1,000 new sessions a second. A list asks each of them, so more cost more to
+    /// read. [`reshard`](Self::reshard) changes the number of an existing table.
+    #[must_use]
+    pub fn recent_shards(self, shards: u16) -> Self {
+        self.with_settings(|settings| settings.recent_shards = shards)
+    }
+
+    /// Adds an attribute that [`search`](super::StatusReader::search) can look up, to
+    /// [create](Self::create_table) a table with, and to assume if the role may not describe it.
+    ///
+    /// It adds one write unit to the first write of each session that has the attribute, and to a
+    /// write that changes it. One value is one partition of the index: choose an attribute with
+    /// many values, such as `documentId`. At most 19.
+    #[must_use]
+    pub fn search_attribute(self, name: impl Into<String>) -> Self {
+        self.with_settings(|settings| settings.search.push(name.into()))
+    }
+
+    fn with_settings(self, change: impl FnOnce(&mut TableSettings)) -> Self {
         let Inner { client, table, settings, .. } = &*self.0;
-        let settings = AttributeNames { ttl: name.into(), ..settings.clone() };
+        let mut settings = settings.clone();
+        change(&mut settings);
         Self::with(client.clone(), table.clone(), settings)
     }
 
@@ -225,8 +272,8 @@ impl DynamoDbStore {
         }
     }
 
-    /// Creates the table, with on-demand capacity, time-to-live and an index of the newest
-    /// sessions, and waits until it is active, for at most a minute.
+    /// Creates the table, with on-demand capacity, time-to-live, an index of the newest sessions and
+    /// those of [attributes](Self::search_attribute), and waits until it is active, for at most a minute.
     ///
     /// An existing table is left as it is, including its time-to-live and indexes. If the
     /// endpoint does not support time-to-live, the table is created without.
@@ -295,6 +342,30 @@ impl DynamoDbStore {
         })
     }
 
+    /// The indexes of the table, as of some minutes ago at most.
+    async fn indexes(&self, layout: &TableLayout) -> Arc<Indexes> {
+        if layout.take_turn(Self::INDEX_REFRESH) {
+            self.refresh_indexes(layout).await
+        } else {
+            layout.indexes()
+        }
+    }
+
+    /// The indexes that the table has now, or the known ones if it cannot tell.
+    async fn refresh_indexes(&self, layout: &TableLayout) -> Arc<Indexes> {
+        match discovery::indexes(self.client(), self.table_name(), &layout.names).await {
+            Ok(indexes) => layout.set_indexes(indexes),
+            Err(error) => {
+                tracing::debug!(
+                    table = self.table_name(),
+                    error = %error.message,
+                    "cannot ask the table for its indexes again"
+                );
+                layout.indexes()
+            }
+        }
+    }
+
     async fn names(&self) -> Result<&AttributeNames, StoreError> {
         Ok(&self.layout().await?.names)
     }
@@ -302,7 +373,7 @@ impl DynamoDbStore {
     /// The discovered names, or those of the settings before discovery.
     fn current_names(&self) -> &AttributeNames {
         let Inner { settings, discovered, .. } = &*self.0;
-        discovered.get().map_or(settings, |layout| &layout.names)
+        discovered.get().map_or(&settings.names, |layout| &layout.names)
     }
 
     fn request<'a>(

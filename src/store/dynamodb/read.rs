@@ -7,10 +7,11 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue};
 use tokio::time::sleep;
 
 use super::error::RequestError;
+use super::expression::Projection;
 use super::layout::AttributeNames;
 use super::{DynamoDbStore, convert, session_id};
 use crate::status::{Item, SessionId};
-use crate::store::{RecentItems, StatusReader, StoreError, StoreErrorKind};
+use crate::store::{ListRequest, RecentItems, StatusReader, StoreError, StoreErrorKind};
 
 /// The maximum number of items in one `BatchGetItem`.
 pub(super) const MAX_BATCH_GET: usize = 100;
@@ -41,15 +42,22 @@ impl DynamoDbStore {
         Ok(output.item.map(|attributes| convert::to_item(attributes, names)))
     }
 
-    /// Reads the items of up to [`MAX_BATCH_GET`] sessions and adds them to `found`.
-    async fn read_batch(
+    /// Reads these attributes, or all, of the items of up to [`MAX_BATCH_GET`] sessions, and adds
+    /// them to `found`.
+    pub(super) async fn read_batch(
         &self,
         ids: &[&SessionId],
         names: &AttributeNames,
+        attributes: Option<&[String]>,
         found: &mut HashMap<SessionId, Item>,
     ) -> Result<(), StoreError> {
         let key_of = |id: &&SessionId| {
             HashMap::from([(names.key.clone(), AttributeValue::S(id.to_string()))])
+        };
+        let projection = attributes.map(|attributes| Projection::new(attributes, names));
+        let (expression, aliases) = match projection {
+            Some(Projection { expression, names }) => (Some(expression), Some(names)),
+            None => (None, None),
         };
         let mut keys: Vec<_> = ids.iter().map(key_of).collect();
         let mut empty_batches = 0;
@@ -57,6 +65,8 @@ impl DynamoDbStore {
             let requested = keys.len();
             let keys_of_table = KeysAndAttributes::builder()
                 .set_keys(Some(keys))
+                .set_projection_expression(expression.clone())
+                .set_expression_attribute_names(aliases.clone())
                 .build()
                 .map_err(|error| StoreError::new(StoreErrorKind::Permanent, error))?;
             let output = self
@@ -102,11 +112,12 @@ impl DynamoDbStore {
 }
 
 /// [`get`](StatusReader::get) is strongly consistent.
-/// [`get_many`](StatusReader::get_many) and [`recent`](StatusReader::recent) are eventually
-/// consistent, at half the cost: they may miss the writes of the last second.
+/// [`get_many`](StatusReader::get_many), [`list`](StatusReader::list) and
+/// [`search`](StatusReader::search) are eventually consistent, at half the cost: they may miss the
+/// writes of the last second.
 ///
-/// [`recent`](StatusReader::recent) queries the table's index of the newest sessions, day by
-/// day, as far back as items live, and reads the items. Items of other writers have no
+/// [`list`](StatusReader::list) queries the table's index of the newest sessions, day by
+/// day, for 90 days, and reads the items. The shards of a day are queried side by side. Items of other writers have no
 /// `createdDay` and are not in the index. So the table is scanned if the index returns fewer
 /// than `limit` sessions, if there is no index, or if the role may not query it: up to 64 pages
 /// of 1 MB, which is some 30,000 items of usual size. If the table is larger, the result holds
@@ -128,21 +139,27 @@ impl StatusReader for DynamoDbStore {
         let names = self.names().await?;
         let mut found = HashMap::with_capacity(ids.len());
         for batch in ids.chunks(MAX_BATCH_GET) {
-            self.read_batch(batch, names, &mut found).await?;
+            self.read_batch(batch, names, None, &mut found).await?;
         }
         Ok(session_ids.iter().map(|id| found.get(id).cloned()).collect())
     }
 
-    async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
-        self.map_recent(limit, |_, item| item).await
-    }
-
-    async fn map_recent<T: Send>(
+    async fn list<T: Send>(
         &self,
-        limit: usize,
+        request: &ListRequest,
         map: impl Fn(&SessionId, Item) -> T + Send + Sync,
     ) -> Result<RecentItems<T>, StoreError> {
-        self.newest(limit, map).await
+        self.newest(request, map).await
+    }
+
+    async fn search<T: Send>(
+        &self,
+        attribute: &str,
+        value: &str,
+        request: &ListRequest,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<Option<RecentItems<T>>, StoreError> {
+        self.newest_with(attribute, value, request, map).await
     }
 
     async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {

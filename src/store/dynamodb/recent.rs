@@ -1,4 +1,4 @@
-//! The newest sessions, from the table's index or by a scan.
+//! Lists of sessions, newest first: from an index, or by a scan.
 //!
 //! ```text
 //! query the index: 15 days ─▶ enough? ─▶ read the items
@@ -12,6 +12,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
@@ -19,63 +20,62 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join_all;
 
 use super::error::{RequestError, RequestErrorKind};
-use super::layout::AttributeNames;
+use super::expression::Projection;
+use super::index::{Indexes, RecentIndex};
+use super::layout::TableLayout;
+use super::query::{IndexQuery, ListedId, QueriedIndex};
 use super::read::MAX_BATCH_GET;
 use super::{DynamoDbStore, convert, session_id};
-use crate::status::{Item, SessionId, Timestamp, WorkflowStatus, schema};
-use crate::store::{RecentItems, StatusReader as _, StoreError};
+use crate::status::{Item, SessionId, Timestamp, schema};
+use crate::store::list::created_at;
+use crate::store::{ListRequest, RecentItems, StoreError};
 
 /// The maximum number of pages, of at most 1 MB each, that a scan reads.
 const MAX_PAGES: usize = 64;
 
 /// How many days of the index are queried before a page is scanned, to see whether that is the
-/// whole table. A page costs as much as the queries of 256 days.
+/// whole table. Fewer if a day has many shards.
 const NEAR_DAYS: usize = 15;
+/// A scanned page costs as much as so many queries.
+const QUERIES_PER_PAGE: usize = 256;
 
 /// How far a writer's clock may be ahead of this one.
 const CLOCK_SKEW: Duration = Duration::from_secs(60 * 60);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-type Attributes = HashMap<String, AttributeValue>;
-
 impl DynamoDbStore {
     /// What `map` makes of the newest items. They are mapped page by page, or batch by batch, so
     /// that no more than one of these is in memory.
     pub(super) async fn newest<T>(
         &self,
-        limit: usize,
+        request: &ListRequest,
         map: impl Fn(&SessionId, Item) -> T + Send + Sync,
     ) -> Result<RecentItems<T>, StoreError> {
-        if limit == 0 {
+        if request.limit == 0 {
             return Ok(RecentItems::new(Vec::new(), false));
         }
         let layout = self.layout().await?;
-        let names = &layout.names;
-        let mut newest = NewestItems::new(limit, map);
+        let mut newest = NewestItems::new(request, |_| true, map);
         let mut scan = Scan::default();
-        if let Some(index) = &layout.recent_index {
-            let mut days = days();
-            let mut ids = Vec::new();
-            for far in [false, true] {
-                let part = if far { usize::MAX } else { NEAR_DAYS };
-                let mut part = days.by_ref().take(part);
-                if !self.query_index(index, names, &mut part, limit, &mut ids).await? {
+        let mut days = days(request);
+        let mut ids = Vec::new();
+        for far in [false, true] {
+            if !self.query_days(layout, request, &mut days, far, &mut ids).await? {
+                break;
+            }
+            if ids.len() == request.limit {
+                return self.read_newest(&ids, layout, request, newest).await;
+            }
+            if !far {
+                self.scan_page(&mut scan, layout, request, &mut newest).await?;
+                if scan.is_done {
                     break;
-                }
-                if ids.len() == limit {
-                    return self.read_newest(&ids, newest).await;
-                }
-                if !far {
-                    self.scan_page(&mut scan, names, None, |id, item| newest.add(id, item)).await?;
-                    if scan.is_done {
-                        break;
-                    }
                 }
             }
         }
         while !scan.is_done && scan.pages < MAX_PAGES {
-            self.scan_page(&mut scan, names, None, |id, item| newest.add(id, item)).await?;
+            self.scan_page(&mut scan, layout, request, &mut newest).await?;
         }
         Ok(RecentItems::new(newest.into_items(), !scan.is_done))
     }
@@ -94,147 +94,172 @@ impl DynamoDbStore {
         prefix: &str,
         pages: usize,
     ) -> Result<RecentItems, StoreError> {
-        let names = &self.layout().await?.names;
-        let mut found = NewestItems::new(usize::MAX, |_, item| item);
-        let mut scan = Scan::default();
+        let layout = self.layout().await?;
+        let shown = [schema::LAST_UPDATED, schema::OVERALL_STATUS];
+        let request = ListRequest::new(usize::MAX).attributes(shown);
+        let mut found = NewestItems::new(&request, |_| true, |_, item| item);
+        let mut scan = Scan { prefix: prefix.to_owned(), ..Scan::default() };
         while !scan.is_done && scan.pages < pages {
-            let each = |id, item| found.add(id, item);
-            self.scan_page(&mut scan, names, Some(prefix), each).await?;
+            self.scan_page(&mut scan, layout, &request, &mut found).await?;
         }
         Ok(RecentItems::new(found.into_items(), !scan.is_done))
     }
 
-    /// Adds the sessions of these days in the index to `ids`, up to the limit. Returns `false`
-    /// if the role may not query the index.
-    async fn query_index(
+    /// Adds the sessions of the next days in the index to `ids`, up to the limit of the request.
+    /// Returns `false` if there is no index, or the role may not query it.
+    async fn query_days(
         &self,
-        index: &str,
-        names: &AttributeNames,
+        layout: &TableLayout,
+        request: &ListRequest,
         days: &mut impl Iterator<Item = String>,
-        limit: usize,
-        ids: &mut Vec<SessionId>,
+        far: bool,
+        ids: &mut Vec<ListedId>,
     ) -> Result<bool, StoreError> {
+        let query = IndexQuery::new(self, &layout.names, request);
+        let mut indexes = self.indexes(layout).await;
+        let mut asked = 0;
         // Doubles the number of days queried at once: a busy table needs a day or two, and a
         // quiet one would take long one day after another.
         let mut at_once = 1;
-        while ids.len() < limit {
-            let missing = limit - ids.len();
-            let queries = days.take(at_once).map(|day| self.query_day(index, names, day, missing));
-            let found = match try_join_all(queries).await {
-                Ok(found) if found.is_empty() => break,
+        while ids.len() < request.limit {
+            let Some(index) = indexes.newest() else { return Ok(false) };
+            let near = (QUERIES_PER_PAGE / usize::from(index.shards)).clamp(1, NEAR_DAYS);
+            let rest = if far { usize::MAX } else { near.saturating_sub(asked) };
+            let part: Vec<_> = days.by_ref().take(at_once.min(rest)).collect();
+            if part.is_empty() {
+                break;
+            }
+            asked += part.len();
+            at_once *= 2;
+            let missing = request.limit - ids.len();
+            let found = match query_part(&query, index, &part, missing).await {
                 Ok(found) => found,
-                Err(RequestError { kind: RequestErrorKind::AccessDenied, message }) => {
-                    if !self.0.has_warned_of_index.swap(true, Ordering::Relaxed) {
-                        tracing::warn!(
-                            table = self.table_name(),
-                            index,
-                            error = %message,
-                            "cannot query the index of the newest sessions (`dynamodb:Query`): \
-                             scanning the table"
-                        );
-                    }
-                    return Ok(false);
-                }
                 Err(error) => {
-                    let request = self.request("query", "dynamodb:Query", names);
-                    return Err(error.into_store_error(request));
+                    let failed = index.clone();
+                    match self.index_failed(error, &failed, layout).await? {
+                        Some(current) => indexes = current,
+                        None => return Ok(false),
+                    }
+                    let Some(index) = indexes.newest() else { return Ok(false) };
+                    match query_part(&query, index, &part, missing).await {
+                        Ok(found) => found,
+                        Err(error) => {
+                            let request = self.request("query", "dynamodb:Query", &layout.names);
+                            return Err(error.into_store_error(request));
+                        }
+                    }
                 }
             };
             ids.extend(found.into_iter().flatten().take(missing));
-            at_once *= 2;
         }
         Ok(true)
     }
 
-    /// Reads the items of the sessions found in the index.
-    async fn read_newest<T>(
+    /// A query of an index has failed. Another may have taken its place: returns the indexes if
+    /// one has, and `None` if the table is to be scanned instead.
+    async fn index_failed(
         &self,
-        ids: &[SessionId],
-        mut newest: NewestItems<T, impl Fn(&SessionId, Item) -> T + Send + Sync>,
-    ) -> Result<RecentItems<T>, StoreError> {
+        error: RequestError,
+        index: &RecentIndex,
+        layout: &TableLayout,
+    ) -> Result<Option<Arc<Indexes>>, StoreError> {
+        match error.kind {
+            RequestErrorKind::AccessDenied => {
+                if !self.0.has_warned_of_index.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        table = self.table_name(),
+                        index = index.name,
+                        error = %error.message,
+                        "cannot query the index of the newest sessions (`dynamodb:Query`): \
+                         scanning the table"
+                    );
+                }
+                return Ok(None);
+            }
+            RequestErrorKind::Rejected | RequestErrorKind::TableNotFound => {
+                let current = self.refresh_indexes(layout).await;
+                match current.newest() {
+                    Some(newest) if newest.name == index.name => {}
+                    Some(_) => return Ok(Some(current)),
+                    None => return Ok(None),
+                }
+            }
+            _ => {}
+        }
+        let request = self.request("query", "dynamodb:Query", &layout.names);
+        Err(error.into_store_error(request))
+    }
+
+    /// Reads the items of the sessions found in an index.
+    pub(super) async fn read_newest<T, F, M>(
+        &self,
+        ids: &[ListedId],
+        layout: &TableLayout,
+        request: &ListRequest,
+        mut newest: NewestItems<'_, T, F, M>,
+    ) -> Result<RecentItems<T>, StoreError>
+    where
+        F: Fn(&Item) -> bool,
+        M: Fn(&SessionId, Item) -> T,
+    {
+        let attributes = request.attributes.as_deref();
         for batch in ids.chunks(MAX_BATCH_GET) {
-            let items = self.get_many(batch).await?;
-            for (id, item) in batch.iter().zip(items) {
-                // An index is updated with a delay: the item may be deleted.
-                if let Some(item) = item {
-                    newest.add(id.clone(), item);
+            let ids: Vec<_> = batch.iter().map(|(_, id)| id).collect();
+            let mut found = HashMap::with_capacity(ids.len());
+            self.read_batch(&ids, &layout.names, attributes, &mut found).await?;
+            // In the order of the list, so that a test can tell.
+            for id in ids {
+                if let Some((id, item)) = found.remove_entry(id) {
+                    newest.add(id, item);
                 }
             }
         }
         Ok(RecentItems::new(newest.into_items(), false))
     }
 
-    /// Queries the index for the newest sessions of a day.
-    async fn query_day(
-        &self,
-        index: &str,
-        names: &AttributeNames,
-        day: String,
-        limit: usize,
-    ) -> Result<Vec<SessionId>, RequestError> {
-        let mut ids = Vec::new();
-        let mut start = None;
-        loop {
-            let output = self
-                .client()
-                .query()
-                .table_name(self.table_name())
-                .index_name(index)
-                .key_condition_expression("#d = :d")
-                .expression_attribute_names("#d", schema::CREATED_DAY)
-                .expression_attribute_values(":d", AttributeValue::S(day.clone()))
-                .scan_index_forward(false)
-                .limit(i32::try_from(limit - ids.len()).unwrap_or(i32::MAX))
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(|error| RequestError::from_sdk(&error))?;
-            ids.extend(output.items.into_iter().flatten().filter_map(|mut keys: Attributes| {
-                match keys.remove(&names.key) {
-                    Some(AttributeValue::S(id)) => SessionId::from_key(id).ok(),
-                    _ => None,
-                }
-            }));
-            start = output.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() || ids.len() >= limit {
-                return Ok(ids);
-            }
-        }
-    }
-
-    /// Scans the next page of the table, filtered by a prefix of the session ids.
-    async fn scan_page(
+    /// Scans the next page of the table.
+    async fn scan_page<T, F, M>(
         &self,
         scan: &mut Scan,
-        names: &AttributeNames,
-        prefix: Option<&str>,
-        mut each: impl FnMut(SessionId, Item),
-    ) -> Result<(), StoreError> {
+        layout: &TableLayout,
+        request: &ListRequest,
+        newest: &mut NewestItems<'_, T, F, M>,
+    ) -> Result<(), StoreError>
+    where
+        F: Fn(&Item) -> bool,
+        M: Fn(&SessionId, Item) -> T,
+    {
+        let names = &layout.names;
         let start = scan.start.take();
-        let mut request =
-            self.client().scan().table_name(self.table_name()).set_exclusive_start_key(start);
-        if let Some(prefix) = prefix {
-            request = request
-                .projection_expression("#k, #c, #u, #s")
-                .expression_attribute_names("#k", &names.key)
-                .expression_attribute_names("#c", schema::CREATED_AT)
-                .expression_attribute_names("#u", schema::LAST_UPDATED)
-                .expression_attribute_names("#s", schema::OVERALL_STATUS);
-            // Every id matches an empty prefix, which an expression may not contain.
-            if !prefix.is_empty() {
-                request = request
-                    .filter_expression("begins_with(#k, :p)")
-                    .expression_attribute_values(":p", AttributeValue::S(prefix.to_owned()));
-            }
+        let mut aliases = HashMap::new();
+        let projection = request.attributes.as_deref().map(|attributes| {
+            let Projection { expression, names } = Projection::new(attributes, names);
+            aliases.extend(names);
+            expression
+        });
+        let mut page = self
+            .client()
+            .scan()
+            .table_name(self.table_name())
+            .set_projection_expression(projection)
+            .set_exclusive_start_key(start);
+        // Every id matches an empty prefix, which an expression may not contain.
+        if !scan.prefix.is_empty() {
+            aliases.insert("#k".to_owned(), names.key.clone());
+            page = page
+                .filter_expression("begins_with(#k, :p)")
+                .expression_attribute_values(":p", AttributeValue::S(scan.prefix.clone()));
         }
-        let output = request.send().await.map_err(|error| {
-            let request = self.request("read from", "dynamodb:Scan", names);
-            RequestError::from_sdk(&error).into_store_error(request)
-        })?;
+        let aliases = (!aliases.is_empty()).then_some(aliases);
+        let output =
+            page.set_expression_attribute_names(aliases).send().await.map_err(|error| {
+                let request = self.request("read from", "dynamodb:Scan", names);
+                RequestError::from_sdk(&error).into_store_error(request)
+            })?;
         for attributes in output.items.into_iter().flatten() {
             let item = convert::to_item(attributes, names);
             if let Some(id) = session_id(&item) {
-                each(id, item);
+                newest.add(id, item);
             }
         }
         scan.start = output.last_evaluated_key.filter(|key| !key.is_empty());
@@ -244,39 +269,71 @@ impl DynamoDbStore {
     }
 }
 
-/// The days for which items are retained, newest first. Older items have expired.
-fn days() -> impl Iterator<Item = String> {
-    let newest = Timestamp::from(SystemTime::now()).saturating_add(CLOCK_SKEW);
+/// Queries some days of an index side by side.
+async fn query_part(
+    query: &IndexQuery<'_>,
+    index: &RecentIndex,
+    days: &[String],
+    limit: usize,
+) -> Result<Vec<Vec<ListedId>>, RequestError> {
+    let key = index.key().attribute();
+    let queried = QueriedIndex { name: &index.name, key: &key };
+    let queries = days.iter().map(|day| {
+        let partitions = (0..index.shards).map(|shard| index.key().partition(day, shard));
+        query.newest(queried, partitions.collect::<Vec<_>>(), limit)
+    });
+    try_join_all(queries).await
+}
+
+/// The days of the index that the list may reach, newest first: those for which items are retained
+/// usually.
+fn days(request: &ListRequest) -> impl Iterator<Item = String> + use<> {
+    let now = Timestamp::from(SystemTime::now()).saturating_add(CLOCK_SKEW);
     let days = schema::DEFAULT_RETENTION.as_secs() / DAY.as_secs() + 2;
     let days = u32::try_from(days).unwrap_or(u32::MAX);
-    (0..days).map(move |ago| newest.saturating_sub(DAY.saturating_mul(ago)).day())
+    let newest = request.after.as_ref().map_or(now, |(time, _)| now.min(*time));
+    let oldest = now.saturating_sub(DAY.saturating_mul(days - 1)).day();
+    (0..days)
+        .map(move |ago| newest.saturating_sub(DAY.saturating_mul(ago)).day())
+        .take_while(move |day| *day >= oldest)
 }
 
 /// The progress of a scan.
 #[derive(Default)]
 struct Scan {
-    start: Option<Attributes>,
+    /// Of the session ids.
+    prefix: String,
+    start: Option<HashMap<String, AttributeValue>>,
     pages: usize,
     is_done: bool,
 }
 
-/// What `map` makes of the newest of the items added, up to a limit.
-struct NewestItems<T, M> {
-    limit: usize,
+/// What `map` makes of the newest of the items added that the request asks for and that have what
+/// the filter asks for.
+pub(super) struct NewestItems<'a, T, F, M> {
+    request: &'a ListRequest,
+    filter: F,
     map: M,
-    items: BTreeMap<(Reverse<Timestamp>, SessionId), T>,
+    items: BTreeMap<ListedId, T>,
 }
 
-impl<T, M: Fn(&SessionId, Item) -> T> NewestItems<T, M> {
-    fn new(limit: usize, map: M) -> Self {
-        Self { limit, map, items: BTreeMap::new() }
+impl<'a, T, F, M> NewestItems<'a, T, F, M>
+where
+    F: Fn(&Item) -> bool,
+    M: Fn(&SessionId, Item) -> T,
+{
+    pub(super) fn new(request: &'a ListRequest, filter: F, map: M) -> Self {
+        Self { request, filter, map, items: BTreeMap::new() }
     }
 
     fn add(&mut self, id: SessionId, item: Item) {
-        let created_at = WorkflowStatus::from_item(&id, &item).created_at;
+        let created_at = created_at(&item);
+        if !self.request.includes(created_at, &id) || !(self.filter)(&item) {
+            return;
+        }
         let value = (self.map)(&id, item);
         self.items.insert((Reverse(created_at), id), value);
-        if self.items.len() > self.limit {
+        if self.items.len() > self.request.limit {
             self.items.pop_last();
         }
     }

@@ -11,12 +11,16 @@ use aws_sdk_dynamodb::config::retry::RetryPartition;
 use tokio::time::timeout;
 
 use super::error::SetupError;
-use super::layout::AttributeNames;
+use super::index::Shards;
+use super::layout::{AttributeNames, TableSettings};
+use crate::agent::{InvalidName, check_name};
 use crate::status::schema;
 
 pub(super) const TABLE_NAME: &str = "STATUS_TABLE_NAME";
 const TABLE_KEY: &str = "STATUS_TABLE_KEY";
 const TABLE_TTL: &str = "STATUS_TABLE_TTL";
+const RECENT_SHARDS: &str = "STATUS_TABLE_RECENT_SHARDS";
+const SEARCH: &str = "STATUS_TABLE_SEARCH";
 /// The second applies only if the first is not set.
 const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"];
 
@@ -41,7 +45,7 @@ const IN_HEADERS: [&str; 12] = [
 #[derive(Debug, PartialEq)]
 pub(super) struct Settings {
     pub(super) table: String,
-    pub(super) names: AttributeNames,
+    pub(super) assumed: TableSettings,
 }
 
 impl Settings {
@@ -67,7 +71,16 @@ impl Settings {
             key: read(TABLE_KEY)?.unwrap_or_else(|| schema::SESSION_ID.to_owned()),
             ttl: read(TABLE_TTL)?.unwrap_or_else(|| schema::EXPIRES_AT.to_owned()),
         };
-        names.check()?;
+        let recent_shards = match read(RECENT_SHARDS)? {
+            None => 1,
+            // What is no number is as wrong as 0.
+            Some(number) => number.parse().unwrap_or(0),
+        };
+        let search = read(SEARCH)?.unwrap_or_default();
+        let search = search.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let search = search.map(str::to_owned).collect();
+        let assumed = TableSettings { names, recent_shards, search };
+        assumed.check()?;
         for name in ENDPOINTS {
             if let Some(url) = read(name)? {
                 check_endpoint(&url)
@@ -77,7 +90,7 @@ impl Settings {
         for name in IN_HEADERS {
             check_header(name, var(name))?;
         }
-        Ok(Self { table, names })
+        Ok(Self { table, assumed })
     }
 }
 
@@ -117,7 +130,7 @@ impl AttributeNames {
             // The limit for keys; names of other attributes may be longer.
             let why = if name.is_empty() || name.len() > 255 {
                 "the name of an attribute has 1 to 255 bytes"
-            } else if name != own && schema::RESERVED.contains(&name.as_str()) {
+            } else if name != own && schema::is_reserved(name) {
                 "that attribute holds something else in a status item"
             } else {
                 continue;
@@ -131,6 +144,49 @@ impl AttributeNames {
             return Err(SetupError::new(format!(
                 "`{name}` cannot be both the table's partition key ({TABLE_KEY}) and its TTL \
                  attribute ({TABLE_TTL})"
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl TableSettings {
+    /// Checks that a table can be like this.
+    pub(super) fn check(&self) -> Result<(), SetupError> {
+        self.names.check()?;
+        if Shards::new(self.recent_shards).is_none() {
+            return Err(SetupError::new(format!(
+                "the index of the newest sessions cannot have this number of shards \
+                 ({RECENT_SHARDS}): set it to a number from 1 to 256"
+            )));
+        }
+        // DynamoDB allows 20 indexes. One is that of the newest sessions.
+        const MAX_SEARCH: usize = 19;
+        if self.search.len() > MAX_SEARCH {
+            return Err(SetupError::new(format!(
+                "{} attributes cannot have an index each ({SEARCH}): a table has {MAX_SEARCH} at \
+                 most, beside that of the newest sessions",
+                self.search.len()
+            )));
+        }
+        for (n, name) in self.search.iter().enumerate() {
+            let why = if self.search[..n].contains(name) {
+                "it is given twice"
+            } else if *name == self.names.key || *name == self.names.ttl {
+                "the table uses it for its key or its expiry"
+            } else {
+                match check_name(name) {
+                    Ok(()) => continue,
+                    Err(InvalidName::Reserved(_)) => {
+                        "that attribute holds something else in a status item"
+                    }
+                    Err(_) => {
+                        "the name of an attribute has 1 to 255 bytes, and no control characters"
+                    }
+                }
+            };
+            return Err(SetupError::new(format!(
+                "`{name}` cannot be an attribute to search for ({SEARCH}): {why}"
             )));
         }
         Ok(())
@@ -229,10 +285,18 @@ mod tests {
     #[test]
     fn only_the_table_name_is_required() {
         let settings = read(&[(TABLE_NAME, "status"), (TABLE_KEY, "")]).unwrap();
-        assert_eq!(settings, Settings { table: "status".into(), names: AttributeNames::default() });
+        assert_eq!(
+            settings,
+            Settings { table: "status".into(), assumed: TableSettings::default() }
+        );
         let vars = [(TABLE_NAME, "status"), (TABLE_KEY, "processing_id"), (TABLE_TTL, "ttl")];
         let names = AttributeNames { key: "processing_id".into(), ttl: "ttl".into() };
-        assert_eq!(read(&vars).unwrap().names, names);
+        assert_eq!(read(&vars).unwrap().assumed.names, names);
+        let vars =
+            [(TABLE_NAME, "status"), (RECENT_SHARDS, " 16 "), (SEARCH, "documentId, sourceType,")];
+        let assumed = read(&vars).unwrap().assumed;
+        assert_eq!(assumed.recent_shards, 16);
+        assert_eq!(assumed.search, ["documentId", "sourceType"]);
         assert!(read(&[(TABLE_NAME, "arn:aws:dynamodb:eu-west-1:1:table/status")]).is_ok());
     }
 
@@ -240,9 +304,15 @@ mod tests {
     fn each_error_names_the_variable_and_the_remedy() {
         type Vars<'a> = &'a [(&'a str, &'a str)];
         let status = (TABLE_NAME, "status");
-        let table: [(Vars<'_>, &[&str]); 10] = [
+        let table: [(Vars<'_>, &[&str]); 16] = [
             (&[], &["STATUS_TABLE_NAME is not set", "set it to the name"]),
             (&[(TABLE_NAME, " ")], &["STATUS_TABLE_NAME is not set"]),
+            (&[status, (RECENT_SHARDS, "0")], &["STATUS_TABLE_RECENT_SHARDS", "1 to 256"]),
+            (&[status, (RECENT_SHARDS, "x")], &["STATUS_TABLE_RECENT_SHARDS", "1 to 256"]),
+            (&[status, (RECENT_SHARDS, "257")], &["STATUS_TABLE_RECENT_SHARDS", "1 to 256"]),
+            (&[status, (SEARCH, "a,a")], &["`a`", "STATUS_TABLE_SEARCH", "twice"]),
+            (&[status, (SEARCH, "createdAt")], &["`createdAt`", "STATUS_TABLE_SEARCH"]),
+            (&[status, (SEARCH, "sessionId")], &["`sessionId`", "key"]),
             (&[(TABLE_NAME, "ab")], &["STATUS_TABLE_NAME is `ab`", "3 to 255"]),
             (&[(TABLE_NAME, "my table")], &["STATUS_TABLE_NAME is `my table`", "letters"]),
             (&[status, (TABLE_KEY, "createdAt")], &["`createdAt`", "STATUS_TABLE_KEY"]),

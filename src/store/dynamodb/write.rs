@@ -15,7 +15,7 @@ use super::error::RequestError;
 use super::expression::{ReservedAttribute, UpdateExpression};
 use super::sent_attempts::SentAttempts;
 use super::{DynamoDbStore, Inner, convert};
-use crate::status::{Change, Precondition};
+use crate::status::{Change, Precondition, schema};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 
 impl StatusStore for DynamoDbStore {
@@ -24,12 +24,17 @@ impl StatusStore for DynamoDbStore {
         change: &Change,
         precondition: Precondition,
     ) -> Result<WriteOutcome, StoreError> {
-        let names = self.names().await?;
+        let layout = self.layout().await?;
+        let names = &layout.names;
+        // Only the first write of a run names partitions of indexes.
+        let is_first = change.set.get(schema::CREATED_DAY).is_some();
+        let indexes = if is_first { self.indexes(layout).await } else { layout.indexes() };
         let Inner { client, table, .. } = &*self.0;
         let UpdateExpression { update, condition, names: aliases, values } = UpdateExpression::new(
             change,
             precondition,
             names,
+            &indexes,
         )
         .map_err(|ReservedAttribute(name)| {
             let text = format!(
@@ -73,6 +78,14 @@ impl StatusStore for DynamoDbStore {
 
     fn is_reserved(&self, attribute: &str) -> bool {
         self.current_names().is_reserved(attribute)
+    }
+
+    fn is_index_key(&self, attribute: &str) -> bool {
+        let Inner { settings, discovered, .. } = &*self.0;
+        match discovered.get() {
+            Some(layout) => layout.indexes().is_search_key(attribute),
+            None => settings.search.iter().any(|name| name == attribute),
+        }
     }
 }
 

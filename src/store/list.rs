@@ -1,0 +1,87 @@
+//! [`ListRequest`] and [`RecentItems`]: lists of sessions, newest first.
+
+use crate::status::{Item, SessionId, Timestamp};
+
+/// Which sessions to list, and what of them to read.
+///
+/// ```
+/// use tower_agent_status::store::{ListRequest, MemoryStore, StatusReader};
+///
+/// # async fn pages(store: MemoryStore) -> Result<(), tower_agent_status::store::StoreError> {
+/// let request = ListRequest::new(100).attributes(["overallStatus"]);
+/// let page = store.list(&request, |_, item| item).await?;
+/// if let Some((id, item)) = page.items.last() {
+///     let next = store.list(&request.clone().after(id, item), |_, item| item).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ListRequest {
+    /// How many sessions to list at most.
+    pub limit: usize,
+    /// Only sessions that come after this one: those that were created before it, or at the same
+    /// time with a greater id.
+    pub after: Option<(Timestamp, SessionId)>,
+    /// The attributes that are read of each item, beside `sessionId` and `createdAt`, or `None` for
+    /// all. A store may read more.
+    pub attributes: Option<Vec<String>>,
+}
+
+impl ListRequest {
+    /// Requests the newest sessions, with all of their attributes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { limit, after: None, attributes: None }
+    }
+
+    /// Requests only what follows this session of another list.
+    ///
+    /// The item needs its `createdAt`.
+    #[must_use]
+    pub fn after(self, session_id: &SessionId, item: &Item) -> Self {
+        Self { after: Some((created_at(item), session_id.clone())), ..self }
+    }
+
+    /// Requests only these attributes of each item.
+    #[must_use]
+    pub fn attributes<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
+        Self { attributes: Some(names.into_iter().map(Into::into).collect()), ..self }
+    }
+
+    /// Whether a session that was created then belongs into the list.
+    pub(super) fn includes(&self, created_at: Timestamp, session_id: &SessionId) -> bool {
+        self.after
+            .as_ref()
+            .is_none_or(|(time, id)| created_at < *time || created_at == *time && session_id > id)
+    }
+}
+
+/// When a session was created, by which lists are sorted.
+pub(super) fn created_at(item: &Item) -> Timestamp {
+    let time = |name| item.get(name).and_then(|time| time.as_str()?.parse().ok());
+    time(crate::status::schema::CREATED_AT)
+        .or_else(|| time(crate::status::schema::LAST_UPDATED))
+        .unwrap_or(Timestamp::from_millis(0))
+}
+
+/// The newest sessions of a store with their items, or with what a function made of each.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct RecentItems<T = Item> {
+    /// The items with their session ids, newest first. Those that were created at the same time are
+    /// sorted by their ids.
+    pub items: Vec<(SessionId, T)>,
+    /// Whether the store looked at only a part of its items, so that newer ones may be
+    /// missing.
+    pub truncated: bool,
+}
+
+impl<T> RecentItems<T> {
+    /// Creates a result from items with their session ids, newest first.
+    #[must_use]
+    pub fn new(items: Vec<(SessionId, T)>, truncated: bool) -> Self {
+        Self { items, truncated }
+    }
+}
