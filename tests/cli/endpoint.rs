@@ -32,8 +32,11 @@ async fn a_table_from_creation_to_its_last_session() {
         Finished::of(command.output().unwrap())
     };
     run(&["table", "check"]).assert_code(2).assert_stderr(&["does not exist", "table create"]);
-    let output = run(&["table", "create"]).assert_code(0);
+    let create = ["table", "create", "--recent-shards", "4", "--search", "documentId"];
+    let output = run(&create).assert_code(0);
     assert!(output.out.contains("created"), "{}", output.out);
+    assert!(output.out.contains("the newest sessions, in 4 shards"), "{}", output.out);
+    assert!(output.out.contains("finds sessions by `documentId`"), "{}", output.out);
     let output = run(&["table", "create"]).assert_code(0);
     assert!(output.out.contains("already exists"), "{}", output.out);
     let output = run(&["table", "check", "--write"]);
@@ -58,9 +61,14 @@ async fn a_table_from_creation_to_its_last_session() {
     put(&store, "load-2", with(item("failed", HOUR), "pdfAdapter", agent("success"))).await;
     put(&store, "other", item("processing", SECOND)).await;
 
-    let list = run(&["list", "--json"]).assert_code(0).json();
-    let ids: Vec<_> = list.as_array().unwrap().iter().map(|row| &row["sessionId"]).collect();
-    assert_eq!(ids, ["other", "load-2", "load-1"]);
+    let assert_listed = || {
+        let list = run(&["list", "--json"]).assert_code(0).json();
+        let ids: Vec<_> = list.as_array().unwrap().iter().map(|row| &row["sessionId"]).collect();
+        assert_eq!(ids, ["other", "load-2", "load-1"]);
+    };
+    assert_listed();
+    reshard(&run);
+    assert_listed();
     let shown = run(&["show", "load-2", "--json"]).assert_code(0).json();
     assert_eq!(shown["pdfAdapter"]["tokenUsage"]["totalTokens"], 2000);
     assert_eq!(shown["sessionId"], "load-2");
@@ -71,4 +79,25 @@ async fn a_table_from_creation_to_its_last_session() {
     run(&["delete", "other", "--yes"]).assert_code(0);
     assert_eq!(run(&["list"]).assert_code(0).out, "no workflows\n");
     client.delete_table().table_name(&table).send().await.unwrap();
+}
+
+/// Another number of shards. One of the emulators adds no index to a table that is billed on demand.
+fn reshard(run: &impl Fn(&[&str]) -> Finished) {
+    let output = run(&["table", "reshard", "2", "--dry-run"]).assert_code(0);
+    let expected = "Creates the index `recent-2` with 2 shards in place of `recent`.\n";
+    assert!(output.out.starts_with(expected), "{}", output.out);
+    let output = run(&["table", "reshard", "2"]).assert_code(2);
+    assert!(output.err.contains("use `--yes`"), "{}", output.err);
+    let output = run(&["table", "reshard", "2", "--yes", "--no-wait"]);
+    if output.err.contains("create.provisionedThroughput") {
+        return;
+    }
+    let output = output.assert_code(0);
+    assert!(output.out.ends_with("has 2 shards.\n"), "{output:#?}");
+    assert!(output.err.contains("Scan 2 of 2: 3 items read, 0 filled in"), "{}", output.err);
+    let output = run(&["table", "check"]);
+    let expected = "`recent-2` lists the newest sessions, in 2 shards";
+    assert!(output.out.contains(expected), "{output:#?}");
+    let output = run(&["table", "reshard", "2"]).assert_code(0);
+    assert_eq!(output.out, "The index of the newest sessions has 2 shards already.\n");
 }

@@ -30,6 +30,52 @@ ok       the index `by-day` lists the newest sessions
 }
 
 #[test]
+fn what_an_embedded_store_does_not_have_is_refused() {
+    let file = File::new("table-options");
+    for arguments in [
+        &["table", "create", "--recent-shards", "4"][..],
+        &["table", "create", "--search", "documentId"],
+        &["table", "reshard", "4"],
+    ] {
+        let output = file.run(arguments.iter().copied()).assert_code(2);
+        assert!(output.err.contains("an embedded store has one"), "{}", output.err);
+    }
+    for shards in ["0", "257", "x"] {
+        file.run(["table", "reshard", shards]).assert_code(2);
+    }
+}
+
+#[test]
+fn another_number_of_shards_and_a_missing_index_are_reported() {
+    let server = Server::start();
+    let create = ["table", "create", "--recent-shards", "4", "--search", "documentId"];
+    let output = server.run(&create).assert_code(0);
+    for part in [
+        "differs  the index of the newest sessions has 1 shards, not 4",
+        "tower-agent-status table reshard 4",
+        "differs  there is no index of `documentId`",
+        "AttributeName=documentId,AttributeType=S",
+    ] {
+        assert!(output.out.contains(part), "no `{part}` in\n{}", output.out);
+    }
+    // A reshard that was stopped.
+    let mut described = table();
+    let indexes = described["Table"]["GlobalSecondaryIndexes"].as_array_mut().unwrap();
+    let mut another = indexes[0].clone();
+    another["IndexName"] = "by-day-2".into();
+    another["KeySchema"][0]["AttributeName"] = "createdShard4".into();
+    indexes.push(another);
+    server.respond("DescribeTable", described);
+    let output = server.run(&["table", "check"]).assert_code(1);
+    for part in [
+        "differs  there is another index of the newest sessions, `by-day-2`",
+        "tower-agent-status table reshard 4, which it was made for; or reshard 1 to delete it",
+    ] {
+        assert!(output.out.contains(part), "no `{part}` in\n{}", output.out);
+    }
+}
+
+#[test]
 fn differences_are_reported_with_remedies() {
     let server = Server::start();
     let mut described = table();

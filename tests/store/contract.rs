@@ -98,6 +98,7 @@ contract! {
     many_are_read_in_the_order_asked_for
     the_newest_come_first
     the_newest_of_some_days_come_first
+    the_sessions_of_a_value_are_found
     what_is_deleted_is_gone
     of_two_writers_one_wins
     the_longest_session_id_is_a_key
@@ -427,6 +428,28 @@ async fn the_newest_of_some_days_come_first(store: &impl Store) {
     }
     store.delete(&expected[0]).await.unwrap();
     assert_eq!(store.recent(1).await.unwrap().items[0].0, expected[1]);
+}
+
+async fn the_sessions_of_a_value_are_found(store: &impl Store) {
+    for (n, value) in ["a", "b", "a", "c"].into_iter().enumerate() {
+        let mut change = begun(&format!("s{n}"), Duration::from_secs(60 * n as u64));
+        change.set.insert("documentId", value);
+        store.write(&change, Precondition::Absent).await.unwrap();
+    }
+    let found = |value: &'static str, limit| async move {
+        let request = ListRequest::new(limit);
+        let found = store.search("documentId", value, &request, |id, _| id.to_string()).await;
+        let found = found.unwrap()?;
+        assert!(!found.truncated);
+        Some(found.items.into_iter().map(|(_, id)| id).collect::<Vec<_>>())
+    };
+    // A store without an index of it says so.
+    let Some(both) = found("a", 10).await else { return };
+    assert_eq!(both, ["s0", "s2"]);
+    assert_eq!(found("a", 1).await.unwrap(), ["s0"]);
+    assert_eq!(found("d", 10).await.unwrap(), [""; 0]);
+    store.delete(&id("s0")).await.unwrap();
+    assert_eq!(found("a", 10).await.unwrap(), ["s2"]);
 }
 
 async fn what_is_deleted_is_gone(store: &impl Store) {

@@ -204,8 +204,13 @@ impl DynamoDbStore {
             .set_provisioned_throughput(throughput(&described))
             .build()
             .map_err(incomplete)?;
-        let attributes = [string(&attribute), string(schema::CREATED_AT)];
-        let attributes = attributes.into_iter().collect::<Result<_, _>>().map_err(incomplete)?;
+        // All of them: not every endpoint keeps those that it is not told.
+        let mut attributes = described.attribute_definitions().to_vec();
+        for name in [&*attribute, schema::CREATED_AT] {
+            if !attributes.iter().any(|known| known.attribute_name() == name) {
+                attributes.push(string(name).map_err(incomplete)?);
+            }
+        }
         let update = GlobalSecondaryIndexUpdate::builder().create(create).build();
         self.update_table(update, Some(attributes)).await
     }
