@@ -103,10 +103,11 @@ impl Delete {
                 ids.push(id.clone());
             }
         }
-        let items = store.get_many(&ids).await?;
         let (mut found, mut missing) = (Vec::new(), Vec::new());
-        for (id, item) in ids.into_iter().zip(items) {
-            match item {
+        // One by one, since only such a read is consistent: a session that has just been written
+        // is not missing.
+        for id in ids {
+            match store.get(&id).await? {
                 Some(item) => found.push(self.session(id, &item)),
                 None => missing.push(id),
             }

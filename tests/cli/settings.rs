@@ -50,7 +50,7 @@ fn a_denied_operation_names_the_permission() {
     let table: [(&'static str, &[&str]); 5] = [
         ("GetItem", &["show", "s"]),
         ("GetItem", &["watch", "s"]),
-        ("BatchGetItem", &["delete", "s", "--yes"]),
+        ("GetItem", &["delete", "s", "--yes"]),
         ("Scan", &["list"]),
         ("Scan", &["delete", "--prefix", "s", "--yes"]),
     ];
@@ -61,8 +61,8 @@ fn a_denied_operation_names_the_permission() {
         server.run(arguments).assert_code(2).assert_stderr(&["`status`", &action]);
     }
     let server = Server::start();
-    let found = serde_json::json!({ "Responses": { "status": [{ "sessionId": { "S": "s" } }] } });
-    server.respond("BatchGetItem", found);
+    let found = serde_json::json!({ "Item": { "sessionId": { "S": "s" } } });
+    server.respond("GetItem", found);
     server.refuse("DeleteItem", denied, "not authorized");
     let output = server.run(&["delete", "s", "--yes"]).assert_code(1);
     assert_eq!(output.out, "0 sessions deleted\n");

@@ -8,7 +8,7 @@ use tower_agent_status::store::{
     DynamoDbStore, ListRequest, StatusReader, StatusStore, StoreErrorKind,
 };
 
-use crate::contract::{begun, change};
+use crate::contract::{begun, change, id};
 use crate::script::{Script, Step};
 use crate::warnings::Warnings;
 
@@ -187,6 +187,23 @@ async fn a_scan_of_a_large_table_is_truncated() {
     script.log();
     assert!(store.sessions_with_prefix("s", 3).await.unwrap().truncated);
     assert_eq!(script.count("Scan"), 3);
+}
+
+#[tokio::test]
+async fn what_is_decided_on_is_read_consistently() {
+    let (store, script) = indexed().await;
+    write(&store, "s", HOUR).await;
+    script.consistent();
+    // Lists show what was a moment ago, at half the cost.
+    store.recent(2).await.unwrap();
+    store.get_many(&[id("s")]).await.unwrap();
+    assert_eq!(script.consistent(), [""; 0]);
+    // A session that somebody asks for, those to delete, and the item that a write conflicts with.
+    store.get(&id("s")).await.unwrap();
+    store.sessions_with_prefix("s", 1).await.unwrap();
+    script.next("UpdateItem", [Step::WithoutItem]);
+    store.write(&begun("s", HOUR), Precondition::Absent).await.unwrap();
+    assert_eq!(script.consistent(), ["GetItem", "Scan", "GetItem"]);
 }
 
 #[tokio::test]

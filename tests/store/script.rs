@@ -72,6 +72,8 @@ struct State {
     steps: Vec<(&'static str, VecDeque<Step>)>,
     always: Vec<(&'static str, Step)>,
     log: Vec<String>,
+    /// Those of them that are to see every write before.
+    consistent: Vec<String>,
     chance: Option<Chance>,
     /// How many more requests pass, if not all.
     left: Option<usize>,
@@ -158,9 +160,17 @@ impl Script {
         self.state.lock().unwrap().log.iter().filter(|logged| *logged == operation).count()
     }
 
-    fn step(&self, operation: &str) -> Step {
+    /// The operations requested with a consistent read, since the last call.
+    pub(crate) fn consistent(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().unwrap().consistent)
+    }
+
+    fn step(&self, operation: &str, body: &str) -> Step {
         let mut state = self.state.lock().unwrap();
         state.log.push(operation.to_owned());
+        if body.contains(r#""ConsistentRead":true"#) {
+            state.consistent.push(operation.to_owned());
+        }
         match &mut state.left {
             Some(0) => return Step::refuse("AccessDeniedException"),
             Some(left) => *left -= 1,
@@ -237,7 +247,9 @@ impl fmt::Debug for Connector {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let step = self.script.step(target.rsplit('.').next().unwrap_or_default());
+        let body = request.body().bytes().unwrap_or_default();
+        let body = String::from_utf8_lossy(body);
+        let step = self.script.step(target.rsplit('.').next().unwrap_or_default(), &body);
         let inner = self.inner.clone();
         HttpConnectorFuture::new(perform(step, inner, request))
     }

@@ -83,7 +83,7 @@ impl DynamoDbStore {
     /// Returns the sessions whose ids start with `prefix`, newest first. Their items have
     /// `sessionId`, `createdAt`, `lastUpdated` and `overallStatus` only.
     ///
-    /// Scans the table, up to `pages` pages of 1 MB. If the table is larger, the result holds
+    /// Scans the table consistently, up to `pages` pages of 1 MB: every write before is seen. If the table is larger, the result holds
     /// the sessions found in those, and is [truncated](RecentItems::truncated).
     ///
     /// # Errors
@@ -98,7 +98,8 @@ impl DynamoDbStore {
         let shown = [schema::LAST_UPDATED, schema::OVERALL_STATUS];
         let request = ListRequest::new(usize::MAX).attributes(shown);
         let mut found = NewestItems::new(&request, |_| true, |_, item| item);
-        let mut scan = Scan { prefix: prefix.to_owned(), ..Scan::default() };
+        // Whoever asks is going to delete some of them.
+        let mut scan = Scan { prefix: prefix.to_owned(), is_consistent: true, ..Scan::default() };
         while !scan.is_done && scan.pages < pages {
             self.scan_page(&mut scan, layout, &request, &mut found).await?;
         }
@@ -242,6 +243,7 @@ impl DynamoDbStore {
             .scan()
             .table_name(self.table_name())
             .set_projection_expression(projection)
+            .consistent_read(scan.is_consistent)
             .set_exclusive_start_key(start);
         // Every id matches an empty prefix, which an expression may not contain.
         if !scan.prefix.is_empty() {
@@ -303,6 +305,8 @@ fn days(request: &ListRequest) -> impl Iterator<Item = String> + use<> {
 struct Scan {
     /// Of the session ids.
     prefix: String,
+    /// Whether every write before is to be seen, at twice the cost.
+    is_consistent: bool,
     start: Option<HashMap<String, AttributeValue>>,
     pages: usize,
     is_done: bool,
