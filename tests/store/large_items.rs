@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use tower_agent_status::status::{AgentReport, AgentState, TokenUsage, WorkflowStatus};
-use tower_agent_status::store::{DynamoDbStore, StatusReader as _};
+use tower_agent_status::status::{
+    AgentReport, AgentState, Precondition, TokenUsage, Value, WorkflowStatus,
+};
+use tower_agent_status::store::{DynamoDbStore, StatusReader as _, StatusStore as _};
 use tower_agent_status::{Agent, StatusTracker, WorkflowBuilder, WorkflowError};
 
-use crate::contract::id;
+use crate::contract::{change, first, id};
 use crate::warnings::Warnings;
 
 fn name(prefix: &str, n: usize) -> String {
@@ -79,4 +81,33 @@ async fn more_than_an_item_holds_is_saved_without_some_texts() {
     assert!(status.attributes.len() < WorkflowBuilder::MAX_ATTRIBUTES);
     let [warning] = &warnings[..] else { panic!("{warnings:?}") };
     assert!(warning.contains("too large") && warning.contains("fewer"), "{warning}");
+}
+
+#[tokio::test]
+async fn what_another_writer_has_put_there_keeps_no_workflow_from_starting() {
+    let store = DynamoDbStore::embedded_in_memory().unwrap();
+    let mut set = first("s").set;
+    set.insert("notes", "x".repeat(300_000));
+    (0..70).for_each(|n| set.insert(format!("of others {n}"), "x"));
+    store.write(&change("s", 1, set), Precondition::Absent).await.unwrap();
+    let tracker = StatusTracker::builder(store.clone()).start().unwrap();
+    // The first does not know of it yet.
+    for n in 0..2 {
+        let workflow = tracker.workflow("s").attribute("documentId", n).start().unwrap();
+        workflow.set_attribute("sourceType", "BANK").unwrap();
+        workflow.detach();
+        tracker.flush().await.unwrap();
+        let item = store.get(&id("s")).await.unwrap().unwrap();
+        let value = |name| item.get(name).cloned();
+        assert_eq!(value("documentId"), Some(Value::Integer(n)));
+        assert_eq!(value("sourceType"), Some("BANK".into()));
+        assert_eq!(value("notes").unwrap().as_str().unwrap().len(), 300_000);
+    }
+    // Nor does it allow more than the limit.
+    let text = "x".repeat(WorkflowBuilder::MAX_TEXT_BYTES);
+    let texts = WorkflowBuilder::MAX_ATTRIBUTE_BYTES / text.len();
+    let workflow =
+        (0..texts).fold(tracker.workflow("s"), |w, n| w.attribute(name("long", n), &*text));
+    let more = workflow.start().unwrap_err();
+    assert!(matches!(more, WorkflowError::AttributesTooLarge { .. }), "{more}");
 }
