@@ -33,7 +33,7 @@ use super::flush_waiters::{Waiters, key};
 use super::rounds::{MAX_WRITES, Round, RoundEnd};
 use super::sequence::Sequence;
 use crate::status::schema::FittedChange;
-use crate::status::{ErrorMessage, PendingWrite, UncertainUsage};
+use crate::status::{ErrorMessage, Lack, PendingWrite, UncertainUsage};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 #[cfg(feature = "metrics")]
 use crate::telemetry::metrics;
@@ -348,16 +348,23 @@ impl<S: StatusStore> Worker<S> {
         let FinishedWrite { session, pending, result, epoch } = write;
         let clock = self.shared().now();
         let writer = &self.guard.0.writer;
-        let mut uncertain = None;
+        let mut lack = Lack::default();
         let is_dirty = session.acknowledge(|state| match &result {
             Ok(WriteOutcome::Applied) => state.ledger.write_applied(pending),
             Ok(WriteOutcome::Conflict(found)) => {
                 let now = state.time_of_event(clock);
-                uncertain = state.ledger.write_conflicted(found.as_ref(), writer, now);
+                lack = state.ledger.write_conflicted(found.as_ref(), writer, now);
             }
             Err(error) => state.ledger.write_failed(&pending, error.may_have_been_applied()),
         });
-        if let Some(UncertainUsage { calls, tokens }) = uncertain {
+        if lack.is_another {
+            tracing::error!(
+                session_id = %session.id,
+                "what this process had saved is missing from the status: the item was deleted \
+                 meanwhile, and another process made it again",
+            );
+        }
+        if let Some(UncertainUsage { calls, tokens }) = lack.uncertain {
             tracing::error!(
                 session_id = %session.id,
                 calls,

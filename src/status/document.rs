@@ -237,8 +237,7 @@ pub struct WorkflowStatus {
     /// [`MAX_UNFINISHED_TASKS`](Self::MAX_UNFINISHED_TASKS). The tokens of a GET count only if its
     /// answer has one of these ids.
     pub unfinished_tasks: Vec<TaskId>,
-    /// The number of times the item was written; 0 if another writer wrote it, which keeps
-    /// no revision.
+    /// Rises with each write of the item; 0 if another writer wrote it, which keeps no revision.
     pub revision: u64,
     pub(crate) writers: Writers,
     pub(crate) agents: Vec<(Arc<str>, AgentStatus)>,

@@ -215,7 +215,7 @@ pub struct Change {
     /// The session whose item is written.
     pub session_id: SessionId,
     /// The attributes to set, each with its whole new value. They always include `revision`,
-    /// one higher than the revision expected, and never the session id.
+    /// higher than the revision expected, and never the session id.
     pub set: Item,
     /// The names of the attributes to remove.
     pub remove: Vec<String>,

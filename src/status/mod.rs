@@ -42,7 +42,7 @@ pub use document::{AgentState, AgentStatus, OverallStatus, WorkflowStatus};
 pub use error::{CallError, ErrorMessage, Outcome};
 pub(crate) use error_chain::ErrorChain;
 pub use item::{Change, Item, Precondition, Value};
-pub(crate) use ledger::{Ledger, PendingWrite, TaskUsage, UncertainUsage, attribute_bytes};
+pub(crate) use ledger::{Lack, Ledger, PendingWrite, TaskUsage, UncertainUsage, attribute_bytes};
 pub use ordered_item::OrderedItem;
 pub use report::AgentReport;
 pub(crate) use session_id::random_writer_id;

@@ -16,7 +16,7 @@
 //! | `expiresAt` | number | when the item may be deleted, in seconds since the Unix epoch |
 //! | `totalTokenUsage` | map | the sum of the agents' token usage |
 //! | `unfinishedTasks` | list of strings | the ids of the tasks that calls left unfinished, the newest last, at most 16; absent without any |
-//! | `revision` | number | the number of times the item was written |
+//! | `revision` | number | rises with each write, and is no other write's of the session |
 //! | `writers` | map | the number of each writing process's last write, by its id: milliseconds since the Unix epoch, odd if the process had nothing in progress; and under `forgotten` the highest number of those that are not listed any more, if there are any |
 //! | *name of an agent* | map | the agent, see below |
 //! | *name of an attribute* | any | what the caller has set, such as `documentId` |

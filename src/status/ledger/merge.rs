@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! remote = the item that did not meet the precondition
-//! none                              base = none: the next write creates it again
+//! none                              base = none: the next write creates it again, with all that
+//!                                   is known here, and with who has written that
 //! this run has yet to replace it    base = remote: the next write replaces all of it
 //! remote is of a later run          local = that run, with the calls in flight here
 //!
@@ -11,7 +12,8 @@
 //! base = what the last of them wrote, if its answer was lost
 //! unacknowledged −= the writes that remote may have or not: it has forgotten this writer
 //! local = merge(base, local, remote):
-//!     attributes, correlation id    local where it differs from base, else remote
+//!     attributes, correlation id    local where it differs from what this process last wrote
+//!                                   (from base, unless an answer was lost), else remote
 //!     overall status                the first end; without one, processing before initializing
 //!     an agent's state              local if it differs from base and is the later one, or
 //!                                   the clocks disagree on that; else remote; the earlier
@@ -45,7 +47,8 @@ use std::time::Duration;
 
 use super::{ActiveCalls, Ledger, NewRun, SentDeltas, UsageDelta, add_tokens};
 use crate::status::{
-    AgentState, AgentStatus, CallError, Item, OverallStatus, Timestamp, TokenDelta, WorkflowStatus,
+    AgentState, AgentStatus, CallError, Item, OverallStatus, Timestamp, TokenDelta, Value,
+    WorkflowStatus,
 };
 
 /// Calls and tokens that the item may count, or lack: a write of them got no answer, and the item has
@@ -56,23 +59,29 @@ pub(crate) struct UncertainUsage {
     pub(crate) tokens: TokenDelta,
 }
 
+/// What the item may lack, and this process does not write again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Lack {
+    /// It may count these or not, since it has forgotten this writer.
+    pub(crate) uncertain: Option<UncertainUsage>,
+    /// It lacks writes of this process that were acknowledged: it was deleted, and made again by a
+    /// process that did not know of them.
+    pub(crate) is_another: bool,
+}
+
 impl Ledger {
     /// The write did not meet its precondition, and `found` is the item as it is.
-    ///
-    /// Returns what the item may count or not, if it has forgotten this writer: it is not counted
-    /// again.
-    #[must_use]
     pub(crate) fn write_conflicted(
         &mut self,
         found: Option<&Item>,
         writer: &str,
         now: Timestamp,
-    ) -> Option<UncertainUsage> {
+    ) -> Lack {
         let Some(found) = found else {
             // The item was deleted. Everything known is written again.
-            self.base = None;
-            self.lost.clear();
-            return None;
+            self.deleted = self.base.take().or(self.deleted.take());
+            return Lack::default();
         };
         let lost = std::mem::take(&mut self.lost);
         // Before remote's activities come in: a stale one here would overwrite them later.
@@ -94,23 +103,36 @@ impl Ledger {
             NewRun::Unsent | NewRun::Sent { .. } => {
                 self.order_after(&remote);
                 self.base = Some(Arc::new(remote));
-                return None;
+                self.deleted = None;
+                return Lack::default();
             }
         }
         // The item has come from that write: whoever wrote since knew all that it carried.
         let applied = remote.writers.last_write(writer);
-        if let Some((_, document)) = lost.into_iter().find(|(seq, _)| Some(*seq) == applied) {
-            self.base = Some(document);
+        let lost = lost.into_iter().rev().find(|lost| has(*lost.seqs.start()));
+        if let Some(lost) = &lost
+            && applied.is_some_and(|applied| lost.seqs.contains(&applied))
+        {
+            self.base = Some(Arc::clone(&lost.document));
         }
+        // An item that was deleted is known as well.
+        let deleted = self.deleted.take();
+        let before = self.base.clone().or(deleted);
+        let is_another = before
+            .as_ref()
+            .and_then(|before| before.writers.last_write(writer))
+            .is_some_and(|seq| !has(seq) && !remote.writers.may_have_forgotten(writer, seq));
         // (2) A later `created_at` means a later run only to a process that knows an earlier
         // item. To one that has just started, the item is a run to resume, whenever it began.
-        let knows_item = self.base.is_some() || self.first_seq.is_some_and(has);
+        let knows_item = before.is_some() || self.first_seq.is_some_and(has);
         let known = self
             .base
             .as_ref()
             .map_or(self.local.created_at, |base| base.created_at.max(self.local.created_at));
+        // (17) What an attribute was when the item last had it from here, though no answer came.
+        let written = lost.map(|lost| lost.document).or(before);
         if knows_item && remote.created_at > known {
-            self.adopt_new_run(&remote, now);
+            self.adopt_new_run(&remote, written.as_deref(), now);
         }
         // (11) To a process that has just started, a finished item says that its calls began
         // after the end.
@@ -127,10 +149,11 @@ impl Ledger {
         if let Some(version) = seen {
             self.tasks_saved(version);
         }
+        self.merge_values(&remote, written.as_deref());
         self.merge(&remote, seen, writer, now);
         self.base = Some(Arc::new(remote));
         self.version += 1;
-        uncertain
+        Lack { uncertain, is_another }
     }
 
     /// Takes out the deltas of writes that may have been applied, if the item has forgotten this
@@ -148,9 +171,16 @@ impl Ledger {
     }
 
     /// Moves to the run that another process has begun. What is known of the run before
-    /// goes, its end included, and so does its item: it is no base for a merge with the new one. Calls in flight, and deltas that no item has seen, move along:
-    /// when those calls began is not known here, and no token may be lost.
-    fn adopt_new_run(&mut self, remote: &WorkflowStatus, now: Timestamp) {
+    /// goes, its end included, and so does its item: it is no base for a merge with the new one.
+    /// Calls in flight, and deltas that no item has seen, move along: when those calls began is not
+    /// known here, and no token may be lost. So do attributes that no item has had: `written` is
+    /// what this process last wrote.
+    fn adopt_new_run(
+        &mut self,
+        remote: &WorkflowStatus,
+        written: Option<&WorkflowStatus>,
+        now: Timestamp,
+    ) {
         let base = self.base.take();
         let mut local = WorkflowStatus::new(self.local.session_id.clone(), remote.created_at);
         local.last_updated = self.local.last_updated;
@@ -175,10 +205,36 @@ impl Ledger {
             // Pushed in any case, so that slots stay valid.
             local.agents.push((name, agent));
         }
+        let is_new = |name: &str, value: &Value| {
+            written.is_none_or(|written| written.attributes.get(name) != Some(value))
+        };
+        let attributes = std::mem::take(&mut self.local.attributes).into_iter();
+        local.attributes = attributes.filter(|(name, value)| is_new(name, value)).collect();
+        let id = self.local.correlation_id.take();
+        local.correlation_id =
+            id.filter(|id| written.is_none_or(|w| w.correlation_id.as_ref() != Some(id)));
         self.local = local;
         self.active.iter_mut().for_each(|active| active.is_after_end = false);
         self.adopt_tasks();
         self.idle_since = None;
+    }
+
+    /// Takes the correlation id and the attributes of `remote` that this process has not changed
+    /// since it has `written` them. The value that is written last stands.
+    fn merge_values(&mut self, remote: &WorkflowStatus, written: Option<&WorkflowStatus>) {
+        let local = &mut self.local;
+        if written.is_some_and(|written| written.correlation_id == local.correlation_id)
+            || local.correlation_id.is_none()
+        {
+            local.correlation_id.clone_from(&remote.correlation_id);
+        }
+        for (name, value) in &remote.attributes {
+            let known = local.attributes.get(name);
+            let is_unchanged = written.is_some_and(|w| w.attributes.get(name) == known);
+            if is_unchanged || known.is_none() {
+                local.attributes.insert(name.clone(), value.clone());
+            }
+        }
     }
 
     /// Makes `local` the merge of itself and `remote`, with `base` as their common ancestor.
@@ -187,19 +243,6 @@ impl Ledger {
         let ended = self.merge_unfinished(remote, base.as_deref(), seen);
         let local = &mut self.local;
 
-        // What is unchanged here since base is taken from remote.
-        if base.as_ref().is_some_and(|base| base.correlation_id == local.correlation_id)
-            || local.correlation_id.is_none()
-        {
-            local.correlation_id.clone_from(&remote.correlation_id);
-        }
-        for (name, value) in &remote.attributes {
-            let unchanged =
-                base.as_ref().is_some_and(|b| b.attributes.get(name) == local.attributes.get(name));
-            if unchanged || !local.attributes.contains_key(name) {
-                local.attributes.insert(name.clone(), value.clone());
-            }
-        }
         // An item of another writer may have no time of creation, and reads as 1970 then.
         if remote.created_at.as_millis() > 0 {
             local.created_at = remote.created_at;

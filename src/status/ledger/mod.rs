@@ -54,9 +54,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use self::merge::UncertainUsage;
+pub(crate) use self::merge::{Lack, UncertainUsage};
 pub(crate) use self::tasks::TaskUsage;
 pub(crate) use self::write::PendingWrite;
+
+use self::write::LostWrite;
 
 use self::tasks::Tasks;
 
@@ -86,13 +88,16 @@ pub(crate) struct Ledger {
     active: Vec<ActiveCalls>,
     /// What the table is known to hold.
     base: Option<Arc<WorkflowStatus>>,
+    /// The item that was deleted, until it is written again. It then has what its writers had
+    /// written, since `local` has.
+    deleted: Option<Arc<WorkflowStatus>>,
     /// Calls and tokens that no write carries yet.
     unsent: Vec<UsageDelta>,
     /// Calls and tokens of writes that were not acknowledged, in the order of the writes.
     unacknowledged: Vec<SentDeltas>,
-    /// The newest writes whose answers were lost, since `base`: the numbers, and what the table
-    /// holds if that one was applied. Only one can have been.
-    lost: Vec<(u64, Arc<WorkflowStatus>)>,
+    /// The writes whose answers were lost, since `base`, in their order. Only one can have been
+    /// applied.
+    lost: Vec<LostWrite>,
     new_run: NewRun,
     /// The answers that had an id. Most sessions have none.
     tasks: Option<Box<Tasks>>,
@@ -218,6 +223,7 @@ impl Ledger {
             local: WorkflowStatus::new(session_id, now),
             active: Vec::new(),
             base: None,
+            deleted: None,
             unsent: Vec::new(),
             unacknowledged: Vec::new(),
             lost: Vec::new(),

@@ -16,6 +16,7 @@
 //! of ours it has: what the last of them wrote is the base of the merge. If it was not applied, the
 //! next write carries the same and more.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::{Ledger, NewRun, SentDeltas, UsageDelta};
@@ -42,6 +43,46 @@ impl PendingWrite {
     }
 }
 
+/// What the table holds if a write was applied whose answer was lost.
+#[derive(Debug)]
+pub(super) struct LostWrite {
+    /// The first and the last number of the writes that carried this.
+    pub(super) seqs: RangeInclusive<u64>,
+    version: u64,
+    pub(super) document: Arc<WorkflowStatus>,
+}
+
+impl LostWrite {
+    /// In a long outage, the first and the last are most likely to have reached the table. Between
+    /// them some are forgotten, so that memory does not grow with time.
+    const KEPT: usize = 8;
+
+    fn add(lost: &mut Vec<Self>, write: &PendingWrite) {
+        if let Some(last) = lost.last_mut()
+            && last.version == write.version
+        {
+            last.seqs = *last.seqs.start()..=write.seq;
+            return;
+        }
+        if lost.len() == Self::KEPT {
+            lost.remove(Self::KEPT / 2);
+        }
+        let document = Arc::clone(&write.next);
+        lost.push(Self { seqs: write.seq..=write.seq, version: write.version, document });
+    }
+}
+
+/// A revision that no other write has made: from the clock, and from who writes. So an item that
+/// was deleted and made again, or replaced by a copy, never comes to a revision that a process
+/// knows of the one before.
+///
+/// It is exact as a number of JavaScript until the year 2255.
+fn new_revision(writer: &str, seq: u64) -> u64 {
+    const WRITERS: u64 = 1_000;
+    let who = writer.bytes().fold(0, |sum: u64, byte| (sum * 31 + u64::from(byte)) % WRITERS);
+    seq.saturating_mul(WRITERS).saturating_add(who)
+}
+
 impl Ledger {
     /// Prepares the write that brings the table up to date; `None` if it lacks nothing.
     ///
@@ -59,10 +100,12 @@ impl Ledger {
         }
         let mut next = self.status().clone();
         let base = self.base.as_deref();
-        next.revision = base.map_or(0, |base| base.revision).saturating_add(1);
-        next.writers = base.map_or_else(Writers::default, |base| base.writers.clone());
+        let known = base.or(self.deleted.as_deref());
+        next.writers = known.map_or_else(Writers::default, |known| known.writers.clone());
         let is_done = !self.is_active() && (!is_open || self.is_finished());
         let seq = next.writers.note(writer, seq, is_done);
+        let after = base.map_or(0, |base| base.revision.saturating_add(1));
+        next.revision = after.max(new_revision(writer, seq));
         let precondition = match base.map(|base| base.revision) {
             None => Precondition::Absent,
             Some(0) => Precondition::NoRevision,
@@ -97,6 +140,7 @@ impl Ledger {
             self.new_run = NewRun::None;
         }
         self.idle_since = None;
+        self.deleted = None;
         self.base = Some(write.next);
         self.saved_version = write.version;
         if self.tasks.is_some() {
@@ -114,12 +158,7 @@ impl Ledger {
     /// The write failed, or its answer was lost.
     pub(crate) fn write_failed(&mut self, write: &PendingWrite, may_have_been_applied: bool) {
         if may_have_been_applied {
-            // Of more than a few, the late one would have to be applied after all that followed.
-            const MAX_LOST: usize = 8;
-            if self.lost.len() == MAX_LOST {
-                self.lost.remove(0);
-            }
-            self.lost.push((write.seq, Arc::clone(&write.next)));
+            LostWrite::add(&mut self.lost, write);
             return;
         }
         // No item can hold this write, so the next one carries its deltas.

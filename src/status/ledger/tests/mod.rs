@@ -2,12 +2,14 @@
 
 mod calls;
 mod clocks;
+mod deleted;
 mod idle;
 mod many_writers;
 mod merged_tasks;
 mod merges;
 mod runs;
 mod tasks;
+mod values;
 
 use super::*;
 use crate::status::{
@@ -52,11 +54,14 @@ struct Process {
     seq: u64,
     /// What conflicts said cannot be known.
     uncertain: Vec<UncertainUsage>,
+    /// How often they said that the item is another.
+    others: usize,
 }
 
 impl Process {
     fn new(writer: &'static str, now: i64) -> Self {
-        Self { ledger: Ledger::new(id(), at(now)), writer, seq: 0, uncertain: Vec::new() }
+        let ledger = Ledger::new(id(), at(now));
+        Self { ledger, writer, seq: 0, uncertain: Vec::new(), others: 0 }
     }
 
     fn slot(&mut self, agent: &str) -> usize {
@@ -129,8 +134,10 @@ impl Process {
     }
 
     fn conflict(&mut self, found: Option<&Item>, now: i64) {
-        let uncertain = self.ledger.write_conflicted(found, self.writer, at(now));
+        let Lack { uncertain, is_another } =
+            self.ledger.write_conflicted(found, self.writer, at(now));
         self.uncertain.extend(uncertain);
+        self.others += usize::from(is_another);
     }
 
     /// Writes until there is nothing left to write.
