@@ -9,8 +9,16 @@
 mod bounds;
 #[path = "simulation/clocks.rs"]
 mod clocks;
+#[path = "simulation/crowd.rs"]
+mod crowd;
+#[path = "simulation/deletions.rs"]
+mod deletions;
+#[path = "simulation/engine.rs"]
+mod engine;
 #[allow(dead_code, reason = "each test uses a part of it")]
 mod faults;
+#[path = "simulation/log.rs"]
+mod log;
 #[path = "simulation/model.rs"]
 mod model;
 #[path = "simulation/outage.rs"]
@@ -19,8 +27,12 @@ mod outage;
 mod process;
 #[path = "simulation/seeds.rs"]
 mod seeds;
+#[path = "simulation/table.rs"]
+mod table;
 #[path = "simulation/tasks.rs"]
 mod tasks;
+#[path = "simulation/values.rs"]
+mod values;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,12 +46,13 @@ use tower_agent_status::store::{MemoryStore, StoreError, WriteOutcome};
 use faults::{Director, Fate, Fault, Reached};
 use model::{Answer, Model, Note};
 use seeds::{Counts, paused_runtime, run_seeds, seeds};
+use table::Table;
 
 /// What the processes of one run share.
 struct World {
     seed: u64,
     begin: Instant,
-    table: MemoryStore,
+    table: Table,
     sessions: Vec<String>,
     plan: Plan,
     model: Mutex<Model>,
@@ -55,6 +68,8 @@ struct Plan {
     healed: std::sync::atomic::AtomicBool,
     /// Whether all processes share one clock; otherwise their clocks differ and drift.
     one_clock: bool,
+    /// The processes that join the others for a call.
+    crowd: crowd::Crowd,
 }
 
 impl World {
@@ -69,13 +84,17 @@ impl World {
             bad_times.push((from, from + length, fault));
         }
         let one_clock = rng.u8(..4) > 0;
+        let crowd = crowd::Crowd::new(seed);
         let sessions = (0..rng.usize(1..4)).map(|n| format!("session-{n}")).collect();
         Self {
             seed,
             begin: Instant::now(),
-            table: MemoryStore::new(),
+            table: match engine::is_for(seed) {
+                true => Table::Engine(engine::Engine::new(seed)),
+                false => Table::Memory(MemoryStore::new()),
+            },
             sessions,
-            plan: Plan { faults, bad_times, healed: false.into(), one_clock },
+            plan: Plan { faults, bad_times, healed: false.into(), one_clock, crowd },
             model: Mutex::new(Model::new(one_clock)),
         }
     }
@@ -86,6 +105,9 @@ impl World {
 
     fn heal(&self) {
         self.plan.healed.store(true, std::sync::atomic::Ordering::SeqCst);
+        if let Table::Engine(engine) = &self.table {
+            engine.heal();
+        }
     }
 
     fn is_healed(&self) -> bool {
@@ -100,9 +122,16 @@ struct Client {
     /// One for each session, so that the faults of a session do not depend on the order in
     /// which sessions are written.
     rngs: Mutex<BTreeMap<String, Rng>>,
+    /// Until when it does not reach the table.
+    cut_off: Mutex<Duration>,
 }
 
 impl Client {
+    fn new(world: &Arc<World>, process: usize) -> Self {
+        let world = Arc::clone(world);
+        Self { world, process, rngs: Mutex::default(), cut_off: Mutex::default() }
+    }
+
     fn fate(&self, session: &str) -> Fate {
         let world = &self.world;
         let mut rngs = self.rngs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,6 +152,11 @@ impl Client {
             return fate;
         }
         let now = world.begin.elapsed();
+        let mut cut_off = self.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        if now < *cut_off {
+            fate.fault = Some(Fault::Outage);
+            return fate;
+        }
         let mut bad =
             world.plan.bad_times.iter().filter(|(from, to, _)| (*from..*to).contains(&now));
         fate.fault = match bad.next() {
@@ -140,6 +174,11 @@ impl Client {
             Some(Fault::Delay) => fate.before += millis(rng, 20_000),
             Some(Fault::FailAfter | Fault::AppliedLate | Fault::Unknown) => {
                 fate.after += millis(rng, 5_000);
+                if world.plan.crowd.is_some() && rng.u8(..4) == 0 {
+                    let minutes = Duration::from_secs(rng.u64(60..600));
+                    *cut_off = now + fate.before + fate.after + minutes;
+                    world.model().count("crowd: an answer lost, and then the table for minutes");
+                }
             }
             _ => {}
         }
@@ -214,6 +253,12 @@ fn run(seed: u64) -> Report {
     let runtime = paused_runtime(seed);
     let world = runtime.block_on(async {
         let world = Arc::new(World::new(seed));
+        let model = Arc::downgrade(&world);
+        let _listening = log::listen(move |said| {
+            if let Some(world) = model.upgrade() {
+                world.model().heard(&said);
+            }
+        });
         let simulated = process::simulate(Arc::clone(&world));
         if tokio::time::timeout(Duration::from_secs(24 * 3600), simulated).await.is_err() {
             world.model().fail("the run does not end".to_owned());
@@ -224,6 +269,11 @@ fn run(seed: u64) -> Report {
     });
     drop(runtime);
     let mut model = world.model();
+    if let Table::Engine(engine) = &world.table {
+        let (counts, wrong) = engine.take();
+        seeds::add(&mut model.counts, counts);
+        wrong.into_iter().for_each(|wrong| model.fail(wrong));
+    }
     Report {
         failures: std::mem::take(&mut model.failures),
         counts: std::mem::take(&mut model.counts),
@@ -262,7 +312,11 @@ fn whatever_fails_the_table_ends_up_right() {
         }
     }
     assert!(failed.is_empty(), "{} of {} seeds failed, see above", failed.len(), seeds.len());
-    let expected = EXPECTED.into_iter().chain(Fault::ALL.map(name));
+    let expected = EXPECTED
+        .into_iter()
+        .chain(Fault::ALL.map(name))
+        .chain(crowd::EXPECTED)
+        .chain(engine::EXPECTED);
     seeds::assert_covered(&counts, expected, seeds.len());
 }
 

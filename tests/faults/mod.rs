@@ -1,14 +1,15 @@
-//! A wrapper around the in-memory store that injects every fault a table can have.
+//! A wrapper around a store that injects every fault a table can have.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::task::unconstrained;
 use tokio::time::sleep;
 use tower_agent_status::SessionId;
 use tower_agent_status::status::{Change, Item, Precondition, Value};
 use tower_agent_status::store::{
-    MemoryStore, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
+    MemoryStore, StatusReader, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
 };
 
 /// A fault that a write meets.
@@ -92,15 +93,15 @@ pub(crate) enum Reached {
     Refused,
 }
 
-/// One client of a table.
-pub(crate) struct FaultyStore<D> {
-    table: MemoryStore,
+/// One client of a table. What is done there takes no time.
+pub(crate) struct FaultyStore<D, T = MemoryStore> {
+    table: T,
     director: Arc<D>,
     gauge: Gauge,
 }
 
-impl<D: Director> FaultyStore<D> {
-    pub(crate) fn new(table: MemoryStore, director: Arc<D>) -> Self {
+impl<D: Director, T: StatusStore + StatusReader + Clone> FaultyStore<D, T> {
+    pub(crate) fn new(table: T, director: Arc<D>) -> Self {
         Self { table, director, gauge: Gauge::default() }
     }
 
@@ -110,20 +111,25 @@ impl<D: Director> FaultyStore<D> {
     }
 
     async fn reach(
-        table: &MemoryStore,
+        table: &T,
         director: &D,
         note: &D::Note,
         change: &Change,
         expected: Precondition,
     ) -> Result<WriteOutcome, StoreError> {
-        let before = table.item(change.session_id.as_str());
-        let written = table.write(change, expected).await?;
-        let reached = match (&written, table.item(change.session_id.as_str())) {
-            (WriteOutcome::Applied, Some(item)) => Reached::Applied(item),
-            _ => Reached::Refused,
+        let id = &change.session_id;
+        let at_once = async {
+            let before = table.get(id).await?;
+            let written = table.write(change, expected).await?;
+            let reached = match (&written, table.get(id).await?) {
+                (WriteOutcome::Applied, Some(item)) => Reached::Applied(item),
+                _ => Reached::Refused,
+            };
+            director.reached(note, before.as_ref(), &reached);
+            Ok(written)
         };
-        director.reached(note, before.as_ref(), &reached);
-        Ok(written)
+        // Nobody else's turn comes in between.
+        unconstrained(at_once).await
     }
 
     async fn attempt(
@@ -167,16 +173,16 @@ impl<D: Director> FaultyStore<D> {
 
     /// Writes as another writer would, changing nothing but the revision.
     async fn touch(&self, session_id: &SessionId) -> Result<(), StoreError> {
-        let Some(item) = self.table.item(session_id.as_str()) else { return Ok(()) };
+        let Some(item) = unconstrained(self.table.get(session_id)).await? else { return Ok(()) };
         let revision = item.get("revision").and_then(Value::as_u64).unwrap_or(0);
         let set = Item::from_iter([("revision".to_owned(), Value::Integer(revision + 1))]);
         let change = Change::new(session_id.clone(), set, vec![]);
-        self.table.write(&change, Precondition::Revision(revision)).await?;
+        unconstrained(self.table.write(&change, Precondition::Revision(revision))).await?;
         Ok(())
     }
 }
 
-impl<D: Director> StatusStore for FaultyStore<D> {
+impl<D: Director, T: StatusStore + StatusReader + Clone> StatusStore for FaultyStore<D, T> {
     async fn write(
         &self,
         change: &Change,

@@ -20,7 +20,9 @@ use tower_agent_status::status::{AgentReport, AgentState, OverallStatus, TokenUs
 use tower_agent_status::{Agent, SessionId, StatusLayer, StatusTracker, Workflow, WorkflowError};
 
 use crate::faults::{FaultyStore, Gauge};
+use crate::log::PROCESS;
 use crate::model::{self, End, Observed};
+use crate::table::Table;
 use crate::{Client, World};
 
 /// What a clock that is right shows at the start of a run, in milliseconds.
@@ -34,16 +36,26 @@ pub(crate) async fn simulate(world: Arc<World>) {
     let mut slots = JoinSet::new();
     for _ in 0..rng.usize(1..4) {
         let (world, rng) = (Arc::clone(&world), rng.fork());
-        slots.spawn(async move { lives(world, rng).await });
+        slots.spawn(async move { Some(lives(world, rng).await) });
     }
+    let engine = match &world.table {
+        Table::Engine(engine) => {
+            Some(tokio::spawn(engine.clone().live(world.sessions.clone(), rng.fork())))
+        }
+        Table::Memory(_) => None,
+    };
+    world.plan.crowd.join(&world, &mut rng, &mut slots).await;
     let mut survivors = Vec::new();
     while let Some(survivor) = slots.join_next().await {
         match survivor {
-            Ok(survivor) => survivors.push(survivor),
+            Ok(survivor) => survivors.extend(survivor),
             Err(error) => world.model().fail(format!("a process failed: {error}")),
         }
     }
     survivors.sort_by_key(|survivor| survivor.number);
+    if let Some(engine) = engine {
+        let _ = engine.await;
+    }
     world.heal();
     for survivor in &survivors {
         let mut tries = 0;
@@ -57,9 +69,9 @@ pub(crate) async fn simulate(world: Arc<World>) {
     }
     // The next sweep evicts the sessions that nothing refers to.
     sleep(Duration::from_secs(30)).await;
-    let one_process = survivors.len() == 1;
+    let one_process = survivors.len() == 1 && !world.plan.crowd.is_some();
     for survivor in survivors {
-        survivor.settled(one_process);
+        survivor.settled(one_process).await;
         survivor.shutdown(Duration::from_secs(60), true).await;
         survivor.check_gauge();
     }
@@ -102,7 +114,7 @@ async fn lives(world: Arc<World>, mut rng: Rng) -> Process {
     process
 }
 
-struct Process {
+pub(crate) struct Process {
     world: Arc<World>,
     number: usize,
     tracker: StatusTracker,
@@ -113,13 +125,17 @@ struct Process {
 }
 
 impl Process {
-    fn start(world: &Arc<World>, rng: &mut Rng) -> Self {
+    pub(crate) fn start(world: &Arc<World>, rng: &mut Rng) -> Self {
         let number = world.model().add_process();
         world.model().count("processes");
-        let client = Client { world: Arc::clone(world), process: number, rngs: Mutex::default() };
+        let client = Client::new(world, number);
         let store = FaultyStore::new(world.table.clone(), Arc::new(client));
         let gauge = store.gauge();
-        let skew = if world.plan.one_clock { 0 } else { rng.i64(-20_000..20_000) };
+        let mut skew = if world.plan.one_clock { 0 } else { rng.i64(-20_000..20_000) };
+        if world.plan.crowd.is_some() && skew != 0 && rng.u8(..8) == 0 {
+            skew += [-10_800_000, 10_800_000][rng.usize(..2)];
+            world.model().count("crowd: a clock that is hours off");
+        }
         world.model().ahead(number, skew);
         let skew = Arc::new(AtomicI64::new(skew));
         let clock = {
@@ -138,7 +154,7 @@ impl Process {
             .clock(clock)
             .build()
             .unwrap();
-        let recorder = tokio::spawn(recorder);
+        let recorder = tokio::spawn(PROCESS.scope(number, recorder));
         Self { world: Arc::clone(world), number, tracker, recorder, gauge, skew }
     }
 
@@ -146,21 +162,25 @@ impl Process {
         let mut actors = JoinSet::new();
         for _ in 0..rng.usize(1..4) {
             let session = &self.world.sessions[rng.usize(..self.world.sessions.len())];
-            let actor = Actor {
-                world: Arc::clone(&self.world),
-                process: self.number,
-                tracker: self.tracker.clone(),
-                skew: Arc::clone(&self.skew),
-                session: session.clone(),
-            };
+            let actor = self.actor(session);
             let rng = rng.fork();
             actors.spawn(actor.act(rng));
         }
         actors
     }
 
+    pub(crate) fn actor(&self, session: &str) -> Actor {
+        Actor {
+            world: Arc::clone(&self.world),
+            process: self.number,
+            tracker: self.tracker.clone(),
+            skew: Arc::clone(&self.skew),
+            session: session.to_owned(),
+        }
+    }
+
     /// Ends the process at once; everything in its memory is lost.
-    async fn kill(self, mut actors: JoinSet<()>) {
+    pub(crate) async fn kill(self, mut actors: JoinSet<()>) {
         self.world.model().kill(self.number);
         self.world.model().count("processes killed");
         if self.gauge.in_flight() > 0 {
@@ -174,7 +194,7 @@ impl Process {
         let _ = self.recorder.await;
     }
 
-    async fn shutdown(&self, deadline: Duration, all: bool) {
+    pub(crate) async fn shutdown(&self, deadline: Duration, all: bool) {
         let mark = self.world.model().mark(self.number);
         let result = self.tracker.shutdown(deadline).await;
         self.world.model().count("shutdowns");
@@ -198,7 +218,7 @@ impl Process {
     }
 
     /// Drops all handles: the recorder makes one last attempt and ends.
-    async fn let_go(self) {
+    pub(crate) async fn let_go(self) {
         let Self { world, number, tracker, recorder, gauge, .. } = self;
         drop(tracker);
         if timeout(Duration::from_secs(600), recorder).await.is_err() {
@@ -217,14 +237,14 @@ impl Process {
     }
 
     /// Checks that everything is saved and that finished sessions have left memory.
-    fn settled(&self, one_process: bool) {
+    async fn settled(&self, one_process: bool) {
         let mark = self.world.model().mark(self.number);
         let unsaved = self.world.model().unsaved(self.number, &mark);
         if !unsaved.is_empty() {
             self.world.model().fail(format!("flushed, but {unsaved:?} is not saved"));
         }
         for session in &self.world.sessions {
-            let item = self.world.table.status(session);
+            let item = self.world.table.status(session).await;
             let finished = item.is_some_and(|item| item.overall_status.is_finished());
             if one_process && !finished && self.world.model().is_finished(self.number, session) {
                 self.world.model().fail(format!("{session} was finished, but is not any more"));
@@ -292,7 +312,7 @@ fn judge(
 }
 
 /// One sequence of actions in a process.
-struct Actor {
+pub(crate) struct Actor {
     world: Arc<World>,
     process: usize,
     tracker: StatusTracker,
@@ -431,7 +451,7 @@ impl Actor {
     }
 
     /// Makes one call, or several that overlap.
-    async fn calls(&self, rng: &mut Rng) {
+    pub(crate) async fn calls(&self, rng: &mut Rng) {
         let calls = if rng.u8(..3) == 0 { rng.usize(2..4) } else { 1 };
         join_all((0..calls).map(|_| self.call(rng.fork()))).await;
     }

@@ -7,8 +7,9 @@ use std::sync::Mutex;
 pub(crate) type Counts = BTreeMap<&'static str, u64>;
 
 /// How many seeds run by default.
-const DEFAULT_SEEDS: u64 = 300;
-/// With at least this many seeds, everything that is expected must come up often.
+const DEFAULT_SEEDS: u64 = 500;
+/// With at least this many seeds, everything that is expected must come up, and this often in
+/// 10,000 of them.
 const SEEDS_TO_COVER_ALL: u64 = 1_000;
 const OFTEN: u64 = 100;
 
@@ -80,10 +81,11 @@ pub(crate) fn assert_covered(
     expected: impl Iterator<Item = &'static str>,
     seeds: usize,
 ) {
-    if seeds as u64 >= SEEDS_TO_COVER_ALL {
+    let seeds = seeds as u64;
+    if seeds >= SEEDS_TO_COVER_ALL {
         for what in expected {
             let count = counts.get(what).copied().unwrap_or(0);
-            assert!(count >= OFTEN, "`{what}` came up only {count} times");
+            assert!(count * 10_000 >= OFTEN * seeds, "`{what}` came up only {count} times");
         }
     }
 }
