@@ -107,7 +107,7 @@ impl Ledger {
                 return Lack::default();
             }
         }
-        // The item has come from that write: whoever wrote since knew all that it carried.
+        // The item has come from that write: all who wrote since knew what it carried.
         let applied = remote.writers.last_write(writer);
         let lost = lost.into_iter().rev().find(|lost| has(*lost.seqs.start()));
         if let Some(lost) = &lost

@@ -123,7 +123,7 @@ impl UpdateExpression {
     }
 }
 
-/// A value as the key of an index, of which the table accepts strings with 1 to 2,048 bytes only. It
+/// A value as the key of an index. There the table accepts only strings of 1 to 2,048 bytes, and
 /// would refuse the whole write for anything else.
 fn index_key(value: &Value) -> Option<AttributeValue> {
     let text = value.to_text()?;

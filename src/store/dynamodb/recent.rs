@@ -98,7 +98,7 @@ impl DynamoDbStore {
         let shown = [schema::LAST_UPDATED, schema::OVERALL_STATUS];
         let request = ListRequest::new(usize::MAX).attributes(shown);
         let mut found = NewestItems::new(&request, |_| true, |_, item| item);
-        // Whoever asks is going to delete some of them.
+        // The caller may delete what is found.
         let mut scan = Scan { prefix: prefix.to_owned(), is_consistent: true, ..Scan::default() };
         while !scan.is_done && scan.pages < pages {
             self.scan_page(&mut scan, layout, &request, &mut found).await?;

@@ -85,7 +85,7 @@ pub enum ReshardProgress {
     Creating,
     /// The index is there, and writers find it within this time.
     Waiting(Duration),
-    /// So many items were read in this scan, of which so many were filled in.
+    /// So many items were read in this scan, and so many of them filled in.
     Filled {
         /// 1 or 2.
         scan: u8,
