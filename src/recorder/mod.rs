@@ -7,6 +7,8 @@
 //! | --- | --- |
 //! | `builder` | the settings, and how a tracker starts |
 //! | `worker` | the task: batches, writes, retries, heartbeats |
+//! | `due` | the sessions that wait to be written, the first that is due in front |
+//! | `write` | one write: how it is sent, and how it has ended |
 //! | `backoff` | how long a session waits after a failed write, and what is logged |
 //! | `rounds` | how a flush or a shutdown tries every session, side by side |
 //! | `sequence` | the numbers of the writes |
@@ -14,10 +16,12 @@
 
 mod backoff;
 mod builder;
+mod due;
 mod flush_waiters;
 mod rounds;
 mod sequence;
 mod worker;
+mod write;
 
 use std::fmt;
 use std::pin::Pin;

@@ -18,22 +18,22 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::UnsavedError;
 use super::backoff::{FailedWrites, backoff};
+use super::due::Due;
 use super::flush_waiters::{Waiters, key};
 use super::rounds::{MAX_WRITES, Round, RoundEnd};
 use super::sequence::Sequence;
+use super::write::{self, FinishedWrite};
 use crate::status::schema::FittedChange;
-use crate::status::{ErrorMessage, Lack, PendingWrite, UncertainUsage};
+use crate::status::{ErrorMessage, Lack, UncertainUsage};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 #[cfg(feature = "metrics")]
 use crate::telemetry::metrics;
@@ -43,9 +43,6 @@ use crate::tracker::{Batch, Command, Session, Shared, UnsavedSession};
 const CONFLICTS_AT_ONCE: u32 = 3;
 /// How many conflicts in a row count as a failure.
 const CONFLICTS_IN_A_ROW: u32 = 32;
-/// The longest that a write can take. After that it counts as failed, though it may still be
-/// applied. The stores of this crate give up long before.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long an unfinished session that nobody uses stays in memory.
 const IDLE: Duration = Duration::from_secs(600);
 
@@ -102,47 +99,12 @@ pub(super) struct Worker<S> {
     next_usage: Option<Instant>,
 }
 
-/// A session waiting to be written.
-struct Due {
-    at: Instant,
-    session: Arc<Session>,
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        // Sessions come from maps whose order is random.
-        self.at.cmp(&other.at).then_with(|| self.session.id.cmp(&other.session.id))
-    }
-}
-
 type Reply = oneshot::Sender<Vec<UnsavedSession>>;
 
 /// The recorder ends when everything is saved, or at the deadline.
 struct Shutdown {
     deadline: Instant,
     replies: Vec<Reply>,
-}
-
-/// A write that has ended.
-struct FinishedWrite {
-    session: Arc<Session>,
-    pending: PendingWrite,
-    result: Result<WriteOutcome, StoreError>,
-    epoch: u64,
 }
 
 impl<S: StatusStore> Worker<S> {
@@ -326,19 +288,7 @@ impl<S: StatusStore> Worker<S> {
         let store = Arc::clone(&self.store);
         let epoch = self.waiters.epoch();
         Some(async move {
-            #[cfg(feature = "metrics")]
-            let started = Instant::now();
-            let write =
-                AssertUnwindSafe(async { store.write(&change, pending.precondition).await });
-            let unavailable =
-                |what| Err(StoreError::new(StoreErrorKind::Unavailable, what).ambiguous());
-            let result = match timeout(WRITE_TIMEOUT, write.catch_unwind()).await {
-                Ok(Ok(result)) => result,
-                Ok(Err(_)) => unavailable("the store panicked"),
-                Err(_) => unavailable("the store did not respond within a minute"),
-            };
-            #[cfg(feature = "metrics")]
-            metrics::written(result_name(&result), started.elapsed());
+            let result = write::send(&*store, &change, pending.precondition).await;
             FinishedWrite { session, pending, result, epoch }
         })
     }
@@ -484,17 +434,5 @@ impl<S: StatusStore> Worker<S> {
 
     fn unsaved(&self) -> Vec<UnsavedSession> {
         self.shared().unsaved(|session| self.failures.get(&key(session))?.error.clone())
-    }
-}
-
-/// How a write has ended, as a label of its metrics.
-#[cfg(feature = "metrics")]
-fn result_name(result: &Result<WriteOutcome, StoreError>) -> &'static str {
-    match result.as_ref().map_err(StoreError::kind) {
-        Ok(WriteOutcome::Applied) => "applied",
-        Ok(WriteOutcome::Conflict(_)) => "conflict",
-        Err(StoreErrorKind::Throttled) => "throttled",
-        Err(StoreErrorKind::Unavailable) => "unavailable",
-        Err(StoreErrorKind::Permanent) => "permanent",
     }
 }
