@@ -20,6 +20,7 @@ impl StatusTracker {
                 batch_delay: Duration::from_millis(5),
                 live_usage_interval: Duration::from_secs(1),
                 heartbeat_interval: Duration::from_secs(30),
+                max_writes_in_flight: None,
             },
             limits: Limits {
                 max_sessions: 100_000,
@@ -142,6 +143,28 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// as it is until a call resumes it, and the first to leave so is logged.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.limits.max_sessions = sessions;
+        self
+    }
+
+    /// Sets how many writes may be in flight at once, over all sessions: at least one, and no more
+    /// in a [flush](StatusTracker::flush) or a [shutdown](StatusTracker::shutdown).
+    ///
+    /// By default the tracker finds the number from the store's answers. It begins with 64. While
+    /// writes wait for others to end and the answers stay quick, it grows, up to 512. When answers
+    /// take more than twice as long as the best of the last minute, or more than 250 ms, it falls
+    /// again, but not below 64. In a flush or a shutdown that takes longer than a second there may
+    /// be 256 in any case.
+    ///
+    /// Either number is halved by each write that fails or is throttled, and rises again with
+    /// those that succeed.
+    ///
+    /// # File descriptors
+    ///
+    /// A client of DynamoDB opens a connection for each write in flight, and so takes as many file
+    /// descriptors: up to 512 of those that the process may have (`ulimit -n`, often 1,024). A
+    /// process that needs them for something else should set a number.
+    pub fn max_writes_in_flight(mut self, writes: usize) -> Self {
+        self.settings.max_writes_in_flight = Some(writes.max(1));
         self
     }
 

@@ -9,6 +9,7 @@
 //! | `worker` | the task: batches, writes, retries, heartbeats |
 //! | `due` | the sessions that wait to be written, the first that is due in front |
 //! | `write` | one write: how it is sent, and how it has ended |
+//! | `concurrency` | how many writes may be in flight |
 //! | `backoff` | how long a session waits after a failed write, and what is logged |
 //! | `rounds` | how a flush or a shutdown tries every session, side by side |
 //! | `sequence` | the numbers of the writes |
@@ -16,6 +17,7 @@
 
 mod backoff;
 mod builder;
+mod concurrency;
 mod due;
 mod flush_waiters;
 mod rounds;
@@ -42,8 +44,9 @@ impl StatusTracker {
     ///
     /// Each unsaved session is written once, immediately, even if it is backing off or the store
     /// throttles. This suits hosts that freeze the process between requests. The writes run side
-    /// by side: 64 at once, and up to 256 if it takes longer than a second. It returns within a
-    /// minute, whatever the number of sessions.
+    /// by side: at least 64 at once, and up to 256 if it takes longer than a second, or as many as
+    /// [are set](StatusTrackerBuilder::max_writes_in_flight). It returns within a minute, whatever
+    /// the number of sessions.
     ///
     /// # Errors
     ///

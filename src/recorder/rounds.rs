@@ -2,17 +2,14 @@
 //!
 //! The attempts run side by side. As many as usual start at once: that is enough for a store that
 //! answers, and for one that throttles. While a store does not answer, each takes seconds, so more
-//! are started every second, up to a bound that keeps connections and sockets few.
+//! are started every second, up to a bound that keeps connections and sockets few. Where the store
+//! is known to answer quickly, more start at once: as many as [were found](super::concurrency).
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many writes may be in flight at once, over all sessions.
-pub(super) const MAX_WRITES: usize = 64;
-/// How many may be in flight in a round that takes long.
-const MAX_WIDTH: usize = 4 * MAX_WRITES;
-/// After this long, a round may have [`MAX_WRITES`] more in flight.
+/// After this long, a round may have as many more in flight as at its beginning.
 const WIDER_AFTER: Duration = Duration::from_secs(1);
 /// How long a flush waits for its round.
 pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,17 +31,18 @@ pub(super) enum RoundEnd<R> {
 }
 
 impl<R> Round<R> {
-    /// How many writes may be in flight.
-    pub(super) fn width(&self, now: Instant) -> usize {
+    /// How many writes may be in flight: `usual` at the beginning, and up to `most`.
+    pub(super) fn width(&self, now: Instant, usual: usize, most: usize) -> usize {
         let steps = now.duration_since(self.since).as_secs() / WIDER_AFTER.as_secs();
         let steps = usize::try_from(steps).unwrap_or(usize::MAX);
-        MAX_WRITES.saturating_mul(steps.saturating_add(1)).min(MAX_WIDTH)
+        usual.saturating_mul(steps.saturating_add(1)).min(most)
     }
 
     /// When the width next grows.
-    pub(super) fn wider_at(&self, now: Instant) -> Option<Instant> {
-        let steps = u32::try_from(self.width(now) / MAX_WRITES).unwrap_or(u32::MAX);
-        (self.width(now) < MAX_WIDTH).then(|| self.since + WIDER_AFTER * steps)
+    pub(super) fn wider_at(&self, now: Instant, usual: usize, most: usize) -> Option<Instant> {
+        let width = self.width(now, usual, most);
+        let steps = u32::try_from(width / usual).unwrap_or(u32::MAX);
+        (width < most).then(|| self.since + WIDER_AFTER * steps)
     }
 
     /// When the caller of a flush learns how far it came.
@@ -71,8 +69,10 @@ mod tests {
             (60_000, 256, None),
         ] {
             let now = at(millis);
-            assert_eq!(round.width(now), width, "after {millis} ms");
-            assert_eq!(round.wider_at(now), wider.map(at), "after {millis} ms");
+            assert_eq!(round.width(now, 64, 256), width, "after {millis} ms");
+            assert_eq!(round.wider_at(now, 64, 256), wider.map(at), "after {millis} ms");
+            // One that is set is the most from the beginning.
+            assert_eq!((round.width(now, 7, 7), round.wider_at(now, 7, 7)), (7, None));
         }
     }
 }

@@ -27,9 +27,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::UnsavedError;
 use super::backoff::{FailedWrites, backoff};
+use super::concurrency::WriteLimit;
 use super::due::Due;
 use super::flush_waiters::{Waiters, key};
-use super::rounds::{MAX_WRITES, Round, RoundEnd};
+use super::rounds::{Round, RoundEnd};
 use super::sequence::Sequence;
 use super::write::{self, FinishedWrite};
 use crate::status::schema::FittedChange;
@@ -52,6 +53,8 @@ pub(super) struct Settings {
     pub(super) batch_delay: Duration,
     pub(super) live_usage_interval: Duration,
     pub(super) heartbeat_interval: Duration,
+    /// How many writes may be in flight; `None` finds it.
+    pub(super) max_writes_in_flight: Option<usize>,
 }
 
 /// Closes the hand-off and logs what is unsaved, however the recorder ends.
@@ -80,9 +83,9 @@ pub(super) struct Worker<S> {
     first: VecDeque<Arc<Session>>,
     /// The sessions whose last write was not applied.
     failures: HashMap<usize, FailedWrites>,
-    /// How many writes can be in flight: halved by each failure of the store, and one more after
-    /// each success, so that not all sessions rush to a store that comes back.
-    limit: usize,
+    /// How many writes can be in flight. After failures it is low, so that not all sessions rush
+    /// to a store that comes back.
+    limit: WriteLimit,
     /// Throttled: no write starts before then.
     resume_at: Option<Instant>,
     /// An outage was logged, and no write was applied since. What fails for thousands of
@@ -116,7 +119,7 @@ impl<S: StatusStore> Worker<S> {
             due: BinaryHeap::new(),
             first: VecDeque::new(),
             failures: HashMap::new(),
-            limit: MAX_WRITES,
+            limit: WriteLimit::new(settings.max_writes_in_flight),
             resume_at: None,
             outage: false,
             batch: Batch::default(),
@@ -139,7 +142,8 @@ impl<S: StatusStore> Worker<S> {
             self.sweep(now);
             self.take_batch(now);
             while let Some(session) = self.next_session(now, writes.len()) {
-                writes.extend(self.start_write(session));
+                let write = self.start_write(session, writes.len());
+                writes.extend(write);
             }
             #[cfg(feature = "metrics")]
             metrics::dirty(self.first.len() + self.due.len() + writes.len());
@@ -224,7 +228,7 @@ impl<S: StatusStore> Worker<S> {
             let has_room = in_flight < self.width(now);
             return if has_room { self.first.pop_front() } else { None };
         }
-        if in_flight >= self.limit || self.resume_at.is_some_and(|at| at > now) {
+        if in_flight >= self.limit.now() || self.resume_at.is_some_and(|at| at > now) {
             return None;
         }
         let first = self.due.peek_mut().filter(|first| first.0.at <= now)?;
@@ -233,15 +237,19 @@ impl<S: StatusStore> Worker<S> {
 
     /// How many writes of `first` may be in flight.
     fn width(&self, now: Instant) -> usize {
-        self.waiters.first().map_or(MAX_WRITES, |round| round.width(now))
+        let (usual, most) = (self.limit.usual(), self.limit.most_in_round());
+        let in_round = self.waiters.first().map_or(usual, |round| round.width(now, usual, most));
+        self.limit.now().max(in_round)
     }
 
     /// When there is something to do next, even if nothing changes.
     fn wake_at(&self, now: Instant, in_flight: usize) -> Option<Instant> {
         let round = self.waiters.first();
-        let wider = round.filter(|_| !self.first.is_empty()).and_then(|round| round.wider_at(now));
+        let (usual, most) = (self.limit.usual(), self.limit.most_in_round());
+        let wider = round.filter(|_| !self.first.is_empty());
+        let wider = wider.and_then(|round| round.wider_at(now, usual, most));
         let expires = round.and_then(Round::expires_at);
-        let may_write = self.first.is_empty() && in_flight < self.limit;
+        let may_write = self.first.is_empty() && in_flight < self.limit.now();
         let due =
             self.due.peek().filter(|_| may_write).map(|Reverse(due)| {
                 self.resume_at.map_or(due.at, |resume_at| due.at.max(resume_at))
@@ -251,10 +259,11 @@ impl<S: StatusStore> Worker<S> {
         all.into_iter().flatten().min()
     }
 
-    /// Starts the write of a session, if there is something to write.
+    /// Starts the write of a session, if there is something to write, with this many in flight.
     fn start_write(
         &mut self,
         session: Arc<Session>,
+        in_flight: usize,
     ) -> Option<impl Future<Output = FinishedWrite> + use<S>> {
         let clock = self.shared().now();
         let seq = self.sequence.next(clock, Instant::now());
@@ -286,16 +295,20 @@ impl<S: StatusStore> Worker<S> {
             metrics::retried();
         }
         let store = Arc::clone(&self.store);
-        let epoch = self.waiters.epoch();
+        let (epoch, window) = (self.waiters.epoch(), self.limit.start(in_flight));
         Some(async move {
+            let started = Instant::now();
             let result = write::send(&*store, &change, pending.precondition).await;
-            FinishedWrite { session, pending, result, epoch }
+            let took = started.elapsed();
+            #[cfg(feature = "metrics")]
+            metrics::written(write::result_name(&result), took);
+            FinishedWrite { session, pending, result, took, window, epoch }
         })
     }
 
     /// Acts on how a write has ended.
     fn finish_write(&mut self, write: FinishedWrite) {
-        let FinishedWrite { session, pending, result, epoch } = write;
+        let FinishedWrite { session, pending, result, took, window, epoch } = write;
         let clock = self.shared().now();
         let writer = &self.guard.0.writer;
         let mut lack = Lack::default();
@@ -332,7 +345,7 @@ impl<S: StatusStore> Worker<S> {
                     tracing::info!(session_id = %session.id, "status writes have recovered");
                 }
                 *failure = FailedWrites::default();
-                self.limit = MAX_WRITES.min(self.limit + 1);
+                self.limit.applied(window, took, Instant::now());
             }
             Ok(WriteOutcome::Conflict(_)) => {
                 failure.conflicts += 1;
@@ -350,7 +363,7 @@ impl<S: StatusStore> Worker<S> {
             Err(error) => {
                 delay = failure.record(&session, &error, &mut self.outage);
                 if error.is_retryable() {
-                    self.limit = (self.limit / 2).max(1);
+                    self.limit.failed();
                 }
                 if error.kind() == StoreErrorKind::Throttled {
                     self.resume_at = Some(Instant::now() + delay);

@@ -5,14 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::FutureExt as _;
-#[cfg(feature = "metrics")]
-use tokio::time::Instant;
 use tokio::time::timeout;
 
 use crate::status::{Change, PendingWrite, Precondition};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
-#[cfg(feature = "metrics")]
-use crate::telemetry::metrics;
 use crate::tracker::Session;
 
 /// The longest that a write can take. After that it counts as failed, though it may still be
@@ -24,6 +20,10 @@ pub(super) struct FinishedWrite {
     pub(super) session: Arc<Session>,
     pub(super) pending: PendingWrite,
     pub(super) result: Result<WriteOutcome, StoreError>,
+    /// How long the store took to answer.
+    pub(super) took: Duration,
+    /// What the [limit](super::concurrency::WriteLimit::start) said at its start.
+    pub(super) window: Option<u64>,
     pub(super) epoch: u64,
 }
 
@@ -33,23 +33,18 @@ pub(super) async fn send<S: StatusStore>(
     change: &Change,
     precondition: Precondition,
 ) -> Result<WriteOutcome, StoreError> {
-    #[cfg(feature = "metrics")]
-    let started = Instant::now();
     let write = AssertUnwindSafe(async { store.write(change, precondition).await });
     let unavailable = |what| Err(StoreError::new(StoreErrorKind::Unavailable, what).ambiguous());
-    let result = match timeout(WRITE_TIMEOUT, write.catch_unwind()).await {
+    match timeout(WRITE_TIMEOUT, write.catch_unwind()).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => unavailable("the store panicked"),
         Err(_) => unavailable("the store did not respond within a minute"),
-    };
-    #[cfg(feature = "metrics")]
-    metrics::written(result_name(&result), started.elapsed());
-    result
+    }
 }
 
 /// How a write has ended, as a label of its metrics.
 #[cfg(feature = "metrics")]
-fn result_name(result: &Result<WriteOutcome, StoreError>) -> &'static str {
+pub(super) fn result_name(result: &Result<WriteOutcome, StoreError>) -> &'static str {
     match result.as_ref().map_err(StoreError::kind) {
         Ok(WriteOutcome::Applied) => "applied",
         Ok(WriteOutcome::Conflict(_)) => "conflict",

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod clock;
+mod concurrency;
 mod flush;
 mod sessions;
 mod support;

@@ -45,12 +45,15 @@ pub(crate) struct State {
     pub(crate) tries: BTreeMap<String, Vec<Instant>>,
     pub(crate) in_flight: usize,
     pub(crate) most_in_flight: usize,
+    /// How many writes were applied.
+    pub(crate) saved: usize,
 }
 
 impl Scripted {
     pub(crate) fn new(answers: Answers, takes: Duration) -> Self {
-        let (tries, in_flight, most_in_flight) = (BTreeMap::new(), 0, 0);
-        let state = State { answers, takes, tries, in_flight, most_in_flight };
+        let (in_flight, most_in_flight, saved) = (0, 0, 0);
+        let state =
+            State { answers, takes, tries: BTreeMap::new(), in_flight, most_in_flight, saved };
         Self { table: MemoryStore::new(), state: Arc::new(Mutex::new(state)) }
     }
 
@@ -82,7 +85,11 @@ impl StatusStore for Scripted {
         sleep(takes).await;
         self.state().in_flight -= 1;
         match answers {
-            Answers::Saves => self.table.write(change, expected).await,
+            Answers::Saves => {
+                let outcome = self.table.write(change, expected).await?;
+                self.state().saved += usize::from(outcome == WriteOutcome::Applied);
+                Ok(outcome)
+            }
             Answers::TimesOut => {
                 Err(StoreError::new(StoreErrorKind::Unavailable, "timed out").ambiguous())
             }
