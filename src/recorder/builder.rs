@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::worker::{Settings, Worker};
 use super::{FAR, Recorder};
 use crate::agent::{Agent, InvalidName};
+use crate::status::schema::DEFAULT_RETENTION;
 use crate::store::StatusStore;
 use crate::tracker::{Clock, Limits, ReservedNames, Shared, StatusTracker};
 
@@ -26,6 +27,7 @@ impl StatusTracker {
                 max_sessions: 100_000,
                 idle_timeout: None,
                 waiting_timeout: Duration::from_secs(24 * 60 * 60),
+                retention: DEFAULT_RETENTION,
                 clock: Clock::System,
             },
         }
@@ -143,6 +145,20 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// as it is until a call resumes it, and the first to leave so is logged.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.limits.max_sessions = sessions;
+        self
+    }
+
+    /// Sets how long the item of a session is kept after its creation, if the table has time to
+    /// live: from one minute to 30 years; anything beyond counts as the nearest of the two. The
+    /// default is 90 days.
+    ///
+    /// It holds for sessions and runs that begin in this process, unless the workflow has a
+    /// [retention of its own](crate::WorkflowBuilder::retention). What an item says stands: a
+    /// process that resumes a session does not change it. The expiry is never in the past. One that
+    /// is close when the item is written is put off to a day later, or to the retention after that
+    /// write if that is shorter, so that an item lasts for as long as it is written.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.limits.retention = retention;
         self
     }
 

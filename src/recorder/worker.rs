@@ -269,7 +269,7 @@ impl<S: StatusStore> Worker<S> {
         let seq = self.sequence.next(clock, Instant::now());
         let writer = &self.shared().writer;
         let pending =
-            session.take(|state| state.ledger.prepare_write(writer, seq, state.is_open()));
+            session.take(|state| state.ledger.prepare_write(writer, seq, state.is_open(), clock));
         let Some(pending) = pending else {
             self.resolve(&session, None, self.waiters.epoch());
             return None;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, Request};
 
@@ -26,6 +27,7 @@ pub(super) struct WorkflowConfig {
     pub(super) correlation: Option<FromHead<Option<String>>>,
     /// Checked names, and where the value of each comes from.
     pub(super) attributes: Vec<(String, FromHead<Option<Value>>)>,
+    pub(super) retention: Option<Duration>,
     pub(super) new_run: bool,
     pub(super) response_header: Option<HeaderName>,
 }
@@ -39,6 +41,7 @@ impl WorkflowConfig {
             may_name: None,
             correlation: None,
             attributes: Vec::new(),
+            retention: None,
             new_run: false,
             response_header: Some(HeaderName::from_static("x-workflow-session-id")),
         }
@@ -78,6 +81,9 @@ impl WorkflowConfig {
             {
                 workflow = workflow.attribute(name, value);
             }
+        }
+        if let Some(retention) = self.retention {
+            workflow = workflow.retention(retention);
         }
         if self.new_run {
             workflow = workflow.new_run();

@@ -1,6 +1,7 @@
 //! [`WorkflowLayer`]: the layer for the orchestrator's own server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderName;
 use tower_layer::Layer;
@@ -202,6 +203,14 @@ impl WorkflowLayer {
                 panic!("WorkflowLayer: {error}");
             }
         }
+    }
+
+    /// Sets how long the item of each workflow is kept after its creation, like
+    /// [`WorkflowBuilder::retention`](crate::WorkflowBuilder::retention). The default is the
+    /// [tracker's](crate::StatusTrackerBuilder::retention).
+    #[must_use]
+    pub fn retention(self, retention: Duration) -> Self {
+        self.set(|config| config.retention = Some(retention))
     }
 
     /// Opens a workflow only for requests that match, instead of those whose method is not safe.

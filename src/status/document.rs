@@ -233,6 +233,10 @@ pub struct WorkflowStatus {
     pub created_at: Timestamp,
     /// When this last changed, or the workflow was last known to be alive.
     pub last_updated: Timestamp,
+    /// When the table may delete it, in whole seconds: after its
+    /// [retention](crate::StatusTrackerBuilder::retention), and ahead of each write. `None` if the
+    /// item has no expiry.
+    pub expires_at: Option<Timestamp>,
     /// The ids of tasks that calls of this session left unfinished, the newest last, and at most
     /// [`MAX_UNFINISHED_TASKS`](Self::MAX_UNFINISHED_TASKS). The tokens of a GET count only if its
     /// answer has one of these ids.
@@ -256,6 +260,7 @@ impl WorkflowStatus {
             error: None,
             created_at: now,
             last_updated: now,
+            expires_at: None,
             unfinished_tasks: Vec::new(),
             revision: 0,
             writers: Writers::default(),

@@ -126,6 +126,7 @@ mod tests {
     fn largest(agents: usize) -> WorkflowStatus {
         let time = Timestamp::from_millis(1_766_570_400_123);
         let mut status = WorkflowStatus::new(SessionId::new("s".repeat(2_048)).unwrap(), time);
+        status.expires_at = Some(time);
         status.correlation_id = Some("c".repeat(WorkflowBuilder::MAX_TEXT_BYTES));
         status.error = Some(ErrorMessage::new("e".repeat(ErrorMessage::MAX_BYTES)));
         let name = |n: usize| format!("{n:0>width$}", width = Agent::MAX_NAME_BYTES);

@@ -13,7 +13,7 @@
 //! | `createdAt`, `lastUpdated` | string | times: RFC 3339 in UTC, with milliseconds |
 //! | `createdDay` | string | the day of `createdAt` |
 //! | `createdShard16` | string | the same, and one of 16 shards, such as `2026-11-26.7`: if the table's index of the newest sessions has so many |
-//! | `expiresAt` | number | when the item may be deleted, in seconds since the Unix epoch |
+//! | `expiresAt` | number | when the item may be deleted, in seconds since the Unix epoch; absent if it was removed to keep the item |
 //! | `totalTokenUsage` | map | the sum of the agents' token usage |
 //! | `unfinishedTasks` | list of strings | the ids of the tasks that calls left unfinished, the newest last, at most 16; absent without any |
 //! | `revision` | number | rises with each write, and is no other write's of the session |
@@ -131,7 +131,8 @@ pub(crate) fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name) || name.strip_prefix(CREATED_SHARD).is_some_and(is_number)
 }
 
-/// How long after its creation an item expires: 90 days.
+/// How long after its creation an item expires, unless
+/// [set otherwise](crate::StatusTrackerBuilder::retention): 90 days.
 pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// A change of an item that is small enough to be saved.
@@ -165,8 +166,9 @@ impl WorkflowStatus {
         item.insert(CREATED_AT, self.created_at.to_string());
         item.insert(CREATED_DAY, self.created_at.day());
         item.insert(LAST_UPDATED, self.last_updated.to_string());
-        let expires_at = self.created_at.saturating_add(DEFAULT_RETENTION).as_secs();
-        item.insert(EXPIRES_AT, u64::try_from(expires_at).unwrap_or(0));
+        if let Some(at) = self.expires_at {
+            item.insert(EXPIRES_AT, u64::try_from(at.as_secs()).unwrap_or(0));
+        }
         if !self.unfinished_tasks.is_empty() {
             let ids = self.unfinished_tasks.iter().map(|id| Value::from(id.as_str()));
             item.insert(UNFINISHED_TASKS, ids.collect::<Vec<_>>());
@@ -198,6 +200,11 @@ impl WorkflowStatus {
                 (UNFINISHED_TASKS, Value::List(ids)) => {
                     let ids = ids.iter().filter_map(|id| TaskId::new(id.as_str()?));
                     status.unfinished_tasks = ids.take(Self::MAX_UNFINISHED_TASKS).collect();
+                }
+                (EXPIRES_AT, number) => {
+                    let secs = number.as_u64().map(|at| i64::try_from(at).unwrap_or(i64::MAX));
+                    status.expires_at =
+                        secs.map(|at| Timestamp::from_millis(at.saturating_mul(1000)));
                 }
                 (REVISION, number) => status.revision = number.as_u64().unwrap_or(0),
                 (WRITERS, Value::Map(writers)) => status.writers = Writers::from_item(writers),

@@ -171,6 +171,7 @@ impl SessionHandle {
         &self,
         correlation_id: Option<String>,
         attributes: BTreeMap<String, Value>,
+        retention: Option<Duration>,
         new_run: bool,
     ) -> Result<u64, TooMuch> {
         let mut run = Ok(0);
@@ -188,6 +189,9 @@ impl SessionHandle {
             if new_run {
                 state.ledger.begin_new_run(now);
                 self.shared.registry.add_declared(&mut state.ledger);
+            }
+            if let Some(retention) = retention {
+                state.ledger.set_retention(retention);
             }
             state.ledger.set_attributes(correlation_id, attributes, now);
             run = Ok(state.ledger.run());

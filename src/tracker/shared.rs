@@ -22,6 +22,8 @@ pub(crate) struct Limits {
     pub(crate) idle_timeout: Option<Duration>,
     /// The same, while an agent waits.
     pub(crate) waiting_timeout: Duration,
+    /// How long the item of a session is kept after its creation.
+    pub(crate) retention: Duration,
     pub(crate) clock: Clock,
 }
 
@@ -96,7 +98,8 @@ impl Shared {
                 return None;
             }
         }
-        let mut ledger = Ledger::new(id.clone(), self.now());
+        let ledger = Ledger::new(id.clone(), self.now());
+        let mut ledger = ledger.with_retention(self.limits.retention);
         self.registry.add_declared(&mut ledger);
         let session = Arc::new(Session::new(id.clone(), SessionState::new(ledger)));
         sessions.insert(Arc::clone(&session));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::{Workflow, WorkflowError};
 use crate::agent::Agent;
@@ -28,6 +29,7 @@ impl StatusTracker {
             session_id: session_id.into(),
             correlation_id: None,
             attributes: BTreeMap::new(),
+            retention: None,
             new_run: false,
         }
     }
@@ -134,6 +136,7 @@ pub struct WorkflowBuilder {
     session_id: String,
     correlation_id: Option<String>,
     attributes: BTreeMap<String, Value>,
+    retention: Option<Duration>,
     new_run: bool,
 }
 
@@ -159,6 +162,17 @@ impl WorkflowBuilder {
     /// Sets an attribute of the item, such as `documentId`.
     pub fn attribute(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.attributes.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets how long the item is kept after its creation, from one minute to 30 years; anything
+    /// beyond counts as the nearest of the two. The default is the
+    /// [tracker's](crate::StatusTrackerBuilder::retention).
+    ///
+    /// It holds for a session that is resumed, too, and over what other processes have set before:
+    /// the last to say so decides. The table deletes the item only if it has time to live.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.retention = Some(retention);
         self
     }
 
@@ -189,7 +203,8 @@ impl WorkflowBuilder {
         }
         check_correlation_id(self.correlation_id.as_deref())?;
         let session = self.tracker.session_handle(&session_id)?;
-        let run = session.open(self.correlation_id, self.attributes, self.new_run)?;
+        let run =
+            session.open(self.correlation_id, self.attributes, self.retention, self.new_run)?;
         Ok((session, run))
     }
 

@@ -1,9 +1,10 @@
-//! What bounds the recorder: how long a flush takes, how many sessions it holds, and what a clock
+//! What bounds the recorder: how long a flush takes, how much it holds and keeps, and what a clock
 //! that is set does to it. Under paused time.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod clock;
 mod concurrency;
 mod flush;
+mod retention;
 mod sessions;
 mod support;

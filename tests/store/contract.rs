@@ -283,6 +283,7 @@ async fn a_document_survives(store: &impl Store) {
         ("error", text("matching failed")),
         ("createdAt", text("2025-12-24T10:00:00.000Z")),
         ("lastUpdated", text("2025-12-24T10:00:07.000Z")),
+        (schema::EXPIRES_AT, Value::Integer(1_774_346_400)),
         (schema::REVISION, Value::Integer(1)),
         ("writers", map([("3f9c", Value::Integer(1))])),
         ("pdfAdapter", pdf_adapter),
@@ -296,7 +297,7 @@ async fn a_document_survives(store: &impl Store) {
     let item = stored(store, "session-corr_abc123").await;
     assert_eq!(WorkflowStatus::from_item(&id("session-corr_abc123"), &item), document);
     assert_eq!(item.get(schema::SESSION_ID), Some(&text("session-corr_abc123")));
-    assert!(item.get(schema::EXPIRES_AT).and_then(Value::as_u64).is_some());
+    assert_eq!(item.get(schema::EXPIRES_AT), Some(&Value::Integer(1_774_346_400)));
     let mut without_id = item;
     without_id.remove(schema::SESSION_ID);
     // A table does not distinguish whole floats from integers.

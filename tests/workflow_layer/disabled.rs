@@ -26,6 +26,7 @@ fn disabled() -> WorkflowLayer {
         .session_header_with(ASKED_SESSION, |_| panic!("a disabled layer asks for no session"))
         .session_from(|_| panic!("a disabled layer asks for no session"))
         .new_run()
+        .retention(std::time::Duration::ZERO)
         .correlation_header(name.clone())
         .correlation_from(|_| panic!("a disabled layer asks for no id"))
         // No item can have that attribute.

@@ -78,6 +78,19 @@ async fn the_session_may_come_from_a_closure_or_from_an_extension() {
 }
 
 #[tokio::test]
+async fn items_are_kept_as_long_as_the_layer_says() {
+    let tracking = Tracking::start();
+    for (layer, hours) in [
+        (tracking.layer(), 90 * 24),
+        (tracking.layer().retention(std::time::Duration::from_secs(3_600)), 1),
+    ] {
+        let status = document(&tracking, layer, Request::post("/")).await;
+        let expires_at = status.expires_at.map(|at| at.as_secs());
+        assert_eq!(expires_at, Some((status.created_at.as_millis() / 1_000) + hours * 3_600));
+    }
+}
+
+#[tokio::test]
 async fn a_request_can_end_and_wipe_only_the_sessions_that_it_may_name() {
     let warnings = Warnings::watch();
     let tracking = Tracking::start();

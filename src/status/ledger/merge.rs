@@ -19,6 +19,7 @@
 //!                                   the clocks disagree on that; else remote; the earlier
 //!                                   start of both
 //!     calls and tokens              remote + unacknowledged + unsent
+//!     expiry                        remote, unless a workflow here has set it since base
 //!     unfinished tasks              remote, with what was added and ended here since base
 //! an agent with a call in flight here is in progress; if the workflow has finished, only with
 //! a call that started after its end
@@ -214,6 +215,7 @@ impl Ledger {
         local.correlation_id =
             id.filter(|id| written.is_none_or(|w| w.correlation_id.as_ref() != Some(id)));
         self.local = local;
+        self.forget_retention();
         self.active.iter_mut().for_each(|active| active.is_after_end = false);
         self.adopt_tasks();
         self.idle_since = None;
@@ -247,6 +249,8 @@ impl Ledger {
         if remote.created_at.as_millis() > 0 {
             local.created_at = remote.created_at;
         }
+        self.merge_expiry(remote, base.as_deref(), now);
+        let local = &mut self.local;
         local.last_updated = local.last_updated.max(remote.last_updated);
         // (5) The one end that is taken back: it was assumed here for idleness, and another
         // process has updated the item since. Its clock may be behind, so its number tells. A lost

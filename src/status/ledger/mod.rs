@@ -43,6 +43,7 @@
 //! `base` happens outside.
 
 mod events;
+mod expiry;
 mod merge;
 mod merge_tasks;
 mod tasks;
@@ -58,9 +59,9 @@ pub(crate) use self::merge::{Lack, UncertainUsage};
 pub(crate) use self::tasks::TaskUsage;
 pub(crate) use self::write::PendingWrite;
 
-use self::write::LostWrite;
-
+use self::expiry::Retention;
 use self::tasks::Tasks;
+use self::write::LostWrite;
 
 use super::{
     Activities, AgentState, AgentStatus, CallError, SessionId, Timestamp, TokenDelta, TokenUsage,
@@ -99,6 +100,8 @@ pub(crate) struct Ledger {
     /// applied.
     lost: Vec<LostWrite>,
     new_run: NewRun,
+    /// How long the item is kept.
+    retention: Retention,
     /// The answers that had an id. Most sessions have none.
     tasks: Option<Box<Tasks>>,
     /// Set while the workflow is completed for idleness and the table has not acknowledged
@@ -219,7 +222,7 @@ enum NewRun {
 
 impl Ledger {
     pub(crate) fn new(session_id: SessionId, now: Timestamp) -> Self {
-        Self {
+        let mut ledger = Self {
             local: WorkflowStatus::new(session_id, now),
             active: Vec::new(),
             base: None,
@@ -228,6 +231,7 @@ impl Ledger {
             unacknowledged: Vec::new(),
             lost: Vec::new(),
             new_run: NewRun::None,
+            retention: Retention::default(),
             tasks: None,
             idle_since: None,
             run: 0,
@@ -235,7 +239,9 @@ impl Ledger {
             version: 0,
             saved_version: 0,
             sent_version: 0,
-        }
+        };
+        ledger.expire_after_creation();
+        ledger
     }
 
     /// The document with everything this process knows.
@@ -378,6 +384,8 @@ impl Ledger {
     pub(crate) fn begin_new_run(&mut self, now: Timestamp) {
         let local = WorkflowStatus::new(self.local.session_id.clone(), now);
         let before = std::mem::replace(&mut self.local, local);
+        self.forget_retention();
+        self.expire_after_creation();
         if self.first_seq.is_some() {
             self.order_after(&before);
         }
@@ -399,6 +407,7 @@ impl Ledger {
         self.local.created_at = self.local.created_at.max(after);
         let last = self.local.last_updated.max(before.last_updated);
         self.local.last_updated = last.max(self.local.created_at);
+        self.expire_after_creation();
     }
 
     fn touch(&mut self, now: Timestamp) {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use super::{Ledger, NewRun, SentDeltas, UsageDelta};
 use crate::status::schema::FittedChange;
-use crate::status::{Precondition, WorkflowStatus, Writers};
+use crate::status::{Precondition, Timestamp, WorkflowStatus, Writers};
 
 /// One write, from its preparation to its answer.
 #[derive(Debug)]
@@ -89,15 +89,18 @@ impl Ledger {
     /// `seq` numbers the writes of `writer` over all its sessions, and over all the ledgers
     /// it has had for one session. It is even, and rises by two at least. No workflow `is_open`
     /// on the session in this process: unless a call is in flight, this may be its last write.
+    /// The expiry is ahead of `now`.
     pub(crate) fn prepare_write(
         &mut self,
         writer: &str,
         seq: u64,
         is_open: bool,
+        now: Timestamp,
     ) -> Option<PendingWrite> {
         if !self.is_dirty() {
             return None;
         }
+        self.keep_expiry_ahead(now);
         let mut next = self.status().clone();
         let base = self.base.as_deref();
         let known = base.or(self.deleted.as_deref());

@@ -3,6 +3,7 @@
 mod calls;
 mod clocks;
 mod deleted;
+mod expiry;
 mod idle;
 mod many_writers;
 mod merged_tasks;
@@ -125,7 +126,7 @@ impl Process {
     fn prepare(&mut self, now: i64) -> Option<PendingWrite> {
         let millis = u64::try_from(at(now).as_millis()).unwrap() & !1;
         self.seq = millis.max(self.seq + 2);
-        let write = self.ledger.prepare_write(self.writer, self.seq, false)?;
+        let write = self.ledger.prepare_write(self.writer, self.seq, false, at(now))?;
         if write.change().is_none() {
             self.ledger.write_skipped(&write);
             return None;
