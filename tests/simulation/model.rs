@@ -999,7 +999,15 @@ fn check_document(
             wrong.push(format!("{name} ended before it started"));
         }
     }
+    if is.expires_at.is_none_or(|at| at <= is.last_updated) {
+        wrong.push(format!("it expires at {:?}, updated at {}", is.expires_at, is.last_updated));
+    }
     let Some(was) = was else { return };
+    // All processes have the same setting, and none lives for so long.
+    let same_run = !is_new_run && is.created_at == was.created_at;
+    if same_run && was.revision > 0 && is.expires_at != was.expires_at {
+        wrong.push(format!("it expires at {:?} instead of {:?}", is.expires_at, was.expires_at));
+    }
     if is.revision <= was.revision {
         wrong.push(format!("revision {} after {}", is.revision, was.revision));
     }

@@ -83,7 +83,8 @@ async fn a_minute_without_a_table_loses_nothing_of_ten_thousand_sessions() {
     let took = healed.elapsed();
     tracker.shutdown(Duration::from_secs(60)).await.unwrap();
 
-    assert!(gauge.most() <= 64, "{} writes in flight", gauge.most());
+    // As many as a table that answers in 5 ms gets.
+    assert!(gauge.most() <= 512, "{} writes in flight", gauge.most());
     assert_eq!(gauge.most_of_a_session(), 1);
     for session in 0..SESSIONS {
         let status = table.status(&format!("session-{session}")).unwrap();
