@@ -96,7 +96,7 @@ struct Held {
     resident: u64,
     /// Open files, sockets, and other descriptors.
     handles: usize,
-    /// Each thread costs memory. A write to a file occupies one while it runs, at most 64.
+    /// Each thread costs memory. A write to a file occupies one while it runs.
     threads: usize,
 }
 
