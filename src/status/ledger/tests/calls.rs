@@ -132,3 +132,72 @@ fn an_agent_reported_in_progress_stays_so_until_another_report() {
     assert!(!process.ledger.is_active());
     assert_eq!(table.status().agent("a").unwrap().state, AgentState::Success);
 }
+
+#[test]
+fn a_call_in_flight_makes_a_session_active_and_a_heartbeat_renews_its_agent_alone() {
+    let mut process = Process::new("w", 0);
+    assert!(!process.ledger.is_active());
+    process.start("a", 0);
+    process.start("b", 0);
+    process.end("b", Outcome::Success, 1, 1);
+    assert!(process.ledger.is_active());
+    assert!(process.ledger.heartbeat(at(30)));
+    let status = process.ledger.status();
+    let updated = |agent| status.agent(agent).unwrap().last_updated;
+    assert_eq!((updated("a"), updated("b")), (Some(at(30)), Some(at(1))));
+    assert_eq!(status.last_updated, at(30));
+    process.end("a", Outcome::Success, 1, 31);
+    assert!(!process.ledger.is_active());
+}
+
+#[test]
+fn tokens_of_a_call_in_flight_renew_its_agent_unless_the_workflow_has_ended_it() {
+    for is_finished in [false, true] {
+        let mut process = Process::new("w", 0);
+        process.start("a", 0);
+        if is_finished {
+            process.ledger.finish(Ok(()), at(5));
+        }
+        let slot = process.slot("a");
+        let tokens = TokenUsage::new(7, 0).delta_from(&TokenUsage::default());
+        process.ledger.call_progressed(slot, tokens, at(9));
+        let updated = process.ledger.status().agent("a").unwrap().last_updated;
+        assert_eq!(updated, Some(at(if is_finished { 5 } else { 9 })));
+        assert_eq!(input(process.ledger.status(), "a"), 7);
+    }
+}
+
+#[test]
+fn an_agent_that_another_process_calls_keeps_no_session_active_here() {
+    for state in [AgentState::Success, AgentState::Error, AgentState::Pending] {
+        let mut table = Table::default();
+        let mut process = Process::new("one", 0);
+        let slot = process.slot("a");
+        process.ledger.report(slot, AgentReport::new(state), at(1));
+        process.save(&mut table, 1);
+        let mut other = Process::new("two", 2);
+        other.start("a", 2);
+        other.save(&mut table, 2);
+        process.start("b", 3);
+        process.end("b", Outcome::Success, 1, 3);
+        process.save(&mut table, 3);
+        assert_eq!(process.shown("a"), IN_PROGRESS, "{state:?}");
+        assert!(!process.ledger.is_active(), "{state:?}");
+    }
+}
+
+#[test]
+fn a_call_ends_no_earlier_than_it_began() {
+    let (mut table, mut ahead) = (Table::default(), Process::new("ahead", 100));
+    ahead.start("a", 100);
+    ahead.save(&mut table, 100);
+    let mut behind = Process::new("behind", 50);
+    behind.start("b", 50);
+    behind.save(&mut table, 50);
+    behind.start("a", 51);
+    behind.end("a", Outcome::Success, 1, 52);
+    behind.save(&mut table, 53);
+    let status = table.status();
+    let agent = status.agent("a").unwrap();
+    assert_eq!((agent.started_at, agent.completed_at), (Some(at(100)), Some(at(100))));
+}

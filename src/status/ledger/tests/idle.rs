@@ -88,3 +88,49 @@ fn an_agent_waits_on_if_the_end_for_idleness_is_taken_back() {
     two.save(&mut table, 9_500);
     assert_eq!(shown(&table.status(), "a"), SUCCESS);
 }
+
+#[test]
+fn what_was_not_saved_yet_is_kept_if_the_end_for_idleness_is_taken_back() {
+    let mut table = Table::default();
+    let (mut one, mut two) = (Process::new("one", 0), Process::new("two", 0));
+    one.start("a", 0);
+    one.save(&mut table, 0);
+    one.end("a", failure("no"), 1, 1_000);
+    two.start("b", 5_000);
+    two.save(&mut table, 5_000);
+    assert!(one.ledger.finish_idle(false, at(9_000)));
+    one.save(&mut table, 9_000);
+    let status = table.status();
+    assert_eq!(status.overall_status, OverallStatus::Processing);
+    assert_eq!(["a", "b"].map(|agent| shown(&status, agent)), [ERROR, IN_PROGRESS]);
+}
+
+#[test]
+fn an_end_for_idleness_that_was_confirmed_or_saved_is_final() {
+    // Finished by hand before it is saved, saved, or saved with its answer lost.
+    for round in 0..3 {
+        let mut table = Table::default();
+        let (mut one, mut two) = (Process::new("one", 0), Process::new("two", 0));
+        one.start("a", 0);
+        one.end("a", Outcome::Success, 1, 1_000);
+        one.save(&mut table, 1_000);
+        assert!(one.ledger.finish_idle(false, at(9_000)));
+        match round {
+            0 => assert!(!one.ledger.finish(Ok(()), at(9_001))),
+            1 => one.save(&mut table, 9_001),
+            _ => {
+                one.save_and_lose_the_answer(&mut table, true, 9_001);
+                one.ledger.heartbeat(at(9_002));
+                one.save(&mut table, 9_002);
+            }
+        }
+        two.start("b", 9_500);
+        two.end("b", Outcome::Success, 1, 9_600);
+        two.save(&mut table, 9_600);
+        one.start("a", 10_000);
+        one.save(&mut table, 10_000);
+        let status = table.status();
+        assert_eq!(status.overall_status, OverallStatus::Completed, "{round}");
+        assert_eq!(shown(&status, "a"), IN_PROGRESS, "{round}: a call after the end");
+    }
+}

@@ -161,3 +161,29 @@ fn a_writer_takes_few_bytes() {
         assert!((bytes * 9 / 10..=bytes).contains(&actual), "{count}: {actual}");
     }
 }
+
+#[test]
+fn what_was_acknowledged_or_surely_failed_is_not_uncertain() {
+    for was_applied in [true, false] {
+        let mut table = Table::default();
+        fan_out(&mut table, 1, -10);
+        let mut first = Process::new("first", 0);
+        first.start("worker", 0);
+        first.save(&mut table, 0);
+        first.end("worker", Outcome::Success, 5, 1);
+        if was_applied {
+            first.save(&mut table, 1);
+        } else {
+            let write = first.prepare(1).unwrap();
+            first.ledger.write_failed(&write, false);
+        }
+        crowd(&mut table, 300, 10);
+        crowd(&mut table, 300, 24 * HOUR);
+        assert_eq!(table.status().writers.last_write("first"), None);
+        first.start("worker", 25 * HOUR);
+        first.save(&mut table, 25 * HOUR);
+        assert_eq!(first.uncertain, []);
+        assert_eq!(calls(&table, "worker"), 602, "applied: {was_applied}");
+        assert_eq!(input(&table.status(), "worker"), 606);
+    }
+}

@@ -316,3 +316,27 @@ fn a_writer_that_knows_no_tasks_ends_none() {
     assert_eq!(shown(&table.status(), "a"), waits_for("task", "t1"));
     assert_eq!(unfinished_tasks(&table.status()), ["t1"]);
 }
+
+#[test]
+fn an_agent_that_waits_moves_to_the_run_that_another_began_with_its_task_alone() {
+    let mut table = Table::default();
+    let (mut old, mut new) = (Process::new("old", 0), Process::new("new", 0));
+    old.post("a", &running("t0"), 0);
+    old.post("b", &running("t1"), 0);
+    old.save(&mut table, 0);
+    new.ledger.begin_new_run(at(10));
+    new.save(&mut table, 10);
+    old.post("b", &running("t2"), 30);
+    old.get("c", &done("t1", 7), 31);
+    old.save(&mut table, 32);
+    let status = table.status();
+    assert_eq!(shown(&status, "a"), ("pending", None, None));
+    assert_eq!(shown(&status, "b"), waits_for("task", "t2"));
+    assert_eq!(unfinished_tasks(&status), ["t2"]);
+    // No token is lost, of whatever run the task is.
+    assert_eq!(input(&status, "b"), 7);
+    old.get("c", &done("t2", 5), 40);
+    old.save(&mut table, 40);
+    assert_eq!(shown(&table.status(), "b"), SUCCESS);
+    assert_eq!(unfinished_tasks(&table.status()), [""; 0]);
+}

@@ -4,6 +4,7 @@ mod calls;
 mod clocks;
 mod deleted;
 mod expiry;
+mod description;
 mod idle;
 mod many_writers;
 mod merged_tasks;

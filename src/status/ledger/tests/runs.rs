@@ -225,3 +225,53 @@ fn a_run_that_another_began_is_not_ended_by_what_is_known_of_the_one_before() {
     assert_eq!(status.agent("a").unwrap().calls, 1);
     assert_eq!(status.agent("b").unwrap().state, AgentState::InProgress);
 }
+
+#[test]
+fn what_moves_to_a_run_that_another_began_has_times_within_it() {
+    let mut table = Table::default();
+    let (mut old, mut new) = (Process::new("old", 0), Process::new("new", 0));
+    old.start("a", 0);
+    old.save(&mut table, 0);
+    new.ledger.begin_new_run(at(10));
+    new.save(&mut table, 10);
+    old.end("a", Outcome::Success, 5, 30);
+    old.save(&mut table, 31);
+    let status = table.status();
+    let agent = status.agent("a").unwrap();
+    assert_eq!((agent.started_at, agent.completed_at), (Some(at(10)), Some(at(30))));
+    assert_eq!((status.created_at, status.last_updated), (at(10), at(30)));
+}
+
+#[test]
+fn a_run_that_another_began_is_not_processing_for_the_idle_end_of_the_one_before() {
+    let mut table = Table::default();
+    let (mut old, mut new) = (Process::new("old", 0), Process::new("new", 0));
+    old.start("a", 0);
+    old.end("a", Outcome::Success, 5, 1);
+    old.save(&mut table, 1);
+    new.ledger.begin_new_run(at(10));
+    new.save(&mut table, 10);
+    assert!(old.ledger.finish_idle(false, at(11)));
+    old.save(&mut table, 11);
+    assert_eq!(table.status().overall_status, OverallStatus::Initializing);
+    assert_eq!(old.ledger.status().overall_status, OverallStatus::Initializing);
+}
+
+#[test]
+fn a_finished_item_of_another_writer_has_no_agent_at_work() {
+    let agent = |state: &str| {
+        let mut agent = Item::new();
+        agent.insert("status", state);
+        agent
+    };
+    let mut item = Item::new();
+    item.insert("overallStatus", "completed");
+    item.insert("pdfAdapter", agent("in-progress"));
+    let mut table = Table { item: Some(item), writes: 0 };
+    let mut process = Process::new("w", 50);
+    process.start("b", 50);
+    process.save(&mut table, 50);
+    let status = table.status();
+    assert_eq!(error_class(&status, "pdfAdapter"), "workflow_ended");
+    assert_eq!(shown(&status, "b"), IN_PROGRESS);
+}
