@@ -4,6 +4,7 @@
 
 mod clock;
 mod concurrency;
+mod failures;
 mod flush;
 mod retention;
 mod sessions;

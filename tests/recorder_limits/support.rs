@@ -30,6 +30,7 @@ pub(crate) enum Answers {
     Saves,
     TimesOut,
     Throttles,
+    Refuses,
 }
 
 /// A store that notes when each session is tried.
@@ -59,6 +60,11 @@ impl Scripted {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    /// When this session was tried.
+    pub(crate) fn tries_of(&self, session: usize) -> Vec<Instant> {
+        self.state().tries.get(&name(session)).cloned().unwrap_or_default()
     }
 
     /// How often each session was tried from then until now.
@@ -94,6 +100,7 @@ impl StatusStore for Scripted {
                 Err(StoreError::new(StoreErrorKind::Unavailable, "timed out").ambiguous())
             }
             Answers::Throttles => Err(StoreError::new(StoreErrorKind::Throttled, "throttled")),
+            Answers::Refuses => Err(StoreError::new(StoreErrorKind::Permanent, "refused")),
         }
     }
 }
