@@ -229,3 +229,50 @@ fn the_output_of_all_codings_together_is_bounded() {
         }
     }
 }
+
+/// A frame of zstd with a window of this size, in its logarithm, and one block that is stored.
+fn zstd_of_window(log: u8, content: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3];
+    let block = u32::try_from(content.len()).unwrap() << 3 | 1;
+    frame.extend(&block.to_le_bytes()[..3]);
+    frame.extend(content);
+    frame
+}
+
+#[test]
+fn the_window_of_zstd_is_eight_mebibytes_at_most() {
+    for (log, is_read) in [(10, true), (22, true), (23, true), (24, false), (27, false)] {
+        let body = zstd_of_window(log, DOCUMENT);
+        for labels in [&["zstd"][..], &[]] {
+            let reading = read(JSON, labels, &body);
+            let expected = if is_read { Some(12) } else { None };
+            assert_eq!(total(&reading), expected, "a window of two to the power of {log}");
+            assert_eq!(is_unread(&reading), !is_read, "{log}");
+        }
+    }
+}
+
+/// More than every body may have, but little enough for what was received.
+#[test]
+fn what_was_received_adds_to_the_output_that_a_body_may_have() {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut read_with = |noise: usize, len: usize| {
+        let mut body = b"{\"text\":\"".to_vec();
+        body.extend(std::iter::repeat_with(|| rng.alphanumeric() as u8).take(noise));
+        body.push(b'"');
+        body.resize(len, b' ');
+        body.extend(br#","usage":{"prompt_tokens":9,"completion_tokens":3}}"#);
+        let body = zstd(&body);
+        (body.len(), read_in(JSON, &["zstd"], &body, 4096))
+    };
+    let free = 16 << 20;
+    let (received, reading) = read_with(20_000, free + (2 << 20));
+    assert!(received * 200 > 2 << 20, "{received}");
+    assert_eq!(
+        reading.usage.and_then(|usage| Some(usage.input_tokens? + usage.output_tokens?)),
+        Some(12)
+    );
+    let (received, reading) = read_with(20_000, free + (6 << 20));
+    assert!(received * 200 < 6 << 20, "{received}");
+    assert!(is_unread(&reading));
+}

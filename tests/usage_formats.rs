@@ -426,6 +426,104 @@ fn done_waits_for_no_blank_line() {
 }
 
 #[test]
+fn only_data_that_is_done_and_nothing_else_ends_a_stream() {
+    let usage = r#"data: {"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}"#;
+    for (data, ends) in [
+        ("data: [DONE]\n", true),
+        ("data: [DONE] \t\n", true),
+        ("event: x\ndata:[DONE]\n", true),
+        ("data: [DONE]x\n", false),
+        ("data: [DONE] [DONE]\n", false),
+        ("data: [DONE\n", false),
+        ("data: [DO\ndata: NE]\n", false),
+        ("data:\ndata: [DONE]\n", false),
+        ("data: [\ndata: DONE]\n", false),
+        ("event: [DONE]\n", false),
+    ] {
+        let body = format!("{data}\n{usage}\n\n");
+        let answer = answer("", SSE, &body);
+        for size in [1, 3, usize::MAX] {
+            let (reading, ended) = read(&answer, body.as_bytes().chunks(size), End::Complete);
+            assert_eq!(ended, ends, "{data:?}");
+            let expected = (!ends).then(|| TokenUsage::new(1, 2));
+            assert_eq!(reading.usage, expected, "{data:?}");
+        }
+    }
+}
+
+#[test]
+fn several_lines_of_data_are_joined_by_a_line_feed() {
+    for (first, second, expected) in [
+        // In a number, the line feed makes it no JSON.
+        (r#"{"usage":{"prompt_tokens":1"#, r#"2,"completion_tokens":3}}"#, None),
+        (r#"{"usage":{"prompt_tokens":12"#, r#","completion_tokens":3}}"#, Some(15)),
+        (r#"{"usage":{"prompt_tokens":12,"completion_tokens":3"#, "}}", Some(15)),
+        // A key with a line feed is another key.
+        (r#"{"usage":{"prompt_"#, r#"tokens":12,"completion_tokens":3}}"#, Some(3)),
+    ] {
+        let body = format!("data: {first}\ndata: {second}\n\n");
+        let answer = answer("", SSE, &body);
+        for size in [1, 5, usize::MAX] {
+            let reading = read(&answer, body.as_bytes().chunks(size), End::Complete).0;
+            let total =
+                reading.usage.and_then(|usage| Some(usage.input_tokens? + usage.output_tokens?));
+            assert_eq!(total, expected, "{body:?}");
+        }
+    }
+}
+
+#[test]
+fn a_document_that_is_cut_off_is_incomplete_if_it_is_announced_or_recognized() {
+    let recognized = r#"{"usage":{"prompt_tokens":1,"completion_tokens":2},"choices":[{"te"#;
+    let other = r#"{"trades":[{"isin":"DE000"#;
+    for (content_type, body, expected) in [
+        (JSON, recognized, "incomplete"),
+        (JSON, other, "incomplete"),
+        ("", recognized, "incomplete"),
+        ("text/plain", recognized, "incomplete"),
+        ("", other, "success"),
+        ("text/plain", other, "success"),
+        ("text/plain", "{in braces}, as people write", "success"),
+    ] {
+        let answer = answer("", content_type, body);
+        let reading = read(&answer, [body.as_bytes()], End::Complete).0;
+        assert_eq!(class(&reading), expected, "{body} as {content_type:?}: {reading:?}");
+    }
+}
+
+#[test]
+fn a_frame_that_is_cut_off_counts_for_nothing() {
+    let first = events(&[("messageStart", r#"{"role":"assistant"}"#)]);
+    let usage = r#"{"usage":{"inputTokens":7,"outputTokens":3,"totalTokens":10}}"#;
+    let last = events(&[("metadata", usage)]);
+    for cut in 1..=last.len() {
+        let body = [&*first, &last[..cut]].concat();
+        let answer = answer("", FRAMES, &body);
+        let reading = read(&answer, [&*body], End::Complete).0;
+        let is_whole = cut == last.len();
+        assert_eq!(reading.usage, is_whole.then(|| TokenUsage::new(7, 3)), "cut at {cut}");
+        assert_eq!(class(&reading), if is_whole { "success" } else { "incomplete" });
+    }
+}
+
+#[test]
+fn the_kind_of_a_frame_may_stand_behind_a_kilobyte_of_other_headers() {
+    let kind = [(":exception-type", "throttlingException"), (":message-type", "exception")];
+    let of_kind: usize = kind.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    for (before, is_read) in [(500, true), (1024 - of_kind, true), (1025 - of_kind, false)] {
+        let other = "x".repeat(before - 4 - 1);
+        let headers: Vec<_> = [("x", &*other)].into_iter().chain(kind).collect();
+        let body = frame(&headers, br#"{"message":"slow down"}"#);
+        let answer = answer("", FRAMES, &body);
+        for size in [1, 100, usize::MAX] {
+            let reading = read(&answer, body.chunks(size), End::Complete).0;
+            let expected = if is_read { "agent" } else { "success" };
+            assert_eq!(class(&reading), expected, "behind {before} bytes: {reading:?}");
+        }
+    }
+}
+
+#[test]
 fn the_text_of_an_error_event_is_read_alike_in_pieces() {
     for space in ["", " ", "\t ", "\u{c}", " \u{c}\u{c}"] {
         let body = format!("a\r\revent:error\ndata:{space}no seats\ndata:left\n\n");

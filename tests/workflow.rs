@@ -63,6 +63,34 @@ async fn a_run_that_is_dropped_or_panics_has_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_is_dropped_has_failed_whoever_holds_the_workflow() {
+    let (tracker, store) = tracker().await;
+    let workflow = tracker.workflow("s").start().unwrap();
+    let run = workflow.clone().run(std::future::pending::<Result<(), String>>());
+    tokio::time::timeout(Duration::from_secs(1), run).await.unwrap_err();
+    let status = saved(&tracker, &store).await;
+    assert_eq!(error(&status), "the workflow was dropped before its end");
+    drop(workflow);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_detached_workflow_has_no_heartbeats_once_all_handles_are_gone() {
+    let (tracker, store) = tracker().await;
+    let workflow = tracker.workflow("s").start().unwrap();
+    let clone = workflow.clone();
+    workflow.detach();
+    tracker.flush().await.unwrap();
+    let writes = store.history().len();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert!(store.history().len() >= writes + 9, "a handle is left");
+    drop(clone);
+    let writes = store.history().len();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(store.history().len(), writes);
+    assert_eq!(store.status("s").unwrap().overall_status, OverallStatus::Initializing);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_last_handle_to_go_fails_an_unfinished_workflow_unless_detached() {
     let (tracker, store) = tracker().await;
     let workflow = tracker.workflow("s").start().unwrap();

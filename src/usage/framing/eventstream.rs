@@ -438,3 +438,32 @@ impl Visitor for Base64Unwrapper<'_> {
     fn boolean(&mut self, _: Action, _: bool) {}
     fn present(&mut self, _: Action) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_holds_its_headers_and_has_twenty_four_mebibytes_at_most() {
+        for (total, headers, payload) in [
+            (16, 0, Some(0)),
+            (15, 0, None),
+            (36, 20, Some(0)),
+            (35, 20, None),
+            (40, 20, Some(4)),
+            (24 << 20, 0, Some((24 << 20) - 16)),
+            ((24 << 20) + 1, 0, None),
+            (u32::MAX, 0, None),
+            (100, u32::MAX, None),
+        ] {
+            let mut prelude = [0; PRELUDE];
+            prelude[..4].copy_from_slice(&u32::to_be_bytes(total));
+            prelude[4..8].copy_from_slice(&u32::to_be_bytes(headers));
+            assert_eq!(lengths(&prelude), None, "{total}, {headers} with a wrong checksum");
+            let check = crc32fast::hash(&prelude[..8]);
+            prelude[8..].copy_from_slice(&check.to_be_bytes());
+            let expected = payload.map(|payload| (headers, payload));
+            assert_eq!(lengths(&prelude), expected, "{total}, {headers}");
+        }
+    }
+}
