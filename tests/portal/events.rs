@@ -339,3 +339,90 @@ async fn a_panicking_reader_ends_the_streams() {
     broken.store(false, Ordering::SeqCst);
     Events::of(&router, "s").await.data().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_newer_read_allows_two_older_ones_again() {
+    let store = Store::default();
+    store.put("s", &processing(10)).await;
+    let router = live(&store).keep_alive_interval(POLL * 8 / 5).router();
+    let mut events = Events::of(&router, "s").await;
+    events.data().await;
+    for revision in [20, 30, 40] {
+        // One read of a replica that lags behind, and then two.
+        for reads in [1, 2] {
+            store.put("s", &processing(1)).await;
+            tokio::time::sleep(POLL * reads).await;
+            let newest = processing(revision + u64::from(reads));
+            store.put("s", &newest).await;
+            let data = loop {
+                match events.next().await {
+                    Piece::Event(data, _) => break data,
+                    Piece::Comment(_) => {}
+                    Piece::End => panic!("the stream goes on"),
+                }
+            };
+            assert!(data.contains(newest["pdfAdapter"]["activity"].as_str().unwrap()), "{data}");
+        }
+    }
+}
+
+/// A reader that does not answer, on demand.
+struct Silent(Store, Arc<AtomicBool>);
+
+impl StatusReader for Silent {
+    async fn get(&self, id: &SessionId) -> Result<Option<Item>, StoreError> {
+        self.0.get(id).await
+    }
+
+    async fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Item>>, StoreError> {
+        if self.1.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        self.0.get_many(ids).await
+    }
+
+    async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
+        self.0.recent(limit).await
+    }
+
+    async fn delete(&self, id: &SessionId) -> Result<bool, StoreError> {
+        self.0.delete(id).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_does_not_answer_has_failed_after_ten_seconds() {
+    let silent = Arc::new(AtomicBool::new(false));
+    let reader = Silent(Store::default(), Arc::clone(&silent));
+    let router = portal(reader).poll_interval(POLL).router();
+    let mut events = Events::of(&router, "s").await;
+    events.data().await;
+    silent.store(true, Ordering::SeqCst);
+    let start = Instant::now();
+    assert_eq!(events.next().await, Piece::Comment("stale".to_owned()));
+    assert_eq!(start.elapsed(), POLL + Duration::from_secs(10));
+    silent.store(false, Ordering::SeqCst);
+    assert_eq!(events.next().await, Piece::Comment("live".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_watchers_do_not_hurry_a_store_that_fails() {
+    let store = Store::default();
+    let router = live(&store).router();
+    let mut first = Events::of(&router, "first").await;
+    first.data().await;
+    store.fails(true);
+    assert_eq!(first.next().await, Piece::Comment("stale".to_owned()));
+    let start = store.reads();
+    let mut watchers = Vec::new();
+    for n in 0..100 {
+        watchers.push(Events::of(&router, &n.to_string()).await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let reads = store.reads().batches - start.batches;
+    assert!((1..=4).contains(&reads), "{reads} reads in ten seconds");
+    store.fails(false);
+    for watcher in &mut watchers {
+        while !matches!(watcher.next().await, Piece::Event(..)) {}
+    }
+}

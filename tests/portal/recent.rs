@@ -174,3 +174,43 @@ async fn concurrent_requests_share_a_failure() {
     whole(&router, "/api/workflow/recent").await;
     assert_eq!(reads.load(std::sync::atomic::Ordering::SeqCst), 2);
 }
+
+/// A store whose lists take this long.
+#[derive(Debug)]
+struct Slow(Store, Duration);
+
+impl StatusReader for Slow {
+    async fn get(&self, id: &SessionId) -> Result<Option<Item>, StoreError> {
+        self.0.get(id).await
+    }
+
+    async fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Item>>, StoreError> {
+        self.0.get_many(ids).await
+    }
+
+    async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
+        tokio::time::sleep(self.1).await;
+        self.0.recent(limit).await
+    }
+
+    async fn delete(&self, id: &SessionId) -> Result<bool, StoreError> {
+        self.0.delete(id).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_took_long_to_read_is_kept_for_ten_times_as_long() {
+    let second = Duration::from_secs(1);
+    for (takes, fresh) in [(Duration::ZERO, second), (second / 20, second), (second, 10 * second)] {
+        let store = Store::default();
+        let slow = Slow(store.clone(), takes);
+        let router = portal(slow).poll_interval(second).router();
+        whole(&router, "/api/workflow/recent").await;
+        let just_before = fresh - Duration::from_millis(1);
+        for (pause, reads) in [(just_before, 1), (Duration::from_millis(1), 2)] {
+            tokio::time::sleep(pause).await;
+            whole(&router, "/api/workflow/recent").await;
+            assert_eq!(store.reads().lists, reads, "{takes:?}");
+        }
+    }
+}

@@ -182,6 +182,43 @@ async fn a_ttl_attribute_that_holds_something_else_is_not_overwritten() {
 }
 
 #[tokio::test]
+async fn a_ttl_attribute_that_is_the_key_is_not_used() {
+    const DESCRIBED: &str = r#"{"TimeToLiveDescription":{"TimeToLiveStatus":"ENABLED","AttributeName":"processing_id"}}"#;
+    let warnings = Warnings::watch();
+    let (store, script) = scripted("processing_id", None).await;
+    script.always("DescribeTimeToLive", Step::Answer(200, DESCRIBED));
+    store.write(&first("s"), Precondition::Absent).await.unwrap();
+    let raw = raw(&store, "processing_id", "s").await;
+    assert_eq!(raw.get("processing_id"), Some(&text("s")));
+    assert_eq!(raw.get("expiresAt"), Some(&number(EXPIRY)));
+    let warnings = warnings.take();
+    assert!(matches!(&*warnings, [one] if one.contains("will not expire")), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn a_table_that_is_being_deleted_is_missing() {
+    for (status, is_usable) in
+        [("DELETING", false), ("ACTIVE", true), ("UPDATING", true), ("CREATING", true)]
+    {
+        let (store, script) = scripted("sessionId", None).await;
+        let described = serde_json::json!({ "Table": {
+            "TableName": TABLE,
+            "TableStatus": status,
+            "KeySchema": [{ "AttributeName": "sessionId", "KeyType": "HASH" }],
+            "AttributeDefinitions": [{ "AttributeName": "sessionId", "AttributeType": "S" }],
+        }});
+        let described = Box::leak(described.to_string().into_boxed_str());
+        script.always("DescribeTable", Step::Answer(200, described));
+        let discovered = store.discover().await;
+        assert_eq!(discovered.is_ok(), is_usable, "{status}: {discovered:?}");
+        if let Err(error) = discovered {
+            assert!(error.is_table_not_found(), "{error}");
+            assert!(error.to_string().contains("is being deleted"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_table_that_cannot_be_used_is_one_clear_error() {
     use ScalarAttributeType::{B, N, S};
     type Keys<'a> = &'a [(&'a str, ScalarAttributeType)];

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tower_agent_status::status::{Item, Precondition, Value, schema};
 use tower_agent_status::store::{
     DynamoDbStore, StatusReader, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
@@ -42,6 +43,9 @@ async fn each_fault_has_a_kind_and_is_ambiguous_or_not() {
         (refuse(500, "InternalServerError"), Unavailable, true),
         (refuse(503, "ServiceUnavailable"), Unavailable, true),
         (Step::Answer(502, "<html>bad gateway</html>"), Unavailable, true),
+        // A proxy that did not wait for the service.
+        (Step::Answer(408, "request timeout"), Unavailable, true),
+        (Step::Answer(407, "proxy authentication required"), Permanent, false),
         (Step::Answer(200, "{\"truncated\":"), Unavailable, true),
         (Step::ConnectionRefused, Unavailable, false),
         (Step::Reset, Unavailable, true),
@@ -215,6 +219,42 @@ async fn unprocessed_keys_of_a_batch_are_requested_again() {
     let error = store.get_many(&ids).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Throttled);
     assert_eq!(script.log().len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_makes_progress_is_not_throttled() {
+    // Of ten keys, this many are left.
+    let left = |count: usize| {
+        let keys: Vec<_> =
+            (0..count).map(|n| json!({ "sessionId": { "S": n.to_string() } })).collect();
+        let left = json!({ "Responses": {}, "UnprocessedKeys": { "status": { "Keys": keys } } });
+        Step::Answer(200, Box::leak(left.to_string().into_boxed_str()))
+    };
+    let ids: Vec<_> = (0..10).map(|n| id(&n.to_string())).collect();
+    // One by one, and four times nothing before and after some.
+    for counts in [vec![9, 8, 7, 6, 5, 4, 3], vec![10, 10, 10, 10, 9, 9, 9, 9, 9, 8]] {
+        let (store, script) = store(1).await;
+        store.write(&first("0"), Precondition::Absent).await.unwrap();
+        script.next("BatchGetItem", counts.iter().map(|count| left(*count)));
+        let found = store.get_many(&ids).await.unwrap();
+        assert!(found[0].is_some() && found[1..].iter().all(Option::is_none), "{counts:?}");
+    }
+    // The pauses between two that make none grow.
+    let (store, script) = store(1).await;
+    script.next("BatchGetItem", [left(10), left(10), left(10)]);
+    let begun = tokio::time::Instant::now();
+    store.get_many(&ids).await.unwrap();
+    assert_eq!(begun.elapsed().as_millis(), 100 + 200 + 400);
+}
+
+#[tokio::test]
+async fn one_item_is_read_consistently_and_several_at_half_the_cost() {
+    let (store, script) = store(1).await;
+    store.get(&id("s")).await.unwrap();
+    assert_eq!(script.last_request("GetItem")["ConsistentRead"], true);
+    store.get_many(&[id("s")]).await.unwrap();
+    let request = &script.last_request("BatchGetItem")["RequestItems"]["status"];
+    assert!(request["Keys"].is_array() && request["ConsistentRead"] != true, "{request}");
 }
 
 #[tokio::test]

@@ -72,8 +72,8 @@ struct State {
     steps: Vec<(&'static str, VecDeque<Step>)>,
     always: Vec<(&'static str, Step)>,
     log: Vec<String>,
-    /// Those of them that are to see every write before.
-    consistent: Vec<String>,
+    /// The requests since the last call of [`consistent`](Script::consistent).
+    requests: Vec<(String, serde_json::Value)>,
     chance: Option<Chance>,
     /// How many more requests pass, if not all.
     left: Option<usize>,
@@ -162,14 +162,23 @@ impl Script {
 
     /// The operations requested with a consistent read, since the last call.
     pub(crate) fn consistent(&self) -> Vec<String> {
-        std::mem::take(&mut self.state.lock().unwrap().consistent)
+        let requests = std::mem::take(&mut self.state.lock().unwrap().requests);
+        let consistent = requests.into_iter().filter(|(_, body)| body["ConsistentRead"] == true);
+        consistent.map(|(operation, _)| operation).collect()
     }
 
-    fn step(&self, operation: &str, body: &str) -> Step {
+    /// The last request for an operation.
+    pub(crate) fn last_request(&self, operation: &str) -> serde_json::Value {
+        let state = self.state.lock().unwrap();
+        let last = state.requests.iter().rfind(|(requested, _)| requested == operation);
+        last.unwrap().1.clone()
+    }
+
+    fn step(&self, operation: &str, body: &[u8]) -> Step {
         let mut state = self.state.lock().unwrap();
         state.log.push(operation.to_owned());
-        if body.contains(r#""ConsistentRead":true"#) {
-            state.consistent.push(operation.to_owned());
+        if let Ok(body) = serde_json::from_slice(body) {
+            state.requests.push((operation.to_owned(), body));
         }
         match &mut state.left {
             Some(0) => return Step::refuse("AccessDeniedException"),
@@ -247,9 +256,8 @@ impl fmt::Debug for Connector {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let body = request.body().bytes().unwrap_or_default();
-        let body = String::from_utf8_lossy(body);
-        let step = self.script.step(target.rsplit('.').next().unwrap_or_default(), &body);
+        let operation = target.rsplit('.').next().unwrap_or_default();
+        let step = self.script.step(operation, request.body().bytes().unwrap_or_default());
         let inner = self.inner.clone();
         HttpConnectorFuture::new(perform(step, inner, request))
     }
