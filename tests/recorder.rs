@@ -467,6 +467,23 @@ async fn after_the_end_nothing_is_taken_on_and_what_is_lost_is_counted() {
     assert!(store.history().is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_call_in_the_scope_of_a_workflow_is_lost_once_after_the_end() {
+    let tracker = builder(MemoryStore::new()).start().unwrap();
+    let workflow = tracker.workflow("s").start().unwrap();
+    let call = || workflow.scope(agent(&tracker, "a", Duration::ZERO).oneshot(Request::new(())));
+    let calls = async || {
+        http_body_util::BodyExt::collect(call().await.unwrap().into_body()).await.unwrap();
+    };
+    calls().await;
+    tracker.shutdown(Duration::from_secs(1)).await.unwrap();
+    assert_eq!(tracker.lost(), 0);
+    for lost in 1..=3 {
+        calls().await;
+        assert_eq!(tracker.lost(), lost);
+    }
+}
+
 /// A store whose item is changed between every attempt.
 struct Restless;
 

@@ -229,6 +229,65 @@ async fn attributes_that_would_not_fit_into_an_item_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_attributes_together_have_128_kibibytes_with_their_names() {
+    let (tracker, _) = tracker().await;
+    let texts = |count: usize| {
+        (10..10 + count).fold(tracker.workflow("s"), |workflow, n| {
+            workflow.attribute(format!("n{n}"), "x".repeat(4096 - 3))
+        })
+    };
+    assert_eq!(
+        texts(33).start().unwrap_err(),
+        WorkflowError::AttributesTooLarge { bytes: 33 * 4096 }
+    );
+    let workflow = texts(32).start().unwrap();
+    let more = workflow.set_attribute("n", "");
+    assert_eq!(more, Err(WorkflowError::AttributesTooLarge { bytes: 32 * 4096 + 1 }));
+    // What is replaced does not count.
+    workflow.set_attribute("n10", "").unwrap();
+    workflow.set_attribute("n", "x".repeat(4092)).unwrap();
+    assert!(workflow.set_attribute("m", "").is_err());
+}
+
+/// The numbers that the processes of an item have given their last writes.
+fn numbers(store: &MemoryStore) -> Vec<u64> {
+    let item = store.item("s").unwrap();
+    let Some(Value::Map(writers)) = item.get("writers") else { panic!("{item:?}") };
+    writers.iter().filter_map(|(_, number)| number.as_u64()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_a_write_is_even_while_a_workflow_is_open() {
+    let (tracker, store) = tracker().await;
+    let workflow = tracker.workflow("s").start().unwrap();
+    let clone = workflow.clone();
+    for (is_even, step) in [(true, 0), (true, 1), (false, 2)] {
+        match step {
+            0 => workflow.set_attribute("documentId", "d").unwrap(),
+            1 => {
+                workflow.clone().detach();
+                drop(workflow.clone());
+                clone.set_correlation_id("corr").unwrap();
+            }
+            _ => clone.complete(),
+        }
+        tracker.flush().await.unwrap();
+        let numbers = numbers(&store);
+        assert!(numbers.iter().all(|number| (number % 2 == 0) == is_even), "{step}: {numbers:?}");
+    }
+    drop((workflow, clone));
+    // Detached, and held by nobody.
+    let workflow = tracker.workflow("s").new_run().start().unwrap();
+    tracker.flush().await.unwrap();
+    assert!(numbers(&store).iter().all(|number| number % 2 == 0));
+    workflow.detach();
+    let report = AgentReport::new(AgentState::Success);
+    tracker.update_agent_status("s", "a", report).unwrap();
+    tracker.flush().await.unwrap();
+    assert!(numbers(&store).iter().all(|number| number % 2 == 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_run_has_the_agents_that_are_declared_and_no_others() {
     let (tracker, store) = tracker().await;
     let workflow = tracker.workflow("s").start().unwrap();

@@ -147,6 +147,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_used_since_it_was_listed_has_the_place_of_its_last_entry() {
+        let mut sessions = Sessions::default();
+        let [again, other] = ["again", "other"].map(|name| {
+            let id = add(&mut sessions, name);
+            list(&mut sessions, &id);
+            id
+        });
+        list(&mut sessions, &again);
+        let mut next = || sessions.remove_idle().map(|session| session.id.clone());
+        assert_eq!([next(), next(), next()], [Some(other), Some(again), None]);
+    }
+
+    #[test]
     fn what_is_held_is_passed_over_and_what_was_used_has_a_second_chance() {
         let mut sessions = Sessions::default();
         let [held, used, unused] = ["held", "used", "unused"].map(|name| {

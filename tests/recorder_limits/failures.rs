@@ -75,6 +75,27 @@ async fn as_many_writes_are_tried_at_once_as_the_store_keeps_up_with() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_halves_how_many_writes_are_tried_at_once() {
+    for (failures, limit) in [(0, 64), (1, 32), (2, 16)] {
+        let store = Scripted::new(Answers::TimesOut, millis(10));
+        let tracker =
+            StatusTracker::builder(store.clone()).batch_delay(Duration::ZERO).start().unwrap();
+        for session in 0..failures {
+            one_call(&tracker, &name(session));
+        }
+        sleep(millis(5)).await;
+        store.state().answers = Answers::Saves;
+        store.state().takes = SECOND;
+        sleep(millis(6)).await;
+        for session in 10..200 {
+            one_call(&tracker, &name(session));
+        }
+        sleep(millis(500)).await;
+        assert_eq!(store.state().most_in_flight, limit, "after {failures} failures");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_refused_is_tried_again_after_a_minute_and_holds_up_no_other() {
     let store = Scripted::new(Answers::Refuses, millis(100));
     let tracker = StatusTracker::builder(store.clone()).batch_delay(SECOND).start().unwrap();

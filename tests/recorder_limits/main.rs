@@ -7,5 +7,8 @@ mod concurrency;
 mod failures;
 mod flush;
 mod retention;
+mod logs;
 mod sessions;
 mod support;
+#[path = "../store/warnings.rs"]
+mod warnings;
