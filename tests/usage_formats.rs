@@ -492,6 +492,51 @@ fn a_document_that_is_cut_off_is_incomplete_if_it_is_announced_or_recognized() {
 }
 
 #[test]
+fn an_error_that_says_nothing_is_named_by_its_status() {
+    for (status, message) in [
+        (404, "Not Found"),
+        (499, "the request was refused"),
+        (500, "Internal Server Error"),
+        (529, "Overloaded"),
+        (599, "the agent's server failed"),
+        (600, "the agent's server failed"),
+    ] {
+        let answer = answer("", JSON, "{}").status(status);
+        let Outcome::Error(error) = read(&answer, [&*answer.body], End::Complete).0.outcome else {
+            panic!("{status} is an error");
+        };
+        assert_eq!(error.class, format!("http_{status}"));
+        assert_eq!(error.message.as_str(), message, "{status}");
+    }
+}
+
+#[test]
+fn what_the_headers_of_an_error_frame_say_is_its_error() {
+    let kind = (":message-type", "error");
+    let (code, text) = ((":error-code", "InternalFailure"), (":error-message", "it broke"));
+    for (headers, expected, message) in [
+        (&[kind, code, text][..], Some("InternalFailure"), "it broke"),
+        (&[text, kind], Some("exception"), "it broke"),
+        (&[code, kind], Some("InternalFailure"), "InternalFailure"),
+        (&[kind], Some("exception"), "exception"),
+        (
+            &[(":exception-type", "throttled"), (":message-type", "exception")],
+            Some("throttled"),
+            "throttled",
+        ),
+    ] {
+        let body = frame(headers, b"");
+        let answer = answer("", FRAMES, &body);
+        for size in [1, usize::MAX] {
+            let reading = read(&answer, body.chunks(size), End::Complete).0;
+            let Outcome::Error(error) = &reading.outcome else { panic!("{headers:?}") };
+            assert_eq!((&*error.class, error.message.as_str()), ("agent", message), "{headers:?}");
+            assert_eq!(reading.error_code.as_deref(), expected, "{headers:?}");
+        }
+    }
+}
+
+#[test]
 fn a_frame_that_is_cut_off_counts_for_nothing() {
     let first = events(&[("messageStart", r#"{"role":"assistant"}"#)]);
     let usage = r#"{"usage":{"inputTokens":7,"outputTokens":3,"totalTokens":10}}"#;

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "corpus/encode.rs"]
+mod encode;
+
 use std::io::Write as _;
 
 use base64::Engine as _;
@@ -271,6 +274,44 @@ fn a_compressed_end_is_read_where_it_can_be() {
 }
 
 #[test]
+fn an_end_in_each_compression_is_read_and_one_that_is_too_long_is_not() {
+    use compression_codecs::brotli::params::EncoderParams;
+    use compression_codecs::{
+        BrotliEncoder, DeflateEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder,
+    };
+    use flate2::Compression;
+
+    let mut rng = fastrand::Rng::with_seed(1);
+    let noise: String = std::iter::repeat_with(|| rng.alphanumeric()).take(9_000).collect();
+    let block = "grpc-status: 13\r\ngrpc-message: boom\r\n";
+    for (text, is_read) in [(block.to_owned(), true), (format!("{block}x: {noise}"), false)] {
+        let text = text.as_bytes();
+        let level = compression_codecs::core::Level::Default;
+        for (name, end) in [
+            ("gzip", encode::encode(GzipEncoder::new(Compression::best().into()), text)),
+            ("deflate", encode::encode(ZlibEncoder::new(Compression::best().into()), text)),
+            ("deflate", encode::encode(DeflateEncoder::new(Compression::best().into()), text)),
+            (
+                "br",
+                encode::encode(BrotliEncoder::new(EncoderParams::default().quality(level)), text),
+            ),
+            ("zstd", encode::encode(ZstdEncoder::new(3), text)),
+        ] {
+            let fields = [("grpc-encoding", name)];
+            let answer = answer(WEB, [message(), envelope(0x81, &end)].concat()).headers(&fields);
+            for size in [100, usize::MAX] {
+                let pieces: Vec<_> = answer.body.chunks(size).collect();
+                let reading = answer.read_in(&pieces, End::Complete);
+                // The status is there. That it cannot be read does not make it incomplete.
+                let has_failed = matches!(&reading.outcome, Outcome::Error(error) if error.class == "grpc_internal");
+                assert_eq!(has_failed, is_read, "{name} by {size}: {reading:?}");
+                assert!(reading.complete, "{name} by {size}: {reading:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_end_of_a_connect_stream_decides() {
     for content_type in [CONNECT, CONNECT_JSON] {
         let ends = |end: &str| {
@@ -373,11 +414,17 @@ fn a_function_that_failed_is_an_error() {
 fn what_is_kept_is_bounded() {
     let long = "x".repeat(1 << 20);
     let block = format!("{long}: 1\r\ngrpc-message: {long}\r\nx-trace: {long}\r\ngrpc-status: 13");
-    let mut reader = answer(WEB, "").reader();
-    let _ = reader.feed(&web(&block));
-    let Outcome::Error(error) = reader.finish(End::Complete).outcome else { panic!("it failed") };
-    assert_eq!(error.class, "grpc_internal");
-    assert!(error.message.as_str().len() <= 500);
+    for size in [1000, usize::MAX] {
+        let mut reader = answer(WEB, "").reader();
+        for piece in web(&block).chunks(size) {
+            let _ = reader.feed(piece);
+        }
+        let Outcome::Error(error) = reader.finish(End::Complete).outcome else {
+            panic!("it failed")
+        };
+        assert_eq!(error.class, "grpc_internal");
+        assert!(error.message.as_str().len() <= 500);
+    }
     // A message of 4 GiB that never comes takes no memory.
     let mut reader = answer(WEB, "").reader();
     let _ = reader.feed(b"\0\xff\xff\xff\xff and so on");
