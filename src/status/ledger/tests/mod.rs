@@ -10,6 +10,7 @@ mod many_writers;
 mod merged_tasks;
 mod merges;
 mod runs;
+mod several_tasks;
 mod tasks;
 mod values;
 
