@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep};
 use tower::util::BoxCloneService;
 use tower::{Layer, ServiceExt, service_fn};
@@ -18,7 +19,9 @@ use tower_agent_status::status::{
 use tower_agent_status::store::{
     MemoryStore, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
 };
-use tower_agent_status::{Agent, SessionId, StatusLayer, StatusTracker, StatusTrackerBuilder};
+use tower_agent_status::{
+    Agent, SessionId, StatusLayer, StatusTracker, StatusTrackerBuilder, Workflow,
+};
 
 /// A clock that follows tokio's paused time.
 fn paused_clock() -> impl Fn() -> SystemTime + Send + Sync + 'static {
@@ -275,14 +278,14 @@ fn anthropic_event(name: &str, output: u64) -> String {
     format!("event: {name}\ndata: {{\"type\":\"{name}\",{usage}}}\n\n")
 }
 
-#[tokio::test(start_paused = true)]
-async fn tokens_grow_in_the_table_while_a_stream_runs() {
-    let store = MemoryStore::new();
-    let tracker = builder(store.clone()).start().unwrap();
-    let workflow = tracker.workflow("s").start().unwrap();
+/// A call whose answer is a stream of the pieces that are sent.
+async fn stream(
+    tracker: &StatusTracker,
+    workflow: &Workflow,
+) -> (UnboundedSender<String>, UnsyncBoxBody<bytes::Bytes, Infallible>) {
     let (pieces, body) = tokio::sync::mpsc::unbounded_channel::<String>();
     let body = std::sync::Mutex::new(Some(body));
-    let client = StatusLayer::new(&tracker, "a").layer(service_fn(move |_: Request<()>| {
+    let client = StatusLayer::new(tracker, "a").layer(service_fn(move |_: Request<()>| {
         let body = body.lock().unwrap().take().unwrap();
         let frames = futures_util::stream::unfold(body, |mut body| async {
             let piece = body.recv().await?;
@@ -295,7 +298,15 @@ async fn tokens_grow_in_the_table_while_a_stream_runs() {
         std::future::ready(Ok::<_, Infallible>(response))
     }));
     let response = workflow.scope(client.oneshot(Request::new(()))).await.unwrap();
-    let mut body = Box::pin(response.into_body());
+    (pieces, http_body_util::BodyExt::boxed_unsync(response.into_body()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_grow_in_the_table_while_a_stream_runs() {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).start().unwrap();
+    let workflow = tracker.workflow("s").start().unwrap();
+    let (pieces, mut body) = stream(&tracker, &workflow).await;
     let mut seen = Vec::new();
     for (name, output) in [("message_start", 1), ("message_delta", 20), ("message_delta", 300)] {
         pieces.send(anthropic_event(name, output)).unwrap();
@@ -324,6 +335,28 @@ async fn tokens_grow_in_the_table_while_a_stream_runs() {
     let agent = store.status("s").unwrap().agent("a").unwrap().clone();
     assert_eq!((agent.state, agent.calls), (AgentState::Success, 1));
     assert_eq!(agent.token_usage, Some(TokenUsage::new(50, 400)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_come_during_a_shutdown_are_saved() {
+    let store = Slow::new(Duration::from_secs(1));
+    let hour = Duration::from_secs(3600);
+    let tracker = builder(store.clone()).live_usage_interval(hour).start().unwrap();
+    let workflow = tracker.workflow("s").start().unwrap();
+    let (pieces, mut body) = stream(&tracker, &workflow).await;
+    pieces.send(anthropic_event("message_start", 1)).unwrap();
+    http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
+    tracker.flush().await.unwrap();
+    one_call(&tracker, "other").await;
+    let more = async {
+        sleep(Duration::from_millis(500)).await;
+        pieces.send(anthropic_event("message_delta", 20)).unwrap();
+        http_body_util::BodyExt::frame(&mut body).await.unwrap().unwrap();
+    };
+    let (result, ()) = tokio::join!(tracker.shutdown(Duration::from_secs(60)), more);
+    result.unwrap();
+    let status = store.inner.status("s").unwrap();
+    assert_eq!(status.agent("a").unwrap().token_usage, Some(TokenUsage::new(50, 20)));
 }
 
 #[tokio::test(start_paused = true)]

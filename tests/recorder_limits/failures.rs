@@ -112,6 +112,33 @@ async fn what_is_refused_is_tried_again_after_a_minute_and_holds_up_no_other() {
     assert_eq!(after(1), [1_500, 61_600, 121_700]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_success_ends_the_backoff_though_more_has_changed_meanwhile() {
+    fastrand::seed(1);
+    let store = Scripted::new(Answers::TimesOut, SECOND);
+    let tracker = StatusTracker::builder(store.clone()).start().unwrap();
+    one_call(&tracker, &name(0));
+    sleep(60 * SECOND).await;
+    store.state().answers = Answers::Saves;
+    // The write that fails, and then the one that does not.
+    let tries = store.tries_of(0).len();
+    while store.table.history().is_empty() {
+        sleep(millis(1)).await;
+        if store.state().in_flight == 1 && store.tries_of(0).len() > tries {
+            one_call(&tracker, &name(0));
+            store.state().answers = Answers::TimesOut;
+        }
+    }
+    let saved = store.tries_of(0).len();
+    sleep(5 * SECOND).await;
+    let tries = store.tries_of(0);
+    let pauses: Vec<_> = tries.windows(2).map(|two| two[1] - two[0] - SECOND).collect();
+    assert!(pauses[..saved].iter().any(|pause| *pause > SECOND), "{pauses:?}");
+    // A batch delay, and then as after the first failures.
+    assert_eq!(pauses[saved - 1], millis(5));
+    assert!(pauses[saved] <= millis(50) && pauses[saved + 1] <= millis(100), "{pauses:?}");
+}
+
 /// A store whose item always has another revision.
 #[derive(Clone, Default)]
 struct Contended(Arc<Mutex<Vec<Instant>>>);
