@@ -152,3 +152,16 @@ async fn a_tunnel_that_is_refused_ends_like_any_other_call() {
         assert_eq!(look(&tracker).error.unwrap().class, format!("http_{status}"));
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_a_panic_drops_was_given_up() {
+    let tracker = tracker();
+    let body = Scripted::chunked(&[Step::Data(FAILURE)]);
+    let response = answered(&tracker, Method::GET, 101, body).await;
+    let task = tokio::spawn(async move {
+        let _response = response;
+        panic!("while the connection is open");
+    });
+    assert!(task.await.unwrap_err().is_panic());
+    assert_eq!(look(&tracker).error.unwrap().class, "cancelled");
+}
