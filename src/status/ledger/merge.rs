@@ -262,7 +262,10 @@ impl Ledger {
             self.idle_since.take_if(|since| others_wrote || remote.last_updated > *since).is_some();
         if is_taken_back {
             local.overall_status = OverallStatus::Processing;
-            self.active.iter_mut().for_each(|active| active.is_after_end = false);
+            // With a finished item, the workflow stays finished, and the calls after its end go on.
+            if !remote.overall_status.is_finished() {
+                self.active.iter_mut().for_each(|active| active.is_after_end = false);
+            }
         }
         let is_processing =
             [remote.overall_status, local.overall_status].contains(&OverallStatus::Processing);

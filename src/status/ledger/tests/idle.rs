@@ -134,3 +134,20 @@ fn an_end_for_idleness_that_was_confirmed_or_saved_is_final() {
         assert_eq!(shown(&status, "a"), IN_PROGRESS, "{round}: a call after the end");
     }
 }
+
+#[test]
+fn a_call_after_an_end_for_idleness_whose_answer_was_lost_is_not_ended_by_it() {
+    for applied in [true, false] {
+        let (mut table, mut process) = (Table::default(), Process::new("one", 0));
+        process.start("a", 0);
+        process.end("a", Outcome::Success, 1, 1_000);
+        process.save(&mut table, 1_000);
+        assert!(process.ledger.finish_idle(false, at(9_000)));
+        process.save_and_lose_the_answer(&mut table, applied, 9_000);
+        process.start("a", 9_500);
+        process.save(&mut table, 9_600);
+        let status = table.status();
+        assert_eq!(status.overall_status, OverallStatus::Completed);
+        assert_eq!(shown(&status, "a"), IN_PROGRESS, "applied: {applied}");
+    }
+}
