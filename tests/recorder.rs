@@ -442,6 +442,33 @@ async fn a_new_run_is_not_touched_by_the_calls_and_workflows_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_run_does_not_wait_for_the_task_of_a_call_before_it() {
+    let tracker = builder(MemoryStore::new()).start().unwrap();
+    let agent = StatusLayer::new(&tracker, "a").layer(service_fn(|_: Request<()>| async {
+        sleep(Duration::from_secs(5)).await;
+        let response = Response::builder().header("content-type", "application/json");
+        let body = r#"{"id":"resp_1","object":"response","status":"queued","output":[]}"#;
+        Ok::<_, Infallible>(response.body(body.to_owned()).unwrap())
+    }));
+    let old = tracker.workflow("s").start().unwrap();
+    let request = || Request::post("/v1/responses").body(()).unwrap();
+    let call = tokio::spawn(old.scope({
+        let call = agent.clone().oneshot(request());
+        async move { http_body_util::BodyExt::collect(call.await.unwrap().into_body()).await }
+    }));
+    sleep(Duration::from_secs(1)).await;
+    let new = tracker.workflow("s").new_run().start().unwrap();
+    call.await.unwrap().unwrap();
+    let status = new.status();
+    assert!(status.unfinished_tasks.is_empty(), "{status:?}");
+    assert_eq!(status.agent("a").unwrap().calls, 0);
+    // The same call in the new run is waited for.
+    let response = new.scope(agent.oneshot(request())).await.unwrap();
+    http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+    assert_eq!(new.status().unfinished_tasks.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_asks_for_the_end_is_told_how_it_was() {
     let store = Slow::new(Duration::from_secs(5));
     let tracker = builder(store.clone()).start().unwrap();

@@ -116,6 +116,25 @@ async fn calls_are_counted_and_timed_with_their_tokens() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_chunk_of_a_stream_may_be_its_last() {
+    let recorder = DebuggingRecorder::new();
+    let _listening = set_default_local_recorder(&recorder);
+    let tracker = builder(MemoryStore::new()).start().unwrap();
+    let agent = tower::service_fn(|_: Request<()>| async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        // A body of a known length, which is not polled again.
+        let body = http_body_util::Full::new(bytes::Bytes::from_static(b"data: {}\n\n"));
+        let response = http::Response::builder().header("content-type", "text/event-stream");
+        Ok::<_, std::convert::Infallible>(response.body(body).unwrap())
+    });
+    let stack = ServiceBuilder::new().layer(StatusLayer::new(&tracker, AGENT)).service(agent);
+    let mut body = stack.oneshot(request()).await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    let values = taken(&recorder.snapshotter());
+    assert_eq!(values["gen_ai.client.operation.time_to_first_chunk{}"], [2.0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_recorder_that_is_installed_after_the_tracker_sees_all_from_then_on() {
     let tracker = builder(MemoryStore::new()).start().unwrap();
     call(&tracker, JSON, request()).await;

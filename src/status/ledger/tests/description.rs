@@ -121,7 +121,12 @@ fn the_text_of_another_process_is_shown_with_its_state() {
     let report = AgentReport::new(AgentState::Success).activity("Extracted page 3");
     two.ledger.report(there, report, at(9));
     two.save(&mut table, 9);
+    // The call ends while a write is in flight.
+    one.ledger.heartbeat(at(2));
+    let write = one.prepare(4).unwrap();
     one.ledger.call_ended(slot, Outcome::Success, None, at(5));
+    let found = table.write(&write).unwrap_err();
+    one.conflict(found.as_ref(), 10);
     one.save(&mut table, 10);
     assert_eq!(activity(&mut one, "a"), "Extracted page 3");
     assert_eq!(&*table.status().agent("a").unwrap().activity, "Extracted page 3");
