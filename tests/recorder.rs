@@ -17,7 +17,7 @@ use tower_agent_status::status::{
     AgentReport, AgentState, Change, Item, OverallStatus, Precondition, TokenUsage, WorkflowStatus,
 };
 use tower_agent_status::store::{
-    MemoryStore, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
+    MemoryStore, StatusReader, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
 };
 use tower_agent_status::{
     Agent, SessionId, StatusLayer, StatusTracker, StatusTrackerBuilder, Workflow,
@@ -695,8 +695,40 @@ async fn a_store_that_is_shared_is_a_store() {
     run_four(&tracker, "s", Duration::ZERO).await;
     tracker.shutdown(Duration::from_secs(5)).await.unwrap();
     assert_four_succeeded(&store.status("s").unwrap());
-    let read = tower_agent_status::store::StatusReader::get(&store, &id("s")).await.unwrap();
-    assert_eq!(read, store.item("s"));
+    assert_eq!(StatusReader::get(&store, &id("s")).await.unwrap(), store.item("s"));
+    let both = [id("t"), id("s")];
+    let many = StatusReader::get_many(&store, &both).await.unwrap();
+    assert_eq!(many, [None, store.item("s")]);
+    let recent = StatusReader::recent(&store, 10).await.unwrap().items;
+    assert_eq!(recent, [(id("s"), store.item("s").unwrap())]);
+    let mapped = StatusReader::map_recent(&store, 10, |id, _| id.to_string()).await.unwrap();
+    assert_eq!(mapped.items, [(id("s"), "s".to_owned())]);
+    let deleted = [id("t"), id("s")].map(|id| {
+        let store = &store;
+        async move { StatusReader::delete(store, &id).await.unwrap() }
+    });
+    assert_eq!(futures_util::future::join_all(deleted).await, [false, true]);
+    assert_eq!(store.item("s"), None);
+}
+
+/// A store whose table has a use of its own for an attribute.
+struct Reserving;
+
+impl StatusStore for Reserving {
+    async fn write(&self, _: &Change, _: Precondition) -> Result<WriteOutcome, StoreError> {
+        Ok(WriteOutcome::Applied)
+    }
+
+    fn is_reserved(&self, attribute: &str) -> bool {
+        attribute == "ttl"
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attribute_that_a_shared_store_reserves_is_refused() {
+    let tracker = builder(Arc::new(Reserving)).start().unwrap();
+    assert!(tracker.workflow("s").attribute("ttl", "x").start().is_err());
+    assert!(tracker.workflow("s").attribute("other", "x").start().is_ok());
 }
 
 /// The session ID `name`.

@@ -170,10 +170,19 @@ async fn a_slow_response_is_awaited_for_the_length_of_an_attempt() {
 
 #[tokio::test]
 async fn permanent_errors_have_a_remedy() {
+    let invalid = |message: &str| Step::Refuse(400, "ValidationException", message.to_owned());
     let table = [
         (Step::refuse("AccessDeniedException"), "allow `dynamodb:UpdateItem`"),
         (Step::refuse("ResourceNotFoundException"), "create the table"),
+        (
+            invalid("One or more parameter values were invalid: Missing the key id"),
+            "STATUS_TABLE_KEY",
+        ),
+        (invalid("The provided key element does not match the schema"), "STATUS_TABLE_KEY"),
+        (invalid("Item size to update has exceeded the maximum allowed size"), "400 KB"),
     ];
+    let other = failed([invalid("Invalid UpdateExpression")], 1).await.to_string();
+    assert!(!other.contains("STATUS_TABLE_KEY") && !other.contains("400 KB"), "{other}");
     for (step, remedy) in table {
         let text = failed([step], 1).await.to_string();
         assert!(text.contains("`status`") && text.contains(remedy), "{text}");

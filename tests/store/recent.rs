@@ -51,6 +51,27 @@ async fn a_full_list_is_queries_and_one_batch() {
 }
 
 #[tokio::test]
+async fn a_further_page_is_asked_for_what_is_left() {
+    let page = |ids: &[&str], goes_on: bool| {
+        let key = |id: &str| serde_json::json!({ "processing_id": { "S": id } });
+        let items: Vec<_> = ids.iter().map(|id| key(id)).collect();
+        let mut page = serde_json::json!({ "Items": items });
+        if goes_on {
+            page["LastEvaluatedKey"] = key("b");
+        }
+        Step::Answer(200, Box::leak(page.to_string().into_boxed_str()))
+    };
+    let (store, script) = indexed().await;
+    for id in ["a", "b", "c", "d", "e"] {
+        write(&store, id, SECOND).await;
+    }
+    script.next("Query", [page(&["a", "b"], true), page(&["c", "d", "e"], true)]);
+    assert_eq!(recent(&store, 5).await.len(), 5);
+    assert_eq!(script.last_request("Query")["Limit"], 3);
+    assert_eq!(script.last_request("Query")["ExclusiveStartKey"]["processing_id"]["S"], "b");
+}
+
+#[tokio::test]
 async fn a_long_list_is_read_and_mapped_in_batches() {
     let (store, script) = indexed().await;
     for n in 0..250_u32 {

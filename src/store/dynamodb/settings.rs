@@ -298,6 +298,22 @@ mod tests {
         assert_eq!(assumed.recent_shards, 16);
         assert_eq!(assumed.search, ["documentId", "sourceType"]);
         assert!(read(&[(TABLE_NAME, "arn:aws:dynamodb:eu-west-1:1:table/status")]).is_ok());
+        for url in ["http://localhost:8000", "https://dynamodb.eu-west-1.amazonaws.com/"] {
+            let vars = [(TABLE_NAME, "status"), ("AWS_ENDPOINT_URL", url)];
+            assert!(read(&vars).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn names_have_a_length() {
+        for (variable, min, max) in [(TABLE_NAME, 3, 255), (TABLE_KEY, 1, 255), (TABLE_TTL, 1, 255)]
+        {
+            for (len, is_valid) in [(min, true), (max, true), (max + 1, false)] {
+                let name = "n".repeat(len);
+                let vars = [(variable, &*name), (TABLE_NAME, "status")];
+                assert_eq!(read(&vars).is_ok(), is_valid, "{variable} of {len}");
+            }
+        }
     }
 
     #[test]
