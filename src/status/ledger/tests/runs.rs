@@ -275,3 +275,22 @@ fn a_finished_item_of_another_writer_has_no_agent_at_work() {
     assert_eq!(error_class(&status, "pdfAdapter"), "workflow_ended");
     assert_eq!(shown(&status, "b"), IN_PROGRESS);
 }
+
+#[test]
+fn what_was_last_updated_as_another_run_began_is_of_the_run_before() {
+    for (updated, state) in [(10, AgentState::Pending), (11, AgentState::Success)] {
+        let mut table = Table::default();
+        let (mut old, mut new) = (Process::new("old", 0), Process::new("new", 0));
+        old.start("a", 0);
+        old.save(&mut table, 0);
+        new.ledger.begin_new_run(at(10));
+        new.save(&mut table, 10);
+        old.end("a", Outcome::Success, 5, updated);
+        old.save(&mut table, 20);
+        let status = table.status();
+        assert_eq!(status.created_at, at(10));
+        assert_eq!(status.agent("a").unwrap().state, state, "updated at {updated}");
+        // No token is lost.
+        assert_eq!(input(&status, "a"), 5);
+    }
+}

@@ -54,6 +54,30 @@ fn what_a_task_waits_for_is_nothing_to_those_who_do_not_wait_for_it() {
 }
 
 #[test]
+fn a_poll_that_finds_nothing_new_is_no_change_of_the_agent_that_waits() {
+    let mut process = Process::new("w", 0);
+    process.post("a", &running("t1"), 0);
+    for (what, now, updated) in
+        [(WaitingFor::Task, 1, 0), (WaitingFor::Input, 2, 2), (WaitingFor::Input, 3, 2)]
+    {
+        process.get("b", &unfinished("t1", what), now);
+        let agent = process.ledger.status().agent("a").unwrap();
+        assert_eq!((agent.waiting_for, agent.last_updated), (Some(what), Some(at(updated))));
+    }
+}
+
+#[test]
+fn of_two_agents_that_ended_with_their_workflow_only_the_one_whose_task_has_ended_is_done() {
+    let mut process = Process::new("w", 0);
+    process.post("a", &running("t1"), 0);
+    process.post("c", &running("t2"), 0);
+    process.ledger.finish(Ok(()), at(1));
+    process.get("b", &done("t1", 7), 2);
+    assert_eq!(process.shown("a"), SUCCESS);
+    assert_eq!(error_class(process.ledger.status(), "c"), "unfinished");
+}
+
+#[test]
 fn an_agent_that_has_failed_waits_for_its_task_no_more_whoever_polls_it() {
     let mut process = Process::new("w", 0);
     process.post("a", &broken(running("t1")), 0);
@@ -139,8 +163,9 @@ fn a_task_that_was_named_after_a_write_is_not_ended_by_what_became_of_it() {
     process.start("b", 0);
     process.save(&mut table, 0);
     process.end("b", Outcome::Success, 1, 1);
+    process.start("a", 1);
     process.save_and_lose_the_answer(&mut table, true, 1);
-    process.post("a", &running("t1"), 2);
+    process.answer("a", &running("t1"), 0, false, 2);
     process.save(&mut table, 3);
     assert_eq!(shown(&table.status(), "a"), waits_for("task", "t1"));
     assert_eq!(unfinished_tasks(&table.status()), ["t1"]);
@@ -156,9 +181,9 @@ fn a_count_during_a_write_is_taken_back_if_another_process_has_it() {
     two.save(&mut table, 1);
     one.ledger.heartbeat(at(2));
     one.save(&mut table, 2);
-    one.ledger.heartbeat(at(3));
+    one.start_get("b", 3);
     let write = one.prepare(3).unwrap();
-    one.get("b", &done("t1", 7), 4);
+    one.answer("b", &done("t1", 7), 0, true, 4);
     table.write(&write).unwrap();
     one.ledger.write_applied(write);
     two.get("c", &done("t1", 7), 5);
