@@ -294,3 +294,23 @@ fn what_was_last_updated_as_another_run_began_is_of_the_run_before() {
         assert_eq!(input(&status, "a"), 5);
     }
 }
+
+#[test]
+fn a_run_that_began_during_a_write_replaces_what_others_add_to_the_one_before() {
+    let mut table = Table::default();
+    let (mut process, mut other) = (Process::new("w", 0), Process::new("x", 0));
+    process.start("a", 0);
+    let write = process.prepare(0).unwrap();
+    process.ledger.begin_new_run(at(10));
+    table.write(&write).unwrap();
+    process.ledger.write_applied(write);
+    other.start("b", 11);
+    other.end("b", Outcome::Success, 5, 11);
+    other.save(&mut table, 11);
+    process.start("c", 12);
+    process.save(&mut table, 12);
+    let status = table.status();
+    assert_eq!(status.agents.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["c"]);
+    assert_eq!(status.created_at, at(10));
+    assert_eq!(status.total_token_usage(), TokenUsage::new(0, 0));
+}

@@ -124,13 +124,13 @@ fn an_agent_that_waits_for_the_rest_of_its_tasks_ends_with_its_workflow() {
     let (mut one, mut two) = (Process::new("one", 0), Process::new("two", 0));
     one.post("a", &running("t1"), 0);
     one.post("a", &running("t2"), 0);
-    one.get("b", &done("t2", 1), 1);
     one.save(&mut table, 1);
     two.start("c", 2);
     two.end("c", Outcome::Success, 1, 2);
     two.ledger.finish(Ok(()), at(3));
     two.save(&mut table, 3);
-    one.ledger.heartbeat(at(4));
+    one.get("b", &done("t2", 1), 4);
+    assert_eq!(one.shown("a"), waits_for("task", "t1"));
     one.save(&mut table, 4);
     assert_eq!(error_class(&table.status(), "a"), "unfinished");
     assert_eq!(error_class(one.ledger.status(), "a"), "unfinished");
