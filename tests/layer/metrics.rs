@@ -204,6 +204,31 @@ async fn writes_are_counted_and_timed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_of_what_changed_during_a_write_is_no_retry() {
+    let recorder = DebuggingRecorder::new();
+    let _listening = set_default_local_recorder(&recorder);
+    let seen = recorder.snapshotter();
+    let store = ScriptedStore { results: Mutex::default(), inner: MemoryStore::new() };
+    let tracker = builder(store).start().unwrap();
+    let workflow = tracker.workflow(SESSION).start().unwrap();
+    for waiting in 0..2_usize {
+        // One is being written, and others wait for the delay of their batch.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        workflow.set_attribute("documentId", waiting.to_string()).unwrap();
+        for session in ["second", "third"].iter().take(waiting) {
+            tracker.workflow(*session).start().unwrap().detach();
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let dirty = taken(&seen)[&format!("{SESSIONS_DIRTY}{{}}")].clone();
+        assert_eq!(dirty, [(1 + waiting) as f64]);
+    }
+    tracker.flush().await.unwrap();
+    let values = taken(&seen);
+    assert!(!values.contains_key("agent_status.write.retries{}"), "{values:?}");
+    assert_eq!(values["agent_status.writes{result=applied}"], [3.0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_lost_is_counted_by_reason() {
     let recorder = DebuggingRecorder::new();
     let _listening = set_default_local_recorder(&recorder);
