@@ -426,3 +426,43 @@ async fn new_watchers_do_not_hurry_a_store_that_fails() {
         while !matches!(watcher.next().await, Piece::Event(..)) {}
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_all_is_as_before() {
+    let store = Store::default();
+    store.put("s", &processing(1)).await;
+    let router = live(&store).router();
+    let mut events = Events::of(&router, "s").await;
+    events.data().await;
+    store.fails(true);
+    assert_eq!(events.next().await, Piece::Comment("stale".to_owned()));
+    tokio::time::sleep(POLL * 20).await;
+    store.fails(false);
+    while events.next().await != Piece::Comment("live".to_owned()) {}
+    // The pauses are those of a store that answers, and a new session is read at once.
+    let (start, reads) = (Instant::now(), store.reads());
+    tokio::time::sleep(POLL * 10 + POLL / 2).await;
+    assert_eq!(store.reads().batches - reads.batches, 10);
+    let late = start.elapsed();
+    Events::of(&router, "t").await.data().await;
+    assert_eq!(start.elapsed(), late);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_by_a_writer_without_revisions_is_shown_at_the_next_read() {
+    let store = Store::default();
+    let without_revision = |page: u64| {
+        let mut item = processing(page);
+        item.as_object_mut().unwrap().remove("revision");
+        item
+    };
+    store.put("s", &without_revision(0)).await;
+    let mut events = Events::of(&live(&store).router(), "s").await;
+    events.data().await;
+    for page in 1..=5 {
+        store.put("s", &without_revision(page)).await;
+        let start = Instant::now();
+        assert!(events.data().await.contains(&format!("Extracting page {page}")));
+        assert!(start.elapsed() <= POLL, "{:?}", start.elapsed());
+    }
+}
