@@ -229,6 +229,24 @@ async fn a_write_of_what_changed_during_a_write_is_no_retry() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_write_after_a_failure_is_a_retry() {
+    let recorder = DebuggingRecorder::new();
+    let _listening = set_default_local_recorder(&recorder);
+    let seen = recorder.snapshotter();
+    let results = [StoreErrorKind::Permanent, StoreErrorKind::Unavailable].map(Some);
+    let store = ScriptedStore { results: Mutex::new(results.into()), inner: MemoryStore::new() };
+    let tracker = builder(store).start().unwrap();
+    tracker.workflow(SESSION).start().unwrap().complete();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    // None is being written, and one waits.
+    assert_eq!(taken(&seen)[&format!("{SESSIONS_DIRTY}{{}}")], [1.0]);
+    tokio::time::sleep(Duration::from_secs(110)).await;
+    let values = taken(&seen);
+    assert_eq!(values["agent_status.write.retries{}"], [2.0]);
+    assert_eq!(values["agent_status.writes{result=applied}"], [1.0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_lost_is_counted_by_reason() {
     let recorder = DebuggingRecorder::new();
     let _listening = set_default_local_recorder(&recorder);

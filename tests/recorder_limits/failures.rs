@@ -226,6 +226,21 @@ async fn a_session_without_a_break_does_not_keep_others_from_their_heartbeats() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn heartbeats_come_at_any_interval() {
+    // A sixteenth of it is no whole number of milliseconds.
+    for interval in [10, 100, 999, 1_000] {
+        let store = Scripted::new(Answers::Saves, Duration::ZERO);
+        let builder = StatusTracker::builder(store.clone()).heartbeat_interval(millis(interval));
+        let tracker = builder.batch_delay(Duration::ZERO).start().unwrap();
+        let workflow = tracker.workflow(name(0)).start().unwrap();
+        sleep(millis(100 * interval)).await;
+        let tries = store.tries_of(0).len();
+        assert!((91..=130).contains(&tries), "{tries} in a hundred times {interval} ms");
+        drop(workflow);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_error_of_a_shutdown_names_five_sessions_at_most() {
     for (sessions, end) in [(1, "session-0 ("), (5, "session-4 ("), (6, ", … ("), (7, ", … (")]
     {

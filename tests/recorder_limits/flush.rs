@@ -50,6 +50,28 @@ async fn a_flush_under_an_outage_tries_each_session_once_within_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flush_tries_more_every_second_while_the_store_does_not_answer() {
+    let store = Scripted::new(Answers::TimesOut, Duration::from_secs(10));
+    let tracker = StatusTracker::builder(store.clone()).start().unwrap();
+    for session in 0..300 {
+        one_call(&tracker, &name(session));
+    }
+    let begin = Instant::now();
+    let watch = async {
+        let mut begun = Vec::new();
+        sleep(Duration::from_millis(500)).await;
+        for _ in 0..5 {
+            begun.push(store.tries_since(begin).len());
+            sleep(Duration::from_secs(1)).await;
+        }
+        begun
+    };
+    let (error, begun) = tokio::join!(tracker.flush(), watch);
+    assert_eq!(begun, [64, 128, 192, 256, 256]);
+    names_all(&error.unwrap_err(), 300);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flush_of_any_number_of_sessions_returns_within_a_minute_and_names_the_rest() {
     let store = Scripted::new(Answers::TimesOut, Duration::from_secs(10));
     let tracker = in_an_outage(10_000, &store).await;
