@@ -54,6 +54,9 @@ async fn a_token_opens_every_route_and_nothing_else_does() {
         Some("Bearer "),
         Some("Bearer s3cre"),
         Some("Bearer s3crets"),
+        // Another scheme, of the same length.
+        Some("Digest s3cret"),
+        Some("Bearer-s3cret"),
         Some("Bearer S3CRET"),
         Some("Bearer S3cret"),
         Some("Bearer s3creT"),

@@ -466,4 +466,28 @@ mod tests {
             assert_eq!(lengths(&prelude), expected, "{total}, {headers}");
         }
     }
+
+    #[test]
+    fn headers_of_every_type_are_stepped_over() {
+        let string = |name: &str, value: &str| {
+            let len = u16::try_from(value.len()).unwrap().to_be_bytes();
+            let name = [&[name.len() as u8], name.as_bytes(), &[7]].concat();
+            [&*name, &len, value.as_bytes()].concat()
+        };
+        let long = "x".repeat(300);
+        for (kind, len) in
+            [(0, 0), (1, 0), (2, 1), (3, 2), (4, 4), (5, 8), (8, 8), (9, 16), (6, 302), (7, 302)]
+        {
+            // The length of bytes and of a string stands before them.
+            let mut value = if len == 302 { vec![1, 44] } else { Vec::new() };
+            value.resize(len, b'v');
+            let header = [&[1, b'n', kind], &*value].concat();
+            let block = [&*string("a", &long), &header, &string("b", "c")].concat();
+            let found: Vec<_> = Headers(&block).collect();
+            let shown = &value[if len == 302 { 2 } else { 0 }..];
+            let expected = [(&b"a"[..], long.as_bytes()), (b"n", shown), (b"b", b"c")];
+            assert_eq!(found, expected, "type {kind}");
+        }
+        assert_eq!(Headers(&[1, b'n', 10, 0]).next(), None);
+    }
 }
