@@ -17,7 +17,7 @@ use tower_agent_status::status::{
     AgentReport, AgentState, Change, Item, OverallStatus, Precondition, TokenUsage, WorkflowStatus,
 };
 use tower_agent_status::store::{
-    MemoryStore, StatusReader, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
+    ListRequest, MemoryStore, StatusReader, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
 };
 use tower_agent_status::{
     Agent, SessionId, StatusLayer, StatusTracker, StatusTrackerBuilder, Workflow,
@@ -701,8 +701,12 @@ async fn a_store_that_is_shared_is_a_store() {
     assert_eq!(many, [None, store.item("s")]);
     let recent = StatusReader::recent(&store, 10).await.unwrap().items;
     assert_eq!(recent, [(id("s"), store.item("s").unwrap())]);
-    let mapped = StatusReader::map_recent(&store, 10, |id, _| id.to_string()).await.unwrap();
+    let request = ListRequest::new(10);
+    let name = |id: &SessionId, _: Item| id.to_string();
+    let mapped = StatusReader::list(&store, &request, name).await.unwrap();
     assert_eq!(mapped.items, [(id("s"), "s".to_owned())]);
+    let found = StatusReader::search(&store, "overallStatus", "completed", &request, name);
+    assert_eq!(found.await.unwrap(), Some(mapped));
     let deleted = [id("t"), id("s")].map(|id| {
         let store = &store;
         async move { StatusReader::delete(store, &id).await.unwrap() }
@@ -722,6 +726,10 @@ impl StatusStore for Reserving {
     fn is_reserved(&self, attribute: &str) -> bool {
         attribute == "ttl"
     }
+
+    fn is_index_key(&self, attribute: &str) -> bool {
+        attribute == "documentId"
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -729,6 +737,10 @@ async fn an_attribute_that_a_shared_store_reserves_is_refused() {
     let tracker = builder(Arc::new(Reserving)).start().unwrap();
     assert!(tracker.workflow("s").attribute("ttl", "x").start().is_err());
     assert!(tracker.workflow("s").attribute("other", "x").start().is_ok());
+    // An index can hold texts, and no agents.
+    assert!(tracker.workflow("s").attribute("documentId", "x").start().is_ok());
+    let report = AgentReport::new(AgentState::Success);
+    assert!(tracker.update_agent_status("s", "documentId", report).is_err());
 }
 
 /// The session ID `name`.

@@ -381,8 +381,12 @@ impl StatusReader for Silent {
         self.0.get_many(ids).await
     }
 
-    async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
-        self.0.recent(limit).await
+    async fn list<T: Send>(
+        &self,
+        request: &ListRequest,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<RecentItems<T>, StoreError> {
+        self.0.list(request, map).await
     }
 
     async fn delete(&self, id: &SessionId) -> Result<bool, StoreError> {

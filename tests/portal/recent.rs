@@ -188,9 +188,13 @@ impl StatusReader for Slow {
         self.0.get_many(ids).await
     }
 
-    async fn recent(&self, limit: usize) -> Result<RecentItems, StoreError> {
+    async fn list<T: Send>(
+        &self,
+        request: &ListRequest,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<RecentItems<T>, StoreError> {
         tokio::time::sleep(self.1).await;
-        self.0.recent(limit).await
+        self.0.list(request, map).await
     }
 
     async fn delete(&self, id: &SessionId) -> Result<bool, StoreError> {

@@ -6,8 +6,8 @@ mod clock;
 mod concurrency;
 mod failures;
 mod flush;
-mod retention;
 mod logs;
+mod retention;
 mod sessions;
 mod support;
 #[path = "../store/warnings.rs"]

@@ -87,6 +87,7 @@ impl Crowd {
             ("lastUpdated".to_owned(), Value::from(time)),
             ("overallStatus".to_owned(), Value::from("processing")),
             ("revision".to_owned(), Value::Integer(self.before)),
+            ("expiresAt".to_owned(), Value::Integer(1_774_346_400)),
             ("totalTokenUsage".to_owned(), Value::Map(Item::from_iter(total))),
             ("writers".to_owned(), Value::Map(writers)),
         ]);

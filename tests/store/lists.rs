@@ -153,6 +153,7 @@ async fn only_the_attributes_that_are_asked_for_are_read() {
     item.insert("createdAt", Timestamp::from(SystemTime::now()).to_string());
     item.insert("documentId", "d");
     item.insert("sourceType", "BANK");
+    item.insert(schema::EXPIRES_AT, 9_999_999_999);
     item.insert(schema::REVISION, 1);
     let item = WorkflowStatus::from_item(&id("s"), &item).to_item();
     store.write(&Change::new(id("s"), item, Vec::new()), Precondition::Absent).await.unwrap();

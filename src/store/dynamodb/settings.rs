@@ -13,7 +13,6 @@ use tokio::time::timeout;
 use super::error::SetupError;
 use super::index::Shards;
 use super::layout::{AttributeNames, TableSettings};
-use crate::agent::{InvalidName, check_name};
 use crate::status::schema;
 
 pub(super) const TABLE_NAME: &str = "STATUS_TABLE_NAME";
@@ -174,16 +173,12 @@ impl TableSettings {
                 "it is given twice"
             } else if *name == self.names.key || *name == self.names.ttl {
                 "the table uses it for its key or its expiry"
+            } else if schema::is_reserved(name) {
+                "that attribute holds something else in a status item"
+            } else if name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
+                "the name of an attribute has 1 to 255 bytes, and no control characters"
             } else {
-                match check_name(name) {
-                    Ok(()) => continue,
-                    Err(InvalidName::Reserved(_)) => {
-                        "that attribute holds something else in a status item"
-                    }
-                    Err(_) => {
-                        "the name of an attribute has 1 to 255 bytes, and no control characters"
-                    }
-                }
+                continue;
             };
             return Err(SetupError::new(format!(
                 "`{name}` cannot be an attribute to search for ({SEARCH}): {why}"

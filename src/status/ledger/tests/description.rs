@@ -152,7 +152,7 @@ fn a_number_is_odd_if_nothing_is_in_progress_and_no_workflow_is_open() {
         if is_called {
             process.start("a", 3);
         }
-        let write = process.ledger.prepare_write("w", 10, is_open).unwrap();
+        let write = process.ledger.prepare_write("w", 10, is_open, at(10)).unwrap();
         let mut table = Table::default();
         table.write(&write).unwrap();
         let number = table.status().writers.last_write("w");

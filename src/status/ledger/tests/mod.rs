@@ -3,8 +3,8 @@
 mod calls;
 mod clocks;
 mod deleted;
-mod expiry;
 mod description;
+mod expiry;
 mod idle;
 mod many_writers;
 mod merged_tasks;

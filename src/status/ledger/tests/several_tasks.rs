@@ -6,9 +6,9 @@ fn tokens(answer: TaskResponse, tokens: u64) -> TaskResponse {
     TaskResponse { tokens: Some(tokens), ..answer }
 }
 
-fn broken(answer: TaskResponse) -> TaskResponse {
+fn broken(answer: &TaskResponse) -> TaskResponse {
     let error = CallError::new(CallError::INCOMPLETE, "the stream broke off");
-    TaskResponse { outcome: Outcome::Error(error), ..answer }
+    TaskResponse { outcome: Outcome::Error(error), ..answer.clone() }
 }
 
 /// An item whose writer knows neither revisions nor tasks.
@@ -80,13 +80,13 @@ fn of_two_agents_that_ended_with_their_workflow_only_the_one_whose_task_has_ende
 #[test]
 fn an_agent_that_has_failed_waits_for_its_task_no_more_whoever_polls_it() {
     let mut process = Process::new("w", 0);
-    process.post("a", &broken(running("t1")), 0);
+    process.post("a", &broken(&running("t1")), 0);
     process.get("b", &running("t1"), 1);
     assert_eq!(process.shown("a"), ERROR);
     process.get("b", &done("t1", 7), 2);
     assert_eq!((process.shown("a"), input(process.ledger.status(), "a")), (ERROR, 7));
 
-    process.post("a", &broken(running("t2")), 3);
+    process.post("a", &broken(&running("t2")), 3);
     process.get("b", &running("t2"), 4);
     process.start("a", 5);
     process.end("a", Outcome::Success, 0, 6);
