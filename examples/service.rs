@@ -4,13 +4,14 @@
 //!
 //! ```not_rust
 //! cargo run --example service
-//! curl localhost:8080/invocations -d '{"document_id": "FAB_26933659"}' -i
+//! curl localhost:8080/invocations -d '{"document_id": "FAB_26933659"}' -i -H 'x-correlation-id: corr_1'
 //! curl localhost:8080/invocations -d '{"document_id": "FAB_26933659"}' -N -H 'accept: text/event-stream'
 //! ```
 //!
 //! It implements the contract of an Amazon Bedrock `AgentCore` runtime, so it can be deployed
-//! as one: `POST /invocations` and `GET /ping` on port 8080. The response header
-//! `x-workflow-session-id` contains the session id.
+//! as one: `POST /invocations` and `GET /ping` on port 8080 (with `--addr 0.0.0.0:8080`). The session
+//! is that of the request's `x-correlation-id`, if it has one. The response header
+//! `x-workflow-session-id` contains its id. With `--portal` a page shows it.
 //!
 //! - `service/server.rs` is the service, with a `WorkflowLayer` around its routes;
 //! - `orchestrator/orchestrator.rs` calls the agents, and knows nothing about status tracking;
@@ -24,8 +25,12 @@
 mod agents;
 #[path = "orchestrator/args.rs"]
 mod args;
+#[path = "orchestrator/log.rs"]
+mod log;
 #[path = "orchestrator/orchestrator.rs"]
 mod orchestrator;
+#[path = "orchestrator/page.rs"]
+mod page;
 #[path = "orchestrator/scenario.rs"]
 #[allow(dead_code, reason = "only the other example checks items")]
 mod scenario;
@@ -44,10 +49,11 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::net::TcpListener;
 use tower::BoxError;
-use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusStore};
+use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, StatusStore};
 
 use agents::{Agents, Pace};
 use args::StoreChoice;
+use page::Page;
 use scenario::Scenario;
 
 /// Serves an orchestrator of four mocked agents.
@@ -57,8 +63,12 @@ use scenario::Scenario;
 #[command(name = "service")]
 struct Args {
     /// Address to listen on; port 0 picks a free port
-    #[arg(long, default_value = "0.0.0.0:8080")]
+    #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
+
+    /// Also serve the portal, by default on a free port of 127.0.0.1, and print its URL
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:0")]
+    portal: Option<SocketAddr>,
 
     /// Store: `embedded` (in memory), `embedded:FILE`, `memory` (no DynamoDB engine), or
     /// `dynamodb`, the table configured by STATUS_TABLE_NAME, AWS_REGION and
@@ -82,6 +92,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    log::start();
     let served = match &args.store {
         StoreChoice::Embedded(None) => on(&args, DynamoDbStore::embedded_in_memory()).await,
         StoreChoice::Embedded(Some(file)) => on(&args, DynamoDbStore::embedded(file)).await,
@@ -97,23 +108,46 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn on<S: StatusStore, E: Into<BoxError>>(
+async fn on<S: StatusStore + StatusReader + Clone, E: Into<BoxError>>(
     args: &Args,
     store: Result<S, E>,
 ) -> Result<(), BoxError> {
     serve(args, store.map_err(Into::into)?).await
 }
 
-async fn serve(args: &Args, store: impl StatusStore) -> Result<(), BoxError> {
+async fn serve(
+    args: &Args,
+    store: impl StatusStore + StatusReader + Clone,
+) -> Result<(), BoxError> {
     let stop = stop::stop()?;
+    let page = match args.portal {
+        Some(address) => Some(Page::serve(store.clone(), address).await?),
+        None => None,
+    };
     let agents = Agents::start(args.scenario, Pace(args.pace)).await?;
     let tracker = tracking::tracker(store).start()?;
     let orchestrator = tracking::orchestrator(&tracker, &agents, tracking::hyper_client());
     let listener = TcpListener::bind(args.addr).await?;
     eprintln!("listening on http://{}", listener.local_addr()?);
+    match (&page, &args.store) {
+        (Some(page), _) => eprintln!("the status is shown at {}", page.url),
+        (None, StoreChoice::Embedded(Some(file))) => eprintln!(
+            "the status is shown by `tower-agent-status serve --embedded {}`",
+            file.display()
+        ),
+        (None, StoreChoice::DynamoDb) => {
+            eprintln!("the status is shown by `tower-agent-status serve`");
+        }
+        (None, _) => eprintln!(
+            "the status is in memory, and seen nowhere: add `--portal`, or `--store embedded:FILE`"
+        ),
+    }
     let grace = Duration::from_secs(args.grace);
     let served = server::serve(listener, &tracker, orchestrator, stop, grace).await;
     // The error lists what could not be saved.
     tracker.shutdown(Duration::from_secs(5)).await?;
+    if let Some(page) = page {
+        page.stop().await?;
+    }
     Ok(served?)
 }

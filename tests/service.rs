@@ -123,6 +123,29 @@ async fn every_scenario_ends_as_it_should_whether_it_is_streamed_or_not() {
 }
 
 #[tokio::test]
+async fn the_session_is_that_of_the_correlation_id_in_either_header() {
+    let running = Running::start(Scenario::Matched, 0.0).await;
+    let agentcore = "x-amzn-bedrock-agentcore-runtime-custom-correlation-id";
+    for (headers, expected) in [
+        (&[("x-correlation-id", "one")][..], "session-one"),
+        (&[(agentcore, "two")], "session-two"),
+        (&[("x-correlation-id", " "), (agentcore, "three")], "session-three"),
+    ] {
+        let mut request = Request::post(format!("http://{}/invocations", running.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (_, _, item) = running.invoke(request, ASKED).await;
+        assert_eq!(item["sessionId"], expected);
+    }
+    // Without one, the session is new.
+    let request = Request::post(format!("http://{}/invocations", running.address));
+    let (_, _, item) = running.invoke(request.header("x-correlation-id", ""), ASKED).await;
+    assert_ne!(item["sessionId"], "session-");
+    assert!(item["correlationId"].is_null(), "{item}");
+}
+
+#[tokio::test]
 async fn a_request_without_a_document_is_refused_and_says_so_in_its_item() {
     let running = Running::start(Scenario::Matched, 0.0).await;
     for (asked, message) in [("{}", "`document_id` is missing"), ("not json", "expected")] {

@@ -23,9 +23,12 @@ use tower_agent_status::{StatusTracker, Workflow, WorkflowLayer};
 use super::orchestrator::{Document, Orchestrator, Settlement};
 use super::tracking::{Client, HyperClient};
 
-/// `AgentCore` passes headers with this prefix to the runtime if configured to.
-const CORRELATION_ID: HeaderName =
-    HeaderName::from_static("x-amzn-bedrock-agentcore-runtime-custom-correlation-id");
+/// The headers that may have the correlation id. `AgentCore` passes those with its prefix to the
+/// runtime if configured to.
+static CORRELATION_ID: [HeaderName; 2] = [
+    HeaderName::from_static("x-correlation-id"),
+    HeaderName::from_static("x-amzn-bedrock-agentcore-runtime-custom-correlation-id"),
+];
 /// The session of `AgentCore`: a microVM, which may serve many workflows.
 const RUNTIME_SESSION_ID: HeaderName =
     HeaderName::from_static("x-amzn-bedrock-agentcore-runtime-session-id");
@@ -34,9 +37,14 @@ const RUNTIME_SESSION_ID: HeaderName =
 /// body are set in [`document`].
 fn workflow_layer(tracker: &StatusTracker) -> WorkflowLayer {
     WorkflowLayer::new(tracker)
-        .session_header_with(CORRELATION_ID, |id| format!("session-{id}"))
-        .correlation_header(CORRELATION_ID)
+        .session_from(|head| correlation_id(head.headers).map(|id| format!("session-{id}")))
+        .correlation_from(|head| correlation_id(head.headers).map(str::to_owned))
         .attribute_header("runtimeSessionId", RUNTIME_SESSION_ID)
+}
+
+fn correlation_id(headers: &HeaderMap) -> Option<&str> {
+    let ids = CORRELATION_ID.iter().filter_map(|name| headers.get(name)?.to_str().ok());
+    ids.map(str::trim).find(|id| !id.is_empty())
 }
 
 #[derive(Clone)]
@@ -116,11 +124,12 @@ fn document(workflow: &Workflow, headers: &HeaderMap, body: &[u8]) -> Result<Doc
     let source_type = text("source_type").unwrap_or("BANK");
     workflow.set_attribute("documentId", id)?;
     workflow.set_attribute("sourceType", source_type)?;
-    let correlation_id = headers.get(CORRELATION_ID).and_then(|id| id.to_str().ok());
     Ok(Document {
         id: id.to_owned(),
         source_type: source_type.to_owned(),
-        correlation_id: correlation_id.unwrap_or(workflow.session_id().as_str()).to_owned(),
+        correlation_id: correlation_id(headers)
+            .unwrap_or(workflow.session_id().as_str())
+            .to_owned(),
     })
 }
 
