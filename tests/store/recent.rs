@@ -53,7 +53,11 @@ async fn a_full_list_is_queries_and_one_batch() {
 #[tokio::test]
 async fn a_further_page_is_asked_for_what_is_left() {
     let page = |ids: &[&str], goes_on: bool| {
-        let key = |id: &str| serde_json::json!({ "processing_id": { "S": id } });
+        let key = |id: &str| {
+            let seconds = b'z' - id.as_bytes()[0];
+            let time = format!("2025-12-24T10:00:{seconds}.000Z");
+            serde_json::json!({ "processing_id": { "S": id }, "createdAt": { "S": time } })
+        };
         let items: Vec<_> = ids.iter().map(|id| key(id)).collect();
         let mut page = serde_json::json!({ "Items": items });
         if goes_on {
@@ -65,9 +69,10 @@ async fn a_further_page_is_asked_for_what_is_left() {
     for id in ["a", "b", "c", "d", "e"] {
         write(&store, id, SECOND).await;
     }
-    script.next("Query", [page(&["a", "b"], true), page(&["c", "d", "e"], true)]);
+    script.next("Query", [page(&["a", "b"], true), page(&["c", "d", "e", "f"], true)]);
     assert_eq!(recent(&store, 5).await.len(), 5);
-    assert_eq!(script.last_request("Query")["Limit"], 3);
+    // One more shows that no other was created at the time of the last.
+    assert_eq!(script.last_request("Query")["Limit"], 4);
     assert_eq!(script.last_request("Query")["ExclusiveStartKey"]["processing_id"]["S"], "b");
 }
 

@@ -50,6 +50,8 @@ struct Partition {
     start: Option<HashMap<String, AttributeValue>>,
     /// The time of the last session that was read.
     reached: Option<Timestamp>,
+    /// How many sessions of the list it has had.
+    count: usize,
     is_done: bool,
 }
 
@@ -77,7 +79,7 @@ impl<'a> IndexQuery<'a> {
         partitions: impl IntoIterator<Item = String>,
         limit: usize,
     ) -> Result<Vec<ListedId>, RequestError> {
-        let new = |value| Partition { value, start: None, reached: None, is_done: false };
+        let new = |value| Partition { value, start: None, reached: None, count: 0, is_done: false };
         let mut partitions: Vec<_> = partitions.into_iter().map(new).collect();
         let share = share(limit, partitions.len());
         let mut found = BTreeSet::new();
@@ -85,7 +87,11 @@ impl<'a> IndexQuery<'a> {
             let end = limit.checked_sub(1).and_then(|last| found.iter().nth(last));
             let end = end.map(|(Reverse(time), _): &ListedId| *time);
             let pending = partitions.iter_mut().filter(|partition| partition.may_have(end));
-            let pages = pending.map(|partition| self.page(index, partition, share));
+            let pages = pending.map(|partition| {
+                // Of one that has the whole list, one more at least.
+                let left = limit.saturating_sub(partition.count).saturating_add(1);
+                self.page(index, partition, share.min(left))
+            });
             let pages = try_join_all(pages).await?;
             if pages.is_empty() {
                 return Ok(found.into_iter().take(limit).collect());
@@ -138,7 +144,9 @@ impl<'a> IndexQuery<'a> {
             partition.reached = Some(*time);
         }
         let is_asked_for = |(Reverse(time), id): &ListedId| self.request.includes(*time, id);
-        Ok(page.into_iter().filter(is_asked_for).collect())
+        let page: Vec<_> = page.into_iter().filter(is_asked_for).collect();
+        partition.count += page.len();
+        Ok(page)
     }
 }
 
