@@ -26,6 +26,7 @@
 //! | `GET /api/workflow/{sessionId}/events` | the same as server-sent events, one for each change |
 //! | `GET /api/workflow/recent?limit=10` | the newest workflows, newest first; at most 500 |
 //! | `GET /api/workflow/metrics?limit=1000` | the gauges [`STALLED_WORKFLOWS`] and [`WAITING_WORKFLOWS`], for Prometheus |
+//! | `GET /health` | 200 if the store can be read, or else 503; only where the portal [serves on its own](Portal::bind), without a token |
 //!
 //! Names and values are those of the [item](crate::status::schema), with four differences:
 //! agents are grouped under `agents` and your own attributes under `attributes`; an agent's
@@ -53,6 +54,7 @@ mod descriptors;
 mod events;
 mod gauges;
 mod guard;
+mod health;
 mod live;
 mod page;
 mod recent;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::Http;
 use super::connections::Connections;
-use super::{Portal, ShutdownSignal, descriptors, guard};
+use super::{Portal, ShutdownSignal, descriptors, guard, health};
 use crate::store::StatusReader;
 
 /// How long open connections may take to finish at shutdown.
@@ -48,7 +49,10 @@ impl<R: StatusReader> Portal<R> {
         let shutdown = self.settings.shutdown.clone();
         let max_connections = self.settings.max_connections;
         let is_open = self.settings.token.is_none();
-        let mut router = self.router();
+        let Self { reader, settings } = self;
+        let reader = Arc::new(reader);
+        let portal = Portal { reader: Arc::clone(&reader), settings };
+        let mut router = portal.router().merge(health::router(reader));
         if is_open {
             router = router.layer(from_fn(guard::require_loopback_name));
         }

@@ -11,6 +11,7 @@ mod attack;
 mod connections;
 mod events;
 mod gauges;
+mod health;
 mod hostile;
 mod layers;
 mod page;
