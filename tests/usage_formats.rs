@@ -452,6 +452,72 @@ fn only_data_that_is_done_and_nothing_else_ends_a_stream() {
 }
 
 #[test]
+fn nothing_behind_the_end_marker_counts_in_whatever_pieces() {
+    for error in ["data: {\"error\":{\"message\":\"late\"}}\n\n", "event: error\ndata: late\n\n"] {
+        for end in ["\n", "\r\n", "\r"] {
+            let body = format!("data: {{\"id\":1}}\n\ndata: [DONE]\n{error}").replace('\n', end);
+            let answer = answer("", SSE, &body);
+            for size in [1, 20, usize::MAX] {
+                let (reading, ended) = read(&answer, body.as_bytes().chunks(size), End::Complete);
+                assert!(ended, "{body:?} by {size}");
+                assert_eq!(class(&reading), "success", "{body:?} by {size}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_field_whose_name_ends_in_data_is_another_field() {
+    // Longer than what is buffered, so that the reader itself sees the cut.
+    let comment = "x".repeat(2000);
+    for name in ["metadata", "xdata", " data"] {
+        let first =
+            format!("event: ping\n: {comment}\n{name}: {{\"error\":{{\"message\":\"gone\"}}}}\n");
+        let body = format!(
+            "{first}data: {{\"usage\":{{\"prompt_tokens\":1,\"completion_tokens\":2}}}}\n\n"
+        );
+        let answer = answer("", SSE, &body);
+        for cut in 2000..body.len() {
+            let (a, b) = body.as_bytes().split_at(cut);
+            let reading = read(&answer, [a, b], End::Complete).0;
+            assert_eq!(class(&reading), "success", "{name} cut at {cut}");
+            assert_eq!(reading.usage, Some(TokenUsage::new(1, 2)), "{name} cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_line_without_a_colon_ends_no_event_and_hides_no_end() {
+    let usage = r#"{"usage":{"prompt_tokens":1,"#;
+    let rest = r#""completion_tokens":2}}"#;
+    for body in [
+        format!("data: {{\"id\":1}}\nretry\n\ndata: {usage}{rest}\n\n"),
+        format!("data: {usage}\nretry\ndata: {rest}\n\n"),
+    ] {
+        for end in ["\n", "\r\n", "\r"] {
+            let body = body.replace('\n', end);
+            let answer = answer("", SSE, &body);
+            for size in [1, 3, usize::MAX] {
+                let reading = read(&answer, body.as_bytes().chunks(size), End::Complete).0;
+                assert_eq!(reading.usage, Some(TokenUsage::new(1, 2)), "{body:?} by {size}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_name_of_the_last_event_counts_without_the_end_of_its_line() {
+    for (name, expected) in [("error", "agent"), ("erro", "success"), ("message", "success")] {
+        let body = format!("data: {{\"id\":1}}\nevent: {name}");
+        let answer = answer("", SSE, &body);
+        for size in [1, usize::MAX] {
+            let reading = read(&answer, body.as_bytes().chunks(size), End::Complete).0;
+            assert_eq!(class(&reading), expected, "{body:?} by {size}");
+        }
+    }
+}
+
+#[test]
 fn several_lines_of_data_are_joined_by_a_line_feed() {
     for (first, second, expected) in [
         // In a number, the line feed makes it no JSON.
@@ -461,13 +527,16 @@ fn several_lines_of_data_are_joined_by_a_line_feed() {
         // A key with a line feed is another key.
         (r#"{"usage":{"prompt_"#, r#"tokens":12,"completion_tokens":3}}"#, Some(3)),
     ] {
-        let body = format!("data: {first}\ndata: {second}\n\n");
-        let answer = answer("", SSE, &body);
-        for size in [1, 5, usize::MAX] {
-            let reading = read(&answer, body.as_bytes().chunks(size), End::Complete).0;
-            let total =
-                reading.usage.and_then(|usage| Some(usage.input_tokens? + usage.output_tokens?));
-            assert_eq!(total, expected, "{body:?}");
+        for end in ["\n", "\r\n", "\r"] {
+            let body = format!("data: {first}{end}data: {second}{end}{end}");
+            let answer = answer("", SSE, &body);
+            for size in [1, 5, usize::MAX] {
+                let reading = read(&answer, body.as_bytes().chunks(size), End::Complete).0;
+                let total = reading
+                    .usage
+                    .and_then(|usage| Some(usage.input_tokens? + usage.output_tokens?));
+                assert_eq!(total, expected, "{body:?}");
+            }
         }
     }
 }
@@ -488,6 +557,65 @@ fn a_document_that_is_cut_off_is_incomplete_if_it_is_announced_or_recognized() {
         let answer = answer("", content_type, body);
         let reading = read(&answer, [body.as_bytes()], End::Complete).0;
         assert_eq!(class(&reading), expected, "{body} as {content_type:?}: {reading:?}");
+    }
+}
+
+#[test]
+fn where_each_line_is_a_document_one_that_is_none_costs_only_itself() {
+    let usage = r#"{"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
+    for (content_type, is_read) in [
+        (LINES, true),
+        ("application/jsonl", true),
+        ("Application/JsonL; charset=utf-8", true),
+        ("application/stream+json", true),
+        (JSON, false),
+        ("application/problem+json", false),
+    ] {
+        for first in ["{oops", "<p>Please be patient.</p>", "<>"] {
+            let body = format!("{first}\n{usage}\n");
+            let answer = answer("", content_type, &body);
+            for size in [1, usize::MAX] {
+                let reading = read(&answer, body.as_bytes().chunks(size), End::Complete).0;
+                let expected = is_read.then(|| TokenUsage::new(1, 2));
+                assert_eq!(reading.usage, expected, "{content_type}: {body:?} by {size}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_that_begins_with_a_zero_need_not_be_frames() {
+    let film = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41";
+    for content_type in ["video/mp4", "application/octet-stream", "", JSON] {
+        for len in [1, 11, 12, 13, film.len()] {
+            let answer = answer("", content_type, &film[..len]);
+            let reading = read(&answer, [&film[..len]], End::Complete).0;
+            assert_eq!(class(&reading), "success", "{len} bytes as {content_type}: {reading:?}");
+        }
+    }
+}
+
+#[test]
+fn a_body_of_a_few_bytes_is_something_too() {
+    // All but the last begin like something else, and end before they are that.
+    for body in ["d", "dat", "event", "<p>", "<!doc", "\0", "no"] {
+        let answer = answer("", JSON, body).at("/v1/chat/completions");
+        let reading = read(&answer, [body.as_bytes()], End::Complete).0;
+        assert_eq!(class(&reading), "success", "{body:?}: {reading:?}");
+    }
+}
+
+#[test]
+fn an_error_that_is_cut_off_says_what_it_has_said() {
+    let body = r#"{"error":{"code":"quota","message":"no credits","type":"x"#;
+    for content_type in [JSON, LINES, ""] {
+        let answer = answer("", content_type, body).status(429);
+        for size in [1, usize::MAX] {
+            let reading = read(&answer, body.as_bytes().chunks(size), End::Complete).0;
+            let Outcome::Error(error) = &reading.outcome else { panic!("{reading:?}") };
+            assert_eq!(error.message.as_str(), "no credits", "{content_type} by {size}");
+            assert_eq!(reading.error_code.as_deref(), Some("quota"), "{content_type} by {size}");
+        }
     }
 }
 
@@ -544,10 +672,93 @@ fn a_frame_that_is_cut_off_counts_for_nothing() {
     for cut in 1..=last.len() {
         let body = [&*first, &last[..cut]].concat();
         let answer = answer("", FRAMES, &body);
-        let reading = read(&answer, [&*body], End::Complete).0;
         let is_whole = cut == last.len();
+        let mut live = reader(&answer, None);
+        assert_eq!(live.feed(&body) == Progress::Ended, is_whole, "cut at {cut}");
+        assert_eq!(live.usage(), is_whole.then(|| TokenUsage::new(7, 3)), "cut at {cut}");
+        let reading = read(&answer, [&*body], End::Complete).0;
         assert_eq!(reading.usage, is_whole.then(|| TokenUsage::new(7, 3)), "cut at {cut}");
         assert_eq!(class(&reading), if is_whole { "success" } else { "incomplete" });
+    }
+}
+
+#[test]
+fn a_model_has_not_finished_in_a_frame_that_is_cut_off() {
+    let first = events(&[("messageStart", r#"{"role":"assistant"}"#)]);
+    let last = events(&[("messageStop", r#"{"stopReason":"end_turn"}"#)]);
+    for cut in 1..=last.len() {
+        let body = [&*first, &last[..cut]].concat();
+        let answer = answer("", FRAMES, &body);
+        for size in [1, usize::MAX] {
+            let reading = read(&answer, body.chunks(size), End::Dropped).0;
+            let expected = if cut == last.len() { "success" } else { "cancelled" };
+            assert_eq!(class(&reading), expected, "cut at {cut}: {reading:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_of_frames_ends_between_two_of_them() {
+    let event = events(&[("chunk", &chunk(r#"{"outputText":"a"}"#))]);
+    for content_type in [FRAMES, ""] {
+        for more in 0..=event.len() {
+            let body = [&*event, &event[..more]].concat();
+            let answer = answer("", content_type, &body);
+            let reading = read(&answer, [&*body], End::Complete).0;
+            let is_whole = more == 0 || more == event.len();
+            let expected = if is_whole { "success" } else { "incomplete" };
+            assert_eq!(class(&reading), expected, "{content_type:?}, {more} bytes: {reading:?}");
+        }
+    }
+}
+
+#[test]
+fn a_body_in_parts_ends_with_the_frame_of_its_end_marker_or_with_the_stream() {
+    let part = |text: &str| events(&[("PayloadPart", text)]);
+    let done = [part("data: {\"id\":1}\n\ndata: [DO"), part("NE]\n\n")].concat();
+    let answer_done = answer("", FRAMES, &done);
+    for size in [1, 5, usize::MAX] {
+        let mut reader = reader(&answer_done, None);
+        for piece in done[..done.len() - 1].chunks(size) {
+            assert_eq!(reader.feed(piece), Progress::More, "by {size}");
+        }
+        assert_eq!(reader.feed(&done[done.len() - 1..]), Progress::Ended, "by {size}");
+    }
+    // The last event has no blank line.
+    let open = part(r#"data: {"usage":{"prompt_tokens":1,"completion_tokens":2}}"#);
+    let reading = read(&answer("", FRAMES, &open), [&*open], End::Complete).0;
+    assert_eq!(reading.usage, Some(TokenUsage::new(1, 2)));
+}
+
+#[test]
+fn the_headers_of_an_error_frame_outrank_its_payload() {
+    let headers =
+        [(":message-type", "error"), (":error-code", "Throttled"), (":error-message", "slow down")];
+    let body = frame(&headers, br#"{"error":{"message":"later","code":"other"}}"#);
+    let reading = read(&answer("", FRAMES, &body), [&*body], End::Complete).0;
+    let Outcome::Error(error) = &reading.outcome else { panic!("{reading:?}") };
+    assert_eq!(error.message.as_str(), "slow down");
+    assert_eq!(reading.error_code.as_deref(), Some("Throttled"));
+}
+
+#[test]
+fn the_state_of_a_task_names_its_format() {
+    let body = r#"{"result":{"status":{"state":"TASK_STATE_COMPLETED"}}}"#;
+    let reading = read(&answer("", JSON, body), [body.as_bytes()], End::Complete).0;
+    assert_eq!(reading.format, Some("a2a"));
+    let body = body.replace("TASK_STATE_", "");
+    let reading = read(&answer("", JSON, &body), [body.as_bytes()], End::Complete).0;
+    assert_eq!(reading.format, None);
+}
+
+#[test]
+fn the_message_of_a_chunk_explains_an_error_status() {
+    let body = events(&[("chunk", r#"{"message":"no such model"}"#)]);
+    let answer = answer("", FRAMES, &body).status(404);
+    for size in [1, usize::MAX] {
+        let reading = read(&answer, body.chunks(size), End::Complete).0;
+        let Outcome::Error(error) = &reading.outcome else { panic!("{reading:?}") };
+        assert_eq!(error.message.as_str(), "no such model");
     }
 }
 

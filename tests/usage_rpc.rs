@@ -203,6 +203,16 @@ fn trailers_are_read_where_the_body_is_not() {
 }
 
 #[test]
+fn an_end_in_a_body_that_is_not_read_is_not_missed() {
+    let unknown: Fields<'_> = &[("content-encoding", "unknown")];
+    for content_type in [WEB, WEB_TEXT, CONNECT, CONNECT_JSON] {
+        let answer = answer(content_type, message());
+        assert_eq!(answer.clone().headers(unknown).ends(End::Complete).0, "success");
+        answer.fails("incomplete", "broke off");
+    }
+}
+
+#[test]
 fn the_last_frame_of_grpc_web_decides() {
     answer(WEB, web("grpc-status: 0\r\n")).succeeds();
     for block in [
@@ -348,6 +358,7 @@ fn the_messages_of_connect_in_json_are_read() {
     // Nor is the end marker of another format, after which the stream may still fail.
     let stop = envelope(0, r#"{"type":"message_stop"}"#);
     answer(CONNECT_JSON, &stop).fails("incomplete", "broke off");
+    assert_eq!(answer(CONNECT_JSON, &stop).ends(End::Dropped).0, "success");
     let end = envelope(2, r#"{"error":{"code":"deadline_exceeded","message":"slow"}}"#);
     answer(CONNECT_JSON, [stop, end.clone()].concat()).fails("timeout", "slow");
     // A failure among the messages is the agent's, whatever its code.
@@ -376,6 +387,11 @@ fn the_messages_of_grpc_in_json_are_read() {
         // An agent may report a failure although its call is fine.
         let failure = envelope(0, r#"{"success":false,"message":"no such document"}"#);
         answer(&failure).fails("agent", "no such document");
+        if end.is_empty() {
+            // The status of the call outranks it.
+            let broken: Fields<'_> = &[("grpc-status", "13"), ("grpc-message", "boom")];
+            answer(&failure).trailers(broken).fails("grpc_internal", "boom");
+        }
     }
 }
 

@@ -18,6 +18,8 @@ mod disabled;
 mod end_of_call;
 mod error_sources;
 mod fan_out;
+#[path = "../corpus/frames.rs"]
+mod frames;
 mod metrics;
 mod nesting;
 mod order;

@@ -135,6 +135,42 @@ async fn the_first_chunk_of_a_stream_may_be_its_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_a_stream_has_a_first_chunk() {
+    let recorder = DebuggingRecorder::new();
+    let _listening = set_default_local_recorder(&recorder);
+    let seen = recorder.snapshotter();
+    let tracker = builder(MemoryStore::new()).start().unwrap();
+    let event = crate::frames::frame(&[(":event-type", "messageStart")], b"{}");
+    let message = b"\0\0\0\0\x02{}".to_vec();
+    for (content_type, body, is_stream) in [
+        ("application/json", b"{}".to_vec(), false),
+        ("application/x-ndjson", b"{}\n".to_vec(), true),
+        ("application/json", b"data: {}\n\n".to_vec(), true),
+        ("application/vnd.amazon.eventstream", event.clone(), true),
+        ("application/octet-stream", event, true),
+        ("application/octet-stream", b"film".to_vec(), false),
+        // A single message looks like the first of several.
+        ("application/grpc", message.clone(), false),
+        ("application/grpc-web+proto", message.clone(), false),
+        ("application/connect+proto", message, true),
+    ] {
+        let agent = tower::service_fn(|_: Request<()>| {
+            let body = http_body_util::Full::new(bytes::Bytes::from(body.clone()));
+            let response = http::Response::builder().header("content-type", content_type);
+            std::future::ready(Ok::<_, std::convert::Infallible>(response.body(body).unwrap()))
+        });
+        let stack = ServiceBuilder::new().layer(StatusLayer::new(&tracker, AGENT)).service(agent);
+        stack.oneshot(request()).await.unwrap().into_body().collect().await.unwrap();
+        // The times are zero, which `taken` leaves out.
+        let is_timed = seen.snapshot().into_vec().into_iter().any(|(key, _, _, value)| {
+            key.key().name() == "gen_ai.client.operation.time_to_first_chunk"
+                && value != DebugValue::Histogram(Vec::new())
+        });
+        assert_eq!(is_timed, is_stream, "{content_type}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_recorder_that_is_installed_after_the_tracker_sees_all_from_then_on() {
     let tracker = builder(MemoryStore::new()).start().unwrap();
     call(&tracker, JSON, request()).await;

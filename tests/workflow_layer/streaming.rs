@@ -54,6 +54,22 @@ async fn calls_made_inside_the_body_are_in_the_session_and_the_body_ends_it() {
 }
 
 #[tokio::test]
+async fn a_stream_of_ones_own_that_says_nothing_is_complete() {
+    let tracking = Tracking::start();
+    let app = Router::new()
+        .route("/nothing", on_post(async || ([("content-type", "text/event-stream")], "")))
+        .route(
+            "/alive",
+            on_post(async || ([("content-type", "text/event-stream")], ": still here\n\n")),
+        );
+    let address = serve(app.route_layer(tracking.layer())).await;
+    for path in ["/nothing", "/alive"] {
+        read(post(address, path, Some(&path[1..])).await).await;
+        assert_completed(&tracking.store.wait_until_finished(&path[1..]).await);
+    }
+}
+
+#[tokio::test]
 async fn an_agents_end_marker_passed_on_is_not_the_end_of_the_workflow() {
     let tracking = Tracking::start();
     let agent = CalledAgent::start(&tracking).await;
