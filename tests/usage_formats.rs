@@ -742,6 +742,22 @@ fn the_headers_of_an_error_frame_outrank_its_payload() {
 }
 
 #[test]
+fn frames_are_a_stream_whether_or_not_they_are_announced() {
+    let body = events(&[("chunk", &chunk(r#"{"type":"text-delta","delta":"x"}"#))]);
+    for content_type in [FRAMES, ""] {
+        let answer = answer("", content_type, &body);
+        for size in [1, usize::MAX] {
+            let reading = read(&answer, body.chunks(size), End::Complete).0;
+            assert_eq!(class(&reading), "incomplete", "{content_type:?} by {size}: {reading:?}");
+        }
+    }
+    // In a single document, the same is no stream that has to end.
+    let document = r#"{"type":"text-delta","delta":"x"}"#;
+    let reading = read(&answer("", JSON, document), [document.as_bytes()], End::Complete).0;
+    assert_eq!(class(&reading), "success");
+}
+
+#[test]
 fn the_state_of_a_task_names_its_format() {
     let body = r#"{"result":{"status":{"state":"TASK_STATE_COMPLETED"}}}"#;
     let reading = read(&answer("", JSON, body), [body.as_bytes()], End::Complete).0;

@@ -67,7 +67,7 @@ pub use self::trace::{
 use self::decompress::Encoding;
 use self::extract::{Extracted, Extractor};
 use self::formats::{Accounting, CountOp, RequestFlag, TokenType};
-use self::framing::Framing;
+use self::framing::{Framing, MediaType};
 use self::response_head::HeadReport;
 use self::rpc_status::GrpcStatus;
 use crate::status::{Outcome, Task, TaskId, TokenUsage, WaitingFor};
@@ -154,12 +154,15 @@ impl UsageReader {
     pub fn new(head: ResponseHead) -> Self {
         let ResponseHead { status, hint, media_type, encoding, reported } = head;
         let function_error = reported.as_ref().is_some_and(|reported| reported.function_error);
+        let mut extractor = Extractor::new(classify::is_error(status) || function_error, hint);
+        // Other framings show in the body whether they are streams.
+        extractor.is_stream = media_type == MediaType::EventStream;
         Self {
             status,
             hint,
             encoding,
             framing: Framing::new(media_type, hint),
-            extractor: Extractor::new(classify::is_error(status) || function_error, hint),
+            extractor,
             reported,
         }
     }
