@@ -1,6 +1,7 @@
 //! Rules that hold in many places, tried in each of them.
 
 use http::{Method, StatusCode};
+use tower_agent_status::status::WaitingFor;
 
 use crate::cases::{Case, Number};
 use crate::check_all;
@@ -360,4 +361,118 @@ fn an_event_that_is_named_an_error_fails() {
             })
         })
     }));
+}
+
+#[test]
+fn what_is_beside_a_sign_of_failure_decides_whether_it_is_one() {
+    let table = [
+        // The elements of a list are of no status.
+        (r#"{"status":"failed","errors":["row 3 is empty"],"rows":7}"#, "success"),
+        (r#"{"status":"failed","error":"row 3 is empty","rows":7}"#, "agent"),
+        // A number is the code of an error beside a message, whatever else there is; 0 is none.
+        (r#"{"error_code":17,"error_message":"no such model","model":"m"}"#, "agent"),
+        (r#"{"error_code":-1,"error_message":"no such model","model":"m"}"#, "agent"),
+        (r#"{"error_code":0,"error_message":"no error","model":"m"}"#, "success"),
+        (r#"{"error_code":"17","error_message":"no such model","model":"m"}"#, "success"),
+        // The answer of a function behind a proxy.
+        (r#"{"statusCode":400,"body":"what?"}"#, "agent"),
+        (r#"{"statusCode":399,"body":"what?"}"#, "success"),
+        (r#"{"statusCode":"500","body":"what?"}"#, "success"),
+        // An empty error says nothing of what stands behind it.
+        (r#"{"error":{},"message":"all is well","pages":7}"#, "success"),
+        // The event of a call names who wrote it, and the call.
+        (r#"{"author":"a","invocationId":"i","errorCode":"STOP","content":{}}"#, "agent"),
+        (r#"{"invocationId":"i","errorCode":"STOP","content":{}}"#, "success"),
+        (r#"{"author":"a","errorCode":"STOP","content":{}}"#, "success"),
+        // Ollama's last event has a time.
+        (r#"{"done":false,"answer":"not yet"}"#, "success"),
+        (r#"{"done":false,"answer":"not yet","created_at":"t"}"#, "incomplete"),
+        // A task of A2A has an object as its status.
+        (r#"{"kind":"task","status":{"state":"failed"},"id":"t"}"#, "agent"),
+        (r#"{"kind":"task","status":"failed","id":"t"}"#, "success"),
+        // A later word for the status replaces an earlier one, though it is not known.
+        (r#"{"run_id":"r","status":"failed","pages":7}"#, "agent"),
+        (r#"{"run_id":"r","status":"failed","processing_status":"archived"}"#, "success"),
+        // What says something only if it is a task.
+        (r#"{"task":{"status":"failed"}}"#, "success"),
+        (r#"{"result":{"status":"failed"}}"#, "agent"),
+        // A scope around another one stays.
+        (r#"{"result":{"status":"failed","errorText":"no quota","task":{"id":"t"}}}"#, "agent"),
+        (r#"{"success":"task_state_false","pages":7}"#, "success"),
+        (r#"{"success":"false","pages":7}"#, "agent"),
+    ];
+    check_all(table.map(|(body, outcome)| at(Method::POST, "/", JSON, body, outcome)));
+    // What the elements of a list say of their success is no matter, even in a model's stream.
+    let list = r#"[{"success":false},{"success":true}]"#;
+    check_all([at(Method::POST, "/v1/chat/completions", JSON, list, "success")]);
+    // The more telling code is the error's.
+    let body = r#"{"success":false,"code":"B","error_code":"A","message":"no"}"#;
+    let mut case = at(Method::POST, "/", JSON, body, "agent");
+    case.right.code = Some("A".to_owned());
+    check_all([case]);
+}
+
+#[test]
+fn the_most_telling_id_is_that_of_the_task_and_stays_with_its_scope() {
+    let long = "x".repeat(60);
+    let exactly = "x".repeat(40);
+    let table = [
+        (JSON, r#"{"run_id":"b","status":"running","id":"a"}"#.to_owned(), Some("b")),
+        (JSON, r#"{"id":"a","run_id":"b","status":"running"}"#.to_owned(), Some("b")),
+        (JSON, r#"{"run_id":"b","run_id":"c","status":"running"}"#.to_owned(), Some("b")),
+        (
+            JSON,
+            r#"{"object":"response","id":"a","id":"b","status":"queued"}"#.to_owned(),
+            Some("a"),
+        ),
+        (
+            JSON,
+            format!(r#"{{"object":"response","id":"{exactly}","status":"queued"}}"#),
+            Some(&*exactly),
+        ),
+        // Each scope has an id of its own, and so has each document.
+        (
+            JSON,
+            r#"{"data":{"object":"response","id":"a","status":"queued"},"response":{"x":1}}"#
+                .to_owned(),
+            Some("a"),
+        ),
+        (
+            JSON,
+            r#"{"data":{"id":"a"},"response":{"object":"response","status":"queued"}}"#.to_owned(),
+            None,
+        ),
+        (
+            LINES,
+            "{\"id\":\"a\"}\n{\"object\":\"response\",\"status\":\"queued\"}\n".to_owned(),
+            None,
+        ),
+        (
+            LINES,
+            format!(
+                "{{\"object\":\"response\",\"id\":\"{long}\",\"status\":\"queued\"}}\n\
+                 {{\"object\":\"response\",\"id\":\"b\",\"status\":\"queued\"}}\n"
+            ),
+            Some("b"),
+        ),
+        // A document that breaks off in a scope does not lead into the next one.
+        (
+            LINES,
+            "{\"result\":{\"a\":!\n\
+             {\"object\":\"response\",\"id\":\"a\",\"status\":\"queued\"}\n"
+                .to_owned(),
+            Some("a"),
+        ),
+    ];
+    for (label, body, id) in table {
+        let case = at(Method::POST, "/", label, &body, "any");
+        for size in [1, usize::MAX] {
+            let reading = case.read(size).0;
+            assert_eq!(reading.waiting_for, Some(WaitingFor::Task), "{body} by {size}");
+            let task = reading.task_id.as_ref().map(|id| id.as_str());
+            assert_eq!(task, id, "{body} by {size}");
+        }
+    }
+    // A run without an id is no task.
+    check_all([at(Method::POST, "/", JSON, r#"{"run_id":"","status":"running"}"#, "success")]);
 }

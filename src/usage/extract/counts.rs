@@ -341,3 +341,159 @@ impl TokenCounts {
 const fn bit(token: TokenType) -> u8 {
     1 << token as u8
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use Accounting::{
+        CacheBesideInput, Included, InputExcludesCache, OutputExcludesReasoning,
+        TotalExcludesReasoning,
+    };
+    use TokenType::{Audio, CacheRead, CacheWrite, Input, Output, Reasoning, ToolInput, Total};
+
+    fn counts(reported: &[(TokenType, Accounting, u64)]) -> TokenCounts {
+        let mut counts = TokenCounts::NONE;
+        for (token, accounting, value) in reported {
+            counts.apply(*token, CountOp::Set, *accounting, *value);
+        }
+        counts
+    }
+
+    /// Input, output and total.
+    fn figures(counts: &TokenCounts) -> Option<[Option<u64>; 3]> {
+        let usage = counts.normalized(|| false)?;
+        Some([usage.input_tokens, usage.output_tokens, usage.total_tokens])
+    }
+
+    #[test]
+    fn the_total_decides_what_is_included_and_else_the_names_do() {
+        let beside = (CacheRead, CacheBesideInput, 20);
+        let (input, excluding) = ((Input, Included, 10), (Input, InputExcludesCache, 10));
+        let (output, thought) = ((Output, Included, 5), (Reasoning, Included, 20));
+        let less_thought = |value| (Reasoning, Included, value);
+        let total = |value| (Total, Included, value);
+        for (reported, expected) in [
+            // What was read from a cache.
+            (&[input, output, beside, total(35)][..], [30, 5, 35]),
+            (&[input, output, beside, total(36)], [10, 5, 36]),
+            (&[excluding, output, beside, total(36)], [30, 5, 36]),
+            (&[excluding, output, beside], [30, 5, 35]),
+            (&[excluding, output, (CacheRead, Included, 20)], [10, 5, 15]),
+            (&[excluding, output, (CacheRead, CacheBesideInput, 9), total(15)], [10, 5, 15]),
+            // The last name of the input counts.
+            (&[excluding, input, output, beside], [10, 5, 15]),
+            // Audio, unless reasoning may be what is missing.
+            (&[input, output, (Audio, Included, 4), total(19)], [14, 5, 19]),
+            (&[input, output, (Audio, Included, 4), total(18)], [10, 5, 18]),
+            (
+                &[
+                    input,
+                    output,
+                    (Audio, Included, 4),
+                    (Reasoning, OutputExcludesReasoning, 3),
+                    total(19),
+                ],
+                [10, 8, 19],
+            ),
+            // Reasoning. Estimates are two off at most, and only for more than the output.
+            (&[input, output, thought, total(35)], [10, 25, 35]),
+            (&[input, output, thought, total(33)], [10, 25, 35]),
+            (&[input, output, thought, total(37)], [10, 25, 37]),
+            (&[input, output, thought, total(32)], [10, 5, 32]),
+            (&[input, output, thought, total(38)], [10, 5, 38]),
+            (&[input, output, less_thought(4), total(18)], [10, 5, 18]),
+            (&[input, output, less_thought(4), total(19)], [10, 9, 19]),
+            (&[input, (Output, Included, 0), less_thought(1), total(10)], [10, 0, 10]),
+            (&[(Reasoning, OutputExcludesReasoning, 7)], [0, 7, 7]),
+            (&[less_thought(7)], [0, 0, 0]),
+            (&[input, output, (Reasoning, TotalExcludesReasoning, 3), total(15)], [10, 8, 18]),
+            // Without a total, nothing says so.
+            (&[input, output, (Reasoning, TotalExcludesReasoning, 3)], [10, 5, 15]),
+            (
+                &[(Input, Included, u64::MAX), output, less_thought(2), total(u64::MAX)],
+                [u64::MAX, 5, u64::MAX],
+            ),
+        ] {
+            assert_eq!(figures(&counts(reported)), Some(expected.map(Some)), "{reported:?}");
+        }
+        assert_eq!(figures(&counts(&[])), None);
+        assert_eq!(figures(&counts(&[beside])), None);
+    }
+
+    #[test]
+    fn what_is_left_of_the_total_is_the_other_one() {
+        let (beside, total) = ((CacheRead, CacheBesideInput, 20), |value| (Total, Included, value));
+        let (input, excluding) = ((Input, Included, 10), (Input, InputExcludesCache, 10));
+        for (reported, expected) in [
+            (&[input, total(20)][..], [10, 10, 20]),
+            (&[input, (ToolInput, Included, 3), total(20)], [13, 7, 20]),
+            (&[excluding, beside, total(40)], [30, 10, 40]),
+            (&[excluding, beside, total(30)], [30, 0, 30]),
+            // Too little for what is in the cache.
+            (&[excluding, beside, total(29)], [10, 19, 29]),
+            (&[input, beside, total(40)], [10, 30, 40]),
+            (&[excluding, (CacheRead, Included, 20), total(40)], [10, 30, 40]),
+            (&[excluding, beside, (CacheWrite, CacheBesideInput, 5), total(40)], [35, 5, 40]),
+            (&[(Output, Included, 5), (Reasoning, Included, 3), total(20)], [15, 5, 20]),
+            (
+                &[(Output, Included, 5), (Reasoning, OutputExcludesReasoning, 3), total(20)],
+                [12, 8, 20],
+            ),
+        ] {
+            assert_eq!(figures(&counts(reported)), Some(expected.map(Some)), "{reported:?}");
+        }
+    }
+
+    #[test]
+    fn of_two_spellings_a_zero_says_less_and_one_may_give_way() {
+        for (first, op, second, expected) in [
+            (10, CountOp::Set, 12, 12),
+            (10, CountOp::Set, 0, 10),
+            (0, CountOp::Set, 12, 12),
+            (10, CountOp::SetIfAbsent, 12, 10),
+            (10, CountOp::SetIfAbsent, 0, 10),
+            (0, CountOp::SetIfAbsent, 12, 12),
+            (10, CountOp::Max, 7, 10),
+            (10, CountOp::Max, 12, 12),
+            (10, CountOp::Add, 12, 22),
+            (10, CountOp::Increment, 12, 11),
+        ] {
+            let mut counts = counts(&[(Input, Included, first)]);
+            counts.apply(Input, op, Included, second);
+            assert_eq!(counts.get(Input), Some(expected), "{first}, {op:?} {second}");
+        }
+    }
+
+    #[test]
+    fn counts_that_override_others_bring_their_names_with_them() {
+        let mut first = counts(&[(Input, Included, 10), (Output, Included, 1)]);
+        first.override_by(&counts(&[
+            (Output, Included, 5),
+            (Reasoning, OutputExcludesReasoning, 3),
+        ]));
+        assert_eq!(figures(&first), Some([Some(10), Some(8), Some(18)]));
+    }
+
+    #[test]
+    fn a_sum_is_not_converted_once_more() {
+        let mut sum = counts(&[
+            (Input, Included, 10),
+            (Output, Included, 5),
+            (Total, Included, 30),
+            (Reasoning, Included, 20),
+            (CacheWrite, Included, 2),
+        ]);
+        let other = counts(&[
+            (Input, Included, 10),
+            (Output, Included, 5),
+            (Total, Included, 20),
+            (CacheWrite, Included, 3),
+        ]);
+        sum.add(&other);
+        // The total is what input, output and reasoning add up to, which says nothing here.
+        assert_eq!(figures(&sum), Some([Some(20), Some(10), Some(50)]));
+        assert_eq!(sum.get(Reasoning), Some(20));
+        assert_eq!(sum.get(CacheWrite), Some(5));
+    }
+}
