@@ -497,4 +497,99 @@ mod tests {
             assert_eq!(*duration, written.parse::<f64>().unwrap());
         }
     }
+
+    #[test]
+    fn what_is_missing_in_an_item_follows_from_the_rest() {
+        let id = SessionId::new("s").unwrap();
+        let (early, late) = ("2025-12-24T10:00:00.000Z", "2025-12-24T10:00:17.000Z");
+        let read = |attributes: &[(&str, Value)]| {
+            let attributes = attributes.iter().cloned();
+            let item: Item = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
+            WorkflowStatus::from_item(&id, &item)
+        };
+        let times = |status: &WorkflowStatus| {
+            (status.created_at.to_string(), status.last_updated.to_string())
+        };
+        let both = |time: &str| (time.to_owned(), time.to_owned());
+        assert_eq!(times(&read(&[(CREATED_AT, early.into())])), both(early));
+        assert_eq!(times(&read(&[(LAST_UPDATED, late.into())])), both(late));
+        let status = read(&[(CREATED_AT, early.into()), (LAST_UPDATED, late.into())]);
+        assert_eq!(times(&status), (early.to_owned(), late.to_owned()));
+
+        let status = read(&[
+            (OVERALL_STATUS, "paused".into()),
+            (REVISION, "7".into()),
+            (EXPIRES_AT, u64::MAX.into()),
+            ("pages", Value::List(vec!["1".into()])),
+            ("documentId", "d".into()),
+        ]);
+        assert_eq!(status.overall_status, OverallStatus::Processing);
+        assert_eq!(status.revision, 0);
+        assert!(status.expires_at > Some(status.created_at), "{:?}", status.expires_at);
+        let attributes: Vec<_> = status.attributes.keys().collect();
+        assert_eq!(attributes, ["documentId"], "a list is none of a caller's");
+
+        let tasks = (0..20).map(|n| Value::from(format!("task-{n}"))).collect();
+        let status = read(&[(UNFINISHED_TASKS, Value::List(tasks))]);
+        assert_eq!(status.unfinished_tasks.len(), WorkflowStatus::MAX_UNFINISHED_TASKS);
+    }
+
+    #[test]
+    fn what_is_missing_in_an_agent_follows_from_the_rest() {
+        let (early, late) = ("2025-12-24T10:00:00.000Z", "2025-12-24T10:00:17.000Z");
+        let read = |attributes: &[(&str, Value)]| {
+            let attributes = attributes.iter().cloned();
+            let item: Item = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
+            AgentStatus::from_item(&item).unwrap()
+        };
+        let status = |text: &str| (AGENT_STATUS, Value::from(text));
+        let (start, end) = ((STARTED_AT, early.into()), (COMPLETED_AT, late.into()));
+        let last_updated = |agent: &AgentStatus| agent.last_updated.map(|time| time.to_string());
+        let agent = read(&[status("success"), start.clone(), end.clone()]);
+        assert_eq!(last_updated(&agent).as_deref(), Some(late));
+        let agent = read(&[status("in-progress"), start.clone()]);
+        assert_eq!(last_updated(&agent).as_deref(), Some(early));
+        assert_eq!(read(&[status("pending")]).last_updated, None);
+
+        let error = (ERROR, Value::from("no quota"));
+        assert_eq!(read(&[status("success"), error.clone()]).error, None);
+        let failed = read(&[status("error"), error]).error.unwrap();
+        assert_eq!((&*failed.class, failed.message.as_str()), (CallError::AGENT, "no quota"));
+
+        // What the times say of the duration counts.
+        let agent = read(&[status("success"), start, end, (DURATION, Value::Integer(3))]);
+        assert_eq!(agent.duration(), Some(Duration::from_secs(17)));
+        assert_eq!(agent.recorded_duration, None);
+
+        let agent = read(&[status("success"), (TOKEN_USAGE, Value::Map(Item::new()))]);
+        assert_eq!(agent.token_usage, None);
+        let names: Vec<_> = agent.to_item().iter().map(|(name, _)| name.to_owned()).collect();
+        assert_eq!(names, [ACTIVITY, AGENT_STATUS], "no calls are not written");
+    }
+
+    #[test]
+    fn an_agent_outranks_an_attribute_and_a_time_before_the_epoch_is_none() {
+        let id = SessionId::new("s").unwrap();
+        let mut status = WorkflowStatus::new(id, Timestamp::from_millis(0));
+        status.attributes.insert("a".to_owned(), "text".into());
+        status.agents = vec![("a".into(), AgentStatus::pending("".into()))];
+        status.expires_at = Some(Timestamp::from_millis(-5_000));
+        let item = status.to_item();
+        assert!(item.get("a").and_then(Value::as_map).is_some(), "{item:?}");
+        assert_eq!(item.get(EXPIRES_AT), Some(&Value::Integer(0)));
+    }
+
+    #[test]
+    fn a_change_that_only_removes_something_is_one() {
+        let id = SessionId::new("s").unwrap();
+        let mut before = WorkflowStatus::new(id, Timestamp::from_millis(0));
+        before.revision = 1;
+        before.correlation_id = Some("c".to_owned());
+        let mut after = before.clone();
+        after.revision = 2;
+        assert!(after.change_from(Some(&before)).is_none());
+        after.correlation_id = None;
+        let change = after.change_from(Some(&before)).unwrap().change;
+        assert_eq!(change.remove, [CORRELATION_ID]);
+    }
 }
