@@ -30,7 +30,7 @@ fn limit() -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::within;
+    use super::{leave_free, within};
 
     #[test]
     fn descriptors_are_left_for_the_rest_of_the_process() {
@@ -48,5 +48,14 @@ mod tests {
         for (wanted, limit, expected) in table {
             assert_eq!(within(wanted, limit), expected, "{wanted} of {limit:?}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_limit_is_that_of_the_process() {
+        use rustix::process::{Resource, getrlimit};
+        let limit = getrlimit(Resource::Nofile).current;
+        let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        assert_eq!(leave_free(usize::MAX), within(usize::MAX, limit));
     }
 }

@@ -89,6 +89,16 @@ async fn half_sent_requests_make_room_for_others() {
 }
 
 #[tokio::test]
+async fn nothing_is_logged_while_there_is_room() {
+    let warnings = Warnings::watch();
+    let address = serve(portal(Store::default()).max_connections(2)).await;
+    let waiting = send(address, HALF).await;
+    assert_status(&get(address, "/api/workflow/recent").await, 200);
+    assert_eq!(warnings.take(), [""; 0]);
+    drop(waiting);
+}
+
+#[tokio::test]
 async fn a_connection_that_was_used_can_make_room_too() {
     let address = serve(portal(Store::default()).max_connections(1)).await;
     let mut first = send(address, "GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n").await;

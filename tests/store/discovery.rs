@@ -491,6 +491,31 @@ async fn waiting_for_a_table_to_become_active_ends() {
     assert!(begun.elapsed() < Duration::from_secs(70));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_new_table_that_is_not_visible_is_waited_for_and_any_other_error_ends_it() {
+    let not_found = || Step::refuse("ResourceNotFoundException");
+    let script = Script::default();
+    script.next("DescribeTable", [not_found(), not_found()]);
+    DynamoDbStore::new(script.client(1), TABLE).create_table().await.unwrap();
+    let script = Script::default();
+    script.next("DescribeTable", [Step::refuse("ValidationException")]);
+    let error = DynamoDbStore::new(script.client(1), TABLE).create_table().await.unwrap_err();
+    assert!(error.to_string().contains("cannot check the status"), "{error}");
+}
+
+#[tokio::test]
+async fn a_session_id_among_the_attributes_is_written_unless_it_is_the_key() {
+    for key in [schema::SESSION_ID, "processing_id"] {
+        let (store, _) = scripted(key, None).await;
+        let mut item = Item::new();
+        item.insert(schema::SESSION_ID, "s");
+        let change = change("s", 1, item);
+        store.write(&change, Precondition::Absent).await.unwrap();
+        let raw = raw(&store, key, "s").await;
+        assert_eq!(raw.get(schema::SESSION_ID), Some(&text("s")), "in a table with key {key}");
+    }
+}
+
 #[tokio::test]
 async fn an_error_for_lack_of_permission_names_the_permission() {
     let script = Script::default();
