@@ -7,12 +7,12 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tower_agent_status::SessionId;
-use tower_agent_status::status::{Item, WorkflowStatus, schema};
+use tower_agent_status::status::{Item, WorkflowStatus};
 use tower_agent_status::store::{DynamoDbStore, StatusReader as _};
 
 use super::args::{Heartbeat, duration, session_id};
 use super::failure::{Failure, NEGATIVE, ignore_broken_pipe, note};
-use super::lines::{now, time_of};
+use super::lines::{known, now};
 use super::store::StoreArgs;
 use super::text::{escaped, truncated};
 
@@ -128,33 +128,43 @@ impl Delete {
                  matching sessions: raise `--max-pages`."
             ));
         }
-        let is_old = |item: &Item| {
+        let is_old = |id: &SessionId, item: &Item| {
             let Some(age) = self.older_than else { return true };
-            time_of(item, schema::CREATED_AT)
+            known(WorkflowStatus::from_item(id, item).created_at)
                 .is_some_and(|created| now().duration_since(created) > age)
         };
         let sessions = found.items.into_iter().filter_map(|(id, item)| {
             // The scan filters by prefix already. Deleting is final, so this checks again.
-            (id.as_str().starts_with(prefix) && is_old(&item)).then(|| self.session(id, &item))
+            (id.as_str().starts_with(prefix) && is_old(&id, &item)).then(|| self.session(id, &item))
         });
         Ok(sessions.collect())
     }
 
     fn session(&self, id: SessionId, item: &Item) -> Session {
         let status = WorkflowStatus::from_item(&id, item);
-        let is_live = !status.overall_status.is_finished()
-            && !status.is_stalled(now(), self.heartbeat.heartbeat);
-        Session { id, is_live }
+        let state = match status.overall_status.is_finished()
+            || status.is_stalled(now(), self.heartbeat.heartbeat)
+        {
+            true => State::Over,
+            // Writers that keep no revision have no heartbeat to tell.
+            false if status.revision == 0 => State::Unknown,
+            false => State::Live,
+        };
+        Session { id, state }
     }
 
     fn is_confirmed(&self, found: &[Session], place: &str) -> Result<bool, Failure> {
         let mut out = io::stderr().lock();
-        for Session { id, is_live } in found.iter().take(LISTED) {
-            let state = if *is_live { "  (still running)" } else { "" };
+        for Session { id, state } in found.iter().take(LISTED) {
+            let state = match state {
+                State::Over => "",
+                State::Live => "  (still running)",
+                State::Unknown => "  (not finished)",
+            };
             writeln!(out, "  {}{state}", truncated(&escaped(id.as_str()), 120))?;
         }
         if found.len() > LISTED {
-            let live = found.iter().filter(|session| session.is_live).count();
+            let live = found.iter().filter(|session| session.state == State::Live).count();
             let more = HumanCount((found.len() - LISTED) as u64);
             writeln!(out, "  and {more} more; {live} in total are still running")?;
         }
@@ -168,7 +178,15 @@ impl Delete {
 
 struct Session {
     id: SessionId,
-    is_live: bool,
+    state: State,
+}
+
+/// Whether a workflow goes on.
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Over,
+    Live,
+    Unknown,
 }
 
 fn counted(sessions: usize) -> String {

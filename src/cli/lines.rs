@@ -5,26 +5,13 @@ use std::time::{Duration, SystemTime};
 use console::{StyledObject, style};
 use indicatif::HumanCount;
 use tower_agent_status::status::{
-    AgentState, AgentStatus, Item, OverallStatus, Timestamp, TokenUsage, Value, WaitingFor,
-    WorkflowStatus,
+    AgentState, AgentStatus, OverallStatus, Timestamp, TokenUsage, WaitingFor, WorkflowStatus,
 };
 
 use super::text::{escaped, time, tokens, truncated};
 
 pub(crate) fn now() -> Timestamp {
     SystemTime::now().into()
-}
-
-/// Parses a time of the item, in any of the formats that writers use.
-pub(crate) fn time_of(item: &Item, name: &str) -> Option<Timestamp> {
-    item.get(name).and_then(Value::as_str)?.parse().ok()
-}
-
-/// The agents in the order in which they started, followed by the others by name.
-pub(crate) fn agents(status: &WorkflowStatus) -> Vec<(&str, &AgentStatus)> {
-    let mut agents: Vec<_> = status.agents().collect();
-    agents.sort_by_key(|(_, agent)| (agent.started_at.is_none(), agent.started_at));
-    agents
 }
 
 /// The status of a workflow, or `stalled` or `waiting`, in its colour.
@@ -35,26 +22,35 @@ pub(crate) fn overall_status(status: &WorkflowStatus, heartbeat: Duration, width
     if status.is_waiting() {
         return style(format!("{:<width$}", "waiting")).magenta().to_string();
     }
-    let text = format!("{:<width$}", status.overall_status);
+    let word = escaped(status.status_text());
+    let text = format!("{word:<width$}");
     let text = match status.overall_status {
         OverallStatus::Completed => style(text).green(),
         OverallStatus::Failed => style(text).red(),
+        OverallStatus::Pending | OverallStatus::Other => style(text).dim(),
         _ => style(text).cyan(),
     };
     text.to_string()
 }
 
-/// The duration of a workflow, up to now if it is still running.
-pub(crate) fn elapsed(status: &WorkflowStatus) -> Duration {
-    let end = if status.overall_status.is_finished() { status.last_updated } else { now() };
-    end.duration_since(status.created_at)
+/// The duration of a workflow, up to now if it is still running. `None` if the item does not tell.
+pub(crate) fn elapsed(status: &WorkflowStatus) -> Option<Duration> {
+    let is_running = !status.overall_status.is_finished()
+        && !matches!(status.overall_status, OverallStatus::Other);
+    let end = if is_running { Some(now()) } else { known(status.last_updated) };
+    Some(end?.duration_since(known(status.created_at)?))
+}
+
+/// A time, unless the item does not have it.
+pub(crate) fn known(time: Timestamp) -> Option<Timestamp> {
+    (time.as_millis() != 0).then_some(time)
 }
 
 /// The line for a workflow.
 pub(crate) fn workflow(status: &WorkflowStatus, heartbeat: Duration) -> String {
     let id = escaped(status.session_id.as_str());
     let overall = overall_status(status, heartbeat, 12);
-    let elapsed = time(elapsed(status));
+    let elapsed = elapsed(status).map(time).unwrap_or_default();
     let tokens = tokens(Some(&status.total_token_usage()));
     format!("{}  {overall} {elapsed:>9} {tokens:>14}", style(format!("{id:<40}")).bold())
 }
@@ -79,8 +75,11 @@ pub(crate) fn symbol(agent: &AgentStatus) -> StyledObject<&'static str> {
 
 /// The line for an agent, without its symbol. Together they usually fit into 80 columns.
 pub(crate) fn agent(name: &str, agent: &AgentStatus) -> String {
-    let elapsed =
-        agent.started_at.map(|start| agent.completed_at.unwrap_or_else(now).duration_since(start));
+    let since_start = || Some(now().duration_since(agent.started_at?));
+    let elapsed = match agent.state {
+        AgentState::InProgress => since_start(),
+        _ => agent.duration(),
+    };
     let elapsed = elapsed.map(time).unwrap_or_default();
     let tokens = tokens(agent.token_usage.as_ref());
     let (name, activity) = (escaped(name), escaped(&agent.activity));
@@ -90,6 +89,12 @@ pub(crate) fn agent(name: &str, agent: &AgentStatus) -> String {
         AgentState::Pending => style(line.trim_end()).dim().to_string(),
         _ => line.trim_end().to_owned(),
     }
+}
+
+/// Another writer's word for the state of an agent, if it has one.
+pub(crate) fn other_state(agent: &AgentStatus) -> Option<String> {
+    let word = agent.other_state.as_ref()?;
+    Some(style(escaped(&format!("status: {word}"))).dim().to_string())
 }
 
 /// What an agent waits for, if it does: `waiting for task resp_1`, or `waiting for input, task t1`.

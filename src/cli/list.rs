@@ -7,13 +7,13 @@ use clap::ValueEnum;
 use console::style;
 use indicatif::HumanCount;
 use serde_json::json;
-use tower_agent_status::status::{Item, WorkflowStatus, schema};
+use tower_agent_status::status::WorkflowStatus;
 use tower_agent_status::store::StatusReader as _;
 
 use super::args::Heartbeat;
 use super::failure::{Failure, note};
 use super::json::json as to_json;
-use super::lines::{elapsed, now, overall_status, time_of};
+use super::lines::{elapsed, known, now, overall_status};
 use super::store::StoreArgs;
 use super::text::{escaped, time, truncated};
 
@@ -24,7 +24,7 @@ const SEARCHED: usize = 1_000;
 ///
 /// With `--json` it prints an array. Each element has `sessionId`, `status`, `createdAt` and
 /// `lastUpdated` (RFC 3339, or null if the item has none), `stalled`, `waiting`, and
-/// `totalTokens`.
+/// `totalTokens`. `status` is as stored, also where it is another writer's word.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status list --limit 50
@@ -51,10 +51,13 @@ pub(crate) struct List {
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum StatusFilter {
+    Pending,
     Initializing,
     Processing,
     Completed,
     Failed,
+    /// Another writer's word, which is not known
+    Other,
     /// Not finished, and no heartbeat recently
     Stalled,
     /// Not finished; an agent waits for a task, for input or for authorization
@@ -71,23 +74,24 @@ impl List {
         let mut found: Vec<_> = recent
             .items
             .iter()
-            .map(|(id, item)| (WorkflowStatus::from_item(id, item), item))
-            .filter(|(status, _)| self.matches(status))
+            .map(|(id, item)| WorkflowStatus::from_item(id, item))
+            .filter(|status| self.matches(status))
             .collect();
         found.truncate(limit);
 
         let mut out = io::stdout().lock();
         if self.json {
-            let rows: Vec<_> = found.iter().map(|(status, item)| self.row(status, item)).collect();
+            let rows: Vec<_> = found.iter().map(|status| self.row(status)).collect();
             writeln!(out, "{}", to_json(&rows, true)?)?;
         } else {
             self.print(&mut out, &found)?;
         }
         if recent.truncated {
-            note(
+            note(&format!(
                 "The table is too large to search, so newer workflows may be missing: add the index \
-                 that `tower-agent-status table check` describes.",
-            );
+                 that `{}` describes.",
+                self.store.command("table check"),
+            ));
         } else if !self.status.is_empty() && found.len() < limit && searched == requested {
             note(&format!("Searched only the {} newest workflows.", HumanCount(searched as u64)));
         }
@@ -107,29 +111,24 @@ impl List {
             })
     }
 
-    fn row(&self, status: &WorkflowStatus, item: &Item) -> serde_json::Value {
+    fn row(&self, status: &WorkflowStatus) -> serde_json::Value {
         json!({
             "sessionId": status.session_id.as_str(),
-            "status": status.overall_status.as_str(),
-            "createdAt": text_of(item, schema::CREATED_AT),
-            "lastUpdated": text_of(item, schema::LAST_UPDATED),
+            "status": status.status_text(),
+            "createdAt": known(status.created_at).map(|time| time.to_string()),
+            "lastUpdated": known(status.last_updated).map(|time| time.to_string()),
             "stalled": status.is_stalled(now(), self.heartbeat.heartbeat),
             "waiting": status.is_waiting(),
             "totalTokens": status.total_token_usage().total_tokens,
         })
     }
 
-    fn print(
-        &self,
-        out: &mut impl io::Write,
-        found: &[(WorkflowStatus, &Item)],
-    ) -> Result<(), Failure> {
+    fn print(&self, out: &mut impl io::Write, found: &[WorkflowStatus]) -> Result<(), Failure> {
         if found.is_empty() {
             writeln!(out, "no workflows")?;
             return Ok(());
         }
-        let ids: Vec<_> =
-            found.iter().map(|(status, _)| escaped(status.session_id.as_str())).collect();
+        let ids: Vec<_> = found.iter().map(|status| escaped(status.session_id.as_str())).collect();
         let ids: Vec<_> = ids.iter().map(|id| truncated(id, 60)).collect();
         let width = ids.iter().map(|id| id.chars().count()).max().unwrap_or(0).max(7);
         let head = format!(
@@ -137,18 +136,14 @@ impl List {
             "SESSION", "STATUS", "CREATED", "TIME", "TOKENS"
         );
         writeln!(out, "{}", style(head).dim())?;
-        for ((status, item), id) in found.iter().zip(&ids) {
+        for (status, id) in found.iter().zip(&ids) {
             let overall = overall_status(status, self.heartbeat.heartbeat, 12);
-            let created = text_of(item, schema::CREATED_AT).unwrap_or_default();
-            let elapsed = if created.is_empty() { String::new() } else { time(elapsed(status)) };
+            let created = known(status.created_at).map(|time| time.to_string()).unwrap_or_default();
+            let elapsed = elapsed(status).map(time).unwrap_or_default();
             let tokens = status.total_token_usage().total_tokens;
             let tokens = tokens.map(|total| HumanCount(total).to_string()).unwrap_or_default();
             writeln!(out, "{id:<width$}  {overall}  {created:<24}  {elapsed:>10}  {tokens:>12}")?;
         }
         Ok(())
     }
-}
-
-fn text_of(item: &Item, name: &str) -> Option<String> {
-    time_of(item, name).map(|time| time.to_string())
 }

@@ -19,8 +19,9 @@ use super::text::escaped;
 /// Show a workflow: its agents with their states, times, tokens and errors, and what they wait
 /// for.
 ///
-/// With `--json` it prints the stored item, whose attributes are documented in
-/// `tower_agent_status::status::schema`.
+/// With `--json` it prints the attributes of the item, which are documented in
+/// `tower_agent_status::status::schema`: the session id as `sessionId`, whatever the table's key
+/// is called, and without attributes of a type that the document does not use, such as null.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status show session-corr_abc123
@@ -32,7 +33,7 @@ pub(crate) struct Show {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Print the stored item as JSON
+    /// Print the item's attributes as JSON
     #[arg(long)]
     json: bool,
 
@@ -51,9 +52,10 @@ impl Show {
         };
         let Some((id, item)) = id.zip(item) else {
             return Err(Failure::Negative(format!(
-                "no session `{}` in {}; `tower-agent-status list` shows the newest",
+                "no session `{}` in {}; `{}` shows the newest",
                 self.session,
                 self.store.name(&store),
+                self.store.command("list"),
             )));
         };
         let mut out = io::stdout().lock();
@@ -80,18 +82,23 @@ impl Show {
         for (name, value) in &status.attributes {
             field(name, &one_line(value))?;
         }
-        field("createdAt", &status.created_at.to_string())?;
-        field("lastUpdated", &status.last_updated.to_string())?;
+        for (name, time) in [("createdAt", status.created_at), ("lastUpdated", status.last_updated)]
+        {
+            if let Some(time) = lines::known(time) {
+                field(name, &time.to_string())?;
+            }
+        }
         let total = lines::usage(&status.total_token_usage());
         field("tokens", &total)?;
         if status.is_stalled(lines::now(), self.heartbeat.heartbeat) {
             let silent = super::text::time(lines::now().duration_since(status.last_updated));
             field("stalled", &format!("no heartbeat for {silent}"))?;
         }
-        for (name, agent) in lines::agents(status) {
+        for (name, agent) in status.agents_by_start() {
             let line = lines::agent(name, agent);
             writeln!(out, "{} {line}", lines::symbol(agent))?;
-            for more in [lines::error(agent), lines::waiting(agent)].into_iter().flatten() {
+            let more = [lines::other_state(agent), lines::error(agent), lines::waiting(agent)];
+            for more in more.into_iter().flatten() {
                 writeln!(out, "  {more}")?;
             }
             let mut more = Vec::new();

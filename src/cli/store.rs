@@ -71,6 +71,14 @@ impl StoreArgs {
         }
     }
 
+    /// A command on this store, for messages.
+    pub(crate) fn command(&self, name: &str) -> String {
+        match &self.embedded {
+            Some(file) => format!("tower-agent-status {name} --embedded {}", quoted(file)),
+            None => format!("tower-agent-status {name}"),
+        }
+    }
+
     /// Describes the store in messages.
     pub(crate) fn name(&self, store: &DynamoDbStore) -> String {
         match &self.embedded {

@@ -9,7 +9,7 @@ use indicatif::style::TemplateError;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{Instant, MissedTickBehavior};
 use tower_agent_status::SessionId;
-use tower_agent_status::status::{AgentState, Item, OverallStatus, WaitingFor, WorkflowStatus};
+use tower_agent_status::status::{Item, OverallStatus, WaitingFor, WorkflowStatus};
 use tower_agent_status::store::StatusReader as _;
 
 use super::args::{Heartbeat, duration, session_id};
@@ -17,6 +17,7 @@ use super::failure::{Failure, NEGATIVE, note};
 use super::json::json;
 use super::lines;
 use super::store::StoreArgs;
+use super::text::escaped;
 
 /// Exit code: the workflow has not finished.
 const NOT_FINISHED: u8 = 3;
@@ -29,7 +30,8 @@ const FRAME: Duration = Duration::from_millis(100);
 /// On a terminal, shows one line per agent and redraws it; otherwise, prints a line for each
 /// change. Waits for a session that is not in the table yet. Exits with 0 if the workflow
 /// completed, 1 if it failed, and 3 if it did not finish before `--timeout`, or before the
-/// output was closed. With `--json` it prints the stored item on one line at each change.
+/// output was closed, or if another writer's word for its state is not known: that may be an end.
+/// With `--json` it prints the item's attributes on one line at each change.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status watch session-corr_abc123
@@ -50,7 +52,7 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
 
-    /// Print the stored item as one line of JSON at each change
+    /// Print the item's attributes as one line of JSON at each change
     #[arg(long)]
     json: bool,
 
@@ -69,6 +71,7 @@ impl Watch {
         frame.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut last: Option<(Item, WorkflowStatus)> = None;
         let mut is_waiting = false;
+        let mut outage = Outage::default();
         loop {
             tokio::select! {
                 biased;
@@ -82,9 +85,16 @@ impl Watch {
                 }
             }
             let item = match store.get(&self.session).await {
-                Ok(item) => item,
+                Ok(item) => {
+                    if let Some(message) = outage.ended() {
+                        view.note(&message);
+                    }
+                    item
+                }
                 Err(error) if error.is_retryable() && last.is_some() => {
-                    view.note(&format!("{error}; retrying"));
+                    if let Some(message) = outage.failed(error.to_string()) {
+                        view.note(&message);
+                    }
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -114,11 +124,20 @@ impl Watch {
             if !is_read {
                 return Ok(ExitCode::from(NOT_FINISHED));
             }
+            if let Some(word) = &status.other_status {
+                view.finish();
+                note(&format!(
+                    "`{}` has the status `{word}`, of another writer; whether that is an end is not \
+                     known.",
+                    self.session
+                ));
+                return Ok(ExitCode::from(NOT_FINISHED));
+            }
             last = Some((item, status));
         }
         view.finish();
         let state = match last {
-            Some((_, status)) => format!("is still {}", status.overall_status),
+            Some((_, status)) => format!("is still {}", status.status_text()),
             None => "is not in the table".to_owned(),
         };
         let waited = super::text::time(started.elapsed());
@@ -138,6 +157,31 @@ impl Watch {
         } else {
             Ok(View::Printed(Printed { heartbeat, ..Printed::default() }))
         }
+    }
+}
+
+/// A time in which the table cannot be read. Each failure is said once.
+#[derive(Default)]
+struct Outage {
+    since: Option<Instant>,
+    error: String,
+}
+
+impl Outage {
+    /// A read has failed. Returns what is to be said.
+    fn failed(&mut self, error: String) -> Option<String> {
+        self.since.get_or_insert_with(Instant::now);
+        (self.error != error).then(|| {
+            let message = format!("{error}; retrying");
+            self.error = error;
+            message
+        })
+    }
+
+    /// A read has succeeded. Returns what is to be said.
+    fn ended(&mut self) -> Option<String> {
+        let lasted = std::mem::take(self).since?.elapsed();
+        Some(format!("The table can be read again, after {}.", super::text::time(lasted)))
     }
 }
 
@@ -208,11 +252,13 @@ impl Drawn {
     }
 
     fn show(&mut self, status: &WorkflowStatus) {
-        let agents = lines::agents(status).into_iter().flat_map(|(name, agent)| {
+        let agents = status.agents_by_start().into_iter().flat_map(|(name, agent)| {
             let line = lines::agent(name, agent);
             let line = format!("{} {line}", lines::symbol(agent));
             // On a line of its own; at the end of a long line it would be cut off.
-            let more = lines::error(agent).or_else(|| lines::waiting(agent));
+            let more = lines::error(agent)
+                .or_else(|| lines::waiting(agent))
+                .or_else(|| lines::other_state(agent));
             [Some(line), more.map(|more| format!("  {more}"))].into_iter().flatten()
         });
         let workflow = lines::workflow(status, self.heartbeat);
@@ -231,26 +277,28 @@ impl Drawn {
 /// Prints a line for each change of state.
 #[derive(Default)]
 struct Printed {
-    agents: HashMap<String, (AgentState, Option<WaitingFor>)>,
-    overall: Option<(OverallStatus, bool, bool)>,
+    agents: HashMap<String, (String, Option<WaitingFor>)>,
+    overall: Option<(String, bool, bool)>,
     heartbeat: Duration,
 }
 
 impl Printed {
     fn show(&mut self, status: &WorkflowStatus) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        for (name, agent) in lines::agents(status) {
-            let state = (agent.state, agent.waiting_for);
-            if self.agents.insert(name.to_owned(), state) != Some(state) {
+        for (name, agent) in status.agents_by_start() {
+            let state = (agent.state_text().to_owned(), agent.waiting_for);
+            if self.agents.get(name) != Some(&state) {
+                self.agents.insert(name.to_owned(), state);
                 let more = lines::error(agent).or_else(|| lines::waiting(agent));
                 let more = more.map(|more| format!("  {more}")).unwrap_or_default();
                 let line = lines::agent(name, agent);
-                writeln!(out, "{:<12} {line}{more}", agent.state)?;
+                writeln!(out, "{:<12} {line}{more}", escaped(agent.state_text()))?;
             }
         }
         let is_stalled = status.is_stalled(lines::now(), self.heartbeat);
-        let overall = (status.overall_status, is_stalled, status.is_waiting());
-        if self.overall.replace(overall) != Some(overall) {
+        let overall = (status.status_text().to_owned(), is_stalled, status.is_waiting());
+        if self.overall.as_ref() != Some(&overall) {
+            self.overall = Some(overall);
             writeln!(out, "{:<12} {}", "workflow", lines::workflow(status, self.heartbeat))?;
         }
         out.flush()

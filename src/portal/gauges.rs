@@ -59,9 +59,12 @@ pub(super) fn exposition(
         stalled += usize::from(sign.is_stalled(now, heartbeat));
         waiting += usize::from(sign.is_waiting);
     }
-    // A workflow created later than this cannot have stalled yet.
+    // A workflow created later than this cannot have stalled yet. An item that does not say when it
+    // was created is listed by its last change.
     let reaches_back = |(_, oldest): &(SessionId, SignOfLife)| {
-        now.duration_since(oldest.status.created_at) > heartbeat.saturating_mul(3)
+        let WorkflowStatus { created_at, last_updated, .. } = oldest.status;
+        let listed_at = if created_at.as_millis() == 0 { last_updated } else { created_at };
+        now.duration_since(listed_at) > heartbeat.saturating_mul(3)
     };
     let is_complete = items.len() < limit || items.last().is_some_and(reaches_back);
 

@@ -82,16 +82,11 @@ impl View {
             pending: &agent.activities().pending,
         });
         let is_declared = |name: &str| self.agents.iter().any(|agent| agent.name() == name);
-        let mut others: Vec<_> = status
+        let others = status
             .into_iter()
-            .flat_map(WorkflowStatus::agents)
+            .flat_map(WorkflowStatus::agents_by_start)
             .filter(|(name, _)| !is_declared(name))
-            .map(|(name, status)| AgentView { name, status: Some(status), pending: "" })
-            .collect();
-        others.sort_by_key(|agent| {
-            let started_at = agent.status.and_then(|status| status.started_at);
-            (started_at.is_none(), started_at)
-        });
+            .map(|(name, status)| AgentView { name, status: Some(status), pending: "" });
         declared.chain(others).collect()
     }
 }
@@ -135,9 +130,11 @@ impl Serialize for WorkflowJson<'_> {
         let status = self.status;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("sessionId", self.session_id)?;
-        let overall_status = status.map_or(UNKNOWN, |status| status.overall_status.as_str());
+        let overall_status = status.map_or(UNKNOWN, WorkflowStatus::status_text);
         map.serialize_entry("overallStatus", overall_status)?;
-        map.serialize_entry("lastUpdated", &status.and_then(|status| time(status.last_updated)))?;
+        // Existing clients have a string here, also where nothing is known.
+        let last_updated = status.and_then(|status| time(status.last_updated));
+        map.serialize_entry("lastUpdated", &last_updated.unwrap_or_default())?;
         map.serialize_entry("agents", &Agents(&self.agents))?;
         let error = status.and_then(|status| status.error.as_ref()).map(|error| error.as_str());
         map.serialize_entry("error", &error)?;
@@ -180,6 +177,10 @@ impl AgentView<'_> {
         self.status.map_or(AgentState::Pending, |status| status.state)
     }
 
+    fn state_text(&self) -> &str {
+        self.status.map_or(AgentState::Pending.as_str(), AgentStatus::state_text)
+    }
+
     /// The token usage. Some writers store zeros for an agent that was never called, which is
     /// no usage.
     fn token_usage(&self) -> Option<TokenUsage> {
@@ -208,7 +209,7 @@ impl Serialize for AgentView<'_> {
         let status = self.status;
         let error = status.and_then(|status| status.error.as_ref());
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("status", self.state().as_str())?;
+        map.serialize_entry("status", self.state_text())?;
         map.serialize_entry("activity", &self.activity())?;
         map.serialize_entry("startedAt", &status.and_then(|status| time(status.started_at?)))?;
         map.serialize_entry("completedAt", &status.and_then(|status| time(status.completed_at?)))?;
@@ -240,7 +241,7 @@ impl Serialize for ListEntry<'_> {
         let status = self.status;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("sessionId", status.session_id.as_str())?;
-        map.serialize_entry("status", status.overall_status.as_str())?;
+        map.serialize_entry("status", status.status_text())?;
         map.serialize_entry("createdAt", &time(status.created_at))?;
         map.serialize_entry("lastUpdated", &time(status.last_updated))?;
         map.serialize_entry("correlationId", &status.correlation_id)?;
@@ -256,7 +257,7 @@ struct States<'a>(&'a [AgentView<'a>]);
 
 impl Serialize for States<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|agent| (agent.name, agent.state().as_str())))
+        serializer.collect_map(self.0.iter().map(|agent| (agent.name, agent.state_text())))
     }
 }
 

@@ -14,7 +14,7 @@ use super::{AgentStatus, TokenUsage, WorkflowStatus};
 /// ```
 impl fmt::Display for WorkflowStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.session_id, self.overall_status)?;
+        write!(f, "{}: {}", self.session_id, self.status_text())?;
         if let Some(error) = &self.error {
             write!(f, " ({error})")?;
         }
@@ -29,7 +29,7 @@ impl fmt::Display for WorkflowStatus {
 /// On one line: `error (http_500: The model could not be loaded), 1 call`.
 impl fmt::Display for AgentStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.state)?;
+        f.write_str(self.state_text())?;
         if let Some(error) = &self.error {
             write!(f, " ({error})")?;
         }

@@ -14,6 +14,8 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OverallStatus {
+    /// Nothing has begun: another writer has made the item, or the item does not say.
+    Pending,
     /// It was started, and no agent has been called yet.
     Initializing,
     /// An agent has been called.
@@ -22,17 +24,22 @@ pub enum OverallStatus {
     Completed,
     /// It failed.
     Failed,
+    /// Another writer's word, which is [`WorkflowStatus::other_status`]. Whether it is an end is not
+    /// known.
+    Other,
 }
 
 impl OverallStatus {
-    /// Returns the spelling used in the table.
+    /// Returns the spelling used in the table, or `other`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Pending => "pending",
             Self::Initializing => "initializing",
             Self::Processing => "processing",
             Self::Completed => "completed",
             Self::Failed => "failed",
+            Self::Other => "other",
         }
     }
 
@@ -63,10 +70,13 @@ pub enum AgentState {
     Success,
     /// Its last call, or one of the last group of overlapping calls, failed.
     Error,
+    /// Another writer's word, which is [`AgentStatus::other_state`]. Whether the agent has ended is
+    /// not known.
+    Other,
 }
 
 impl AgentState {
-    /// Returns the spelling used in the table.
+    /// Returns the spelling used in the table, or `other`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -74,6 +84,7 @@ impl AgentState {
             Self::InProgress => "in-progress",
             Self::Success => "success",
             Self::Error => "error",
+            Self::Other => "other",
         }
     }
 }
@@ -97,7 +108,8 @@ impl Activities {
     /// The text for a state.
     pub(crate) fn of(&self, state: AgentState) -> &Arc<str> {
         match state {
-            AgentState::Pending => &self.pending,
+            // Another writer's word has another writer's text.
+            AgentState::Pending | AgentState::Other => &self.pending,
             AgentState::InProgress => &self.in_progress,
             AgentState::Success => &self.success,
             AgentState::Error => &self.error,
@@ -132,6 +144,9 @@ impl Default for Activities {
 pub struct AgentStatus {
     /// The state of the agent.
     pub state: AgentState,
+    /// Another writer's word for its state, cut to 64 bytes; absent unless that is
+    /// [`AgentState::Other`].
+    pub other_state: Option<Arc<str>>,
     /// What it is doing, as text for people.
     pub activity: Arc<str>,
     /// What it waits for, if it has answered and has not finished; absent unless the state is
@@ -145,7 +160,8 @@ pub struct AgentStatus {
     pub completed_at: Option<Timestamp>,
     /// The tokens of all its calls, as far as they reported any.
     pub token_usage: Option<TokenUsage>,
-    /// The reason for its failure; absent unless the state is [`AgentState::Error`].
+    /// The reason for its failure; absent unless the state is [`AgentState::Error`], or
+    /// [`AgentState::Other`] with an error beside it.
     pub error: Option<CallError>,
     /// The number of its calls that have ended.
     pub calls: u64,
@@ -159,6 +175,7 @@ impl AgentStatus {
     pub(crate) fn pending(activity: Arc<str>) -> Self {
         Self {
             state: AgentState::Pending,
+            other_state: None,
             activity,
             waiting_for: None,
             task_id: None,
@@ -170,6 +187,24 @@ impl AgentStatus {
             last_updated: None,
             recorded_duration: None,
         }
+    }
+
+    /// Returns its state as the item has it: the spelling of [`state`](Self::state), or another
+    /// writer's word.
+    #[must_use]
+    pub fn state_text(&self) -> &str {
+        match (self.state, &self.other_state) {
+            (AgentState::Other, Some(word)) => word,
+            (state, _) => state.as_str(),
+        }
+    }
+
+    /// When its first call started, as far as the item tells: a writer that has lost the start may
+    /// have left the end and the duration, or the end alone.
+    fn began_at(&self) -> Option<Timestamp> {
+        let ended = self.completed_at;
+        let duration = self.recorded_duration.unwrap_or_default();
+        self.started_at.or_else(|| ended.map(|ended| ended.saturating_sub(duration)))
     }
 
     /// Its state has changed. The time is later than the one before, also if that comes from a
@@ -198,6 +233,9 @@ impl AgentStatus {
             self.waiting_for = None;
             self.task_id = None;
         }
+        if self.other_state.is_some() {
+            self.other_state = None;
+        }
     }
 
     /// Returns the time from the start of the first call to the end of the last one, or
@@ -207,7 +245,8 @@ impl AgentStatus {
     /// is returned.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
-        let has_ended = matches!(self.state, AgentState::Success | AgentState::Error);
+        use AgentState::{Error, Other, Success};
+        let has_ended = matches!(self.state, Success | Error | Other);
         match (self.started_at, self.completed_at) {
             (Some(start), Some(end)) => Some(end.duration_since(start)),
             _ => self.recorded_duration.filter(|_| has_ended),
@@ -227,11 +266,15 @@ pub struct WorkflowStatus {
     pub attributes: BTreeMap<String, Value>,
     /// The state of the workflow.
     pub overall_status: OverallStatus,
+    /// Another writer's word for the state of the workflow, cut to 64 bytes; absent unless that is
+    /// [`OverallStatus::Other`].
+    pub other_status: Option<Arc<str>>,
     /// The reason for its failure.
     pub error: Option<ErrorMessage>,
-    /// When it started.
+    /// When it started; the Unix epoch if another writer's item does not say.
     pub created_at: Timestamp,
-    /// When this last changed, or the workflow was last known to be alive.
+    /// When this last changed, or the workflow was last known to be alive; the Unix epoch if another
+    /// writer's item does not say.
     pub last_updated: Timestamp,
     /// When the table may delete it, in whole seconds: after its
     /// [retention](crate::StatusTrackerBuilder::retention), and ahead of each write. `None` if the
@@ -257,6 +300,7 @@ impl WorkflowStatus {
             correlation_id: None,
             attributes: BTreeMap::new(),
             overall_status: OverallStatus::Initializing,
+            other_status: None,
             error: None,
             created_at: now,
             last_updated: now,
@@ -265,6 +309,16 @@ impl WorkflowStatus {
             revision: 0,
             writers: Writers::default(),
             agents: Vec::new(),
+        }
+    }
+
+    /// Returns the state of the workflow as the item has it: the spelling of
+    /// [`overall_status`](Self::overall_status), or another writer's word.
+    #[must_use]
+    pub fn status_text(&self) -> &str {
+        match (self.overall_status, &self.other_status) {
+            (OverallStatus::Other, Some(word)) => word,
+            (status, _) => status.as_str(),
         }
     }
 
@@ -280,21 +334,39 @@ impl WorkflowStatus {
         self.agents.iter().map(|(name, agent)| (&**name, agent))
     }
 
+    /// Returns the agents with their names in the order in which they started, followed by those
+    /// that have not, by name. Where an item has lost the start of an agent, its end tells, less its
+    /// duration.
+    #[must_use]
+    pub fn agents_by_start(&self) -> Vec<(&str, &AgentStatus)> {
+        let mut agents: Vec<_> = self.agents().collect();
+        agents.sort_by_cached_key(|(name, agent)| {
+            let began_at = agent.began_at();
+            (began_at.is_none(), began_at, *name)
+        });
+        agents
+    }
+
     /// Returns `true` if the workflow has not finished and has missed three heartbeats of
     /// this length (30 s unless
     /// [set otherwise](crate::StatusTrackerBuilder::heartbeat_interval)).
     ///
     /// Its process has ended, or cannot reach the table. There is no heartbeat between the
     /// calls of a session that no process holds open, so such a session looks stalled too. A
-    /// workflow that [waits](Self::is_waiting) is never stalled: its work goes on elsewhere.
+    /// workflow that [waits](Self::is_waiting) is never stalled: its work goes on elsewhere. Nor is
+    /// one that is [pending](OverallStatus::Pending), in a state that is
+    /// [not known](OverallStatus::Other), or without a [`revision`](Self::revision): writers that
+    /// keep none have no heartbeat.
     #[must_use]
     pub fn is_stalled(&self, now: Timestamp, heartbeat: Duration) -> bool {
-        !self.overall_status.is_finished()
+        use OverallStatus::{Initializing, Processing};
+        matches!(self.overall_status, Initializing | Processing)
+            && self.revision > 0
             && now.duration_since(self.last_updated) >= heartbeat.saturating_mul(3)
             && !self.is_waiting()
     }
 
-    /// Returns `true` if the workflow has not finished, an agent
+    /// Returns `true` if the workflow is not known to have finished, an agent
     /// [waits](AgentStatus::waiting_for), and no other agent has a call in flight.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
@@ -333,6 +405,7 @@ mod tests {
         let is = |agents: &[(AgentState, Option<WaitingFor>)], overall_status| {
             let mut status = WorkflowStatus::new(SessionId::new("s").unwrap(), start);
             status.overall_status = overall_status;
+            status.revision = 1;
             for (state, waiting_for) in agents {
                 let agent = AgentStatus {
                     state: *state,

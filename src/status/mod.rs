@@ -9,7 +9,8 @@
 //! | file | what it has |
 //! | --- | --- |
 //! | `document` | a workflow and its agents |
-//! | `schema` | the names of the item's attributes, and the conversion to and from an item |
+//! | `schema` | the names of the item's attributes, and the conversion to an item |
+//! | `read` | the conversion from an item, also one of another writer |
 //! | `item`, `ordered_item` | an item's attributes, a change of them, and the order in which they are printed |
 //! | `fit` | what is left out of an item that is too large |
 //! | `ledger` | how calls, workflows and other writers' changes alter a document |
@@ -27,6 +28,7 @@ mod fit;
 mod item;
 mod ledger;
 mod ordered_item;
+mod read;
 mod redact;
 mod report;
 pub mod schema;

@@ -16,7 +16,8 @@ pub struct AgentReport {
 }
 
 impl AgentReport {
-    /// Reports this state, with the agent's own activity text for it.
+    /// Reports this state, with the agent's own activity text for it. [`AgentState::Other`] leaves
+    /// the state as it is.
     #[must_use]
     pub fn new(state: AgentState) -> Self {
         Self { state, activity: None, token_usage: None, error: None }

@@ -41,18 +41,23 @@
 //!
 //! Each a number: `inputTokens`, `outputTokens`, `totalTokens`, `cacheReadInputTokens`,
 //! `cacheWriteInputTokens`, `reasoningTokens`. [`TokenUsage`] defines what they count.
+//!
+//! # Older writers
+//!
+//! They put other words and fewer attributes into the same table. [`WorkflowStatus::from_item`]
+//! reads an agent's `loading` as in progress and `completed` as success, a workflow's `pending` as
+//! it is, and any other word as [`AgentState::Other`] or [`OverallStatus::Other`], with the word.
+//! What is absent stays absent. Heartbeats are only expected of items that have a `revision`.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::ser::{Serialize, Serializer};
 
 use super::fit::is_too_large;
-use super::writers::Writers;
 use super::{
-    AgentState, AgentStatus, CallError, Change, ErrorMessage, Item, OverallStatus, SessionId,
-    TaskId, Timestamp, TokenUsage, Value, WaitingFor, WorkflowStatus,
+    AgentState, AgentStatus, Change, Item, OverallStatus, Timestamp, TokenUsage, Value,
+    WorkflowStatus,
 };
 
 /// The session id; the partition key, unless the table's key has another name.
@@ -64,6 +69,8 @@ pub const EXPIRES_AT: &str = "expiresAt";
 pub const REVISION: &str = "revision";
 /// When the workflow started: RFC 3339 in UTC, with milliseconds.
 pub const CREATED_AT: &str = "createdAt";
+/// How some older writers spell [`CREATED_AT`]. It is read where that is missing.
+pub(crate) const CREATED_AT_OF_OTHERS: &str = "created_at";
 /// The UTC day of [`CREATED_AT`], as `2025-12-24`: the partition key of an index of the
 /// newest sessions, whose sort key is [`CREATED_AT`]. Both are set by the first write only, so
 /// an index that projects keys only costs nothing at later writes.
@@ -161,11 +168,15 @@ impl WorkflowStatus {
         if let Some(error) = &self.error {
             item.insert(ERROR, error.as_str());
         }
-        item.insert(OVERALL_STATUS, self.overall_status.as_str());
+        item.insert(OVERALL_STATUS, self.status_text());
         item.insert(TOTAL_TOKEN_USAGE, self.total_token_usage().to_item());
-        item.insert(CREATED_AT, self.created_at.to_string());
-        item.insert(CREATED_DAY, self.created_at.day());
-        item.insert(LAST_UPDATED, self.last_updated.to_string());
+        if self.created_at.as_millis() != 0 {
+            item.insert(CREATED_AT, self.created_at.to_string());
+            item.insert(CREATED_DAY, self.created_at.day());
+        }
+        if self.last_updated.as_millis() != 0 {
+            item.insert(LAST_UPDATED, self.last_updated.to_string());
+        }
         if let Some(at) = self.expires_at {
             item.insert(EXPIRES_AT, u64::try_from(at.as_secs()).unwrap_or(0));
         }
@@ -176,51 +187,6 @@ impl WorkflowStatus {
         item.insert(REVISION, self.revision);
         item.insert(WRITERS, self.writers.to_item());
         item
-    }
-
-    /// Reads a document from the attributes of an item.
-    ///
-    /// This never fails, even for items of other writers: an attribute that is missing or has
-    /// another type counts as absent. A top-level map with a `status` is an agent. Any other string or
-    /// number that is not one of the item's own attributes is a caller's attribute.
-    #[must_use]
-    pub fn from_item(session_id: &SessionId, item: &Item) -> Self {
-        let time = |name| item.get(name).and_then(Value::as_str)?.parse::<Timestamp>().ok();
-        let created_at = time(CREATED_AT).or(time(LAST_UPDATED));
-        let created_at = created_at.unwrap_or(Timestamp::from_millis(0));
-        let mut status = Self::new(session_id.clone(), created_at);
-        status.last_updated = time(LAST_UPDATED).unwrap_or(created_at);
-        for (name, value) in item.iter() {
-            match (name, value) {
-                (CORRELATION_ID, Value::String(id)) => status.correlation_id = Some(id.clone()),
-                (ERROR, Value::String(text)) => status.error = Some(ErrorMessage::new(text)),
-                (OVERALL_STATUS, Value::String(text)) => {
-                    status.overall_status = overall_status(text);
-                }
-                (UNFINISHED_TASKS, Value::List(ids)) => {
-                    let ids = ids.iter().filter_map(|id| TaskId::new(id.as_str()?));
-                    status.unfinished_tasks = ids.take(Self::MAX_UNFINISHED_TASKS).collect();
-                }
-                (EXPIRES_AT, number) => {
-                    let secs = number.as_u64().map(|at| i64::try_from(at).unwrap_or(i64::MAX));
-                    status.expires_at =
-                        secs.map(|at| Timestamp::from_millis(at.saturating_mul(1000)));
-                }
-                (REVISION, number) => status.revision = number.as_u64().unwrap_or(0),
-                (WRITERS, Value::Map(writers)) => status.writers = Writers::from_item(writers),
-                (name, _) if is_reserved(name) => {}
-                (name, Value::Map(map)) => {
-                    if let Some(agent) = AgentStatus::from_item(map) {
-                        status.agents.push((name.into(), agent));
-                    }
-                }
-                (_, Value::List(_)) => {}
-                (name, value) => {
-                    status.attributes.insert(name.to_owned(), value.clone());
-                }
-            }
-        }
-        status
     }
 
     /// Returns the write that turns the item of `before` (`None`: no item) into the item of
@@ -263,9 +229,9 @@ impl WorkflowStatus {
 }
 
 impl AgentStatus {
-    fn to_item(&self) -> Item {
+    pub(super) fn to_item(&self) -> Item {
         let mut item = Item::new();
-        item.insert(AGENT_STATUS, self.state.as_str());
+        item.insert(AGENT_STATUS, self.state_text());
         item.insert(ACTIVITY, &*self.activity);
         if let Some(waiting_for) = self.waiting_for {
             item.insert(WAITING_FOR, waiting_for.as_str());
@@ -299,54 +265,12 @@ impl AgentStatus {
         }
         item
     }
-
-    fn from_item(item: &Item) -> Option<Self> {
-        let text = |name| item.get(name).and_then(Value::as_str);
-        let time = |name| text(name)?.parse::<Timestamp>().ok();
-        let mut agent = Self::pending(text(ACTIVITY).unwrap_or_default().into());
-        agent.state = agent_state(text(AGENT_STATUS)?)?;
-        if agent.state == AgentState::InProgress {
-            agent.waiting_for = text(WAITING_FOR).and_then(waiting_for);
-            agent.task_id =
-                text(TASK_ID).and_then(TaskId::new).filter(|_| agent.waiting_for.is_some());
-        }
-        agent.started_at = time(STARTED_AT);
-        agent.completed_at = time(COMPLETED_AT);
-        agent.last_updated = time(LAST_UPDATED).or(agent.completed_at).or(agent.started_at);
-        agent.token_usage =
-            item.get(TOKEN_USAGE).and_then(Value::as_map).and_then(TokenUsage::from_item);
-        if let Some(message) = text(ERROR)
-            && agent.state == AgentState::Error
-        {
-            let class = text(ERROR_TYPE).unwrap_or(CallError::AGENT).to_owned();
-            agent.error = Some(CallError::new(Cow::Owned(class), message));
-        }
-        if agent.started_at.is_none() || agent.completed_at.is_none() {
-            agent.recorded_duration = item.get(DURATION).and_then(seconds);
-        }
-        agent.calls = item.get(CALLS).and_then(Value::as_u64).unwrap_or(0);
-        Some(agent)
-    }
 }
 
 impl TokenUsage {
     fn to_item(self) -> Item {
         let counts = TOKEN_COUNTS.into_iter().zip(self.counts());
         counts.filter_map(|(name, count)| Some((name.to_owned(), Value::Integer(count?)))).collect()
-    }
-
-    fn from_item(item: &Item) -> Option<Self> {
-        let count = |name| item.get(name).and_then(Value::as_u64);
-        let usage = Self::from_counts(TOKEN_COUNTS.map(count));
-        (!usage.is_empty()).then_some(usage)
-    }
-}
-
-fn seconds(value: &Value) -> Option<Duration> {
-    match value {
-        Value::Integer(seconds) => Some(Duration::from_secs(*seconds)),
-        Value::Float(seconds) => Duration::try_from_secs_f64(*seconds).ok(),
-        _ => None,
     }
 }
 
@@ -385,82 +309,10 @@ impl Serialize for AgentState {
     }
 }
 
-fn overall_status(text: &str) -> OverallStatus {
-    use OverallStatus::{Completed, Failed, Initializing, Processing};
-    let known = [Initializing, Processing, Completed, Failed];
-    known.into_iter().find(|status| status.as_str() == text).unwrap_or(Processing)
-}
-
-fn agent_state(text: &str) -> Option<AgentState> {
-    use AgentState::{Error, InProgress, Pending, Success};
-    [Pending, InProgress, Success, Error].into_iter().find(|state| state.as_str() == text)
-}
-
-fn waiting_for(text: &str) -> Option<WaitingFor> {
-    use WaitingFor::{Authorization, Input, Task};
-    [Task, Input, Authorization].into_iter().find(|waiting_for| waiting_for.as_str() == text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_agent_that_waits_is_read_as_it_was_written() {
-        let id = SessionId::new("s").unwrap();
-        let mut status = WorkflowStatus::new(id.clone(), Timestamp::from_millis(1_766_570_400_000));
-        let tasks = (0..WorkflowStatus::MAX_UNFINISHED_TASKS).map(|n| format!("task-{n}"));
-        status.unfinished_tasks = tasks.filter_map(|id| TaskId::new(&id)).collect();
-        for waiting_for in [WaitingFor::Task, WaitingFor::Input, WaitingFor::Authorization] {
-            let mut agent = AgentStatus::pending("".into());
-            agent.state = AgentState::InProgress;
-            agent.waiting_for = Some(waiting_for);
-            agent.task_id = TaskId::new("task-1");
-            status.agents = vec![("a".into(), agent)];
-            let item = status.to_item();
-            let agent = item.get("a").unwrap().as_map().unwrap();
-            assert_eq!(agent.get("waitingFor"), Some(&Value::from(waiting_for.as_str())));
-            assert_eq!(agent.get("taskId"), Some(&Value::from("task-1")));
-            let read = WorkflowStatus::from_item(&id, &item);
-            assert_eq!(read.agent("a"), status.agent("a"));
-            assert_eq!(read.unfinished_tasks, status.unfinished_tasks);
-        }
-    }
-
-    #[test]
-    fn only_an_agent_in_progress_waits() {
-        let read = |status: &str, waiting_for: &str| {
-            let mut item = Item::new();
-            item.insert(AGENT_STATUS, status);
-            item.insert(WAITING_FOR, waiting_for);
-            item.insert(TASK_ID, "task-1");
-            let agent = AgentStatus::from_item(&item).unwrap();
-            (agent.waiting_for, agent.task_id)
-        };
-        assert_eq!(read("in-progress", "input"), (Some(WaitingFor::Input), TaskId::new("task-1")));
-        assert_eq!(read("in-progress", "rain"), (None, None));
-        assert_eq!(read("success", "input"), (None, None));
-    }
-
-    #[test]
-    fn a_duration_without_its_times_is_read() {
-        let given = |status: &str, duration: Value| {
-            let mut item = Item::new();
-            item.insert(AGENT_STATUS, status);
-            item.insert(COMPLETED_AT, "2025-12-24T10:00:17.000Z");
-            item.insert(DURATION, duration);
-            AgentStatus::from_item(&item).unwrap()
-        };
-        let agent = given("success", Value::Integer(17));
-        assert_eq!(agent.duration(), Some(Duration::from_secs(17)));
-        assert_eq!(agent.to_item().get(DURATION), Some(&Value::Float(17.0)));
-        let agent = given("error", Value::Float(0.25));
-        assert_eq!(agent.duration(), Some(Duration::from_millis(250)));
-        for value in [Value::Float(-1.0), Value::Float(f64::MAX), Value::from("17")] {
-            assert_eq!(given("success", value).duration(), None);
-        }
-        assert_eq!(given("in-progress", Value::Integer(17)).duration(), None);
-    }
+    use crate::status::SessionId;
 
     #[test]
     fn an_item_of_another_writer_gets_its_day_with_the_first_change() {

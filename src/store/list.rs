@@ -1,5 +1,6 @@
 //! [`ListRequest`] and [`RecentItems`]: lists of sessions, newest first.
 
+use crate::status::schema::{CREATED_AT, CREATED_AT_OF_OTHERS, LAST_UPDATED, REVISION};
 use crate::status::{Item, SessionId, Timestamp};
 
 /// Which sessions to list, and what of them to read.
@@ -38,16 +39,24 @@ impl ListRequest {
 
     /// Requests only what follows this session of another list.
     ///
-    /// The item needs its `createdAt`.
+    /// The item needs the attributes of a list: `createdAt`, and where that is missing its
+    /// `lastUpdated`.
     #[must_use]
     pub fn after(self, session_id: &SessionId, item: &Item) -> Self {
         Self { after: Some((created_at(item), session_id.clone())), ..self }
     }
 
-    /// Requests only these attributes of each item.
+    /// Requests only these attributes of each item, and those by which a list is sorted and a
+    /// workflow is known to have [stalled](crate::status::WorkflowStatus::is_stalled).
     #[must_use]
     pub fn attributes<N: Into<String>>(self, names: impl IntoIterator<Item = N>) -> Self {
-        Self { attributes: Some(names.into_iter().map(Into::into).collect()), ..self }
+        let mut attributes: Vec<String> = names.into_iter().map(Into::into).collect();
+        for name in [CREATED_AT_OF_OTHERS, LAST_UPDATED, REVISION] {
+            if !attributes.iter().any(|known| known == name) {
+                attributes.push(name.to_owned());
+            }
+        }
+        Self { attributes: Some(attributes), ..self }
     }
 
     /// Whether a session that was created then belongs into the list.
@@ -58,11 +67,13 @@ impl ListRequest {
     }
 }
 
-/// When a session was created, by which lists are sorted.
+/// When a session was created, by which lists are sorted. For an item that does not say, its last
+/// change: it is no later than that.
 pub(super) fn created_at(item: &Item) -> Timestamp {
     let time = |name| item.get(name).and_then(|time| time.as_str()?.parse().ok());
-    time(crate::status::schema::CREATED_AT)
-        .or_else(|| time(crate::status::schema::LAST_UPDATED))
+    time(CREATED_AT)
+        .or_else(|| time(CREATED_AT_OF_OTHERS))
+        .or_else(|| time(LAST_UPDATED))
         .unwrap_or(Timestamp::from_millis(0))
 }
 

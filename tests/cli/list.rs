@@ -46,8 +46,8 @@ async fn as_json_each_has_its_status_and_times() {
     let expected = json!([
         { "sessionId": "s", "status": "completed", "createdAt": created, "lastUpdated": created,
           "stalled": false, "waiting": false, "totalTokens": 2000 },
-        { "sessionId": "t", "status": "initializing", "createdAt": "2025-12-24T10:00:00.123Z",
-          "lastUpdated": null, "stalled": true, "waiting": false, "totalTokens": 0 },
+        { "sessionId": "t", "status": "pending", "createdAt": "2025-12-24T10:00:00.123Z",
+          "lastUpdated": null, "stalled": false, "waiting": false, "totalTokens": 0 },
     ]);
     assert_eq!(found, expected);
 }

@@ -11,6 +11,7 @@ mod explain;
 mod hostile;
 mod inspect;
 mod list;
+mod older_writers;
 mod serve;
 mod server;
 mod settings;

@@ -4,6 +4,8 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+
 use crate::support::{File, HOUR, SECOND, agent, command, item, with};
 
 /// Runs the command on a terminal with this input, and returns what it shows and its exit
@@ -88,6 +90,10 @@ async fn deleting_asks_for_confirmation() {
         assert!(shown.contains("(still running)") && shown.contains("and 2 more"), "{shown}");
         assert!(file.has("s-00").await && file.has("s-11").await);
     }
+    // Whether one of a writer without heartbeats goes on is not known.
+    file.put("theirs", json!({ "overallStatus": "processing" })).await;
+    let (shown, _) = on_a_terminal(&file, "delete --prefix theirs", "n\n", true).unwrap();
+    assert!(shown.contains("  theirs  (not finished)"), "{shown}");
     let (shown, code) = on_a_terminal(&file, "delete s-00", "y\n", true).unwrap();
     assert_eq!(code, 0, "{shown}");
     assert!(shown.contains("Delete 1 session from"), "{shown}");

@@ -133,6 +133,7 @@ impl Large {
         let time = ago(std::time::Duration::from_secs(n as u64));
         let mut item = Item::new();
         item.insert("overallStatus", "processing");
+        item.insert("revision", 1);
         item.insert("createdAt", &*time);
         item.insert("lastUpdated", &*time);
         for n in 0..LARGE {

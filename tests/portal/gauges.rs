@@ -14,6 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn workflow(overall_status: &str, created: Duration, heard_of: Duration) -> Value {
     json!({
         "overallStatus": overall_status, "createdAt": ago(created), "lastUpdated": ago(heard_of),
+        "revision": 1,
     })
 }
 

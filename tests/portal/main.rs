@@ -14,6 +14,7 @@ mod gauges;
 mod health;
 mod hostile;
 mod layers;
+mod older_writers;
 mod page;
 mod recent;
 mod serving;

@@ -63,7 +63,7 @@ async fn a_workflow_in_every_state_of_its_agents() {
 }
 
 const UNKNOWN: &str = concat!(
-    r#"{"sessionId":"nobody","overallStatus":"pending","lastUpdated":null,"agents":{"#,
+    r#"{"sessionId":"nobody","overallStatus":"pending","lastUpdated":"","agents":{"#,
     r#""pdfAdapter":{"status":"pending","activity":"Waiting for upload","startedAt":null,"completedAt":null,"duration":null,"error":null,"subSteps":[],"errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null,"waitingFor":null,"taskId":null},"#,
     r#""tradeMatching":{"status":"pending","activity":"Waiting for extraction","startedAt":null,"completedAt":null,"duration":null,"error":null,"subSteps":[],"errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null,"waitingFor":null,"taskId":null}},"#,
     r#""error":null,"createdAt":null,"correlationId":null,"attributes":{},"totalTokenUsage":{"inputTokens":0,"outputTokens":0,"totalTokens":0},"stalled":false,"waiting":false,"unfinishedTasks":[]}"#,
@@ -105,7 +105,9 @@ async fn three_missed_heartbeats_are_stalled() {
     let router = portal(store.clone()).heartbeat_interval(Duration::from_secs(10)).router();
     let is_stalled = async |overall: &str, silence: u64| {
         let time = ago(Duration::from_secs(silence));
-        let item = json!({ "overallStatus": overall, "createdAt": time, "lastUpdated": time });
+        let item = json!({
+            "overallStatus": overall, "createdAt": time, "lastUpdated": time, "revision": 1,
+        });
         store.put("s", &item).await;
         let (_, _, body) = whole(&router, "/api/workflow/s/status").await;
         serde_json::from_str::<Value>(&body).unwrap()["stalled"].as_bool().unwrap()
@@ -124,7 +126,7 @@ async fn what_an_agent_waits_for_is_shown_and_its_workflow_is_not_stalled() {
     let router = portal(store.clone()).router();
     let old = ago(Duration::from_secs(3_600));
     let item = json!({
-        "overallStatus": "processing", "createdAt": old, "lastUpdated": old,
+        "overallStatus": "processing", "createdAt": old, "lastUpdated": old, "revision": 1,
         "unfinishedTasks": ["resp_1", "t1"],
         "pdfAdapter": { "status": "in-progress", "waitingFor": "input", "taskId": "t1" },
         "tradeMatching": { "status": "success" },

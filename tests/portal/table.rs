@@ -109,7 +109,7 @@ const EXPECTED: &str = concat!(
     r#""exceptionManagement":{"status":"error","activity":"","startedAt":null,"completedAt":null,"duration":2,"error":"boom","subSteps":[],"#,
     r#""errorType":"agent","tokenUsage":null,"calls":0,"lastUpdated":null,"waitingFor":null,"taskId":null}},"#,
     r#""error":null,"createdAt":"2025-12-24T11:15:00.000Z","correlationId":null,"attributes":{"documentId":"FAB_26933659"},"#,
-    r#""totalTokenUsage":{"inputTokens":12000,"outputTokens":2169,"totalTokens":14169},"stalled":true,"waiting":false,"unfinishedTasks":[]}"#,
+    r#""totalTokenUsage":{"inputTokens":12000,"outputTokens":2169,"totalTokens":14169},"stalled":false,"waiting":false,"unfinishedTasks":[]}"#,
 );
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn an_item_of_the_python_helper_is_read_with_any_key_name() {
         let (status, _, body) = whole(&router, "/api/workflow/recent").await;
         let entry = concat!(
             r#"[{"sessionId":"session-1","status":"processing","createdAt":"2025-12-24T11:15:00.000Z","lastUpdated":"2025-12-24T11:15:30.500Z","#,
-            r#""correlationId":null,"stalled":true,"totalTokens":14169,"#,
+            r#""correlationId":null,"stalled":false,"totalTokens":14169,"#,
             r#""agents":{"pdfAdapter":"success","tradeMatching":"pending","exceptionManagement":"error"},"waiting":false}]"#,
         );
         assert_eq!((status, body.as_str()), (StatusCode::OK, entry), "{key}");
@@ -142,8 +142,8 @@ async fn an_item_with_only_its_key_is_shown() {
     let (status, _, body) = whole(&portal(store).router(), "/api/workflow/bare/status").await;
     assert_eq!(status, StatusCode::OK);
     let bare: Json = serde_json::from_str(&body).unwrap();
-    assert_eq!(bare["overallStatus"], "initializing");
-    assert_eq!((&bare["createdAt"], &bare["lastUpdated"]), (&Json::Null, &Json::Null));
+    assert_eq!(bare["overallStatus"], "pending");
+    assert_eq!((&bare["createdAt"], &bare["lastUpdated"]), (&Json::Null, &"".into()));
     assert_eq!(bare["agents"]["pdfAdapter"]["activity"], "Waiting for upload");
 }
 

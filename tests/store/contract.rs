@@ -406,7 +406,11 @@ async fn the_newest_come_first(store: &impl Store) {
 /// A recorder's first write of a workflow that started this long ago.
 pub(crate) fn begun(id: &str, ago: Duration) -> Change {
     let created_at = Timestamp::from(SystemTime::now()).saturating_sub(ago).to_string();
-    let source = item([("createdAt", text(&created_at)), (schema::REVISION, Value::Integer(1))]);
+    let source = item([
+        ("createdAt", text(&created_at)),
+        ("lastUpdated", text(&created_at)),
+        (schema::REVISION, Value::Integer(1)),
+    ]);
     let id = self::id(id);
     let item = WorkflowStatus::from_item(&id, &source).to_item();
     Change::new(id, item, Vec::new())

@@ -150,7 +150,9 @@ async fn a_shard_is_asked_again_only_if_that_can_change_the_list() {
 async fn only_the_attributes_that_are_asked_for_are_read() {
     let store = sharded(4).await;
     let mut item = Item::new();
-    item.insert("createdAt", Timestamp::from(SystemTime::now()).to_string());
+    let now = Timestamp::from(SystemTime::now()).to_string();
+    item.insert("createdAt", now.as_str());
+    item.insert("lastUpdated", now);
     item.insert("documentId", "d");
     item.insert("sourceType", "BANK");
     item.insert(schema::EXPIRES_AT, 9_999_999_999);
@@ -158,7 +160,7 @@ async fn only_the_attributes_that_are_asked_for_are_read() {
     let item = WorkflowStatus::from_item(&id("s"), &item).to_item();
     store.write(&Change::new(id("s"), item, Vec::new()), Precondition::Absent).await.unwrap();
     let request = ListRequest::new(1).attributes(["sourceType", "expiresAt", "sessionId", "none"]);
-    let expected = ["createdAt", "expiresAt", "lastUpdated", "sessionId", "sourceType"];
+    let expected = ["createdAt", "expiresAt", "lastUpdated", "revision", "sessionId", "sourceType"];
     let names = |_: &SessionId, item: Item| {
         item.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
     };
@@ -173,6 +175,7 @@ async fn only_the_attributes_that_are_asked_for_are_read() {
         "documentId",
         "expiresAt",
         "lastUpdated",
+        "revision",
         "sessionId",
         "sourceType"
     ]));

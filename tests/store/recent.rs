@@ -246,7 +246,7 @@ async fn sessions_are_found_by_prefix() {
     assert!(!found.truncated);
     let (_, item) = &found.items[0];
     let names: Vec<_> = item.iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["createdAt", "lastUpdated", "overallStatus", "sessionId"]);
+    assert_eq!(names, ["createdAt", "lastUpdated", "overallStatus", "revision", "sessionId"]);
     assert_eq!(store.sessions_with_prefix("", 9).await.unwrap().items.len(), 5);
     assert_eq!(store.sessions_with_prefix("%", 9).await.unwrap().items, []);
 }

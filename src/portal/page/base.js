@@ -24,7 +24,8 @@ function icon(state) {
   return svg;
 }
 const ICONS = { initializing: "in-progress", processing: "in-progress", completed: "success", failed: "error" };
-const draw = (svg, state) => attribute(svg.firstChild, "href", "#i-" + (ICONS[state] || state));
+// Another writer's word has no icon of its own.
+const draw = (svg, state) => attribute(svg.firstChild, "href", "#i-" + (Object.hasOwn(ICONS, state) ? ICONS[state] : $("i-" + state) ? state : "other"));
 const text = (node, value) => { if (node.textContent !== value) node.textContent = value; };
 const attribute = (node, name, value) => { if (node.getAttribute(name) !== value) node.setAttribute(name, value); };
 const style = (node, name, value) => { if (node.style.getPropertyValue(name) !== value) node.style.setProperty(name, value); };

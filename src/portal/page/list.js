@@ -41,7 +41,7 @@ function renderAges() { for (const sessionId of items.keys()) renderAge(sessionI
 
 const FILTERS = {
   all: () => true,
-  running: (entry) => !entry.stalled && !["completed", "failed"].includes(entry.status),
+  running: (entry) => !entry.stalled && ["initializing", "processing"].includes(entry.status),
   failed: (entry) => entry.status === "failed",
   stalled: (entry) => entry.stalled,
 };

@@ -92,7 +92,7 @@ function show(workflow) {
 const WORDS = { pending: "not started", "in-progress": "in progress", success: "done", error: "failed",
   initializing: "starting", processing: "running", completed: "completed", failed: "failed", stalled: "stalled", waiting: "waiting" };
 const WAITING = { task: "waiting for its task", input: "waiting for input", authorization: "waiting for authorization" };
-const word = (state) => WORDS[state] || state;
+const word = (state) => (Object.hasOwn(WORDS, state) ? WORDS[state] : state);
 const stateOf = (workflow, finished) => (finished ? workflow.overallStatus : workflow.stalled ? "stalled" : workflow.waiting ? "waiting" : workflow.overallStatus);
 const agentWord = (agent) => WAITING[agent.waitingFor] || word(agent.status);
 
@@ -129,7 +129,7 @@ function render() {
   text($("total"), count(total.totalTokens));
   text($("split"), count(total.inputTokens) + " in, " + count(total.outputTokens) + " out");
   const created = parse(workflow.createdAt);
-  text($("since"), created ? "started " + at(created) : "not started");
+  text($("since"), created ? "started " + at(created) : overall === "pending" ? "not started" : "");
   const updated = parse(workflow.lastUpdated);
   text($("changed-at"), updated ? at(updated) : "");
   document.title = { completed: "✓ ", failed: "✗ ", stalled: "‖ ", waiting: "… ", processing: done + "/" + agents.length + " " }[overall] ?? "";
@@ -152,7 +152,7 @@ function renderAlarm(workflow, overall) {
   attribute(alarm, "data-state", overall);
   const updated = parse(workflow.lastUpdated);
   const stalled = "No heartbeat" + (updated ? " since " + at(updated) : "") + ".";
-  text(alarm.firstChild, overall === "stalled" ? stalled : "The workflow failed");
+  text(alarm.firstChild, overall === "stalled" ? stalled : overall === "failed" ? "The workflow failed" : "Error");
   text(alarm.lastChild, workflow.error || "Its process has stopped, or cannot reach the table.");
 }
 
@@ -247,7 +247,8 @@ function tick() {
   const times = (key) => agents.map(([, agent]) => parse(agent[key])).filter((time) => !isNaN(time));
   const start = Math.min(...times("startedAt"), parse(workflow.createdAt) || Infinity);
   const updated = parse(workflow.lastUpdated);
-  const standing = finished || workflow.stalled;
+  // Whether another writer's word is an end is not known.
+  const standing = finished || workflow.stalled || !Object.hasOwn(WORDS, workflow.overallStatus);
   const current = standing ? Math.max(updated || 0, ...times("completedAt")) : isLive() ? now() : lastSeen;
   const known = isFinite(start);
   const span = known ? Math.max(1000, current - start) : 1000;

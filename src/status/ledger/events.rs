@@ -134,6 +134,8 @@ impl Ledger {
                 agent.touch(now);
             }
             AgentState::InProgress => self.set_in_progress(slot, activity, now),
+            // It has no word to be reported with.
+            AgentState::Other => {}
             AgentState::Success => {
                 self.release_tasks(slot);
                 self.set_ended(slot, activity, None, now);

@@ -398,6 +398,7 @@ impl Ledger {
         agent.error = None;
         if agent.state != AgentState::InProgress {
             agent.state = AgentState::InProgress;
+            agent.other_state = None;
             active.set_activity(None, agent);
         }
         agent.waiting_for = Some(waiting_for);

@@ -9,6 +9,7 @@ mod idle;
 mod many_writers;
 mod merged_tasks;
 mod merges;
+mod older_writers;
 mod runs;
 mod several_tasks;
 mod tasks;

@@ -1,0 +1,114 @@
+//! Items that older writers leave: other words, and fewer attributes.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Store, ago, portal, whole};
+
+async fn get(store: &Store, path: &str) -> Value {
+    let router = portal(store.clone()).heartbeat_interval(Duration::from_secs(10)).router();
+    let (_, _, body) = whole(&router, &format!("/api/workflow/{path}")).await;
+    serde_json::from_str(&body).unwrap()
+}
+
+#[tokio::test]
+async fn an_agent_is_shown_whatever_its_word() {
+    let store = Store::default();
+    for (word, shown) in [
+        ("loading", "in-progress"),
+        ("completed", "success"),
+        ("warning", "warning"),
+        ("info", "info"),
+        ("stopped", "stopped"),
+    ] {
+        let item = json!({
+            "overallStatus": "processing", "lastUpdated": "2025-12-24T10:00:05.000Z",
+            "pdfAdapter": {
+                "status": word, "activity": "Reading", "startedAt": "2025-12-24T10:00:00.000Z",
+                "completedAt": "2025-12-24T10:00:05.000Z", "duration": 5,
+                "tokenUsage": { "totalTokens": 1_200 },
+            },
+            "tradeMatching": { "status": "pending", "activity": "Waiting" },
+        });
+        store.put("s", &item).await;
+        let workflow = get(&store, "s/status").await;
+        assert_eq!(workflow["agents"].as_object().unwrap().len(), 2, "{word}");
+        let agent = &workflow["agents"]["pdfAdapter"];
+        assert_eq!(agent["status"], shown);
+        assert_eq!(agent["activity"], "Reading (Tokens: 1,200)", "{word}");
+        assert_eq!(agent["startedAt"], "2025-12-24T10:00:00.000Z", "{word}");
+        assert_eq!(agent["duration"], 5, "{word}");
+        let list = get(&store, "recent").await;
+        assert_eq!(list[0]["agents"], json!({ "pdfAdapter": shown, "tradeMatching": "pending" }));
+    }
+}
+
+#[tokio::test]
+async fn a_workflow_without_a_heartbeat_has_not_stalled() {
+    let store = Store::default();
+    let old = ago(Duration::from_secs(3_600));
+    for (word, revision, shown, stalled) in [
+        ("processing", 0, "processing", false),
+        ("processing", 3, "processing", true),
+        ("pending", 0, "pending", false),
+        ("pending", 3, "pending", false),
+        ("archived", 3, "archived", false),
+    ] {
+        let mut item = json!({ "overallStatus": word, "createdAt": old, "lastUpdated": old });
+        if revision > 0 {
+            item["revision"] = json!(revision);
+        }
+        store.put("s", &item).await;
+        let workflow = get(&store, "s/status").await;
+        assert_eq!(
+            (&workflow["overallStatus"], &workflow["stalled"]),
+            (&json!(shown), &json!(stalled))
+        );
+        let list = get(&store, "recent").await;
+        assert_eq!((&list[0]["status"], &list[0]["stalled"]), (&json!(shown), &json!(stalled)));
+        let (_, _, metrics) = whole(&portal(store.clone()).router(), "/api/workflow/metrics").await;
+        let sample = format!("\nagent_status_workflows_stalled {}\n", u8::from(stalled));
+        assert!(metrics.contains(&sample), "{word} {revision}: {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_time_that_is_not_there_is_not_made_up() {
+    let store = Store::default();
+    let (early, late) = ("2025-12-24T10:00:00.000Z", "2025-12-24T11:00:00.000Z");
+    let shown = async |item: &Value| {
+        store.put("s", item).await;
+        let (workflow, list) = (get(&store, "s/status").await, get(&store, "recent").await);
+        assert_eq!(workflow["createdAt"], list[0]["createdAt"]);
+        (
+            workflow["createdAt"].clone(),
+            workflow["lastUpdated"].clone(),
+            workflow["attributes"].clone(),
+        )
+    };
+    let none = json!({});
+    let with_last = shown(&json!({ "lastUpdated": late })).await;
+    assert_eq!(with_last, (Value::Null, json!(late), none.clone()));
+    let other_name = shown(&json!({ "created_at": early, "lastUpdated": late })).await;
+    assert_eq!(other_name, (json!(early), json!(late), none.clone()));
+    // Existing clients have a string here.
+    assert_eq!(shown(&json!({ "createdAt": early })).await, (json!(early), json!(""), none));
+}
+
+#[tokio::test]
+async fn undeclared_agents_of_old_items_are_ordered_by_their_end() {
+    let store = Store::default();
+    let done = |at: &str| json!({ "status": "success", "completedAt": at });
+    let item = json!({
+        "overallStatus": "processing",
+        "a": done("2025-12-24T10:09:00.000Z"), "b": done("2025-12-24T10:01:00.000Z"),
+        "c": { "status": "in-progress", "startedAt": "2025-12-24T10:05:00.000Z" },
+    });
+    store.put("s", &item).await;
+    let router = portal(store).router();
+    let (_, _, body) = whole(&router, "/api/workflow/s/status").await;
+    let places: Vec<_> =
+        ["b", "c", "a"].map(|name| body.find(&format!(r#""{name}":{{"#)).unwrap()).into();
+    assert!(places.is_sorted(), "{body}");
+}
