@@ -156,6 +156,9 @@ impl<D> StatusLayer<D> {
 
     /// Takes the session id from this header, if neither the request's extensions nor a
     /// [scope](crate::Workflow::scope) yield a session.
+    ///
+    /// A blank value counts as missing: the call is not tracked. Nor is it with one that is not
+    /// visible ASCII, and the first time a warning is logged.
     #[must_use]
     pub fn session_header(self, name: HeaderName) -> Self {
         self.session_header_with(name, str::to_owned)

@@ -65,7 +65,7 @@ impl WorkflowConfig {
         }
         let shared = self.tracker.shared();
         let session = self.source.incoming(head).unwrap_or_else(|error| {
-            shared.warnings.attribute.warn(&error, "left out of the workflow");
+            shared.warnings.session.warn(&error, "a new session is used instead");
             None
         });
         let session = session.filter(|session| self.may_name(head, session));

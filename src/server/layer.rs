@@ -8,7 +8,7 @@ use tower_layer::Layer;
 
 use super::config::WorkflowConfig;
 use super::service::WorkflowService;
-use crate::session::{RequestHead, SessionLookup};
+use crate::session::{RequestHead, SessionLookup, header_text};
 use crate::status::{SessionId, Value};
 use crate::tracker::StatusTracker;
 use crate::workflow::{WorkflowError, check_attribute};
@@ -47,6 +47,9 @@ impl WorkflowLayer {
     }
 
     /// Takes the session id from this header, if the request's extensions have none.
+    ///
+    /// A blank value counts as missing. One that is not visible ASCII does too, and the first time a
+    /// warning is logged.
     ///
     /// # Security
     ///
@@ -137,9 +140,13 @@ impl WorkflowLayer {
     }
 
     /// Takes the correlation id from this header.
+    ///
+    /// A blank value counts as missing. One that is not visible ASCII does too, and the first time a
+    /// warning is logged.
     #[must_use]
     pub fn correlation_header(self, name: HeaderName) -> Self {
-        self.correlation_from(move |head| text(head, &name))
+        let from = self.text_of(name);
+        self.correlation_from(from)
     }
 
     /// Takes the correlation id from the head of the request.
@@ -167,12 +174,32 @@ impl WorkflowLayer {
 
     /// Takes an attribute from this header, if the request has it.
     ///
+    /// A blank value counts as missing. One that is not visible ASCII does too, and the first time a
+    /// warning is logged.
+    ///
     /// # Panics
     ///
     /// If the name is invalid; see [`InvalidName`](crate::InvalidName).
     #[must_use]
     pub fn attribute_header(self, name: &str, header: HeaderName) -> Self {
-        self.attribute_from(name, move |head| text(head, &header).map(Value::String))
+        let from = self.text_of(header);
+        self.attribute_from(name, move |head| from(head).map(Value::String))
+    }
+
+    /// Reads the text of a header.
+    fn text_of(
+        &self,
+        name: HeaderName,
+    ) -> impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static {
+        let tracker = self.config.as_ref().map(|config| config.tracker.clone());
+        move |head| {
+            let shared = tracker.as_ref()?.shared();
+            let text = header_text(head, &name).unwrap_or_else(|error| {
+                shared.warnings.header.warn(&error, "left out of the workflow");
+                None
+            });
+            text.map(str::to_owned)
+        }
     }
 
     /// Takes an attribute from the head of the request. A value that no item can have is left
@@ -225,10 +252,6 @@ impl WorkflowLayer {
     pub fn response_header(self, name: impl Into<Option<HeaderName>>) -> Self {
         self.set(|config| config.response_header = name.into())
     }
-}
-
-fn text(head: RequestHead<'_>, header: &HeaderName) -> Option<String> {
-    Some(head.headers.get(header)?.to_str().ok()?.to_owned())
 }
 
 impl<S> Layer<S> for WorkflowLayer {

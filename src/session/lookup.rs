@@ -9,7 +9,31 @@ use super::RequestHead;
 use crate::status::{InvalidSessionId, SessionId};
 use crate::tracker::Scope;
 
-type FromHead = dyn Fn(RequestHead<'_>) -> Option<String> + Send + Sync;
+type FromHead = dyn Fn(RequestHead<'_>) -> Result<Option<String>, UnreadableHeader> + Send + Sync;
+
+/// A header that names something, in bytes that are not visible ASCII.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the value of the header `{0}` is not visible ASCII")]
+pub(crate) struct UnreadableHeader(HeaderName);
+
+/// The session in the head of a request cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LookupError {
+    #[error(transparent)]
+    Invalid(#[from] InvalidSessionId),
+    #[error(transparent)]
+    Unreadable(#[from] UnreadableHeader),
+}
+
+/// The text of a header. A blank one counts as missing: it names nothing.
+pub(crate) fn header_text<'a>(
+    head: RequestHead<'a>,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, UnreadableHeader> {
+    let Some(value) = head.headers.get(name) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| UnreadableHeader(name.clone()))?;
+    Ok(Some(text).filter(|text| !text.trim().is_empty()))
+}
 
 /// Where a layer looks if neither the request's extensions nor a scope yield a session.
 #[derive(Clone, Default)]
@@ -19,14 +43,15 @@ impl SessionLookup {
     pub(crate) fn from_fn(
         from: impl Fn(RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        Self(Some(Arc::new(from)))
+        Self(Some(Arc::new(move |head| Ok(from(head)))))
     }
 
     pub(crate) fn from_header(
         name: HeaderName,
         to_session_id: impl Fn(&str) -> String + Send + Sync + 'static,
     ) -> Self {
-        Self::from_fn(move |head| Some(to_session_id(head.headers.get(&name)?.to_str().ok()?)))
+        let from = move |head: RequestHead<'_>| Ok(header_text(head, &name)?.map(&to_session_id));
+        Self(Some(Arc::new(from)))
     }
 
     /// Where the session of an outgoing request is found; `None` if nowhere. `extension` is the
@@ -48,10 +73,7 @@ impl SessionLookup {
 
     /// The session that an incoming request brings. The scope around the server is not the
     /// request's own, and does not count.
-    pub(crate) fn incoming(
-        &self,
-        head: RequestHead<'_>,
-    ) -> Result<Option<SessionId>, InvalidSessionId> {
+    pub(crate) fn incoming(&self, head: RequestHead<'_>) -> Result<Option<SessionId>, LookupError> {
         match head.extensions.get::<SessionId>() {
             Some(session) => Ok(Some(session.clone())),
             None => self.in_head(head),
@@ -59,11 +81,9 @@ impl SessionLookup {
     }
 
     /// The session in the head of a request; `Ok(None)` if there is none.
-    pub(crate) fn in_head(
-        &self,
-        head: RequestHead<'_>,
-    ) -> Result<Option<SessionId>, InvalidSessionId> {
-        self.0.as_ref().and_then(|from| from(head)).map(SessionId::new).transpose()
+    pub(crate) fn in_head(&self, head: RequestHead<'_>) -> Result<Option<SessionId>, LookupError> {
+        let Some(from) = &self.0 else { return Ok(None) };
+        Ok(from(head)?.map(SessionId::new).transpose()?)
     }
 }
 
@@ -114,5 +134,23 @@ mod tests {
         assert_eq!(both.unwrap(), "extension e");
         assert_eq!(source.in_head(RequestHead::new(&http::Request::new(()))).unwrap(), None);
         assert_eq!(SessionLookup::default().locate(None, |_| ()), None);
+    }
+
+    #[test]
+    fn a_blank_header_names_no_session_and_one_that_is_unreadable_is_an_error() {
+        let source = SessionLookup::from_header(HeaderName::from_static("x-id"), |id| {
+            format!("session-{id}")
+        });
+        let find = |value: &[u8]| {
+            let request = http::Request::builder().header("x-id", value).body(()).unwrap();
+            let found = source.in_head(RequestHead::new(&request));
+            found.map_err(|error| error.to_string())
+        };
+        for blank in [&b""[..], b" ", b" \t "] {
+            assert_eq!(find(blank), Ok(None), "{blank:?}");
+        }
+        assert_eq!(find(b"a"), Ok(Some(SessionId::new("session-a").unwrap())));
+        let error = find("corr_ä".as_bytes()).unwrap_err();
+        assert_eq!(error, "the value of the header `x-id` is not visible ASCII");
     }
 }

@@ -5,4 +5,4 @@ mod head;
 mod lookup;
 
 pub use self::head::RequestHead;
-pub(crate) use self::lookup::{SessionLocation, SessionLookup};
+pub(crate) use self::lookup::{SessionLocation, SessionLookup, header_text};

@@ -1,4 +1,4 @@
-//! A document from the attributes of an item, whoever wrote it.
+//! A document from the attributes of an item, also one of another writer.
 //!
 //! Older writers put other words and fewer attributes into the same table. None of them costs an
 //! agent or a session, and nothing is made up:

@@ -24,12 +24,14 @@ impl LogOnce {
 /// What requests may bring that cannot be recorded.
 #[derive(Default)]
 pub(crate) struct Warnings {
-    /// A session id that cannot be one.
+    /// A session id that cannot be one, or that cannot be read.
     pub(crate) session: LogOnce,
     /// A session that a request may not name.
     pub(crate) foreign_session: LogOnce,
     /// An agent's name that cannot be one.
     pub(crate) agent: LogOnce,
+    /// A header of a workflow that cannot be read.
+    pub(crate) header: LogOnce,
     /// A workflow's correlation id or attribute that an item cannot have.
     pub(crate) attribute: LogOnce,
     /// An item that is saved without some of its texts.

@@ -163,6 +163,41 @@ async fn an_id_that_cannot_be_is_left_out_and_said_once() {
 }
 
 #[tokio::test]
+async fn a_blank_header_counts_as_missing_and_one_that_is_unreadable_warns() {
+    const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
+    let warnings = Warnings::watch();
+    let tracking = Tracking::start();
+    let layer = tracking
+        .layer()
+        .session_header_with(CORRELATION, |id| format!("session-{id}"))
+        .correlation_header(CORRELATION)
+        .attribute_header("sourceType", HeaderName::from_static("x-source"));
+    let mut sessions = Vec::new();
+    for value in [&b""[..], b"", b" "] {
+        let request = Request::post("/").header(CORRELATION, value).header("x-source", value);
+        let status = document(&tracking, layer.clone(), request).await;
+        assert_eq!((status.correlation_id, status.attributes.len()), (None, 0), "{value:?}");
+        sessions.push(status.session_id);
+    }
+    // None of them is `session-`, which all would share.
+    sessions.dedup();
+    assert_eq!(sessions.len(), 3);
+    assert!(sessions.iter().all(|session| session.as_str().len() > 20), "{sessions:?}");
+    assert_eq!(warnings.take(), [""; 0]);
+
+    for _ in 0..2 {
+        let request = Request::post("/").header(CORRELATION, "corr_ä".as_bytes());
+        let status = document(&tracking, layer.clone(), request).await;
+        assert_eq!(status.correlation_id, None);
+    }
+    let warnings = warnings.take();
+    assert_eq!(warnings.len(), 2, "of the session, and of the correlation id: {warnings:?}");
+    for warning in warnings {
+        assert!(warning.contains("`x-correlation-id` is not visible ASCII"), "{warning}");
+    }
+}
+
+#[tokio::test]
 async fn attributes_and_correlation_id_are_taken_along() {
     let warnings = Warnings::watch();
     let tracking = Tracking::start();
