@@ -1,8 +1,12 @@
 //! `show`, `list`, `watch` and `delete` of items that older writers leave: other words, and fewer
 //! attributes.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use serde_json::{Value as Json, json};
 
+use crate::server::Server;
 use crate::support::{File, Finished, HOUR, SECOND, agent, ago, item, with};
 
 const EARLY: &str = "2025-12-24T10:00:00.000Z";
@@ -137,6 +141,34 @@ async fn agents_whose_start_is_lost_are_ordered_by_their_end() {
         assert!(out.find("zFirst").unwrap() < out.find("aLast").unwrap(), "{out}");
         assert!(out.contains("2.0 s"), "{out}");
     }
+}
+
+#[test]
+fn a_failure_that_lasts_is_said_once_and_then_how_long_it_lasted() {
+    let server = Server::start();
+    let item = |status: &str| json!({ "Item": { "sessionId": { "S": "s" }, "overallStatus": { "S": status } } });
+    server.respond("GetItem", item("processing"));
+    let mut watch = server
+        .command(&["watch", "s", "--interval", "50ms"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("processing"));
+    let mut errors = BufReader::new(watch.stderr.take().unwrap()).lines();
+    server.refuse("GetItem", "ThrottlingException", "slow down");
+    let failed = errors.next().unwrap().unwrap();
+    assert!(failed.contains("slow down") && failed.ends_with("; retrying"), "{failed}");
+    let reads = server.requests("GetItem");
+    while server.requests("GetItem") < reads + 5 {
+        std::thread::yield_now();
+    }
+    server.respond("GetItem", item("completed"));
+    let errors: Vec<_> = errors.map(Result::unwrap).collect();
+    let [ended] = &errors[..] else { panic!("{errors:?}") };
+    assert!(ended.starts_with("The table can be read again, after "), "{ended}");
+    assert_eq!(watch.wait().unwrap().code(), Some(0));
 }
 
 #[test]

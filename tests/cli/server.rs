@@ -14,18 +14,24 @@ use crate::support::{Finished, command};
 
 type Answers = Arc<Mutex<HashMap<&'static str, (StatusCode, Json)>>>;
 
+/// How often each operation was requested.
+type Requests = Arc<Mutex<HashMap<String, usize>>>;
+
 /// A mock server. It runs until the process ends.
 #[derive(Clone)]
 pub(crate) struct Server {
     address: SocketAddr,
     answers: Answers,
+    requests: Requests,
 }
 
 impl Server {
     /// Starts a server with an empty table, set up as the command would.
     pub(crate) fn start() -> Self {
         let answers = Answers::default();
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&answers));
+        let requests = Requests::default();
+        let state = (Arc::clone(&answers), Arc::clone(&requests));
+        let router = Router::new().fallback(answer).with_state(state);
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -36,7 +42,7 @@ impl Server {
                 axum::serve(listener, router).await.unwrap();
             });
         });
-        let server = Self { address, answers };
+        let server = Self { address, answers, requests };
         server.respond("DescribeTable", table());
         let ttl = json!({ "TimeToLiveStatus": "ENABLED", "AttributeName": "expiresAt" });
         server.respond("DescribeTimeToLive", json!({ "TimeToLiveDescription": ttl }));
@@ -52,6 +58,11 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// How often an operation was requested.
+    pub(crate) fn requests(&self, operation: &str) -> usize {
+        self.requests.lock().unwrap().get(operation).copied().unwrap_or(0)
     }
 
     /// Sets the response of an operation.
@@ -102,12 +113,13 @@ pub(crate) fn table() -> Json {
 }
 
 async fn answer(
-    State(answers): State<Answers>,
+    State((answers, requests)): State<(Answers, Requests)>,
     headers: HeaderMap,
     _: Bytes,
 ) -> (StatusCode, String) {
     let target = headers.get("x-amz-target").unwrap().to_str().unwrap();
     let operation = target.rsplit('.').next().unwrap();
+    *requests.lock().unwrap().entry(operation.to_owned()).or_default() += 1;
     let answers = answers.lock().unwrap();
     let unknown = json!({ "__type": "UnknownOperationException", "message": operation });
     let (status, answer) =

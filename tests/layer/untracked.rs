@@ -114,10 +114,15 @@ async fn a_disabled_layer() {
 async fn a_request_without_a_session() {
     let (reasons, _listening) = Reasons::listen();
     let layer = StatusLayer::new(&tracker(), AGENT);
-    for layer in [layer.clone(), layer.clone().session_header(ID), layer.session_from(|_| None)] {
+    let by_header = layer.clone().session_header(ID);
+    for layer in [layer.clone(), by_header.clone(), layer.session_from(|_| None)] {
         call(&layer, bare()).await;
         assert_eq!(reasons.take(), ["no session"]);
     }
+    let mut blank = bare();
+    blank.headers_mut().insert(ID, HeaderValue::from_static(" "));
+    call(&by_header, blank).await;
+    assert_eq!(reasons.take(), ["no session"]);
 }
 
 #[tokio::test]
@@ -127,7 +132,7 @@ async fn a_session_id_that_cannot_be_one() {
     // A warning is logged the first time only.
     for _ in 0..2 {
         let mut request = bare();
-        request.headers_mut().insert(ID, HeaderValue::from_static(""));
+        request.headers_mut().insert(ID, HeaderValue::from_str(&"x".repeat(2049)).unwrap());
         call(&layer, request).await;
         assert_eq!(reasons.take(), ["invalid session id"]);
     }
