@@ -282,6 +282,39 @@ async fn an_agent_that_waits_says_what_for() {
 }
 
 #[tokio::test]
+async fn a_word_that_is_not_known_is_shown_as_it_is() {
+    let scene = Scene::start().await;
+    let agent = |word: &str| json!({ "status": word, "activity": "Reading", "duration": 4 });
+    let item = json!({
+        "overallStatus": "constructor", "lastUpdated": scene::ago(3_600.0), "error": "why",
+        "pdfAdapter": agent("warning"), "tradeExtraction": agent("<b>toString</b>"),
+        "tradeMatching": agent("loading"), "exceptionManagement": agent("completed"),
+    });
+    scene.put("theirs", &item).await;
+    let Some(browser) = browser("a_word_that_is_not_known", &scene.page("theirs")).await else {
+        return;
+    };
+    browser.wait_for("document.querySelectorAll('#steps li').length === 4").await.unwrap();
+    let shown = "const step = (li) => [li.querySelector('.badge .spoken').textContent,
+                   li.querySelector('.badge use').getAttribute('href'), li.querySelector('.took').textContent];
+                 return [...document.querySelectorAll('#steps li')].map(step)";
+    let expected = json!([
+        ["warning", "#i-other", "4 s"],
+        ["<b>toString</b>", "#i-other", "4 s"],
+        ["in progress", "#i-in-progress", ""],
+        ["done", "#i-success", "4 s"],
+    ]);
+    assert_eq!(browser.run(shown).await.unwrap(), expected);
+    let texts = "return ['#overall', '#list .status', '#alarm strong', '#elapsed', '#since'].map(
+                   (place) => document.querySelector(place)?.textContent.trim())";
+    let expected = json!(["constructor", "constructor", "Error", "–", ""]);
+    assert_eq!(browser.run(texts).await.unwrap(), expected);
+    let stalled = "return document.querySelectorAll('#workflow [data-state=\"stalled\"]').length";
+    assert_eq!(browser.run(stalled).await.unwrap(), 0);
+    console_is_quiet(&browser, &[]).await;
+}
+
+#[tokio::test]
 async fn the_keyboard_reaches_everything() {
     let scene = Scene::start().await;
     scene.fill(20).await;
