@@ -362,14 +362,17 @@ mod tests {
         let times = |status: &WorkflowStatus| {
             (status.created_at.to_string(), status.last_updated.to_string())
         };
-        let both = |time: &str| (time.to_owned(), time.to_owned());
-        assert_eq!(times(&read(&[(CREATED_AT, early.into())])), both(early));
-        assert_eq!(times(&read(&[(LAST_UPDATED, late.into())])), both(late));
+        // A time that is missing is not made up from another.
+        let never = Timestamp::from_millis(0).to_string();
+        let created = read(&[(CREATED_AT, early.into())]);
+        assert_eq!(times(&created), (early.to_owned(), never.clone()));
+        let updated = read(&[(LAST_UPDATED, late.into())]);
+        assert_eq!(times(&updated), (never, late.to_owned()));
         let status = read(&[(CREATED_AT, early.into()), (LAST_UPDATED, late.into())]);
         assert_eq!(times(&status), (early.to_owned(), late.to_owned()));
 
         let status = read(&[
-            (OVERALL_STATUS, "paused".into()),
+            (OVERALL_STATUS, "processing".into()),
             (REVISION, "7".into()),
             (EXPIRES_AT, u64::MAX.into()),
             ("pages", Value::List(vec!["1".into()])),
@@ -406,7 +409,8 @@ mod tests {
         let error = (ERROR, Value::from("no quota"));
         assert_eq!(read(&[status("success"), error.clone()]).error, None);
         let failed = read(&[status("error"), error]).error.unwrap();
-        assert_eq!((&*failed.class, failed.message.as_str()), (CallError::AGENT, "no quota"));
+        let class = crate::status::CallError::AGENT;
+        assert_eq!((&*failed.class, failed.message.as_str()), (class, "no quota"));
 
         // What the times say of the duration counts.
         let agent = read(&[status("success"), start, end, (DURATION, Value::Integer(3))]);

@@ -53,6 +53,8 @@ struct Known {
     applied: u64,
     acknowledged: u64,
     last_try: Option<Instant>,
+    /// The last write was not acknowledged: be it a heartbeat, it is unsaved.
+    is_tried: bool,
 }
 
 impl Known {
@@ -86,6 +88,7 @@ impl Director for Moody {
         let session = change.session_id.to_string();
         let known = table.sessions.entry(session.clone()).or_default();
         known.last_try = Some(Instant::now());
+        known.is_tried = true;
         let note = (session, known.changes);
         let (fault, up_to) = match table.mood {
             Mood::Good => (None, 20),
@@ -118,6 +121,7 @@ impl Director for Moody {
             let mut table = self.lock();
             let known = table.sessions.entry(session.clone()).or_default();
             known.acknowledged = known.acknowledged.max(*changes);
+            known.is_tried = false;
         }
     }
 }
@@ -179,7 +183,8 @@ impl Run {
         let table = self.director.lock();
         let counts = |(name, session): &(&String, &Session)| {
             let known = table.sessions.get(*name);
-            session.may_be_live() || known.is_some_and(|known| known.acknowledged < known.changes)
+            session.may_be_live()
+                || known.is_some_and(|known| known.is_tried || known.acknowledged < known.changes)
         };
         let counted = self.sessions.iter().filter(counts).count();
         if counted >= self.limit {

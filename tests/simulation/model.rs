@@ -901,7 +901,10 @@ impl Model {
                         if !one_clock && is_dirty {
                             // A clock that is certainly ahead decides nothing.
                             let is_ahead = *at > latest + 1_000 && agent.at > i64::MIN;
-                            if is_concurrent && (!is_ahead || agent.ended_with_run) {
+                            // If it is not known whose state this process has, it may have seen
+                            // all of this one.
+                            let is_known = agent.or.is_empty();
+                            if !is_known || is_concurrent && (!is_ahead || agent.ended_with_run) {
                                 agent.or.insert(state.as_str());
                             }
                             if is_concurrent && is_ahead {
@@ -919,6 +922,13 @@ impl Model {
                     }
                     if finished && local.finish.is_none() {
                         local.learned_finished = true;
+                        // What was reported to be in progress ends with its run.
+                        for agent in local.agents.values_mut() {
+                            if agent.in_flight == 0 && agent.state == AgentState::InProgress {
+                                agent.state = AgentState::Error;
+                                agent.ended_with_run = true;
+                            }
+                        }
                         if was_unknown {
                             for agent in local.agents.values_mut() {
                                 agent.after_end = agent.in_flight > 0;

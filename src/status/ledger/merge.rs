@@ -191,8 +191,11 @@ impl Ledger {
             let ended_with_run = active.in_flight == 0 && ended_with_workflow(&agent);
             // (14) What the item of the run before had belongs to that run, whatever the clocks
             // say. For the rest they decide; if they disagree, it moves along as its tokens do.
-            let is_of_run_before =
-                base.as_ref().is_some_and(|base| base.agent(&name) == Some(&agent));
+            // Its sums may differ: a report in a finished run adds tokens and says nothing else.
+            let saved = base.as_ref().and_then(|base| base.agent(&name));
+            let is_of_run_before = saved.is_some_and(|saved| {
+                (saved.state, saved.last_updated) == (agent.state, agent.last_updated)
+            });
             let is_later = agent.last_updated > Some(remote.created_at)
                 || agent.last_updated.is_some() && is_ahead(remote.created_at, now);
             if is_later && !is_of_run_before && !ended_with_run {

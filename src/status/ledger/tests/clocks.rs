@@ -172,6 +172,33 @@ fn a_state_that_followed_a_lost_answer_stands_whatever_the_clocks_say() {
 }
 
 #[test]
+fn a_call_of_another_process_in_an_earlier_run_does_not_move_to_the_next() {
+    let mut table = Table::default();
+    let (mut one, mut other) = (Process::new("one", 0), Process::new("other", 0));
+    one.ledger.finish(Ok(()), at(0));
+    one.save(&mut table, 0);
+    // After the end, so that it is in progress there.
+    other.start("b", 1);
+    other.save(&mut table, 1);
+    other.start("a", 2);
+    other.save(&mut table, 2);
+    one.start("c", 3);
+    one.save(&mut table, 3);
+    assert_eq!(shown(one.ledger.status(), "a"), IN_PROGRESS);
+    let mut next = Process::new("next", 60_000);
+    next.ledger.begin_new_run(at(60_000));
+    next.start("d", 60_000);
+    next.save(&mut table, 60_000);
+    // Of the finished run, only the tokens count.
+    let slot = one.slot("a");
+    let report = AgentReport::new(AgentState::Pending).token_usage(TokenUsage::new(7, 0));
+    one.ledger.report(slot, report, at(5));
+    one.save(&mut table, 6);
+    assert_eq!(shown(&table.status(), "a").0, "pending");
+    assert_eq!(input(&table.status(), "a"), 7);
+}
+
+#[test]
 fn an_end_for_idleness_is_taken_back_if_a_process_whose_clock_is_behind_was_at_work() {
     let mut table = Table::default();
     let (mut one, mut two) = (Process::new("one", 0), Process::new("two", -60_000));
