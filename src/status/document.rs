@@ -229,13 +229,16 @@ impl AgentStatus {
     /// The agent has ended, or is called anew.
     #[inline]
     pub(crate) fn wait_no_more(&mut self) {
-        if self.waiting_for.is_some() {
-            self.waiting_for = None;
-            self.task_id = None;
+        if self.waiting_for.is_some() || self.other_state.is_some() {
+            self.drop_words();
         }
-        if self.other_state.is_some() {
-            self.other_state = None;
-        }
+    }
+
+    #[cold]
+    fn drop_words(&mut self) {
+        self.waiting_for = None;
+        self.task_id = None;
+        self.other_state = None;
     }
 
     /// Returns the time from the start of the first call to the end of the last one, or

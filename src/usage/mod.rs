@@ -154,15 +154,15 @@ impl UsageReader {
     pub fn new(head: ResponseHead) -> Self {
         let ResponseHead { status, hint, media_type, encoding, reported } = head;
         let function_error = reported.as_ref().is_some_and(|reported| reported.function_error);
-        let mut extractor = Extractor::new(classify::is_error(status) || function_error, hint);
         // Other framings show in the body whether they are streams.
-        extractor.is_stream = media_type == MediaType::EventStream;
+        let is_stream = media_type == MediaType::EventStream;
+        let is_error = classify::is_error(status) || function_error;
         Self {
             status,
             hint,
             encoding,
             framing: Framing::new(media_type, hint),
-            extractor,
+            extractor: Extractor::new(is_error, hint, is_stream),
             reported,
         }
     }

@@ -112,9 +112,10 @@ impl Rare {
 
 impl Extractor {
     #[inline]
-    pub(super) fn new(is_error_status: bool, hint: RequestHint) -> Self {
+    pub(super) fn new(is_error_status: bool, hint: RequestHint, is_stream: bool) -> Self {
         Self {
             is_error_status,
+            is_stream,
             reads_quoted: hint.has(RequestFlag::AgentRuntime),
             reads_list: hint.has(RequestFlag::Model),
             ..Self::default()
