@@ -898,13 +898,15 @@ impl Model {
                         let Some((_, state, at)) = found.filter(|_| agent.in_flight == 0) else {
                             continue;
                         };
+                        // If it is not known whose state this process has, it may have seen all
+                        // of this one.
+                        if !agent.or.is_empty() {
+                            agent.or.insert(state.as_str());
+                        }
                         if !one_clock && is_dirty {
                             // A clock that is certainly ahead decides nothing.
                             let is_ahead = *at > latest + 1_000 && agent.at > i64::MIN;
-                            // If it is not known whose state this process has, it may have seen
-                            // all of this one.
-                            let is_known = agent.or.is_empty();
-                            if !is_known || is_concurrent && (!is_ahead || agent.ended_with_run) {
+                            if is_concurrent && (!is_ahead || agent.ended_with_run) {
                                 agent.or.insert(state.as_str());
                             }
                             if is_concurrent && is_ahead {
