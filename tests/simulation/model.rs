@@ -98,6 +98,8 @@ struct LocalAgent {
     or: BTreeSet<&'static str>,
     /// For each process, the newest of its changes that this one has seen in the table.
     seen: BTreeMap<usize, u64>,
+    /// The state was taken from the item, and not changed here since.
+    is_taken: bool,
 }
 
 impl LocalAgent {
@@ -122,6 +124,7 @@ impl LocalAgent {
         self.state = state;
         self.at = self.at.max(now);
         self.or.clear();
+        self.is_taken = false;
     }
 }
 
@@ -139,6 +142,7 @@ impl Default for LocalAgent {
             ended_with_run: false,
             or: BTreeSet::new(),
             seen: BTreeMap::new(),
+            is_taken: false,
         }
     }
 }
@@ -867,7 +871,9 @@ impl Model {
                                 *agent = LocalAgent { changes: saved, ..LocalAgent::default() };
                             } else {
                                 // What the earlier run has saved stays with it.
-                                let is_unsaved = agent.changes > saved && agent.at >= saved_at;
+                                let is_unsaved = agent.changes > saved
+                                    && agent.at >= saved_at
+                                    && !agent.is_taken;
                                 // Clocks that disagree cannot tell to which of the runs the rest
                                 // belongs.
                                 let is_later = !one_clock || agent.at > created;
@@ -906,6 +912,8 @@ impl Model {
                         if !one_clock && is_dirty {
                             // A clock that is certainly ahead decides nothing.
                             let is_ahead = *at > latest + 1_000 && agent.at > i64::MIN;
+                            // A process at work shows so again, which is no change of its own.
+                            let is_concurrent = is_concurrent || *at > agent.at;
                             if is_concurrent && (!is_ahead || agent.ended_with_run) {
                                 agent.or.insert(state.as_str());
                             }
@@ -916,6 +924,7 @@ impl Model {
                         } else if !one_clock || *at > agent.at {
                             agent.or.clear();
                             (agent.state, agent.at) = (*state, *at);
+                            agent.is_taken = true;
                             // The end of the workflow in this process also ends agents that
                             // the item has in progress.
                             agent.ended_with_run =
