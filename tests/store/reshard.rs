@@ -8,7 +8,7 @@ use tower_agent_status::store::{
 };
 
 use crate::contract::begun;
-use crate::script::Script;
+use crate::script::{Script, Step};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -174,4 +174,16 @@ async fn a_table_without_an_index_gets_one() {
     assert_eq!(plan.action, ReshardAction::Create("recent".to_owned()));
     store.reshard(&plan, |_| ()).await.unwrap();
     assert_eq!(listed(&other(&store), &script, 1).await, 1);
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_describe_the_table_names_the_shards_of_the_settings() {
+    let script = Script::default();
+    let made = table(&script, 4).await;
+    script.always("DescribeTable", Step::refuse("AccessDeniedException"));
+    let settings = DynamoDbStore::new(made.client().clone(), "status").recent_shards(4);
+    write(&settings, "s", MINUTE).await;
+    script.heal();
+    // Without the attribute, the index would not list it.
+    assert_eq!(listed(&other(&made), &script, 1).await, 1);
 }

@@ -83,8 +83,9 @@ impl DynamoDbStore {
     /// Returns the sessions whose ids start with `prefix`, newest first. Their items have
     /// `sessionId`, `createdAt`, `lastUpdated` and `overallStatus` only.
     ///
-    /// Scans the table consistently, up to `pages` pages of 1 MB: every write before is seen. If the table is larger, the result holds
-    /// the sessions found in those, and is [truncated](RecentItems::truncated).
+    /// Scans the table consistently, so every write before is seen, up to `pages` pages of 1 MB. If
+    /// the table is larger, the result holds the sessions found in those, and is
+    /// [truncated](RecentItems::truncated).
     ///
     /// # Errors
     ///
@@ -208,7 +209,7 @@ impl DynamoDbStore {
             let ids: Vec<_> = batch.iter().map(|(_, id)| id).collect();
             let mut found = HashMap::with_capacity(ids.len());
             self.read_batch(&ids, &layout.names, attributes, &mut found).await?;
-            // In the order of the list, so that a test can tell.
+            // In the order of the list. An index is updated with a delay: an item may be deleted.
             for id in ids {
                 if let Some((id, item)) = found.remove_entry(id) {
                     newest.add(id, item);
