@@ -14,7 +14,7 @@ use tower::ServiceExt as _;
 use tower_agent_status::SessionId;
 use tower_agent_status::metrics;
 use tower_agent_status::portal::{Portal, STALLED_WORKFLOWS, WAITING_WORKFLOWS};
-use tower_agent_status::status::{Change, Item, Precondition, schema};
+use tower_agent_status::status::{Change, Item, ItemVersion, Precondition, schema};
 use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, StatusStore};
 
 fn file(name: &str) -> String {
@@ -191,7 +191,7 @@ async fn the_policies_allow_what_is_asked_for_and_no_more() {
     let mut plan = reader.plan_reshard(4).await.unwrap();
     plan.wait = std::time::Duration::ZERO;
     let day = Change::new(id("s"), item_of_a_day(), Vec::new());
-    writer.write(&day, Precondition::Revision(1)).await.unwrap();
+    writer.write(&day, Precondition::Version(ItemVersion::new(Some(1), None))).await.unwrap();
     script.log();
     reader.plan_reshard(4).await.unwrap();
     reader.reshard(&plan, |_| ()).await.unwrap();

@@ -16,8 +16,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep, sleep_until};
 use tower_agent_status::status::{
-    AgentReport, AgentState, Change, Item, OverallStatus, Precondition, SessionId, TokenUsage,
-    Value, WorkflowStatus, schema,
+    AgentReport, AgentState, Change, Item, ItemVersion, OverallStatus, Precondition, SessionId,
+    TokenUsage, Value, WorkflowStatus, schema,
 };
 use tower_agent_status::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 use tower_agent_status::{Agent, StatusTracker};
@@ -92,11 +92,10 @@ impl Table {
         let now = Instant::now();
         let mut state = self.state();
         let found = state.items.get(&change.session_id);
-        let revision = |item: &Item| item.get(schema::REVISION).and_then(Value::as_u64);
         let is_met = match expected {
             Precondition::Absent => found.is_none(),
-            Precondition::Revision(expected) => found.and_then(revision) == Some(expected),
-            _ => found.is_some_and(|item| revision(item).is_none()),
+            Precondition::Version(version) => found.map(ItemVersion::of) == Some(version),
+            other => panic!("{other:?}"),
         };
         if !is_met {
             return Ok(WriteOutcome::Conflict(found.cloned()));

@@ -21,6 +21,8 @@ mod faults;
 mod log;
 #[path = "simulation/model.rs"]
 mod model;
+#[path = "simulation/other_writers.rs"]
+mod other_writers;
 #[path = "simulation/outage.rs"]
 mod outage;
 #[path = "simulation/process.rs"]
@@ -189,7 +191,7 @@ impl Client {
 impl Director for Client {
     type Note = Note;
 
-    fn asked(&self, change: &Change, expected: Precondition) -> (Note, Fate) {
+    fn asked(&self, change: &Change, expected: &Precondition) -> (Note, Fate) {
         let fate = self.fate(change.session_id.as_str());
         let mut model = self.world.model();
         model.count("writes");
@@ -197,7 +199,11 @@ impl Director for Client {
             model.count(name(fault));
         }
         (
-            model.asked(self.process, change.session_id.as_str(), expected == Precondition::Absent),
+            model.asked(
+                self.process,
+                change.session_id.as_str(),
+                *expected == Precondition::Absent,
+            ),
             fate,
         )
     }

@@ -97,6 +97,7 @@ pub(super) fn summary(session_id: &SessionId, item: Item) -> WorkflowStatus {
     drop(item);
     status.attributes = BTreeMap::new();
     status.error = None;
+    status.previous_run = None;
     status.unfinished_tasks = Vec::new();
     status.writers = Writers::default();
     let nothing = Arc::<str>::default();
@@ -104,6 +105,7 @@ pub(super) fn summary(session_id: &SessionId, item: Item) -> WorkflowStatus {
         agent.activity = Arc::clone(&nothing);
         agent.error = None;
         agent.task_id = None;
+        agent.others = None;
     }
     status
 }

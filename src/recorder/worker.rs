@@ -298,7 +298,7 @@ impl<S: StatusStore> Worker<S> {
         let (epoch, window) = (self.waiters.epoch(), self.limit.start(in_flight));
         Some(async move {
             let started = Instant::now();
-            let result = write::send(&*store, &change, pending.precondition).await;
+            let result = write::send(&*store, &change, pending.precondition.clone()).await;
             let took = started.elapsed();
             #[cfg(feature = "metrics")]
             metrics::written(write::result_name(&result), took);
@@ -312,14 +312,24 @@ impl<S: StatusStore> Worker<S> {
         let clock = self.shared().now();
         let writer = &self.guard.0.writer;
         let mut lack = Lack::default();
+        let mut resumes_finished = false;
         let is_dirty = session.acknowledge(|state| match &result {
-            Ok(WriteOutcome::Applied) => state.ledger.write_applied(pending),
+            Ok(WriteOutcome::Applied) => {
+                state.ledger.write_applied(pending);
+                state.resumes = false;
+            }
             Ok(WriteOutcome::Conflict(found)) => {
                 let now = state.time_of_event(clock);
+                let was_finished = state.ledger.is_finished();
                 lack = state.ledger.write_conflicted(found.as_ref(), writer, now);
+                let is_finished = state.ledger.is_finished() && !was_finished;
+                resumes_finished = std::mem::take(&mut state.resumes) && is_finished;
             }
             Err(error) => state.ledger.write_failed(&pending, error.may_have_been_applied()),
         });
+        if resumes_finished {
+            self.guard.0.warn_of_finished(&session.id);
+        }
         if lack.is_another {
             tracing::error!(
                 session_id = %session.id,

@@ -10,11 +10,15 @@ use super::workflow::WorkflowObserver;
 use crate::exchange::Pending;
 use crate::session::{RequestHead, SessionLookup};
 use crate::status::{SessionId, Value};
-use crate::tracker::StatusTracker;
+use crate::tracker::{NewRun, StatusTracker};
 use crate::workflow::{Workflow, WorkflowError, check_attribute, check_correlation_id};
 
 type MayName = dyn Fn(RequestHead<'_>, &SessionId) -> bool + Send + Sync;
 type FromHead<T> = Arc<dyn Fn(RequestHead<'_>) -> T + Send + Sync>;
+
+/// How long a session has been finished before a request begins a new run. Queues deliver a message
+/// again within their visibility timeout, which is 30 s by default at SQS.
+const NEW_RUN_AFTER: Duration = Duration::from_secs(60);
 
 /// The settings of a [`WorkflowLayer`](super::WorkflowLayer).
 #[derive(Clone)]
@@ -28,7 +32,7 @@ pub(super) struct WorkflowConfig {
     /// Checked names, and where the value of each comes from.
     pub(super) attributes: Vec<(String, FromHead<Option<Value>>)>,
     pub(super) retention: Option<Duration>,
-    pub(super) new_run: bool,
+    pub(super) new_run: NewRun,
     pub(super) response_header: Option<HeaderName>,
 }
 
@@ -42,7 +46,7 @@ impl WorkflowConfig {
             correlation: None,
             attributes: Vec::new(),
             retention: None,
-            new_run: false,
+            new_run: NewRun::After(NEW_RUN_AFTER),
             response_header: Some(HeaderName::from_static("x-workflow-session-id")),
         }
     }
@@ -85,9 +89,11 @@ impl WorkflowConfig {
         if let Some(retention) = self.retention {
             workflow = workflow.retention(retention);
         }
-        if self.new_run {
-            workflow = workflow.new_run();
-        }
+        workflow = match self.new_run {
+            NewRun::Always => workflow.new_run(),
+            NewRun::After(finished_for) => workflow.new_run_after(finished_for),
+            NewRun::Never => workflow,
+        };
         let warn = |error: &WorkflowError| {
             shared.warnings.workflow.warn(error, "workflow not tracked");
         };

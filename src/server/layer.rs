@@ -10,7 +10,7 @@ use super::config::WorkflowConfig;
 use super::service::WorkflowService;
 use crate::session::{RequestHead, SessionLookup, header_text};
 use crate::status::{SessionId, Value};
-use crate::tracker::StatusTracker;
+use crate::tracker::{NewRun, StatusTracker};
 use crate::workflow::{WorkflowError, check_attribute};
 
 /// Opens a workflow for each request to an orchestrator's server, and finishes it with the
@@ -55,8 +55,9 @@ impl WorkflowLayer {
     ///
     /// Anyone who can send the header chooses the session. With the id of another workflow, a
     /// request ends that workflow with its own response, changes its attributes and correlation
-    /// id, and adds calls to its agents; with [`new_run`](Self::new_run), it also removes what was
-    /// recorded so far. Ids need not be guessed: the portal lists them, and responses
+    /// id, and adds calls to its agents; in one that is finished it begins a
+    /// [new run](Self::new_run_after), and of the one before only its end, its error and its tokens
+    /// are kept. Ids need not be guessed: the portal lists them, and responses
     /// [carry them](Self::response_header).
     ///
     /// Use it where every client may do so, such as behind a service that sets the header itself.
@@ -127,16 +128,27 @@ impl WorkflowLayer {
         self.set(|config| config.may_name = Some(Arc::new(may)))
     }
 
+    /// Sets how long a session has been finished before a request starts it afresh, like
+    /// [`WorkflowBuilder::new_run_after`](crate::WorkflowBuilder::new_run_after); `None` is never.
+    /// Default: 60 seconds.
+    ///
+    /// A request in a session that has just finished joins it, since it may be a message that is
+    /// delivered twice: its calls are recorded, and its end is not. With `None` that is so for all
+    /// requests in a finished session, and the first time a warning is logged.
+    #[must_use]
+    pub fn new_run_after(self, finished_for: impl Into<Option<Duration>>) -> Self {
+        let new_run = finished_for.into().map_or(NewRun::Never, NewRun::After);
+        self.set(|config| config.new_run = new_run)
+    }
+
     /// Starts each session afresh, like
-    /// [`WorkflowBuilder::new_run`](crate::WorkflowBuilder::new_run), for callers that repeat a
-    /// request under the id of a finished one.
+    /// [`WorkflowBuilder::new_run`](crate::WorkflowBuilder::new_run), finished or not.
     ///
     /// A request in a session that another request is still working on ends the tracking of that
-    /// one. Anyone who can [name a session](Self::session_header) removes what was
-    /// recorded of it.
+    /// one. Anyone who can [name a session](Self::session_header) replaces what was recorded of it.
     #[must_use]
     pub fn new_run(self) -> Self {
-        self.set(|config| config.new_run = true)
+        self.set(|config| config.new_run = NewRun::Always)
     }
 
     /// Takes the correlation id from this header.

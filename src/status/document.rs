@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::fit::shorten;
 use super::{
-    CallError, ErrorMessage, SessionId, TaskId, Timestamp, TokenUsage, Value, WaitingFor, Writers,
+    CallError, ErrorMessage, Item, SessionId, TaskId, Timestamp, TokenUsage, Value, WaitingFor,
+    Writers,
 };
 
 /// The state of a workflow.
@@ -139,7 +140,7 @@ impl Default for Activities {
 }
 
 /// The state of one agent of a workflow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct AgentStatus {
     /// The state of the agent.
@@ -169,6 +170,8 @@ pub struct AgentStatus {
     pub last_updated: Option<Timestamp>,
     /// The duration in an item that lacks one of the two times.
     pub(crate) recorded_duration: Option<Duration>,
+    /// What another writer has put into the agent's map, such as `subSteps`.
+    pub(crate) others: Option<Arc<Item>>,
 }
 
 impl AgentStatus {
@@ -186,6 +189,7 @@ impl AgentStatus {
             calls: 0,
             last_updated: None,
             recorded_duration: None,
+            others: None,
         }
     }
 
@@ -274,6 +278,10 @@ pub struct WorkflowStatus {
     pub other_status: Option<Arc<str>>,
     /// The reason for its failure.
     pub error: Option<ErrorMessage>,
+    /// When it completed or failed. `None` if it has not, or if another writer's item does not say.
+    pub completed_at: Option<Timestamp>,
+    /// The run of this session that was replaced by this one, if there was any.
+    pub previous_run: Option<Box<PreviousRun>>,
     /// When it started; the Unix epoch if another writer's item does not say.
     pub created_at: Timestamp,
     /// When this last changed, or the workflow was last known to be alive; the Unix epoch if another
@@ -305,6 +313,8 @@ impl WorkflowStatus {
             overall_status: OverallStatus::Initializing,
             other_status: None,
             error: None,
+            completed_at: None,
+            previous_run: None,
             created_at: now,
             last_updated: now,
             expires_at: None,
@@ -323,6 +333,12 @@ impl WorkflowStatus {
             (OverallStatus::Other, Some(word)) => word,
             (status, _) => status.as_str(),
         }
+    }
+
+    /// When the run ended, if it has: in an item without that time, when it last changed.
+    pub(crate) fn ended_at(&self) -> Option<Timestamp> {
+        let ended = self.completed_at.unwrap_or(self.last_updated);
+        self.overall_status.is_finished().then_some(ended)
     }
 
     /// Returns an agent by its name.
@@ -393,6 +409,47 @@ impl WorkflowStatus {
             .iter()
             .filter_map(|(_, agent)| agent.token_usage.as_ref())
             .fold(TokenUsage::new(0, 0), |total, usage| total.saturating_add(usage))
+    }
+}
+
+/// What is kept of a run of a session once another has replaced it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PreviousRun {
+    /// The state of the workflow when it was replaced.
+    pub overall_status: OverallStatus,
+    /// Another writer's word for that; absent unless it is [`OverallStatus::Other`].
+    pub other_status: Option<Arc<str>>,
+    /// The reason for its failure.
+    pub error: Option<ErrorMessage>,
+    /// When it started; the Unix epoch if its item did not say.
+    pub created_at: Timestamp,
+    /// When it completed or failed; `None` if it had not.
+    pub completed_at: Option<Timestamp>,
+    /// The sum over its agents. Input, output and total are zero if none had reported any.
+    pub total_token_usage: TokenUsage,
+}
+
+impl PreviousRun {
+    pub(crate) fn of(run: &WorkflowStatus) -> Self {
+        Self {
+            overall_status: run.overall_status,
+            other_status: run.other_status.clone(),
+            error: run.error.clone(),
+            created_at: run.created_at,
+            completed_at: run.ended_at(),
+            total_token_usage: run.total_token_usage(),
+        }
+    }
+
+    /// Returns its state as the item has it: the spelling of
+    /// [`overall_status`](Self::overall_status), or another writer's word.
+    #[must_use]
+    pub fn status_text(&self) -> &str {
+        match (self.overall_status, &self.other_status) {
+            (OverallStatus::Other, Some(word)) => word,
+            (status, _) => status.as_str(),
+        }
     }
 }
 

@@ -192,12 +192,12 @@ mod tests {
     #[test]
     fn what_was_left_out_is_written_when_there_is_room() {
         let large = largest(150);
-        let first = large.change_from(None).unwrap();
+        let first = large.change_from(None, false).unwrap();
         assert!(!first.left_out.is_empty());
         let mut small = large.clone();
         small.revision += 1;
         small.agents.truncate(1);
-        let change = small.change_from(Some(&large)).unwrap();
+        let change = small.change_from(Some(&large), false).unwrap();
         assert_eq!(change.left_out, BTreeSet::new());
         let mut item = first.change.set;
         change.change.apply(&mut item);

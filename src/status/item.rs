@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::SessionId;
+use super::{SessionId, schema};
 
 /// The value of an attribute, of one of the types that the document uses.
 #[derive(Clone, Debug, PartialEq)]
@@ -245,13 +245,41 @@ impl Change {
 ///
 /// A store that meets a variant it does not know must not apply the change, and returns a
 /// [permanent](crate::store::StoreErrorKind::Permanent) error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Precondition {
     /// There is no item of the session.
     Absent,
-    /// The item has this `revision`.
-    Revision(u64),
-    /// The item exists and has no `revision`: another writer wrote it.
-    NoRevision,
+    /// The item exists, and is in this version.
+    Version(ItemVersion),
+}
+
+/// The attributes of an item by which its versions differ, as they are in the table.
+///
+/// Each write of this crate changes the `revision`. Older writers keep none, and change
+/// `lastUpdated`.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ItemVersion {
+    /// The `revision`; `None` if the item has none.
+    pub revision: Option<Value>,
+    /// The time `lastUpdated`, in whatever format; `None` if the item has none.
+    pub last_updated: Option<Value>,
+}
+
+impl ItemVersion {
+    /// Creates the version with this `revision` and `lastUpdated`.
+    #[must_use]
+    pub fn new(revision: Option<u64>, last_updated: Option<&str>) -> Self {
+        Self { revision: revision.map(Value::Integer), last_updated: last_updated.map(Value::from) }
+    }
+
+    /// Returns the version of an item.
+    #[must_use]
+    pub fn of(item: &Item) -> Self {
+        Self {
+            revision: item.get(schema::REVISION).cloned(),
+            last_updated: item.get(schema::LAST_UPDATED).cloned(),
+        }
+    }
 }

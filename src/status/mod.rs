@@ -40,10 +40,10 @@ mod tokens;
 mod writers;
 
 pub(crate) use document::{Activities, MAX_ACTIVITY_BYTES, activity};
-pub use document::{AgentState, AgentStatus, OverallStatus, WorkflowStatus};
+pub use document::{AgentState, AgentStatus, OverallStatus, PreviousRun, WorkflowStatus};
 pub use error::{CallError, ErrorMessage, Outcome};
 pub(crate) use error_chain::ErrorChain;
-pub use item::{Change, Item, Precondition, Value};
+pub use item::{Change, Item, ItemVersion, Precondition, Value};
 pub(crate) use ledger::{Lack, Ledger, PendingWrite, TaskUsage, UncertainUsage, attribute_bytes};
 pub use ordered_item::OrderedItem;
 pub use report::AgentReport;

@@ -18,17 +18,23 @@ pub struct OrderedItem<'a>(&'a Item);
 /// Come before the caller's attributes.
 const IDS: [&str; 2] = [schema::SESSION_ID, schema::CORRELATION_ID];
 /// Come between the caller's attributes and the agents.
-const STATE_AND_TIMES: [&str; 6] = [
+const STATE_AND_TIMES: [&str; 7] = [
     schema::OVERALL_STATUS,
     schema::ERROR,
     schema::CREATED_AT,
     schema::CREATED_DAY,
+    schema::COMPLETED_AT,
     schema::LAST_UPDATED,
     schema::EXPIRES_AT,
 ];
 /// Come after the agents.
-const TOTALS: [&str; 4] =
-    [schema::TOTAL_TOKEN_USAGE, schema::UNFINISHED_TASKS, schema::REVISION, WRITERS];
+const TOTALS: [&str; 5] = [
+    schema::TOTAL_TOKEN_USAGE,
+    schema::PREVIOUS_RUN,
+    schema::UNFINISHED_TASKS,
+    schema::REVISION,
+    WRITERS,
+];
 
 /// The attributes of an agent.
 const AGENT: [&str; 13] = [
@@ -44,7 +50,7 @@ const AGENT: [&str; 13] = [
     DURATION,
     CALLS,
     TOKEN_USAGE,
-    "subSteps",
+    schema::SUB_STEPS,
 ];
 
 impl Item {

@@ -21,13 +21,14 @@ use std::time::Duration;
 use super::fit::shorten;
 use super::schema::{
     ACTIVITY, AGENT_STATUS, CALLS, COMPLETED_AT, CORRELATION_ID, CREATED_AT, CREATED_AT_OF_OTHERS,
-    DURATION, ERROR, ERROR_TYPE, EXPIRES_AT, LAST_UPDATED, OVERALL_STATUS, REVISION, STARTED_AT,
-    TASK_ID, TOKEN_COUNTS, TOKEN_USAGE, UNFINISHED_TASKS, WAITING_FOR, WRITERS, is_reserved,
+    DURATION, ERROR, ERROR_TYPE, EXPIRES_AT, LAST_UPDATED, OVERALL_STATUS, PREVIOUS_RUN, REVISION,
+    STARTED_AT, SUB_STEPS, TASK_ID, TOKEN_COUNTS, TOKEN_USAGE, TOTAL_TOKEN_USAGE, UNFINISHED_TASKS,
+    WAITING_FOR, WRITERS, is_reserved,
 };
 use super::writers::Writers;
 use super::{
-    AgentState, AgentStatus, CallError, ErrorMessage, Item, OverallStatus, SessionId, TaskId,
-    Timestamp, TokenUsage, Value, WaitingFor, WorkflowStatus,
+    AgentState, AgentStatus, CallError, ErrorMessage, Item, OverallStatus, PreviousRun, SessionId,
+    TaskId, Timestamp, TokenUsage, Value, WaitingFor, WorkflowStatus,
 };
 
 /// The longest word of another writer that is kept, in bytes. A longer one is cut.
@@ -71,6 +72,10 @@ impl WorkflowStatus {
                     let secs = number.as_u64().map(|at| i64::try_from(at).unwrap_or(i64::MAX));
                     status.expires_at =
                         secs.map(|at| Timestamp::from_millis(at.saturating_mul(1000)));
+                }
+                (COMPLETED_AT, Value::String(at)) => status.completed_at = at.parse().ok(),
+                (PREVIOUS_RUN, Value::Map(run)) => {
+                    status.previous_run = Some(Box::new(PreviousRun::from_item(run)));
                 }
                 (REVISION, number) => status.revision = number.as_u64().unwrap_or(0),
                 (WRITERS, Value::Map(writers)) => status.writers = Writers::from_item(writers),
@@ -120,9 +125,48 @@ impl AgentStatus {
             agent.recorded_duration = item.get(DURATION).and_then(seconds);
         }
         agent.calls = item.get(CALLS).and_then(Value::as_u64).unwrap_or(0);
+        let others = item.iter().filter(|(name, _)| !OF_AGENTS.contains(name));
+        let others: Item = others.map(|(name, value)| (name.to_owned(), value.clone())).collect();
+        agent.others = (!others.is_empty()).then(|| Arc::new(others));
         Some(agent)
     }
 }
+
+impl PreviousRun {
+    fn from_item(item: &Item) -> Self {
+        let text = |name| item.get(name).and_then(Value::as_str);
+        let time = |name| text(name)?.parse::<Timestamp>().ok();
+        let (overall_status, other_status) =
+            overall_status(text(OVERALL_STATUS).unwrap_or_default());
+        let usage = item.get(TOTAL_TOKEN_USAGE).and_then(Value::as_map);
+        Self {
+            overall_status,
+            other_status,
+            error: text(ERROR).map(ErrorMessage::new),
+            created_at: time(CREATED_AT).unwrap_or(Timestamp::from_millis(0)),
+            completed_at: time(COMPLETED_AT),
+            total_token_usage: usage
+                .and_then(TokenUsage::from_item)
+                .unwrap_or(TokenUsage::new(0, 0)),
+        }
+    }
+}
+
+/// What the document has of an agent.
+const OF_AGENTS: [&str; 12] = [
+    AGENT_STATUS,
+    ACTIVITY,
+    WAITING_FOR,
+    TASK_ID,
+    STARTED_AT,
+    COMPLETED_AT,
+    LAST_UPDATED,
+    DURATION,
+    TOKEN_USAGE,
+    ERROR,
+    ERROR_TYPE,
+    CALLS,
+];
 
 impl TokenUsage {
     fn from_item(item: &Item) -> Option<Self> {
@@ -167,18 +211,9 @@ fn agent_state(text: &str) -> (AgentState, Option<Arc<str>>) {
 /// Whether a map may be an agent. One with a status of its own kind and nothing that an agent has,
 /// such as `{"status": "archived", "owner": "ops"}`, is something else.
 fn may_be_agent(item: &Item) -> bool {
-    const OF_AGENTS: [&str; 9] = [
-        ACTIVITY,
-        STARTED_AT,
-        COMPLETED_AT,
-        LAST_UPDATED,
-        DURATION,
-        TOKEN_USAGE,
-        ERROR,
-        CALLS,
-        "subSteps",
-    ];
-    item.len() == 1 || OF_AGENTS.iter().any(|name| item.get(name).is_some())
+    let is_of_agents =
+        |name: &str| name == SUB_STEPS || name != AGENT_STATUS && OF_AGENTS.contains(&name);
+    item.len() == 1 || item.iter().any(|(name, _)| is_of_agents(name))
 }
 
 /// Another writer's word, as it is.

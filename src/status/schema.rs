@@ -10,11 +10,12 @@
 //! | `correlationId` | string | the id of the workflow in other systems |
 //! | `overallStatus` | string | `initializing`, `processing`, `completed` or `failed` |
 //! | `error` | string | why the workflow failed, in at most 500 bytes |
-//! | `createdAt`, `lastUpdated` | string | times: RFC 3339 in UTC, with milliseconds |
+//! | `createdAt`, `completedAt`, `lastUpdated` | string | times: RFC 3339 in UTC, with milliseconds; `completedAt` once the workflow has completed or failed |
 //! | `createdDay` | string | the day of `createdAt` |
 //! | `createdShard16` | string | the same, and one of 16 shards, such as `2026-11-26.7`: if the table's index of the newest sessions has so many |
 //! | `expiresAt` | number | when the item may be deleted, in seconds since the Unix epoch; absent if it was removed to keep the item |
 //! | `totalTokenUsage` | map | the sum of the agents' token usage |
+//! | `previousRun` | map | of the run that this one has replaced: `overallStatus`, `error`, `createdAt`, `completedAt` and `totalTokenUsage`, as above; absent without one |
 //! | `unfinishedTasks` | list of strings | the ids of the tasks that calls left unfinished, the newest last, at most 16; absent without any |
 //! | `revision` | number | rises with each write, and is no other write's of the session |
 //! | `writers` | map | the number of each writing process's last write, by its id: milliseconds since the Unix epoch, odd if the process had nothing in progress; and under `forgotten` the highest number of those that are not listed any more, if there are any |
@@ -47,7 +48,8 @@
 //! They put other words and fewer attributes into the same table. [`WorkflowStatus::from_item`]
 //! reads an agent's `loading` as in progress and `completed` as success, a workflow's `pending` as
 //! it is, and any other word as [`AgentState::Other`] or [`OverallStatus::Other`], with the word.
-//! What is absent stays absent. Heartbeats are only expected of items that have a `revision`.
+//! What is absent stays absent. What else they have put into the map of an agent stays there,
+//! whatever becomes of the agent, and the portal shows their `subSteps`. Heartbeats are only expected of items that have a `revision`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -56,8 +58,8 @@ use serde::ser::{Serialize, Serializer};
 
 use super::fit::is_too_large;
 use super::{
-    AgentState, AgentStatus, Change, Item, OverallStatus, Timestamp, TokenUsage, Value,
-    WorkflowStatus,
+    AgentState, AgentStatus, Change, Item, OverallStatus, PreviousRun, Timestamp, TokenUsage,
+    Value, WorkflowStatus,
 };
 
 /// The session id; the partition key, unless the table's key has another name.
@@ -82,6 +84,10 @@ pub const CREATED_DAY: &str = "createdDay";
 pub const CREATED_SHARD: &str = "createdShard";
 /// When the item last changed, or the workflow was last known to be alive.
 pub const LAST_UPDATED: &str = "lastUpdated";
+/// When the workflow completed or failed.
+pub const COMPLETED_AT: &str = "completedAt";
+/// The run that this one has replaced: a map.
+pub const PREVIOUS_RUN: &str = "previousRun";
 /// The state of the workflow: [`OverallStatus::as_str`].
 pub const OVERALL_STATUS: &str = "overallStatus";
 /// The id of the workflow in other systems.
@@ -100,11 +106,12 @@ pub(super) const ACTIVITY: &str = "activity";
 pub(super) const WAITING_FOR: &str = "waitingFor";
 pub(super) const TASK_ID: &str = "taskId";
 pub(super) const STARTED_AT: &str = "startedAt";
-pub(super) const COMPLETED_AT: &str = "completedAt";
 pub(super) const DURATION: &str = "duration";
 pub(super) const TOKEN_USAGE: &str = "tokenUsage";
 pub(super) const ERROR_TYPE: &str = "errorType";
 pub(super) const CALLS: &str = "calls";
+/// Another writer's list of what an agent does, each with `title`, `status` and `description`.
+pub(crate) const SUB_STEPS: &str = "subSteps";
 
 /// The counts of a token usage, in the order of [`TokenUsage::counts`].
 pub(super) const TOKEN_COUNTS: [&str; 6] = [
@@ -117,7 +124,7 @@ pub(super) const TOKEN_COUNTS: [&str; 6] = [
 ];
 
 /// The item's own attributes. No agent and no caller's attribute may have such a name.
-pub(crate) const RESERVED: [&str; 12] = [
+pub(crate) const RESERVED: [&str; 14] = [
     SESSION_ID,
     EXPIRES_AT,
     REVISION,
@@ -126,8 +133,10 @@ pub(crate) const RESERVED: [&str; 12] = [
     TOTAL_TOKEN_USAGE,
     CREATED_AT,
     CREATED_DAY,
+    COMPLETED_AT,
     LAST_UPDATED,
     ERROR,
+    PREVIOUS_RUN,
     UNFINISHED_TASKS,
     WRITERS,
 ];
@@ -177,6 +186,12 @@ impl WorkflowStatus {
         if self.last_updated.as_millis() != 0 {
             item.insert(LAST_UPDATED, self.last_updated.to_string());
         }
+        if let Some(at) = self.completed_at {
+            item.insert(COMPLETED_AT, at.to_string());
+        }
+        if let Some(run) = &self.previous_run {
+            item.insert(PREVIOUS_RUN, run.to_item());
+        }
         if let Some(at) = self.expires_at {
             item.insert(EXPIRES_AT, u64::try_from(at.as_secs()).unwrap_or(0));
         }
@@ -191,13 +206,16 @@ impl WorkflowStatus {
 
     /// Returns the write that turns the item of `before` (`None`: no item) into the item of
     /// `self`, or `None` if the two differ in revision and writers only. What does not fit into an
-    /// item is left out.
-    pub(crate) fn change_from(&self, before: Option<&Self>) -> Option<FittedChange> {
-        // Another writer sets no day, and may format the time in another way.
-        let is_adopted = before.is_some_and(|before| before.revision == 0);
+    /// item is left out. What follows from the rest is written if another writer may have left it out.
+    pub(crate) fn change_from(
+        &self,
+        before: Option<&Self>,
+        is_adopted: bool,
+    ) -> Option<FittedChange> {
+        // Another writer sets no day, may format the time in another way, and may have no sum.
         let bookkeeping = |name: &str| {
             matches!(name, REVISION | WRITERS)
-                || (is_adopted && matches!(name, CREATED_AT | CREATED_DAY))
+                || (is_adopted && matches!(name, CREATED_AT | CREATED_DAY | TOTAL_TOKEN_USAGE))
         };
         let mut set = self.to_item();
         let left_out = self.fit(&mut set);
@@ -263,12 +281,35 @@ impl AgentStatus {
         if self.calls > 0 {
             item.insert(CALLS, self.calls);
         }
+        for (name, value) in self.others.iter().flat_map(|others| others.iter()) {
+            if item.get(name).is_none() {
+                item.insert(name, value.clone());
+            }
+        }
+        item
+    }
+}
+
+impl PreviousRun {
+    fn to_item(&self) -> Item {
+        let mut item = Item::new();
+        item.insert(OVERALL_STATUS, self.status_text());
+        if let Some(error) = &self.error {
+            item.insert(ERROR, error.as_str());
+        }
+        if self.created_at.as_millis() != 0 {
+            item.insert(CREATED_AT, self.created_at.to_string());
+        }
+        if let Some(at) = self.completed_at {
+            item.insert(COMPLETED_AT, at.to_string());
+        }
+        item.insert(TOTAL_TOKEN_USAGE, self.total_token_usage.to_item());
         item
     }
 }
 
 impl TokenUsage {
-    fn to_item(self) -> Item {
+    pub(super) fn to_item(self) -> Item {
         let counts = TOKEN_COUNTS.into_iter().zip(self.counts());
         counts.filter_map(|(name, count)| Some((name.to_owned(), Value::Integer(count?)))).collect()
     }
@@ -280,6 +321,13 @@ impl Serialize for WorkflowStatus {
         let mut item = self.to_item();
         item.insert(SESSION_ID, self.session_id.as_str());
         item.serialize(serializer)
+    }
+}
+
+/// Serializes as in the item.
+impl Serialize for PreviousRun {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_item().serialize(serializer)
     }
 }
 
@@ -322,14 +370,14 @@ mod tests {
         let mut after = before.clone();
         after.revision = 1;
         after.overall_status = OverallStatus::Completed;
-        let adopted = after.change_from(Some(&before)).unwrap().change.set;
+        let adopted = after.change_from(Some(&before), true).unwrap().change.set;
         assert_eq!(adopted.get(CREATED_AT), Some(&Value::from("2025-12-24T23:30:00.123Z")));
         assert_eq!(adopted.get(CREATED_DAY), Some(&Value::from("2025-12-24")));
 
         let mut later = after.clone();
         later.revision = 2;
         later.overall_status = OverallStatus::Failed;
-        let change = later.change_from(Some(&after)).unwrap().change.set;
+        let change = later.change_from(Some(&after), false).unwrap().change.set;
         let names: Vec<_> = change.iter().map(|(name, _)| name).collect();
         assert_eq!(names, [OVERALL_STATUS, REVISION, WRITERS]);
     }
@@ -443,9 +491,9 @@ mod tests {
         before.correlation_id = Some("c".to_owned());
         let mut after = before.clone();
         after.revision = 2;
-        assert!(after.change_from(Some(&before)).is_none());
+        assert!(after.change_from(Some(&before), false).is_none());
         after.correlation_id = None;
-        let change = after.change_from(Some(&before)).unwrap().change;
+        let change = after.change_from(Some(&before), false).unwrap().change;
         assert_eq!(change.remove, [CORRELATION_ID]);
     }
 }

@@ -161,6 +161,15 @@ impl TokenDelta {
         Self { known: self.known, counts: self.counts.map(i64::saturating_neg) }
     }
 
+    /// Without the counts that it decreases.
+    pub(crate) fn increases(mut self) -> Self {
+        for n in 0..COUNTS {
+            self.known[n] &= self.counts[n] >= 0;
+            self.counts[n] = self.counts[n].max(0);
+        }
+        self
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         for n in 0..COUNTS {
             if other.known[n] {

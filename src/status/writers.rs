@@ -68,6 +68,21 @@ impl Writers {
         self.last.iter().any(is_newer)
     }
 
+    /// Whether any process has written since `before`.
+    pub(crate) fn has_newer(&self, before: &Self) -> bool {
+        self.forgotten > before.forgotten
+            || self.last.iter().any(|(id, seq)| before.last.get(id) < Some(seq))
+    }
+
+    /// Adds what `others` know.
+    pub(crate) fn join(&mut self, others: &Self) {
+        for (id, seq) in &others.last {
+            let known = self.last.entry(id.clone()).or_insert(*seq);
+            *known = (*known).max(*seq);
+        }
+        self.forgotten = self.forgotten.max(others.forgotten);
+    }
+
     /// Notes a write, and forgets who may go. `seq` is even; `is_done` says that nothing is in
     /// progress.
     ///

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::list::created_at;
 use super::{ListRequest, RecentItems, StatusReader, StatusStore, StoreError, WriteOutcome};
 use crate::status::{
-    AgentState, Change, Item, Precondition, SessionId, Value, WorkflowStatus, schema,
+    AgentState, Change, Item, ItemVersion, Precondition, SessionId, Value, WorkflowStatus, schema,
 };
 
 /// A store in memory, for tests and for trying things out.
@@ -161,11 +161,9 @@ impl StatusStore for MemoryStore {
     ) -> Result<WriteOutcome, StoreError> {
         let mut state = self.lock();
         let found = state.items.get(&change.session_id);
-        let revision = found.map(|item| item.get(schema::REVISION).and_then(Value::as_u64));
         let is_met = match precondition {
-            Precondition::Absent => revision.is_none(),
-            Precondition::Revision(expected) => revision == Some(Some(expected)),
-            Precondition::NoRevision => revision == Some(None),
+            Precondition::Absent => found.is_none(),
+            Precondition::Version(version) => found.map(ItemVersion::of) == Some(version),
         };
         if !is_met {
             return Ok(WriteOutcome::Conflict(found.cloned()));

@@ -38,6 +38,8 @@ pub(crate) struct Warnings {
     pub(crate) item: LogOnce,
     /// A workflow that could not be started.
     pub(crate) workflow: LogOnce,
+    /// A workflow in a session that is finished.
+    pub(super) finished: LogOnce,
     /// A session that left memory before its idle timeout.
     pub(super) left_early: LogOnce,
 }

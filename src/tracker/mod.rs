@@ -47,7 +47,9 @@ pub(crate) use command::Command;
 pub use command::UnsavedSession;
 pub(crate) use registry::{RegisteredAgent, Registry, ReservedNames};
 pub(crate) use scope::Scope;
-pub(crate) use session::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, Session, SessionHandle, TooMuch};
+pub(crate) use session::{
+    MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, NewRun, Session, SessionHandle, TooMuch,
+};
 pub(crate) use shared::{Batch, Limits, Shared};
 
 /// Holds the newest state of every session and saves it in the background.

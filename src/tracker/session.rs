@@ -52,6 +52,16 @@ impl TooMuch {
     }
 }
 
+/// Whether a workflow begins a new run of its session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum NewRun {
+    #[default]
+    Never,
+    /// If the session has been finished for this long.
+    After(Duration),
+    Always,
+}
+
 /// How many agents a session can have before there is no room for undeclared ones.
 pub(super) const MAX_AGENTS: usize = 128;
 
@@ -65,6 +75,9 @@ pub(crate) struct SessionState {
     pub(super) open: usize,
     /// Whether a workflow was ever opened on it.
     pub(super) was_opened: bool,
+    /// A workflow was opened that begins no new run, and whether the session is finished is not
+    /// known yet.
+    pub(crate) resumes: bool,
     last_change: LastChange,
     /// Its ticket in the list of idle sessions, if it is there; see [`sessions`](super::sessions).
     pub(super) ticket: Option<u64>,
@@ -73,12 +86,18 @@ pub(crate) struct SessionState {
 impl SessionState {
     pub(super) fn new(ledger: Ledger) -> Self {
         let last_change = LastChange::new(ledger.last_updated(), Instant::now());
-        Self { ledger, open: 0, was_opened: false, last_change, ticket: None }
+        Self { ledger, open: 0, was_opened: false, resumes: false, last_change, ticket: None }
     }
 
     /// Whether a workflow is open on the session.
     pub(crate) fn is_open(&self) -> bool {
         self.open > 0
+    }
+
+    /// Whether a workflow that is opened now is the only one that goes on in the session, and no call
+    /// is in flight, in this process.
+    fn is_free(&self) -> bool {
+        (self.open == 0 || self.ledger.is_finished()) && !self.ledger.is_active()
     }
 
     /// The time of an event now. It is what the clock shows, unless that is behind a time that the
@@ -172,11 +191,17 @@ impl SessionHandle {
         correlation_id: Option<String>,
         attributes: BTreeMap<String, Value>,
         retention: Option<Duration>,
-        new_run: bool,
+        new_run: NewRun,
     ) -> Result<u64, TooMuch> {
         let mut run = Ok(0);
         self.change(|state, now| {
-            let checked = match new_run {
+            let begins = match new_run {
+                NewRun::Always => true,
+                // Nothing else goes on in the session here.
+                NewRun::After(age) if state.is_free() => state.ledger.has_ended_for(age, now),
+                NewRun::After(_) | NewRun::Never => false,
+            };
+            let checked = match begins {
                 true => TooMuch::check_alone(attributes.len(), attribute_bytes(&attributes)),
                 false => TooMuch::check(&state.ledger, &attributes),
             };
@@ -184,12 +209,20 @@ impl SessionHandle {
                 run = Err(too_much);
                 return false;
             }
-            state.open += 1;
-            state.was_opened = true;
-            if new_run {
-                state.ledger.begin_new_run(now);
+            match new_run {
+                NewRun::After(age) if state.is_free() => state.ledger.begin_new_run_after(age, now),
+                NewRun::Always => state.ledger.begin_new_run(now),
+                NewRun::Never if state.ledger.is_finished() => {
+                    self.shared.warn_of_finished(&self.session.id);
+                }
+                NewRun::Never => state.resumes = !state.ledger.is_saved(),
+                NewRun::After(_) => {}
+            }
+            if begins {
                 self.shared.registry.add_declared(&mut state.ledger);
             }
+            state.open += 1;
+            state.was_opened = true;
             if let Some(retention) = retention {
                 state.ledger.set_retention(retention);
             }

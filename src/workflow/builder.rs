@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::{Workflow, WorkflowError};
 use crate::agent::Agent;
 use crate::status::{AgentReport, ErrorMessage, SessionId, Value};
-use crate::tracker::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, Scope, SessionHandle, StatusTracker};
+use crate::tracker::{
+    MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, NewRun, Scope, SessionHandle, StatusTracker,
+};
 
 impl StatusTracker {
     /// Configures a workflow with this session id, a string or a [`SessionId`].
@@ -30,7 +32,7 @@ impl StatusTracker {
             correlation_id: None,
             attributes: BTreeMap::new(),
             retention: None,
-            new_run: false,
+            new_run: NewRun::default(),
         }
     }
 
@@ -137,7 +139,7 @@ pub struct WorkflowBuilder {
     correlation_id: Option<String>,
     attributes: BTreeMap<String, Value>,
     retention: Option<Duration>,
-    new_run: bool,
+    new_run: NewRun,
 }
 
 impl WorkflowBuilder {
@@ -176,12 +178,27 @@ impl WorkflowBuilder {
         self
     }
 
-    /// Starts afresh: an existing item of the session is replaced. Without this the session is
-    /// resumed, and one that is finished stays finished.
+    /// Starts afresh: an existing item of the session is replaced. What is kept of the run before is
+    /// the [`previous_run`](crate::WorkflowStatus::previous_run).
+    ///
+    /// Without this the session is resumed, and one that is finished stays finished: its calls are
+    /// recorded, the end of this workflow is not, and the first time a warning is logged.
     ///
     /// Earlier calls and workflows of this process in the session are no longer recorded.
     pub fn new_run(mut self) -> Self {
-        self.new_run = true;
+        self.new_run = NewRun::Always;
+        self
+    }
+
+    /// Starts afresh, like [`new_run`](Self::new_run), if the session has been finished for at least
+    /// this long; otherwise the session is resumed. Set it where a request may be repeated: to a
+    /// message that is delivered twice, the run that has just ended is its own.
+    ///
+    /// If the session is not in memory, its item decides, with the first write. While this process
+    /// has another workflow open in the session, or a call in flight, no new run begins. Of two
+    /// processes that begin one at the same time, the second joins the first.
+    pub fn new_run_after(mut self, finished_for: Duration) -> Self {
+        self.new_run = NewRun::After(finished_for);
         self
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::unconstrained;
 use tokio::time::sleep;
 use tower_agent_status::SessionId;
-use tower_agent_status::status::{Change, Item, Precondition, Value};
+use tower_agent_status::status::{Change, Item, ItemVersion, Precondition, Value};
 use tower_agent_status::store::{
     MemoryStore, StatusReader, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
 };
@@ -76,7 +76,7 @@ pub(crate) trait Director: Send + Sync + 'static {
     type Note: Send + Sync + 'static;
 
     /// Called when the recorder asks for a write.
-    fn asked(&self, change: &Change, expected: Precondition) -> (Self::Note, Fate);
+    fn asked(&self, change: &Change, expected: &Precondition) -> (Self::Note, Fate);
 
     /// Called when the write has reached the table, with the item before it and its result.
     fn reached(&self, note: &Self::Note, before: Option<&Item>, written: &Reached);
@@ -174,10 +174,11 @@ impl<D: Director, T: StatusStore + StatusReader + Clone> FaultyStore<D, T> {
     /// Writes as another writer would, changing nothing but the revision.
     async fn touch(&self, session_id: &SessionId) -> Result<(), StoreError> {
         let Some(item) = unconstrained(self.table.get(session_id)).await? else { return Ok(()) };
+        let found = Precondition::Version(ItemVersion::of(&item));
         let revision = item.get("revision").and_then(Value::as_u64).unwrap_or(0);
         let set = Item::from_iter([("revision".to_owned(), Value::Integer(revision + 1))]);
         let change = Change::new(session_id.clone(), set, vec![]);
-        unconstrained(self.table.write(&change, Precondition::Revision(revision))).await?;
+        unconstrained(self.table.write(&change, found)).await?;
         Ok(())
     }
 }
@@ -189,7 +190,7 @@ impl<D: Director, T: StatusStore + StatusReader + Clone> StatusStore for FaultyS
         expected: Precondition,
     ) -> Result<WriteOutcome, StoreError> {
         let _held = self.gauge.enter(&change.session_id);
-        let (note, fate) = self.director.asked(change, expected);
+        let (note, fate) = self.director.asked(change, &expected);
         let note = Arc::new(note);
         let answer = self.attempt(&note, change, expected, fate).await;
         self.director.answered(&note, &answer);

@@ -83,7 +83,7 @@ type Note = (String, u64);
 impl Director for Moody {
     type Note = Note;
 
-    fn asked(&self, change: &Change, _: Precondition) -> (Note, Fate) {
+    fn asked(&self, change: &Change, _: &Precondition) -> (Note, Fate) {
         let mut table = self.lock();
         let session = change.session_id.to_string();
         let known = table.sessions.entry(session.clone()).or_default();

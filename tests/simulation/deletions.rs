@@ -157,7 +157,7 @@ impl Director for Watch {
     /// How many calls the process had made.
     type Note = u64;
 
-    fn asked(&self, _: &Change, _: Precondition) -> (u64, Fate) {
+    fn asked(&self, _: &Change, _: &Precondition) -> (u64, Fate) {
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
         let faults = [
             Fault::FailBefore,

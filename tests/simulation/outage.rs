@@ -24,7 +24,7 @@ struct Outage {
 impl Director for Outage {
     type Note = ();
 
-    fn asked(&self, _: &Change, _: Precondition) -> ((), Fate) {
+    fn asked(&self, _: &Change, _: &Precondition) -> ((), Fate) {
         let away = self.away.load(Ordering::SeqCst);
         self.tries.fetch_add(u64::from(away), Ordering::SeqCst);
         let takes = Duration::from_millis(if away { 500 } else { 5 });

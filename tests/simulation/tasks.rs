@@ -25,7 +25,7 @@ pub(crate) struct Unreliable(pub(crate) Mutex<Rng>);
 impl Director for Unreliable {
     type Note = ();
 
-    fn asked(&self, _: &Change, _: Precondition) -> ((), Fate) {
+    fn asked(&self, _: &Change, _: &Precondition) -> ((), Fate) {
         let mut rng = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let faults = [Fault::FailBefore, Fault::FailAfter, Fault::Unknown, Fault::AppliedLate];
         let fault = (rng.u8(..3) == 0).then(|| faults[rng.usize(..faults.len())]);

@@ -133,7 +133,7 @@ struct Watch {
 impl Director for Watch {
     type Note = Mutex<Asked>;
 
-    fn asked(&self, _: &Change, _: Precondition) -> (Mutex<Asked>, Fate) {
+    fn asked(&self, _: &Change, _: &Precondition) -> (Mutex<Asked>, Fate) {
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
         let faults = [Fault::FailBefore, Fault::FailAfter, Fault::Unknown, Fault::AppliedLate];
         let fault = (rng.u8(..3) == 0).then(|| faults[rng.usize(..faults.len())]);

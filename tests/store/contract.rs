@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tower_agent_status::SessionId;
 use tower_agent_status::status::{
-    Change, Item, Precondition, Timestamp, Value, WorkflowStatus, schema,
+    Change, Item, ItemVersion, Precondition, Timestamp, Value, WorkflowStatus, schema,
 };
 use tower_agent_status::store::{
     DynamoDbStore, ListRequest, MemoryStore, RecentItems, StatusReader, StatusStore, WriteOutcome,
@@ -89,6 +89,7 @@ contract! {
     an_item_is_created_once
     a_change_needs_the_revision_it_expects
     an_item_without_revision_is_changed_once
+    an_item_that_was_updated_meanwhile_is_not_changed
     attributes_are_set_and_removed
     a_refused_change_changes_nothing
     a_document_survives
@@ -135,6 +136,16 @@ pub(crate) fn change(id: &str, revision: u64, set: Item) -> Change {
     Change::new(self::id(id), set, Vec::new())
 }
 
+/// The item has this revision, and no `lastUpdated`.
+pub(crate) fn revision(revision: u64) -> Precondition {
+    Precondition::Version(ItemVersion::new(Some(revision), None))
+}
+
+/// The item has neither.
+pub(crate) fn no_revision() -> Precondition {
+    Precondition::Version(ItemVersion::default())
+}
+
 /// A short form of the recorder's first write of a session.
 pub(crate) fn first(id: &str) -> Change {
     let attributes = [
@@ -170,26 +181,25 @@ async fn an_item_is_created_once(store: &impl Store) {
 }
 
 async fn a_change_needs_the_revision_it_expects(store: &impl Store) {
-    let missing =
-        store.write(&change("s", 2, Item::new()), Precondition::Revision(1)).await.unwrap();
+    let missing = store.write(&change("s", 2, Item::new()), revision(1)).await.unwrap();
     assert_eq!(missing, WriteOutcome::Conflict(None));
     assert_eq!(store.get(&id("s")).await.unwrap(), None);
 
     store.write(&first("s"), Precondition::Absent).await.unwrap();
     let second = change("s", 2, item([("overallStatus", text("completed"))]));
-    let written = store.write(&second, Precondition::Revision(1)).await.unwrap();
+    let written = store.write(&second, revision(1)).await.unwrap();
     assert_eq!(written, WriteOutcome::Applied);
     let mut expected = created(&first("s"));
     second.apply(&mut expected);
     assert_eq!(stored(store, "s").await, expected);
 
     let stale = change("s", 2, item([("overallStatus", text("processing"))]));
-    let written = store.write(&stale, Precondition::Revision(1)).await.unwrap();
+    let written = store.write(&stale, revision(1)).await.unwrap();
     assert_eq!(written, WriteOutcome::Conflict(Some(expected)));
 }
 
 async fn an_item_without_revision_is_changed_once(store: &impl Store) {
-    let missing = store.write(&first("s"), Precondition::NoRevision).await.unwrap();
+    let missing = store.write(&first("s"), no_revision()).await.unwrap();
     assert_eq!(missing, WriteOutcome::Conflict(None));
 
     // Like an item of another writer: a change that sets no revision.
@@ -199,14 +209,39 @@ async fn an_item_without_revision_is_changed_once(store: &impl Store) {
     assert_eq!(seen.get(schema::REVISION), None);
 
     let revised = change("s", 1, Item::new());
-    let wrong = store.write(&revised, Precondition::Revision(0)).await.unwrap();
+    let wrong = store.write(&revised, revision(0)).await.unwrap();
     assert_eq!(wrong, WriteOutcome::Conflict(Some(seen.clone())));
-    let written = store.write(&revised, Precondition::NoRevision).await.unwrap();
+    let written = store.write(&revised, no_revision()).await.unwrap();
     assert_eq!(written, WriteOutcome::Applied);
-    let written = store.write(&revised, Precondition::NoRevision).await.unwrap();
+    let written = store.write(&revised, no_revision()).await.unwrap();
     let mut now = seen;
     revised.apply(&mut now);
     assert_eq!(written, WriteOutcome::Conflict(Some(now)));
+}
+
+async fn an_item_that_was_updated_meanwhile_is_not_changed(store: &impl Store) {
+    let at = |minute: u8| format!("2025-12-24T10:{minute:02}:00.123456+00:00");
+    let version =
+        |revision, time: Option<&str>| Precondition::Version(ItemVersion::new(revision, time));
+    for revision in [Some(1), None] {
+        let name = format!("session-{}", revision.unwrap_or(0));
+        let mut set = item([("lastUpdated", Value::from(at(1)))]);
+        if let Some(revision) = revision {
+            set.insert(schema::REVISION, revision);
+        }
+        let first = Change::new(id(&name), set, Vec::new());
+        store.write(&first, Precondition::Absent).await.unwrap();
+        let seen = stored(store, &name).await;
+        let next = change(&name, 2, item([("lastUpdated", Value::from(at(3)))]));
+        for wrong in [Some(at(2)), None] {
+            let expected = version(revision, wrong.as_deref());
+            let written = store.write(&next, expected).await.unwrap();
+            assert_eq!(written, WriteOutcome::Conflict(Some(seen.clone())), "{wrong:?}");
+        }
+        let expected = Precondition::Version(ItemVersion::of(&seen));
+        assert_eq!(expected, version(revision, Some(&at(1))));
+        assert_eq!(store.write(&next, expected).await.unwrap(), WriteOutcome::Applied);
+    }
 }
 
 async fn attributes_are_set_and_removed(store: &impl Store) {
@@ -218,7 +253,7 @@ async fn attributes_are_set_and_removed(store: &impl Store) {
     let agent = map([("status", text("success"))]);
     let mut second = change("s", 2, item([("pdfAdapter", agent.clone())]));
     second.remove = vec!["error".into(), "never there".into(), "error".into()];
-    let written = store.write(&second, Precondition::Revision(1)).await.unwrap();
+    let written = store.write(&second, revision(1)).await.unwrap();
     assert_eq!(written, WriteOutcome::Applied);
 
     let mut expected = item([("pdfAdapter", agent), ("kept", text("kept"))]);
@@ -229,7 +264,7 @@ async fn attributes_are_set_and_removed(store: &impl Store) {
     // An attribute that is both set and removed is removed.
     let mut third = change("s", 3, item([("kept", text("again"))]));
     third.remove = vec!["kept".into()];
-    store.write(&third, Precondition::Revision(2)).await.unwrap();
+    store.write(&third, revision(2)).await.unwrap();
     assert_eq!(stored(store, "s").await.get("kept"), None);
 }
 
@@ -238,8 +273,8 @@ async fn a_refused_change_changes_nothing(store: &impl Store) {
     let before = stored(store, "s").await;
     let mut refused = change("s", 9, item([("overallStatus", text("failed"))]));
     refused.remove = vec!["createdAt".into()];
-    for expected in [Precondition::Absent, Precondition::Revision(8), Precondition::NoRevision] {
-        let written = store.write(&refused, expected).await.unwrap();
+    for expected in [Precondition::Absent, revision(8), no_revision()] {
+        let written = store.write(&refused, expected.clone()).await.unwrap();
         assert_eq!(written, WriteOutcome::Conflict(Some(before.clone())), "{expected:?}");
         assert_eq!(stored(store, "s").await, before, "{expected:?}");
     }
@@ -318,7 +353,7 @@ async fn any_attribute_may_be_named_as_a_reserved_word(store: &impl Store) {
     }
     let mut second = change("s", 2, Item::new());
     second.remove = names.map(str::to_owned).into();
-    store.write(&second, Precondition::Revision(1)).await.unwrap();
+    store.write(&second, revision(1)).await.unwrap();
     assert_eq!(stored(store, "s").await.len(), 2, "the session id and the revision");
 }
 
@@ -475,10 +510,10 @@ async fn of_two_writers_one_wins(store: &impl Store) {
     let write =
         |change: Change, expected| async move { store.write(&change, expected).await.unwrap() };
     race(write(first("s"), Precondition::Absent), write(first("s"), Precondition::Absent)).await;
-    for revision in 1..10 {
-        let next = change("s", revision + 1, Item::new());
-        let expected = Precondition::Revision(revision);
-        race(write(next.clone(), expected), write(next, expected)).await;
+    for seen in 1..10 {
+        let next = change("s", seen + 1, Item::new());
+        let expected = revision(seen);
+        race(write(next.clone(), expected.clone()), write(next, expected)).await;
     }
 }
 

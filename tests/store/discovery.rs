@@ -15,7 +15,7 @@ use tower_agent_status::store::{
     DynamoDbStore, StatusReader, StatusStore, StoreErrorKind, WriteOutcome,
 };
 
-use crate::contract::{change, first, id};
+use crate::contract::{change, first, id, no_revision, revision};
 use crate::script::{Script, Step};
 use crate::warnings::Warnings;
 
@@ -135,8 +135,7 @@ async fn an_item_of_another_writer_gets_its_session_id() {
         .unwrap();
     let item = store.get(&id("s")).await.unwrap().unwrap();
     assert_eq!(item.get(schema::SESSION_ID), Some(&Value::from("s")));
-    let written =
-        store.write(&change("s", 1, Item::new()), Precondition::NoRevision).await.unwrap();
+    let written = store.write(&change("s", 1, Item::new()), no_revision()).await.unwrap();
     assert_eq!(written, WriteOutcome::Applied);
     let raw = raw(&store, "processing_id", "s").await;
     assert_eq!(raw.get("sessionId"), Some(&text("s")));
@@ -306,7 +305,7 @@ async fn without_permission_to_describe_the_settings_apply() {
     told.discover().await.unwrap();
     assert!(told.is_reserved("processing_id"));
     told.write(&first("s"), Precondition::Absent).await.unwrap();
-    told.write(&change("s", 2, Item::new()), Precondition::Revision(1)).await.unwrap();
+    told.write(&change("s", 2, Item::new()), revision(1)).await.unwrap();
     assert_eq!(raw(&told, "processing_id", "s").await.get("ttl"), Some(&number(EXPIRY)));
     assert_eq!(script.count("DescribeTable"), 1);
     let lines = warnings.take();

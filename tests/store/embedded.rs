@@ -5,7 +5,7 @@ use std::path::Path;
 use tower_agent_status::status::{Item, Precondition, schema};
 use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, WriteOutcome};
 
-use crate::contract::{change, first, id};
+use crate::contract::{change, first, id, revision};
 use crate::files::TempFile;
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn two_stores_on_one_file_see_each_other() {
     let other = DynamoDbStore::embedded(file.path()).unwrap();
     one.write(&first("s"), Precondition::Absent).await.unwrap();
     let next = change("s", 2, Item::new());
-    let written = other.write(&next, Precondition::Revision(1)).await.unwrap();
+    let written = other.write(&next, revision(1)).await.unwrap();
     assert_eq!(written, WriteOutcome::Applied);
     assert_eq!(one.get(&id("s")).await.unwrap(), other.get(&id("s")).await.unwrap());
 }

@@ -8,7 +8,7 @@ use tower_agent_status::store::{
     DynamoDbStore, StatusReader, StatusStore, StoreError, StoreErrorKind, WriteOutcome,
 };
 
-use crate::contract::{change, first, id};
+use crate::contract::{change, first, id, no_revision, revision};
 use crate::script::{Script, Step};
 
 const TABLE: &str = "status";
@@ -99,7 +99,7 @@ async fn a_retried_write_that_was_applied_conflicts_with_itself() {
         store.write(&first("s"), Precondition::Absent).await.unwrap();
         script.next("UpdateItem", [lost.clone().apply_then()]);
         let second = change("s", 2, Item::new());
-        let written = store.write(&second, Precondition::Revision(1)).await.unwrap();
+        let written = store.write(&second, revision(1)).await.unwrap();
         let WriteOutcome::Conflict(Some(item)) = written else { panic!("{lost:?}: {written:?}") };
         assert_eq!(item.get(schema::REVISION), Some(&Value::Integer(2)), "{lost:?}");
     }
@@ -121,12 +121,12 @@ async fn a_conflict_without_the_item_reads_it() {
     let item = store.get(&id("s")).await.unwrap();
     script.always("UpdateItem", Step::WithoutItem);
     script.log();
-    for expected in [Precondition::Absent, Precondition::Revision(7), Precondition::NoRevision] {
-        let written = store.write(&first("s"), expected).await.unwrap();
+    for expected in [Precondition::Absent, revision(7), no_revision()] {
+        let written = store.write(&first("s"), expected.clone()).await.unwrap();
         assert_eq!(written, WriteOutcome::Conflict(item.clone()), "{expected:?}");
         assert_eq!(script.log(), ["UpdateItem", "GetItem"]);
     }
-    let missing = store.write(&first("none"), Precondition::Revision(7)).await.unwrap();
+    let missing = store.write(&first("none"), revision(7)).await.unwrap();
     assert_eq!(missing, WriteOutcome::Conflict(None));
 }
 
@@ -143,7 +143,7 @@ async fn a_conflict_whose_item_cannot_be_read_is_an_error() {
     // The first attempt was applied, and the second failed its condition.
     script.next("UpdateItem", [Step::Reset.apply_then(), Step::WithoutItem]);
     let second = change("s", 2, Item::new());
-    let error = store.write(&second, Precondition::Revision(1)).await.unwrap_err();
+    let error = store.write(&second, revision(1)).await.unwrap_err();
     assert!(error.may_have_been_applied());
 }
 

@@ -10,7 +10,7 @@ use tower_agent_status::store::{
     DynamoDbStore, ListRequest, MemoryStore, RecentItems, StatusReader, StatusStore, WriteOutcome,
 };
 
-use crate::contract::{id, sharded};
+use crate::contract::{self, id, sharded};
 
 /// Writes and deletes the same in both stores, with many sessions of the same time.
 struct Both {
@@ -45,10 +45,10 @@ impl Both {
         let change = Change::new(session_id, item, remove);
         let precondition = match revision {
             0 => Precondition::Absent,
-            revision => Precondition::Revision(revision),
+            known => contract::revision(known),
         };
         for written in [
-            self.table.write(&change, precondition).await.unwrap(),
+            self.table.write(&change, precondition.clone()).await.unwrap(),
             self.model.write(&change, precondition).await.unwrap(),
         ] {
             assert_eq!(written, WriteOutcome::Applied);

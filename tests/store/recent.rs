@@ -8,7 +8,7 @@ use tower_agent_status::store::{
     DynamoDbStore, ListRequest, StatusReader, StatusStore, StoreErrorKind,
 };
 
-use crate::contract::{begun, change, id};
+use crate::contract::{begun, change, id, no_revision};
 use crate::script::{Script, Step};
 use crate::warnings::Warnings;
 
@@ -141,7 +141,7 @@ async fn our_first_write_adds_an_item_of_another_writer_to_the_index() {
     let put = store.client().put_item().table_name("status");
     put.item("processing_id", AttributeValue::S("s".into())).send().await.unwrap();
     let adopted = begun("s", HOUR);
-    store.write(&adopted, Precondition::NoRevision).await.unwrap();
+    store.write(&adopted, no_revision()).await.unwrap();
     script.log();
     assert_eq!(recent(&store, 1).await, ["s"]);
     assert_eq!(script.count("Scan"), 0);

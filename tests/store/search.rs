@@ -6,7 +6,7 @@ use tower_agent_status::store::{
 };
 use tower_agent_status::{Agent, StatusTracker};
 
-use crate::contract::{id, sharded};
+use crate::contract::{self, id, sharded};
 use crate::script::{Script, Step};
 
 async fn found(store: &impl StatusReader, value: &str) -> Option<Vec<String>> {
@@ -23,7 +23,7 @@ async fn write(store: &DynamoDbStore, name: &str, revision: u64, value: impl Int
     let change = Change::new(id(name), set, Vec::new());
     let precondition = match revision {
         1 => Precondition::Absent,
-        revision => Precondition::Revision(revision - 1),
+        known => contract::revision(known - 1),
     };
     assert_eq!(store.write(&change, precondition).await.unwrap(), WriteOutcome::Applied);
 }

@@ -9,6 +9,7 @@ mod disabled;
 mod ending;
 mod frames;
 mod opening;
+mod runs;
 #[allow(dead_code, reason = "the tests of the layer use all of it")]
 #[path = "../layer/support/scripted.rs"]
 mod scripted;

@@ -127,8 +127,9 @@ impl Ledger {
                 let active = &mut self.active[slot];
                 let agent = &mut self.local.agents[slot].1;
                 let AgentStatus { token_usage, calls, last_updated, .. } = *agent;
+                let others = agent.others.take();
                 let text = Arc::clone(&active.activities.pending);
-                *agent = AgentStatus { token_usage, calls, ..AgentStatus::pending(text) };
+                *agent = AgentStatus { token_usage, calls, others, ..AgentStatus::pending(text) };
                 active.set_activity(activity, agent);
                 agent.last_updated = last_updated;
                 agent.touch(now);
@@ -162,6 +163,8 @@ impl Ledger {
             Err(_) => OverallStatus::Failed,
         };
         self.local.error = result.err();
+        // The start may come from another process, whose clock is ahead.
+        self.local.completed_at = Some(now.max(self.local.created_at));
         for slot in 0..self.local.agents.len() {
             self.end_with_workflow(slot, now);
         }

@@ -46,10 +46,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ActiveCalls, Ledger, NewRun, SentDeltas, UsageDelta, add_tokens};
+use super::{ActiveCalls, Ledger, SentDeltas, UsageDelta, add_tokens};
 use crate::status::{
     AgentState, AgentStatus, CallError, Item, OverallStatus, Timestamp, TokenDelta, Value,
-    WorkflowStatus,
+    WorkflowStatus, schema,
 };
 
 /// Calls and tokens that the item may count, or lack: a write of them got no answer, and the item has
@@ -84,30 +84,16 @@ impl Ledger {
             self.deleted = self.base.take().or(self.deleted.take());
             return Lack::default();
         };
-        let lost = std::mem::take(&mut self.lost);
         // Before remote's activities come in: a stale one here would overwrite them later.
         self.refresh_activities();
-        let remote = WorkflowStatus::from_item(&self.local.session_id, found);
-        let has = |seq| remote.writers.have(writer, seq);
-        match self.new_run {
-            // (1) The first write of the new run, or a later one, was applied and its answer
-            // lost. The item is of this run already, and may hold what others added to it.
-            NewRun::Sent { seq, .. } if has(seq) => self.new_run = NewRun::None,
-            // An item that may have forgotten this writer shows its run by the time of creation.
-            NewRun::Sent { seq, created_at }
-                if remote.created_at == created_at
-                    && remote.writers.may_have_forgotten(writer, seq) =>
-            {
-                self.new_run = NewRun::None;
-            }
-            NewRun::None => {}
-            NewRun::Unsent | NewRun::Sent { .. } => {
-                self.order_after(&remote);
-                self.base = Some(Arc::new(remote));
-                self.deleted = None;
-                return Lack::default();
-            }
+        let mut remote = WorkflowStatus::from_item(&self.local.session_id, found);
+        if self.replaces(&remote, found, writer, now) {
+            self.lost.clear();
+            self.replace(remote, found);
+            return Lack::default();
         }
+        let has = |seq| remote.writers.have(writer, seq);
+        let lost = std::mem::take(&mut self.lost);
         // The item has come from that write: all who wrote since knew what it carried.
         let applied = remote.writers.last_write(writer);
         let lost = lost.into_iter().rev().find(|lost| has(*lost.seqs.start()));
@@ -115,7 +101,9 @@ impl Ledger {
             && applied.is_some_and(|applied| lost.seqs.contains(&applied))
         {
             self.base = Some(Arc::clone(&lost.document));
+            self.found = None;
         }
+        let is_foreign = self.is_foreign(&remote, found);
         // An item that was deleted is known as well.
         let deleted = self.deleted.take();
         let before = self.base.clone().or(deleted);
@@ -132,7 +120,9 @@ impl Ledger {
             .map_or(self.local.created_at, |base| base.created_at.max(self.local.created_at));
         // (17) What an attribute was when the item last had it from here, though no answer came.
         let written = lost.map(|lost| lost.document).or(before);
-        if knows_item && remote.created_at > known {
+        let is_live =
+            is_foreign && self.base.as_ref().is_some_and(|base| !base.overall_status.is_finished());
+        if knows_item && remote.created_at > known && !is_live {
             self.adopt_new_run(&remote, written.as_deref(), now);
         }
         // (11) To a process that has just started, a finished item says that its calls began
@@ -150,11 +140,18 @@ impl Ledger {
         if let Some(version) = seen {
             self.tasks_saved(version);
         }
-        self.merge_values(&remote, written.as_deref());
-        self.merge(&remote, seen, writer, now);
-        self.base = Some(Arc::new(remote));
+        let is_recovered = self.recover(&remote, is_foreign, writer);
+        if let Some(base) = self.base.as_deref().filter(|_| is_foreign) {
+            remote.writers.join(&base.writers);
+        }
+        let is_copy = is_foreign && remote.revision > 0;
+        self.merge_values(&remote, written.as_deref(), is_copy);
+        self.merge(&remote, seen, is_foreign, writer, now);
+        let sum = Value::Map(remote.total_token_usage().to_item());
+        self.adopts |= is_foreign || found.get(schema::TOTAL_TOKEN_USAGE) != Some(&sum);
+        self.set_base(remote, found);
         self.version += 1;
-        Lack { uncertain, is_another }
+        Lack { uncertain, is_another: is_another && !is_recovered }
     }
 
     /// Takes out the deltas of writes that may have been applied, if the item has forgotten this
@@ -176,13 +173,14 @@ impl Ledger {
     /// Calls in flight, and deltas that no item has seen, move along: when those calls began is not
     /// known here, and no token may be lost. So do attributes that no item has had: `written` is
     /// what this process last wrote.
-    fn adopt_new_run(
+    pub(super) fn adopt_new_run(
         &mut self,
         remote: &WorkflowStatus,
         written: Option<&WorkflowStatus>,
         now: Timestamp,
     ) {
         let base = self.base.take();
+        self.lost_usage = None;
         let mut local = WorkflowStatus::new(self.local.session_id.clone(), remote.created_at);
         local.last_updated = self.local.last_updated;
         for ((name, mut agent), active) in self.local.agents.drain(..).zip(&self.active) {
@@ -219,40 +217,62 @@ impl Ledger {
             id.filter(|id| written.is_none_or(|w| w.correlation_id.as_ref() != Some(id)));
         self.local = local;
         self.forget_retention();
-        self.active.iter_mut().for_each(|active| active.is_after_end = false);
+        for active in &mut self.active {
+            active.is_after_end = false;
+            active.is_recorded = false;
+        }
         self.adopt_tasks();
         self.idle_since = None;
     }
 
     /// Takes the correlation id and the attributes of `remote` that this process has not changed
-    /// since it has `written` them. The value that is written last stands.
-    fn merge_values(&mut self, remote: &WorkflowStatus, written: Option<&WorkflowStatus>) {
+    /// since it has `written` them. The value that is written last stands. If another writer has put
+    /// back a copy of the item from before, those that this process has set stand.
+    pub(super) fn merge_values(
+        &mut self,
+        remote: &WorkflowStatus,
+        written: Option<&WorkflowStatus>,
+        is_copy: bool,
+    ) {
         let local = &mut self.local;
-        if written.is_some_and(|written| written.correlation_id == local.correlation_id)
-            || local.correlation_id.is_none()
-        {
+        let is_unchanged =
+            !is_copy && written.is_some_and(|w| w.correlation_id == local.correlation_id);
+        if remote.correlation_id.is_some() && (is_unchanged || local.correlation_id.is_none()) {
             local.correlation_id.clone_from(&remote.correlation_id);
         }
         for (name, value) in &remote.attributes {
             let known = local.attributes.get(name);
+            let is_own = self.own_attributes.iter().any(|own| **own == **name);
             let is_unchanged = written.is_some_and(|w| w.attributes.get(name) == known);
-            if is_unchanged || known.is_none() {
+            if !is_own || known.is_none() || is_unchanged && !is_copy {
                 local.attributes.insert(name.clone(), value.clone());
             }
         }
     }
 
     /// Makes `local` the merge of itself and `remote`, with `base` as their common ancestor.
-    fn merge(&mut self, remote: &WorkflowStatus, seen: Option<u64>, writer: &str, now: Timestamp) {
+    pub(super) fn merge(
+        &mut self,
+        remote: &WorkflowStatus,
+        seen: Option<u64>,
+        is_foreign: bool,
+        writer: &str,
+        now: Timestamp,
+    ) {
         let base = self.base.take();
-        let ended = self.merge_unfinished(remote, base.as_deref(), seen);
+        let ended = self.merge_unfinished(remote, base.as_deref(), seen, is_foreign);
         let local = &mut self.local;
 
         // An item of another writer may have no time of creation, and reads as 1970 then.
-        if remote.created_at.as_millis() > 0 {
+        if remote.created_at.as_millis() > 0
+            && !(is_foreign && remote.created_at > local.created_at)
+        {
             local.created_at = remote.created_at;
         }
-        self.merge_expiry(remote, base.as_deref(), now);
+        if remote.previous_run.is_some() {
+            local.previous_run.clone_from(&remote.previous_run);
+        }
+        self.merge_expiry(remote, base.as_deref(), is_foreign, now);
         let local = &mut self.local;
         local.last_updated = local.last_updated.max(remote.last_updated);
         // (5) The one end that is taken back: it was assumed here for idleness, and another
@@ -265,6 +285,7 @@ impl Ledger {
             self.idle_since.take_if(|since| others_wrote || remote.last_updated > *since).is_some();
         if is_taken_back {
             local.overall_status = OverallStatus::Processing;
+            local.completed_at = None;
             // With a finished item, the workflow stays finished, and the calls after its end go on.
             if !remote.overall_status.is_finished() {
                 self.active.iter_mut().for_each(|active| active.is_after_end = false);
@@ -275,6 +296,7 @@ impl Ledger {
         if remote.overall_status.is_finished() {
             local.overall_status = remote.overall_status;
             local.error.clone_from(&remote.error);
+            local.completed_at = remote.completed_at;
         } else if is_processing && !local.overall_status.is_finished() {
             local.overall_status = OverallStatus::Processing;
         }
@@ -283,8 +305,12 @@ impl Ledger {
             let slot = local.agents.iter().position(|(known, _)| known == name);
             match slot {
                 Some(slot) => {
-                    let base = base.as_ref().and_then(|base| base.agent(name));
                     let local = &mut local.agents[slot].1;
+                    let base = base.as_ref().and_then(|base| base.agent(name));
+                    // (18) Another writer has not seen what the item had.
+                    let is_seen =
+                        !is_foreign || base == Some(agent) || local.last_updated.is_none();
+                    let base = base.filter(|_| is_seen);
                     // (12) The agent waits for what another process has seen the end of, or has
                     // ended only for the idleness that is taken back.
                     let is_outdated = local.task_id.as_ref().is_some_and(|id| ended.contains(id))
@@ -314,7 +340,8 @@ impl Ledger {
             agent.token_usage = remote.and_then(|(_, remote)| remote.token_usage);
             // (7) A write that was sent before the agent appeared has no delta in its slot.
             let lacking = self.unacknowledged.iter().filter_map(|sent| sent.deltas.get(slot));
-            for delta in lacking.chain([&self.unsent[slot]]) {
+            let lost = self.lost_usage.iter().filter_map(|lost| lost.delta(slot));
+            for delta in lacking.chain([&self.unsent[slot]]).chain(lost) {
                 agent.calls = agent.calls.saturating_add(delta.calls);
                 add_tokens(&mut agent.token_usage, &delta.tokens);
             }
@@ -380,6 +407,9 @@ fn merge_agent(
     } else if remote.last_updated > local.last_updated {
         local.touch_after(remote.last_updated);
     }
+    if remote.others.is_some() {
+        local.others.clone_from(&remote.others);
+    }
     // (10) A pending agent has no start: a report may have set it back.
     if local.state != AgentState::Pending {
         local.started_at = started_at;
@@ -387,7 +417,7 @@ fn merge_agent(
 }
 
 /// Whether calls of an agent have ended it.
-fn has_ended(agent: &AgentStatus) -> bool {
+pub(super) fn has_ended(agent: &AgentStatus) -> bool {
     matches!(agent.state, AgentState::Success | AgentState::Error) && !ended_with_workflow(agent)
 }
 

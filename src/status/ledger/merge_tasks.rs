@@ -72,6 +72,7 @@ impl Ledger {
         remote: &WorkflowStatus,
         base: Option<&WorkflowStatus>,
         seen: Option<u64>,
+        is_foreign: bool,
     ) -> Vec<TaskId> {
         let base = base.map_or(&[][..], |base| &base.unfinished_tasks);
         // A write whose answer was lost has named some as well.
@@ -79,11 +80,12 @@ impl Ledger {
         let sent = known.into_iter().filter(|task| Some(task.named_at) <= seen);
         let base: Vec<_> = base.iter().chain(sent.map(|task| &task.id)).cloned().collect();
         let local = std::mem::take(&mut self.local.unfinished_tasks);
-        let (remote, remote_revision) = (&remote.unfinished_tasks, remote.revision);
+        let knows_tasks = remote.revision > 0 && !is_foreign;
+        let remote = &remote.unfinished_tasks;
         // In a full list, a task may be missing because newer ones came. A writer that knows no
         // revision does not know of tasks either.
         let is_full = remote.len() >= WorkflowStatus::MAX_UNFINISHED_TASKS;
-        if !is_full && remote_revision > 0 {
+        if !is_full && knows_tasks {
             self.take_back(|id| base.contains(id) && !remote.contains(id));
         }
         let tasks = self.tasks.as_deref();
@@ -94,10 +96,10 @@ impl Ledger {
         let mut merged: Vec<_> = remote.iter().filter(|id| !ended_here(id)).cloned().collect();
         let (kept, added): (Vec<_>, Vec<_>) =
             local.into_iter().filter(|id| !remote.contains(id)).partition(|id| base.contains(id));
-        let (kept, ended) = match (is_full, remote_revision) {
+        let (kept, ended) = match (is_full, knows_tasks) {
             (true, _) => (Vec::new(), Vec::new()),
-            (false, 0) => (kept, Vec::new()),
-            (false, _) => (Vec::new(), kept),
+            (false, false) => (kept, Vec::new()),
+            (false, true) => (Vec::new(), kept),
         };
         merged.extend(kept.into_iter().chain(added));
         let excess = merged.len().saturating_sub(WorkflowStatus::MAX_UNFINISHED_TASKS);

@@ -30,7 +30,7 @@
 //! # Invariant
 //!
 //! For each agent, the calls and tokens of `local` are those of `base` plus
-//! `unacknowledged` plus `unsent`. (Not while the next write is to replace the item as a
+//! `unacknowledged` plus `unsent`, and what `base` has lost. (Not while the next write is to replace the item as a
 //! whole: after it was deleted, and at the start of a new run.) Nothing is incremented in
 //! the table: sums are computed here and written as values. So no token is lost and none is
 //! counted twice, whichever answers are lost and however many processes write.
@@ -46,6 +46,8 @@ mod events;
 mod expiry;
 mod merge;
 mod merge_tasks;
+mod new_run;
+mod other_writers;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -53,19 +55,20 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub(crate) use self::merge::{Lack, UncertainUsage};
 pub(crate) use self::tasks::TaskUsage;
 pub(crate) use self::write::PendingWrite;
 
 use self::expiry::Retention;
+use self::new_run::{NewRun, NewRunAfter};
+use self::other_writers::LostUsage;
 use self::tasks::Tasks;
 use self::write::LostWrite;
 
 use super::{
-    Activities, AgentState, AgentStatus, CallError, SessionId, Timestamp, TokenDelta, TokenUsage,
-    Value, WorkflowStatus,
+    Activities, AgentState, AgentStatus, CallError, ItemVersion, SessionId, Timestamp, TokenDelta,
+    TokenUsage, Value, WorkflowStatus,
 };
 
 /// How many bytes of an item these attributes take, names included.
@@ -89,6 +92,10 @@ pub(crate) struct Ledger {
     active: Vec<ActiveCalls>,
     /// What the table is known to hold.
     base: Option<Arc<WorkflowStatus>>,
+    /// The version of `base`, where another writer's item has another than its document tells.
+    found: Option<Box<ItemVersion>>,
+    /// Another writer has written what `base` has, and may have left out what follows from the rest.
+    adopts: bool,
     /// The item that was deleted, until it is written again. It then has what its writers had
     /// written, since `local` has.
     deleted: Option<Arc<WorkflowStatus>>,
@@ -96,12 +103,22 @@ pub(crate) struct Ledger {
     unsent: Vec<UsageDelta>,
     /// Calls and tokens of writes that were not acknowledged, in the order of the writes.
     unacknowledged: Vec<SentDeltas>,
+    /// Calls and tokens that `base` has lost, by a writer that keeps no revision or since it was
+    /// deleted. `local` counts them.
+    lost_usage: Option<Box<LostUsage>>,
     /// The writes whose answers were lost, since `base`, in their order. Only one can have been
     /// applied.
     lost: Vec<LostWrite>,
     new_run: NewRun,
+    /// Whether this is a new run depends on the item.
+    new_run_after: Option<Box<NewRunAfter>>,
+    /// The run before this one, if it was not saved yet when this one began, and this one has not
+    /// replaced it yet.
+    former: Option<Box<Ledger>>,
     /// How long the item is kept.
     retention: Retention,
+    /// The names of the attributes that this process has set.
+    own_attributes: Vec<Box<str>>,
     /// The answers that had an id. Most sessions have none.
     tasks: Option<Box<Tasks>>,
     /// Set while the workflow is completed for idleness and the table has not acknowledged
@@ -137,6 +154,8 @@ struct ActiveCalls {
     is_after_end: bool,
     /// The agent was reported to be in progress, and no later event has ended that.
     reported_in_progress: bool,
+    /// A write of this process has carried calls or tokens of the agent.
+    is_recorded: bool,
     /// The document is to show the agent's own text for its state, and does not yet. The
     /// text is filled in when the document is read: calls change the state more often than
     /// that, and each change of a shared text is two atomic operations on its count.
@@ -153,6 +172,7 @@ impl ActiveCalls {
             has_success: false,
             is_after_end: false,
             reported_in_progress: false,
+            is_recorded: false,
             activity_is_stale: false,
         }
     }
@@ -208,30 +228,24 @@ struct SentDeltas {
     deltas: Vec<UsageDelta>,
 }
 
-/// Whether this run replaces the item of an earlier one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NewRun {
-    /// It does not: the item, if there is one, is of this run.
-    None,
-    /// It does, and no write of the new run was sent yet.
-    Unsent,
-    /// It does, and the first write of the new run, with this number and time of creation, may
-    /// have been applied.
-    Sent { seq: u64, created_at: Timestamp },
-}
-
 impl Ledger {
     pub(crate) fn new(session_id: SessionId, now: Timestamp) -> Self {
         let mut ledger = Self {
             local: WorkflowStatus::new(session_id, now),
             active: Vec::new(),
             base: None,
+            found: None,
+            adopts: false,
             deleted: None,
             unsent: Vec::new(),
             unacknowledged: Vec::new(),
+            lost_usage: None,
             lost: Vec::new(),
             new_run: NewRun::None,
+            new_run_after: None,
+            former: None,
             retention: Retention::default(),
+            own_attributes: Vec::new(),
             tasks: None,
             idle_since: None,
             run: 0,
@@ -276,6 +290,11 @@ impl Ledger {
     /// Whether the table lacks something.
     pub(crate) fn is_dirty(&self) -> bool {
         self.version != self.saved_version
+    }
+
+    /// Whether the table is known to hold the session.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.base.is_some()
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -372,42 +391,17 @@ impl Ledger {
         attributes: BTreeMap<String, Value>,
         now: Timestamp,
     ) {
+        self.describe_new_run(correlation_id.as_ref(), &attributes);
         if correlation_id.is_some() {
             self.local.correlation_id = correlation_id;
         }
+        for name in attributes.keys() {
+            if !self.own_attributes.iter().any(|own| **own == **name) {
+                self.own_attributes.push(name.as_str().into());
+            }
+        }
         self.local.attributes.extend(attributes);
         self.touch(now);
-    }
-
-    /// Starts the workflow over, with no agents. The next write replaces the item of the
-    /// run before.
-    pub(crate) fn begin_new_run(&mut self, now: Timestamp) {
-        let local = WorkflowStatus::new(self.local.session_id.clone(), now);
-        let before = std::mem::replace(&mut self.local, local);
-        self.forget_retention();
-        self.expire_after_creation();
-        if self.first_seq.is_some() {
-            self.order_after(&before);
-        }
-        self.run += 1;
-        self.active.clear();
-        self.unsent.clear();
-        self.unacknowledged.clear();
-        self.lost.clear();
-        self.tasks = None;
-        self.idle_since = None;
-        self.new_run = NewRun::Unsent;
-        self.version += 1;
-    }
-
-    /// Makes this run's times later than those of the run before it. Runs are told apart by
-    /// `created_at`, and the clocks of two processes may disagree.
-    fn order_after(&mut self, before: &WorkflowStatus) {
-        let after = before.created_at.saturating_add(Duration::from_millis(1));
-        self.local.created_at = self.local.created_at.max(after);
-        let last = self.local.last_updated.max(before.last_updated);
-        self.local.last_updated = last.max(self.local.created_at);
-        self.expire_after_creation();
     }
 
     fn touch(&mut self, now: Timestamp) {

@@ -24,11 +24,12 @@ use crate::status::schema::FittedChange;
 use crate::status::{Precondition, Timestamp, WorkflowStatus, Writers};
 
 /// One write, from its preparation to its answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PendingWrite {
     pub(crate) precondition: Precondition,
     next: Arc<WorkflowStatus>,
     base: Option<Arc<WorkflowStatus>>,
+    adopts: bool,
     seq: u64,
     version: u64,
 }
@@ -39,7 +40,7 @@ impl PendingWrite {
     /// Takes longer than preparing the write, and does not need the ledger: call it
     /// outside the session's lock.
     pub(crate) fn change(&self) -> Option<FittedChange> {
-        self.next.change_from(self.base.as_deref())
+        self.next.change_from(self.base.as_deref(), self.adopts)
     }
 }
 
@@ -48,7 +49,7 @@ impl PendingWrite {
 pub(super) struct LostWrite {
     /// The first and the last number of the writes that carried this.
     pub(super) seqs: RangeInclusive<u64>,
-    version: u64,
+    pub(super) version: u64,
     pub(super) document: Arc<WorkflowStatus>,
 }
 
@@ -109,17 +110,19 @@ impl Ledger {
         let seq = next.writers.note(writer, seq, is_done);
         let after = base.map_or(0, |base| base.revision.saturating_add(1));
         next.revision = after.max(new_revision(writer, seq));
-        let precondition = match base.map(|base| base.revision) {
-            None => Precondition::Absent,
-            Some(0) => Precondition::NoRevision,
-            Some(revision) => Precondition::Revision(revision),
-        };
+        let precondition = self.base_version().map_or(Precondition::Absent, Precondition::Version);
         self.first_seq.get_or_insert(seq);
+        if let Some(lost) = &mut self.lost_usage {
+            lost.seq.get_or_insert(seq);
+        }
         self.sent_version = self.version;
         if self.new_run == NewRun::Unsent {
             self.new_run = NewRun::Sent { seq, created_at: self.local.created_at };
         }
         if self.unsent.iter().any(|delta| *delta != UsageDelta::default()) {
+            for (active, delta) in self.active.iter_mut().zip(&self.unsent) {
+                active.is_recorded |= *delta != UsageDelta::default();
+            }
             let none = vec![UsageDelta::default(); self.unsent.len()];
             let deltas = std::mem::replace(&mut self.unsent, none);
             self.unacknowledged.push(SentDeltas { seq, version: self.version, deltas });
@@ -128,6 +131,7 @@ impl Ledger {
             precondition,
             next: Arc::new(next),
             base: self.base.clone(),
+            adopts: self.adopts || self.base.as_ref().is_some_and(|base| base.revision == 0),
             seq,
             version: self.version,
         })
@@ -135,15 +139,27 @@ impl Ledger {
 
     /// The write was applied.
     pub(crate) fn write_applied(&mut self, write: PendingWrite) {
+        if self.new_run == NewRun::Unsent
+            && let Some(former) = &mut self.former
+        {
+            former.write_applied(write.clone());
+        }
         // What was written includes the deltas of all writes before, too.
         self.unacknowledged.clear();
         self.lost.clear();
         // Another run may have begun while the write was in flight.
         if self.new_run != NewRun::Unsent {
             self.new_run = NewRun::None;
+            self.new_run_after = None;
+            self.former = None;
         }
         self.idle_since = None;
         self.deleted = None;
+        self.found = None;
+        self.adopts = false;
+        if self.new_run == NewRun::None {
+            self.lost_usage = None;
+        }
         self.base = Some(write.next);
         self.saved_version = write.version;
         if self.tasks.is_some() {
@@ -160,6 +176,13 @@ impl Ledger {
 
     /// The write failed, or its answer was lost.
     pub(crate) fn write_failed(&mut self, write: &PendingWrite, may_have_been_applied: bool) {
+        if self.new_run == NewRun::Unsent {
+            // It was a write of the run before.
+            if let Some(former) = &mut self.former {
+                former.write_failed(write, may_have_been_applied);
+            }
+            return;
+        }
         if may_have_been_applied {
             LostWrite::add(&mut self.lost, write);
             return;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! SET #1=:0,#2=:1 REMOVE #3      every attribute by an alias, every value by a placeholder
-//! condition    #r = :r           or attribute_not_exists(#k), for the first write
+//! condition    #r=:r AND #u=:u   the version; or attribute_not_exists(#k), for the first write
 //! ```
 
 use std::collections::{BTreeSet, HashMap};
@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::convert::to_attribute;
 use super::index::Indexes;
 use super::layout::AttributeNames;
-use crate::status::{Change, Precondition, Value, schema};
+use crate::status::{Change, ItemVersion, Precondition, Value, schema};
 
 /// The longest partition key, in bytes.
 const MAX_KEY_BYTES: usize = 2_048;
@@ -43,20 +43,46 @@ impl UpdateExpression {
     ) -> Result<Self, ReservedAttribute> {
         let mut aliases = HashMap::new();
         let mut values = HashMap::new();
+        let is_first = match &precondition {
+            Precondition::Absent => true,
+            // An item of another writer, which is adopted.
+            Precondition::Version(version) => version.revision.is_none(),
+        };
         let condition = match precondition {
             Precondition::Absent => {
                 aliases.insert("#k".to_owned(), table.key.clone());
                 "attribute_not_exists(#k)"
             }
-            Precondition::Revision(revision) => {
+            Precondition::Version(ItemVersion { revision, last_updated }) => {
                 aliases.insert("#r".to_owned(), schema::REVISION.to_owned());
-                values.insert(":r".to_owned(), AttributeValue::N(revision.to_string()));
-                "#r = :r"
-            }
-            Precondition::NoRevision => {
-                aliases.insert("#k".to_owned(), table.key.clone());
-                aliases.insert("#r".to_owned(), schema::REVISION.to_owned());
-                "attribute_exists(#k) AND attribute_not_exists(#r)"
+                aliases.insert("#u".to_owned(), schema::LAST_UPDATED.to_owned());
+                let mut has = |placeholder: &str, value: Option<&Value>| {
+                    let value = value.and_then(to_attribute);
+                    let is_there = value.is_some();
+                    values.extend(value.map(|value| (placeholder.to_owned(), value)));
+                    is_there
+                };
+                let has_revision = has(":r", revision.as_ref());
+                let has_time = has(":u", last_updated.as_ref());
+                if !has_revision || !has_time {
+                    values.insert(":n".to_owned(), AttributeValue::S("NULL".to_owned()));
+                }
+                // Some writers store null for what they do not know.
+                match (has_revision, has_time) {
+                    (true, true) => "#r=:r AND #u=:u",
+                    (true, false) => {
+                        "#r=:r AND (attribute_not_exists(#u) OR attribute_type(#u,:n))"
+                    }
+                    (false, true) => {
+                        "(attribute_not_exists(#r) OR attribute_type(#r,:n)) AND #u=:u"
+                    }
+                    (false, false) => {
+                        aliases.insert("#k".to_owned(), table.key.clone());
+                        "attribute_exists(#k) \
+                         AND (attribute_not_exists(#r) OR attribute_type(#r,:n)) \
+                         AND (attribute_not_exists(#u) OR attribute_type(#u,:n))"
+                    }
+                }
             }
         };
 
@@ -66,7 +92,6 @@ impl UpdateExpression {
             alias
         };
         let remove: BTreeSet<&str> = change.remove.iter().map(String::as_str).collect();
-        let is_first = matches!(precondition, Precondition::Absent | Precondition::NoRevision);
         let mut sets = Vec::new();
         let mut removes = Vec::new();
         let mut value_of = |value: AttributeValue| {

@@ -109,7 +109,11 @@ pub(crate) fn expected_item(session: &str, overall: &str, total: Json, attribute
         "revision": "<number>",
         "writers": "<writers>",
     });
-    merged(item, attributes)
+    let end = match overall {
+        "completed" | "failed" => json!({"completedAt": "<time>"}),
+        _ => json!({}),
+    };
+    merged(merged(item, end), attributes)
 }
 
 /// The shape of the agent of most tests while it is pending.

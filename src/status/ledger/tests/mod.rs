@@ -9,15 +9,20 @@ mod idle;
 mod many_writers;
 mod merged_tasks;
 mod merges;
+mod new_runs;
 mod older_writers;
+mod other_writers;
 mod runs;
 mod several_tasks;
 mod tasks;
 mod values;
 
+use std::time::Duration;
+
 use super::*;
 use crate::status::{
-    AgentReport, ErrorMessage, Item, Outcome, OverallStatus, Precondition, Task, TaskId, WaitingFor,
+    AgentReport, ErrorMessage, Item, ItemVersion, Outcome, OverallStatus, Precondition, Task,
+    TaskId, WaitingFor,
 };
 
 fn id() -> SessionId {
@@ -33,13 +38,11 @@ struct Table {
 
 impl Table {
     fn write(&mut self, write: &PendingWrite) -> Result<(), Option<Item>> {
-        let revision = self.item.as_ref().map(|item| item.get("revision").and_then(Value::as_u64));
-        let expected = match write.precondition {
+        let expected = match &write.precondition {
             Precondition::Absent => None,
-            Precondition::NoRevision => Some(None),
-            Precondition::Revision(revision) => Some(Some(revision)),
+            Precondition::Version(version) => Some(version.clone()),
         };
-        if revision != expected {
+        if self.item.as_ref().map(ItemVersion::of) != expected {
             return Err(self.item.clone());
         }
         write.change().unwrap().change.apply(self.item.get_or_insert_default());

@@ -1,0 +1,247 @@
+//! A new run of a session, whose first write replaces the item of the run before.
+//!
+//! ```text
+//! begin_new_run          always
+//! begin_new_run_after    if the run before has ended long enough ago. What this process knows decides
+//!                        at once; what the item says, with the first conflict:
+//!
+//!   the item is                      so this run
+//!   of a run that ended long ago     replaces it
+//!   of one that goes on, or has      joins it, with calls that came late if it has ended
+//!   ended just now
+//! ```
+//!
+//! What the run before had is kept as `previousRun`. If it was not saved when this one began, its
+//! ledger is kept until this one has replaced it: so what others have added is in its sums as well.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Ledger, UsageDelta};
+use crate::status::{Item, PreviousRun, Timestamp, Value, WorkflowStatus};
+
+/// Whether this run replaces the item of an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NewRun {
+    /// It does not: the item, if there is one, is of this run.
+    None,
+    /// It does, and no write of the new run was sent yet.
+    Unsent,
+    /// It does, and the first write of the new run, with this number and time of creation, may
+    /// have been applied.
+    Sent { seq: u64, created_at: Timestamp },
+}
+
+/// When the item is of a run that this one replaces.
+#[derive(Clone, Debug)]
+pub(super) struct NewRunAfter {
+    /// How long ago its end must be.
+    age: Duration,
+    /// When this run was opened, and the version that the ledger had before.
+    opened_at: Timestamp,
+    version: u64,
+    correlation_id: Option<String>,
+    attributes: BTreeMap<String, Value>,
+}
+
+impl NewRunAfter {
+    /// Whether a run has ended long enough ago.
+    fn replaces(&self, run: &WorkflowStatus, now: Timestamp) -> bool {
+        run.ended_at().is_some_and(|ended| now.duration_since(ended) >= self.age)
+    }
+}
+
+impl Ledger {
+    /// Starts the workflow over, with no agents. The next write replaces the item of the
+    /// run before.
+    pub(crate) fn begin_new_run(&mut self, now: Timestamp) {
+        let mut next = Self::new(self.local.session_id.clone(), now);
+        next.retention = self.retention;
+        next.forget_retention();
+        next.expire_after_creation();
+        next.base.clone_from(&self.base);
+        next.found.clone_from(&self.found);
+        next.deleted.clone_from(&self.deleted);
+        next.first_seq = self.first_seq;
+        next.run = self.run + 1;
+        next.version = self.version + 1;
+        next.saved_version = self.saved_version;
+        next.sent_version = self.sent_version;
+        next.new_run = NewRun::Unsent;
+        if self.first_seq.is_some() {
+            next.order_after(&self.local);
+        }
+        if self.version > 0 {
+            next.local.previous_run = Some(Box::new(PreviousRun::of(&self.local)));
+        }
+        let mut former = std::mem::replace(self, next);
+        if former.is_dirty() {
+            former.former = None;
+            self.former = Some(Box::new(former));
+        }
+    }
+
+    /// Whether the run that is known has ended at least this long ago.
+    pub(crate) fn has_ended_for(&self, age: Duration, now: Timestamp) -> bool {
+        self.local.ended_at().is_some_and(|ended| now.duration_since(ended) >= age)
+    }
+
+    /// The same, if the run that is known [has ended](Self::has_ended_for) so long ago. If it is not
+    /// known to have ended, the item decides.
+    ///
+    /// Nothing else goes on in the session in this process.
+    pub(crate) fn begin_new_run_after(&mut self, age: Duration, now: Timestamp) {
+        let is_finished = self.is_finished();
+        if is_finished && !self.has_ended_for(age, now) {
+            return;
+        }
+        let after = NewRunAfter {
+            age,
+            opened_at: now,
+            version: self.version,
+            correlation_id: None,
+            attributes: BTreeMap::new(),
+        };
+        if is_finished {
+            self.begin_new_run(now);
+        }
+        self.new_run_after = Some(Box::new(after));
+    }
+
+    /// Notes how the run is described, for the case that the item says that it is a new one.
+    pub(super) fn describe_new_run(
+        &mut self,
+        correlation_id: Option<&String>,
+        attributes: &BTreeMap<String, Value>,
+    ) {
+        // To a process that knows no item, all that it has is of this run.
+        if let Some(after) = self.new_run_after.as_mut().filter(|_| self.base.is_some()) {
+            if let Some(id) = correlation_id {
+                after.correlation_id = Some(id.clone());
+            }
+            after.attributes.extend(attributes.clone());
+        }
+    }
+
+    /// Makes this run's times later than those of the run before it. Runs are told apart by
+    /// `created_at`, and the clocks of two processes may disagree.
+    pub(super) fn order_after(&mut self, before: &WorkflowStatus) {
+        let after = before.created_at.saturating_add(Duration::from_millis(1));
+        self.local.created_at = self.local.created_at.max(after);
+        let last = self.local.last_updated.max(before.last_updated);
+        self.local.last_updated = last.max(self.local.created_at);
+        self.expire_after_creation();
+    }
+
+    /// Whether the next write replaces the item that a write of this run has met.
+    pub(super) fn replaces(
+        &mut self,
+        remote: &WorkflowStatus,
+        found: &Item,
+        writer: &str,
+        now: Timestamp,
+    ) -> bool {
+        let has = |seq| remote.writers.have(writer, seq);
+        match self.new_run {
+            // (1) The first write of the new run, or a later one, was applied and its answer
+            // lost. The item is of this run already, and may hold what others added to it.
+            NewRun::Sent { seq, .. } if has(seq) => self.is_of_this_run(),
+            // An item that may have forgotten this writer shows its run by the time of creation.
+            NewRun::Sent { seq, created_at }
+                if remote.created_at == created_at
+                    && remote.writers.may_have_forgotten(writer, seq) =>
+            {
+                self.is_of_this_run()
+            }
+            NewRun::None => self.begins_with(remote, writer, now),
+            NewRun::Unsent | NewRun::Sent { .. } => {
+                if let Some(former) = &mut self.former {
+                    // What it lacks, this run does not have either.
+                    let _ = former.write_conflicted(Some(found), writer, now);
+                }
+                let before = self.former.as_deref().map_or(remote, |former| &former.local);
+                let joins =
+                    self.new_run_after.as_ref().is_some_and(|after| !after.replaces(before, now));
+                if joins {
+                    self.join_another_run();
+                }
+                !joins
+            }
+        }
+    }
+
+    fn is_of_this_run(&mut self) -> bool {
+        self.new_run = NewRun::None;
+        self.new_run_after = None;
+        self.former = None;
+        false
+    }
+
+    /// Whether this is a new run, now that the item shows whether the one before has ended.
+    fn begins_with(&mut self, remote: &WorkflowStatus, writer: &str, now: Timestamp) -> bool {
+        let Some(after) = self.new_run_after.take() else { return false };
+        let has = |seq| remote.writers.have(writer, seq);
+        // The item may be of this run, since another process has ended it.
+        let is_of_this_run =
+            self.lost.iter().any(|lost| lost.version > after.version && has(*lost.seqs.start()));
+        if is_of_this_run || !after.replaces(remote, now) {
+            return false;
+        }
+        let knows_item = self.base.is_some() || self.first_seq.is_some_and(has);
+        if knows_item {
+            // What no item has had is of the run that begins now.
+            self.unacknowledged.retain(|sent| !has(sent.seq));
+            let mut begun = WorkflowStatus::new(self.local.session_id.clone(), after.opened_at);
+            begun.correlation_id.clone_from(&after.correlation_id);
+            begun.attributes.clone_from(&after.attributes);
+            let written = self.base.clone().or_else(|| Some(Arc::new(remote.clone())));
+            self.adopt_new_run(&begun, written.as_deref(), now);
+            self.merge_values(&begun, written.as_deref(), false);
+            self.merge(&begun, None, false, writer, now);
+            self.expire_after_creation();
+        }
+        self.new_run = NewRun::Unsent;
+        self.new_run_after = Some(after);
+        true
+    }
+
+    /// Another process has begun a run meanwhile, or ended one: what this one has belongs to that.
+    /// So do calls and tokens of the run before that no item has had.
+    fn join_another_run(&mut self) {
+        self.new_run = NewRun::None;
+        self.new_run_after = None;
+        self.base = None;
+        self.found = None;
+        self.deleted = None;
+        self.lost_usage = None;
+        self.local.previous_run = None;
+        let Some(former) = self.former.take() else { return };
+        for slot in 0..former.local.agents.len() {
+            let delta = former.unsaved_usage(slot);
+            if delta != UsageDelta::default() {
+                let activities = Arc::clone(&former.active[slot].activities);
+                let slot = self.slot(&former.local.agents[slot].0, &activities);
+                self.unsent[slot].add(&delta);
+            }
+        }
+    }
+
+    /// The calls and tokens of an agent that `base` does not count.
+    pub(super) fn unsaved_usage(&self, slot: usize) -> UsageDelta {
+        let mut sum = UsageDelta::default();
+        // A write that was sent before the agent appeared has no delta in its slot.
+        let lacking = self.unacknowledged.iter().filter_map(|sent| sent.deltas.get(slot));
+        lacking.chain([&self.unsent[slot]]).for_each(|delta| sum.add(delta));
+        sum
+    }
+
+    /// Has the next write replace this item.
+    pub(super) fn replace(&mut self, remote: WorkflowStatus, found: &Item) {
+        let before = self.former.as_deref().map_or(&remote, |former| &former.local);
+        self.local.previous_run = Some(Box::new(PreviousRun::of(before)));
+        self.order_after(&remote);
+        self.deleted = None;
+        self.set_base(remote, found);
+    }
+}

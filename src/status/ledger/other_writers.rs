@@ -1,0 +1,143 @@
+//! The part of a [merge](super::merge) that is about writers that keep no revision.
+//!
+//! They replace the item (`PutItem`), a copy of it that they have read before, or the maps of agents
+//! in it, whatever this process has written meanwhile. A write of this process notices, since the
+//! version of the item is another, and no process has added its number to `writers`. Then:
+//!
+//! ```text
+//! what they have left out             is written again, with the next write
+//! what this process does not know     stays
+//! an agent that both have written     the later state; the tokens of this process, if it has any
+//! an agent of another process         the later state; the tokens that the item had, or more
+//! an agent that only they have        the later state, with the tokens of that; else what the item had
+//! the run                             stays this one, whatever they say when it began, unless it had
+//!                                     ended: then they have begun another
+//! ```
+//!
+//! What they have done between two writes of other processes shows in an agent that has ended
+//! without a call.
+
+use std::sync::Arc;
+
+use super::merge::has_ended;
+use super::{Ledger, UsageDelta};
+use crate::status::{AgentStatus, Item, ItemVersion, Value, WorkflowStatus};
+
+impl Ledger {
+    /// Makes this item the base of what is written next.
+    pub(super) fn set_base(&mut self, remote: WorkflowStatus, found: &Item) {
+        let found = ItemVersion::of(found);
+        self.found = (found != version_of(&remote)).then(|| Box::new(found));
+        self.base = Some(Arc::new(remote));
+    }
+
+    /// The version that the item must have for the next write; `None` if there must be none.
+    pub(super) fn base_version(&self) -> Option<ItemVersion> {
+        let base = self.base.as_deref()?;
+        Some(self.found.as_deref().cloned().unwrap_or_else(|| version_of(base)))
+    }
+
+    /// Whether a writer that keeps no revision has changed the item, and nobody else since.
+    pub(super) fn is_foreign(&self, remote: &WorkflowStatus, found: &Item) -> bool {
+        let Some(base) = self.base.as_deref() else { return false };
+        let is_base = self.base_version().is_some_and(|version| version == ItemVersion::of(found));
+        // A copy of an item that was deleted since is of another.
+        let is_another = remote.revision > 0 && remote.created_at != self.local.created_at;
+        !is_base && !is_another && !remote.writers.has_newer(&base.writers)
+    }
+
+    /// Finds out which calls and tokens the item has lost, so that the next write has them again.
+    /// Returns whether that is all that it has lost.
+    ///
+    /// That is done anew with each conflict, until a write was applied: other processes write again
+    /// what they know as well.
+    pub(super) fn recover(
+        &mut self,
+        remote: &WorkflowStatus,
+        is_foreign: bool,
+        writer: &str,
+    ) -> bool {
+        let was_written =
+            |lost: &LostUsage| lost.seq.is_some_and(|seq| remote.writers.have(writer, seq));
+        let before = self.lost_usage.take().filter(|lost| !was_written(lost));
+        let Some(base) = self.base.clone() else { return false };
+        let mut is_all = is_foreign;
+        let none = AgentStatus::pending(Arc::default());
+        let mut known_agents = Vec::new();
+        let mut deltas = vec![UsageDelta::default(); self.local.agents.len()];
+        for (slot, (name, local)) in self.local.agents.iter().enumerate() {
+            // Of two with as many calls the last, which is from before it was changed.
+            let known = before.iter().filter_map(|lost| lost.known(name));
+            let known = base.agent(name).into_iter().chain(known);
+            let known = known.max_by_key(|agent| agent.calls);
+            let (known, theirs) = (known.unwrap_or(&none), remote.agent(name).unwrap_or(&none));
+            let is_theirs = is_of_other_writer(theirs) && known.calls > 0;
+            if known == theirs || !(is_foreign || is_theirs) {
+                continue;
+            }
+            // It is a copy of an item that was deleted since, and may have calls that are not known.
+            if theirs.calls > known.calls {
+                is_all = false;
+                continue;
+            }
+            let unsaved = self.unsaved_usage(slot);
+            let is_ours = self.active[slot].is_recorded || unsaved != UsageDelta::default();
+            let is_later = theirs.last_updated > local.last_updated;
+            let usage = |agent: &AgentStatus| agent.token_usage.unwrap_or_default();
+            let tokens = usage(known).delta_from(&usage(theirs));
+            let has_tokens = known.token_usage.is_some() || !unsaved.tokens.is_empty();
+            if !is_ours && known.calls == 0 && is_later {
+                continue;
+            }
+            // They may count the same calls.
+            let are_same = is_ours && has_tokens;
+            let increases = tokens.increases();
+            is_all &= theirs.calls == 0 || increases == tokens;
+            let tokens = if are_same { tokens } else { increases };
+            let calls = known.calls.saturating_sub(theirs.calls);
+            deltas[slot] = UsageDelta { calls, tokens };
+            known_agents.push((Arc::clone(name), known.clone()));
+        }
+        if !known_agents.is_empty() {
+            let lost = LostUsage { agents: known_agents, deltas, seq: None };
+            self.lost_usage = Some(Box::new(lost));
+        }
+        is_all
+    }
+}
+
+/// Whether only a writer that counts no calls can have left an agent so.
+fn is_of_other_writer(agent: &AgentStatus) -> bool {
+    agent.calls == 0 && has_ended(agent)
+}
+
+/// Calls and tokens that the item had, and has lost.
+#[derive(Debug)]
+pub(super) struct LostUsage {
+    /// The agents as they were.
+    agents: Vec<(Arc<str>, AgentStatus)>,
+    /// What is missing, by slot.
+    deltas: Vec<UsageDelta>,
+    /// The first write that has it again.
+    pub(super) seq: Option<u64>,
+}
+
+impl LostUsage {
+    fn known(&self, name: &str) -> Option<&AgentStatus> {
+        self.agents.iter().find(|(known, _)| **known == *name).map(|(_, agent)| agent)
+    }
+
+    pub(super) fn delta(&self, slot: usize) -> Option<&UsageDelta> {
+        self.deltas.get(slot)
+    }
+}
+
+/// The version of an item as this process writes it.
+fn version_of(document: &WorkflowStatus) -> ItemVersion {
+    let updated = document.last_updated;
+    let updated = (updated.as_millis() != 0).then(|| Value::from(updated.to_string()));
+    let mut version = ItemVersion::new(None, None);
+    version.revision = (document.revision > 0).then_some(Value::Integer(document.revision));
+    version.last_updated = updated;
+    version
+}
