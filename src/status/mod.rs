@@ -14,6 +14,7 @@
 //! | `item`, `ordered_item` | an item's attributes, a change of them, and the order in which they are printed |
 //! | `fit` | what is left out of an item that is too large |
 //! | `ledger` | how calls, workflows and other writers' changes alter a document |
+//! | `end` | the end of a workflow that none of its processes finishes |
 //! | `tokens`, `timestamp`, `session_id`, `task`, `report` | the values in it |
 //! | `writers` | which processes have written an item, and what of theirs it has |
 //! | `error`, `error_chain`, `redact` | the text of an error: short and without secrets |
@@ -22,6 +23,7 @@
 
 mod display;
 mod document;
+mod end;
 mod error;
 mod error_chain;
 mod fit;
@@ -41,6 +43,7 @@ mod writers;
 
 pub(crate) use document::{Activities, MAX_ACTIVITY_BYTES, activity};
 pub use document::{AgentState, AgentStatus, OverallStatus, PreviousRun, WorkflowStatus};
+pub use end::ManualEnd;
 pub use error::{CallError, ErrorMessage, Outcome};
 pub(crate) use error_chain::ErrorChain;
 pub use item::{Change, Item, ItemVersion, Precondition, Value};

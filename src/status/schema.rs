@@ -10,6 +10,7 @@
 //! | `correlationId` | string | the id of the workflow in other systems |
 //! | `overallStatus` | string | `initializing`, `processing`, `completed` or `failed` |
 //! | `error` | string | why the workflow failed, in at most 500 bytes |
+//! | `endedBy`, `endReason` | string | who ended the workflow in place of its processes, in at most 128 bytes, and why, in at most 500; see [`ManualEnd`](super::ManualEnd) |
 //! | `createdAt`, `completedAt`, `lastUpdated` | string | times: RFC 3339 in UTC, with milliseconds; `completedAt` once the workflow has completed or failed |
 //! | `createdDay` | string | the day of `createdAt` |
 //! | `createdShard16` | string | the same, and one of 16 shards, such as `2026-11-26.7`: if the table's index of the newest sessions has so many |
@@ -96,6 +97,11 @@ pub const CORRELATION_ID: &str = "correlationId";
 pub const TOTAL_TOKEN_USAGE: &str = "totalTokenUsage";
 /// Why the workflow failed.
 pub const ERROR: &str = "error";
+/// Who ended the workflow in place of its processes, see [`ManualEnd`](super::ManualEnd). To readers it
+/// is an attribute as those of callers, and a workflow may set one of this name.
+pub const ENDED_BY: &str = "endedBy";
+/// Why it was ended, beside [`ENDED_BY`].
+pub const END_REASON: &str = "endReason";
 /// The ids of the tasks that calls left unfinished: a list of strings.
 pub const UNFINISHED_TASKS: &str = "unfinishedTasks";
 
