@@ -1,23 +1,21 @@
 //! `delete`: removes sessions from the table.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::HumanCount;
 use tower_agent_status::SessionId;
 use tower_agent_status::status::{Item, WorkflowStatus};
 use tower_agent_status::store::{DynamoDbStore, StatusReader as _};
 
 use super::args::{Heartbeat, duration, session_id};
+use super::bulk::{LISTED, counted, is_confirmed, progress};
 use super::failure::{Failure, NEGATIVE, ignore_broken_pipe, note};
 use super::lines::{known, now};
 use super::store::StoreArgs;
 use super::text::{escaped, truncated};
-
-/// How many sessions the confirmation prompt lists.
-const LISTED: usize = 10;
 
 /// Delete sessions by id or by prefix.
 ///
@@ -85,7 +83,7 @@ impl Delete {
                 ExitCode::from(NEGATIVE)
             });
         }
-        if !self.yes && !self.is_confirmed(&found, &place)? {
+        if !self.yes && !is_deletion_confirmed(&found, &place)? {
             return Err(Failure::Negative("cancelled; nothing was deleted".to_owned()));
         }
         let failed = delete_all(&store, &found).await?;
@@ -152,28 +150,6 @@ impl Delete {
         };
         Session { id, state }
     }
-
-    fn is_confirmed(&self, found: &[Session], place: &str) -> Result<bool, Failure> {
-        let mut out = io::stderr().lock();
-        for Session { id, state } in found.iter().take(LISTED) {
-            let state = match state {
-                State::Over => "",
-                State::Live => "  (still running)",
-                State::Unknown => "  (not finished)",
-            };
-            writeln!(out, "  {}{state}", truncated(&escaped(id.as_str()), 120))?;
-        }
-        if found.len() > LISTED {
-            let live = found.iter().filter(|session| session.state == State::Live).count();
-            let more = HumanCount((found.len() - LISTED) as u64);
-            writeln!(out, "  and {more} more; {live} in total are still running")?;
-        }
-        write!(out, "Delete {} from {}? [y/N] ", counted(found.len()), escaped(place))?;
-        out.flush()?;
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
-        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
-    }
 }
 
 struct Session {
@@ -189,20 +165,30 @@ enum State {
     Unknown,
 }
 
-fn counted(sessions: usize) -> String {
-    match sessions {
-        1 => "1 session".to_owned(),
-        n => format!("{} sessions", HumanCount(n as u64)),
+fn is_deletion_confirmed(found: &[Session], place: &str) -> Result<bool, Failure> {
+    let mut out = io::stderr().lock();
+    for Session { id, state } in found.iter().take(LISTED) {
+        let state = match state {
+            State::Over => "",
+            State::Live => "  (still running)",
+            State::Unknown => "  (not finished)",
+        };
+        writeln!(out, "  {}{state}", truncated(&escaped(id.as_str()), 120))?;
     }
+    if found.len() > LISTED {
+        let live = found.iter().filter(|session| session.state == State::Live).count();
+        let more = HumanCount((found.len() - LISTED) as u64);
+        writeln!(out, "  and {more} more; {live} in total are still running")?;
+    }
+    drop(out);
+    let question = format!("Delete {} from {}?", counted(found.len()), escaped(place));
+    Ok(is_confirmed(&question)?)
 }
 
 /// Deletes the sessions one by one and returns whether any failed. Goes on after an error
 /// that only concerns one session.
 async fn delete_all(store: &DynamoDbStore, found: &[Session]) -> Result<bool, Failure> {
-    let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len}");
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    // Hidden unless standard error is a terminal.
-    let bar = ProgressBar::new(found.len() as u64).with_style(style);
+    let bar = progress(found.len());
     let (mut deleted, mut is_failed) = (0, false);
     for Session { id, .. } in found {
         match store.delete(id).await {

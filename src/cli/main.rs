@@ -1,6 +1,7 @@
 //! The command `tower-agent-status`.
 
 mod args;
+mod bulk;
 mod delete;
 mod demo;
 mod explain;

@@ -1,0 +1,33 @@
+//! What commands that change many sessions have in common: they list them, ask, and show how far
+//! they are.
+
+use std::io::{self, BufRead as _, Write as _};
+
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+
+/// How many sessions a question lists.
+pub(crate) const LISTED: usize = 10;
+
+pub(crate) fn counted(sessions: usize) -> String {
+    match sessions {
+        1 => "1 session".to_owned(),
+        n => format!("{} sessions", HumanCount(n as u64)),
+    }
+}
+
+/// Asks a question on standard error, and returns whether the answer is yes.
+pub(crate) fn is_confirmed(question: &str) -> io::Result<bool> {
+    let mut out = io::stderr().lock();
+    write!(out, "{question} [y/N] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+/// A bar for this many sessions. It is hidden unless standard error is a terminal.
+pub(crate) fn progress(sessions: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(sessions as u64).with_style(style)
+}
