@@ -4,6 +4,7 @@ mod args;
 mod bulk;
 mod delete;
 mod demo;
+mod end;
 mod explain;
 mod failure;
 mod inspect;
@@ -37,7 +38,7 @@ use failure::Failure;
     version,
     after_help = "Exit codes:
   0  success; for `watch`: the workflow completed
-  1  negative result: a workflow failed, a session does not exist, a table check failed, a session was not deleted
+  1  negative result: a workflow failed, a session does not exist, a table check failed, a session was not ended or deleted
   2  cannot run: invalid arguments, a missing setting, or a table that is missing, denies access or does not respond
   3  `watch` stopped before the workflow finished
 
@@ -61,6 +62,7 @@ enum Command {
     Show(show::Show),
     Watch(watch::Watch),
     Serve(serve::Serve),
+    End(end::End),
     Delete(delete::Delete),
     Demo(demo::Demo),
     Inspect(inspect::Inspect),
@@ -88,6 +90,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             Command::Show(show) => show.run().await,
             Command::Watch(watch) => watch.run().await,
             Command::Serve(serve) => serve.run().await,
+            Command::End(end) => end.run().await,
             Command::Delete(delete) => delete.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Inspect(_) => Ok(ExitCode::SUCCESS),

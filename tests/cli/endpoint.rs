@@ -72,6 +72,7 @@ async fn a_table_from_creation_to_its_last_session() {
     let shown = run(&["show", "load-2", "--json"]).assert_code(0).json();
     assert_eq!(shown["pdfAdapter"]["tokenUsage"]["totalTokens"], 2000);
     assert_eq!(shown["sessionId"], "load-2");
+    end(&run, &store).await;
     run(&["watch", "load-1"]).assert_code(0);
     run(&["watch", "load-2"]).assert_code(1);
     let output = run(&["delete", "--prefix", "load-", "--yes"]).assert_code(0);
@@ -79,6 +80,25 @@ async fn a_table_from_creation_to_its_last_session() {
     run(&["delete", "other", "--yes"]).assert_code(0);
     assert_eq!(run(&["list"]).assert_code(0).out, "no workflows\n");
     client.delete_table().table_name(&table).send().await.unwrap();
+}
+
+/// An end by id, and of all that are stalled.
+async fn end(run: &impl Fn(&[&str]) -> Finished, store: &DynamoDbStore) {
+    put(store, "stalled-1", item("processing", 25 * HOUR)).await;
+    put(store, "stalled-2", with(item("processing", 2 * HOUR), "a", agent("in-progress"))).await;
+    let all = ["end", "--stalled", "--failed", "--reason", "gone", "--by", "ops"];
+    let output = run(&[&all[..], &["--dry-run"]].concat()).assert_code(0);
+    let expected = "stalled-1  processing, no heartbeat for 1 d 01 h\n1 session would be ended\n";
+    assert_eq!(output.out, expected);
+    assert_eq!(run(&all).assert_code(0).out, "1 session ended as failed\n");
+    let by_id = ["end", "stalled-2", "--completed", "--reason", "gone", "--by", "ops"];
+    assert_eq!(run(&by_id).assert_code(0).out, "1 session ended as completed\n");
+    for (session, result) in [("stalled-1", "failed"), ("stalled-2", "completed")] {
+        let shown = run(&["show", session, "--json"]).assert_code(0).json();
+        assert_eq!((&shown["overallStatus"], &shown["endedBy"]), (&result.into(), &"ops".into()));
+        run(&["delete", session, "--yes"]).assert_code(0);
+    }
+    run(&["end", "other", "--failed", "--reason", "gone", "--by", "ops"]).assert_code(1);
 }
 
 /// Another number of shards. One of the emulators adds no index to a table that is billed on demand.

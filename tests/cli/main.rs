@@ -6,6 +6,7 @@
 
 mod delete;
 mod demo;
+mod end;
 mod endpoint;
 mod explain;
 mod hostile;

@@ -6,7 +6,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::support::{File, HOUR, SECOND, agent, command, item, with};
+use tower_agent_status::status::{OverallStatus, WorkflowStatus};
+use tower_agent_status::store::StatusReader as _;
+
+use crate::support::{File, HOUR, SECOND, agent, command, id, item, with};
 
 /// Runs the command on a terminal with this input, and returns what it shows and its exit
 /// code. Returns `None`, after printing a line, if there is no `script`.
@@ -98,4 +101,37 @@ async fn deleting_asks_for_confirmation() {
     assert_eq!(code, 0, "{shown}");
     assert!(shown.contains("Delete 1 session from"), "{shown}");
     assert!(!file.has("s-00").await && file.has("s-01").await);
+}
+
+#[tokio::test]
+async fn ending_more_than_one_asks_for_confirmation() {
+    let file = File::new("asks-end");
+    for n in 0..12 {
+        file.put(&format!("s-{n:02}"), item("processing", 25 * HOUR)).await;
+    }
+    let all = "end --stalled --failed --reason gone --by ops";
+    let status = async |session: &str| {
+        let id = id(session);
+        WorkflowStatus::from_item(&id, &file.store.get(&id).await.unwrap().unwrap()).overall_status
+    };
+    for refusal in ["n\n", "\n", "yess\n"] {
+        let Some((shown, code)) = on_a_terminal(&file, all, refusal, true) else { return };
+        assert_eq!(code, 1, "{shown}");
+        assert!(shown.contains("End 12 sessions in the embedded store"), "{shown}");
+        assert!(shown.contains("processing, no heartbeat for 1 d 01 h"), "{shown}");
+        assert!(shown.contains("and 2 more; `--dry-run` lists all"), "{shown}");
+        assert!(shown.contains("cancelled; nothing was ended"), "{shown}");
+        for session in ["s-00", "s-11"] {
+            assert_eq!(status(session).await, OverallStatus::Processing);
+        }
+    }
+    // One is not asked for.
+    let (shown, code) =
+        on_a_terminal(&file, "end s-00 --failed --reason gone --by ops", "n\n", true).unwrap();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("1 session ended as failed") && !shown.contains("[y/N]"), "{shown}");
+    let (shown, code) = on_a_terminal(&file, all, "y\n", true).unwrap();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("11 sessions ended as failed"), "{shown}");
+    assert_eq!(status("s-11").await, OverallStatus::Failed);
 }

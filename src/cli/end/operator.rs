@@ -1,0 +1,36 @@
+//! Who runs the command.
+
+use std::env;
+
+use super::Failure;
+
+/// The name given, or the user and the host of this process.
+pub(super) fn name(given: Option<&str>) -> Result<String, Failure> {
+    if let Some(name) = given {
+        return Ok(name.to_owned());
+    }
+    // `sudo` sets the first.
+    let Some(user) = first_set(&["SUDO_USER", "USER", "LOGNAME", "USERNAME"]) else {
+        return Err(Failure::Unusable(
+            "who ends the session is not known, since USER and LOGNAME are not set: say so with \
+             `--by NAME`"
+                .to_owned(),
+        ));
+    };
+    Ok(match host() {
+        Some(host) => format!("{user}@{host}"),
+        None => user,
+    })
+}
+
+fn host() -> Option<String> {
+    first_set(&["HOSTNAME", "COMPUTERNAME"]).or_else(|| {
+        // Shells do not pass HOSTNAME on.
+        let name = std::fs::read_to_string("/etc/hostname").ok()?;
+        Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+    })
+}
+
+fn first_set(variables: &[&str]) -> Option<String> {
+    variables.iter().find_map(|name| env::var(name).ok().filter(|value| !value.trim().is_empty()))
+}
