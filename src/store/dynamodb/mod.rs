@@ -95,6 +95,7 @@ pub(super) use self::{index::RECENT_INDEX, settings::behavior_version};
 /// | recording | `dynamodb:UpdateItem`, `dynamodb:GetItem` |
 /// | reading sessions | `dynamodb:GetItem`, `dynamodb:BatchGetItem` |
 /// | the newest sessions | `dynamodb:Query` on the index; `dynamodb:Scan` if the index has too few or is missing |
+/// | ending, with the command | those of recording; with `--stalled` also `dynamodb:BatchGetItem` and `dynamodb:Scan` |
 /// | deleting | `dynamodb:DeleteItem` |
 /// | discovery, optional | `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive` |
 ///
