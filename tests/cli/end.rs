@@ -311,7 +311,6 @@ fn a_write_that_is_not_allowed_is_reported() {
 
 /// An old writer has written in between, without a revision to tell.
 #[tokio::test]
-#[ignore = "the condition on an item without a revision does not have `lastUpdated` yet"]
 async fn an_item_without_a_revision_that_changes_meanwhile_is_a_conflict() {
     let file = File::new("end-no-revision");
     file.put("s", old_item("processing", 2 * DAY)).await;
