@@ -190,9 +190,7 @@ impl Findings {
                     report.ttl_attribute
                 ),
             )?,
-            TimeToLive::Unknown(why) => self.unknown(&format!(
-                "whether items expire: {why}; allow `dynamodb:DescribeTimeToLive` on the table"
-            ))?,
+            TimeToLive::Unknown(why) => self.unknown(&format!("whether items expire: {why}"))?,
             _ => {}
         }
         self.indexes(table, report)

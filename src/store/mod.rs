@@ -28,8 +28,9 @@ use crate::status::{Change, Item, Precondition, SessionId};
 #[cfg(feature = "dynamodb")]
 #[cfg_attr(docsrs, doc(cfg(feature = "dynamodb")))]
 pub use dynamodb::{
-    DynamoDbStore, IndexStatus, RecentIndex, ReshardAction, ReshardPlan, ReshardProgress,
-    SearchIndex, SetupError, TableDescription, TimeToLive,
+    BackfillPlan, BackfillReport, DynamoDbStore, IndexStatus, LackingItems, RecentIndex,
+    ReshardAction, ReshardPlan, ReshardProgress, SearchIndex, SetupError, TableDescription,
+    TimeToLive,
 };
 pub use list::{ListRequest, RecentItems};
 pub use memory::MemoryStore;

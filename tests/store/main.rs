@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail, in its helpers too")]
 
+mod backfill;
 mod contract;
 mod discovery;
 mod embedded;
@@ -14,6 +15,7 @@ mod faults;
 mod files;
 mod large_items;
 mod lists;
+mod old_items;
 mod recent;
 mod recorded;
 mod reshard;

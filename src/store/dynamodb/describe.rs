@@ -45,7 +45,7 @@ pub enum TimeToLive {
     /// They do not expire.
     Off,
     /// Unknown: the role lacks the permission, or the endpoint has no time-to-live. Holds the
-    /// error message.
+    /// error message, with the remedy if there is one.
     Unknown(String),
 }
 
@@ -111,7 +111,15 @@ impl DynamoDbStore {
     async fn time_to_live(&self) -> TimeToLive {
         match self.client().describe_time_to_live().table_name(self.table_name()).send().await {
             Ok(output) => enabled_ttl(&output).map_or(TimeToLive::Off, TimeToLive::On),
-            Err(error) => TimeToLive::Unknown(RequestError::from_sdk(&error).message.to_string()),
+            Err(error) => {
+                let RequestError { kind, message } = RequestError::from_sdk(&error);
+                TimeToLive::Unknown(match kind {
+                    RequestErrorKind::AccessDenied => {
+                        format!("{message}; allow `dynamodb:DescribeTimeToLive` on the table")
+                    }
+                    _ => message.to_string(),
+                })
+            }
         }
     }
 }

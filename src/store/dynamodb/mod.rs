@@ -4,12 +4,14 @@
 //! first waits for [`layout`](DynamoDbStore::layout), which is a load once the table has been
 //! discovered.
 
+mod backfill;
 mod convert;
 mod create;
 mod describe;
 mod discovery;
 mod error;
 mod expression;
+mod fill;
 mod index;
 mod layout;
 mod query;
@@ -36,6 +38,7 @@ use self::settings::Settings;
 use super::{StoreError, StoreErrorKind};
 use crate::status::{Item, SessionId, schema};
 
+pub use self::backfill::{BackfillPlan, BackfillReport, LackingItems};
 pub use self::describe::{TableDescription, TimeToLive};
 pub use self::error::SetupError;
 use self::index::Indexes;
@@ -97,6 +100,8 @@ pub(super) use self::{index::RECENT_INDEX, settings::behavior_version};
 /// | the newest sessions | `dynamodb:Query` on the index; `dynamodb:Scan` if the index has too few or is missing |
 /// | ending, with the command | those of recording; with `--stalled` also `dynamodb:BatchGetItem` and `dynamodb:Scan` |
 /// | deleting | `dynamodb:DeleteItem` |
+/// | [`backfill`](Self::backfill) | `dynamodb:Scan`, `dynamodb:UpdateItem`, `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive` |
+/// | [`reshard`](Self::reshard) | the same without `dynamodb:DescribeTimeToLive`, and `dynamodb:UpdateTable` |
 /// | discovery, optional | `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive` |
 ///
 /// # Writing

@@ -13,7 +13,6 @@
 //!
 //! Readers use the first index by the number in its name, which is the old one as long as it exists.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{
@@ -26,17 +25,14 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::create::{index_keys, keys_only, string};
-use super::error::{RequestError, RequestErrorKind, SetupError};
+use super::error::{RequestError, SetupError};
+use super::fill::{Attributes, Fill, FillScan, UPDATES_AT_ONCE};
 use super::index::{IndexStatus, Indexes, RECENT_INDEX, RecentIndex, Shards};
 use super::{DynamoDbStore, discovery};
 use crate::status::{SessionId, schema};
 
 /// The parts in which the table is scanned side by side.
 const SEGMENTS: i32 = 4;
-/// How many items of a part are updated side by side.
-const UPDATES_AT_ONCE: usize = 16;
-/// How often a request is repeated that is throttled or gets no answer.
-const MAX_TRIES: u32 = 12;
 /// More than the time in which running writers find a new index.
 const WRITERS_FIND_IT: Duration =
     DynamoDbStore::INDEX_REFRESH.saturating_add(Duration::from_secs(60));
@@ -299,20 +295,36 @@ impl DynamoDbStore {
     ) -> Result<(), SetupError> {
         let described = self.describe().await?;
         let key = discovery::usable_key(self.client(), self.table_name(), &described)?;
+        let attributes = [key.clone(), schema::CREATED_DAY.to_owned(), shards.attribute()];
+        let request = FillScan {
+            attributes: &attributes,
+            // What was written before this scan must not be missed.
+            is_consistent: true,
+            segments: SEGMENTS,
+            page_limit: None,
+        };
         let (mut read, mut filled) = (0, 0);
         let mut starts: Vec<_> = (0..SEGMENTS).map(|segment| (segment, None)).collect();
         while !starts.is_empty() {
             let pages = starts.into_iter().map(|(segment, start)| {
-                let key = &*key;
+                let (key, request) = (&*key, &request);
                 async move {
-                    let page = self.scan_unfilled(key, shards, segment, start).await?;
-                    let updates = stream::iter(page.lacking)
-                        .map(|item| self.fill_in(key, shards, item))
+                    let page = self
+                        .retried(|| self.scan_for_fill(request, segment, start.clone()))
+                        .await
+                        .map_err(|error| self.reshard_failed("Scan", &error))?;
+                    let lacking = page.items.iter().filter_map(|item| unfilled(item, key, shards));
+                    let updates = stream::iter(lacking.collect::<Vec<_>>())
+                        .map(|fill| async move {
+                            let filled = self.fill_in(key, &fill).await;
+                            filled.map_err(|error| self.reshard_failed("UpdateItem", &error))
+                        })
                         .buffer_unordered(UPDATES_AT_ONCE);
                     let filled = updates.try_fold(0, |sum, is_filled| async move {
                         Ok(sum + u64::from(is_filled))
                     });
-                    Ok::<_, SetupError>((segment, page.next, page.read, filled.await?))
+                    let read = page.items.len() as u64;
+                    Ok::<_, SetupError>((segment, page.next, read, filled.await?))
                 }
             });
             starts = Vec::new();
@@ -326,142 +338,30 @@ impl DynamoDbStore {
         Ok(())
     }
 
-    async fn scan_unfilled(
-        &self,
-        key: &str,
-        shards: Shards,
-        segment: i32,
-        start: Option<Attributes>,
-    ) -> Result<Page, SetupError> {
-        let attribute = shards.attribute();
-        let output = self
-            .retried(|| async {
-                self.client()
-                    .scan()
-                    .table_name(self.table_name())
-                    .segment(segment)
-                    .total_segments(SEGMENTS)
-                    .projection_expression("#k,#d,#s")
-                    .expression_attribute_names("#k", key)
-                    .expression_attribute_names("#d", schema::CREATED_DAY)
-                    .expression_attribute_names("#s", &attribute)
-                    // What was written before this scan must not be missed.
-                    .consistent_read(true)
-                    .set_exclusive_start_key(start.clone())
-                    .send()
-                    .await
-                    .map_err(|error| RequestError::from_sdk(&error))
-            })
-            .await
-            .map_err(|error| self.reshard_failed("Scan", &error))?;
-        let text = |item: &Attributes, name: &str| match item.get(name) {
-            Some(AttributeValue::S(text)) => Some(text.clone()),
-            _ => None,
-        };
-        let items = output.items.unwrap_or_default();
-        let read = items.len() as u64;
-        let lacking = items.iter().filter_map(|item| {
-            let (id, day) = (text(item, key)?, text(item, schema::CREATED_DAY)?);
-            let partition = shards.partition_of(&day, &SessionId::from_key(&*id).ok()?);
-            let before = text(item, &attribute);
-            (before.as_ref() != Some(&partition)).then_some(Unfilled { id, day, before, partition })
-        });
-        let next = output.last_evaluated_key.filter(|key| !key.is_empty());
-        Ok(Page { read, lacking: lacking.collect(), next })
-    }
-
-    /// Adds the partition to an item, unless it was deleted or is of another day by now.
-    async fn fill_in(&self, key: &str, shards: Shards, item: Unfilled) -> Result<bool, SetupError> {
-        let Unfilled { id, day, before, partition } = item;
-        let attribute = shards.attribute();
-        let condition = match &before {
-            None => "#d = :d AND attribute_not_exists(#s)",
-            Some(_) => "#d = :d AND #s = :b",
-        };
-        let updated = self
-            .retried(|| async {
-                let mut update = self
-                    .client()
-                    .update_item()
-                    .table_name(self.table_name())
-                    .key(key, AttributeValue::S(id.clone()))
-                    .update_expression("SET #s = :s")
-                    .condition_expression(condition)
-                    .expression_attribute_names("#d", schema::CREATED_DAY)
-                    .expression_attribute_names("#s", &attribute)
-                    .expression_attribute_values(":d", AttributeValue::S(day.clone()))
-                    .expression_attribute_values(":s", AttributeValue::S(partition.clone()));
-                if let Some(before) = &before {
-                    let before = AttributeValue::S(before.clone());
-                    update = update.expression_attribute_values(":b", before);
-                }
-                match update.send().await {
-                    Ok(_) => Ok(true),
-                    Err(error)
-                        if error
-                            .as_service_error()
-                            .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
-                    {
-                        Ok(false)
-                    }
-                    Err(error) => Err(RequestError::from_sdk(&error)),
-                }
-            })
-            .await;
-        updated.map_err(|error| self.reshard_failed("UpdateItem", &error))
-    }
-
-    /// Repeats a request that is throttled, gets no answer, or meets another change of the table.
-    async fn retried<T, F>(&self, request: impl Fn() -> F) -> Result<T, RequestError>
-    where
-        F: Future<Output = Result<T, RequestError>>,
-    {
-        let mut tries = 0;
-        loop {
-            let error = match request().await {
-                Ok(output) => return Ok(output),
-                Err(error) => error,
-            };
-            tries += 1;
-            let is_passing = matches!(
-                error.kind,
-                RequestErrorKind::Throttled
-                    | RequestErrorKind::Unavailable
-                    | RequestErrorKind::ResourceInUse
-            );
-            if !is_passing || tries == MAX_TRIES {
-                return Err(error);
-            }
-            sleep(Duration::from_millis(50) * 2_u32.pow(tries.min(8))).await;
-        }
-    }
-
     fn reshard_failed(&self, operation: &str, error: &RequestError) -> SetupError {
-        let (table, message) = (self.table_name(), &error.message);
-        let remedy = match error.kind {
-            RequestErrorKind::AccessDenied => format!("allow `dynamodb:{operation}` on the table"),
-            _ => "repeat the command to go on from here".to_owned(),
-        };
-        SetupError::new(format!("cannot reshard DynamoDB table `{table}`: {message}; {remedy}"))
+        self.fill_failed("reshard", operation, error)
     }
 }
 
-type Attributes = HashMap<String, AttributeValue>;
-
-/// A page of a scan.
-struct Page {
-    read: u64,
-    lacking: Vec<Unfilled>,
-    next: Option<Attributes>,
-}
-
-/// An item that does not name its partition.
-struct Unfilled {
-    id: String,
-    day: String,
-    /// The partition that it names instead.
-    before: Option<String>,
-    partition: String,
+/// The partition for an item that does not name it.
+fn unfilled(item: &Attributes, key: &str, shards: Shards) -> Option<Fill> {
+    let text = |name: &str| match item.get(name) {
+        Some(AttributeValue::S(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let (id, day) = (text(key)?, text(schema::CREATED_DAY)?);
+    let partition = shards.partition_of(&day, &SessionId::from_key(&*id).ok()?);
+    let attribute = shards.attribute();
+    let before = text(&attribute);
+    (before.as_ref() != Some(&partition)).then(|| Fill {
+        id,
+        set: vec![(attribute.clone(), AttributeValue::S(partition))],
+        // The partition is of this day.
+        unchanged: vec![
+            (schema::CREATED_DAY.to_owned(), Some(AttributeValue::S(day))),
+            (attribute, before.map(AttributeValue::S)),
+        ],
+    })
 }
 
 /// The throughput of a new index: that of the table, unless it is billed on demand.
