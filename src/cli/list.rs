@@ -92,6 +92,12 @@ impl List {
                  that `{}` describes.",
                 self.store.command("table check"),
             ));
+        } else if recent.unindexed {
+            note(&format!(
+                "Some workflows of older writers are in no index, so newer ones may be missing: `{}` \
+                 adds them.",
+                self.store.command("table backfill"),
+            ));
         } else if !self.status.is_empty() && found.len() < limit && searched == requested {
             note(&format!("Searched only the {} newest workflows.", HumanCount(searched as u64)));
         }

@@ -38,7 +38,9 @@
 //! They count the stalled and the waiting workflows among the newest, up to 10,000. When the
 //! count of stalled workflows is zero but some may exist outside what was read, its gauge is
 //! absent: if every workflow read is too recent to have stalled, or if the store could search
-//! only part of its items. In the latter case the list also has the header `x-truncated: true`.
+//! only part of its items. In the latter case the list also has the header `x-truncated: true`. A
+//! list that may lack the sessions of older writers, which are in no index, has the header
+//! `x-unindexed: true`, and the log a warning with the remedy.
 //!
 //! All routes are read-only. An error has the body `{"detail": "…"}`. If the store cannot
 //! be read the status is 500, and the reason appears only in the log; a request that takes

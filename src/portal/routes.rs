@@ -43,6 +43,7 @@ const MAX_BODY: usize = 1024;
 
 /// Set if newer workflows may be missing from the list.
 const TRUNCATED: HeaderName = HeaderName::from_static("x-truncated");
+const UNINDEXED: HeaderName = HeaderName::from_static("x-unindexed");
 
 pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
     let Portal { reader, settings } = portal;
@@ -153,6 +154,9 @@ async fn recent<R: StatusReader>(
     headers.insert(VARY, ACCEPT_ENCODING.into());
     if recent.truncated {
         headers.insert(TRUNCATED, HeaderValue::from_static("true"));
+    }
+    if recent.unindexed {
+        headers.insert(UNINDEXED, HeaderValue::from_static("true"));
     }
     if let Ok(tag) = tag.try_into() {
         headers.insert(ETAG, tag);

@@ -87,12 +87,15 @@ pub struct RecentItems<T = Item> {
     /// Whether the store looked at only a part of its items, so that newer ones may be
     /// missing.
     pub truncated: bool,
+    /// Whether the store has sessions that its index does not list, so that newer ones may be
+    /// missing. `DynamoDbStore::backfill` adds them to the index.
+    pub unindexed: bool,
 }
 
 impl<T> RecentItems<T> {
     /// Creates a result from items with their session ids, newest first.
     #[must_use]
     pub fn new(items: Vec<(SessionId, T)>, truncated: bool) -> Self {
-        Self { items, truncated }
+        Self { items, truncated, unindexed: false }
     }
 }

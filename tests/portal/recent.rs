@@ -81,6 +81,16 @@ async fn an_incomplete_list_has_a_header() {
     store.truncates();
     let (_, headers, _) = whole(&portal(store).router(), "/api/workflow/recent").await;
     assert_eq!(headers["x-truncated"], "true");
+    assert_eq!(headers.get("x-unindexed"), None);
+}
+
+#[tokio::test]
+async fn a_list_that_may_lack_sessions_in_no_index_has_a_header() {
+    let store = Store::default();
+    store.has_unindexed();
+    let (_, headers, _) = whole(&portal(store).router(), "/api/workflow/recent").await;
+    assert_eq!(headers["x-unindexed"], "true");
+    assert_eq!(headers.get("x-truncated"), None);
 }
 
 #[tokio::test]

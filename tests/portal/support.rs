@@ -30,6 +30,7 @@ pub(crate) struct Store {
 struct Shared {
     fails: AtomicBool,
     is_truncated: AtomicBool,
+    is_unindexed: AtomicBool,
     gets: AtomicUsize,
     batches: AtomicUsize,
     keys: AtomicUsize,
@@ -54,6 +55,10 @@ impl Store {
 
     pub(crate) fn truncates(&self) {
         self.shared.is_truncated.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_unindexed(&self) {
+        self.shared.is_unindexed.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn reads(&self) -> Reads {
@@ -111,6 +116,7 @@ impl StatusReader for Store {
         self.answer(&self.shared.lists)?;
         let mut recent = self.memory.list(request, map).await?;
         recent.truncated = self.shared.is_truncated.load(Ordering::SeqCst);
+        recent.unindexed = self.shared.is_unindexed.load(Ordering::SeqCst);
         Ok(recent)
     }
 

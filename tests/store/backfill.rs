@@ -149,6 +149,7 @@ async fn items_get_what_the_index_needs_and_nothing_else_changes() {
         let listed = DynamoDbStore::new(table.store.client().clone(), "status");
         table.script.log();
         let listed = listed.recent(3).await.unwrap();
+        assert!(!listed.unindexed);
         assert_eq!(listed.items.len(), 3);
     }
 }

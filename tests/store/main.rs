@@ -15,6 +15,7 @@ mod faults;
 mod files;
 mod large_items;
 mod lists;
+mod mixed;
 mod old_items;
 mod recent;
 mod recorded;

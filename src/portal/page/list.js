@@ -100,6 +100,7 @@ $("list").addEventListener("keydown", (event) => {
 async function loadList() {
   const response = await request("recent?limit=500", { cache: "no-cache" });
   $("truncated").hidden = response.headers.get("x-truncated") !== "true";
+  $("unindexed").hidden = response.headers.get("x-unindexed") !== "true";
   return response.json();
 }
 function showList(list) {

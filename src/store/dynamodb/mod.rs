@@ -21,6 +21,7 @@ mod reshard;
 mod search;
 mod sent_attempts;
 mod settings;
+mod unindexed;
 mod write;
 
 use std::fmt;
@@ -35,6 +36,7 @@ use tokio::time::Instant;
 use self::discovery::DiscoveryError;
 use self::error::RequestContext;
 use self::settings::Settings;
+use self::unindexed::Seen;
 use super::{StoreError, StoreErrorKind};
 use crate::status::{Item, SessionId, schema};
 
@@ -97,7 +99,7 @@ pub(super) use self::{index::RECENT_INDEX, settings::behavior_version};
 /// | --- | --- |
 /// | recording | `dynamodb:UpdateItem`, `dynamodb:GetItem` |
 /// | reading sessions | `dynamodb:GetItem`, `dynamodb:BatchGetItem` |
-/// | the newest sessions | `dynamodb:Query` on the index; `dynamodb:Scan` if the index has too few or is missing |
+/// | the newest sessions | `dynamodb:Query` on the index; `dynamodb:Scan` if the index has too few or is missing, and to notice sessions that it does not have |
 /// | ending, with the command | those of recording; with `--stalled` also `dynamodb:BatchGetItem` and `dynamodb:Scan` |
 /// | deleting | `dynamodb:DeleteItem` |
 /// | [`backfill`](Self::backfill) | `dynamodb:Scan`, `dynamodb:UpdateItem`, `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive` |
@@ -123,6 +125,10 @@ struct Inner {
     last_failure: Mutex<Option<(Instant, DiscoveryError)>>,
     has_warned: AtomicBool,
     has_warned_of_index: AtomicBool,
+    has_warned_of_scan: AtomicBool,
+    has_warned_of_unindexed: AtomicBool,
+    /// What was seen of sessions that are in no index. Locked while the table is looked at.
+    unindexed: Mutex<Option<Seen>>,
 }
 
 impl DynamoDbStore {
@@ -201,6 +207,9 @@ impl DynamoDbStore {
             last_failure: Mutex::new(None),
             has_warned: AtomicBool::new(false),
             has_warned_of_index: AtomicBool::new(false),
+            has_warned_of_scan: AtomicBool::new(false),
+            has_warned_of_unindexed: AtomicBool::new(false),
+            unindexed: Mutex::new(None),
         }))
     }
 

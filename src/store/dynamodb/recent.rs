@@ -1,7 +1,7 @@
 //! Lists of sessions, newest first: from an index, or by a scan.
 //!
 //! ```text
-//! query the index: 15 days ─▶ enough? ─▶ read the items
+//! query the index: 15 days ─▶ enough? ─▶ read the items; if the table has others, see `unindexed.rs`
 //!                                │ no
 //!                         scan one page ─▶ the whole table? ─▶ the newest of it
 //!                                │ no
@@ -65,7 +65,7 @@ impl DynamoDbStore {
                 break;
             }
             if ids.len() == request.limit {
-                return self.read_newest(&ids, layout, request, newest).await;
+                return self.indexed(&ids, scan, layout, request, newest).await;
             }
             if !far {
                 self.scan_page(&mut scan, layout, request, &mut newest).await?;
@@ -105,6 +105,41 @@ impl DynamoDbStore {
             self.scan_page(&mut scan, layout, &request, &mut found).await?;
         }
         Ok(RecentItems::new(found.into_items(), !scan.is_done))
+    }
+
+    /// The sessions that the index has listed, and those that it does not have: all of them if the
+    /// table has one page.
+    async fn indexed<T, F, M>(
+        &self,
+        ids: &[ListedId],
+        mut scan: Scan,
+        layout: &TableLayout,
+        request: &ListRequest,
+        mut newest: NewestItems<'_, T, F, M>,
+    ) -> Result<RecentItems<T>, StoreError>
+    where
+        F: Fn(&Item) -> bool,
+        M: Fn(&SessionId, Item) -> T,
+    {
+        let Some(seen) = self.unindexed(layout).await else {
+            return self.read_newest(ids, layout, request, newest).await;
+        };
+        if scan.pages == 0 && !seen.is_large {
+            // The index can answer, so the list does not fail if the table cannot.
+            let scanned = self.scan_page(&mut scan, layout, request, &mut newest).await;
+            if scan.is_done {
+                return Ok(RecentItems::new(newest.into_items(), false));
+            }
+            if scanned.is_ok() {
+                self.note_large_table().await;
+            }
+        }
+        let mut recent = self.read_newest(ids, layout, request, newest).await?;
+        if seen.can_be_added {
+            self.warn_of_unindexed();
+            recent.unindexed = true;
+        }
+        Ok(recent)
     }
 
     /// Adds the sessions of the next days in the index to `ids`, up to the limit of the request.

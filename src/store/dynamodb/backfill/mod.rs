@@ -22,7 +22,8 @@ use tokio::time::sleep_until;
 
 use super::error::{RequestError, RequestErrorKind, SetupError};
 use super::fill::{Attributes, FillScan, Pace, Page, UPDATES_AT_ONCE};
-use super::index::{RecentIndex, Shards};
+use super::index::{Indexes, RecentIndex, Shards};
+use super::layout::TableLayout;
 use super::{DynamoDbStore, TimeToLive};
 use crate::status::{Timestamp, schema};
 
@@ -35,6 +36,8 @@ const MIN_AHEAD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// A sample has so many items of each part of the table, unless they fill 1 MB before.
 const SAMPLED_PARTS: i32 = 8;
 const SAMPLED_OF_PART: i32 = 500;
+/// And so many where it is only to say whether there are any.
+const PEEKED_OF_PART: i32 = 100;
 
 /// What [`DynamoDbStore::backfill`] is going to do. Returned by
 /// [`plan_backfill`](DynamoDbStore::plan_backfill).
@@ -194,6 +197,21 @@ impl DynamoDbStore {
         Ok(report)
     }
 
+    /// What a few items from all over the table lack of what an index needs.
+    pub(super) async fn peek(
+        &self,
+        layout: &TableLayout,
+        indexes: &Indexes,
+    ) -> Result<LackingItems, RequestError> {
+        let rules = Rules::new(layout.names.key.clone(), &indexes.recent, None);
+        let pages = self.sample(&rules, PEEKED_OF_PART).await?;
+        let mut report = BackfillReport::default();
+        for item in pages.iter().flat_map(|page| &page.items) {
+            rules.look_at(item, now(), &mut report);
+        }
+        Ok(report.lacking)
+    }
+
     /// The first items of each part of the table. A backfill that was stopped has not come to all of
     /// them.
     async fn sample(&self, rules: &Rules, of_part: i32) -> Result<Vec<Page>, RequestError> {
@@ -255,6 +273,9 @@ impl DynamoDbStore {
             if report.next.is_none() {
                 break;
             }
+        }
+        if writes {
+            *self.0.unindexed.lock().await = None;
         }
         Ok(report)
     }
