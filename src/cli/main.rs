@@ -1,7 +1,10 @@
 //! The command `tower-agent-status`.
 
 mod args;
+mod backfill;
 mod bulk;
+mod check;
+mod confirm;
 mod delete;
 mod demo;
 mod end;

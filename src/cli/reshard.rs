@@ -1,6 +1,6 @@
 //! `table reshard`: changes the number of shards of the index of the newest sessions.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use clap::{Args, value_parser};
 use indicatif::HumanCount;
 use tower_agent_status::store::{ReshardAction, ReshardPlan, ReshardProgress};
 
+use super::confirm::confirmed;
 use super::failure::{Failure, NEGATIVE, ignore_broken_pipe, note};
 use super::store::StoreArgs;
 use super::text::escaped;
@@ -134,18 +135,4 @@ fn step(progress: &ReshardProgress) -> String {
         ReshardProgress::Deleting(name) => format!("DynamoDB is deleting the index `{name}` …"),
         _ => "…".to_owned(),
     }
-}
-
-fn confirmed() -> Result<bool, Failure> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::Unusable(
-            "cannot ask for confirmation, since standard input is not a terminal: use `--yes` to go \
-             on without confirmation"
-                .to_owned(),
-        ));
-    }
-    write!(io::stderr().lock(), "Go on? [y/N] ")?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

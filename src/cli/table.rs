@@ -13,6 +13,8 @@ use tower_agent_status::store::{
     TimeToLive, WriteOutcome,
 };
 
+use super::backfill::Backfill;
+use super::check;
 use super::failure::{Failure, NEGATIVE, ignore_broken_pipe};
 use super::lines::now;
 use super::reshard::Reshard;
@@ -50,7 +52,8 @@ pub(crate) enum Table {
     },
     /// Check whether the table is set up as needed, and print how to fix what is not
     ///
-    /// Exits with 0 if everything is in order, and with 1 otherwise.
+    /// Looks at up to 4,000 items from all over the table. Exits with 0 if everything is in order,
+    /// and with 1 otherwise.
     #[command(after_help = "Example:
   tower-agent-status table check --write")]
     Check {
@@ -62,6 +65,7 @@ pub(crate) enum Table {
         write: bool,
     },
     Reshard(Reshard),
+    Backfill(Backfill),
 }
 
 impl Table {
@@ -116,18 +120,20 @@ impl Table {
                 let report = store.describe_table().await?;
                 findings.ok(&format!("{} exists", args.name(&store)))?;
                 findings.table(&store, &report, args.is_embedded())?;
+                check::items(&store, &args, &mut findings).await?;
                 if write {
                     test_access(&store, &mut findings).await?;
                 }
                 Ok(if findings.is_in_order { ExitCode::SUCCESS } else { ExitCode::from(NEGATIVE) })
             }
             Self::Reshard(reshard) => reshard.run().await,
+            Self::Backfill(backfill) => backfill.run().await,
         }
     }
 }
 
 /// Prints one line per finding.
-struct Findings {
+pub(crate) struct Findings {
     is_in_order: bool,
 }
 
@@ -137,18 +143,23 @@ impl Findings {
         ignore_broken_pipe(writeln!(io::stdout().lock(), "{word}  {}", escaped(what)))
     }
 
-    fn ok(&mut self, what: &str) -> io::Result<()> {
+    pub(crate) fn ok(&mut self, what: &str) -> io::Result<()> {
         Self::print(&style("ok     ").green(), what)
     }
 
-    fn differs(&mut self, what: &str, remedy: &str) -> io::Result<()> {
+    pub(crate) fn differs(&mut self, what: &str, remedy: &str) -> io::Result<()> {
         self.is_in_order = false;
         Self::print(&style("differs").yellow(), what)?;
         Self::print(&style("       "), &format!("to fix it: {remedy}"))
     }
 
-    fn unknown(&mut self, what: &str) -> io::Result<()> {
+    pub(crate) fn unknown(&mut self, what: &str) -> io::Result<()> {
         Self::print(&style("unknown").dim(), what)
+    }
+
+    /// What is of interest, and nothing has to be done about.
+    pub(crate) fn notice(&mut self, what: &str) -> io::Result<()> {
+        Self::print(&style("note   ").dim(), what)
     }
 
     fn failed(&mut self, what: &str) -> io::Result<()> {

@@ -4,6 +4,7 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test may fail, in its helpers too")]
 
+mod backfill;
 mod delete;
 mod demo;
 mod end;

@@ -11,7 +11,7 @@ fn an_embedded_table_is_created_in_order() {
     let output = file.run(["table", "create"]).assert_code(0);
     assert!(output.out.contains("already exists"), "{}", output.out);
     let output = file.run(["table", "check", "--write"]).assert_code(0);
-    assert_eq!(output.out.lines().count(), 8, "{}", output.out);
+    assert_eq!(output.out.lines().count(), 9, "{}", output.out);
     assert!(output.out.lines().all(|line| line.starts_with("ok ")), "{}", output.out);
     assert_eq!(file.run(["list"]).out, "no workflows\n", "nothing was left behind");
 }
@@ -25,6 +25,7 @@ ok       the partition key is `sessionId` of type S, and there is no sort key
 ok       the table is billed on demand
 ok       items expire by `expiresAt`
 ok       the index `by-day` lists the newest sessions
+ok       there are no items yet
 ";
     assert_eq!(output.out, expected);
 }

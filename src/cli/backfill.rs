@@ -1,0 +1,370 @@
+//! `table backfill`: gives the items of older writers what lists need, and an expiry.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, value_parser};
+use indicatif::{HumanBytes, HumanCount};
+use tower_agent_status::store::{BackfillPlan, BackfillReport, TimeToLive};
+
+use super::confirm::confirmed;
+use super::failure::{Failure, NEGATIVE, ignore_broken_pipe, note};
+use super::store::StoreArgs;
+use super::text::escaped;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often the progress is printed at most.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Give the items of older writers what lists need, and an expiry, while services write and read
+///
+/// Adds `createdDay`, the attributes of a sharded index, `createdAt` where an item spells it
+/// `created_at`, and an expiry: 90 days after the time of creation, but at least 30 days from now.
+/// Items older than that get no expiry without `--expire-after`, and so do those that a tracker has
+/// written. Only what an item does not have is added, and only if the item is as it was read.
+///
+/// A run reads up to 64 MB of the table, and prints the command that goes on after that. It can be
+/// stopped at any time.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  tower-agent-status table backfill --dry-run
+  tower-agent-status table backfill --yes
+  tower-agent-status table backfill --yes --max-pages 10000 --expire-after 60")]
+pub(crate) struct Backfill {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Only report what the items lack, and what they would get
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+
+    /// Go on where an earlier run has stopped, as it said
+    #[arg(long, value_name = "POSITION", value_parser = decoded)]
+    from: Option<String>,
+
+    /// Maximum number of 1 MB pages of the table to read
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = value_parser!(u32).range(1..))]
+    max_pages: u32,
+
+    /// Maximum number of write units per second [default: 1000; no limit with `--embedded`]
+    #[arg(long, value_name = "UNITS", value_parser = value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+
+    /// How many days after its creation an item expires, unless that is less than 30 days ahead
+    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = value_parser!(u32).range(1..=10_950))]
+    retention: u32,
+
+    /// Let items that are older than that, or of unknown age, expire in so many days
+    #[arg(long, value_name = "DAYS", value_parser = days_ahead)]
+    expire_after: Option<u32>,
+
+    /// Give no item an expiry
+    #[arg(long, conflicts_with = "expire_after")]
+    no_expiry: bool,
+}
+
+impl Backfill {
+    pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
+        self.store.refuse_missing_file()?;
+        let store = match self.dry_run {
+            true => self.store.open_to_check().await?,
+            false => self.store.open_without_discovery().await?,
+        };
+        let mut plan = store.plan_backfill().await?;
+        plan.from.clone_from(&self.from);
+        plan.max_pages = self.max_pages;
+        plan.retention = DAY * self.retention;
+        plan.expire_after = self.expire_after.map(|days| DAY * days);
+        if self.no_expiry {
+            plan.ttl_attribute = None;
+        }
+        if self.rate.is_some() || self.store.is_embedded() {
+            plan.write_units_per_second = self.rate;
+        }
+        let mut out = io::stdout().lock();
+        ignore_broken_pipe(writeln!(out, "{}", escaped_lines(&self.what(&plan))))?;
+        drop(out);
+        if !self.dry_run && !self.yes && !confirmed()? {
+            return Ok(ExitCode::from(NEGATIVE));
+        }
+        let mut last = BackfillReport::default();
+        let mut printed_at = Instant::now();
+        let progress = |report: &BackfillReport| {
+            if printed_at.elapsed() >= PROGRESS_INTERVAL {
+                printed_at = Instant::now();
+                note(&self.step(report));
+            }
+            last = report.clone();
+        };
+        let ended = tokio::select! {
+            ended = async {
+                match self.dry_run {
+                    true => store.preview_backfill(&plan, progress).await,
+                    false => store.backfill(&plan, progress).await,
+                }
+            } => Some(ended),
+            Ok(()) = tokio::signal::ctrl_c() => None,
+        };
+        let report = match ended {
+            Some(Ok(report)) => report,
+            stopped => {
+                // Nothing is lost: what was filled in lacks nothing any more.
+                let from = last.next.as_ref().or(self.from.as_ref());
+                note(&format!("{}. {}", self.step(&last), self.go_on(from)));
+                return match stopped {
+                    Some(Err(error)) => Err(error.into()),
+                    _ => Ok(ExitCode::from(NEGATIVE)),
+                };
+            }
+        };
+        let mut out = io::stdout().lock();
+        ignore_broken_pipe(write!(out, "{}", escaped_lines(&self.result(&report))))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What the run is going to do, and what it takes.
+    fn what(&self, plan: &BackfillPlan) -> String {
+        let mut text = format!(
+            "The table has {} items, of {} (as of up to six hours ago). This run reads up to {}: about \
+             {} read units",
+            HumanCount(plan.item_count),
+            HumanBytes(plan.table_size_bytes),
+            HumanBytes(u64::from(plan.max_pages) << 20),
+            HumanCount(plan.read_units()),
+        );
+        if self.dry_run {
+            text += ".";
+        } else {
+            let units = HumanCount(plan.write_units());
+            let _ = write!(text, ", and about {units} write units if each item lacks something.");
+        }
+        if self.no_expiry {
+            return text;
+        }
+        match (&plan.time_to_live, &plan.ttl_attribute) {
+            (TimeToLive::Unknown(why), _) => {
+                let _ = write!(
+                    text,
+                    "\nNo item gets an expiry, since its attribute is not known: {why}"
+                );
+            }
+            (TimeToLive::On(name), None) => {
+                let _ = write!(
+                    text,
+                    "\nNo item gets an expiry: the table's time-to-live attribute `{name}` holds \
+                     something else."
+                );
+            }
+            (TimeToLive::Off, Some(name)) => {
+                let check = self.store.command("table check");
+                let _ = write!(
+                    text,
+                    "\nTime to live is off. The expiry is written to `{name}`, and takes effect when \
+                     it is turned on, as `{check}` describes. With --no-expiry none is written."
+                );
+            }
+            _ => {}
+        }
+        text
+    }
+
+    fn step(&self, report: &BackfillReport) -> String {
+        let read = HumanCount(report.read);
+        let filled = HumanCount(report.filled);
+        let filled = match self.dry_run {
+            true => format!("{filled} of them lack something"),
+            false => format!("{filled} of them filled in"),
+        };
+        let from = report.next.as_deref().map(|next| format!("; now at --from {}", encoded(next)));
+        format!("{read} items read, {filled}{}", from.unwrap_or_default())
+    }
+
+    /// The command that goes on.
+    fn go_on(&self, from: Option<&String>) -> String {
+        let mut name = "table backfill".to_owned();
+        let mut option = |option: std::fmt::Arguments<'_>| {
+            let _ = write!(name, " {option}");
+        };
+        if let Some(from) = from {
+            option(format_args!("--from {}", encoded(from)));
+        }
+        if self.max_pages != 64 {
+            option(format_args!("--max-pages {}", self.max_pages));
+        }
+        if let Some(rate) = self.rate {
+            option(format_args!("--rate {rate}"));
+        }
+        if self.retention != 90 {
+            option(format_args!("--retention {}", self.retention));
+        }
+        if let Some(days) = self.expire_after {
+            option(format_args!("--expire-after {days}"));
+        }
+        for (is_set, flag) in
+            [(self.no_expiry, "--no-expiry"), (self.dry_run, "--dry-run"), (self.yes, "--yes")]
+        {
+            if is_set {
+                option(format_args!("{flag}"));
+            }
+        }
+        format!("Go on with: {}", self.store.command(&name))
+    }
+
+    fn result(&self, report: &BackfillReport) -> String {
+        let mut text = format!("{} items read.\n", HumanCount(report.read));
+        for (count, what) in self.lacking(report) {
+            if count > 0 {
+                let _ = writeln!(text, "{:>12}  {what}", HumanCount(count).to_string());
+            }
+        }
+        let units = HumanCount(report.write_units);
+        let filled = HumanCount(report.filled);
+        let _ = match self.dry_run {
+            true => {
+                writeln!(text, "Would fill in {filled} of them, for about {units} write units.")
+            }
+            false => writeln!(text, "Filled in {filled} of them, for about {units} write units."),
+        };
+        if report.skipped > 0 {
+            let skipped = HumanCount(report.skipped);
+            let _ = writeln!(
+                text,
+                "Skipped {skipped}, which were changed or deleted meanwhile: another run looks at them \
+                 again."
+            );
+        }
+        if let Some((session, why)) = &report.rejection {
+            let rejected = HumanCount(report.rejected);
+            let _ = writeln!(text, "The table rejected {rejected}, such as `{session}`: {why}");
+        }
+        if !report.expiring.is_empty() {
+            let verb = if self.dry_run { "would expire" } else { "expire" };
+            let _ = writeln!(text, "Of these {verb}, by month:");
+            for (month, count) in &report.expiring {
+                let _ = writeln!(text, "{:>12}  {month}", HumanCount(*count).to_string());
+            }
+        }
+        match &report.next {
+            Some(_) => {
+                let _ = writeln!(text, "There is more. {}", self.go_on(report.next.as_ref()));
+            }
+            None => text += "This was the end of the table.\n",
+        }
+        text
+    }
+
+    fn lacking(&self, report: &BackfillReport) -> [(u64, String); 10] {
+        let counts = &report.lacking;
+        let retention = self.retention;
+        let remedy = match self.expire_after {
+            Some(_) => "",
+            None => ", and get none without --expire-after DAYS",
+        };
+        let past = match self.expire_after {
+            Some(_) => 0,
+            None => counts.unexpiring,
+        };
+        [
+            (counts.unindexed, "are in no index, so that lists can miss them".to_owned()),
+            (counts.created_at, "have no `createdAt`, but `created_at`".to_owned()),
+            (counts.created_day, "have no `createdDay`".to_owned()),
+            (counts.created_shard, "have no attribute of a sharded index".to_owned()),
+            (counts.expiry, "have no expiry".to_owned()),
+            (past, format!("of them are older than {retention} days or of unknown age{remedy}")),
+            (
+                counts.undated,
+                "have no time of creation that can be read, so that they cannot be in an index"
+                    .to_owned(),
+            ),
+            (
+                counts.kept,
+                "have no expiry, but a `revision`: it was removed to keep them, and they get none"
+                    .to_owned(),
+            ),
+            (
+                counts.unusable,
+                "have a value of another type in `createdDay`, in an index or as their expiry, \
+                 which stays"
+                    .to_owned(),
+            ),
+            (
+                counts.not_sessions,
+                "have no `overallStatus`, so that they are none of a session: left alone"
+                    .to_owned(),
+            ),
+        ]
+    }
+}
+
+/// A day from which an expiry is far enough.
+fn days_ahead(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(days @ 30..=10_950) => Ok(days),
+        Ok(0..30) => Err("no item may expire in less than 30 days: use 30 or more".to_owned()),
+        _ => Err("expected a number of days from 30 to 10950".to_owned()),
+    }
+}
+
+/// A position in the table, as a word that a shell takes as it is.
+fn encoded(position: &str) -> String {
+    let mut text = String::with_capacity(position.len());
+    for (at, byte) in position.bytes().enumerate() {
+        match byte {
+            // An option would begin with a hyphen.
+            b'-' if at > 0 => text.push('-'),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' => text.push(char::from(byte)),
+            byte => {
+                let _ = write!(text, "%{byte:02X}");
+            }
+        }
+    }
+    text
+}
+
+fn decoded(text: &str) -> Result<String, &'static str> {
+    const EXPECTED: &str = "expected a position that an earlier run has printed";
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+        let (high, low) = digit(rest.next()).zip(digit(rest.next())).ok_or(EXPECTED)?;
+        bytes.push(u8::try_from(high * 16 + low).map_err(|_| EXPECTED)?);
+    }
+    let position = String::from_utf8(bytes).map_err(|_| EXPECTED)?;
+    if position.is_empty() { Err(EXPECTED) } else { Ok(position) }
+}
+
+/// Escapes each line on its own.
+fn escaped_lines(text: &str) -> String {
+    text.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_a_word_of_a_shell() {
+        for (position, word) in [
+            ("session-corr_abc.123", "session-corr_abc.123"),
+            ("a b'$%", "a%20b%27%24%25"),
+            ("-x-\u{1b}ü", "%2Dx-%1B%C3%BC"),
+        ] {
+            assert_eq!(encoded(position), word);
+            assert_eq!(decoded(word).as_deref(), Ok(position));
+        }
+        for text in ["", "%", "%4", "%zz", "%+1", "%FF"] {
+            assert!(decoded(text).is_err(), "{text}");
+        }
+    }
+}

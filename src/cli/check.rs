@@ -1,0 +1,83 @@
+//! `table check`: what the items lack.
+
+use indicatif::HumanCount;
+use tower_agent_status::store::{BackfillReport, DynamoDbStore};
+
+use super::failure::Failure;
+use super::store::StoreArgs;
+use super::table::Findings;
+
+/// Looks at some of the items.
+pub(crate) async fn items(
+    store: &DynamoDbStore,
+    args: &StoreArgs,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let plan = store.plan_backfill().await?;
+    let report = match store.sample_backfill(&plan).await {
+        Ok(report) => report,
+        Err(error) => {
+            findings.unknown(&format!("whether the items lack attributes: {error}"))?;
+            return Ok(());
+        }
+    };
+    let read = HumanCount(report.read);
+    let looked_at = match report.is_whole {
+        true => format!("of the {read} items"),
+        false => format!("of the {read} items that were looked at"),
+    };
+    let lacking = lacking(&report);
+    if report.read == 0 {
+        findings.ok("there are no items yet")?;
+    } else if lacking.is_empty() {
+        findings.ok(&format!("{looked_at}, none lacks what a backfill adds"))?;
+    } else {
+        findings.differs(
+            &format!("{looked_at}, {}", lacking.join(", ")),
+            &args.command("table backfill"),
+        )?;
+    }
+    let counts = &report.lacking;
+    for (count, what) in [
+        (
+            counts.unexpiring,
+            format!(
+                "never expire: they have no expiry, and are older than 90 days or of unknown age; \
+                 `{}` changes that",
+                args.command("table backfill --expire-after DAYS")
+            ),
+        ),
+        (
+            counts.undated,
+            "cannot be in an index: they have no time of creation that can be read".to_owned(),
+        ),
+        (
+            counts.unusable,
+            "have a value of another type in `createdDay`, in an index or as their expiry"
+                .to_owned(),
+        ),
+        (counts.not_sessions, "are none of a session: they have no `overallStatus`".to_owned()),
+    ] {
+        if count > 0 {
+            findings.notice(&format!("{looked_at}, {} {what}", HumanCount(count)))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a backfill would add.
+fn lacking(report: &BackfillReport) -> Vec<String> {
+    let counts = &report.lacking;
+    let expiring = report.expiring.values().sum();
+    [
+        (counts.unindexed, "are in no index, so that lists can miss them"),
+        (counts.created_at, "have no `createdAt`, but `created_at`"),
+        (counts.created_day, "have no `createdDay`"),
+        (counts.created_shard, "have no attribute of a sharded index"),
+        (expiring, "have no expiry"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{} {what}", HumanCount(count)))
+    .collect()
+}
