@@ -9,6 +9,7 @@ mod script;
 use std::collections::BTreeSet;
 use std::fs;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use script::{Script, Step};
 use tower::ServiceExt as _;
 use tower_agent_status::SessionId;
@@ -195,7 +196,24 @@ async fn the_policies_allow_what_is_asked_for_and_no_more() {
     script.log();
     reader.plan_reshard(4).await.unwrap();
     reader.reshard(&plan, |_| ()).await.unwrap();
-    assert_eq!(asked(&script), actions("OperatorPolicy"));
+    // As an older writer leaves it.
+    let old = [("overallStatus", "pending"), ("createdAt", "2025-12-24T10:00:00.000Z")];
+    let put = made.client().put_item().table_name("status");
+    let put = put.item("sessionId", AttributeValue::S("old".to_owned()));
+    let put = old
+        .into_iter()
+        .fold(put, |put, (name, text)| put.item(name, AttributeValue::S(text.to_owned())));
+    put.send().await.unwrap();
+    let resharded = asked(&script).into_iter().filter(|operation| operation != "PutItem");
+    let plan = reader.plan_backfill().await.unwrap();
+    reader.sample_backfill(&plan).await.unwrap();
+    reader.preview_backfill(&plan, |_| ()).await.unwrap();
+    assert_eq!(reader.backfill(&plan, |_| ()).await.unwrap().filled, 1);
+    let backfilled = asked(&script);
+    let needed = ["DescribeTable", "DescribeTimeToLive", "Scan", "UpdateItem"];
+    assert_eq!(backfilled, BTreeSet::from(needed.map(str::to_owned)));
+    let both: BTreeSet<_> = resharded.chain(backfilled).collect();
+    assert_eq!(both, actions("OperatorPolicy"));
 }
 
 fn item_of_a_day() -> Item {

@@ -25,7 +25,8 @@ use super::text::escaped;
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
   tower-agent-status table create
-  tower-agent-status table check --write")]
+  tower-agent-status table check --write
+  tower-agent-status table backfill --dry-run")]
 pub(crate) enum Table {
     /// Create the table, billed on demand, with time to live and an index of the newest
     /// sessions

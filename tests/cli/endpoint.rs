@@ -5,9 +5,10 @@ use std::process::Command;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+use aws_sdk_dynamodb::types::AttributeValue;
 use tower_agent_status::store::DynamoDbStore;
 
-use crate::support::{Finished, HOUR, SECOND, agent, command, item, put, with};
+use crate::support::{Finished, HOUR, SECOND, agent, ago, command, item, put, with};
 
 #[tokio::test]
 async fn a_table_from_creation_to_its_last_session() {
@@ -69,6 +70,8 @@ async fn a_table_from_creation_to_its_last_session() {
     assert_listed();
     reshard(&run);
     assert_listed();
+    backfill(&run, &client, &table).await;
+    assert_listed();
     let shown = run(&["show", "load-2", "--json"]).assert_code(0).json();
     assert_eq!(shown["pdfAdapter"]["tokenUsage"]["totalTokens"], 2000);
     assert_eq!(shown["sessionId"], "load-2");
@@ -99,6 +102,27 @@ async fn end(run: &impl Fn(&[&str]) -> Finished, store: &DynamoDbStore) {
         run(&["delete", session, "--yes"]).assert_code(0);
     }
     run(&["end", "other", "--failed", "--reason", "gone", "--by", "ops"]).assert_code(1);
+}
+
+/// A session of an older writer.
+async fn backfill(run: &impl Fn(&[&str]) -> Finished, client: &Client, table: &str) {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let time = ago(24 * HOUR);
+    let put = client.put_item().table_name(table).item("processing_id", text("theirs"));
+    let put = put.item("overallStatus", text("processing")).item("created_at", text(&time));
+    put.item("lastUpdated", text(&time)).send().await.unwrap();
+    let output = run(&["table", "check"]).assert_code(1);
+    let expected = "differs  of the 4 items, 1 are in no index, so that lists can miss them, 1 have \
+                    no `createdAt`, but `created_at`, 1 have no `createdDay`";
+    assert!(output.out.contains(expected), "{}", output.out);
+    let output = run(&["table", "backfill", "--dry-run"]).assert_code(0);
+    assert!(output.out.contains("Would fill in 1 of them"), "{}", output.out);
+    let output = run(&["table", "backfill", "--yes"]).assert_code(0);
+    assert!(output.out.contains("Filled in 1 of them"), "{}", output.out);
+    let output = run(&["table", "check"]);
+    let expected = "ok       of the 4 items, none lacks what a backfill adds";
+    assert!(output.out.contains(expected), "{}", output.out);
+    run(&["delete", "theirs", "--yes"]).assert_code(0);
 }
 
 /// Another number of shards. One of the emulators adds no index to a table that is billed on demand.

@@ -11,6 +11,7 @@ use tower_agent_status::store::{
 };
 
 use crate::contract::{begun, id};
+use crate::endpoint::Endpoint;
 use crate::old_items::{Attributes, DAY, now, number, old, put, raw, spelled, text, with, without};
 use crate::script::{Script, Step};
 
@@ -319,6 +320,9 @@ async fn a_run_goes_on_where_the_one_before_has_stopped() {
         if plan.from.is_none() {
             break;
         }
+        // A sample is not only of what the first run has seen.
+        assert!(table.store.sample_backfill(&plan).await.unwrap().lacking.unindexed > 0);
+        assert!(table.store.recent(1).await.unwrap().unindexed);
         assert!(SessionId::new(plan.from.as_ref().unwrap()).is_ok());
     }
     assert_eq!((filled, read), (10, 10));
@@ -419,4 +423,46 @@ async fn an_embedded_store_is_filled_in_too() {
     let after = raw(&store, "sessionId", "theirs").await;
     assert_eq!(added(&before, &after), ["createdDay", "expiresAt"]);
     assert!(store.get(&id("theirs")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_endpoint_is_filled_in_too() {
+    for shards in [1, 4] {
+        let Some(endpoint) = Endpoint::from_env("backfill", shards).await else { return };
+        let store = endpoint.store();
+        let large = with(old(HOUR), "text", text("x".repeat(250_000)));
+        for n in 0..9 {
+            put(store, "sessionId", &format!("s{n}"), large.clone()).await;
+        }
+        put(store, "sessionId", "newest", old(Duration::ZERO)).await;
+        let before = raw(store, "sessionId", "newest").await;
+        for n in 0..2 {
+            store.write(&begun(&format!("ours{n}"), HOUR), Precondition::Absent).await.unwrap();
+        }
+        assert!(store.recent(2).await.unwrap().unindexed);
+        let mut plan = store.plan_backfill().await.unwrap();
+        // Not every emulator has time to live.
+        plan.ttl_attribute = Some("expiresAt".to_owned());
+        plan.max_pages = 1;
+        let (mut filled, mut runs) = (0, 0);
+        loop {
+            let report = store.backfill(&plan, |_| ()).await.unwrap();
+            assert_eq!((report.skipped, report.rejected), (0, 0), "{report:?}");
+            filled += report.filled;
+            runs += 1;
+            plan.from = report.next;
+            if plan.from.is_none() {
+                break;
+            }
+        }
+        assert_eq!(filled, 10);
+        assert!(runs > 1);
+        let after = raw(store, "sessionId", "newest").await;
+        let added: Vec<_> = added(&before, &after);
+        assert_eq!(added.len(), if shards == 1 { 2 } else { 3 }, "{added:?}");
+        let recent = store.recent(2).await.unwrap();
+        assert!(!recent.unindexed);
+        assert_eq!(recent.items[0].0.as_str(), "newest");
+        endpoint.close().await;
+    }
 }
