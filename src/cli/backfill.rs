@@ -244,8 +244,8 @@ impl Backfill {
             let _ = writeln!(text, "The table rejected {rejected}, such as `{session}`: {why}");
         }
         if !report.expiring.is_empty() {
-            let verb = if self.dry_run { "would expire" } else { "expire" };
-            let _ = writeln!(text, "Of these {verb}, by month:");
+            let verb = if self.dry_run { "Would expire" } else { "Expire" };
+            let _ = writeln!(text, "{verb}, by month:");
             for (month, count) in &report.expiring {
                 let _ = writeln!(text, "{:>12}  {month}", HumanCount(*count).to_string());
             }
@@ -261,42 +261,39 @@ impl Backfill {
 
     fn lacking(&self, report: &BackfillReport) -> [(u64, String); 10] {
         let counts = &report.lacking;
-        let retention = self.retention;
-        let remedy = match self.expire_after {
-            Some(_) => "",
-            None => ", and get none without --expire-after DAYS",
-        };
         let past = match self.expire_after {
             Some(_) => 0,
             None => counts.unexpiring,
         };
+        let age = format!(
+            "of these older than {} days or of unknown age, which get none without --expire-after DAYS",
+            self.retention
+        );
+        let what = |what: &str| what.to_owned();
         [
-            (counts.unindexed, "are in no index, so that lists can miss them".to_owned()),
-            (counts.created_at, "have no `createdAt`, but `created_at`".to_owned()),
-            (counts.created_day, "have no `createdDay`".to_owned()),
-            (counts.created_shard, "have no attribute of a sharded index".to_owned()),
-            (counts.expiry, "have no expiry".to_owned()),
-            (past, format!("of them are older than {retention} days or of unknown age{remedy}")),
+            (counts.unindexed, what("in no index, so that lists can miss them")),
+            (counts.created_at, what("with `created_at` in place of `createdAt`")),
+            (counts.created_day, what("without `createdDay`")),
+            (counts.created_shard, what("without the attribute of a sharded index")),
+            (counts.expiry, what("without an expiry")),
+            (past, age),
             (
                 counts.undated,
-                "have no time of creation that can be read, so that they cannot be in an index"
-                    .to_owned(),
+                what("without a time of creation that can be read: no index can have them"),
             ),
             (
                 counts.kept,
-                "have no expiry, but a `revision`: it was removed to keep them, and they get none"
-                    .to_owned(),
+                what(
+                    "with a `revision` and no expiry, which was removed to keep them: they get none",
+                ),
             ),
             (
                 counts.unusable,
-                "have a value of another type in `createdDay`, in an index or as their expiry, \
-                 which stays"
-                    .to_owned(),
+                what("with another type of value as `createdDay`, shard or expiry, which stays"),
             ),
             (
                 counts.not_sessions,
-                "have no `overallStatus`, so that they are none of a session: left alone"
-                    .to_owned(),
+                what("without `overallStatus`, so that they are none of a session: left alone"),
             ),
         ]
     }

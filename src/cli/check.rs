@@ -33,7 +33,7 @@ pub(crate) async fn items(
         findings.ok(&format!("{looked_at}, none lacks what a backfill adds"))?;
     } else {
         findings.differs(
-            &format!("{looked_at}, {}", lacking.join(", ")),
+            &format!("{looked_at}: {}", lacking.join(", ")),
             &args.command("table backfill"),
         )?;
     }
@@ -42,24 +42,22 @@ pub(crate) async fn items(
         (
             counts.unexpiring,
             format!(
-                "never expire: they have no expiry, and are older than 90 days or of unknown age; \
-                 `{}` changes that",
+                "without an expiry, and older than 90 days or of unknown age: with `{}` they get one",
                 args.command("table backfill --expire-after DAYS")
             ),
         ),
         (
             counts.undated,
-            "cannot be in an index: they have no time of creation that can be read".to_owned(),
+            "without a time of creation that can be read: no index can have them".to_owned(),
         ),
+        (counts.unusable, "with another type of value as `createdDay`, shard or expiry".to_owned()),
         (
-            counts.unusable,
-            "have a value of another type in `createdDay`, in an index or as their expiry"
-                .to_owned(),
+            counts.not_sessions,
+            "without `overallStatus`, so that they are none of a session".to_owned(),
         ),
-        (counts.not_sessions, "are none of a session: they have no `overallStatus`".to_owned()),
     ] {
         if count > 0 {
-            findings.notice(&format!("{looked_at}, {} {what}", HumanCount(count)))?;
+            findings.notice(&format!("{looked_at}: {} {what}", HumanCount(count)))?;
         }
     }
     Ok(())
@@ -70,11 +68,11 @@ fn lacking(report: &BackfillReport) -> Vec<String> {
     let counts = &report.lacking;
     let expiring = report.expiring.values().sum();
     [
-        (counts.unindexed, "are in no index, so that lists can miss them"),
-        (counts.created_at, "have no `createdAt`, but `created_at`"),
-        (counts.created_day, "have no `createdDay`"),
-        (counts.created_shard, "have no attribute of a sharded index"),
-        (expiring, "have no expiry"),
+        (counts.unindexed, "in no index, so that lists can miss them"),
+        (counts.created_at, "with `created_at` in place of `createdAt`"),
+        (counts.created_day, "without `createdDay`"),
+        (counts.created_shard, "without the attribute of a sharded index"),
+        (expiring, "without an expiry"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)

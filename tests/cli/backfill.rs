@@ -44,12 +44,12 @@ async fn old_items_are_reported_and_filled_in() {
     assert_has(
         &output.out,
         &[
-            "differs  of the 6 items, 3 are in no index, so that lists can miss them, 1 have no \
-             `createdAt`, but `created_at`, 3 have no `createdDay`, 2 have no expiry\n",
+            "differs  of the 6 items: 3 in no index, so that lists can miss them, 1 with \
+             `created_at` in place of `createdAt`, 3 without `createdDay`, 2 without an expiry\n",
             &format!("to fix it: tower-agent-status {command}\n"),
-            "note     of the 6 items, 2 never expire",
-            "note     of the 6 items, 1 cannot be in an index",
-            "note     of the 6 items, 1 are none of a session",
+            "note     of the 6 items: 2 without an expiry, and older than 90 days",
+            "note     of the 6 items: 1 without a time of creation",
+            "note     of the 6 items: 1 without `overallStatus`",
         ],
     );
 
@@ -60,16 +60,16 @@ async fn old_items_are_reported_and_filled_in() {
             "The table has 6 items, of ",
             " (as of up to six hours ago). This run reads up to 64.00 MiB: about 1 read units.\n",
             "6 items read.\n",
-            "           3  are in no index",
-            "           1  have no `createdAt`, but `created_at`\n",
-            "           3  have no `createdDay`\n",
-            "           4  have no expiry\n",
-            "           2  of them are older than 90 days or of unknown age, and get none without \
+            "           3  in no index",
+            "           1  with `created_at` in place of `createdAt`\n",
+            "           3  without `createdDay`\n",
+            "           4  without an expiry\n",
+            "           2  of these older than 90 days or of unknown age, which get none without \
              --expire-after DAYS\n",
-            "           1  have no time of creation that can be read",
-            "           1  have no `overallStatus`",
+            "           1  without a time of creation that can be read",
+            "           1  without `overallStatus`",
             "Would fill in 3 of them, for about 6 write units.\n",
-            "Of these would expire, by month:\n",
+            "Would expire, by month:\n",
             "This was the end of the table.\n",
         ],
     );

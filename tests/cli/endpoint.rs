@@ -112,8 +112,8 @@ async fn backfill(run: &impl Fn(&[&str]) -> Finished, client: &Client, table: &s
     let put = put.item("overallStatus", text("processing")).item("created_at", text(&time));
     put.item("lastUpdated", text(&time)).send().await.unwrap();
     let output = run(&["table", "check"]).assert_code(1);
-    let expected = "differs  of the 4 items, 1 are in no index, so that lists can miss them, 1 have \
-                    no `createdAt`, but `created_at`, 1 have no `createdDay`";
+    let expected = "differs  of the 4 items: 1 in no index, so that lists can miss them, 1 with \
+                    `created_at` in place of `createdAt`, 1 without `createdDay`";
     assert!(output.out.contains(expected), "{}", output.out);
     let output = run(&["table", "backfill", "--dry-run"]).assert_code(0);
     assert!(output.out.contains("Would fill in 1 of them"), "{}", output.out);
