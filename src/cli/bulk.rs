@@ -1,7 +1,5 @@
-//! What commands that change many sessions have in common: they list them, ask, and show how far
-//! they are.
-
-use std::io::{self, BufRead as _, Write as _};
+//! What commands that change many sessions have in common: they list them, and show how far they
+//! are.
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
@@ -13,16 +11,6 @@ pub(crate) fn counted(sessions: usize) -> String {
         1 => "1 session".to_owned(),
         n => format!("{} sessions", HumanCount(n as u64)),
     }
-}
-
-/// Asks a question on standard error, and returns whether the answer is yes.
-pub(crate) fn is_confirmed(question: &str) -> io::Result<bool> {
-    let mut out = io::stderr().lock();
-    write!(out, "{question} [y/N] ")?;
-    out.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// A bar for this many sessions. It is hidden unless standard error is a terminal.

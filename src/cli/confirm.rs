@@ -1,8 +1,18 @@
 //! Asks whether to go on.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use super::failure::Failure;
+
+/// Asks a question on standard error, and returns whether the answer is yes.
+pub(crate) fn is_confirmed(question: &str) -> io::Result<bool> {
+    let mut out = io::stderr().lock();
+    write!(out, "{question} [y/N] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
 
 /// Whether the user wants to go on. Without a terminal there is nobody to ask, which is an error.
 pub(crate) fn confirmed() -> Result<bool, Failure> {
@@ -13,8 +23,5 @@ pub(crate) fn confirmed() -> Result<bool, Failure> {
                 .to_owned(),
         ));
     }
-    write!(io::stderr().lock(), "Go on? [y/N] ")?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(is_confirmed("Go on?")?)
 }

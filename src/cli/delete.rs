@@ -11,7 +11,8 @@ use tower_agent_status::status::{Item, WorkflowStatus};
 use tower_agent_status::store::{DynamoDbStore, StatusReader as _};
 
 use super::args::{Heartbeat, duration, session_id};
-use super::bulk::{LISTED, counted, is_confirmed, progress};
+use super::bulk::{LISTED, counted, progress};
+use super::confirm::is_confirmed;
 use super::failure::{Failure, NEGATIVE, ignore_broken_pipe, note};
 use super::lines::{known, now};
 use super::store::StoreArgs;
