@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use tower_agent_status::SessionId;
-use tower_agent_status::status::{Precondition, Timestamp};
+use tower_agent_status::status::{ItemVersion, Precondition, Timestamp};
 use tower_agent_status::store::{
     BackfillPlan, BackfillReport, DynamoDbStore, StatusReader, StatusStore, TimeToLive,
 };
@@ -289,9 +289,11 @@ async fn what_has_changed_since_it_was_read_is_skipped() {
 async fn a_tracker_meets_no_conflict() {
     let table = Table::new("sessionId", "expiresAt", 1).await;
     table.put("adopted", with(old(HOUR), "revision", number(7))).await;
+    let seen = table.store.get(&id("adopted")).await.unwrap().unwrap();
+    let seen = Precondition::Version(ItemVersion::of(&seen));
     assert_eq!(table.backfill().await.filled, 1);
     let change = begun("adopted", HOUR);
-    let written = table.store.write(&change, Precondition::Revision(7)).await.unwrap();
+    let written = table.store.write(&change, seen).await.unwrap();
     assert_eq!(written, tower_agent_status::store::WriteOutcome::Applied);
 }
 
