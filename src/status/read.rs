@@ -12,6 +12,7 @@
 //! | `overallStatus`: `pending`, or none | [`OverallStatus::Pending`] |
 //! | any other that is not known | [`OverallStatus::Other`], with the word |
 //! | `created_at`, without a `createdAt` | `createdAt` |
+//! | a time without an offset | UTC |
 //! | no time of creation, or of the last change | none: the Unix epoch |
 
 use std::borrow::Cow;

@@ -98,15 +98,19 @@ pub struct ParseTimestampError {
 impl FromStr for Timestamp {
     type Err = ParseTimestampError;
 
-    /// Parses RFC 3339 with any offset. `+00:00Z` is read as UTC: some writers of this schema
-    /// append a `Z` to a time that already has its offset.
+    /// Parses RFC 3339 with any offset. Some writers of this schema append a `Z` to a time that already
+    /// has its offset, and others leave the offset out, as Python's `utcnow().isoformat()` does: both
+    /// are read as UTC, as all times of the schema are.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let well_formed = text.strip_suffix("+00:00Z").map(|local| format!("{local}Z"));
-        well_formed
-            .as_deref()
-            .unwrap_or(text)
-            .parse::<jiff::Timestamp>()
-            .map(|moment| Self::from_millis(moment.as_millisecond()))
+        let text = well_formed.as_deref().unwrap_or(text);
+        let moment = text.parse().or_else(|error| match text.parse::<jiff::civil::DateTime>() {
+            // A day alone is no time.
+            Ok(time) if text.contains(':') => jiff::tz::TimeZone::UTC.to_timestamp(time),
+            _ => Err(error),
+        });
+        moment
+            .map(|moment: jiff::Timestamp| Self::from_millis(moment.as_millisecond()))
             .map_err(|_| ParseTimestampError { text: text.chars().take(64).collect() })
     }
 }
@@ -140,14 +144,21 @@ mod tests {
     }
 
     #[test]
-    fn reads_offsets_and_the_doubled_suffix() {
+    fn reads_offsets_the_doubled_suffix_and_none() {
         let expected = Timestamp::from_millis(1_766_570_405_123);
         for text in [
             "2025-12-24T10:00:05.123Z",
             "2025-12-24T10:00:05.123456+00:00Z",
             "2025-12-24T11:00:05.123+01:00",
+            "2025-12-24T10:00:05.123456",
+            "2025-12-24 10:00:05.123",
         ] {
             assert_eq!(text.parse::<Timestamp>(), Ok(expected), "{text}");
+        }
+        let second = "2025-12-24T10:00:05".parse::<Timestamp>();
+        assert_eq!(second, Ok(expected.saturating_sub(Duration::from_millis(123))));
+        for text in ["2025-12-24", "2025-12-24T10", "10:00:05", "2025-12-24T10:00:05+", "", "soon"] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }
     }
 
