@@ -33,5 +33,8 @@ pub mod performance {}
 #[doc = include_str!("../docs/scale.md")]
 pub mod scale {}
 
+#[doc = include_str!("../docs/migration.md")]
+pub mod migration {}
+
 #[doc = include_str!("../docs/troubleshooting.md")]
 pub mod troubleshooting {}

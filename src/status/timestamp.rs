@@ -157,7 +157,8 @@ mod tests {
         }
         let second = "2025-12-24T10:00:05".parse::<Timestamp>();
         assert_eq!(second, Ok(expected.saturating_sub(Duration::from_millis(123))));
-        for text in ["2025-12-24", "2025-12-24T10", "10:00:05", "2025-12-24T10:00:05+", "", "soon"] {
+        for text in ["2025-12-24", "2025-12-24T10", "10:00:05", "2025-12-24T10:00:05+", "", "soon"]
+        {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }
     }

@@ -179,7 +179,7 @@ impl WorkflowBuilder {
     }
 
     /// Starts afresh: an existing item of the session is replaced. What is kept of the run before is
-    /// the [`previous_run`](crate::WorkflowStatus::previous_run).
+    /// the [`previous_run`](crate::status::WorkflowStatus::previous_run).
     ///
     /// Without this the session is resumed, and one that is finished stays finished: its calls are
     /// recorded, the end of this workflow is not, and the first time a warning is logged.

@@ -13,6 +13,7 @@ mod explain;
 mod hostile;
 mod inspect;
 mod list;
+mod migration;
 mod older_writers;
 mod serve;
 mod server;

@@ -520,7 +520,7 @@ impl Run {
             drop(call.await);
         }
         if !is_settled {
-            // Its calls have ended as cancelled, of which the model knows nothing.
+            // Its calls have ended as cancelled, and the model knows nothing of that.
             lock(&self.model).seen.clear();
         }
         lock(&self.model).is_finished = true;
