@@ -21,6 +21,8 @@ mod faults;
 mod log;
 #[path = "simulation/model.rs"]
 mod model;
+#[path = "simulation/new_runs.rs"]
+mod new_runs;
 #[path = "simulation/other_writers.rs"]
 mod other_writers;
 #[path = "simulation/outage.rs"]

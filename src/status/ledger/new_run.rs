@@ -46,9 +46,10 @@ pub(super) struct NewRunAfter {
 }
 
 impl NewRunAfter {
-    /// Whether a run has ended long enough ago.
-    fn replaces(&self, run: &WorkflowStatus, now: Timestamp) -> bool {
-        run.ended_at().is_some_and(|ended| now.duration_since(ended) >= self.age)
+    /// Whether a run had ended long enough ago when this one was opened. How long the table has taken
+    /// to say so makes no difference.
+    fn replaces(&self, run: &WorkflowStatus) -> bool {
+        run.ended_at().is_some_and(|ended| self.opened_at.duration_since(ended) >= self.age)
     }
 }
 
@@ -162,7 +163,7 @@ impl Ledger {
                 }
                 let before = self.former.as_deref().map_or(remote, |former| &former.local);
                 let joins =
-                    self.new_run_after.as_ref().is_some_and(|after| !after.replaces(before, now));
+                    self.new_run_after.as_ref().is_some_and(|after| !after.replaces(before));
                 if joins {
                     self.join_another_run();
                 }
@@ -185,7 +186,7 @@ impl Ledger {
         // The item may be of this run, since another process has ended it.
         let is_of_this_run =
             self.lost.iter().any(|lost| lost.version > after.version && has(*lost.seqs.start()));
-        if is_of_this_run || !after.replaces(remote, now) {
+        if is_of_this_run || !after.replaces(remote) {
             return false;
         }
         let knows_item = self.base.is_some() || self.first_seq.is_some_and(has);
