@@ -95,7 +95,22 @@ struct Session {
 #[derive(Clone, Copy, Debug)]
 struct Version {
     created_at: Timestamp,
+    last_updated: Timestamp,
+    /// 0 if another writer has put the item there, which keeps no revision.
     revision: u64,
+}
+
+impl Version {
+    fn is_older_than(self, last: Self) -> bool {
+        // A new run is created later than the run before it, whatever its revision.
+        if self.created_at > last.created_at {
+            return false;
+        }
+        // An item without a revision is either one that another writer has put in the place of
+        // what was read last, or what was there before a revision came.
+        let has_none = self.revision == 0 && last.revision > 0;
+        self.revision < last.revision && !(has_none && self.last_updated > last.last_updated)
+    }
 }
 
 impl<R: StatusReader> Live<R> {
@@ -247,14 +262,16 @@ impl Session {
     fn accepts(&mut self, session_id: &SessionId, item: Option<&Item>) -> bool {
         let found = item.map(|item| {
             let status = WorkflowStatus::from_item(session_id, item);
-            Version { created_at: status.created_at, revision: status.revision }
+            Version {
+                created_at: status.created_at,
+                last_updated: status.last_updated,
+                revision: status.revision,
+            }
         });
         let is_older = match (found, self.version) {
             (_, None) => false,
             (None, Some(_)) => true,
-            (Some(found), Some(last)) => {
-                found.revision < last.revision && found.created_at <= last.created_at
-            }
+            (Some(found), Some(last)) => found.is_older_than(last),
         };
         if is_older && self.older_reads < MAX_OLDER_READS {
             self.older_reads += 1;

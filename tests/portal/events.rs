@@ -284,6 +284,56 @@ async fn an_older_read_is_not_shown() {
     assert!(events.data().await.contains(r#""overallStatus":"processing""#));
 }
 
+/// An item created and last changed at these minutes. Without a revision it is another writer's.
+fn written(revision: u64, created: u64, changed: u64) -> Value {
+    let mut item = processing(revision);
+    if revision == 0 {
+        item.as_object_mut().unwrap().remove("revision");
+    }
+    item["createdAt"] = format!("2025-12-24T10:{created:02}:00.000Z").into();
+    item["lastUpdated"] = format!("2025-12-24T10:{changed:02}:00.000Z").into();
+    item["at"] = format!("{created} {changed}").into();
+    item
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_run_and_the_item_of_another_writer_are_shown_at_the_next_read() {
+    let store = Store::default();
+    store.put("s", &written(7, 1, 1)).await;
+    let mut events = Events::of(&live(&store).router(), "s").await;
+    events.data().await;
+    let changes = [
+        // A new run over the one that is not finished, from a process whose clock is behind.
+        (written(5, 2, 2), true),
+        (written(8, 2, 3), true),
+        // Another writer's item in its place, which says when it began, or does not know better.
+        (written(0, 4, 4), true),
+        // The recorder writes again what it knows.
+        (written(9, 2, 5), true),
+        (written(0, 2, 6), true),
+        (written(10, 2, 7), true),
+        // Older reads: of the run before, and of the item as another writer had left it.
+        (written(6, 1, 1), false),
+        (written(11, 2, 8), true),
+        (written(0, 2, 6), false),
+        (written(12, 2, 9), true),
+        (written(0, 2, 9), false),
+    ];
+    for (item, is_newer) in changes {
+        store.put("s", &item).await;
+        let start = Instant::now();
+        let found = events.data();
+        let found = tokio::time::timeout(POLL * 2, found).await;
+        let Ok(data) = found else {
+            assert!(!is_newer, "{item} is not shown");
+            continue;
+        };
+        assert!(is_newer, "{data} is older");
+        assert!(data.contains(item["at"].as_str().unwrap()), "{data}");
+        assert!(start.elapsed() <= POLL, "{item}: {:?}", start.elapsed());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_number_of_watched_sessions_is_limited() {
     let store = Store::default();
