@@ -13,9 +13,10 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::agent::Agent;
+use crate::status::schema::SUB_STEPS;
 use crate::status::{
-    AgentState, AgentStatus, Item, SessionId, TaskId, Timestamp, TokenUsage, WaitingFor,
-    WorkflowStatus, Writers,
+    AgentState, AgentStatus, Item, PreviousRun, SessionId, TaskId, Timestamp, TokenUsage, Value,
+    WaitingFor, WorkflowStatus, Writers,
 };
 
 /// The status of a workflow that is not in the store.
@@ -154,6 +155,25 @@ impl Serialize for WorkflowJson<'_> {
         let unfinished = status.map_or(&[][..], |status| &status.unfinished_tasks);
         let unfinished: Vec<_> = unfinished.iter().map(TaskId::as_str).collect();
         map.serialize_entry("unfinishedTasks", &unfinished)?;
+        map.serialize_entry("completedAt", &status.and_then(|status| time(status.completed_at?)))?;
+        let previous_run = status.and_then(|status| status.previous_run.as_deref());
+        map.serialize_entry("previousRun", &previous_run.map(PreviousRunJson))?;
+        map.end()
+    }
+}
+
+/// The run that this one has replaced.
+struct PreviousRunJson<'a>(&'a PreviousRun);
+
+impl Serialize for PreviousRunJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let run = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("overallStatus", run.status_text())?;
+        map.serialize_entry("createdAt", &time(run.created_at))?;
+        map.serialize_entry("completedAt", &run.completed_at.and_then(time))?;
+        map.serialize_entry("error", &run.error.as_ref().map(|error| error.as_str()))?;
+        map.serialize_entry("totalTokenUsage", &run.total_token_usage)?;
         map.end()
     }
 }
@@ -191,6 +211,14 @@ impl AgentView<'_> {
         (self.state() != AgentState::Pending || !is_zero).then_some(usage)
     }
 
+    /// The steps that another writer has noted. Clients read the names of each, so only maps are
+    /// steps to them.
+    fn sub_steps(&self) -> Vec<&Item> {
+        let others = self.status.and_then(|status| status.others.as_deref());
+        let steps = others.and_then(|others| others.get(SUB_STEPS)?.as_list());
+        steps.unwrap_or_default().iter().filter_map(Value::as_map).collect()
+    }
+
     fn activity(&self) -> String {
         let activity = self.status.map_or("", |status| &*status.activity);
         let is_waiting = activity.is_empty() && self.state() == AgentState::Pending;
@@ -218,7 +246,7 @@ impl Serialize for AgentView<'_> {
         let duration = status.and_then(AgentStatus::duration);
         map.serialize_entry("duration", &duration.map(|duration| duration.as_secs()))?;
         map.serialize_entry("error", &error.map(|error| error.message.as_str()))?;
-        map.serialize_entry("subSteps", &[(); 0])?;
+        map.serialize_entry("subSteps", &self.sub_steps())?;
         map.serialize_entry("errorType", &error.map(|error| &error.class))?;
         map.serialize_entry("tokenUsage", &self.token_usage())?;
         map.serialize_entry("calls", &status.map_or(0, |status| status.calls))?;

@@ -112,3 +112,41 @@ async fn undeclared_agents_of_old_items_are_ordered_by_their_end() {
         ["b", "c", "a"].map(|name| body.find(&format!(r#""{name}":{{"#)).unwrap()).into();
     assert!(places.is_sorted(), "{body}");
 }
+
+#[tokio::test]
+async fn the_sub_steps_of_an_agent_are_passed_on() {
+    let store = Store::default();
+    let shown = async |sub_steps: Value| {
+        let agent = json!({ "status": "in-progress", "subSteps": sub_steps });
+        store.put("s", &json!({ "overallStatus": "processing", "pdfAdapter": agent })).await;
+        get(&store, "s/status").await["agents"]["pdfAdapter"]["subSteps"].take()
+    };
+    let steps = json!([
+        { "title": "Read", "status": "success", "description": "3 pages" },
+        { "title": "<b>Split</b>", "status": "loading", "pages": [1, 2.5], "more": { "a": "b" } },
+        {},
+    ]);
+    assert_eq!(shown(steps.clone()).await, steps);
+    // Readers take the names of each: what is no map has none.
+    let mixed = json!(["Read", { "title": "Split" }, 3, [{ "title": "no step" }]]);
+    assert_eq!(shown(mixed).await, json!([{ "title": "Split" }]));
+    for other in [json!([]), json!("Read"), json!({ "title": "Read" }), json!(3)] {
+        assert_eq!(shown(other).await, json!([]));
+    }
+}
+
+#[tokio::test]
+async fn the_sub_steps_stay_when_a_recorder_goes_on_with_the_agent() {
+    use tower_agent_status::StatusTracker;
+    use tower_agent_status::status::{AgentReport, AgentState};
+    let store = Store::default();
+    let steps = json!([{ "title": "Read", "status": "success" }]);
+    let agent = json!({ "status": "in-progress", "subSteps": steps });
+    store.put("s", &json!({ "overallStatus": "processing", "pdfAdapter": agent })).await;
+    let tracker = StatusTracker::builder(store.memory.clone()).start().unwrap();
+    let report = AgentReport::new(AgentState::Success);
+    tracker.update_agent_status("s", "pdfAdapter", report).unwrap();
+    tracker.shutdown(Duration::from_secs(5)).await.unwrap();
+    let agent = get(&store, "s/status").await["agents"]["pdfAdapter"].take();
+    assert_eq!((&agent["status"], &agent["subSteps"]), (&json!("success"), &steps));
+}

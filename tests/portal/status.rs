@@ -17,6 +17,12 @@ async fn a_workflow_in_every_state_of_its_agents() {
         "overallStatus": "failed", "error": "matching failed", "revision": 6,
         "writers": { "3f9c": 17 }, "expiresAt": 1_774_346_400, "createdDay": "2025-12-24",
         "createdAt": "2025-12-24T10:00:00.000Z", "lastUpdated": "2025-12-24T10:00:29.000Z",
+        "completedAt": "2025-12-24T10:00:28.000Z",
+        "previousRun": {
+            "overallStatus": "completed", "createdAt": "2025-12-23T10:00:00.000Z",
+            "completedAt": "2025-12-23T10:00:12.000Z",
+            "totalTokenUsage": { "inputTokens": 1_000, "outputTokens": 234, "totalTokens": 1_234 },
+        },
         "pdfAdapter": {
             "status": "success", "activity": "Text extraction complete", "calls": 2,
             "startedAt": "2025-12-24T10:00:00.000Z", "completedAt": "2025-12-24T10:00:17.900Z",
@@ -57,7 +63,9 @@ async fn a_workflow_in_every_state_of_its_agents() {
         r#""errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null,"waitingFor":null,"taskId":null}},"#,
         r#""error":"matching failed","createdAt":"2025-12-24T10:00:00.000Z","correlationId":"corr_abc123","#,
         r#""attributes":{"documentId":"FAB_26933659","pages":3},"#,
-        r#""totalTokenUsage":{"cacheReadInputTokens":1800,"inputTokens":12000,"outputTokens":2169,"reasoningTokens":60,"totalTokens":14169},"stalled":false,"waiting":false,"unfinishedTasks":[]}"#,
+        r#""totalTokenUsage":{"cacheReadInputTokens":1800,"inputTokens":12000,"outputTokens":2169,"reasoningTokens":60,"totalTokens":14169},"stalled":false,"waiting":false,"unfinishedTasks":[],"completedAt":"2025-12-24T10:00:28.000Z","#,
+        r#""previousRun":{"overallStatus":"completed","createdAt":"2025-12-23T10:00:00.000Z","completedAt":"2025-12-23T10:00:12.000Z","error":null,"#,
+        r#""totalTokenUsage":{"inputTokens":1000,"outputTokens":234,"totalTokens":1234}}}"#,
     );
     assert_eq!(body, expected);
 }
@@ -66,7 +74,7 @@ const UNKNOWN: &str = concat!(
     r#"{"sessionId":"nobody","overallStatus":"pending","lastUpdated":"","agents":{"#,
     r#""pdfAdapter":{"status":"pending","activity":"Waiting for upload","startedAt":null,"completedAt":null,"duration":null,"error":null,"subSteps":[],"errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null,"waitingFor":null,"taskId":null},"#,
     r#""tradeMatching":{"status":"pending","activity":"Waiting for extraction","startedAt":null,"completedAt":null,"duration":null,"error":null,"subSteps":[],"errorType":null,"tokenUsage":null,"calls":0,"lastUpdated":null,"waitingFor":null,"taskId":null}},"#,
-    r#""error":null,"createdAt":null,"correlationId":null,"attributes":{},"totalTokenUsage":{"inputTokens":0,"outputTokens":0,"totalTokens":0},"stalled":false,"waiting":false,"unfinishedTasks":[]}"#,
+    r#""error":null,"createdAt":null,"correlationId":null,"attributes":{},"totalTokenUsage":{"inputTokens":0,"outputTokens":0,"totalTokens":0},"stalled":false,"waiting":false,"unfinishedTasks":[],"completedAt":null,"previousRun":null}"#,
 );
 
 #[tokio::test]
@@ -186,6 +194,36 @@ async fn tokens_are_shown_once_known() {
         let (activity, usage) = agent(item).await;
         assert_eq!((activity.as_str(), &usage), (expected, expected_usage));
     }
+}
+
+#[tokio::test]
+async fn of_the_previous_run_is_shown_what_is_known() {
+    let store = Store::default();
+    let router = portal(store.clone()).router();
+    let shown = async |run: &Value| {
+        store.put("s", &json!({ "overallStatus": "processing", "previousRun": run })).await;
+        let (_, _, body) = whole(&router, "/api/workflow/s/status").await;
+        serde_json::from_str::<Value>(&body).unwrap()["previousRun"].take()
+    };
+    let (start, end) = ("2025-12-24T10:00:00.000Z", "2025-12-24T10:00:12.000Z");
+    let none = json!({ "inputTokens": 0, "outputTokens": 0, "totalTokens": 0 });
+    let failed = json!({
+        "overallStatus": "failed", "createdAt": start, "completedAt": end,
+        "error": "no \"model\"", "totalTokenUsage": { "totalTokens": 1_234 },
+    });
+    assert_eq!(shown(&failed).await, failed);
+    // It was replaced before it had ended.
+    let open = json!({ "overallStatus": "archived", "createdAt": start, "totalTokenUsage": none });
+    let mut expected = open.clone();
+    expected["completedAt"] = Value::Null;
+    expected["error"] = Value::Null;
+    assert_eq!(shown(&open).await, expected);
+    let expected = json!({
+        "overallStatus": "pending", "createdAt": null, "completedAt": null, "error": null,
+        "totalTokenUsage": none,
+    });
+    assert_eq!(shown(&json!({})).await, expected);
+    assert_eq!(shown(&json!("another type")).await, Value::Null);
 }
 
 #[tokio::test]

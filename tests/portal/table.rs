@@ -109,7 +109,7 @@ const EXPECTED: &str = concat!(
     r#""exceptionManagement":{"status":"error","activity":"","startedAt":null,"completedAt":null,"duration":2,"error":"boom","subSteps":[],"#,
     r#""errorType":"agent","tokenUsage":null,"calls":0,"lastUpdated":null,"waitingFor":null,"taskId":null}},"#,
     r#""error":null,"createdAt":"2025-12-24T11:15:00.000Z","correlationId":null,"attributes":{"documentId":"FAB_26933659"},"#,
-    r#""totalTokenUsage":{"inputTokens":12000,"outputTokens":2169,"totalTokens":14169},"stalled":false,"waiting":false,"unfinishedTasks":[]}"#,
+    r#""totalTokenUsage":{"inputTokens":12000,"outputTokens":2169,"totalTokens":14169},"stalled":false,"waiting":false,"unfinishedTasks":[],"completedAt":null,"previousRun":null}"#,
 );
 
 #[tokio::test]
