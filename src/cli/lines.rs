@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use console::{StyledObject, style};
 use indicatif::HumanCount;
 use tower_agent_status::status::{
-    AgentState, AgentStatus, OverallStatus, Timestamp, TokenUsage, WaitingFor, WorkflowStatus,
+    AgentState, AgentStatus, OverallStatus, PreviousRun, Timestamp, TokenUsage, WaitingFor,
+    WorkflowStatus,
 };
 
 use super::text::{escaped, time, tokens, truncated};
@@ -37,7 +38,9 @@ pub(crate) fn overall_status(status: &WorkflowStatus, heartbeat: Duration, width
 pub(crate) fn elapsed(status: &WorkflowStatus) -> Option<Duration> {
     let is_running = !status.overall_status.is_finished()
         && !matches!(status.overall_status, OverallStatus::Other);
-    let end = if is_running { Some(now()) } else { known(status.last_updated) };
+    // Late token counts are written after the end.
+    let completed_at = status.completed_at.filter(|_| status.overall_status.is_finished());
+    let end = if is_running { Some(now()) } else { completed_at.or(known(status.last_updated)) };
     Some(end?.duration_since(known(status.created_at)?))
 }
 
@@ -53,6 +56,29 @@ pub(crate) fn workflow(status: &WorkflowStatus, heartbeat: Duration) -> String {
     let elapsed = elapsed(status).map(time).unwrap_or_default();
     let tokens = tokens(Some(&status.total_token_usage()));
     format!("{}  {overall} {elapsed:>9} {tokens:>14}", style(format!("{id:<40}")).bold())
+}
+
+/// The run before this one: `failed 2025-12-24T10:00:12.000Z, after 12.0 s, 1,234 tokens: error`, or
+/// `processing, started 2025-12-24T10:00:00.000Z` if it had not ended.
+pub(crate) fn previous_run(run: &PreviousRun) -> String {
+    let created_at = known(run.created_at);
+    let mut text = run.status_text().to_owned();
+    match (run.completed_at, created_at) {
+        (Some(end), None) => text += &format!(" {end}"),
+        (Some(end), Some(start)) => {
+            text += &format!(" {end}, after {}", time(end.duration_since(start)));
+        }
+        (None, Some(start)) => text += &format!(", started {start}"),
+        (None, None) => {}
+    }
+    // Zeros stand for counts that are not known, too.
+    if run.total_token_usage.total_tokens.is_some_and(|total| total > 0) {
+        text += &format!(", {}", tokens(Some(&run.total_token_usage)));
+    }
+    if let Some(error) = &run.error {
+        text += &format!(": {}", error.as_str());
+    }
+    text
 }
 
 /// The symbol for an agent's state. It spins while the agent is running.

@@ -16,8 +16,8 @@ use super::lines;
 use super::store::StoreArgs;
 use super::text::escaped;
 
-/// Show a workflow: its agents with their states, times, tokens and errors, and what they wait
-/// for.
+/// Show a workflow: its agents with their states, times, tokens and errors, what they wait for, and
+/// how the run before ended, if there was one.
 ///
 /// With `--json` it prints the attributes of the item, which are documented in
 /// `tower_agent_status::status::schema`: the session id as `sessionId`, whatever the table's key
@@ -82,11 +82,18 @@ impl Show {
         for (name, value) in &status.attributes {
             field(name, &one_line(value))?;
         }
-        for (name, time) in [("createdAt", status.created_at), ("lastUpdated", status.last_updated)]
-        {
-            if let Some(time) = lines::known(time) {
+        let times = [
+            ("createdAt", lines::known(status.created_at)),
+            ("completedAt", status.completed_at),
+            ("lastUpdated", lines::known(status.last_updated)),
+        ];
+        for (name, time) in times {
+            if let Some(time) = time {
                 field(name, &time.to_string())?;
             }
+        }
+        if let Some(run) = &status.previous_run {
+            field("previous run", &lines::previous_run(run))?;
         }
         let total = lines::usage(&status.total_token_usage());
         field("tokens", &total)?;

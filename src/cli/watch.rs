@@ -9,7 +9,7 @@ use indicatif::style::TemplateError;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{Instant, MissedTickBehavior};
 use tower_agent_status::SessionId;
-use tower_agent_status::status::{Item, OverallStatus, WaitingFor, WorkflowStatus};
+use tower_agent_status::status::{Item, OverallStatus, Timestamp, WaitingFor, WorkflowStatus};
 use tower_agent_status::store::StatusReader as _;
 
 use super::args::{Heartbeat, duration, session_id};
@@ -31,6 +31,7 @@ const FRAME: Duration = Duration::from_millis(100);
 /// change. Waits for a session that is not in the table yet. Exits with 0 if the workflow
 /// completed, 1 if it failed, and 3 if it did not finish before `--timeout`, or before the
 /// output was closed, or if another writer's word for its state is not known: that may be an end.
+/// A new run of the session that begins meanwhile is watched in place of the one before.
 /// With `--json` it prints the item's attributes on one line at each change.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -70,6 +71,7 @@ impl Watch {
         let mut frame = tokio::time::interval(FRAME);
         frame.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut last: Option<(Item, WorkflowStatus)> = None;
+        let mut run = Run::default();
         let mut is_waiting = false;
         let mut outage = Outage::default();
         loop {
@@ -100,6 +102,7 @@ impl Watch {
                 Err(error) => return Err(error.into()),
             };
             let Some(item) = item else {
+                run.is_gone = true;
                 if !std::mem::replace(&mut is_waiting, true) {
                     view.note(&format!(
                         "No session `{}` in {} yet; waiting for it.",
@@ -110,7 +113,13 @@ impl Watch {
                 continue;
             };
             let status = WorkflowStatus::from_item(&self.session, &item);
-            let is_read = match view.show(&item, &status) {
+            let shown = match run.read(&status) {
+                // Another writer has put it there. The process that records the run notices.
+                Read::RunBefore => continue,
+                Read::NewRun => view.begin_new_run(&status),
+                Read::SameRun => Ok(()),
+            };
+            let is_read = match shown.and_then(|()| view.show(&item, &status)) {
                 Err(Failure::BrokenPipe) => false,
                 shown => shown.map(|()| true)?,
             };
@@ -157,6 +166,45 @@ impl Watch {
         } else {
             Ok(View::Printed(Printed { heartbeat, ..Printed::default() }))
         }
+    }
+}
+
+/// The run that is watched.
+#[derive(Default)]
+struct Run {
+    /// When it was created. The next one is created later.
+    created_at: Option<Timestamp>,
+    last_updated: Option<Timestamp>,
+    /// Whether the item was deleted since.
+    is_gone: bool,
+}
+
+/// The run that an item is from.
+#[derive(Debug, PartialEq)]
+enum Read {
+    SameRun,
+    NewRun,
+    /// A copy of a run that another has replaced.
+    RunBefore,
+}
+
+impl Run {
+    fn read(&mut self, status: &WorkflowStatus) -> Read {
+        let was_gone = std::mem::take(&mut self.is_gone);
+        let created_at = lines::known(status.created_at);
+        let last_updated = lines::known(status.last_updated);
+        let read = match created_at.zip(self.created_at) {
+            Some((created, known)) if created > known => Read::NewRun,
+            Some((created, known)) if created < known && was_gone => Read::NewRun,
+            // If it has changed since, a process has corrected what another writer has said.
+            Some((created, known)) if created < known && last_updated <= self.last_updated => {
+                return Read::RunBefore;
+            }
+            _ => Read::SameRun,
+        };
+        self.created_at = created_at.or(self.created_at);
+        self.last_updated = last_updated;
+        read
     }
 }
 
@@ -217,6 +265,17 @@ impl View {
         Ok(())
     }
 
+    /// Forgets the run that was shown: another has begun.
+    fn begin_new_run(&mut self, status: &WorkflowStatus) -> Result<(), Failure> {
+        match self {
+            Self::Printed(printed) => printed.begin_new_run(status)?,
+            // Lines are redrawn one by one: those of two runs would be side by side.
+            Self::Drawn(drawn) => drawn.keep(0),
+            Self::Json { .. } => {}
+        }
+        Ok(())
+    }
+
     /// Prints a message beside the workflow's lines.
     fn note(&self, message: &str) {
         match self {
@@ -251,6 +310,13 @@ impl Drawn {
         })
     }
 
+    /// Removes the lines beyond this many.
+    fn keep(&mut self, count: usize) {
+        for bar in self.bars.drain(count..) {
+            self.screen.remove(&bar);
+        }
+    }
+
     fn show(&mut self, status: &WorkflowStatus) {
         let agents = status.agents_by_start().into_iter().flat_map(|(name, agent)| {
             let line = lines::agent(name, agent);
@@ -267,6 +333,8 @@ impl Drawn {
             let bar = ProgressBar::no_length().with_style(self.style.clone());
             self.bars.push(self.screen.add(bar));
         }
+        // There are fewer once an error is gone.
+        self.keep(lines.len());
         for (bar, line) in self.bars.iter().zip(lines) {
             bar.set_message(line);
             bar.tick();
@@ -283,6 +351,12 @@ struct Printed {
 }
 
 impl Printed {
+    fn begin_new_run(&mut self, status: &WorkflowStatus) -> io::Result<()> {
+        *self = Self { heartbeat: self.heartbeat, ..Self::default() };
+        let id = escaped(status.session_id.as_str());
+        writeln!(io::stdout().lock(), "{:<12} {id:<40}  a new run has begun", "workflow")
+    }
+
     fn show(&mut self, status: &WorkflowStatus) -> io::Result<()> {
         let mut out = io::stdout().lock();
         for (name, agent) in status.agents_by_start() {
@@ -302,5 +376,46 @@ impl Printed {
             writeln!(out, "{:<12} {}", "workflow", lines::workflow(status, self.heartbeat))?;
         }
         out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_run_is_new_and_a_copy_of_an_earlier_one_is_none() {
+        use Read::{NewRun, RunBefore, SameRun};
+        let id = SessionId::from_key("s").expect("an id");
+        let at = |minute: u64| format!("2025-12-24T10:{minute:02}:00.000Z");
+        let mut run = Run::default();
+        // The minutes at which a run was created and last changed; `None` is no item.
+        let table = [
+            (Some((1, 1)), SameRun),
+            (Some((1, 2)), SameRun),
+            (Some((3, 3)), NewRun),
+            (Some((1, 2)), RunBefore),
+            (Some((3, 4)), SameRun),
+            // Another writer has said something else for a while.
+            (Some((5, 5)), NewRun),
+            (Some((3, 6)), SameRun),
+            (Some((4, 6)), NewRun),
+            (None, SameRun),
+            (Some((2, 2)), NewRun),
+            (None, SameRun),
+            (Some((2, 3)), SameRun),
+        ];
+        for (step, (times, expected)) in table.into_iter().enumerate() {
+            let Some((created, updated)) = times else {
+                run.is_gone = true;
+                continue;
+            };
+            let attributes = [("createdAt", at(created)), ("lastUpdated", at(updated))];
+            let item = attributes.map(|(name, time)| (name.to_owned(), time.into()));
+            let status = WorkflowStatus::from_item(&id, &item.into_iter().collect());
+            assert_eq!(run.read(&status), expected, "{step}");
+        }
+        // An item that does not say is of the same run.
+        assert_eq!(run.read(&WorkflowStatus::from_item(&id, &Item::new())), SameRun);
     }
 }

@@ -1,6 +1,9 @@
 //! `list`.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tower_agent_status::StatusTracker;
 
 use crate::support::{File, HOUR, SECOND, agent, ago, item, with};
 
@@ -117,4 +120,22 @@ fn invalid_arguments_are_rejected() {
             .assert_code(2)
             .assert_stderr(&[arguments[0]]);
     }
+}
+
+#[tokio::test]
+async fn a_session_that_runs_again_is_sorted_by_its_new_run() {
+    let file = File::new("list-again");
+    file.put("again", item("failed", 30 * HOUR)).await;
+    file.put("newer", item("completed", HOUR)).await;
+    file.put("older", item("completed", 40 * HOUR)).await;
+    let sessions = async || {
+        let found = file.run(["list", "--json"]).assert_code(0).json();
+        let ids = found.as_array().unwrap().iter().map(|row| row["sessionId"].clone());
+        serde_json::Value::from_iter(ids)
+    };
+    assert_eq!(sessions().await, json!(["newer", "again", "older"]));
+    let tracker = StatusTracker::builder(file.store.clone()).start().unwrap();
+    tracker.workflow("again").new_run().start().unwrap().complete();
+    tracker.shutdown(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(sessions().await, json!(["again", "newer", "older"]));
 }

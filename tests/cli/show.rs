@@ -114,3 +114,43 @@ fn an_unknown_session_is_a_negative_result() {
     file.run(["show", ""]).assert_code(1);
     file.run(["show", &"x".repeat(5000)]).assert_code(1);
 }
+
+#[tokio::test]
+async fn the_run_before_and_the_end_are_shown() {
+    let file = File::new("show-runs");
+    let at = |second: u32| format!("2025-12-24T10:00:{second:02}.000Z");
+    let mut workflow = item("completed", HOUR);
+    workflow["createdAt"] = at(20).into();
+    // Token counts arrived late.
+    workflow["completedAt"] = at(27).into();
+    workflow["lastUpdated"] = at(59).into();
+    let previous = json!({
+        "overallStatus": "failed", "createdAt": at(0), "completedAt": at(12), "error": "no model",
+        "totalTokenUsage": { "inputTokens": 1_000, "outputTokens": 234, "totalTokens": 1_234 },
+    });
+    file.put("again", with(workflow.clone(), "previousRun", previous)).await;
+    let output = file.run(["show", "again"]).assert_code(0);
+    let expected = [
+        "completed        7.0 s",
+        "createdAt       2025-12-24T10:00:20.000Z\n",
+        "completedAt     2025-12-24T10:00:27.000Z\n",
+        "previous run    failed 2025-12-24T10:00:12.000Z, after 12.0 s, 1,234 tokens: no model\n",
+    ];
+    for part in expected {
+        assert!(output.out.contains(part), "no `{part}` in\n{}", output.out);
+    }
+    assert!(file.run(["list"]).assert_code(0).out.contains("7.0 s"));
+
+    let nothing = json!({ "inputTokens": 0, "outputTokens": 0, "totalTokens": 0 });
+    let open =
+        json!({ "overallStatus": "processing", "createdAt": at(0), "totalTokenUsage": nothing });
+    file.put("open", with(item("processing", SECOND), "previousRun", open)).await;
+    let output = file.run(["show", "open"]).assert_code(0);
+    let expected = "previous run    processing, started 2025-12-24T10:00:00.000Z\n";
+    assert!(output.out.contains(expected), "{}", output.out);
+    assert!(!output.out.contains("completedAt"), "{}", output.out);
+
+    file.put("first", workflow).await;
+    let output = file.run(["show", "first"]).assert_code(0);
+    assert!(!output.out.contains("previous run"), "{}", output.out);
+}

@@ -1,24 +1,20 @@
 //! What differs on a terminal: colours, redrawn lines, prompts. Uses `script` of util-linux,
 //! which runs a program in a terminal.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::json;
 
-use tower_agent_status::status::{OverallStatus, WorkflowStatus};
+use tower_agent_status::StatusTracker;
+use tower_agent_status::status::{AgentReport, AgentState, OverallStatus, WorkflowStatus};
 use tower_agent_status::store::StatusReader as _;
 
 use crate::support::{File, HOUR, SECOND, agent, command, id, item, with};
 
-/// Runs the command on a terminal with this input, and returns what it shows and its exit
-/// code. Returns `None`, after printing a line, if there is no `script`.
-fn on_a_terminal(
-    file: &File,
-    arguments: &str,
-    typed: &str,
-    no_color: bool,
-) -> Option<(String, i32)> {
+/// Starts the command on a terminal. Returns `None`, after printing a line, if there is no `script`.
+fn start(file: &File, arguments: &str, no_color: bool) -> Option<Child> {
     let inner = command();
     let program = inner.get_program().to_str().unwrap();
     let line = format!("'{program}' {arguments} --embedded '{}'", file.path().display());
@@ -29,10 +25,21 @@ fn on_a_terminal(
         script.env("NO_COLOR", "1");
     }
     let spawned = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let Ok(mut script) = spawned else {
+    if spawned.is_err() {
         let _ = writeln!(std::io::stderr(), "skipped: a terminal, since there is no `script`");
-        return None;
-    };
+    }
+    spawned.ok()
+}
+
+/// Runs the command on a terminal with this input, and returns what it shows and its exit
+/// code, or `None` if there is no terminal.
+fn on_a_terminal(
+    file: &File,
+    arguments: &str,
+    typed: &str,
+    no_color: bool,
+) -> Option<(String, i32)> {
+    let mut script = start(file, arguments, no_color)?;
     let mut stdin = script.stdin.take().unwrap();
     stdin.write_all(typed.as_bytes()).unwrap();
     let reader = std::thread::spawn(move || {
@@ -76,6 +83,54 @@ async fn a_watched_workflow_is_redrawn_and_its_end_stays() {
     let (shown, code) = on_a_terminal(&file, "watch t --timeout 500ms", "", false).unwrap();
     assert_eq!(code, 3, "{shown}");
     assert!(shown.matches("It is in-progress").count() > 1, "it is redrawn: {shown:?}");
+}
+
+// The recorder must run while this blocks on what is shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lines_of_the_run_before_go_when_a_new_one_begins() {
+    let file = File::new("drawn-again");
+    let tracker = StatusTracker::builder(file.store.clone()).start().unwrap();
+    let report = |agent: &str, state| {
+        tracker.update_agent_status("s", agent, AgentReport::new(state)).unwrap();
+    };
+    let before = tracker.workflow("s").start().unwrap();
+    for agent in ["first", "second", "third"] {
+        report(agent, AgentState::InProgress);
+    }
+    tracker.flush().await.unwrap();
+    let Some(mut script) = start(&file, "watch s --interval 50ms", true) else { return };
+    let (mut out, mut shown) = (script.stdout.take().unwrap(), String::new());
+    let mut until = |part: &str| {
+        let mut bytes = [0; 4096];
+        while !shown.contains(part) {
+            let read = out.read(&mut bytes).unwrap();
+            assert_ne!(read, 0, "no `{part}` in {shown:?}");
+            shown += &String::from_utf8_lossy(&bytes[..read]);
+        }
+        shown.clone()
+    };
+    until("third");
+    let again = tracker.workflow("s").new_run().start().unwrap();
+    report("only", AgentState::Success);
+    drop(before);
+    tracker.flush().await.unwrap();
+    until("only");
+    // Its error is on a line of its own, until the next call succeeds.
+    let failed = AgentReport::new(AgentState::Error).error("no capacity");
+    tracker.update_agent_status("s", "only", failed).unwrap();
+    until("no capacity");
+    report("only", AgentState::Success);
+    again.complete();
+    let mut all = until("completed");
+    out.read_to_string(&mut all).unwrap();
+    let after = &all[all.find("only").unwrap()..];
+    for gone in ["first", "second", "third"] {
+        assert!(!after.contains(gone), "`{gone}` is still there: {after:?}");
+    }
+    let end = &all[all.rfind("only").unwrap()..];
+    assert_eq!(end.matches(" tokens").count(), 1, "one line for the workflow: {end:?}");
+    assert_eq!(script.wait().unwrap().code(), Some(0));
+    tracker.shutdown(Duration::from_secs(5)).await.unwrap();
 }
 
 #[tokio::test]
