@@ -23,11 +23,12 @@ function icon(state) {
   draw(svg, state);
   return svg;
 }
-const ICONS = { initializing: "in-progress", processing: "in-progress", completed: "success", failed: "error" };
+const ICONS = { loading: "in-progress", initializing: "in-progress", processing: "in-progress", completed: "success", failed: "error" };
 // Another writer's word has no icon of its own.
 const draw = (svg, state) => attribute(svg.firstChild, "href", "#i-" + (Object.hasOwn(ICONS, state) ? ICONS[state] : $("i-" + state) ? state : "other"));
 const text = (node, value) => { if (node.textContent !== value) node.textContent = value; };
 const attribute = (node, name, value) => { if (node.getAttribute(name) !== value) node.setAttribute(name, value); };
+const shownAs = (value) => (typeof value === "object" && value !== null ? JSON.stringify(value) : String(value ?? ""));
 const style = (node, name, value) => { if (node.style.getPropertyValue(name) !== value) node.style.setProperty(name, value); };
 
 // Times. The server's clock is used where it differs from ours by more than the resolution of
@@ -61,6 +62,12 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const at = (time) => (Math.abs(now() - time) < 43200000 ? clock : day).format(time);
 const number = new Intl.NumberFormat("en");
+// A value in large type. The style sheet makes it as small as its tile needs for so many
+// characters; short ones are all of one size, so that a clock does not change its size.
+function big(id, value) {
+  text($(id), value);
+  style($(id), "--length", String(Math.max(9, value.length)));
+}
 const count = (n) => (n === undefined || n === null ? "–" : number.format(n));
 
 // The state of the connection

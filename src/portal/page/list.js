@@ -17,7 +17,7 @@ function updateEntry(entry) {
   const key = JSON.stringify(entry);
   if (known?.key === key) return;
   // Live events can be newer than the list.
-  if (known && parse(known.entry.lastUpdated) > parse(entry.lastUpdated) && known.entry.createdAt === entry.createdAt) return;
+  if (known && parse(known.entry.lastUpdated) > parse(entry.lastUpdated) && !(parse(entry.createdAt) > parse(known.entry.createdAt))) return;
   entries.set(entry.sessionId, { entry, key, created: parse(entry.createdAt) });
   if (items.has(entry.sessionId)) renderItem(entry.sessionId);
 }
@@ -111,7 +111,7 @@ function showList(list) {
   const newest = order[0] ?? null;
   if (following) choose(newest);
   // A finished workflow has changed: late token usage, or a new run.
-  const entry = list.find((entry) => entry.sessionId === chosen);
+  const entry = entries.get(chosen)?.entry;
   if (entry && shown?.finished && !watching && entry.lastUpdated !== shown.workflow.lastUpdated) {
     watching = new AbortController();
     watch(chosen, watching.signal);

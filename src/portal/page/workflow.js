@@ -3,7 +3,8 @@
 let chosen = null, following = true, watching = null, shown = null, lastSeen = null;
 
 function choose(sessionId) {
-  if (sessionId === chosen && watching) return;
+  // A finished workflow is not watched any more, and stays as it is until the list has news of it.
+  if (sessionId === chosen && (watching || shown?.finished)) return;
   chosen = sessionId;
   shown = lastSeen = null;
   watching?.abort();
@@ -94,17 +95,21 @@ const WORDS = { pending: "not started", "in-progress": "in progress", success: "
 const WAITING = { task: "waiting for its task", input: "waiting for input", authorization: "waiting for authorization" };
 const word = (state) => (Object.hasOwn(WORDS, state) ? WORDS[state] : state);
 const stateOf = (workflow, finished) => (finished ? workflow.overallStatus : workflow.stalled ? "stalled" : workflow.waiting ? "waiting" : workflow.overallStatus);
+// A new run of a session is created later than the run before it.
+const isNewRun = (before, workflow) => parse(workflow.createdAt) > parse(before.createdAt);
 const agentWord = (agent) => WAITING[agent.waitingFor] || word(agent.status);
 
 function announce(before, workflow) {
   if (!before) return;
-  const news = [];
+  const isNew = isNewRun(before, workflow), news = isNew ? ["a new run has begun"] : [];
   for (const [name, agent] of Object.entries(workflow.agents)) {
-    const known = before.agents[name];
+    const known = isNew ? null : before.agents[name];
+    if (isNew && agent.status === "pending") continue;
     if (!known || agentWord(known) !== agentWord(agent)) news.push(name + " " + agentWord(agent));
   }
   const overall = stateOf(workflow, shown.finished);
-  if (stateOf(before, false) !== overall && overall !== "processing") news.push("workflow " + word(overall));
+  const isSaid = isNew ? ["initializing", "processing"] : ["processing"];
+  if ((isNew || stateOf(before, false) !== overall) && !isSaid.includes(overall)) news.push("workflow " + word(overall));
   if (news.length > 0) text($("spoken"), news.join(", "));
 }
 
@@ -116,17 +121,18 @@ function render() {
   draw($("overall").firstChild, overall);
   text($("overall").lastChild, word(overall));
   renderFacts(workflow);
+  renderRunBefore(workflow.previousRun);
   renderAlarm(workflow, overall);
   renderSteps(workflow, overall);
   renderTokens(workflow);
   const agents = Object.values(workflow.agents);
   const done = agents.filter((agent) => agent.status === "success" || agent.status === "error").length;
   const running = Object.entries(workflow.agents).filter(([, agent]) => agent.status === "in-progress");
-  text($("done"), done + " of " + agents.length);
+  big("done", done + " of " + agents.length);
   const failed = agents.filter((agent) => agent.status === "error").length;
   text($("now"), (running.length ? (overall === "stalled" ? "stalled: " : overall === "waiting" ? "waiting: " : "running: ") + running.map(([name]) => name).join(", ") : "") || (failed ? failed + " failed" : finished ? "none failed" : "none running"));
   const total = workflow.totalTokenUsage;
-  text($("total"), count(total.totalTokens));
+  big("total", count(total.totalTokens));
   text($("split"), count(total.inputTokens) + " in, " + count(total.outputTokens) + " out");
   const created = parse(workflow.createdAt);
   text($("since"), created ? "started " + at(created) : overall === "pending" ? "not started" : "");
@@ -143,7 +149,18 @@ function renderFacts(workflow) {
   const key = JSON.stringify(facts);
   if ($("facts").dataset.key === key) return;
   $("facts").dataset.key = key;
-  $("facts").replaceChildren(...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value)))));
+  $("facts").replaceChildren(...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, shownAs(value)))));
+}
+
+function renderRunBefore(run) {
+  $("before").hidden = !run;
+  if (!run) return;
+  const created = parse(run.createdAt), ended = parse(run.completedAt), tokens = run.totalTokenUsage?.totalTokens;
+  const parts = [word(run.overallStatus) + (ended ? " at " + at(ended) : " when this one began")];
+  if (ended && created) parts.push("after " + duration(ended - created));
+  if (!ended && created) parts.push("started " + at(created));
+  if (tokens) parts.push(count(tokens) + " tokens");
+  text($("before"), "Previous run: " + parts.join(", ") + (run.error ? ": " + run.error : ""));
 }
 
 function renderAlarm(workflow, overall) {
@@ -172,10 +189,10 @@ function keyed(parent, nodes, keys, make) {
 const steps = new Map();
 function makeStep(name) {
   const part = { badge: el("span", { class: "badge" }, icon("pending"), el("span", { class: "spoken" })),
-    agent: el("span", { class: "agent" }, name), calls: el("span", { class: "calls" }), activity: el("div", { class: "activity" }),
+    agent: el("span", { class: "agent" }, name), calls: el("span", { class: "calls" }), activity: el("div", { class: "activity" }), subSteps: el("ul", { class: "sub-steps" }),
     lane: el("div", { class: "lane", "aria-hidden": "true" }, el("i")), took: el("div", { class: "took" }), used: el("div", { class: "used" }),
     fault: el("div", { class: "fault" }, el("b"), el("span")) };
-  const who = el("div", { class: "who" }, part.agent, part.calls, part.activity);
+  const who = el("div", { class: "who" }, part.agent, part.calls, part.activity, part.subSteps);
   const step = el("li", { class: "grid" }, part.badge, who, part.lane, part.took, part.used, part.fault);
   step.parts = part;
   return step;
@@ -195,11 +212,27 @@ function renderSteps(workflow, overall) {
     const waiting = WAITING[agent.waitingFor];
     text(part.activity, waiting ? (activity ? activity + " · " : "") + waiting : activity);
     attribute(part.activity, "title", waiting && agent.taskId ? "task " + agent.taskId : "");
+    renderSubSteps(part.subSteps, agent.subSteps);
     text(part.used, agent.tokenUsage?.totalTokens === undefined ? "" : count(agent.tokenUsage.totalTokens) + " tok");
     part.fault.hidden = !agent.error;
     text(part.fault.firstChild, agent.errorType || "");
     text(part.fault.lastChild, agent.error || "");
   }
+}
+
+// What another writer has noted of an agent's work. Its words for the states are its own.
+const SUB_STATES = { loading: "in-progress", completed: "success", failed: "error" };
+function renderSubSteps(list, subSteps) {
+  list.hidden = subSteps.length === 0;
+  const key = JSON.stringify(subSteps);
+  if (list.dataset.key === key) return;
+  list.dataset.key = key;
+  list.replaceChildren(...subSteps.map(({ title, status, description }) => {
+    const name = shownAs(status), state = Object.hasOwn(SUB_STATES, name) ? SUB_STATES[name] : name;
+    const note = shownAs(description);
+    const what = el("span", {}, el("span", { class: "what" }, shownAs(title)), ...(note ? [" ", el("span", { class: "quiet" }, note)] : []));
+    return el("li", { "data-state": state }, icon(state), el("span", { class: "spoken" }, word(state)), what);
+  }));
 }
 
 const rows = new Map();
@@ -249,11 +282,15 @@ function tick() {
   const updated = parse(workflow.lastUpdated);
   // Whether another writer's word is an end is not known.
   const standing = finished || workflow.stalled || !Object.hasOwn(WORDS, workflow.overallStatus);
-  const current = standing ? Math.max(updated || 0, ...times("completedAt")) : isLive() ? now() : lastSeen;
+  // Late token counts are written after the end, which is when it took place all the same.
+  const completed = finished ? parse(workflow.completedAt) : NaN, ended = completed >= start ? completed : NaN;
+  const isCalled = agents.some(([, agent]) => agent.status === "in-progress");
+  const last = Math.max(ended && !isCalled ? ended : updated || 0, ...times("completedAt"));
+  const current = standing ? last : isLive() ? now() : lastSeen;
   const known = isFinite(start);
   const span = known ? Math.max(1000, current - start) : 1000;
-  text($("elapsed"), known ? duration(current - start) : "–");
-  text($("changed"), updated ? ago(updated) : "–");
+  big("elapsed", known ? duration((ended || current) - start) : "–");
+  big("changed", updated ? ago(updated) : "–");
   for (const [name, agent] of agents) {
     const part = steps.get(name).parts, bar = part.lane.firstChild;
     const from = parse(agent.startedAt), to = parse(agent.completedAt);

@@ -217,21 +217,252 @@ async fn it_says_when_the_server_is_gone_and_recovers() {
     console_is_quiet(&browser, &["net::ERR_"]).await;
 }
 
+/// A run that began this many seconds ago.
+fn run(status: &str, created: f64, agents: &[(&str, Value)]) -> Value {
+    let time = scene::ago(created);
+    let mut run =
+        json!({ "overallStatus": status, "createdAt": time, "lastUpdated": time, "revision": 9 });
+    for (name, agent) in agents {
+        run[*name] = agent.clone();
+    }
+    run
+}
+
 #[tokio::test]
-async fn a_workflow_that_goes_on_after_its_end_is_followed() {
+async fn a_new_run_is_followed_after_the_end_of_the_one_before() {
+    for address in ["", "again"] {
+        let scene = Scene::start().await;
+        let agent = json!({
+            "status": "success", "startedAt": scene::ago(7_200.0), "completedAt": scene::ago(3_600.0),
+            "tokenUsage": { "totalTokens": 5 }, "subSteps": [{ "title": "Read" }],
+        });
+        let before =
+            run("completed", 7_200.0, &[("oldAgent", agent.clone()), ("pdfAdapter", agent)]);
+        scene.put("again", &before).await;
+        let Some(browser) = browser("a_new_run_is_followed", &scene.page(address)).await else {
+            return;
+        };
+        browser.wait_for("document.getElementById('link').dataset.link === 'ended'").await.unwrap();
+        // Two more lists change nothing of what is shown: it is not even drawn again.
+        browser
+            .run(
+                "window.lists = window.hides = 0;
+                 const real = showList;
+                 showList = (list) => { window.lists++; real(list); };
+                 new MutationObserver(() => { window.hides += document.getElementById('workflow').hidden; })
+                   .observe(document.getElementById('workflow'), { attributes: true });",
+            )
+            .await
+            .unwrap();
+        browser.wait_for("window.lists >= 2").await.unwrap();
+        assert_eq!(browser.run("return window.hides").await.unwrap(), 0, "{address}");
+
+        let agent = json!({ "status": "in-progress", "startedAt": scene::ago(0.0) });
+        scene.put("again", &run("processing", 1.0, &[("pdfAdapter", agent)])).await;
+        let is_followed = "document.getElementById('overall').dataset.state === 'processing'";
+        browser.wait_for(is_followed).await.unwrap();
+        assert_new_run(&browser).await;
+        browser
+            .wait_for("document.querySelector('#list .status').textContent === 'running'")
+            .await
+            .unwrap();
+        assert_eq!(browser.run("return window.hides").await.unwrap(), 0, "{address}");
+        console_is_quiet(&browser, &[]).await;
+    }
+}
+
+/// Asserts that nothing of the run before is left: an agent of its own, two hours, tokens.
+async fn assert_new_run(browser: &Browser) {
+    let shown = "const text = (id) => document.getElementById(id).textContent;
+                 const bars = [...document.querySelectorAll('.lane i')].filter((bar) => !bar.hidden);
+                 return { steps: document.querySelectorAll('#steps > li').length,
+                   names: [...document.querySelectorAll('#steps .agent')].map((node) => node.textContent).includes('oldAgent'),
+                   bars: bars.length, subSteps: document.querySelectorAll('.sub-steps li').length,
+                   usage: document.getElementById('usage').hidden, done: text('done'), spoken: text('spoken'),
+                   isShort: text('elapsed').endsWith(' s') && !text('elapsed').includes('min'),
+                   hasHours: /min|h/.test(text('ticks')) }";
+    let expected = json!({
+        "steps": 4, "names": false, "bars": 1, "subSteps": 0, "usage": true, "done": "0 of 4",
+        "spoken": "a new run has begun, pdfAdapter in progress", "isShort": true, "hasHours": false,
+    });
+    assert_eq!(browser.run(shown).await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_new_run_over_one_that_is_not_finished_is_followed() {
     let scene = Scene::start().await;
-    scene.fill(0).await;
-    let Some(browser) = browser("a_workflow_that_goes_on", &scene.page("completed")).await else {
+    let agent = json!({
+        "status": "in-progress", "startedAt": scene::ago(7_200.0), "tokenUsage": { "totalTokens": 5 },
+        "subSteps": [{ "title": "Read" }],
+    });
+    // Without a revision it is never stalled.
+    let mut before =
+        run("processing", 7_200.0, &[("oldAgent", agent.clone()), ("pdfAdapter", agent)]);
+    before["revision"] = json!("none");
+    scene.put("again", &before).await;
+    let Some(browser) = browser("a_new_run_over_one", &scene.page("again")).await else { return };
+    browser.wait_for("document.querySelectorAll('#steps > li').length === 5").await.unwrap();
+    let agent = json!({ "status": "in-progress", "startedAt": scene::ago(0.0) });
+    scene.put("again", &run("processing", 1.0, &[("pdfAdapter", agent)])).await;
+    browser.wait_for("document.querySelectorAll('#steps > li').length === 4").await.unwrap();
+    assert_new_run(&browser).await;
+    // An older list does not bring the run before back.
+    let status = "const list = [...entries.values()].map(({ entry }) => ({ ...entry, status: 'failed', createdAt: '2025-12-24T10:00:00.000Z', lastUpdated: '2025-12-24T10:00:00.000Z' }));
+                  showList(list);
+                  return document.querySelector('#list .status').textContent";
+    assert_eq!(browser.run(status).await.unwrap(), "running");
+    console_is_quiet(&browser, &[]).await;
+}
+
+#[tokio::test]
+async fn the_run_before_is_a_line_if_there_was_one() {
+    let scene = Scene::start().await;
+    let usage = json!({ "inputTokens": 1_000, "outputTokens": 234, "totalTokens": 1_234 });
+    let previous = json!({
+        "overallStatus": "failed", "createdAt": scene::ago(70.0), "completedAt": scene::ago(57.5),
+        "error": "<b>no model</b>", "totalTokenUsage": usage,
+    });
+    let mut again = run("processing", 30.0, &[]);
+    again["previousRun"] = previous.clone();
+    scene.put("again", &again).await;
+    let Some(browser) = browser("the_run_before_is_a_line", &scene.page("again")).await else {
         return;
     };
-    browser.wait_for("document.getElementById('link').dataset.link === 'ended'").await.unwrap();
-    let time = scene::ago(0.0);
-    let again = json!({ "overallStatus": "processing", "createdAt": time, "lastUpdated": time, "revision": 9 });
-    scene.put("completed", &again).await;
+    let line = "const line = document.getElementById('before');
+                return line.hidden ? null : line.textContent.replace(/ (at|started) [^,]+,/, ' $1 …,')";
+    browser.wait_for("!document.getElementById('before').hidden").await.unwrap();
+    let expected = "Previous run: failed at …, after 12.5 s, 1,234 tokens: <b>no model</b>";
+    // The times are those of two calls, a moment apart.
+    let shown = browser.run(line).await.unwrap();
+    let shown = shown.as_str().unwrap().replace("12.4 s", "12.5 s").replace("12.6 s", "12.5 s");
+    assert_eq!(shown, expected);
+
+    let mut open = run("processing", 20.0, &[]);
+    open["previousRun"] = json!({ "overallStatus": "processing", "createdAt": scene::ago(70.0), "totalTokenUsage": usage });
+    scene.put("again", &open).await;
     browser
-        .wait_for("document.getElementById('overall').dataset.state === 'processing'")
+        .wait_for("document.getElementById('before').textContent.includes('began')")
         .await
         .unwrap();
+    let expected = "Previous run: running when this one began, started …, 1,234 tokens";
+    assert_eq!(browser.run(line).await.unwrap(), expected);
+
+    scene.put("again", &run("processing", 10.0, &[])).await;
+    browser.wait_for("document.getElementById('before').hidden").await.unwrap();
+    console_is_quiet(&browser, &[]).await;
+}
+
+#[tokio::test]
+async fn the_time_of_a_finished_workflow_ends_with_its_end() {
+    let scene = Scene::start().await;
+    let at = |second: u32| format!("2025-12-24T10:00:{second:02}.000Z");
+    let agent = json!({ "status": "success", "startedAt": at(0), "completedAt": at(8) });
+    let mut item = json!({
+        "overallStatus": "completed", "createdAt": at(0), "completedAt": at(10),
+        "lastUpdated": at(50), "revision": 9, "pdfAdapter": agent,
+    });
+    scene.put("late", &item).await;
+    // An agent was called after the end: its bar has to fit, and the workflow took no longer.
+    let mut called = item.clone();
+    called["pdfAdapter"]["completedAt"] = at(20).into();
+    scene.put("called", &called).await;
+    // Another writer's item, which does not say when it ended.
+    item.as_object_mut().unwrap().remove("completedAt");
+    scene.put("theirs", &item).await;
+    let Some(browser) = browser("the_time_of_a_finished_workflow", &scene.page("late")).await
+    else {
+        return;
+    };
+    let shown = "document.getElementById('elapsed').textContent + ' ' + document.querySelector('.lane i').style.width";
+    browser.wait_for(&format!("{shown} === '10.0 s 80%'")).await.unwrap();
+    browser.open(&scene.page("called")).await.unwrap();
+    browser.wait_for(&format!("{shown} === '10.0 s 100%'")).await.unwrap();
+    browser.open(&scene.page("theirs")).await.unwrap();
+    browser.wait_for(&format!("{shown} === '50.0 s 16%'")).await.unwrap();
+    console_is_quiet(&browser, &[]).await;
+}
+
+#[tokio::test]
+async fn sub_steps_are_shown_under_their_agent() {
+    let scene = Scene::start().await;
+    let steps = json!([
+        { "title": "Read", "status": "completed", "description": "3 pages" },
+        { "title": "Split", "status": "loading" },
+        { "title": "<b>Check</b>", "status": "constructor", "description": "<img src=x>" },
+        { "title": { "a": 1 }, "status": 3 },
+        {},
+    ]);
+    let agent = json!({ "status": "in-progress", "activity": "Reading", "subSteps": steps });
+    let item = run(
+        "processing",
+        1.0,
+        &[("pdfAdapter", agent), ("tradeMatching", json!({ "status": "pending" }))],
+    );
+    scene.put("steps", &item).await;
+    let Some(browser) = browser("sub_steps_are_shown", &scene.page("steps")).await else { return };
+    browser.wait_for("document.querySelector('.sub-steps li')").await.unwrap();
+    let shown = "const step = (li) => [li.querySelector('use').getAttribute('href'), li.querySelector('.spoken').textContent, li.lastChild.textContent];
+                 return [...document.querySelectorAll('#steps > li')].map((li) => [...li.querySelectorAll('.sub-steps:not([hidden]) li')].map(step))";
+    let expected = json!([
+        [
+            ["#i-success", "done", "Read 3 pages"],
+            ["#i-in-progress", "in progress", "Split"],
+            ["#i-other", "constructor", "<b>Check</b> <img src=x>"],
+            ["#i-other", "3", "{\"a\":1}"],
+            ["#i-other", "", ""],
+        ],
+        [],
+        [],
+        [],
+    ]);
+    assert_eq!(browser.run(shown).await.unwrap(), expected);
+    let made = "return document.querySelectorAll('#workflow img, #workflow .sub-steps b').length";
+    assert_eq!(browser.run(made).await.unwrap(), 0);
+    browser.screenshot(&artefact("sub-steps")).await.unwrap();
+    console_is_quiet(&browser, &[]).await;
+}
+
+#[tokio::test]
+async fn the_texts_of_the_tiles_stay_within_them() {
+    let scene = Scene::start().await;
+    scene.fill(0).await;
+    let Some(browser) = browser("the_texts_of_the_tiles", &scene.page("running")).await else {
+        return;
+    };
+    browser.wait_for("document.querySelector('#steps > li')").await.unwrap();
+    // Every text has to keep half of the tile's padding free on either side. What is shown of the
+    // smaller texts is cut after two lines, which is below.
+    let measure = "const values = [
+                     ['59 min 59 s', '14 min ago', '4 of 4', '1,234,567'],
+                     ['11 h 59 min', '11 h 59 min ago', '1,000 of 1,000', '999,999,999,999'],
+                     ['999 days 23 h', '59 min ago', '100 of 100', '18,446,744,073,709,551,615'],
+                   ];
+                   const bad = [];
+                   for (const [elapsed, changed, done, total] of values) {
+                     big('elapsed', elapsed); big('changed', changed); big('done', done); big('total', total);
+                     text($('split'), total + ' in, ' + total + ' out');
+                     text($('now'), 'running: ' + 'x'.repeat(80));
+                     text($('changed-at'), 'Nov 26, 2026, 10:00:00 PM');
+                     for (const tile of document.querySelectorAll('.tile')) {
+                       const outer = tile.getBoundingClientRect(), free = parseFloat(getComputedStyle(tile).paddingLeft) / 2;
+                       for (const node of tile.children) {
+                         const range = document.createRange();
+                         range.selectNodeContents(node);
+                         const inner = range.getBoundingClientRect(), size = parseFloat(getComputedStyle(node).fontSize);
+                         const isBelow = !node.classList.contains('small') && inner.bottom > outer.bottom;
+                         const isSmall = node.classList.contains('big') && node.textContent.length <= 15 && size < 11;
+                         const isWrapped = node.classList.contains('big') && inner.height > 1.5 * 1.2 * size;
+                         if (inner.left < outer.left + free || inner.right > outer.right - free || isBelow || isSmall || isWrapped)
+                           bad.push([node.textContent, Math.round(inner.right - outer.right), size]);
+                       }
+                     }
+                   }
+                   return bad";
+    let widths = [320, 360, 390, 480, 600, 700, 790, 820, 821, 900, 1000, 1100, 1200, 1300, 1400];
+    for width in widths.into_iter().chain([1600, 1800, 1999, 2000, 2200, 2560, 2600]) {
+        browser.look((width, 900), false).await.unwrap();
+        assert_eq!(browser.run(measure).await.unwrap(), json!([]), "at {width}");
+    }
     console_is_quiet(&browser, &[]).await;
 }
 
