@@ -1,5 +1,6 @@
 //! Guarantees of the document, each shown between ledgers and one item.
 
+mod attack;
 mod calls;
 mod clocks;
 mod deleted;
