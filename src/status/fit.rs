@@ -20,7 +20,8 @@ impl WorkflowStatus {
     /// left out or cut, which is mostly nothing.
     ///
     /// These are left out, until the item is small enough: the caller's attributes, the largest
-    /// first; the ends of the agents' texts; agents that were not called.
+    /// first; what other writers have put into the maps of agents, the largest first; the ends of the
+    /// agents' texts; agents that were not called.
     pub(super) fn fit(&self, item: &mut Item) -> BTreeSet<String> {
         let mut excess = Excess(item_size(item).saturating_sub(MAX_ITEM_BYTES));
         let mut cut = BTreeSet::new();
@@ -32,6 +33,22 @@ impl WorkflowStatus {
         largest.sort_unstable();
         for (_, name) in largest.iter().rev() {
             excess.remove(item, name, &mut cut);
+        }
+        let others = self.agents.iter().filter_map(|(name, agent)| Some((agent.others.as_ref()?, name)));
+        let mut others: Vec<_> =
+            others.map(|(others, name)| (item_size(others), name, others)).collect();
+        others.sort_unstable_by_key(|(size, name, _)| (*size, *name));
+        for (_, name, others) in others.into_iter().rev() {
+            if excess.0 > 0
+                && let Some(Value::Map(mut map)) = item.remove(name)
+            {
+                let before = item_size(&map);
+                let of_others = |name: &str| others.get(name).is_some();
+                map = map.into_iter().filter(|(name, _)| !of_others(name)).collect();
+                excess.0 = excess.0.saturating_sub(before - item_size(&map));
+                item.insert(&**name, map);
+                cut.insert(name.to_string());
+            }
         }
         for (name, _) in &self.agents {
             if excess.0 > 0

@@ -81,9 +81,17 @@ impl Ledger {
 
     /// A workflow says how long the item of this run is kept.
     pub(crate) fn set_retention(&mut self, own: Duration) {
-        self.retention.own = Some(clamp(own));
-        self.expire_after_creation();
+        self.keep_retention(Some(own));
+        if let Some(after) = &mut self.new_run_after {
+            after.retention = Some(own);
+        }
         self.version += 1;
+    }
+
+    /// What the workflow of this run has said stands, if it has said anything.
+    pub(super) fn keep_retention(&mut self, own: Option<Duration>) {
+        self.retention.own = own.map(clamp);
+        self.expire_after_creation();
     }
 
     /// Forgets what was said of a run that is over.

@@ -123,7 +123,7 @@ impl Ledger {
         let is_live =
             is_foreign && self.base.as_ref().is_some_and(|base| !base.overall_status.is_finished());
         if knows_item && remote.created_at > known && !is_live {
-            self.adopt_new_run(&remote, written.as_deref(), now);
+            self.adopt_new_run(&remote, written.as_deref(), false, now);
         }
         // (11) To a process that has just started, a finished item says that its calls began
         // after the end.
@@ -173,10 +173,13 @@ impl Ledger {
     /// Calls in flight, and deltas that no item has seen, move along: when those calls began is not
     /// known here, and no token may be lost. So do attributes that no item has had: `written` is
     /// what this process last wrote.
+    ///
+    /// Or to one that it has begun itself: `is_own`.
     pub(super) fn adopt_new_run(
         &mut self,
         remote: &WorkflowStatus,
         written: Option<&WorkflowStatus>,
+        is_own: bool,
         now: Timestamp,
     ) {
         let base = self.base.take();
@@ -186,7 +189,7 @@ impl Ledger {
         for ((name, mut agent), active) in self.local.agents.drain(..).zip(&self.active) {
             // (4) An error that only the end of the run before caused belongs to that end,
             // even if it was recorded after the new run began.
-            let ended_with_run = active.in_flight == 0 && ended_with_workflow(&agent);
+            let ended_with_run = !is_own && active.in_flight == 0 && ended_with_workflow(&agent);
             // (14) What the item of the run before had belongs to that run, whatever the clocks
             // say. For the rest they decide; if they disagree, it moves along as its tokens do.
             // Its sums may differ: a report in a finished run adds tokens and says nothing else.
@@ -195,6 +198,7 @@ impl Ledger {
                 (saved.state, saved.last_updated) == (agent.state, agent.last_updated)
             });
             let is_later = agent.last_updated > Some(remote.created_at)
+                || is_own && agent.last_updated == Some(remote.created_at)
                 || agent.last_updated.is_some() && is_ahead(remote.created_at, now);
             if is_later && !is_of_run_before && !ended_with_run {
                 local.overall_status = OverallStatus::Processing;
@@ -218,7 +222,7 @@ impl Ledger {
         self.local = local;
         self.forget_retention();
         for active in &mut self.active {
-            active.is_after_end = false;
+            active.is_after_end &= is_own;
             active.is_recorded = false;
         }
         self.adopt_tasks();
@@ -293,7 +297,13 @@ impl Ledger {
         }
         let is_processing =
             [remote.overall_status, local.overall_status].contains(&OverallStatus::Processing);
-        if remote.overall_status.is_finished() {
+        // (19) The item had an end, and another writer has put another in its place.
+        let had_ended = is_foreign
+            && local.overall_status.is_finished()
+            && base.as_ref().is_some_and(|base| base.overall_status.is_finished());
+        if had_ended {
+            // The first end stands.
+        } else if remote.overall_status.is_finished() {
             local.overall_status = remote.overall_status;
             local.error.clone_from(&remote.error);
             local.completed_at = remote.completed_at;

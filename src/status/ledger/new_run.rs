@@ -41,6 +41,8 @@ pub(super) struct NewRunAfter {
     /// When this run was opened, and the version that the ledger had before.
     opened_at: Timestamp,
     version: u64,
+    /// How long the workflow has said that its item is kept.
+    pub(super) retention: Option<Duration>,
     correlation_id: Option<String>,
     attributes: BTreeMap<String, Value>,
 }
@@ -101,6 +103,7 @@ impl Ledger {
             age,
             opened_at: now,
             version: self.version,
+            retention: None,
             correlation_id: None,
             attributes: BTreeMap::new(),
         };
@@ -117,7 +120,8 @@ impl Ledger {
         attributes: &BTreeMap<String, Value>,
     ) {
         // To a process that knows no item, all that it has is of this run.
-        if let Some(after) = self.new_run_after.as_mut().filter(|_| self.base.is_some()) {
+        let knows_item = self.base.is_some() || self.first_seq.is_some();
+        if let Some(after) = self.new_run_after.as_mut().filter(|_| knows_item) {
             if let Some(id) = correlation_id {
                 after.correlation_id = Some(id.clone());
             }
@@ -165,7 +169,7 @@ impl Ledger {
                 let joins =
                     self.new_run_after.as_ref().is_some_and(|after| !after.replaces(before));
                 if joins {
-                    self.join_another_run();
+                    self.join_another_run(remote);
                 }
                 !joins
             }
@@ -197,7 +201,17 @@ impl Ledger {
             begun.correlation_id.clone_from(&after.correlation_id);
             begun.attributes.clone_from(&after.attributes);
             let written = self.base.clone().or_else(|| Some(Arc::new(remote.clone())));
-            self.adopt_new_run(&begun, written.as_deref(), now);
+            // It may have ended before its first write.
+            let (status, error, ended) = match self.is_finished() {
+                true => (self.local.overall_status, self.local.error.take(), self.local.completed_at),
+                false => (begun.overall_status, None, None),
+            };
+            self.adopt_new_run(&begun, written.as_deref(), true, now);
+            if status.is_finished() {
+                self.local.overall_status = status;
+                (self.local.error, self.local.completed_at) = (error, ended);
+            }
+            self.keep_retention(after.retention);
             self.merge_values(&begun, written.as_deref(), false);
             self.merge(&begun, None, false, writer, now);
             self.expire_after_creation();
@@ -209,7 +223,12 @@ impl Ledger {
 
     /// Another process has begun a run meanwhile, or ended one: what this one has belongs to that.
     /// So do calls and tokens of the run before that no item has had.
-    fn join_another_run(&mut self) {
+    fn join_another_run(&mut self, remote: &WorkflowStatus) {
+        // So the merge takes it for this run, with the end, the retention and the attributes that
+        // this one has.
+        if remote.created_at.as_millis() > 0 {
+            self.local.created_at = remote.created_at;
+        }
         self.new_run = NewRun::None;
         self.new_run_after = None;
         self.base = None;
