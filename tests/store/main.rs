@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail, in its helpers too")]
 
+mod attack;
 mod backfill;
 mod contract;
 mod discovery;

@@ -25,7 +25,7 @@ const MAX_KEY_BYTES: usize = 2_048;
 pub(super) struct UpdateExpression {
     /// `None` if there is nothing to set or remove besides the key.
     pub(super) update: Option<String>,
-    pub(super) condition: &'static str,
+    pub(super) condition: String,
     pub(super) names: HashMap<String, String>,
     pub(super) values: HashMap<String, AttributeValue>,
 }
@@ -51,38 +51,24 @@ impl UpdateExpression {
         let condition = match precondition {
             Precondition::Absent => {
                 aliases.insert("#k".to_owned(), table.key.clone());
-                "attribute_not_exists(#k)"
+                "attribute_not_exists(#k)".to_owned()
             }
             Precondition::Version(ItemVersion { revision, last_updated }) => {
                 aliases.insert("#r".to_owned(), schema::REVISION.to_owned());
                 aliases.insert("#u".to_owned(), schema::LAST_UPDATED.to_owned());
-                let mut has = |placeholder: &str, value: Option<&Value>| {
-                    let value = value.and_then(to_attribute);
-                    let is_there = value.is_some();
-                    values.extend(value.map(|value| (placeholder.to_owned(), value)));
-                    is_there
-                };
-                let has_revision = has(":r", revision.as_ref());
-                let has_time = has(":u", last_updated.as_ref());
-                if !has_revision || !has_time {
-                    values.insert(":n".to_owned(), AttributeValue::S("NULL".to_owned()));
-                }
-                // Some writers store null for what they do not know.
-                match (has_revision, has_time) {
-                    (true, true) => "#r=:r AND #u=:u",
-                    (true, false) => {
-                        "#r=:r AND (attribute_not_exists(#u) OR attribute_type(#u,:n))"
-                    }
-                    (false, true) => {
-                        "(attribute_not_exists(#r) OR attribute_type(#r,:n)) AND #u=:u"
-                    }
-                    (false, false) => {
-                        aliases.insert("#k".to_owned(), table.key.clone());
-                        "attribute_exists(#k) \
-                         AND (attribute_not_exists(#r) OR attribute_type(#r,:n)) \
-                         AND (attribute_not_exists(#u) OR attribute_type(#u,:n))"
-                    }
-                }
+                let conditions = [("r", revision.as_ref()), ("u", last_updated.as_ref())];
+                let mut is_there = false;
+                let conditions = conditions.map(|(name, value)| {
+                    let condition = is_value(name, value, &mut values);
+                    is_there |= condition.is_some();
+                    condition.unwrap_or_else(|| has_no_value(name, &mut values))
+                });
+                let exists = (!is_there).then(|| {
+                    aliases.insert("#k".to_owned(), table.key.clone());
+                    "attribute_exists(#k)".to_owned()
+                });
+                let all: Vec<_> = exists.into_iter().chain(conditions).collect();
+                all.join(" AND ")
             }
         };
 
@@ -146,6 +132,40 @@ impl UpdateExpression {
         let update = (!update.is_empty()).then(|| update.join(" "));
         Ok(Self { update, condition, names: aliases, values })
     }
+}
+
+/// The condition that an attribute has this value, as far as that can be told; `None` if it cannot.
+fn is_value(
+    name: &str,
+    value: Option<&Value>,
+    values: &mut HashMap<String, AttributeValue>,
+) -> Option<String> {
+    match value? {
+        Value::Map(_) | Value::List(_) => None,
+        // The table's numbers have more digits than a float: this may be one nearby.
+        Value::Float(number) => {
+            let low = to_attribute(&Value::Float(number.next_down()))?;
+            let high = to_attribute(&Value::Float(number.next_up()))?;
+            values.extend([(format!(":{name}l"), low), (format!(":{name}h"), high)]);
+            Some(format!("#{name} BETWEEN :{name}l AND :{name}h"))
+        }
+        value => {
+            values.insert(format!(":{name}"), to_attribute(value)?);
+            Some(format!("#{name}=:{name}"))
+        }
+    }
+}
+
+/// The condition that an attribute has no text and no number. Some writers store null for what they do
+/// not know; of other types, not all that they hold is read.
+fn has_no_value(name: &str, values: &mut HashMap<String, AttributeValue>) -> String {
+    for (placeholder, kind) in [(":s", "S"), (":n", "N")] {
+        values.insert(placeholder.to_owned(), AttributeValue::S(kind.to_owned()));
+    }
+    format!(
+        "(attribute_not_exists(#{name}) \
+         OR NOT (attribute_type(#{name},:s) OR attribute_type(#{name},:n)))"
+    )
 }
 
 /// A value as the key of an index. There the table accepts only strings of 1 to 2,048 bytes, and
