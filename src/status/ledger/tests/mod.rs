@@ -1,6 +1,7 @@
 //! Guarantees of the document, each shown between ledgers and one item.
 
 mod attack;
+mod attack_runs;
 mod calls;
 mod clocks;
 mod deleted;
