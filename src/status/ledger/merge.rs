@@ -398,8 +398,10 @@ fn merge_agent(
         (known, None) | (None, known) => known,
     };
     // (15) The end of the workflow ended it on one side only. On the other, its call has really
-    // ended.
-    let was_at_work = base.is_some_and(|base| base.state == AgentState::InProgress);
+    // ended. So it is if the end of the workflow was known already, and a third process has noted it
+    // as well, at a later time.
+    let was_at_work = base
+        .is_some_and(|base| base.state == AgentState::InProgress || ended_with_workflow(base));
     let takes_remote = if was_at_work && ended_with_workflow(local) && has_ended(remote) {
         true
     } else if was_at_work && has_ended(local) && ended_with_workflow(remote) {

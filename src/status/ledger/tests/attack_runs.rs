@@ -243,6 +243,15 @@ impl Game {
             return Ok(());
         }
         let status = self.table.status();
+        if status.previous_run.is_some() && !status.overall_status.is_finished() {
+            return Err("left open".to_owned());
+        }
+        for (name, agent) in status.agents() {
+            if agent.calls > 0 && agent.state != AgentState::Success {
+                let class = agent.error.as_ref().map(|e| e.class.clone());
+                return Err(format!("wrong state {} {class:?}: {name}", agent.state));
+            }
+        }
         let has = status.total_token_usage().input_tokens.unwrap();
         if has + self.archive != self.used {
             return Err(format!("used {}, has {has} and {}", self.used, self.archive));
