@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::merge::has_ended;
 use super::{Ledger, UsageDelta};
 use crate::status::{Item, PreviousRun, Timestamp, Value, WorkflowStatus};
 
@@ -236,13 +237,21 @@ impl Ledger {
         self.deleted = None;
         self.lost_usage = None;
         self.local.previous_run = None;
-        let Some(former) = self.former.take() else { return };
+        let Some(mut former) = self.former.take() else { return };
+        former.refresh_activities();
         for slot in 0..former.local.agents.len() {
             let delta = former.unsaved_usage(slot);
             if delta != UsageDelta::default() {
                 let activities = Arc::clone(&former.active[slot].activities);
-                let slot = self.slot(&former.local.agents[slot].0, &activities);
+                let (name, agent) = &former.local.agents[slot];
+                let slot = self.slot(name, &activities);
                 self.unsent[slot].add(&delta);
+                // So does what they have left, if nothing came after it.
+                let local = &mut self.local.agents[slot].1;
+                if local.last_updated.is_none() && has_ended(agent) {
+                    *local = agent.clone();
+                    self.active[slot].activity_is_stale = false;
+                }
             }
         }
     }

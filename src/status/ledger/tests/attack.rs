@@ -310,3 +310,24 @@ fn the_end_of_a_call_stands_though_two_others_end_its_workflow() {
     one.save(&mut table, 110);
     assert_eq!(shown(&table.status(), "a"), SUCCESS);
 }
+
+#[test]
+fn the_state_that_a_call_has_left_is_there_if_its_run_goes_on() {
+    let mut table = Table::default();
+    let mut one = Process::new("one", 0);
+    open(&mut one, 0);
+    call(&mut one, "a", 7, 10);
+    one.save(&mut table, 100);
+    // The table is away for this process.
+    call(&mut one, "b", 5, 500);
+    one.ledger.finish(Ok(()), at(1_000));
+    let mut two = Process::new("two", 89_990);
+    two.ledger.finish(Ok(()), at(89_990));
+    two.ledger.set_attributes(None, BTreeMap::new(), at(89_990));
+    two.save(&mut table, 89_990);
+    open(&mut one, 90_000);
+    one.save(&mut table, 90_100);
+    let status = table.status();
+    assert_eq!(status.previous_run, None);
+    assert_eq!((input(&status, "b"), shown(&status, "b")), (5, SUCCESS));
+}

@@ -247,7 +247,8 @@ impl Game {
             return Err("left open".to_owned());
         }
         for (name, agent) in status.agents() {
-            if agent.calls > 0 && agent.state != AgentState::Success {
+            let is_adopted = agent.state == AgentState::Pending && status.previous_run.is_some();
+            if agent.calls > 0 && agent.state != AgentState::Success && !is_adopted {
                 let class = agent.error.as_ref().map(|e| e.class.clone());
                 return Err(format!("wrong state {} {class:?}: {name}", agent.state));
             }
