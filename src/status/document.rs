@@ -381,6 +381,7 @@ impl WorkflowStatus {
         use OverallStatus::{Initializing, Processing};
         matches!(self.overall_status, Initializing | Processing)
             && self.revision > 0
+            && self.last_updated.as_millis() != 0
             && now.duration_since(self.last_updated) >= heartbeat.saturating_mul(3)
             && !self.is_waiting()
     }

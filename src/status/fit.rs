@@ -34,7 +34,8 @@ impl WorkflowStatus {
         for (_, name) in largest.iter().rev() {
             excess.remove(item, name, &mut cut);
         }
-        let others = self.agents.iter().filter_map(|(name, agent)| Some((agent.others.as_ref()?, name)));
+        let others =
+            self.agents.iter().filter_map(|(name, agent)| Some((agent.others.as_ref()?, name)));
         let mut others: Vec<_> =
             others.map(|(others, name)| (item_size(others), name, others)).collect();
         others.sort_unstable_by_key(|(size, name, _)| (*size, *name));

@@ -5,7 +5,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail, in its helpers too")]
 
-mod attack;
 mod backfill;
 mod contract;
 mod discovery;
@@ -17,6 +16,7 @@ mod files;
 mod large_items;
 mod lists;
 mod mixed;
+mod odd_versions;
 mod old_items;
 mod recent;
 mod recorded;

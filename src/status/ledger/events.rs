@@ -156,6 +156,7 @@ impl Ledger {
         if self.is_finished() {
             // An explicit end confirms one that was only assumed for idleness.
             self.idle_since = None;
+            self.note_end(result, now);
             return false;
         }
         self.local.overall_status = match &result {

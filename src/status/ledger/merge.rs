@@ -124,6 +124,7 @@ impl Ledger {
             is_foreign && self.base.as_ref().is_some_and(|base| !base.overall_status.is_finished());
         if knows_item && remote.created_at > known && !is_live {
             self.adopt_new_run(&remote, written.as_deref(), false, now);
+            self.describe_adopted_run();
         }
         // (11) To a process that has just started, a finished item says that its calls began
         // after the end.
@@ -147,6 +148,7 @@ impl Ledger {
         let is_copy = is_foreign && remote.revision > 0;
         self.merge_values(&remote, written.as_deref(), is_copy);
         self.merge(&remote, seen, is_foreign, writer, now);
+        self.decide_new_run();
         let sum = Value::Map(remote.total_token_usage().to_item());
         self.adopts |= is_foreign || found.get(schema::TOTAL_TOKEN_USAGE) != Some(&sum);
         self.set_base(remote, found);
@@ -306,7 +308,10 @@ impl Ledger {
         } else if remote.overall_status.is_finished() {
             local.overall_status = remote.overall_status;
             local.error.clone_from(&remote.error);
-            local.completed_at = remote.completed_at;
+            // Writers that do not say when a run has ended have just ended this one.
+            let went_on = base.as_ref().is_some_and(|base| !base.overall_status.is_finished());
+            let just_now = went_on.then_some(remote.last_updated);
+            local.completed_at = remote.completed_at.or(just_now);
         } else if is_processing && !local.overall_status.is_finished() {
             local.overall_status = OverallStatus::Processing;
         }
@@ -400,8 +405,8 @@ fn merge_agent(
     // (15) The end of the workflow ended it on one side only. On the other, its call has really
     // ended. So it is if the end of the workflow was known already, and a third process has noted it
     // as well, at a later time.
-    let was_at_work = base
-        .is_some_and(|base| base.state == AgentState::InProgress || ended_with_workflow(base));
+    let was_at_work =
+        base.is_some_and(|base| base.state == AgentState::InProgress || ended_with_workflow(base));
     let takes_remote = if was_at_work && ended_with_workflow(local) && has_ended(remote) {
         true
     } else if was_at_work && has_ended(local) && ended_with_workflow(remote) {

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use super::merge::has_ended;
 use super::{Ledger, UsageDelta};
-use crate::status::{Item, PreviousRun, Timestamp, Value, WorkflowStatus};
+use crate::status::{ErrorMessage, Item, PreviousRun, Timestamp, Value, WorkflowStatus, schema};
 
 /// Whether this run replaces the item of an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +46,30 @@ pub(super) struct NewRunAfter {
     pub(super) retention: Option<Duration>,
     correlation_id: Option<String>,
     attributes: BTreeMap<String, Value>,
+    /// How and when the workflow has ended, in a session that was finished as far as was known.
+    end: Option<(Result<(), ErrorMessage>, Timestamp)>,
 }
 
 impl NewRunAfter {
+    fn new(age: Duration, opened_at: Timestamp, version: u64) -> Self {
+        Self {
+            age,
+            opened_at,
+            version,
+            retention: None,
+            correlation_id: None,
+            attributes: BTreeMap::new(),
+            end: None,
+        }
+    }
+
     /// Whether a run had ended long enough ago when this one was opened. How long the table has taken
     /// to say so makes no difference.
     fn replaces(&self, run: &WorkflowStatus) -> bool {
-        run.ended_at().is_some_and(|ended| self.opened_at.duration_since(ended) >= self.age)
+        // One that somebody has ended by hand has not ended just now: its process has died.
+        let was_given_up = run.attributes.contains_key(schema::ENDED_BY);
+        run.ended_at()
+            .is_some_and(|ended| was_given_up || self.opened_at.duration_since(ended) >= self.age)
     }
 }
 
@@ -88,7 +105,8 @@ impl Ledger {
 
     /// Whether the run that is known has ended at least this long ago.
     pub(crate) fn has_ended_for(&self, age: Duration, now: Timestamp) -> bool {
-        self.local.ended_at().is_some_and(|ended| now.duration_since(ended) >= age)
+        let after = NewRunAfter::new(age, now, self.version);
+        after.replaces(&self.local)
     }
 
     /// The same, if the run that is known [has ended](Self::has_ended_for) so long ago. If it is not
@@ -97,18 +115,8 @@ impl Ledger {
     /// Nothing else goes on in the session in this process.
     pub(crate) fn begin_new_run_after(&mut self, age: Duration, now: Timestamp) {
         let is_finished = self.is_finished();
-        if is_finished && !self.has_ended_for(age, now) {
-            return;
-        }
-        let after = NewRunAfter {
-            age,
-            opened_at: now,
-            version: self.version,
-            retention: None,
-            correlation_id: None,
-            attributes: BTreeMap::new(),
-        };
-        if is_finished {
+        let after = NewRunAfter::new(age, now, self.version);
+        if is_finished && self.has_ended_for(age, now) {
             self.begin_new_run(now);
         }
         self.new_run_after = Some(Box::new(after));
@@ -186,7 +194,7 @@ impl Ledger {
 
     /// Whether this is a new run, now that the item shows whether the one before has ended.
     fn begins_with(&mut self, remote: &WorkflowStatus, writer: &str, now: Timestamp) -> bool {
-        let Some(after) = self.new_run_after.take() else { return false };
+        let Some(after) = &self.new_run_after else { return false };
         let has = |seq| remote.writers.have(writer, seq);
         // The item may be of this run, since another process has ended it.
         let is_of_this_run =
@@ -194,6 +202,7 @@ impl Ledger {
         if is_of_this_run || !after.replaces(remote) {
             return false;
         }
+        let Some(after) = self.new_run_after.take() else { return false };
         let knows_item = self.base.is_some() || self.first_seq.is_some_and(has);
         if knows_item {
             // What no item has had is of the run that begins now.
@@ -204,7 +213,9 @@ impl Ledger {
             let written = self.base.clone().or_else(|| Some(Arc::new(remote.clone())));
             // It may have ended before its first write.
             let (status, error, ended) = match self.is_finished() {
-                true => (self.local.overall_status, self.local.error.take(), self.local.completed_at),
+                true => {
+                    (self.local.overall_status, self.local.error.take(), self.local.completed_at)
+                }
                 false => (begun.overall_status, None, None),
             };
             self.adopt_new_run(&begun, written.as_deref(), true, now);
@@ -220,6 +231,34 @@ impl Ledger {
         self.new_run = NewRun::Unsent;
         self.new_run_after = Some(after);
         true
+    }
+
+    /// Notes the end of a workflow in a session that is finished. If the item says that another run has
+    /// begun, it is the end of that.
+    pub(super) fn note_end(&mut self, result: Result<(), ErrorMessage>, now: Timestamp) {
+        if let Some(after) = &mut self.new_run_after
+            && after.end.is_none()
+        {
+            after.end = Some((result, now));
+        }
+    }
+
+    /// The workflow that was opened last is of the run that was adopted, as it was described.
+    pub(super) fn describe_adopted_run(&mut self) {
+        let Some(after) = self.new_run_after.as_deref() else { return };
+        if after.correlation_id.is_some() {
+            self.local.correlation_id.clone_from(&after.correlation_id);
+        }
+        self.local.attributes.extend(after.attributes.clone());
+    }
+
+    /// Whether the run was to be a new one is decided now. One that was adopted has the end of the
+    /// workflow.
+    pub(super) fn decide_new_run(&mut self) {
+        let end = self.new_run_after.take().and_then(|after| after.end);
+        if let Some((result, at)) = end.filter(|_| !self.is_finished()) {
+            self.finish(result, at);
+        }
     }
 
     /// Another process has begun a run meanwhile, or ended one: what this one has belongs to that.

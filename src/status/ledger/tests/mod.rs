@@ -1,7 +1,5 @@
 //! Guarantees of the document, each shown between ledgers and one item.
 
-mod attack;
-mod attack_runs;
 mod calls;
 mod clocks;
 mod deleted;
@@ -14,6 +12,8 @@ mod merges;
 mod new_runs;
 mod older_writers;
 mod other_writers;
+mod random_runs;
+mod run_conflicts;
 mod runs;
 mod several_tasks;
 mod tasks;

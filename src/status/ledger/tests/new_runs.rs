@@ -206,3 +206,22 @@ fn a_run_begins_anew_if_its_item_was_deleted() {
     let status = table.status();
     assert_eq!((input(&status, "a"), status.overall_status), (1, OverallStatus::Processing));
 }
+
+#[test]
+fn a_run_that_was_ended_by_hand_is_replaced_at_once() {
+    let mut table = Table::default();
+    let mut one = Process::new("one", 0);
+    call(&mut one, "a", 7, 0);
+    one.save(&mut table, 100);
+    let end = crate::status::ManualEnd::failed("ops", "its process has died");
+    let item = table.item.clone().unwrap();
+    let (change, _) = end.write_for(&id(), &item, at(100_000)).unwrap();
+    change.apply(table.item.as_mut().unwrap());
+    let mut two = opened("two", 101_000);
+    call(&mut two, "a", 5, 101_000);
+    two.save(&mut table, 101_100);
+    let status = table.status();
+    assert_eq!((input(&status, "a"), status.overall_status), (5, OverallStatus::Processing));
+    assert_eq!(previous(&table), ("failed".to_owned(), Some(100_000), 7));
+    assert!(!status.attributes.contains_key("endedBy"), "{status:?}");
+}

@@ -173,3 +173,19 @@ fn an_item_put_in_the_place_of_a_finished_one_is_another_run() {
     assert_eq!(status.overall_status, OverallStatus::Processing);
     assert_eq!((status.agent("a").unwrap().calls, status.agent("b").is_some()), (0, true));
 }
+
+#[test]
+fn the_end_that_an_older_writer_has_written_first_stands_and_has_its_time() {
+    let mut table = Table::default();
+    let mut p = running(&mut table);
+    let item = table.item.as_mut().unwrap();
+    item.insert("overallStatus", "completed");
+    item.insert("lastUpdated", time(4_000));
+    p.end("b", Outcome::Success, 5, 4_010);
+    p.ledger.finish(Err(ErrorMessage::new("late")), at(4_020));
+    p.save(&mut table, 4_100);
+    let status = table.status();
+    assert_eq!((status.overall_status, status.error), (OverallStatus::Completed, None));
+    assert_eq!(status.completed_at, Some(at(4_000)));
+    assert_eq!(shown(&table.status(), "b"), SUCCESS);
+}
