@@ -134,7 +134,10 @@ impl Backfill {
             "The table has {} items, of {} (as of up to six hours ago). This run reads up to {}: about \
              {} read units",
             HumanCount(plan.item_count),
-            HumanBytes(plan.table_size_bytes),
+            match plan.table_size_bytes {
+                0 if plan.item_count > 0 => "unknown size".to_owned(),
+                bytes => HumanBytes(bytes).to_string(),
+            },
             HumanBytes(u64::from(plan.max_pages) << 20),
             HumanCount(plan.read_units()),
         );
@@ -259,7 +262,7 @@ impl Backfill {
         text
     }
 
-    fn lacking(&self, report: &BackfillReport) -> [(u64, String); 10] {
+    fn lacking(&self, report: &BackfillReport) -> [(u64, String); 12] {
         let counts = &report.lacking;
         let past = match self.expire_after {
             Some(_) => 0,
@@ -277,6 +280,8 @@ impl Backfill {
             (counts.created_shard, what("without the attribute of a sharded index")),
             (counts.expiry, what("without an expiry")),
             (past, age),
+            (counts.expired, EXPIRED.to_owned()),
+            (counts.not_in_seconds, NOT_IN_SECONDS.to_owned()),
             (
                 counts.undated,
                 what("without a time of creation that can be read: no index can have them"),
@@ -298,6 +303,13 @@ impl Backfill {
         ]
     }
 }
+
+/// What is said of items whose expiry has passed.
+pub(crate) const EXPIRED: &str =
+    "with an expiry that has passed: the table deletes them as soon as time to live is on";
+/// What is said of items whose expiry is in milliseconds, say.
+pub(crate) const NOT_IN_SECONDS: &str =
+    "with an expiry over a thousand years ahead, which is not in seconds: they never expire";
 
 /// A day from which an expiry is far enough.
 fn days_ahead(text: &str) -> Result<u32, String> {

@@ -3,6 +3,7 @@
 use indicatif::HumanCount;
 use tower_agent_status::store::{BackfillReport, DynamoDbStore};
 
+use super::backfill::{EXPIRED, NOT_IN_SECONDS};
 use super::failure::Failure;
 use super::store::StoreArgs;
 use super::table::Findings;
@@ -50,6 +51,8 @@ pub(crate) async fn items(
             counts.undated,
             "without a time of creation that can be read: no index can have them".to_owned(),
         ),
+        (counts.expired, EXPIRED.to_owned()),
+        (counts.not_in_seconds, NOT_IN_SECONDS.to_owned()),
         (counts.unusable, "with another type of value as `createdDay`, shard or expiry".to_owned()),
         (
             counts.not_sessions,

@@ -21,7 +21,7 @@ use super::reshard::Reshard;
 use super::store::StoreArgs;
 use super::text::escaped;
 
-/// Create or check the table.
+/// Create, check or change the table, and give older items what lists need.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
   tower-agent-status table create

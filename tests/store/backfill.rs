@@ -156,6 +156,18 @@ async fn items_get_what_the_index_needs_and_nothing_else_changes() {
 }
 
 #[tokio::test]
+async fn an_expiry_that_has_passed_or_is_not_in_seconds_is_counted() {
+    let table = Table::new("sessionId", "expiresAt", 1).await;
+    let now = now().as_secs();
+    for (id, at) in [("past", now - 60), ("ahead", now + 60), ("millis", now * 1_000)] {
+        table.put(id, with(old(HOUR), "expiresAt", number(at))).await;
+    }
+    let report = table.backfill().await;
+    assert_eq!((report.lacking.expired, report.lacking.not_in_seconds), (1, 1));
+    assert_eq!(report.lacking.expiry, 0, "{report:?}");
+}
+
+#[tokio::test]
 async fn an_expiry_is_30_days_ahead_at_least() {
     let table = Table::new("sessionId", "ttl", 1).await;
     let plan = table.plan().await;

@@ -134,7 +134,8 @@ impl UpdateExpression {
     }
 }
 
-/// The condition that an attribute has this value, as far as that can be told; `None` if it cannot.
+/// The condition that an attribute has this value, or one that reads the same; `None` if there is no such
+/// condition.
 fn is_value(
     name: &str,
     value: Option<&Value>,

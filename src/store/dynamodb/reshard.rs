@@ -33,6 +33,8 @@ use crate::status::{SessionId, schema};
 
 /// The parts in which the table is scanned side by side.
 const SEGMENTS: i32 = 4;
+/// After this, DynamoDB describes an index that it was asked to create.
+const INDEX_IS_LISTED: Duration = Duration::from_secs(60);
 /// More than the time in which running writers find a new index.
 const WRITERS_FIND_IT: Duration =
     DynamoDbStore::INDEX_REFRESH.saturating_add(Duration::from_secs(60));
@@ -252,6 +254,7 @@ impl DynamoDbStore {
         mut waits: impl FnMut(&RecentIndex) + Send,
     ) -> Result<(), SetupError> {
         let mut pause = Duration::from_millis(100);
+        let started = Instant::now();
         loop {
             let described = self.describe().await?;
             let indexes = Indexes::of(&described, &[]).recent;
@@ -260,7 +263,13 @@ impl DynamoDbStore {
                 Some(index) if exists && index.status == IndexStatus::Active => return Ok(()),
                 None if !exists => return Ok(()),
                 Some(index) => waits(index),
-                None => {}
+                None if started.elapsed() < INDEX_IS_LISTED => {}
+                None => {
+                    return Err(SetupError::new(format!(
+                        "the index `{name}` was created and is not there any more: repeat the command \
+                         to create it again"
+                    )));
+                }
             }
             sleep(pause).await;
             // Large tables take hours.

@@ -48,6 +48,10 @@ pub struct LackingItems {
     pub unexpiring: u64,
     /// Those without an expiry that have a `revision`: somebody has removed it to keep the item.
     pub kept: u64,
+    /// Those whose expiry has passed: the table deletes them as soon as time to live is on.
+    pub expired: u64,
+    /// Those whose expiry is over a thousand years ahead, since it is not in seconds.
+    pub not_in_seconds: u64,
     /// Those without a time of creation that can be read. They cannot be in an index.
     pub undated: u64,
     /// Those with a value of another type where a table needs a text, or a number for the expiry.

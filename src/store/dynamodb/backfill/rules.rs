@@ -56,6 +56,9 @@ impl Additions {
     }
 }
 
+/// In seconds. Milliseconds since 1970 look like over fifty thousand years.
+const A_THOUSAND_YEARS: f64 = 1_000.0 * 365.25 * 86_400.0;
+
 /// What an attribute of an item is.
 enum Found<T> {
     Usable(T),
@@ -164,7 +167,13 @@ impl Rules {
         let mut expires_at = None;
         if let Some(rule) = &self.expiry {
             match item.get(&rule.attribute) {
-                Some(AttributeValue::N(_)) => {}
+                Some(AttributeValue::N(at)) => {
+                    let at: f64 = at.parse().unwrap_or(0.0);
+                    #[expect(clippy::cast_precision_loss, reason = "seconds are far below 2^53")]
+                    let now = now.as_secs() as f64;
+                    counts.expired += u64::from(at < now);
+                    counts.not_in_seconds += u64::from(at > now + A_THOUSAND_YEARS);
+                }
                 Some(_) => is_unusable = true,
                 None if has_revision(item) => counts.kept += 1,
                 None => {
