@@ -194,7 +194,7 @@ impl Game {
                     if age < AGE {
                         return Err(format!("began after {age:?}"));
                     }
-                    if after.attributes.get("documentId").is_none()
+                    if !after.attributes.contains_key("documentId")
                         || after.correlation_id.is_none()
                     {
                         return Err("no attributes".to_owned());

@@ -56,7 +56,7 @@ fn the_end_of_a_new_run_stands_if_it_comes_before_its_first_write() {
         assert!(one.ledger.finish(result.clone(), at(90_050)));
         one.save(&mut table, 90_100);
         let status = table.status();
-        assert_eq!(status.overall_status.is_finished(), true);
+        assert!(status.overall_status.is_finished());
         assert_eq!(status.error, result.err());
         assert_eq!(status.completed_at, Some(at(90_050)));
         assert_eq!(shown(&status, "a"), SUCCESS);
