@@ -15,12 +15,13 @@
 //! | `fit` | what is left out of an item that is too large |
 //! | `ledger` | how calls, workflows and other writers' changes alter a document |
 //! | `end` | the end of a workflow that none of its processes finishes |
-//! | `tokens`, `timestamp`, `session_id`, `task`, `report` | the values in it |
+//! | `tokens`, `cost`, `timestamp`, `session_id`, `task`, `report` | the values in it |
 //! | `writers` | which processes have written an item, and what of theirs it has |
 //! | `error`, `error_chain`, `redact` | the text of an error: short and without secrets |
 //! | `timeout` | whether an error's text says that time ran out |
 //! | `display` | a document as text, for tests |
 
+mod cost;
 mod display;
 mod document;
 mod end;
@@ -41,6 +42,7 @@ mod timestamp;
 mod tokens;
 mod writers;
 
+pub use cost::{Cost, ParseCostError};
 pub(crate) use document::{Activities, MAX_ACTIVITY_BYTES, activity};
 pub use document::{AgentState, AgentStatus, OverallStatus, PreviousRun, WorkflowStatus};
 pub use end::ManualEnd;
