@@ -93,6 +93,7 @@
 //! | `portal` | | [`portal`]: an axum router with the status as JSON, live events and a page | 81 |
 //! | `embedded` | | an in-process DynamoDB engine, in memory or in one file | 180 |
 //! | `metrics` | | [metrics](mod@crate::metrics) of calls, tokens and writes, through the `metrics` facade | 38 |
+//! | `prices` | | [`pricing`]: what calls cost, by a price list in the format of LiteLLM's | 37 |
 //! | none | | the layer, the tracker and the store in memory | 35 |
 //! | default | | | 168 |
 //! | all | | | 238 |
@@ -122,6 +123,9 @@ pub mod guide;
 #[cfg(feature = "portal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "portal")))]
 pub mod portal;
+#[cfg(feature = "prices")]
+#[cfg_attr(docsrs, doc(cfg(feature = "prices")))]
+pub mod pricing;
 mod recorder;
 pub mod server;
 mod session;

@@ -11,6 +11,20 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     // The document and the reader are pure: no clock, no network, no lock.
     ("status", &[], &["http", "http_body", "tokio", "tracing", "futures_util", "std::sync::Mutex"]),
     ("usage", &["status"], &["http_body", "tokio", "tracing", "futures_util", "std::sync::Mutex"]),
+    (
+        "pricing",
+        &["status"],
+        &[
+            "http",
+            "http_body",
+            "tokio",
+            "tracing",
+            "futures_util",
+            "std::net",
+            "std::time",
+            "std::sync::Mutex",
+        ],
+    ),
     ("agent", &["status"], &["http", "http_body", "tokio", "tracing"]),
     // From the request to the tracker.
     ("telemetry", &["agent", "status"], &["http_body"]),
