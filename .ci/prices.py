@@ -53,8 +53,16 @@ TIERS = [None, "priority", "flex", "batch", "default"]
 SEARCHES = 3
 # LiteLLM logs in to these to compute the cost of a batch, which they do not have.
 NO_BATCHES = {"chatgpt", "github_copilot"}
-# A Wednesday, in the hours of the full price of every entry that has others.
+# A Wednesday, in the hours of the full price of every entry that has others; then other times.
 BILLED_AT = datetime(2026, 11, 25, 2, 30, tzinfo=timezone.utc)
+OTHER_TIMES = [
+    datetime(2026, 11, 25, 5, 59, 59, tzinfo=timezone.utc),
+    datetime(2026, 11, 25, 6, 0, tzinfo=timezone.utc),
+    datetime(2026, 11, 25, 23, 59, 59, tzinfo=timezone.utc),
+    datetime(2026, 11, 28, 2, 30, tzinfo=timezone.utc),
+    datetime(2026, 11, 29, 17, 30, tzinfo=timezone.utc),
+    datetime(2026, 11, 30, 2, 30, tzinfo=timezone.utc),
+]
 
 
 def usage(input, output, read=0, write=0, hour=0, reasoning=0):
@@ -285,6 +293,13 @@ def main():
                 line["costs"] = [[cost(model, provider, of, tier, entry["mode"]) for of in tokens] for tier in TIERS]
             except Exception as error:
                 line["error"] = f"{type(error).__name__}: {error}"[:300]
+            if entry.get("off_peak_pricing"):
+                line["times"] = []
+                for time in OTHER_TIMES:
+                    utils.current_billing_time = lambda time=time: time
+                    costs = [cost(model, provider, of, None, entry["mode"]) for of in tokens]
+                    line["times"].append({"at": time.isoformat(), "costs": costs})
+                utils.current_billing_time = lambda: BILLED_AT
             if entry.get("search_context_cost_per_query"):
                 line["search"] = search_cost(model, provider)
             write(line)

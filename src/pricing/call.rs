@@ -5,7 +5,7 @@ use std::fmt;
 use super::entry::{Entry, UnitPrice};
 use super::fields::Tier;
 use super::{Prices, SearchContextSize};
-use crate::status::{Cost, TokenUsage};
+use crate::status::{Cost, Timestamp, TokenUsage};
 
 /// What the cost of a call follows from: what a response, its request and its usage say.
 ///
@@ -29,6 +29,9 @@ pub struct Call<'a> {
     /// The service tier that the response names: `priority`, `flex`, `batch`. Names that are not known
     /// cost the standard price.
     pub service_tier: Option<&'a str>,
+    /// When the call ended, for models that cost less in some hours. Without it, they cost as much as in
+    /// the others.
+    pub at: Option<Timestamp>,
     /// The number of searches of the web that the provider made for the call.
     pub web_searches: u64,
     /// How much of the results a search reads, if the response says so.
@@ -158,7 +161,7 @@ impl Sum {
         let read = usage.cache_read_input_tokens.unwrap_or(0);
         let reasoning = usage.reasoning_tokens.unwrap_or(0).min(output);
 
-        let rates = entry.rates(Tier::of(call.service_tier), input);
+        let rates = entry.rates(Tier::of(call.service_tier), input, call.at);
         self.add(input.saturating_sub(read).saturating_sub(written), rates.input);
         self.add(read, rates.cache_read);
         self.add(written - hour, rates.cache_write);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::fields::{Field, Kind, Tier};
+use super::off_peak::OffPeak;
 use super::{PricesError, SearchContextSize};
 use crate::status::{Cost, ParseCostError};
 
@@ -26,6 +27,8 @@ pub(super) struct Entry {
     /// Prices by length of the input in which each length has a table of its own, in the order of the
     /// lengths.
     pub(super) bands: Box<[Band]>,
+    /// Prices for some hours of the week.
+    pub(super) off_peak: Option<OffPeak>,
     /// The price of a web search by [`SearchContextSize`].
     pub(super) search: [Option<UnitPrice>; 3],
     /// Whether each search is paid for, where otherwise a request with any pays once.
@@ -78,6 +81,7 @@ pub(super) fn parse(name: &str, object: &str) -> Result<Parsed, PricesError> {
             .is_some_and(|mode| matches!(&*mode, "embedding" | "rerank" | "moderation")),
         prices: prices.into(),
         bands: bands(name, &fields)?,
+        off_peak: off_peak(name, &fields)?,
         search: search(name, &fields)?,
         pays_per_search: text("web_search_billing_unit").is_some_and(|unit| unit == "per_query"),
         request,
@@ -120,25 +124,45 @@ fn bands(entry: &str, fields: &Fields<'_>) -> Result<Box<[Band]>, PricesError> {
         let range = tier.get("range").and_then(|range| serde_json::from_str(range.get()).ok());
         // A list writes them as floats.
         let Some([start, _]) = range.map(|range: [f64; 2]| range) else { continue };
-        let mut prices = Vec::new();
-        for (field, value) in &tier {
-            if let Some(Field { kind, above: 0, tier: Tier::Standard }) = Field::of(field)
-                && let Some(price) = price(entry, || format!("{FIELD}[{n}].{field}"), value)?
-            {
-                prices.push((kind, price));
-            }
-        }
+        let prices = flat_prices(entry, &tier, || format!("{FIELD}[{n}]"))?;
         if prices.iter().any(|(kind, _)| *kind == Kind::Input) {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "saturates"
             )]
-            bands.push(Band { above: start as u64, prices: prices.into() });
+            bands.push(Band { above: start as u64, prices });
         }
     }
     bands.sort_by_key(|band| band.above);
     Ok(bands.into())
+}
+
+/// `off_peak_pricing`: prices, and the hours in which they hold.
+fn off_peak(entry: &str, fields: &Fields<'_>) -> Result<Option<OffPeak>, PricesError> {
+    const FIELD: &str = "off_peak_pricing";
+    let Some(value) = fields.get(FIELD) else { return Ok(None) };
+    let Ok(part) = serde_json::from_str::<Fields<'_>>(value.get()) else { return Ok(None) };
+    let prices = flat_prices(entry, &part, || FIELD.to_owned())?;
+    let object = serde_json::from_str(value.get()).map_err(PricesError::json)?;
+    Ok(Some(OffPeak::new(&object, prices)))
+}
+
+/// The prices of a part of an entry that are for any length and tier.
+fn flat_prices(
+    entry: &str,
+    part: &Fields<'_>,
+    path: impl Fn() -> String,
+) -> Result<Box<[(Kind, UnitPrice)]>, PricesError> {
+    let mut prices = Vec::new();
+    for (field, value) in part {
+        if let Some(Field { kind, above: 0, tier: Tier::Standard }) = Field::of(field)
+            && let Some(price) = price(entry, || format!("{}.{field}", path()), value)?
+        {
+            prices.push((kind, price));
+        }
+    }
+    Ok(prices.into())
 }
 
 /// `search_context_cost_per_query`: one price, or one for each size.

@@ -25,11 +25,13 @@
 //! - **Service tier.** A field may end in `_priority`, `_flex`, `_batches`, `_balanced` or
 //!   `_ultrafast`, also after a length. If there is none for the tier, the field without it has the
 //!   price. A batch without prices of its own costs half.
+//! - **Time.** With `off_peak_pricing`, its prices replace all others at a [time](Call::at) that is in its
+//!   hours, but not in a batch.
 //! - **Requests.** `input_cost_per_request` is added once, and `search_context_cost_per_query` for each
 //!   search of the web. With Gemini, searches of a call count once, unless `web_search_billing_unit` is
 //!   `per_query`.
 //! - **Others.** Tokens of images and audio cost as much as others: a [`TokenUsage`] does not tell them
-//!   apart. Prices per second, per character or by the time of day are ignored.
+//!   apart. Prices per second or per character are ignored.
 //!
 //! Prices are rounded half to even at 10⁻¹⁵ USD, and everything after that is exact.
 //!
@@ -71,6 +73,7 @@ mod fields;
 mod find;
 mod list;
 mod names;
+mod off_peak;
 mod providers;
 mod rates;
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use super::entry::{Band, Entry, UnitPrice};
 use super::fields::{Field, Kind, Tier};
+use super::off_peak::OffPeak;
+use crate::status::Timestamp;
 
 /// The prices of the tokens of one request. `None` where the list has none.
 #[derive(Clone, Copy, Debug)]
@@ -25,18 +27,45 @@ impl Entry {
 
     /// The prices for a request with this many tokens of input, cached ones included, which all of its
     /// tokens have.
-    pub(super) fn rates(&self, tier: Tier, input: u64) -> Rates {
-        match (tier, self.band(input)) {
-            (Tier::Batch, band) => {
-                let standard = match band {
-                    Some(band) => self.rates_of_band(band),
-                    None => self.rates_of_tier(Tier::Standard, input),
-                };
-                self.rates_of_batch(&standard, input)
-            }
+    pub(super) fn rates(&self, tier: Tier, input: u64, at: Option<Timestamp>) -> Rates {
+        let band = self.band(input);
+        let off_peak =
+            self.off_peak.as_ref().filter(|off_peak| at.is_some_and(|at| off_peak.holds(at)));
+        if tier == Tier::Batch {
+            let standard = match band {
+                Some(band) => self.rates_of_band(band),
+                None => self.rates_of_tier(Tier::Standard, input),
+            };
+            return self.rates_of_batch(&standard, input);
+        }
+        let rates = match band {
             // A list has no such table for another tier.
-            (_, Some(band)) => self.rates_of_band(band),
-            (_, None) => self.rates_of_tier(tier, input),
+            Some(band) => self.rates_of_band(band),
+            None => self.rates_of_tier(tier, input),
+        };
+        match off_peak {
+            Some(off_peak) => self.rates_off_peak(rates, off_peak, input),
+            None => rates,
+        }
+    }
+
+    /// The prices in the hours that have their own, which replace those of lengths and tiers, too.
+    fn rates_off_peak(&self, rates: Rates, off_peak: &OffPeak, length: u64) -> Rates {
+        let input = off_peak.price(Kind::Input).or(rates.input);
+        let output = off_peak.price(Kind::Output).or(rates.output);
+        // What costs as much as other input or output still does.
+        let or = |kind, listed: Option<UnitPrice>, other| {
+            let is_listed =
+                !self.bands.is_empty() || self.price(kind, Tier::Standard, length).is_some();
+            off_peak.price(kind).or(if is_listed { listed } else { other })
+        };
+        Rates {
+            input,
+            output,
+            cache_read: or(Kind::CacheRead, rates.cache_read, input),
+            cache_write: or(Kind::CacheWrite, rates.cache_write, input),
+            cache_write_hour: rates.cache_write_hour,
+            reasoning: or(Kind::Reasoning, rates.reasoning, output),
         }
     }
 

@@ -1,5 +1,8 @@
 //! The rules, each with sums computed by hand.
 
+mod lists;
+mod matching;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -39,6 +42,13 @@ const LIST: &str = r#"{
               "cache_read_input_token_cost": 5e-10 },
             { "max_results_range": [0, 25], "input_cost_per_query": 0.005 }
         ]
+    },
+    "nightly": {
+        "input_cost_per_token": 4e-9, "output_cost_per_token": 10e-9,
+        "output_cost_per_reasoning_token": 12e-9, "cache_creation_input_token_cost": 5e-9,
+        "off_peak_pricing": {
+            "input_cost_per_token": 2e-9, "output_cost_per_token": 6e-9, "hours_utc": "16:30-00:30"
+        }
     },
     "embedding": { "input_cost_per_token": 2e-9, "mode": "embedding" },
     "images": { "input_cost_per_token": 5e-9, "output_cost_per_image_token": 40e-9 },
@@ -193,6 +203,28 @@ fn tables_by_length_hold_for_the_whole_request() {
 }
 
 #[test]
+fn some_hours_have_prices() {
+    let mut usage = tokens(100, 50);
+    usage.cache_read_input_tokens = Some(10);
+    usage.cache_write_input_tokens = Some(20);
+    usage.reasoning_tokens = Some(30);
+    let at = |time: &str| {
+        let at = time.parse().ok();
+        move |call: &mut Call<'_>| call.at = at
+    };
+    // (70 + 10) × 4 + 20 × 5 + 20 × 10 + 30 × 12
+    assert_eq!(cost("nightly", usage, |_| {}), Ok((980, true)));
+    assert_eq!(cost("nightly", usage, at("2026-11-26T12:00:00Z")), Ok((980, true)));
+    // (70 + 10) × 2 + 20 × 5 + 20 × 6 + 30 × 12
+    assert_eq!(cost("nightly", usage, at("2026-11-26T20:00:00Z")), Ok((740, true)));
+    let batch = |call: &mut Call<'_>| {
+        at("2026-11-26T20:00:00Z")(call);
+        call.service_tier = Some("batch");
+    };
+    assert_eq!(cost("nightly", usage, batch), Ok((490, true)));
+}
+
+#[test]
 fn requests_have_fees() {
     let searches = |count, size| {
         move |call: &mut Call<'_>| {
@@ -278,124 +310,6 @@ fn sums_saturate() {
     assert_eq!(Prices::from_json(list).unwrap().cost(&call).unwrap().cost, Cost::MAX);
 }
 
-mod lists {
-    use super::*;
-
-    fn fault(json: &str) -> String {
-        Prices::from_json(json).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_price_that_is_none_is_named() {
-        for (entry, expected) in [
-            (
-                r#"{"input_cost_per_token": -1e-9}"#,
-                "negative: `input_cost_per_token` of `gpt-4o` is -1e-9",
-            ),
-            (
-                r#"{"input_cost_per_token": "1e-9"}"#,
-                "not a number: `input_cost_per_token` of `gpt-4o` is \"1e-9\"",
-            ),
-            (
-                r#"{"output_cost_per_token_flex": true}"#,
-                "not a number: `output_cost_per_token_flex` of `gpt-4o` is true",
-            ),
-            (
-                r#"{"input_cost_per_token": [1]}"#,
-                "not a number: `input_cost_per_token` of `gpt-4o` is [1]",
-            ),
-            (
-                r#"{"input_cost_per_token": 1e4000}"#,
-                "more than 10,000 USD: `input_cost_per_token` of `gpt-4o` is 1e4000",
-            ),
-            (
-                r#"{"search_context_cost_per_query": {"search_context_size_low": -1}}"#,
-                "negative: `search_context_cost_per_query.search_context_size_low` of `gpt-4o` is -1",
-            ),
-            (
-                r#"{"search_context_cost_per_query": "free"}"#,
-                "not a number: `search_context_cost_per_query` of `gpt-4o` is \"free\"",
-            ),
-            (
-                r#"{"tiered_pricing": [{"range": [0, 1], "output_cost_per_token": "?"}]}"#,
-                "not a number: `tiered_pricing[0].output_cost_per_token` of `gpt-4o` is \"?\"",
-            ),
-        ] {
-            let json = format!(r#"{{"gpt-4": {{"input_cost_per_token": 1}}, "gpt-4o": {entry}}}"#);
-            assert_eq!(fault(&json), format!("the price list has a price that is {expected}"));
-        }
-        let json = format!(r#"{{"a": {{"input_cost_per_token": "{}"}}}}"#, "é".repeat(1000));
-        assert!(fault(&json).len() < 200);
-        let error = Prices::from_json(r#"{"a": {"input_cost_per_request": "?"}}"#).unwrap_err();
-        assert_eq!((error.entry(), error.field()), (Some("a"), Some("input_cost_per_request")));
-    }
-
-    #[test]
-    fn what_is_not_used_may_be_anything() {
-        for value in ["-1", "\"text\"", "null", "{}", "[[]]", "true", "1e999"] {
-            let json = format!(
-                r#"{{"a": {{"input_cost_per_token": 1, "output_cost_per_second": {value}, "x": {value},
-                    "aliases": {value}, "alias_of": {value}, "mode": {value}, "litellm_provider": {value},
-                    "tiered_pricing": {value}, "web_search_billing_unit": {value}}}, "b": {value}}}"#
-            );
-            let prices =
-                Prices::from_json(&json).unwrap_or_else(|error| panic!("{value}: {error}"));
-            assert_eq!(prices.entry_name(&["a"], None), Some("a"), "{value}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_a_list_is_refused() {
-        for json in ["", "{", "{\"a\"}", "nonsense", "{} {}"] {
-            assert!(fault(json).starts_with("the price list is not JSON: "), "{json}");
-        }
-        for json in ["[]", "1", "null", "\"{}\""] {
-            assert_eq!(
-                fault(json),
-                "the price list is not a JSON object that maps models to their prices"
-            );
-        }
-        assert!(
-            Prices::from_json(b"{\"a\xff\": {}}").unwrap_err().to_string().contains("not JSON")
-        );
-        let deep = "[".repeat(1_000_000);
-        assert!(fault(&format!(r#"{{"a": {{"x": {deep}"#)).contains("not JSON"));
-        let large = format!("{{}}{}", " ".repeat(32_000_000));
-        assert_eq!(fault(&large), "the price list is larger than 32 MB");
-        assert!(Prices::from_json(&large[..32_000_000]).unwrap().is_empty());
-        assert_eq!(Prices::from_json("\u{feff}{\"a\": {}}").unwrap().len(), 1);
-    }
-
-    #[test]
-    fn a_file_is_named() {
-        let folder = std::env::temp_dir().join(format!("prices-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("prices.json");
-        let error = Prices::from_file(&path).unwrap_err();
-        let name = path.display();
-        assert!(
-            error.to_string().starts_with(&format!("the price list {name} cannot be read: ")),
-            "{error}"
-        );
-        assert_eq!(error.file(), Some(&*path));
-        std::fs::write(&path, r#"{"a": {"input_cost_per_token": -1}}"#).unwrap();
-        assert_eq!(
-            Prices::from_file(&path).unwrap_err().to_string(),
-            format!(
-                "the price list {name} has a price that is negative: `input_cost_per_token` of `a` is -1"
-            )
-        );
-        let file = std::fs::File::create(&path).unwrap();
-        file.set_len(40_000_000).unwrap();
-        assert_eq!(
-            Prices::from_file(&path).unwrap_err().to_string(),
-            format!("the price list {name} is larger than 32 MB")
-        );
-        assert!(Prices::from_file(&folder).is_err());
-        std::fs::remove_dir_all(&folder).unwrap();
-    }
-}
-
 #[test]
 fn the_list_of_the_examples_has_all_prices() {
     let text = include_str!("../../examples/orchestrator/prices.json");
@@ -410,221 +324,6 @@ fn the_list_of_the_examples_has_all_prices() {
         let cost = prices.cost(&call).unwrap();
         assert!(cost.complete && !cost.cost.is_zero(), "{model}");
         assert!(cost.cost < Cost::from_reported("0.01").unwrap(), "{model}");
-    }
-}
-
-mod matching {
-    use super::*;
-
-    /// Names and providers as in LiteLLM's list.
-    const NAMES: [(&str, &str); 32] = [
-        ("gpt-4o", "openai"),
-        ("gpt-4o-2024-05-13", "openai"),
-        ("azure/gpt-4o", "azure"),
-        ("azure/eu/gpt-4o", "azure"),
-        ("azure_ai/grok-4", "azure_ai"),
-        ("ft:gpt-4o-2024-08-06", "openai"),
-        ("claude-sonnet-4-20250514", "anthropic"),
-        ("claude-sonnet-4-5", "anthropic"),
-        ("anthropic.claude-sonnet-4-20250514-v1:0", "bedrock_converse"),
-        ("eu.anthropic.claude-sonnet-4-20250514-v1:0", "bedrock_converse"),
-        ("anthropic.claude-v2", "bedrock"),
-        ("bedrock/eu-central-1/anthropic.claude-v2", "bedrock"),
-        ("us-gov.anthropic.claude-haiku-4-5-v1:0", "bedrock_converse"),
-        ("anthropic.claude-haiku-4-5-v1:0", "bedrock_converse"),
-        ("amazon.nova-pro-v1:0", "bedrock_converse"),
-        ("vertex_ai/claude-sonnet-4@20250514", "vertex_ai-anthropic_models"),
-        ("vertex_ai/claude-sonnet-4", "vertex_ai-anthropic_models"),
-        ("gemini-2.5-flash", "vertex_ai-language-models"),
-        ("gemini/gemini-2.5-flash", "gemini"),
-        ("gemini/gemini-2.0-flash", "gemini"),
-        ("groq/openai/gpt-oss-20b", "groq"),
-        ("together_ai/meta-llama/Llama-3.3-70B-Instruct-Turbo", "together_ai"),
-        ("fireworks_ai/accounts/fireworks/models/kimi-k2", "fireworks_ai"),
-        ("xai/grok-4", "xai"),
-        ("mistral/mistral-large-latest", "mistral"),
-        ("deepseek/deepseek-chat", "deepseek"),
-        ("deepseek-chat", "deepseek"),
-        ("openrouter/openai/gpt-4o", "openrouter"),
-        ("gpt-4", "openai"),
-        ("perplexity/sonar", "perplexity"),
-        ("perplexity/perplexity/sonar", "perplexity"),
-        ("acme_cloud/own-model", "acme_cloud"),
-    ];
-
-    fn list() -> Prices {
-        let entry = |(name, provider): (&str, &str)| {
-            format!(r#""{name}": {{"input_cost_per_token": 1, "litellm_provider": "{provider}"}}"#)
-        };
-        Prices::from_json(format!("{{{}}}", NAMES.map(entry).join(", "))).unwrap()
-    }
-
-    #[test]
-    fn each_name_has_its_own_entry() {
-        let list = list();
-        for (name, provider) in NAMES {
-            assert_eq!(list.entry_name(&[name], None), Some(name));
-            if name != "deepseek-chat" {
-                assert_eq!(list.entry_name(&[name], Some(provider)), Some(name), "{provider}");
-            }
-        }
-    }
-
-    #[test]
-    fn documented_steps_find_an_entry() {
-        let list = list();
-        for (model, provider, expected) in [
-            // The provider chooses.
-            ("gpt-4o", None, "gpt-4o"),
-            ("gpt-4o", Some("openai"), "gpt-4o"),
-            ("gpt-4o", Some("azure"), "azure/gpt-4o"),
-            ("gpt-4o", Some("azure.ai.openai"), "azure/gpt-4o"),
-            ("eu/gpt-4o", Some("azure"), "azure/eu/gpt-4o"),
-            ("grok-4", Some("azure"), "azure_ai/grok-4"),
-            ("gpt-4", Some("azure"), "gpt-4"),
-            ("gemini-2.5-flash", None, "gemini-2.5-flash"),
-            ("gemini-2.5-flash", Some("gcp.gemini"), "gemini/gemini-2.5-flash"),
-            ("gemini-2.5-flash", Some("gcp.vertex_ai"), "gemini-2.5-flash"),
-            ("deepseek-chat", Some("deepseek"), "deepseek/deepseek-chat"),
-            ("own-model", Some("Acme-Cloud"), "acme_cloud/own-model"),
-            // Prefixes of providers, gateways and vendors.
-            ("openai/gpt-4o", None, "gpt-4o"),
-            ("openai/gpt-4o", Some("openrouter"), "openrouter/openai/gpt-4o"),
-            ("openai/gpt-4", Some("openrouter"), "gpt-4"),
-            ("openai/gpt-oss-20b", Some("groq"), "groq/openai/gpt-oss-20b"),
-            ("azure/gpt-4o", Some("openai"), "azure/gpt-4o"),
-            ("anthropic/claude-sonnet-4-5", None, "claude-sonnet-4-5"),
-            ("google/gemini-2.0-flash", None, "gemini/gemini-2.0-flash"),
-            ("x-ai/grok-4", None, "xai/grok-4"),
-            ("mistralai/mistral-large-latest", None, "mistral/mistral-large-latest"),
-            ("openrouter/x-ai/grok-4", None, "xai/grok-4"),
-            (
-                "meta-llama/Llama-3.3-70B-Instruct-Turbo",
-                Some("together"),
-                "together_ai/meta-llama/Llama-3.3-70B-Instruct-Turbo",
-            ),
-            (
-                "accounts/fireworks/models/kimi-k2",
-                None,
-                "fireworks_ai/accounts/fireworks/models/kimi-k2",
-            ),
-            ("sonar", Some("perplexity"), "perplexity/sonar"),
-            ("perplexity/sonar", Some("perplexity"), "perplexity/sonar"),
-            // Bedrock.
-            (
-                "us.anthropic.claude-sonnet-4-20250514-v1:0",
-                None,
-                "anthropic.claude-sonnet-4-20250514-v1:0",
-            ),
-            (
-                "eu.anthropic.claude-sonnet-4-20250514-v1:0",
-                None,
-                "eu.anthropic.claude-sonnet-4-20250514-v1:0",
-            ),
-            ("apac.amazon.nova-pro-v1:0", Some("aws.bedrock"), "amazon.nova-pro-v1:0"),
-            ("bedrock/converse/global.amazon.nova-pro-v1:0", None, "amazon.nova-pro-v1:0"),
-            ("amazon.nova-pro-v1:0:24k", None, "amazon.nova-pro-v1:0"),
-            ("anthropic.claude-v2:0:18k", None, "anthropic.claude-v2"),
-            (
-                "us-gov.anthropic.claude-haiku-4-5-v1:0",
-                None,
-                "us-gov.anthropic.claude-haiku-4-5-v1:0",
-            ),
-            (
-                "bedrock/eu-central-1/anthropic.claude-v2",
-                None,
-                "bedrock/eu-central-1/anthropic.claude-v2",
-            ),
-            ("us.amazon.nova-pro-v1%3A0", Some("bedrock"), "amazon.nova-pro-v1:0"),
-            (
-                "arn%3aaws%3Abedrock%3Aeu-central-1%3A%3Afoundation-model%2Fanthropic.claude-v2",
-                None,
-                "bedrock/eu-central-1/anthropic.claude-v2",
-            ),
-            ("bedrock/us-east-1/anthropic.claude-v2", None, "anthropic.claude-v2"),
-            (
-                "arn:aws:bedrock:eu-central-1::foundation-model/anthropic.claude-v2",
-                Some("bedrock"),
-                "bedrock/eu-central-1/anthropic.claude-v2",
-            ),
-            (
-                "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.anthropic.claude-sonnet-4-20250514-v1:0",
-                None,
-                "eu.anthropic.claude-sonnet-4-20250514-v1:0",
-            ),
-            // Google.
-            ("models/gemini-2.0-flash", None, "gemini/gemini-2.0-flash"),
-            ("claude-sonnet-4@20250514", None, "vertex_ai/claude-sonnet-4@20250514"),
-            ("claude-sonnet-4@default", None, "vertex_ai/claude-sonnet-4"),
-            (
-                "projects/p/locations/us-east5/publishers/anthropic/models/claude-sonnet-4@20250514",
-                None,
-                "vertex_ai/claude-sonnet-4@20250514",
-            ),
-            ("gemini-2.0-flash-001", Some("gemini"), "gemini/gemini-2.0-flash"),
-            // Dates and tuned models.
-            ("gpt-4o-2024-05-13", Some("azure"), "gpt-4o-2024-05-13"),
-            ("gpt-4o-2024-11-20", None, "gpt-4o"),
-            ("gpt-4o-2024-11-20", Some("azure"), "azure/gpt-4o"),
-            ("claude-sonnet-4-5-20250929", Some("anthropic"), "claude-sonnet-4-5"),
-            ("ft:gpt-4o-2024-08-06:acme::AbC1", Some("openai"), "ft:gpt-4o-2024-08-06"),
-        ] {
-            assert_eq!(list.entry_name(&[model], provider), Some(expected), "{model} {provider:?}");
-        }
-    }
-
-    #[test]
-    fn another_model_is_not_taken() {
-        let list = list();
-        for (model, provider) in [
-            ("gpt-4o-mini", None),
-            ("gpt-4o-", None),
-            ("gpt-4o%", None),
-            ("gpt-4o%20", None),
-            ("gpt-4o%+1", None),
-            ("GPT-4o", None),
-            ("gpt-4-0613", None),
-            ("gpt-4.1", Some("openai")),
-            ("someone/gpt-4o", None),
-            ("sonar", None),
-            ("sonar", Some("groq")),
-            ("grok-4", Some("xai-fork")),
-            ("gemini-2.0-flash-exp:free", Some("openrouter")),
-            ("claude-sonnet-4-5-v2:0", None),
-            ("us-gov.anthropic.claude-sonnet-4-20250514-v1:0", Some("bedrock")),
-            ("us-gov.amazon.nova-pro-v1:0", None),
-            (
-                "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3",
-                Some("bedrock"),
-            ),
-            ("amazon.nova-pro-v2:0", None),
-            ("ft:gpt-4o:acme::AbC1", None),
-            ("nova-pro-v1:0", Some("bedrock")),
-            ("/", None),
-            ("//", Some("/")),
-            ("", Some("")),
-        ] {
-            assert_eq!(list.entry_name(&[model], provider), None, "{model} {provider:?}");
-        }
-    }
-
-    #[test]
-    fn the_first_name_that_is_exact_goes_first() {
-        let list = list();
-        // The body of Bedrock's InvokeModel has Anthropic's name, and the path has Bedrock's.
-        let models = ["claude-sonnet-4-20250514", "eu.anthropic.claude-sonnet-4-20250514-v1:0"];
-        let bedrock = Some("aws.bedrock");
-        assert_eq!(
-            list.entry_name(&models, bedrock),
-            Some("eu.anthropic.claude-sonnet-4-20250514-v1:0")
-        );
-        assert_eq!(list.entry_name(&models, None), Some("claude-sonnet-4-20250514"));
-        // A name of one's own for a deployment.
-        assert_eq!(
-            list.entry_name(&["gpt-4o-2024-05-13", "our-deployment"], None),
-            Some("gpt-4o-2024-05-13")
-        );
-        assert_eq!(list.entry_name(&["", "gpt-4o"], None), Some("gpt-4o"));
     }
 }
 

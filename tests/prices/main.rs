@@ -39,6 +39,26 @@ fn costs_are_those_of_litellm() {
         assert!(line["error"].is_null(), "LiteLLM computes nothing for {model}: {}", line["error"]);
         let provider = line["provider"].as_str().unwrap();
         let standard: Vec<_> = array(&line["costs"][0]).map(Json::as_f64).collect();
+        for time in array(&line["times"]) {
+            for (usage, theirs) in array(&head["usages"]).zip(array(&time["costs"])) {
+                let mut call = call(usage, None);
+                let models = [model];
+                call.models = &models;
+                call.provider = Some(provider);
+                call.at = Some(time["at"].as_str().unwrap().parse().unwrap());
+                let (ours, theirs) =
+                    (usd(prices.cost(&call).unwrap().cost), theirs.as_f64().unwrap());
+                compared += 1;
+                if is_equal(ours, theirs, usage) {
+                    equal += 1;
+                } else {
+                    unexplained.push(format!(
+                        "{model} {} {usage}: {ours:e}, and LiteLLM's {theirs:e}",
+                        time["at"]
+                    ));
+                }
+            }
+        }
         if let Some(theirs) = line["search"].as_f64() {
             let usage = &head["usages"][1];
             let searches =
