@@ -116,3 +116,26 @@ fn a_file_is_named() {
     assert!(Prices::from_file(&folder).is_err());
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+proptest! {
+    #[test]
+    fn any_text_is_a_list_or_refused(text in r#"(\{"a": ?)?([-{}\[\]",:0-9.eE ]|"(input_cost_per_token|range|tiered_pricing|hours_utc)"|null|true){0,40}|.*"#) {
+        let _ = Prices::from_json(text);
+    }
+
+    #[test]
+    fn any_value_of_a_field_is_read_or_named(
+        field in "input_cost_per_token|tiered_pricing|off_peak_pricing|search_context_cost_per_query|aliases|alias_of",
+        value in r#"null|-?[0-9]{1,3}(\.[0-9]{1,3})?(e-?[0-9]{1,2})?|"[a-z:0-9-]{0,8}"|\[[0-9]?\]|\{"range": ?\[[0-9]{1,3}, ?-?[0-9]{1,3}\], ?"input_cost_per_token": ?-?[0-9]\}"#,
+        in_list in any::<bool>(),
+    ) {
+        let value = if in_list { format!("[{value}]") } else { value };
+        // A number in JSON does not begin with a zero.
+        let value = value.replace(['0'], "1");
+        let json = format!(r#"{{"a": {{"{field}": {value}}}}}"#);
+        if let Err(error) = Prices::from_json(&json) {
+            prop_assert_eq!(error.entry(), Some("a"), "{}: {}", json, error);
+            prop_assert!(error.field().is_some_and(|named| named.starts_with(&field)));
+        }
+    }
+}
