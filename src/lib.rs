@@ -77,6 +77,7 @@
 //! - [The portal](crate::guide::portal) and [the command](crate::guide::command): watch workflows in
 //!   a browser or a terminal.
 //! - [Traces and metrics](crate::guide::telemetry), with OpenTelemetry's names.
+//! - [Costs](pricing): what a call costs, by a price list in the format of LiteLLM's.
 //! - [Limits](crate::guide::limits), [performance](crate::guide::performance), and
 //!   [scale and cost](crate::guide::scale) from one workflow to 10,000 per second.
 //! - [Troubleshooting](crate::guide::troubleshooting).
@@ -146,6 +147,9 @@ pub use client::StatusMiddleware;
 pub use client::aws;
 pub use client::{StatusBody, StatusFuture, StatusLayer, StatusService, Target};
 pub use exchange::{DefaultErrorDisplay, ErrorDisplay, WithSources};
+#[cfg(feature = "prices")]
+#[cfg_attr(docsrs, doc(cfg(feature = "prices")))]
+pub use pricing::Prices;
 pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
 pub use server::WorkflowLayer;
 pub use session::RequestHead;
