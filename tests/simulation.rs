@@ -23,8 +23,8 @@ mod log;
 mod model;
 #[path = "simulation/new_runs.rs"]
 mod new_runs;
-#[path = "simulation/other_writers.rs"]
-mod other_writers;
+#[path = "simulation/older_writers.rs"]
+mod older_writers;
 #[path = "simulation/outage.rs"]
 mod outage;
 #[path = "simulation/process.rs"]

@@ -10,13 +10,13 @@
 //! | `correlationId` | string | the id of the workflow in other systems |
 //! | `overallStatus` | string | `initializing`, `processing`, `completed` or `failed` |
 //! | `error` | string | why the workflow failed, in at most 500 bytes |
-//! | `endedBy`, `endReason` | string | who ended the workflow in place of its processes, in at most 128 bytes, and why, in at most 500; see [`ManualEnd`](super::ManualEnd) |
+//! | `endedBy`, `endReason` | string | who ended the workflow on behalf of its processes, in at most 128 bytes, and why, in at most 500; see [`ManualEnd`](super::ManualEnd) |
 //! | `createdAt`, `completedAt`, `lastUpdated` | string | times: RFC 3339 in UTC, with milliseconds; `completedAt` once the workflow has completed or failed |
 //! | `createdDay` | string | the day of `createdAt` |
 //! | `createdShard16` | string | the same, and one of 16 shards, such as `2026-11-26.7`: if the table's index of the newest sessions has so many |
 //! | `expiresAt` | number | when the item may be deleted, in seconds since the Unix epoch; absent if it was removed to keep the item |
 //! | `totalTokenUsage` | map | the sum of the agents' token usage |
-//! | `previousRun` | map | of the run that this one has replaced: `overallStatus`, `error`, `createdAt`, `completedAt` and `totalTokenUsage`, as above; absent without one |
+//! | `previousRun` | map | `overallStatus`, `error`, `createdAt`, `completedAt` and `totalTokenUsage` of the run that this one replaced; absent if there was none |
 //! | `unfinishedTasks` | list of strings | the ids of the tasks that calls left unfinished, the newest last, at most 16; absent without any |
 //! | `revision` | number | rises with each write, and is no other write's of the session |
 //! | `writers` | map | the number of each writing process's last write, by its id: milliseconds since the Unix epoch, odd if the process had nothing in progress; and under `forgotten` the highest number of those that are not listed any more, if there are any |
@@ -49,8 +49,9 @@
 //! They put other words and fewer attributes into the same table. [`WorkflowStatus::from_item`]
 //! reads an agent's `loading` as in progress and `completed` as success, a workflow's `pending` as
 //! it is, and any other word as [`AgentState::Other`] or [`OverallStatus::Other`], with the word.
-//! What is absent stays absent. What else they have put into the map of an agent stays there,
-//! whatever becomes of the agent, and the portal shows their `subSteps`. Heartbeats are only expected of items that have a `revision`.
+//! What is absent stays absent. Anything else in the map of an agent stays there when the agent
+//! changes, and the portal shows its `subSteps`. Heartbeats are only expected of items that have a
+//! `revision`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -87,7 +88,7 @@ pub const CREATED_SHARD: &str = "createdShard";
 pub const LAST_UPDATED: &str = "lastUpdated";
 /// When the workflow completed or failed.
 pub const COMPLETED_AT: &str = "completedAt";
-/// The run that this one has replaced: a map.
+/// What is kept of the run that this one replaced: a map.
 pub const PREVIOUS_RUN: &str = "previousRun";
 /// The state of the workflow: [`OverallStatus::as_str`].
 pub const OVERALL_STATUS: &str = "overallStatus";
@@ -97,10 +98,10 @@ pub const CORRELATION_ID: &str = "correlationId";
 pub const TOTAL_TOKEN_USAGE: &str = "totalTokenUsage";
 /// Why the workflow failed.
 pub const ERROR: &str = "error";
-/// Who ended the workflow in place of its processes, see [`ManualEnd`](super::ManualEnd). To readers it
-/// is an attribute as those of callers, and a workflow may set one of this name.
+/// Who ended the workflow on behalf of its processes; see [`ManualEnd`](super::ManualEnd). Readers get
+/// it as one of the caller's attributes. The name is not reserved: a workflow may set it.
 pub const ENDED_BY: &str = "endedBy";
-/// Why it was ended, beside [`ENDED_BY`].
+/// Why [`ENDED_BY`] ended it.
 pub const END_REASON: &str = "endReason";
 /// The ids of the tasks that calls left unfinished: a list of strings.
 pub const UNFINISHED_TASKS: &str = "unfinishedTasks";
@@ -116,7 +117,8 @@ pub(super) const DURATION: &str = "duration";
 pub(super) const TOKEN_USAGE: &str = "tokenUsage";
 pub(super) const ERROR_TYPE: &str = "errorType";
 pub(super) const CALLS: &str = "calls";
-/// Another writer's list of what an agent does, each with `title`, `status` and `description`.
+/// The steps of an agent's work, as older writers list them: maps, usually with `title`, `status`
+/// and `description`.
 pub(crate) const SUB_STEPS: &str = "subSteps";
 
 /// The counts of a token usage, in the order of [`TokenUsage::counts`].
@@ -212,16 +214,17 @@ impl WorkflowStatus {
 
     /// Returns the write that turns the item of `before` (`None`: no item) into the item of
     /// `self`, or `None` if the two differ in revision and writers only. What does not fit into an
-    /// item is left out. What follows from the rest is written if another writer may have left it out.
+    /// item is left out. With `writes_derived`, the day of creation, its time and the sum of the tokens
+    /// are written even if they are the same, since an older writer may have left them out.
     pub(crate) fn change_from(
         &self,
         before: Option<&Self>,
-        is_adopted: bool,
+        writes_derived: bool,
     ) -> Option<FittedChange> {
-        // Another writer sets no day, may format the time in another way, and may have no sum.
+        // An older writer sets no day, may format the time in another way, and may have no sum.
         let bookkeeping = |name: &str| {
             matches!(name, REVISION | WRITERS)
-                || (is_adopted && matches!(name, CREATED_AT | CREATED_DAY | TOTAL_TOKEN_USAGE))
+                || (writes_derived && matches!(name, CREATED_AT | CREATED_DAY | TOTAL_TOKEN_USAGE))
         };
         let mut set = self.to_item();
         let left_out = self.fit(&mut set);

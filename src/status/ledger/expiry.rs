@@ -5,7 +5,7 @@
 //! an item that another process began       what the item says
 //!     a workflow here says its own         createdAt + that, with the next write; after that,
 //!                                          again what the item says
-//!     an item of another writer, without   now + retention; what it had, if one known here was replaced
+//!     an item of an older writer, without  now + retention; if it replaced a known item, what that had
 //!     one that had its expiry removed      none: somebody wants to keep it
 //! a new run                                as a session that begins
 //! a write close to the expiry              MARGIN after it, or the retention if that is shorter
@@ -109,7 +109,7 @@ impl Ledger {
         &mut self,
         remote: &WorkflowStatus,
         base: Option<&WorkflowStatus>,
-        is_foreign: bool,
+        by_older_writer: bool,
         now: Timestamp,
     ) {
         let is_unsaved = base.is_none_or(|base| base.expires_at != self.local.expires_at);
@@ -123,8 +123,8 @@ impl Ledger {
             self.retention.of_item = Some(shortest);
         }
         self.local.expires_at = match remote.expires_at {
-            // Writers that keep no revision may know nothing of it.
-            None if is_foreign && base.is_some() => self.local.expires_at,
+            // Older writers may know nothing of an expiry.
+            None if by_older_writer && base.is_some() => self.local.expires_at,
             None if remote.revision == 0 => Some(expiry(now, self.retention.current())),
             stands => stands,
         };

@@ -101,9 +101,9 @@ impl Ledger {
             && applied.is_some_and(|applied| lost.seqs.contains(&applied))
         {
             self.base = Some(Arc::clone(&lost.document));
-            self.found = None;
+            self.stored_version = None;
         }
-        let is_foreign = self.is_foreign(&remote, found);
+        let by_older_writer = self.was_changed_by_older_writer(&remote, found);
         // An item that was deleted is known as well.
         let deleted = self.deleted.take();
         let before = self.base.clone().or(deleted);
@@ -120,8 +120,8 @@ impl Ledger {
             .map_or(self.local.created_at, |base| base.created_at.max(self.local.created_at));
         // (17) What an attribute was when the item last had it from here, though no answer came.
         let written = lost.map(|lost| lost.document).or(before);
-        let is_live =
-            is_foreign && self.base.as_ref().is_some_and(|base| !base.overall_status.is_finished());
+        let is_live = by_older_writer
+            && self.base.as_ref().is_some_and(|base| !base.overall_status.is_finished());
         if knows_item && remote.created_at > known && !is_live {
             self.adopt_new_run(&remote, written.as_deref(), false, now);
             self.describe_adopted_run();
@@ -141,16 +141,17 @@ impl Ledger {
         if let Some(version) = seen {
             self.tasks_saved(version);
         }
-        let is_recovered = self.recover(&remote, is_foreign, writer);
-        if let Some(base) = self.base.as_deref().filter(|_| is_foreign) {
+        let is_recovered = self.find_missing_usage(&remote, by_older_writer, writer);
+        if let Some(base) = self.base.as_deref().filter(|_| by_older_writer) {
             remote.writers.join(&base.writers);
         }
-        let is_copy = is_foreign && remote.revision > 0;
+        let is_copy = by_older_writer && remote.revision > 0;
         self.merge_values(&remote, written.as_deref(), is_copy);
-        self.merge(&remote, seen, is_foreign, writer, now);
+        self.merge(&remote, seen, by_older_writer, writer, now);
         self.decide_new_run();
         let sum = Value::Map(remote.total_token_usage().to_item());
-        self.adopts |= is_foreign || found.get(schema::TOTAL_TOKEN_USAGE) != Some(&sum);
+        self.writes_derived |=
+            by_older_writer || found.get(schema::TOTAL_TOKEN_USAGE) != Some(&sum);
         self.set_base(remote, found);
         self.version += 1;
         Lack { uncertain, is_another: is_another && !is_recovered }
@@ -175,8 +176,7 @@ impl Ledger {
     /// Calls in flight, and deltas that no item has seen, move along: when those calls began is not
     /// known here, and no token may be lost. So do attributes that no item has had: `written` is
     /// what this process last wrote.
-    ///
-    /// Or to one that it has begun itself: `is_own`.
+    /// With `is_own`, this process has begun the run itself.
     pub(super) fn adopt_new_run(
         &mut self,
         remote: &WorkflowStatus,
@@ -185,7 +185,7 @@ impl Ledger {
         now: Timestamp,
     ) {
         let base = self.base.take();
-        self.lost_usage = None;
+        self.missing_usage = None;
         let mut local = WorkflowStatus::new(self.local.session_id.clone(), remote.created_at);
         local.last_updated = self.local.last_updated;
         for ((name, mut agent), active) in self.local.agents.drain(..).zip(&self.active) {
@@ -232,8 +232,8 @@ impl Ledger {
     }
 
     /// Takes the correlation id and the attributes of `remote` that this process has not changed
-    /// since it has `written` them. The value that is written last stands. If another writer has put
-    /// back a copy of the item from before, those that this process has set stand.
+    /// since it has `written` them: the last write wins. If an older writer has put back an earlier
+    /// copy of the item (`is_copy`), those that this process has set stand.
     pub(super) fn merge_values(
         &mut self,
         remote: &WorkflowStatus,
@@ -261,24 +261,24 @@ impl Ledger {
         &mut self,
         remote: &WorkflowStatus,
         seen: Option<u64>,
-        is_foreign: bool,
+        by_older_writer: bool,
         writer: &str,
         now: Timestamp,
     ) {
         let base = self.base.take();
-        let ended = self.merge_unfinished(remote, base.as_deref(), seen, is_foreign);
+        let ended = self.merge_unfinished(remote, base.as_deref(), seen, by_older_writer);
         let local = &mut self.local;
 
-        // An item of another writer may have no time of creation, and reads as 1970 then.
+        // An item of an older writer may have no time of creation, and reads as 1970 then.
         if remote.created_at.as_millis() > 0
-            && !(is_foreign && remote.created_at > local.created_at)
+            && !(by_older_writer && remote.created_at > local.created_at)
         {
             local.created_at = remote.created_at;
         }
         if remote.previous_run.is_some() {
             local.previous_run.clone_from(&remote.previous_run);
         }
-        self.merge_expiry(remote, base.as_deref(), is_foreign, now);
+        self.merge_expiry(remote, base.as_deref(), by_older_writer, now);
         let local = &mut self.local;
         local.last_updated = local.last_updated.max(remote.last_updated);
         // (5) The one end that is taken back: it was assumed here for idleness, and another
@@ -299,8 +299,8 @@ impl Ledger {
         }
         let is_processing =
             [remote.overall_status, local.overall_status].contains(&OverallStatus::Processing);
-        // (19) The item had an end, and another writer has put another in its place.
-        let had_ended = is_foreign
+        // (19) The item had an end, and an older writer has replaced it by another.
+        let had_ended = by_older_writer
             && local.overall_status.is_finished()
             && base.as_ref().is_some_and(|base| base.overall_status.is_finished());
         if had_ended {
@@ -308,7 +308,7 @@ impl Ledger {
         } else if remote.overall_status.is_finished() {
             local.overall_status = remote.overall_status;
             local.error.clone_from(&remote.error);
-            // Writers that do not say when a run has ended have just ended this one.
+            // An older writer does not say when a run ended; it has just ended this one.
             let went_on = base.as_ref().is_some_and(|base| !base.overall_status.is_finished());
             let just_now = went_on.then_some(remote.last_updated);
             local.completed_at = remote.completed_at.or(just_now);
@@ -322,9 +322,9 @@ impl Ledger {
                 Some(slot) => {
                     let local = &mut local.agents[slot].1;
                     let base = base.as_ref().and_then(|base| base.agent(name));
-                    // (18) Another writer has not seen what the item had.
+                    // (18) An older writer has not seen what the item had.
                     let is_seen =
-                        !is_foreign || base == Some(agent) || local.last_updated.is_none();
+                        !by_older_writer || base == Some(agent) || local.last_updated.is_none();
                     let base = base.filter(|_| is_seen);
                     // (12) The agent waits for what another process has seen the end of, or has
                     // ended only for the idleness that is taken back.
@@ -355,8 +355,8 @@ impl Ledger {
             agent.token_usage = remote.and_then(|(_, remote)| remote.token_usage);
             // (7) A write that was sent before the agent appeared has no delta in its slot.
             let lacking = self.unacknowledged.iter().filter_map(|sent| sent.deltas.get(slot));
-            let lost = self.lost_usage.iter().filter_map(|lost| lost.delta(slot));
-            for delta in lacking.chain([&self.unsent[slot]]).chain(lost) {
+            let missing = self.missing_usage.iter().filter_map(|missing| missing.delta(slot));
+            for delta in lacking.chain([&self.unsent[slot]]).chain(missing) {
                 agent.calls = agent.calls.saturating_add(delta.calls);
                 add_tokens(&mut agent.token_usage, &delta.tokens);
             }

@@ -72,7 +72,7 @@ impl Ledger {
         remote: &WorkflowStatus,
         base: Option<&WorkflowStatus>,
         seen: Option<u64>,
-        is_foreign: bool,
+        by_older_writer: bool,
     ) -> Vec<TaskId> {
         let base = base.map_or(&[][..], |base| &base.unfinished_tasks);
         // A write whose answer was lost has named some as well.
@@ -80,10 +80,10 @@ impl Ledger {
         let sent = known.into_iter().filter(|task| Some(task.named_at) <= seen);
         let base: Vec<_> = base.iter().chain(sent.map(|task| &task.id)).cloned().collect();
         let local = std::mem::take(&mut self.local.unfinished_tasks);
-        let knows_tasks = remote.revision > 0 && !is_foreign;
+        let knows_tasks = remote.revision > 0 && !by_older_writer;
         let remote = &remote.unfinished_tasks;
-        // In a full list, a task may be missing because newer ones came. A writer that knows no
-        // revision does not know of tasks either.
+        // In a full list, a task may be missing because newer ones came. An older writer
+        // does not know of tasks.
         let is_full = remote.len() >= WorkflowStatus::MAX_UNFINISHED_TASKS;
         if !is_full && knows_tasks {
             self.take_back(|id| base.contains(id) && !remote.contains(id));

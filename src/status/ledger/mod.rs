@@ -19,7 +19,7 @@
 //!          local, and deltas in unsent
 //!                       │ prepare_write            write.rs
 //!                       ▼
-//!          PendingWrite: local − base, on condition that the item has base's revision
+//!          PendingWrite: local − base, on condition that the item has base's version
 //!                       │
 //!        ┌──────────────┼────────────────┐
 //!  write_applied   write_failed    write_conflicted
@@ -30,8 +30,8 @@
 //! # Invariant
 //!
 //! For each agent, the calls and tokens of `local` are those of `base` plus
-//! `unacknowledged` plus `unsent`, and what `base` has lost. (Not while the next write is to replace the item as a
-//! whole: after it was deleted, and at the start of a new run.) Nothing is incremented in
+//! `unacknowledged`, `unsent` and `missing_usage`. (Not while the next write is to replace the item
+//! as a whole: after it was deleted, and at the start of a new run.) Nothing is incremented in
 //! the table: sums are computed here and written as values. So no token is lost and none is
 //! counted twice, whichever answers are lost and however many processes write.
 //!
@@ -47,7 +47,7 @@ mod expiry;
 mod merge;
 mod merge_tasks;
 mod new_run;
-mod other_writers;
+mod older_writers;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -62,7 +62,7 @@ pub(crate) use self::write::PendingWrite;
 
 use self::expiry::Retention;
 use self::new_run::{NewRun, NewRunAfter};
-use self::other_writers::LostUsage;
+use self::older_writers::MissingUsage;
 use self::tasks::Tasks;
 use self::write::LostWrite;
 
@@ -92,10 +92,12 @@ pub(crate) struct Ledger {
     active: Vec<ActiveCalls>,
     /// What the table is known to hold.
     base: Option<Arc<WorkflowStatus>>,
-    /// The version of `base`, where another writer's item has another than its document tells.
-    found: Option<Box<ItemVersion>>,
-    /// Another writer has written what `base` has, and may have left out what follows from the rest.
-    adopts: bool,
+    /// The version of the item in the table, if it is not the one that `base` would be written with:
+    /// an older writer may format the time in another way, or have no revision.
+    stored_version: Option<Box<ItemVersion>>,
+    /// Whether the next write has the derived attributes too (`createdAt`, `createdDay`,
+    /// `totalTokenUsage`), since an older writer wrote `base` and may have left them out.
+    writes_derived: bool,
     /// The item that was deleted, until it is written again. It then has what its writers had
     /// written, since `local` has.
     deleted: Option<Arc<WorkflowStatus>>,
@@ -103,18 +105,18 @@ pub(crate) struct Ledger {
     unsent: Vec<UsageDelta>,
     /// Calls and tokens of writes that were not acknowledged, in the order of the writes.
     unacknowledged: Vec<SentDeltas>,
-    /// Calls and tokens that `base` has lost, by a writer that keeps no revision or since it was
-    /// deleted. `local` counts them.
-    lost_usage: Option<Box<LostUsage>>,
+    /// Calls and tokens that `local` counts and the item no longer has: an older writer overwrote
+    /// them, or the item was deleted.
+    missing_usage: Option<Box<MissingUsage>>,
     /// The writes whose answers were lost, since `base`, in their order. Only one can have been
     /// applied.
     lost: Vec<LostWrite>,
     new_run: NewRun,
-    /// Whether this is a new run depends on the item.
+    /// The condition on which this is a new run, until the item has decided it.
     new_run_after: Option<Box<NewRunAfter>>,
-    /// The run before this one, if it was not saved yet when this one began, and this one has not
-    /// replaced it yet.
-    former: Option<Box<Ledger>>,
+    /// The ledger of the previous run, if that was not saved when this one began. Kept until this run
+    /// has replaced it.
+    previous_ledger: Option<Box<Ledger>>,
     /// How long the item is kept.
     retention: Retention,
     /// The names of the attributes that this process has set.
@@ -132,8 +134,8 @@ pub(crate) struct Ledger {
     version: u64,
     /// The version that the last acknowledged write carried.
     saved_version: u64,
-    /// The version that the last write carried, whatever became of it. What came later, the item
-    /// that it met says nothing about.
+    /// The version that the last write carried, whatever became of it. The item that the write met
+    /// says nothing about later changes.
     sent_version: u64,
 }
 
@@ -234,16 +236,16 @@ impl Ledger {
             local: WorkflowStatus::new(session_id, now),
             active: Vec::new(),
             base: None,
-            found: None,
-            adopts: false,
+            stored_version: None,
+            writes_derived: false,
             deleted: None,
             unsent: Vec::new(),
             unacknowledged: Vec::new(),
-            lost_usage: None,
+            missing_usage: None,
             lost: Vec::new(),
             new_run: NewRun::None,
             new_run_after: None,
-            former: None,
+            previous_ledger: None,
             retention: Retention::default(),
             own_attributes: Vec::new(),
             tasks: None,
@@ -391,7 +393,7 @@ impl Ledger {
         attributes: BTreeMap<String, Value>,
         now: Timestamp,
     ) {
-        self.describe_new_run(correlation_id.as_ref(), &attributes);
+        self.note_description(correlation_id.as_ref(), &attributes);
         if correlation_id.is_some() {
             self.local.correlation_id = correlation_id;
         }

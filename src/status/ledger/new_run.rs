@@ -11,8 +11,9 @@
 //!   ended just now
 //! ```
 //!
-//! What the run before had is kept as `previousRun`. If it was not saved when this one began, its
-//! ledger is kept until this one has replaced it: so what others have added is in its sums as well.
+//! What is kept of the previous run becomes `previousRun`. If that run was not saved when this one
+//! began, its ledger is kept until this one has replaced it, so that its sums include what other
+//! processes have added.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ pub(super) enum NewRun {
     Sent { seq: u64, created_at: Timestamp },
 }
 
-/// When the item is of a run that this one replaces.
+/// The condition on which this run replaces the one in the item.
 #[derive(Clone, Debug)]
 pub(super) struct NewRunAfter {
     /// How long ago its end must be.
@@ -63,8 +64,8 @@ impl NewRunAfter {
         }
     }
 
-    /// Whether a run had ended long enough ago when this one was opened. How long the table has taken
-    /// to say so makes no difference.
+    /// Whether `run` had ended long enough ago when this one was opened. It makes no difference how
+    /// long the table took to answer.
     fn replaces(&self, run: &WorkflowStatus) -> bool {
         // One that somebody has ended by hand has not ended just now: its process has died.
         let was_given_up = run.attributes.contains_key(schema::ENDED_BY);
@@ -82,7 +83,7 @@ impl Ledger {
         next.forget_retention();
         next.expire_after_creation();
         next.base.clone_from(&self.base);
-        next.found.clone_from(&self.found);
+        next.stored_version.clone_from(&self.stored_version);
         next.deleted.clone_from(&self.deleted);
         next.first_seq = self.first_seq;
         next.run = self.run + 1;
@@ -96,10 +97,10 @@ impl Ledger {
         if self.version > 0 {
             next.local.previous_run = Some(Box::new(PreviousRun::of(&self.local)));
         }
-        let mut former = std::mem::replace(self, next);
-        if former.is_dirty() {
-            former.former = None;
-            self.former = Some(Box::new(former));
+        let mut previous = std::mem::replace(self, next);
+        if previous.is_dirty() {
+            previous.previous_ledger = None;
+            self.previous_ledger = Some(Box::new(previous));
         }
     }
 
@@ -109,10 +110,10 @@ impl Ledger {
         after.replaces(&self.local)
     }
 
-    /// The same, if the run that is known [has ended](Self::has_ended_for) so long ago. If it is not
-    /// known to have ended, the item decides.
+    /// Starts the workflow over if the run that is known [ended](Self::has_ended_for) at least this
+    /// long ago. Otherwise the item decides.
     ///
-    /// Nothing else goes on in the session in this process.
+    /// Call this only while nothing else goes on in the session in this process.
     pub(crate) fn begin_new_run_after(&mut self, age: Duration, now: Timestamp) {
         let is_finished = self.is_finished();
         let after = NewRunAfter::new(age, now, self.version);
@@ -122,8 +123,9 @@ impl Ledger {
         self.new_run_after = Some(Box::new(after));
     }
 
-    /// Notes how the run is described, for the case that the item says that it is a new one.
-    pub(super) fn describe_new_run(
+    /// Notes the correlation id and the attributes of this run, in case the item shows that it is a
+    /// new one.
+    pub(super) fn note_description(
         &mut self,
         correlation_id: Option<&String>,
         attributes: &BTreeMap<String, Value>,
@@ -170,11 +172,12 @@ impl Ledger {
             }
             NewRun::None => self.begins_with(remote, writer, now),
             NewRun::Unsent | NewRun::Sent { .. } => {
-                if let Some(former) = &mut self.former {
-                    // What it lacks, this run does not have either.
-                    let _ = former.write_conflicted(Some(found), writer, now);
+                if let Some(previous) = &mut self.previous_ledger {
+                    // What that run lacks does not concern this one.
+                    let _ = previous.write_conflicted(Some(found), writer, now);
                 }
-                let before = self.former.as_deref().map_or(remote, |former| &former.local);
+                let before =
+                    self.previous_ledger.as_deref().map_or(remote, |previous| &previous.local);
                 let joins =
                     self.new_run_after.as_ref().is_some_and(|after| !after.replaces(before));
                 if joins {
@@ -188,7 +191,7 @@ impl Ledger {
     fn is_of_this_run(&mut self) -> bool {
         self.new_run = NewRun::None;
         self.new_run_after = None;
-        self.former = None;
+        self.previous_ledger = None;
         false
     }
 
@@ -272,17 +275,17 @@ impl Ledger {
         self.new_run = NewRun::None;
         self.new_run_after = None;
         self.base = None;
-        self.found = None;
+        self.stored_version = None;
         self.deleted = None;
-        self.lost_usage = None;
+        self.missing_usage = None;
         self.local.previous_run = None;
-        let Some(mut former) = self.former.take() else { return };
-        former.refresh_activities();
-        for slot in 0..former.local.agents.len() {
-            let delta = former.unsaved_usage(slot);
+        let Some(mut previous) = self.previous_ledger.take() else { return };
+        previous.refresh_activities();
+        for slot in 0..previous.local.agents.len() {
+            let delta = previous.unsaved_usage(slot);
             if delta != UsageDelta::default() {
-                let activities = Arc::clone(&former.active[slot].activities);
-                let (name, agent) = &former.local.agents[slot];
+                let activities = Arc::clone(&previous.active[slot].activities);
+                let (name, agent) = &previous.local.agents[slot];
                 let slot = self.slot(name, &activities);
                 self.unsent[slot].add(&delta);
                 // So does what they have left, if nothing came after it.
@@ -306,7 +309,7 @@ impl Ledger {
 
     /// Has the next write replace this item.
     pub(super) fn replace(&mut self, remote: WorkflowStatus, found: &Item) {
-        let before = self.former.as_deref().map_or(&remote, |former| &former.local);
+        let before = self.previous_ledger.as_deref().map_or(&remote, |previous| &previous.local);
         self.local.previous_run = Some(Box::new(PreviousRun::of(before)));
         self.order_after(&remote);
         self.deleted = None;

@@ -29,7 +29,7 @@ pub(crate) struct PendingWrite {
     pub(crate) precondition: Precondition,
     next: Arc<WorkflowStatus>,
     base: Option<Arc<WorkflowStatus>>,
-    adopts: bool,
+    writes_derived: bool,
     seq: u64,
     version: u64,
 }
@@ -40,7 +40,7 @@ impl PendingWrite {
     /// Takes longer than preparing the write, and does not need the ledger: call it
     /// outside the session's lock.
     pub(crate) fn change(&self) -> Option<FittedChange> {
-        self.next.change_from(self.base.as_deref(), self.adopts)
+        self.next.change_from(self.base.as_deref(), self.writes_derived)
     }
 }
 
@@ -112,8 +112,8 @@ impl Ledger {
         next.revision = after.max(new_revision(writer, seq));
         let precondition = self.base_version().map_or(Precondition::Absent, Precondition::Version);
         self.first_seq.get_or_insert(seq);
-        if let Some(lost) = &mut self.lost_usage {
-            lost.seq.get_or_insert(seq);
+        if let Some(missing) = &mut self.missing_usage {
+            missing.seq.get_or_insert(seq);
         }
         self.sent_version = self.version;
         if self.new_run == NewRun::Unsent {
@@ -131,7 +131,8 @@ impl Ledger {
             precondition,
             next: Arc::new(next),
             base: self.base.clone(),
-            adopts: self.adopts || self.base.as_ref().is_some_and(|base| base.revision == 0),
+            writes_derived: self.writes_derived
+                || self.base.as_ref().is_some_and(|base| base.revision == 0),
             seq,
             version: self.version,
         })
@@ -140,9 +141,9 @@ impl Ledger {
     /// The write was applied.
     pub(crate) fn write_applied(&mut self, write: PendingWrite) {
         if self.new_run == NewRun::Unsent
-            && let Some(former) = &mut self.former
+            && let Some(previous) = &mut self.previous_ledger
         {
-            former.write_applied(write.clone());
+            previous.write_applied(write.clone());
         }
         // What was written includes the deltas of all writes before, too.
         self.unacknowledged.clear();
@@ -151,14 +152,14 @@ impl Ledger {
         if self.new_run != NewRun::Unsent {
             self.new_run = NewRun::None;
             self.new_run_after = None;
-            self.former = None;
+            self.previous_ledger = None;
         }
         self.idle_since = None;
         self.deleted = None;
-        self.found = None;
-        self.adopts = false;
+        self.stored_version = None;
+        self.writes_derived = false;
         if self.new_run == NewRun::None {
-            self.lost_usage = None;
+            self.missing_usage = None;
         }
         self.base = Some(write.next);
         self.saved_version = write.version;
@@ -178,8 +179,8 @@ impl Ledger {
     pub(crate) fn write_failed(&mut self, write: &PendingWrite, may_have_been_applied: bool) {
         if self.new_run == NewRun::Unsent {
             // It was a write of the run before.
-            if let Some(former) = &mut self.former {
-                former.write_failed(write, may_have_been_applied);
+            if let Some(previous) = &mut self.previous_ledger {
+                previous.write_failed(write, may_have_been_applied);
             }
             return;
         }

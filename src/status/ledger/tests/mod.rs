@@ -1,5 +1,6 @@
 //! Guarantees of the document, each shown between ledgers and one item.
 
+mod adopted_items;
 mod calls;
 mod clocks;
 mod deleted;
@@ -11,7 +12,6 @@ mod merged_tasks;
 mod merges;
 mod new_runs;
 mod older_writers;
-mod other_writers;
 mod random_runs;
 mod run_conflicts;
 mod runs;

@@ -1,84 +1,191 @@
-//! Items of older writers that a process goes on with: what it does not change stays as it is.
+//! Older writers, which keep no revision, write the item of a run in progress.
 
 use super::*;
 
-fn agent(status: &str) -> Value {
-    let mut map = Item::new();
-    map.insert("status", status);
-    map.insert("activity", format!("It is {status}"));
-    map.insert("startedAt", at(-5_000).to_string());
-    Value::Map(map)
-}
-
-/// As the upload route leaves it, with a word of each kind.
-fn old_item() -> Item {
-    let mut item = Item::new();
-    item.insert("overallStatus", "pending");
-    item.insert("created_at", at(-9_000).to_string());
-    item.insert("lastUpdated", at(-5_000).to_string());
-    for word in ["loading", "completed", "warning", "stopped"] {
-        item.insert(format!("agent-{word}"), agent(word));
-    }
-    item
-}
-
-#[test]
-fn what_a_process_does_not_change_stays_as_it_is() {
-    let mut table = Table { item: Some(old_item()), ..Table::default() };
+/// A process that has called two agents, and saved that.
+fn running(table: &mut Table) -> Process {
     let mut p = Process::new("p", 0);
-    p.start("a", 0);
-    p.save(&mut table, 0);
-    let item = table.item.as_ref().unwrap();
-    for (name, value) in old_item().iter().filter(|(name, _)| name.starts_with("agent-")) {
-        assert_eq!(item.get(name), Some(value), "{name}");
-    }
-    assert_eq!(item.get("created_at"), old_item().get("created_at"));
-    assert_eq!(item.get("createdAt"), Some(&at(-9_000).to_string().into()));
-    assert!(item.get("createdDay").is_some() && item.get("expiresAt").is_some());
-    assert_eq!(item.get("overallStatus"), Some(&"processing".into()));
-}
-
-#[test]
-fn an_agent_with_another_writers_word_can_be_called() {
-    let mut table = Table { item: Some(old_item()), ..Table::default() };
-    let mut p = Process::new("p", 0);
-    p.start("a", 0);
-    p.save(&mut table, 0);
-    p.start("agent-warning", 1_000);
-    assert_eq!(p.ledger.status().agent("agent-warning").unwrap().other_state, None);
-    p.save(&mut table, 1_000);
-    assert_eq!(shown(&table.status(), "agent-warning"), IN_PROGRESS);
-    p.end("agent-warning", Outcome::Success, 1, 2_000);
-    p.end("a", Outcome::Success, 1, 2_000);
-    // A report has no such word, so it leaves the state as it is.
-    let slot = p.slot("agent-stopped");
-    p.ledger.report(slot, AgentReport::new(AgentState::Other), at(2_500));
-    assert!(p.ledger.finish(Ok(()), at(3_000)));
-    p.save(&mut table, 3_000);
-    let status = table.status();
-    assert_eq!(shown(&status, "agent-warning"), SUCCESS);
-    // It was in progress.
-    assert_eq!(error_class(&status, "agent-loading"), CallError::WORKFLOW_ENDED);
-    // Whether it has ended is not known.
-    assert_eq!(status.agent("agent-stopped").unwrap().state_text(), "stopped");
-    assert_eq!(shown(&status, "agent-completed"), SUCCESS);
-}
-
-#[test]
-fn a_write_without_a_time_of_creation_is_no_new_run() {
-    let mut table = Table::default();
-    let mut p = Process::new("p", 0);
+    let attributes = BTreeMap::from([("documentId".to_owned(), Value::from("d"))]);
+    p.ledger.set_attributes(Some("c".to_owned()), attributes, at(0));
     p.start("a", 0);
     p.end("a", Outcome::Success, 7, 1_000);
-    p.save(&mut table, 1_000);
-    // Another writer puts an item in its place that does not say when it was created.
-    let mut theirs = old_item();
-    theirs.remove("created_at");
-    theirs.insert("lastUpdated", at(60_000).to_string());
+    p.start("b", 1_000);
+    p.save(table, 1_000);
+    p
+}
+
+fn map(attributes: &[(&str, &str)]) -> Item {
+    attributes.iter().map(|(name, text)| ((*name).to_owned(), Value::from(*text))).collect()
+}
+
+fn time(millis: i64) -> String {
+    at(millis).to_string().replace('Z', "123+00:00")
+}
+
+#[test]
+fn what_a_new_item_leaves_out_comes_back_and_what_it_has_stays() {
+    let mut table = Table::default();
+    let mut p = running(&mut table);
+    let before = table.item.clone().unwrap();
+    let mut theirs = map(&[
+        ("overallStatus", "initializing"),
+        ("createdAt", &time(5_000)),
+        ("lastUpdated", &time(5_000)),
+        ("reviewer", "r"),
+    ]);
+    for agent in ["a", "b", "x"] {
+        theirs.insert(agent, map(&[("status", "pending"), ("activity", "Waiting")]));
+    }
     table.item = Some(theirs);
-    p.start("b", 61_000);
-    p.save(&mut table, 61_000);
+    p.end("b", Outcome::Success, 5, 6_000);
+    p.save(&mut table, 6_000);
+    let item = table.item.clone().unwrap();
+    for name in ["createdAt", "createdDay", "expiresAt", "correlationId", "documentId", "a"] {
+        assert_eq!(item.get(name), before.get(name), "{name}");
+    }
     let status = table.status();
-    assert_eq!(status.created_at, at(0));
-    assert_eq!(shown(&status, "a"), SUCCESS);
+    assert_eq!((input(&status, "a"), input(&status, "b")), (7, 5));
+    assert_eq!((shown(&status, "b"), shown(&status, "x").0), (SUCCESS, "pending"));
+    assert_eq!(status.attributes.get("reviewer"), Some(&"r".into()));
+    assert_eq!(status.overall_status, OverallStatus::Processing);
+    let sum = item.get("totalTokenUsage").and_then(Value::as_map).unwrap();
+    assert_eq!(sum.get("inputTokens"), Some(&Value::Integer(12)));
+    assert_eq!(p.others, 0, "nothing is missing");
+    // Even if that write comes last.
+    p.ledger.finish(Ok(()), at(7_000));
+    table.item = Some(map(&[("overallStatus", "initializing"), ("lastUpdated", &time(8_000))]));
+    p.save(&mut table, 9_000);
+    assert_eq!(table.status().overall_status, OverallStatus::Completed);
+    assert_eq!(input(&table.status(), "b"), 5);
+}
+
+#[test]
+fn an_agent_has_the_later_state_and_the_tokens_of_this_process() {
+    for (their_time, state) in [(500, "success"), (2_000, "error")] {
+        let mut table = Table::default();
+        let mut p = running(&mut table);
+        let mut theirs = map(&[("status", "error"), ("completedAt", &time(their_time))]);
+        theirs.insert("tokenUsage", Item::from_iter([("inputTokens".into(), Value::Integer(99))]));
+        theirs.insert("subSteps", Value::List(vec!["s".into()]));
+        let item = table.item.as_mut().unwrap();
+        item.insert("a", theirs);
+        item.insert("lastUpdated", time(their_time));
+        // It changes something else, and could not know of it but by the time.
+        p.end("b", Outcome::Success, 5, 3_000);
+        p.save(&mut table, 3_000);
+        let status = table.status();
+        let agent = status.agent("a").unwrap();
+        assert_eq!((agent.state.as_str(), input(&status, "a"), agent.calls), (state, 7, 1));
+        let map = table.item.as_ref().unwrap().get("a").and_then(Value::as_map).unwrap();
+        assert_eq!(map.get("subSteps"), Some(&Value::List(vec!["s".into()])));
+    }
+}
+
+#[test]
+fn calls_that_are_not_saved_yet_are_not_counted_beside_what_others_count() {
+    let mut table = Table::default();
+    let mut p = running(&mut table);
+    p.end("b", Outcome::Success, 5, 3_000);
+    let mut theirs = map(&[("status", "success"), ("completedAt", &time(3_010))]);
+    theirs.insert("tokenUsage", Item::from_iter([("inputTokens".into(), Value::Integer(5))]));
+    let item = table.item.as_mut().unwrap();
+    item.insert("b", theirs);
+    item.insert("lastUpdated", time(3_010));
+    p.save(&mut table, 3_020);
+    assert_eq!(input(&table.status(), "b"), 5, "the same call");
+}
+
+#[test]
+fn a_copy_from_before_does_not_undo_what_was_written_since() {
+    let mut table = Table::default();
+    let mut p = running(&mut table);
+    let mut copy = table.item.clone().unwrap();
+    p.end("b", Outcome::Success, 5, 3_000);
+    let attributes = BTreeMap::from([("documentId".to_owned(), Value::from("d-2"))]);
+    p.ledger.set_attributes(None, attributes, at(3_000));
+    p.save(&mut table, 3_000);
+    copy.insert("reviewer", "r");
+    copy.insert("lastUpdated", time(4_000));
+    table.item = Some(copy);
+    p.start("a", 5_000);
+    p.save(&mut table, 5_000);
+    let status = table.status();
+    assert_eq!((input(&status, "b"), shown(&status, "b")), (5, SUCCESS));
+    assert_eq!(status.attributes.get("documentId"), Some(&"d-2".into()));
+    assert_eq!(status.attributes.get("reviewer"), Some(&"r".into()));
+    assert_eq!(p.others, 0);
+}
+
+#[test]
+fn what_is_written_again_counts_once_whatever_becomes_of_the_answers() {
+    for is_applied in [false, true] {
+        let mut table = Table::default();
+        let mut p = running(&mut table);
+        table.item = Some(map(&[("overallStatus", "pending"), ("lastUpdated", &time(2_000))]));
+        p.end("b", Outcome::Success, 5, 3_000);
+        let write = p.prepare(3_000).unwrap();
+        let found = table.write(&write).unwrap_err();
+        p.conflict(found.as_ref(), 3_000);
+        p.save_and_lose_the_answer(&mut table, is_applied, 3_100);
+        // Another one meanwhile.
+        let item = table.item.as_mut().unwrap();
+        item.insert("lastUpdated", time(3_200));
+        p.start("a", 4_000);
+        p.save(&mut table, 4_000);
+        let status = table.status();
+        assert_eq!((input(&status, "a"), input(&status, "b")), (7, 5), "{is_applied}");
+        assert_eq!(status.agent("a").unwrap().calls, 1);
+    }
+}
+
+#[test]
+fn another_process_writes_what_only_it_knows() {
+    let mut table = Table::default();
+    let mut p = running(&mut table);
+    let mut q = Process::new("q", 1_500);
+    q.start("a", 1_500);
+    q.end("a", Outcome::Success, 100, 1_600);
+    q.save(&mut table, 1_600);
+    // The first one knows nothing of that.
+    table.item = Some(map(&[("overallStatus", "pending"), ("lastUpdated", &time(2_000))]));
+    p.end("b", Outcome::Success, 5, 3_000);
+    p.save(&mut table, 3_000);
+    q.start("c", 4_000);
+    q.save(&mut table, 4_000);
+    let status = table.status();
+    // What both have added to one agent cannot be told apart, so the log says that it lacks some.
+    assert_eq!((input(&status, "a"), input(&status, "b")), (7, 5));
+    assert_eq!((p.others, q.others), (0, 1));
+}
+
+#[test]
+fn an_item_put_in_the_place_of_a_finished_one_is_another_run() {
+    let mut table = Table::default();
+    let mut p = running(&mut table);
+    p.end("b", Outcome::Success, 5, 3_000);
+    p.ledger.finish(Ok(()), at(3_000));
+    p.save(&mut table, 3_000);
+    let theirs = [("overallStatus", "initializing"), ("createdAt", &*time(5_000))];
+    table.item = Some(map(&[&theirs[..], &[("lastUpdated", &time(5_000))]].concat()));
+    p.start("a", 6_000);
+    p.save(&mut table, 6_000);
+    let status = table.status();
+    assert_eq!(status.overall_status, OverallStatus::Processing);
+    assert_eq!((status.agent("a").unwrap().calls, status.agent("b").is_some()), (0, true));
+}
+
+#[test]
+fn the_end_that_an_older_writer_has_written_first_stands_and_has_its_time() {
+    let mut table = Table::default();
+    let mut p = running(&mut table);
+    let item = table.item.as_mut().unwrap();
+    item.insert("overallStatus", "completed");
+    item.insert("lastUpdated", time(4_000));
+    p.end("b", Outcome::Success, 5, 4_010);
+    p.ledger.finish(Err(ErrorMessage::new("late")), at(4_020));
+    p.save(&mut table, 4_100);
+    let status = table.status();
+    assert_eq!((status.overall_status, status.error), (OverallStatus::Completed, None));
+    assert_eq!(status.completed_at, Some(at(4_000)));
+    assert_eq!(shown(&table.status(), "b"), SUCCESS);
 }

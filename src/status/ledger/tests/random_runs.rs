@@ -59,7 +59,7 @@ impl Game {
         let x = &mut self.players[n];
         let ledger = &mut x.p.ledger;
         if x.open && !ledger.is_finished()
-            || ledger.former.is_some()
+            || ledger.previous_ledger.is_some()
             || ledger.new_run != NewRun::None
         {
             return Ok(());

@@ -1,8 +1,8 @@
-//! The part of a [merge](super::merge) that is about writers that keep no revision.
+//! The part of a [merge](super::merge) that handles older writers: those that keep no `revision`.
 //!
-//! They replace the item (`PutItem`), a copy of it that they have read before, or the maps of agents
-//! in it, whatever this process has written meanwhile. A write of this process notices, since the
-//! version of the item is another, and no process has added its number to `writers`. Then:
+//! They put a new item (`PutItem`), put back a copy that they read earlier, or replace the maps of
+//! agents, whatever this process has written in the meantime. The next write of this process notices:
+//! the version of the item has changed, and no process has added its number to `writers`. Then:
 //!
 //! ```text
 //! what they have left out             is written again, with the next write
@@ -14,8 +14,8 @@
 //!                                     ended: then they have begun another
 //! ```
 //!
-//! What they have done between two writes of other processes shows in an agent that has ended
-//! without a call.
+//! If other processes have written since, a change by an older writer still shows in an agent that
+//! has ended and counts no call.
 
 use std::sync::Arc;
 
@@ -27,55 +27,59 @@ impl Ledger {
     /// Makes this item the base of what is written next.
     pub(super) fn set_base(&mut self, remote: WorkflowStatus, found: &Item) {
         let found = ItemVersion::of(found);
-        self.found = (found != version_of(&remote)).then(|| Box::new(found));
+        self.stored_version = (found != version_of(&remote)).then(|| Box::new(found));
         self.base = Some(Arc::new(remote));
     }
 
     /// The version that the item must have for the next write; `None` if there must be none.
     pub(super) fn base_version(&self) -> Option<ItemVersion> {
         let base = self.base.as_deref()?;
-        Some(self.found.as_deref().cloned().unwrap_or_else(|| version_of(base)))
+        Some(self.stored_version.as_deref().cloned().unwrap_or_else(|| version_of(base)))
     }
 
-    /// Whether a writer that keeps no revision has changed the item, and nobody else since.
-    pub(super) fn is_foreign(&self, remote: &WorkflowStatus, found: &Item) -> bool {
+    /// Whether an older writer has changed the item, and no process of this crate has since.
+    pub(super) fn was_changed_by_older_writer(
+        &self,
+        remote: &WorkflowStatus,
+        found: &Item,
+    ) -> bool {
         let Some(base) = self.base.as_deref() else { return false };
         let is_base = self.base_version().is_some_and(|version| version == ItemVersion::of(found));
-        // A copy of an item that was deleted since is of another.
+        // A copy of an item that has since been deleted belongs to another run.
         let is_another = remote.revision > 0 && remote.created_at != self.local.created_at;
         !is_base && !is_another && !remote.writers.has_newer(&base.writers)
     }
 
-    /// Finds out which calls and tokens the item has lost, so that the next write has them again.
-    /// Returns whether that is all that it has lost.
+    /// Finds out which calls and tokens are missing from the item, so that the next write restores
+    /// them. Returns whether it restores all that are missing.
     ///
-    /// That is done anew with each conflict, until a write was applied: other processes write again
-    /// what they know as well.
-    pub(super) fn recover(
+    /// Runs at each conflict until a write is applied, since other processes restore theirs as well.
+    pub(super) fn find_missing_usage(
         &mut self,
         remote: &WorkflowStatus,
-        is_foreign: bool,
+        by_older_writer: bool,
         writer: &str,
     ) -> bool {
-        let was_written =
-            |lost: &LostUsage| lost.seq.is_some_and(|seq| remote.writers.have(writer, seq));
-        let before = self.lost_usage.take().filter(|lost| !was_written(lost));
+        let was_written = |missing: &MissingUsage| {
+            missing.seq.is_some_and(|seq| remote.writers.have(writer, seq))
+        };
+        let before = self.missing_usage.take().filter(|missing| !was_written(missing));
         let Some(base) = self.base.clone() else { return false };
-        let mut is_all = is_foreign;
+        let mut is_all = by_older_writer;
         let none = AgentStatus::pending(Arc::default());
         let mut known_agents = Vec::new();
         let mut deltas = vec![UsageDelta::default(); self.local.agents.len()];
         for (slot, (name, local)) in self.local.agents.iter().enumerate() {
-            // Of two with as many calls the last, which is from before it was changed.
-            let known = before.iter().filter_map(|lost| lost.known(name));
+            // `max_by_key` takes the last of two with as many calls: the one from before the change.
+            let known = before.iter().filter_map(|missing| missing.known(name));
             let known = base.agent(name).into_iter().chain(known);
             let known = known.max_by_key(|agent| agent.calls);
             let (known, theirs) = (known.unwrap_or(&none), remote.agent(name).unwrap_or(&none));
             let is_theirs = is_of_other_writer(theirs) && known.calls > 0;
-            if known == theirs || !(is_foreign || is_theirs) {
+            if known == theirs || !(by_older_writer || is_theirs) {
                 continue;
             }
-            // It is a copy of an item that was deleted since, and may have calls that are not known.
+            // It is a copy of an item that has since been deleted, and may have calls not known here.
             if theirs.calls > known.calls {
                 is_all = false;
                 continue;
@@ -99,30 +103,30 @@ impl Ledger {
             known_agents.push((Arc::clone(name), known.clone()));
         }
         if !known_agents.is_empty() {
-            let lost = LostUsage { agents: known_agents, deltas, seq: None };
-            self.lost_usage = Some(Box::new(lost));
+            let missing = MissingUsage { agents: known_agents, deltas, seq: None };
+            self.missing_usage = Some(Box::new(missing));
         }
         is_all
     }
 }
 
-/// Whether only a writer that counts no calls can have left an agent so.
+/// Whether only an older writer can have left an agent like this: they count no calls.
 fn is_of_other_writer(agent: &AgentStatus) -> bool {
     agent.calls == 0 && has_ended(agent)
 }
 
-/// Calls and tokens that the item had, and has lost.
+/// Calls and tokens that the item had, and no longer has.
 #[derive(Debug)]
-pub(super) struct LostUsage {
-    /// The agents as they were.
+pub(super) struct MissingUsage {
+    /// The agents as they were when the item had them.
     agents: Vec<(Arc<str>, AgentStatus)>,
     /// What is missing, by slot.
     deltas: Vec<UsageDelta>,
-    /// The first write that has it again.
+    /// The number of the first write that restores them.
     pub(super) seq: Option<u64>,
 }
 
-impl LostUsage {
+impl MissingUsage {
     fn known(&self, name: &str) -> Option<&AgentStatus> {
         self.agents.iter().find(|(known, _)| **known == *name).map(|(_, agent)| agent)
     }
