@@ -117,7 +117,7 @@ pub(crate) fn agent(name: &str, agent: &AgentStatus) -> String {
     }
 }
 
-/// Another writer's word for the state of an agent, if it has one.
+/// An older writer's word for the state of an agent, if it has one.
 pub(crate) fn other_state(agent: &AgentStatus) -> Option<String> {
     let word = agent.other_state.as_ref()?;
     Some(style(escaped(&format!("status: {word}"))).dim().to_string())

@@ -24,7 +24,7 @@ const SEARCHED: usize = 1_000;
 ///
 /// With `--json` it prints an array. Each element has `sessionId`, `status`, `createdAt` and
 /// `lastUpdated` (RFC 3339, or null if the item has none), `stalled`, `waiting`, and
-/// `totalTokens`. `status` is as stored, also where it is another writer's word.
+/// `totalTokens`. `status` is as stored, also where it is an older writer's word.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status list --limit 50
@@ -56,7 +56,7 @@ enum StatusFilter {
     Processing,
     Completed,
     Failed,
-    /// Another writer's word, which is not known
+    /// An older writer's word, which is not known
     Other,
     /// Not finished, and no heartbeat recently
     Stalled,

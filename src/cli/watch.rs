@@ -30,7 +30,7 @@ const FRAME: Duration = Duration::from_millis(100);
 /// On a terminal, shows one line per agent and redraws it; otherwise, prints a line for each
 /// change. Waits for a session that is not in the table yet. Exits with 0 if the workflow
 /// completed, 1 if it failed, and 3 if it did not finish before `--timeout`, or before the
-/// output was closed, or if another writer's word for its state is not known: that may be an end.
+/// output was closed, or if an older writer's word for its state is not known: that may be an end.
 /// A new run of the session that begins meanwhile is watched in place of the one before.
 /// With `--json` it prints the item's attributes on one line at each change.
 #[derive(Debug, clap::Args)]
@@ -114,7 +114,7 @@ impl Watch {
             };
             let status = WorkflowStatus::from_item(&self.session, &item);
             let shown = match run.read(&status) {
-                // Another writer has put it there. The process that records the run notices.
+                // An older writer has put it there. The process that records the run notices.
                 Read::RunBefore => continue,
                 Read::NewRun => view.begin_new_run(&status),
                 Read::SameRun => Ok(()),
@@ -136,7 +136,7 @@ impl Watch {
             if let Some(word) = &status.other_status {
                 view.finish();
                 note(&format!(
-                    "`{}` has the status `{word}`, of another writer; whether that is an end is not \
+                    "`{}` has the status `{word}`, of an older writer; whether that is an end is not \
                      known.",
                     self.session
                 ));
@@ -196,7 +196,7 @@ impl Run {
         let read = match created_at.zip(self.created_at) {
             Some((created, known)) if created > known => Read::NewRun,
             Some((created, known)) if created < known && was_gone => Read::NewRun,
-            // If it has changed since, a process has corrected what another writer has said.
+            // If it has changed since, a process has corrected what an older writer has said.
             Some((created, known)) if created < known && last_updated <= self.last_updated => {
                 return Read::RunBefore;
             }
@@ -396,7 +396,7 @@ mod tests {
             (Some((3, 3)), NewRun),
             (Some((1, 2)), RunBefore),
             (Some((3, 4)), SameRun),
-            // Another writer has said something else for a while.
+            // An older writer has said something else for a while.
             (Some((5, 5)), NewRun),
             (Some((3, 6)), SameRun),
             (Some((4, 6)), NewRun),

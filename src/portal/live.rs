@@ -96,7 +96,7 @@ struct Session {
 struct Version {
     created_at: Timestamp,
     last_updated: Timestamp,
-    /// 0 if another writer has put the item there, which keeps no revision.
+    /// 0 if an older writer has put the item there, which keeps no revision.
     revision: u64,
 }
 
@@ -106,7 +106,7 @@ impl Version {
         if self.created_at > last.created_at {
             return false;
         }
-        // An item without a revision is either one that another writer has put in the place of
+        // An item without a revision is either one that an older writer has put in the place of
         // what was read last, or what was there before a revision came.
         let has_none = self.revision == 0 && last.revision > 0;
         self.revision < last.revision && !(has_none && self.last_updated > last.last_updated)

@@ -34,7 +34,7 @@
 //! [appears to have stopped](crate::status::WorkflowStatus::is_stalled); and `waiting` whether it
 //! [waits](crate::status::WorkflowStatus::is_waiting) for a task, for input or for authorization.
 //! A workflow's `completedAt` is null until it has finished, and its `previousRun` is null unless this
-//! run has replaced another. An agent's `subSteps` are what another writer has put there: a list of
+//! run has replaced another. An agent's `subSteps` are what an older writer has put there: a list of
 //! objects, which usually have a `title`, a `status` and a `description`. Without any it is empty.
 //!
 //! The gauges are computed by the portal, since a process that has died cannot report itself.

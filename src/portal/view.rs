@@ -106,7 +106,7 @@ pub(super) fn summary(session_id: &SessionId, item: Item) -> WorkflowStatus {
         agent.activity = Arc::clone(&nothing);
         agent.error = None;
         agent.task_id = None;
-        agent.others = None;
+        agent.extra = None;
     }
     status
 }
@@ -162,7 +162,7 @@ impl Serialize for WorkflowJson<'_> {
     }
 }
 
-/// The run that this one has replaced.
+/// What is kept of the run that this one replaced.
 struct PreviousRunJson<'a>(&'a PreviousRun);
 
 impl Serialize for PreviousRunJson<'_> {
@@ -211,11 +211,11 @@ impl AgentView<'_> {
         (self.state() != AgentState::Pending || !is_zero).then_some(usage)
     }
 
-    /// The steps that another writer has noted. Clients read the names of each, so only maps are
-    /// steps to them.
+    /// The steps that an older writer has noted. Clients expect objects, so anything else in the list
+    /// is left out.
     fn sub_steps(&self) -> Vec<&Item> {
-        let others = self.status.and_then(|status| status.others.as_deref());
-        let steps = others.and_then(|others| others.get(SUB_STEPS)?.as_list());
+        let extra = self.status.and_then(|status| status.extra.as_deref());
+        let steps = extra.and_then(|extra| extra.get(SUB_STEPS)?.as_list());
         steps.unwrap_or_default().iter().filter_map(Value::as_map).collect()
     }
 

@@ -316,14 +316,14 @@ impl<S: StatusStore> Worker<S> {
         let is_dirty = session.acknowledge(|state| match &result {
             Ok(WriteOutcome::Applied) => {
                 state.ledger.write_applied(pending);
-                state.resumes = false;
+                state.may_resume_finished = false;
             }
             Ok(WriteOutcome::Conflict(found)) => {
                 let now = state.time_of_event(clock);
                 let was_finished = state.ledger.is_finished();
                 lack = state.ledger.write_conflicted(found.as_ref(), writer, now);
                 let is_finished = state.ledger.is_finished() && !was_finished;
-                resumes_finished = std::mem::take(&mut state.resumes) && is_finished;
+                resumes_finished = std::mem::take(&mut state.may_resume_finished) && is_finished;
             }
             Err(error) => state.ledger.write_failed(&pending, error.may_have_been_applied()),
         });

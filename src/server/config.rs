@@ -10,7 +10,7 @@ use super::workflow::WorkflowObserver;
 use crate::exchange::Pending;
 use crate::session::{RequestHead, SessionLookup};
 use crate::status::{SessionId, Value};
-use crate::tracker::{NewRun, StatusTracker};
+use crate::tracker::{NewRunPolicy, StatusTracker};
 use crate::workflow::{Workflow, WorkflowError, check_attribute, check_correlation_id};
 
 type MayName = dyn Fn(RequestHead<'_>, &SessionId) -> bool + Send + Sync;
@@ -32,7 +32,7 @@ pub(super) struct WorkflowConfig {
     /// Checked names, and where the value of each comes from.
     pub(super) attributes: Vec<(String, FromHead<Option<Value>>)>,
     pub(super) retention: Option<Duration>,
-    pub(super) new_run: NewRun,
+    pub(super) new_run: NewRunPolicy,
     pub(super) response_header: Option<HeaderName>,
 }
 
@@ -46,7 +46,7 @@ impl WorkflowConfig {
             correlation: None,
             attributes: Vec::new(),
             retention: None,
-            new_run: NewRun::After(NEW_RUN_AFTER),
+            new_run: NewRunPolicy::After(NEW_RUN_AFTER),
             response_header: Some(HeaderName::from_static("x-workflow-session-id")),
         }
     }
@@ -90,9 +90,9 @@ impl WorkflowConfig {
             workflow = workflow.retention(retention);
         }
         workflow = match self.new_run {
-            NewRun::Always => workflow.new_run(),
-            NewRun::After(finished_for) => workflow.new_run_after(finished_for),
-            NewRun::Never => workflow,
+            NewRunPolicy::Always => workflow.new_run(),
+            NewRunPolicy::After(finished_for) => workflow.new_run_after(finished_for),
+            NewRunPolicy::Never => workflow,
         };
         let warn = |error: &WorkflowError| {
             shared.warnings.workflow.warn(error, "workflow not tracked");

@@ -10,7 +10,7 @@ use super::config::WorkflowConfig;
 use super::service::WorkflowService;
 use crate::session::{RequestHead, SessionLookup, header_text};
 use crate::status::{SessionId, Value};
-use crate::tracker::{NewRun, StatusTracker};
+use crate::tracker::{NewRunPolicy, StatusTracker};
 use crate::workflow::{WorkflowError, check_attribute};
 
 /// Opens a workflow for each request to an orchestrator's server, and finishes it with the
@@ -137,7 +137,7 @@ impl WorkflowLayer {
     /// requests in a finished session, and the first time a warning is logged.
     #[must_use]
     pub fn new_run_after(self, finished_for: impl Into<Option<Duration>>) -> Self {
-        let new_run = finished_for.into().map_or(NewRun::Never, NewRun::After);
+        let new_run = finished_for.into().map_or(NewRunPolicy::Never, NewRunPolicy::After);
         self.set(|config| config.new_run = new_run)
     }
 
@@ -148,7 +148,7 @@ impl WorkflowLayer {
     /// one. Anyone who can [name a session](Self::session_header) replaces what was recorded of it.
     #[must_use]
     pub fn new_run(self) -> Self {
-        self.set(|config| config.new_run = NewRun::Always)
+        self.set(|config| config.new_run = NewRunPolicy::Always)
     }
 
     /// Takes the correlation id from this header.

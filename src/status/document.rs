@@ -15,7 +15,7 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OverallStatus {
-    /// Nothing has begun: another writer has made the item, or the item does not say.
+    /// Nothing has begun: an older writer has made the item, or the item does not say.
     Pending,
     /// It was started, and no agent has been called yet.
     Initializing,
@@ -25,7 +25,7 @@ pub enum OverallStatus {
     Completed,
     /// It failed.
     Failed,
-    /// Another writer's word, which is [`WorkflowStatus::other_status`]. Whether it is an end is not
+    /// An older writer's word, which is [`WorkflowStatus::other_status`]. Whether it is an end is not
     /// known.
     Other,
 }
@@ -71,7 +71,7 @@ pub enum AgentState {
     Success,
     /// Its last call, or one of the last group of overlapping calls, failed.
     Error,
-    /// Another writer's word, which is [`AgentStatus::other_state`]. Whether the agent has ended is
+    /// An older writer's word, which is [`AgentStatus::other_state`]. Whether the agent has ended is
     /// not known.
     Other,
 }
@@ -109,7 +109,7 @@ impl Activities {
     /// The text for a state.
     pub(crate) fn of(&self, state: AgentState) -> &Arc<str> {
         match state {
-            // Another writer's word has another writer's text.
+            // An older writer's word has an older writer's text.
             AgentState::Pending | AgentState::Other => &self.pending,
             AgentState::InProgress => &self.in_progress,
             AgentState::Success => &self.success,
@@ -145,7 +145,7 @@ impl Default for Activities {
 pub struct AgentStatus {
     /// The state of the agent.
     pub state: AgentState,
-    /// Another writer's word for its state, cut to 64 bytes; absent unless that is
+    /// An older writer's word for its state, cut to 64 bytes; absent unless that is
     /// [`AgentState::Other`].
     pub other_state: Option<Arc<str>>,
     /// What it is doing, as text for people.
@@ -170,8 +170,8 @@ pub struct AgentStatus {
     pub last_updated: Option<Timestamp>,
     /// The duration in an item that lacks one of the two times.
     pub(crate) recorded_duration: Option<Duration>,
-    /// What another writer has put into the agent's map, such as `subSteps`.
-    pub(crate) others: Option<Arc<Item>>,
+    /// Other attributes in the agent's map, which an older writer has put there, such as `subSteps`.
+    pub(crate) extra: Option<Arc<Item>>,
 }
 
 impl AgentStatus {
@@ -189,7 +189,7 @@ impl AgentStatus {
             calls: 0,
             last_updated: None,
             recorded_duration: None,
-            others: None,
+            extra: None,
         }
     }
 
@@ -248,7 +248,7 @@ impl AgentStatus {
     /// Returns the time from the start of the first call to the end of the last one, or
     /// `None` while a call is in flight.
     ///
-    /// An item from another writer may have a duration without both times; then that duration
+    /// An item from an older writer may have a duration without both times; then that duration
     /// is returned.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
@@ -273,16 +273,16 @@ pub struct WorkflowStatus {
     pub attributes: BTreeMap<String, Value>,
     /// The state of the workflow.
     pub overall_status: OverallStatus,
-    /// Another writer's word for the state of the workflow, cut to 64 bytes; absent unless that is
+    /// An older writer's word for the state of the workflow, cut to 64 bytes; absent unless that is
     /// [`OverallStatus::Other`].
     pub other_status: Option<Arc<str>>,
     /// The reason for its failure.
     pub error: Option<ErrorMessage>,
-    /// When it completed or failed. `None` if it has not, or if another writer's item does not say.
+    /// When it completed or failed. `None` if it has not, or if an older writer's item does not say.
     pub completed_at: Option<Timestamp>,
-    /// The run of this session that was replaced by this one, if there was any.
+    /// What is kept of the run that this one replaced, if it replaced one.
     pub previous_run: Option<Box<PreviousRun>>,
-    /// When it started; the Unix epoch if another writer's item does not say.
+    /// When it started; the Unix epoch if an older writer's item does not say.
     pub created_at: Timestamp,
     /// When this last changed, or the workflow was last known to be alive; the Unix epoch if another
     /// writer's item does not say.
@@ -295,7 +295,7 @@ pub struct WorkflowStatus {
     /// [`MAX_UNFINISHED_TASKS`](Self::MAX_UNFINISHED_TASKS). The tokens of a GET count only if its
     /// answer has one of these ids.
     pub unfinished_tasks: Vec<TaskId>,
-    /// Rises with each write of the item; 0 if another writer wrote it, which keeps no revision.
+    /// Rises with each write of the item; 0 if an older writer wrote it, since those keep none.
     pub revision: u64,
     pub(crate) writers: Writers,
     pub(crate) agents: Vec<(Arc<str>, AgentStatus)>,
@@ -326,7 +326,7 @@ impl WorkflowStatus {
     }
 
     /// Returns the state of the workflow as the item has it: the spelling of
-    /// [`overall_status`](Self::overall_status), or another writer's word.
+    /// [`overall_status`](Self::overall_status), or an older writer's word.
     #[must_use]
     pub fn status_text(&self) -> &str {
         match (self.overall_status, &self.other_status) {
@@ -335,7 +335,7 @@ impl WorkflowStatus {
         }
     }
 
-    /// When the run ended, if it has: in an item without that time, when it last changed.
+    /// When the run ended, if it has. An item without that time ended when it last changed.
     pub(crate) fn ended_at(&self) -> Option<Timestamp> {
         let ended = self.completed_at.unwrap_or(self.last_updated);
         self.overall_status.is_finished().then_some(ended)
@@ -413,13 +413,13 @@ impl WorkflowStatus {
     }
 }
 
-/// What is kept of a run of a session once another has replaced it.
+/// What is kept of a run of a session after another run has replaced it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PreviousRun {
     /// The state of the workflow when it was replaced.
     pub overall_status: OverallStatus,
-    /// Another writer's word for that; absent unless it is [`OverallStatus::Other`].
+    /// An older writer's word for that; absent unless it is [`OverallStatus::Other`].
     pub other_status: Option<Arc<str>>,
     /// The reason for its failure.
     pub error: Option<ErrorMessage>,
@@ -427,7 +427,7 @@ pub struct PreviousRun {
     pub created_at: Timestamp,
     /// When it completed or failed; `None` if it had not.
     pub completed_at: Option<Timestamp>,
-    /// The sum over its agents. Input, output and total are zero if none had reported any.
+    /// The sum over its agents. Input, output and total are zero if no agent reported tokens.
     pub total_token_usage: TokenUsage,
 }
 
@@ -444,7 +444,7 @@ impl PreviousRun {
     }
 
     /// Returns its state as the item has it: the spelling of
-    /// [`overall_status`](Self::overall_status), or another writer's word.
+    /// [`overall_status`](Self::overall_status), or an older writer's word.
     #[must_use]
     pub fn status_text(&self) -> &str {
         match (self.overall_status, &self.other_status) {

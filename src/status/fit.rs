@@ -1,6 +1,6 @@
 //! The size of an item, and what is left out of one that is too large to be saved.
 //!
-//! The limits on what users set add up to less than an item holds. What other writers put into
+//! The limits on what users set add up to less than an item holds. What older writers put into
 //! the same item, and agents beyond [`MAX_AGENTS`](crate::StatusTracker::MAX_AGENTS), have no such
 //! limits. The states and the tokens are saved all the same.
 
@@ -20,7 +20,7 @@ impl WorkflowStatus {
     /// left out or cut, which is mostly nothing.
     ///
     /// These are left out, until the item is small enough: the caller's attributes, the largest
-    /// first; what other writers have put into the maps of agents, the largest first; the ends of the
+    /// first; what older writers have put into the maps of agents, the largest first; the ends of the
     /// agents' texts; agents that were not called.
     pub(super) fn fit(&self, item: &mut Item) -> BTreeSet<String> {
         let mut excess = Excess(item_size(item).saturating_sub(MAX_ITEM_BYTES));
@@ -34,18 +34,18 @@ impl WorkflowStatus {
         for (_, name) in largest.iter().rev() {
             excess.remove(item, name, &mut cut);
         }
-        let others =
-            self.agents.iter().filter_map(|(name, agent)| Some((agent.others.as_ref()?, name)));
-        let mut others: Vec<_> =
-            others.map(|(others, name)| (item_size(others), name, others)).collect();
-        others.sort_unstable_by_key(|(size, name, _)| (*size, *name));
-        for (_, name, others) in others.into_iter().rev() {
+        let extra =
+            self.agents.iter().filter_map(|(name, agent)| Some((agent.extra.as_ref()?, name)));
+        let mut extra: Vec<_> =
+            extra.map(|(extra, name)| (item_size(extra), name, extra)).collect();
+        extra.sort_unstable_by_key(|(size, name, _)| (*size, *name));
+        for (_, name, extra) in extra.into_iter().rev() {
             if excess.0 > 0
                 && let Some(Value::Map(mut map)) = item.remove(name)
             {
                 let before = item_size(&map);
-                let of_others = |name: &str| others.get(name).is_some();
-                map = map.into_iter().filter(|(name, _)| !of_others(name)).collect();
+                let is_extra = |name: &str| extra.get(name).is_some();
+                map = map.into_iter().filter(|(name, _)| !is_extra(name)).collect();
                 excess.0 = excess.0.saturating_sub(before - item_size(&map));
                 item.insert(&**name, map);
                 cut.insert(name.to_string());

@@ -250,14 +250,13 @@ impl Change {
 pub enum Precondition {
     /// There is no item of the session.
     Absent,
-    /// The item exists, and is in this version.
+    /// The item exists and has this version.
     Version(ItemVersion),
 }
 
-/// The attributes of an item by which its versions differ, as they are in the table.
+/// The version of an item: the two attributes that change with each write, as they are in the table.
 ///
-/// Each write of this crate changes the `revision`. Older writers keep none, and change
-/// `lastUpdated`.
+/// Each write of this crate changes `revision`. Older writers keep none and change `lastUpdated`.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ItemVersion {

@@ -10,11 +10,11 @@
 //! | --- | --- |
 //! | `document` | a workflow and its agents |
 //! | `schema` | the names of the item's attributes, and the conversion to an item |
-//! | `read` | the conversion from an item, also one of another writer |
+//! | `read` | the conversion from an item, also one of an older writer |
 //! | `item`, `ordered_item` | an item's attributes, a change of them, and the order in which they are printed |
 //! | `fit` | what is left out of an item that is too large |
 //! | `ledger` | how calls, workflows and other writers' changes alter a document |
-//! | `end` | the end of a workflow that none of its processes finishes |
+//! | `end` | the end of a workflow that none of its processes will finish |
 //! | `tokens`, `cost`, `timestamp`, `session_id`, `task`, `report` | the values in it |
 //! | `writers` | which processes have written an item, and what of theirs it has |
 //! | `error`, `error_chain`, `redact` | the text of an error: short and without secrets |

@@ -1,4 +1,4 @@
-//! A document from the attributes of an item, also one of another writer.
+//! A document from the attributes of an item, also one of an older writer.
 //!
 //! Older writers put other words and fewer attributes into the same table. None of them costs an
 //! agent or a session, and nothing is made up:
@@ -32,13 +32,13 @@ use super::{
     TaskId, Timestamp, TokenUsage, Value, WaitingFor, WorkflowStatus,
 };
 
-/// The longest word of another writer that is kept, in bytes. A longer one is cut.
+/// The longest word of an older writer that is kept, in bytes. A longer one is cut.
 const MAX_WORD_BYTES: usize = 64;
 
 impl WorkflowStatus {
     /// Reads a document from the attributes of an item.
     ///
-    /// This never fails, even for items of other writers: an attribute that is missing or has
+    /// This never fails, even for items of older writers: an attribute that is missing or has
     /// another type counts as absent. A top-level map with a `status` is an agent, whatever its word,
     /// unless that is unknown and nothing beside it is an agent's.
     /// Any other string or number that is not one of the item's own attributes is a caller's
@@ -126,9 +126,9 @@ impl AgentStatus {
             agent.recorded_duration = item.get(DURATION).and_then(seconds);
         }
         agent.calls = item.get(CALLS).and_then(Value::as_u64).unwrap_or(0);
-        let others = item.iter().filter(|(name, _)| !OF_AGENTS.contains(name));
-        let others: Item = others.map(|(name, value)| (name.to_owned(), value.clone())).collect();
-        agent.others = (!others.is_empty()).then(|| Arc::new(others));
+        let extra = item.iter().filter(|(name, _)| !AGENT_ATTRIBUTES.contains(name));
+        let extra: Item = extra.map(|(name, value)| (name.to_owned(), value.clone())).collect();
+        agent.extra = (!extra.is_empty()).then(|| Arc::new(extra));
         Some(agent)
     }
 }
@@ -153,8 +153,8 @@ impl PreviousRun {
     }
 }
 
-/// What the document has of an agent.
-const OF_AGENTS: [&str; 12] = [
+/// The attributes of an agent that the document has fields for.
+const AGENT_ATTRIBUTES: [&str; 12] = [
     AGENT_STATUS,
     ACTIVITY,
     WAITING_FOR,
@@ -213,11 +213,11 @@ fn agent_state(text: &str) -> (AgentState, Option<Arc<str>>) {
 /// such as `{"status": "archived", "owner": "ops"}`, is something else.
 fn may_be_agent(item: &Item) -> bool {
     let is_of_agents =
-        |name: &str| name == SUB_STEPS || name != AGENT_STATUS && OF_AGENTS.contains(&name);
+        |name: &str| name == SUB_STEPS || name != AGENT_STATUS && AGENT_ATTRIBUTES.contains(&name);
     item.len() == 1 || item.iter().any(|(name, _)| is_of_agents(name))
 }
 
-/// Another writer's word, as it is.
+/// An older writer's word, as it is.
 fn word(text: &str) -> Arc<str> {
     let mut word = text.to_owned();
     shorten(&mut word, MAX_WORD_BYTES);

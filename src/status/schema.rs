@@ -290,7 +290,7 @@ impl AgentStatus {
         if self.calls > 0 {
             item.insert(CALLS, self.calls);
         }
-        for (name, value) in self.others.iter().flat_map(|others| others.iter()) {
+        for (name, value) in self.extra.iter().flat_map(|extra| extra.iter()) {
             if item.get(name).is_none() {
                 item.insert(name, value.clone());
             }

@@ -40,7 +40,7 @@ impl SessionId {
 
     /// Creates an id from the key of an existing item.
     ///
-    /// Other writers may have stored ids that [`new`](Self::new) rejects: a key may contain
+    /// Older writers may have stored ids that [`new`](Self::new) rejects: a key may contain
     /// control characters.
     ///
     /// # Errors

@@ -98,14 +98,13 @@ pub struct ParseTimestampError {
 impl FromStr for Timestamp {
     type Err = ParseTimestampError;
 
-    /// Parses RFC 3339 with any offset. Some writers of this schema append a `Z` to a time that already
-    /// has its offset, and others leave the offset out, as Python's `utcnow().isoformat()` does: both
-    /// are read as UTC, as all times of the schema are.
+    /// Parses RFC 3339 with any offset. Two more formats are read as UTC, since older writers use them:
+    /// `+00:00Z`, and no offset at all, as Python's `utcnow().isoformat()` prints it.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let well_formed = text.strip_suffix("+00:00Z").map(|local| format!("{local}Z"));
         let text = well_formed.as_deref().unwrap_or(text);
         let moment = text.parse().or_else(|error| match text.parse::<jiff::civil::DateTime>() {
-            // A day alone is no time.
+            // jiff also reads a date alone, as midnight.
             Ok(time) if text.contains(':') => jiff::tz::TimeZone::UTC.to_timestamp(time),
             _ => Err(error),
         });
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_offsets_the_doubled_suffix_and_none() {
+    fn reads_offsets_the_doubled_suffix_and_no_offset() {
         let expected = Timestamp::from_millis(1_766_570_405_123);
         for text in [
             "2025-12-24T10:00:05.123Z",

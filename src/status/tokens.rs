@@ -161,7 +161,7 @@ impl TokenDelta {
         Self { known: self.known, counts: self.counts.map(i64::saturating_neg) }
     }
 
-    /// Without the counts that it decreases.
+    /// The same without its decreases.
     pub(crate) fn increases(mut self) -> Self {
         for n in 0..COUNTS {
             self.known[n] &= self.counts[n] >= 0;

@@ -74,7 +74,7 @@ impl Writers {
             || self.last.iter().any(|(id, seq)| before.last.get(id) < Some(seq))
     }
 
-    /// Adds what `others` know.
+    /// Takes over the numbers of `others` that are higher.
     pub(crate) fn join(&mut self, others: &Self) {
         for (id, seq) in &others.last {
             let known = self.last.entry(id.clone()).or_insert(*seq);

@@ -48,7 +48,7 @@ pub use command::UnsavedSession;
 pub(crate) use registry::{RegisteredAgent, Registry, ReservedNames};
 pub(crate) use scope::Scope;
 pub(crate) use session::{
-    MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, NewRun, Session, SessionHandle, TooMuch,
+    MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, NewRunPolicy, Session, SessionHandle, TooMuch,
 };
 pub(crate) use shared::{Batch, Limits, Shared};
 

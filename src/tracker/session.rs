@@ -29,7 +29,7 @@ pub(crate) enum TooMuch {
 
 impl TooMuch {
     /// Checks what the session would have with `more`. What is over a limit already is so by
-    /// another writer, which keeps nobody from a workflow: only `more` counts then.
+    /// an older writer, which keeps nobody from a workflow: only `more` counts then.
     fn check(ledger: &Ledger, more: &BTreeMap<String, Value>) -> Result<(), Self> {
         let none = BTreeMap::new();
         let count = match ledger.attribute_count_with(&none) {
@@ -52,12 +52,12 @@ impl TooMuch {
     }
 }
 
-/// Whether a workflow begins a new run of its session.
+/// When a workflow begins a new run of its session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum NewRun {
+pub(crate) enum NewRunPolicy {
     #[default]
     Never,
-    /// If the session has been finished for this long.
+    /// If the session has been finished for at least this long.
     After(Duration),
     Always,
 }
@@ -75,9 +75,9 @@ pub(crate) struct SessionState {
     pub(super) open: usize,
     /// Whether a workflow was ever opened on it.
     pub(super) was_opened: bool,
-    /// A workflow was opened that begins no new run, and whether the session is finished is not
-    /// known yet.
-    pub(crate) resumes: bool,
+    /// A workflow was opened without a new run, and it is not known yet whether the session has
+    /// finished: if it has, that is worth a warning.
+    pub(crate) may_resume_finished: bool,
     last_change: LastChange,
     /// Its ticket in the list of idle sessions, if it is there; see [`sessions`](super::sessions).
     pub(super) ticket: Option<u64>,
@@ -86,7 +86,14 @@ pub(crate) struct SessionState {
 impl SessionState {
     pub(super) fn new(ledger: Ledger) -> Self {
         let last_change = LastChange::new(ledger.last_updated(), Instant::now());
-        Self { ledger, open: 0, was_opened: false, resumes: false, last_change, ticket: None }
+        Self {
+            ledger,
+            open: 0,
+            was_opened: false,
+            may_resume_finished: false,
+            last_change,
+            ticket: None,
+        }
     }
 
     /// Whether a workflow is open on the session.
@@ -94,8 +101,8 @@ impl SessionState {
         self.open > 0
     }
 
-    /// Whether a workflow that is opened now is the only one that goes on in the session, and no call
-    /// is in flight, in this process.
+    /// Whether nothing goes on in the session in this process: no open workflow that has yet to end,
+    /// and no call in flight.
     fn is_free(&self) -> bool {
         (self.open == 0 || self.ledger.is_finished()) && !self.ledger.is_active()
     }
@@ -191,15 +198,15 @@ impl SessionHandle {
         correlation_id: Option<String>,
         attributes: BTreeMap<String, Value>,
         retention: Option<Duration>,
-        new_run: NewRun,
+        new_run: NewRunPolicy,
     ) -> Result<u64, TooMuch> {
         let mut run = Ok(0);
         self.change(|state, now| {
             let begins = match new_run {
-                NewRun::Always => true,
+                NewRunPolicy::Always => true,
                 // Nothing else goes on in the session here.
-                NewRun::After(age) if state.is_free() => state.ledger.has_ended_for(age, now),
-                NewRun::After(_) | NewRun::Never => false,
+                NewRunPolicy::After(age) if state.is_free() => state.ledger.has_ended_for(age, now),
+                NewRunPolicy::After(_) | NewRunPolicy::Never => false,
             };
             let checked = match begins {
                 true => TooMuch::check_alone(attributes.len(), attribute_bytes(&attributes)),
@@ -210,13 +217,15 @@ impl SessionHandle {
                 return false;
             }
             match new_run {
-                NewRun::After(age) if state.is_free() => state.ledger.begin_new_run_after(age, now),
-                NewRun::Always => state.ledger.begin_new_run(now),
-                NewRun::Never if state.ledger.is_finished() => {
+                NewRunPolicy::After(age) if state.is_free() => {
+                    state.ledger.begin_new_run_after(age, now)
+                }
+                NewRunPolicy::Always => state.ledger.begin_new_run(now),
+                NewRunPolicy::Never if state.ledger.is_finished() => {
                     self.shared.warn_of_finished(&self.session.id);
                 }
-                NewRun::Never => state.resumes = !state.ledger.is_saved(),
-                NewRun::After(_) => {}
+                NewRunPolicy::Never => state.may_resume_finished = !state.ledger.is_saved(),
+                NewRunPolicy::After(_) => {}
             }
             if begins {
                 self.shared.registry.add_declared(&mut state.ledger);

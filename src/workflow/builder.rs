@@ -8,7 +8,7 @@ use super::{Workflow, WorkflowError};
 use crate::agent::Agent;
 use crate::status::{AgentReport, ErrorMessage, SessionId, Value};
 use crate::tracker::{
-    MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, NewRun, Scope, SessionHandle, StatusTracker,
+    MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, NewRunPolicy, Scope, SessionHandle, StatusTracker,
 };
 
 impl StatusTracker {
@@ -32,7 +32,7 @@ impl StatusTracker {
             correlation_id: None,
             attributes: BTreeMap::new(),
             retention: None,
-            new_run: NewRun::default(),
+            new_run: NewRunPolicy::default(),
         }
     }
 
@@ -139,7 +139,7 @@ pub struct WorkflowBuilder {
     correlation_id: Option<String>,
     attributes: BTreeMap<String, Value>,
     retention: Option<Duration>,
-    new_run: NewRun,
+    new_run: NewRunPolicy,
 }
 
 impl WorkflowBuilder {
@@ -186,7 +186,7 @@ impl WorkflowBuilder {
     ///
     /// Earlier calls and workflows of this process in the session are no longer recorded.
     pub fn new_run(mut self) -> Self {
-        self.new_run = NewRun::Always;
+        self.new_run = NewRunPolicy::Always;
         self
     }
 
@@ -198,7 +198,7 @@ impl WorkflowBuilder {
     /// has another workflow open in the session, or a call in flight, no new run begins. Of two
     /// processes that begin one at the same time, the second joins the first.
     pub fn new_run_after(mut self, finished_for: Duration) -> Self {
-        self.new_run = NewRun::After(finished_for);
+        self.new_run = NewRunPolicy::After(finished_for);
         self
     }
 

@@ -24,7 +24,7 @@ function icon(state) {
   return svg;
 }
 const ICONS = { loading: "in-progress", initializing: "in-progress", processing: "in-progress", completed: "success", failed: "error" };
-// Another writer's word has no icon of its own.
+// An older writer's word has no icon of its own.
 const draw = (svg, state) => attribute(svg.firstChild, "href", "#i-" + (Object.hasOwn(ICONS, state) ? ICONS[state] : $("i-" + state) ? state : "other"));
 const text = (node, value) => { if (node.textContent !== value) node.textContent = value; };
 const attribute = (node, name, value) => { if (node.getAttribute(name) !== value) node.setAttribute(name, value); };

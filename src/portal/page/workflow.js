@@ -220,7 +220,7 @@ function renderSteps(workflow, overall) {
   }
 }
 
-// What another writer has noted of an agent's work. Its words for the states are its own.
+// What an older writer has noted of an agent's work. Its words for the states are its own.
 const SUB_STATES = { loading: "in-progress", completed: "success", failed: "error" };
 function renderSubSteps(list, subSteps) {
   list.hidden = subSteps.length === 0;
@@ -280,7 +280,7 @@ function tick() {
   const times = (key) => agents.map(([, agent]) => parse(agent[key])).filter((time) => !isNaN(time));
   const start = Math.min(...times("startedAt"), parse(workflow.createdAt) || Infinity);
   const updated = parse(workflow.lastUpdated);
-  // Whether another writer's word is an end is not known.
+  // Whether an older writer's word is an end is not known.
   const standing = finished || workflow.stalled || !Object.hasOwn(WORDS, workflow.overallStatus);
   // Late token counts are written after the end, which is when it took place all the same.
   const completed = finished ? parse(workflow.completedAt) : NaN, ended = completed >= start ? completed : NaN;

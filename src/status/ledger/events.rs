@@ -127,9 +127,9 @@ impl Ledger {
                 let active = &mut self.active[slot];
                 let agent = &mut self.local.agents[slot].1;
                 let AgentStatus { token_usage, calls, last_updated, .. } = *agent;
-                let others = agent.others.take();
+                let extra = agent.extra.take();
                 let text = Arc::clone(&active.activities.pending);
-                *agent = AgentStatus { token_usage, calls, others, ..AgentStatus::pending(text) };
+                *agent = AgentStatus { token_usage, calls, extra, ..AgentStatus::pending(text) };
                 active.set_activity(activity, agent);
                 agent.last_updated = last_updated;
                 agent.touch(now);

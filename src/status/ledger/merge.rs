@@ -424,8 +424,8 @@ fn merge_agent(
     } else if remote.last_updated > local.last_updated {
         local.touch_after(remote.last_updated);
     }
-    if remote.others.is_some() {
-        local.others.clone_from(&remote.others);
+    if remote.extra.is_some() {
+        local.extra.clone_from(&remote.extra);
     }
     // (10) A pending agent has no start: a report may have set it back.
     if local.state != AgentState::Pending {

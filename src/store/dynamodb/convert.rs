@@ -47,7 +47,7 @@ fn decimal(number: f64) -> Option<String> {
 }
 
 /// Converts from an attribute; `None` for the types that the document does not use (booleans,
-/// sets, binary, null) and only other writers put into a table.
+/// sets, binary, null) and only older writers put into a table.
 fn from_attribute(attribute: AttributeValue) -> Option<Value> {
     match attribute {
         AttributeValue::S(text) => Some(Value::String(text)),

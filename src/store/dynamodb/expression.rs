@@ -45,7 +45,7 @@ impl UpdateExpression {
         let mut values = HashMap::new();
         let is_first = match &precondition {
             Precondition::Absent => true,
-            // An item of another writer, which is adopted.
+            // An item of an older writer, which is adopted.
             Precondition::Version(version) => version.revision.is_none(),
         };
         let condition = match precondition {

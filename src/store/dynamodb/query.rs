@@ -122,7 +122,7 @@ impl<'a> IndexQuery<'a> {
         query = match &self.request.after {
             None => query.key_condition_expression("#p = :p"),
             Some((time, _)) => {
-                // Other writers may note times more exactly.
+                // Older writers may note times more exactly.
                 let time = time.saturating_add(Duration::from_millis(1)).to_string();
                 query
                     .key_condition_expression("#p = :p AND #c <= :c")

@@ -117,7 +117,7 @@ impl DynamoDbStore {
 /// writes of the last second.
 ///
 /// [`list`](StatusReader::list) queries the table's index of the newest sessions, day by
-/// day, for 90 days, and reads the items. The shards of a day are queried side by side. Items of other writers have no
+/// day, for 90 days, and reads the items. The shards of a day are queried side by side. Items of older writers have no
 /// `createdDay` and are not in the index. If there are any, a list of a table of up to 1 MB comes from
 /// a scan, and that of a larger one is [`unindexed`](RecentItems::unindexed);
 /// [`backfill`](DynamoDbStore::backfill) adds them. The table is also scanned if the index returns fewer
