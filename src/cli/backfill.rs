@@ -263,10 +263,10 @@ impl Backfill {
     }
 
     fn lacking(&self, report: &BackfillReport) -> [(u64, String); 12] {
-        let counts = &report.lacking;
+        let counts = &report.counts;
         let past = match self.expire_after {
             Some(_) => 0,
-            None => counts.unexpiring,
+            None => counts.left_without_expiry,
         };
         let age = format!(
             "of these older than {} days or of unknown age, which get none without --expire-after DAYS",

@@ -23,7 +23,7 @@ pub(crate) async fn items(
         }
     };
     let read = HumanCount(report.read);
-    let looked_at = match report.is_whole {
+    let looked_at = match report.is_whole_table {
         true => format!("of the {read} items"),
         false => format!("of the {read} items that were looked at"),
     };
@@ -38,10 +38,10 @@ pub(crate) async fn items(
             &args.command("table backfill"),
         )?;
     }
-    let counts = &report.lacking;
+    let counts = &report.counts;
     for (count, what) in [
         (
-            counts.unexpiring,
+            counts.left_without_expiry,
             format!(
                 "without an expiry, and older than 90 days or of unknown age: with `{}` they get one",
                 args.command("table backfill --expire-after DAYS")
@@ -68,7 +68,7 @@ pub(crate) async fn items(
 
 /// What a backfill would add.
 fn lacking(report: &BackfillReport) -> Vec<String> {
-    let counts = &report.lacking;
+    let counts = &report.counts;
     let expiring = report.expiring.values().sum();
     [
         (counts.unindexed, "in no index, so that lists can miss them"),

@@ -87,8 +87,8 @@ pub struct RecentItems<T = Item> {
     /// Whether the store looked at only a part of its items, so that newer ones may be
     /// missing.
     pub truncated: bool,
-    /// Whether the store has sessions that its index does not list, so that newer ones may be
-    /// missing. `DynamoDbStore::backfill` adds them to the index.
+    /// Whether the store has sessions that are missing from its index, so that newer ones may be
+    /// missing here. `DynamoDbStore::backfill` adds them to the index.
     pub unindexed: bool,
 }
 

@@ -28,7 +28,7 @@ use crate::status::{Change, Item, Precondition, SessionId};
 #[cfg(feature = "dynamodb")]
 #[cfg_attr(docsrs, doc(cfg(feature = "dynamodb")))]
 pub use dynamodb::{
-    BackfillPlan, BackfillReport, DynamoDbStore, IndexStatus, LackingItems, RecentIndex,
+    BackfillCounts, BackfillPlan, BackfillReport, DynamoDbStore, IndexStatus, RecentIndex,
     ReshardAction, ReshardPlan, ReshardProgress, SearchIndex, SetupError, TableDescription,
     TimeToLive,
 };

@@ -138,7 +138,7 @@ async fn a_run_that_is_interrupted_says_how_to_go_on() {
     // Until it writes.
     let is_filled = || async {
         let plan = file.store.plan_backfill().await.unwrap();
-        file.store.sample_backfill(&plan).await.unwrap().lacking.unindexed < 20
+        file.store.sample_backfill(&plan).await.unwrap().counts.unindexed < 20
     };
     while !is_filled().await {
         tokio::task::yield_now().await;

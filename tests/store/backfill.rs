@@ -134,17 +134,17 @@ async fn items_get_what_the_index_needs_and_nothing_else_changes() {
             assert_eq!(after["other-type"]["createdShard4"], expected, "of the day that it has");
         }
         assert_eq!((report.read, report.filled, report.skipped), (8, 4, 0));
-        assert!(report.is_whole && report.next.is_none());
-        let lacking = report.lacking;
-        assert_eq!(lacking.unindexed, if shards == 1 { 3 } else { 4 });
-        assert_eq!((lacking.created_at, lacking.created_day), (1, 3));
-        assert_eq!(lacking.created_shard, if shards == 1 { 0 } else { 4 });
-        assert_eq!((lacking.expiry, lacking.unexpiring, lacking.kept), (6, 3, 1));
-        assert_eq!((lacking.undated, lacking.unusable, lacking.not_sessions), (2, 0, 1));
+        assert!(report.is_whole_table && report.next.is_none());
+        let counts = report.counts;
+        assert_eq!(counts.unindexed, if shards == 1 { 3 } else { 4 });
+        assert_eq!((counts.created_at, counts.created_day), (1, 3));
+        assert_eq!(counts.created_shard, if shards == 1 { 0 } else { 4 });
+        assert_eq!((counts.expiry, counts.left_without_expiry, counts.kept), (6, 3, 1));
+        assert_eq!((counts.undated, counts.unusable, counts.not_sessions), (2, 0, 1));
 
         // What they lacked is there, so another run has nothing to do.
         let again = table.backfill().await;
-        assert_eq!((again.filled, again.lacking.unindexed), (0, 0), "{again:?}");
+        assert_eq!((again.filled, again.counts.unindexed), (0, 0), "{again:?}");
         assert_eq!(table.all().await, after);
         // The index lists them.
         let listed = DynamoDbStore::new(table.store.client().clone(), "status");
@@ -163,8 +163,8 @@ async fn an_expiry_that_has_passed_or_is_not_in_seconds_is_counted() {
         table.put(id, with(old(HOUR), "expiresAt", number(at))).await;
     }
     let report = table.backfill().await;
-    assert_eq!((report.lacking.expired, report.lacking.not_in_seconds), (1, 1));
-    assert_eq!(report.lacking.expiry, 0, "{report:?}");
+    assert_eq!((report.counts.expired, report.counts.not_in_seconds), (1, 1));
+    assert_eq!(report.counts.expiry, 0, "{report:?}");
 }
 
 #[tokio::test]
@@ -326,7 +326,7 @@ async fn a_run_goes_on_where_the_one_before_has_stopped() {
         let report = table.store.backfill(&plan, |step| steps.push(step.clone())).await.unwrap();
         assert_eq!(steps, std::slice::from_ref(&report));
         assert_eq!(table.script.count("Scan"), 1, "nothing is read again");
-        assert!(!report.is_whole);
+        assert!(!report.is_whole_table);
         filled += report.filled;
         read += report.read;
         runs += 1;
@@ -335,13 +335,13 @@ async fn a_run_goes_on_where_the_one_before_has_stopped() {
             break;
         }
         // A sample is not only of what the first run has seen.
-        assert!(table.store.sample_backfill(&plan).await.unwrap().lacking.unindexed > 0);
+        assert!(table.store.sample_backfill(&plan).await.unwrap().counts.unindexed > 0);
         assert!(table.store.recent(1).await.unwrap().unindexed);
         assert!(SessionId::new(plan.from.as_ref().unwrap()).is_ok());
     }
     assert_eq!((filled, read), (10, 10));
     assert!(runs >= 3, "{runs}");
-    assert_eq!(table.store.sample_backfill(&plan).await.unwrap().lacking.unindexed, 0);
+    assert_eq!(table.store.sample_backfill(&plan).await.unwrap().counts.unindexed, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -388,7 +388,7 @@ async fn throttled_requests_are_repeated_and_an_item_that_is_refused_is_left_out
     assert!(session.starts_with('s') && why.contains("ValidationException"), "{session}: {why}");
     table.script.always("UpdateItem", throttled());
     let error = table.store.backfill(&plan, |_| ()).await.unwrap_err().to_string();
-    assert!(error.contains("repeat the command to go on"), "{error}");
+    assert!(error.contains("repeat the command to continue"), "{error}");
 }
 
 #[tokio::test]

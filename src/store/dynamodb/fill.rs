@@ -1,7 +1,7 @@
-//! Filling in: attributes are added to the items that a scan finds, while the table is written.
+//! Filling in: adds attributes to the items that a scan finds, while other processes write.
 //!
-//! An item is updated only if what was read of it is as it was. So a writer that is faster wins, and
-//! an item that is gone is not created again.
+//! An item is updated only if the attributes that were read have not changed. So a faster writer wins,
+//! and a deleted item is not created again.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,21 +14,21 @@ use super::error::{RequestError, RequestErrorKind, SetupError};
 
 /// How many items are updated side by side.
 pub(super) const UPDATES_AT_ONCE: usize = 16;
-/// How often a request is repeated that is throttled or gets no answer.
-const MAX_TRIES: u32 = 12;
+/// The maximum number of attempts of a request that is throttled or gets no answer.
+const MAX_ATTEMPTS: u32 = 12;
 
 pub(super) type Attributes = HashMap<String, AttributeValue>;
 
 /// A scan that reads some attributes of each item.
 #[derive(Clone, Debug)]
 pub(super) struct FillScan<'a> {
-    /// The names of the key and of the attributes, each once.
+    /// The names of the key and of the attributes, without duplicates.
     pub(super) attributes: &'a [String],
-    /// Whether every write before is to be seen, at twice the cost.
+    /// Whether the reads are strongly consistent, at twice the cost.
     pub(super) is_consistent: bool,
-    /// In how many parts the table is scanned.
+    /// The number of segments of a parallel scan.
     pub(super) segments: i32,
-    /// How many items a page has at most, beside its 1 MB.
+    /// The maximum number of items per page; a page also ends at 1 MB.
     pub(super) page_limit: Option<i32>,
 }
 
@@ -77,8 +77,8 @@ impl DynamoDbStore {
         })
     }
 
-    /// Adds attributes to an item. Returns `false` if it has changed or is gone. An update whose answer
-    /// is lost finds its own change when it is repeated, and so counts as one that came too late.
+    /// Adds attributes to an item. Returns `false` if it has changed or was deleted. That includes an
+    /// update whose answer was lost: its retry finds the item changed.
     pub(super) async fn fill_in(&self, key: &str, fill: &Fill) -> Result<bool, RequestError> {
         let mut names = HashMap::from([("#k".to_owned(), key.to_owned())]);
         let mut values = HashMap::new();
@@ -120,28 +120,28 @@ impl DynamoDbStore {
         updated.await
     }
 
-    /// Repeats a request that is throttled, gets no answer, or meets another change of the table.
+    /// Retries a request that is throttled, gets no answer, or is refused while the table is updated.
     pub(super) async fn retried<T, F>(&self, request: impl Fn() -> F) -> Result<T, RequestError>
     where
         F: Future<Output = Result<T, RequestError>>,
     {
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
             let error = match request().await {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
             };
-            tries += 1;
-            let is_passing = matches!(
+            attempts += 1;
+            let is_transient = matches!(
                 error.kind,
                 RequestErrorKind::Throttled
                     | RequestErrorKind::Unavailable
                     | RequestErrorKind::ResourceInUse
             );
-            if !is_passing || tries == MAX_TRIES {
+            if !is_transient || attempts == MAX_ATTEMPTS {
                 return Err(error);
             }
-            sleep(Duration::from_millis(50) * 2_u32.pow(tries.min(8))).await;
+            sleep(Duration::from_millis(50) * 2_u32.pow(attempts.min(8))).await;
         }
     }
 
@@ -159,12 +159,12 @@ impl DynamoDbStore {
             RequestErrorKind::AccessDenied => {
                 SetupError::denied(failed(&format!("allow `dynamodb:{operation}` on the table")))
             }
-            _ => SetupError::new(failed("repeat the command to go on from here")),
+            _ => SetupError::new(failed("repeat the command to continue")),
         }
     }
 }
 
-/// Spreads updates over time.
+/// Limits the rate of updates.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// The time that a write unit takes.
@@ -173,7 +173,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// So many write units in a second, or as many as the table takes.
+    /// A limit in write units per second; `None` for no limit.
     pub(super) fn new(units_per_second: Option<u32>) -> Self {
         let unit =
             units_per_second.map_or(Duration::ZERO, |units| Duration::from_secs(1) / units.max(1));
@@ -182,7 +182,7 @@ impl Pace {
 
     /// When an update of so many write units may start.
     pub(super) fn take(&mut self, units: u64) -> Instant {
-        // What was not used before is not made up for by a burst.
+        // Time that was not used does not allow for a burst later.
         let start = self.next.max(Instant::now());
         self.next = start + self.unit.saturating_mul(u32::try_from(units).unwrap_or(u32::MAX));
         start

@@ -36,11 +36,11 @@ use tokio::time::Instant;
 use self::discovery::DiscoveryError;
 use self::error::RequestContext;
 use self::settings::Settings;
-use self::unindexed::Seen;
+use self::unindexed::IndexCoverage;
 use super::{StoreError, StoreErrorKind};
 use crate::status::{Item, SessionId, schema};
 
-pub use self::backfill::{BackfillPlan, BackfillReport, LackingItems};
+pub use self::backfill::{BackfillCounts, BackfillPlan, BackfillReport};
 pub use self::describe::{TableDescription, TimeToLive};
 pub use self::error::SetupError;
 use self::index::Indexes;
@@ -99,8 +99,8 @@ pub(super) use self::{index::RECENT_INDEX, settings::behavior_version};
 /// | --- | --- |
 /// | recording | `dynamodb:UpdateItem`, `dynamodb:GetItem` |
 /// | reading sessions | `dynamodb:GetItem`, `dynamodb:BatchGetItem` |
-/// | the newest sessions | `dynamodb:Query` on the index; `dynamodb:Scan` if the index has too few or is missing, and to notice sessions that it does not have |
-/// | ending, with the command | those of recording; with `--stalled` also `dynamodb:BatchGetItem` and `dynamodb:Scan` |
+/// | the newest sessions | `dynamodb:Query` on the index; `dynamodb:Scan` if the index has too few or is missing, and to notice sessions missing from it |
+/// | ending, with the command | the same as recording; with `--stalled` also `dynamodb:BatchGetItem` and `dynamodb:Scan` |
 /// | deleting | `dynamodb:DeleteItem` |
 /// | [`backfill`](Self::backfill) | `dynamodb:Scan`, `dynamodb:UpdateItem`, `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive` |
 /// | [`reshard`](Self::reshard) | the same without `dynamodb:DescribeTimeToLive`, and `dynamodb:UpdateTable` |
@@ -127,8 +127,8 @@ struct Inner {
     has_warned_of_index: AtomicBool,
     has_warned_of_scan: AtomicBool,
     has_warned_of_unindexed: AtomicBool,
-    /// What was seen of sessions that are in no index. Locked while the table is looked at.
-    unindexed: Mutex<Option<Seen>>,
+    /// Whether the index has all sessions. Locked while the table is sampled.
+    unindexed: Mutex<Option<IndexCoverage>>,
 }
 
 impl DynamoDbStore {

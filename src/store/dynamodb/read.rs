@@ -118,9 +118,9 @@ impl DynamoDbStore {
 ///
 /// [`list`](StatusReader::list) queries the table's index of the newest sessions, day by
 /// day, for 90 days, and reads the items. The shards of a day are queried side by side. Items of older writers have no
-/// `createdDay` and are not in the index. If there are any, a list of a table of up to 1 MB comes from
-/// a scan, and that of a larger one is [`unindexed`](RecentItems::unindexed);
-/// [`backfill`](DynamoDbStore::backfill) adds them. The table is also scanned if the index returns fewer
+/// `createdDay` and are missing from the index. If there are any, a table of up to 1 MB is scanned
+/// instead, and the list of a larger one is marked as [`unindexed`](RecentItems::unindexed) until a
+/// [`backfill`](DynamoDbStore::backfill) has added them to the index. The table is also scanned if the index returns fewer
 /// than `limit` sessions, if there is no index, or if the role may not query it: up to 64 pages
 /// of 1 MB, which is some 30,000 items of usual size. If the table is larger, the result holds
 /// the newest of the items scanned, and is [truncated](RecentItems::truncated). If the last two

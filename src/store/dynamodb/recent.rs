@@ -1,7 +1,7 @@
 //! Lists of sessions, newest first: from an index, or by a scan.
 //!
 //! ```text
-//! query the index: 15 days ─▶ enough? ─▶ read the items; if the table has others, see `unindexed.rs`
+//! query the index: 15 days ─▶ enough? ─▶ read the items; for gaps in the index, see `unindexed.rs`
 //!                                │ no
 //!                         scan one page ─▶ the whole table? ─▶ the newest of it
 //!                                │ no
@@ -107,8 +107,8 @@ impl DynamoDbStore {
         Ok(RecentItems::new(found.into_items(), !scan.is_done))
     }
 
-    /// The sessions that the index has listed, and those that it does not have: all of them if the
-    /// table has one page.
+    /// Reads the sessions that the index has listed. If others are missing from the index, a table of one
+    /// page is scanned instead, and the list of a larger one is marked as `unindexed`.
     async fn indexed<T, F, M>(
         &self,
         ids: &[ListedId],
@@ -121,11 +121,11 @@ impl DynamoDbStore {
         F: Fn(&Item) -> bool,
         M: Fn(&SessionId, Item) -> T,
     {
-        let Some(seen) = self.unindexed(layout).await else {
+        let Some(seen) = self.index_gaps(layout).await else {
             return self.read_newest(ids, layout, request, newest).await;
         };
         if scan.pages == 0 && !seen.is_large {
-            // The index can answer, so the list does not fail if the table cannot.
+            // The index has a list already, so a failed scan does not fail it.
             let scanned = self.scan_page(&mut scan, layout, request, &mut newest).await;
             if scan.is_done {
                 return Ok(RecentItems::new(newest.into_items(), false));
@@ -135,7 +135,7 @@ impl DynamoDbStore {
             }
         }
         let mut recent = self.read_newest(ids, layout, request, newest).await?;
-        if seen.can_be_added {
+        if seen.can_be_backfilled {
             self.warn_of_unindexed();
             recent.unindexed = true;
         }

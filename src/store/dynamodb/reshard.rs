@@ -307,7 +307,7 @@ impl DynamoDbStore {
         let attributes = [key.clone(), schema::CREATED_DAY.to_owned(), shards.attribute()];
         let request = FillScan {
             attributes: &attributes,
-            // What was written before this scan must not be missed.
+            // Writes from before this scan must not be missed.
             is_consistent: true,
             segments: SEGMENTS,
             page_limit: None,
@@ -322,7 +322,8 @@ impl DynamoDbStore {
                         .retried(|| self.scan_for_fill(request, segment, start.clone()))
                         .await
                         .map_err(|error| self.reshard_failed("Scan", &error))?;
-                    let lacking = page.items.iter().filter_map(|item| unfilled(item, key, shards));
+                    let lacking =
+                        page.items.iter().filter_map(|item| missing_shard(item, key, shards));
                     let updates = stream::iter(lacking.collect::<Vec<_>>())
                         .map(|fill| async move {
                             let filled = self.fill_in(key, &fill).await;
@@ -352,8 +353,8 @@ impl DynamoDbStore {
     }
 }
 
-/// The partition for an item that does not name it.
-fn unfilled(item: &Attributes, key: &str, shards: Shards) -> Option<Fill> {
+/// What an item lacks for this index, if anything.
+fn missing_shard(item: &Attributes, key: &str, shards: Shards) -> Option<Fill> {
     let text = |name: &str| match item.get(name) {
         Some(AttributeValue::S(text)) => Some(text.clone()),
         _ => None,

@@ -1,62 +1,75 @@
-//! Whether a table has sessions that its index does not list: those of older writers, which set no
-//! `createdDay`.
+//! Finds out whether a table has sessions that are missing from its index: those of older writers,
+//! which set no `createdDay`.
 //!
-//! A list that the index fills by itself does not show that newer sessions are missing. So every few
-//! minutes some items from all over the table are looked at. If any is in no index, lists of a small
-//! table come from a scan of it, and those of a larger one say that sessions may be missing. What a
-//! backfill cannot add either, since it has no time of creation, is only in lists of a small table.
+//! If the index alone fills a list, nothing shows that newer sessions are missing. So every few minutes
+//! a small sample of the table is read. If it has sessions that are not in the index, lists of a small
+//! table come from a scan of it, and those of a larger table say that sessions may be missing. Sessions
+//! without a creation time, which no backfill can add, are only in the lists of a small table.
 
 use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
 use super::DynamoDbStore;
-use super::backfill::LackingItems;
+use super::backfill::BackfillCounts;
 use super::error::RequestErrorKind;
 use super::index::Indexes;
 use super::layout::TableLayout;
 
-/// What was seen of a table last.
+/// Whether the index has all sessions, as of the last sample.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
-    at: Instant,
-    /// The index that lists the newest sessions.
+pub(super) struct IndexCoverage {
+    sampled_at: Instant,
+    /// The name of the index that lists use.
     index: Option<String>,
-    /// Whether it has sessions that are in no index.
+    /// Whether there are sessions that are not in the index.
     has_unindexed: bool,
-    /// Whether a backfill would add any of them.
-    pub(super) can_be_added: bool,
+    /// Whether a backfill would add any of them to it.
+    pub(super) can_be_backfilled: bool,
     /// Whether the table has more than one page, so that it is not scanned for each list.
     pub(super) is_large: bool,
 }
 
 impl DynamoDbStore {
-    /// What was seen of the table some minutes ago at most. `None` if its index has all sessions, as far
-    /// as is known.
-    pub(super) async fn unindexed(&self, layout: &TableLayout) -> Option<Seen> {
+    /// The coverage of the index as of a few minutes ago at most. `None` if the index has all sessions,
+    /// as far as is known.
+    pub(super) async fn index_gaps(&self, layout: &TableLayout) -> Option<IndexCoverage> {
         let indexes = layout.indexes();
         let index = indexes.newest().map(|index| index.name.clone());
         let mut seen = self.0.unindexed.lock().await;
-        let is_known = seen
-            .as_ref()
-            .is_some_and(|seen| seen.index == index && seen.at.elapsed() < Self::INDEX_REFRESH);
+        let is_known = seen.as_ref().is_some_and(|seen| {
+            seen.index == index && seen.sampled_at.elapsed() < Self::INDEX_REFRESH
+        });
         if !is_known {
             let before = seen.take();
-            let (has_unindexed, can_be_added) = match self.look_at_table(layout, &indexes).await {
-                Some(lacking) => (lacking.unindexed + lacking.undated > 0, lacking.unindexed > 0),
-                // Without an answer, it is as it was.
-                None => before.map_or((false, false), |it| (it.has_unindexed, it.can_be_added)),
-            };
-            let at = Instant::now();
-            *seen = Some(Seen { at, index, has_unindexed, can_be_added, is_large: false });
+            let (has_unindexed, can_be_backfilled) =
+                match self.sample_for_coverage(layout, &indexes).await {
+                    Some(counts) => (counts.unindexed + counts.undated > 0, counts.unindexed > 0),
+                    // Without an answer, the last one stands.
+                    None => {
+                        before.map_or((false, false), |it| (it.has_unindexed, it.can_be_backfilled))
+                    }
+                };
+            let sampled_at = Instant::now();
+            *seen = Some(IndexCoverage {
+                sampled_at,
+                index,
+                has_unindexed,
+                can_be_backfilled,
+                is_large: false,
+            });
         }
         seen.clone().filter(|seen| seen.has_unindexed)
     }
 
-    /// `None` if the table cannot be looked at. A list does not fail for that.
-    async fn look_at_table(&self, layout: &TableLayout, indexes: &Indexes) -> Option<LackingItems> {
-        let error = match self.peek(layout, indexes).await {
-            Ok(lacking) => return Some(lacking),
+    /// Samples the table. `None` if that fails, for which no list fails.
+    async fn sample_for_coverage(
+        &self,
+        layout: &TableLayout,
+        indexes: &Indexes,
+    ) -> Option<BackfillCounts> {
+        let error = match self.small_sample(layout, indexes).await {
+            Ok(counts) => return Some(counts),
             Err(error) => error,
         };
         let table = self.table_name();
@@ -65,17 +78,17 @@ impl DynamoDbStore {
                 tracing::warn!(
                     table,
                     error = %error.message,
-                    "cannot look for sessions that are in no index (`dynamodb:Scan`): lists do not \
-                     have them"
+                    "cannot check for sessions that are missing from the index: if there are any, \
+                     lists lack them; allow `dynamodb:Scan` on the table"
                 );
             }
         } else {
-            tracing::debug!(table, error = %error.message, "cannot look for sessions in no index");
+            tracing::debug!(table, error = %error.message, "cannot check for sessions that are missing from the index");
         }
         None
     }
 
-    /// The table has more than one page.
+    /// Notes that the table has more than one page.
     pub(super) async fn note_large_table(&self) {
         if let Some(seen) = &mut *self.0.unindexed.lock().await {
             seen.is_large = true;
@@ -86,8 +99,8 @@ impl DynamoDbStore {
         if !self.0.has_warned_of_unindexed.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 table = self.table_name(),
-                "the table has sessions that are in no index, as older writers leave them, so lists \
-                 may lack some: `tower-agent-status table backfill` adds them"
+                "some sessions of older writers are missing from the index, so lists may lack them: \
+                 add them with `tower-agent-status table backfill`"
             );
         }
     }

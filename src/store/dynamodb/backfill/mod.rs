@@ -1,17 +1,17 @@
-//! Backfilling: the items of older writers get what the index of the newest sessions needs, and an
-//! expiry.
+//! Backfilling: adds to the items of older writers the attributes that the index of the newest
+//! sessions needs, and an expiry.
 //!
 //! ```text
-//! a page of the table ─▶ what does each item lack? ─▶ add that, if the item is as it was read
+//! a page of the table ─▶ what does each item lack? ─▶ add it, if the item has not changed since
 //!        ▲                                                │
-//!        └── the next page, or another run from there ◀───┘
+//!        └── the next page, or a later run from there ◀────┘
 //! ```
 //!
-//! Only attributes that an item does not have are written. Neither `revision` nor `lastUpdated`
-//! changes, so no writer meets a conflict.
+//! Only missing attributes are written. `revision` and `lastUpdated` do not change, so no writer meets
+//! a conflict.
 
 mod report;
-mod rules;
+mod requirements;
 
 use std::time::{Duration, SystemTime};
 
@@ -27,66 +27,66 @@ use super::layout::TableLayout;
 use super::{DynamoDbStore, TimeToLive};
 use crate::status::{Timestamp, schema};
 
-pub use self::report::{BackfillReport, LackingItems};
-use self::rules::{Additions, ExpiryRule, Rules};
+pub use self::report::{BackfillCounts, BackfillReport};
+use self::requirements::{Additions, ExpirySettings, Requirements};
 
-/// The least time between an item's getting an expiry and that expiry.
+/// The least time from now to an expiry that an item gets: time enough to notice a mistake.
 const MIN_AHEAD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// A sample has so many items of each part of the table, unless they fill 1 MB before.
+/// A sample reads this many items of each part of the table, or 1 MB of it if that is less.
 const SAMPLED_PARTS: i32 = 8;
 const SAMPLED_OF_PART: i32 = 500;
-/// And so many where it is only to say whether there are any.
-const PEEKED_OF_PART: i32 = 100;
+/// The same for a small sample, which only tells whether any sessions are missing from the index.
+const SMALL_SAMPLE_OF_PART: i32 = 100;
 
 /// What [`DynamoDbStore::backfill`] is going to do. Returned by
 /// [`plan_backfill`](DynamoDbStore::plan_backfill).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackfillPlan {
-    /// The indexes of the newest sessions, whose attributes the items get.
+    /// The indexes of the newest sessions. Items get the attributes that they need.
     pub recent_indexes: Vec<RecentIndex>,
-    /// Whether items expire.
+    /// The table's time to live.
     pub time_to_live: TimeToLive,
-    /// The attribute for the expiry, or `None` to give no item an expiry. `None` if the table cannot
-    /// tell which attribute that is, or needs it for something else.
+    /// The attribute for the expiry, or `None` to give no item an expiry. Default: the table's
+    /// time-to-live attribute, or `None` if that cannot be read or is used for something else.
     pub ttl_attribute: Option<String>,
-    /// How long after its creation an item expires that has no expiry, unless that is less than 30
-    /// days ahead. Items older than this get none. Default: 90 days.
+    /// How long after its creation an item without an expiry is to expire, but at least 30 days from
+    /// now. Items older than this get no expiry; see [`expire_after`](Self::expire_after). Default: 90
+    /// days.
     pub retention: Duration,
-    /// How long from now items expire that are older than the retention, or of unknown age. At least
-    /// 30 days. Default: `None`, and they get no expiry.
+    /// How long from now items are to expire that are older than the retention or of unknown age. At
+    /// least 30 days. Default: `None`, which gives them no expiry.
     pub expire_after: Option<Duration>,
-    /// Where the run starts: [`BackfillReport::next`] of an earlier one. Default: `None`, at the
-    /// beginning.
+    /// Where the run starts: [`BackfillReport::next`] of an earlier run, or `None` for the beginning of
+    /// the table. Default: `None`.
     pub from: Option<String>,
-    /// How many pages of the table, of up to 1 MB, the run reads at most. Default: 64.
+    /// The maximum number of pages to read, of up to 1 MB each. Default: 64.
     pub max_pages: u32,
-    /// How many write units the run takes per second at most, about. Default: 1,000, which is a
-    /// quarter of what a new table takes that is billed on demand. With `None`, as many as the table
-    /// takes.
+    /// The approximate maximum number of write units per second; `None` for no limit. Default: 1,000,
+    /// a quarter of what a new on-demand table accepts.
     pub write_units_per_second: Option<u32>,
-    /// How many items the table has, as of up to six hours ago.
+    /// The number of items in the table, as of up to six hours ago.
     pub item_count: u64,
-    /// How many bytes they take together, as of up to six hours ago.
+    /// The size of the table in bytes, as of up to six hours ago.
     pub table_size_bytes: u64,
     key: String,
 }
 
 impl BackfillPlan {
-    /// The bytes that a run reads at most.
+    /// The maximum number of bytes that the run reads.
     fn bytes(&self) -> u64 {
         self.table_size_bytes.min(u64::from(self.max_pages) * 1_024 * 1_024)
     }
 
-    /// The read units that the run takes at most, about.
+    /// Returns the approximate maximum number of read units that the run takes.
     #[must_use]
     pub fn read_units(&self) -> u64 {
         self.bytes().div_ceil(8 * 1_024)
     }
 
-    /// The write units that the run takes if each item lacks something, about: those of the table
-    /// and of the indexes.
+    /// Returns the approximate number of write units that the run takes if every item lacks something,
+    /// indexes included.
     #[must_use]
     pub fn write_units(&self) -> u64 {
         let indexes = self.recent_indexes.len() as u64;
@@ -99,24 +99,24 @@ impl BackfillPlan {
         self.table_size_bytes.checked_div(self.item_count).unwrap_or(0).div_ceil(1_024).max(1)
     }
 
-    fn rules(&self) -> Rules {
-        let expiry = self.ttl_attribute.clone().map(|attribute| ExpiryRule {
+    fn requirements(&self) -> Requirements {
+        let expiry = self.ttl_attribute.clone().map(|attribute| ExpirySettings {
             attribute,
             retention: self.retention,
             expire_after: self.expire_after,
         });
-        Rules::new(self.key.clone(), &self.recent_indexes, expiry)
+        Requirements::new(self.key.clone(), &self.recent_indexes, expiry)
     }
 }
 
-/// Older writers: their items lack what this crate's have.
+/// Backfilling the items of older writers, which lack attributes that this crate writes.
 impl DynamoDbStore {
-    /// Finds out what a [backfill](Self::backfill) of this table needs to know. Requires
+    /// Plans a [backfill](Self::backfill) of this table, with the defaults. Requires
     /// `dynamodb:DescribeTable`, and `dynamodb:DescribeTimeToLive` to give items an expiry.
     ///
     /// # Errors
     ///
-    /// Returns an error if the table cannot be used or cannot be described.
+    /// Returns an error if the table cannot be described or has an unsuitable key.
     pub async fn plan_backfill(&self) -> Result<BackfillPlan, SetupError> {
         let described = self.describe_table().await?;
         let (key, ttl) = (described.partition_key, described.ttl_attribute);
@@ -138,30 +138,30 @@ impl DynamoDbStore {
         })
     }
 
-    /// Gives the items of older writers what they lack: `createdAt`, if they spell it `created_at`;
-    /// `createdDay` and the shards of the table's indexes, by which lists find them; and an expiry.
+    /// Adds the attributes that items of older writers lack: `createdAt`, if they spell it `created_at`;
+    /// `createdDay` and the attributes of sharded indexes, by which lists find them; and an expiry.
     ///
-    /// Goes through the table page by page, up to [`max_pages`](BackfillPlan::max_pages), and calls
-    /// `progress` after each with the report so far. Another run goes on at
-    /// [`next`](BackfillReport::next), also after an error.
+    /// Scans up to [`max_pages`](BackfillPlan::max_pages) pages of the table, and calls `progress` after
+    /// each page with the report so far. To continue, also after an error, set
+    /// [`from`](BackfillPlan::from) to the last report's [`next`](BackfillReport::next).
     ///
-    /// Only attributes that an item does not have are written, and only if the item is as it was
-    /// read; otherwise it is skipped. `revision` and `lastUpdated` stay. An item with a `revision` gets
-    /// no expiry, since somebody has removed it to keep the item. An item without `overallStatus` is
-    /// none of a session, and left alone.
+    /// Only missing attributes are written, and only if the item has not changed since it was read;
+    /// otherwise the item is skipped. `revision` and `lastUpdated` stay as they are. An item that has a
+    /// `revision` and no expiry gets none: it was removed to keep the item. An item without
+    /// `overallStatus` is not a session, and is left alone.
     ///
     /// Requires `dynamodb:Scan` and `dynamodb:UpdateItem`.
     ///
     /// # Errors
     ///
     /// Returns an error if [`expire_after`](BackfillPlan::expire_after) is less than 30 days, or if a
-    /// request fails, for good or more than some minutes long.
+    /// request fails permanently or after all retries, which take over a minute.
     pub async fn backfill(
         &self,
         plan: &BackfillPlan,
         progress: impl FnMut(&BackfillReport) + Send,
     ) -> Result<BackfillReport, SetupError> {
-        self.go_through(plan, true, progress).await
+        self.run_backfill(plan, true, progress).await
     }
 
     /// Reports what a [backfill](Self::backfill) would do, and writes nothing. Requires
@@ -175,48 +175,52 @@ impl DynamoDbStore {
         plan: &BackfillPlan,
         progress: impl FnMut(&BackfillReport) + Send,
     ) -> Result<BackfillReport, SetupError> {
-        self.go_through(plan, false, progress).await
+        self.run_backfill(plan, false, progress).await
     }
 
-    /// Reports what up to 4,000 items lack, from eight places of the table. Takes at most 1,024 read
-    /// units, and half of one for 4 KB of a small table. Requires `dynamodb:Scan`.
+    /// Reports what a sample of up to 4,000 items lacks: up to 500 items, or 1 MB, from each of eight
+    /// parts of the table. Takes half a read unit per 4 KB, at most 1,024. Requires `dynamodb:Scan`.
     ///
     /// # Errors
     ///
-    /// Returns an error if a request fails, for good or more than some minutes long.
+    /// Returns an error if a request fails permanently or after all retries, which take over a minute.
     pub async fn sample_backfill(&self, plan: &BackfillPlan) -> Result<BackfillReport, SetupError> {
-        let (rules, mut report) = (plan.rules(), BackfillReport::default());
-        let pages = self.retried(|| self.sample(&rules, SAMPLED_OF_PART)).await;
-        let pages = pages.map_err(|error| self.fill_failed("look at", "Scan", &error))?;
-        report.is_whole = pages.iter().all(|page| page.next.is_none());
+        let (requirements, mut report) = (plan.requirements(), BackfillReport::default());
+        let pages = self.retried(|| self.sample(&requirements, SAMPLED_OF_PART)).await;
+        let pages = pages.map_err(|error| self.fill_failed("read", "Scan", &error))?;
+        report.is_whole_table = pages.iter().all(|page| page.next.is_none());
         for item in pages.iter().flat_map(|page| &page.items) {
-            if let Some(additions) = rules.look_at(item, now(), &mut report) {
-                report.would_fill(&additions, plan.units_of_item());
+            if let Some(additions) = requirements.additions_for(item, now(), &mut report) {
+                report.add_filled(&additions, plan.units_of_item());
             }
         }
         Ok(report)
     }
 
-    /// What a few items from all over the table lack of what an index needs.
-    pub(super) async fn peek(
+    /// Counts what a small sample of the table lacks for the index.
+    pub(super) async fn small_sample(
         &self,
         layout: &TableLayout,
         indexes: &Indexes,
-    ) -> Result<LackingItems, RequestError> {
-        let rules = Rules::new(layout.names.key.clone(), &indexes.recent, None);
-        let pages = self.sample(&rules, PEEKED_OF_PART).await?;
+    ) -> Result<BackfillCounts, RequestError> {
+        let requirements = Requirements::new(layout.names.key.clone(), &indexes.recent, None);
+        let pages = self.sample(&requirements, SMALL_SAMPLE_OF_PART).await?;
         let mut report = BackfillReport::default();
         for item in pages.iter().flat_map(|page| &page.items) {
-            rules.look_at(item, now(), &mut report);
+            requirements.additions_for(item, now(), &mut report);
         }
-        Ok(report.lacking)
+        Ok(report.counts)
     }
 
-    /// The first items of each part of the table. A backfill that was stopped has not come to all of
-    /// them.
-    async fn sample(&self, rules: &Rules, of_part: i32) -> Result<Vec<Page>, RequestError> {
+    /// Reads the first items of each part of the table. A backfill that stopped halfway has not reached
+    /// all parts, so the sample shows it.
+    async fn sample(
+        &self,
+        requirements: &Requirements,
+        of_part: i32,
+    ) -> Result<Vec<Page>, RequestError> {
         let scan = FillScan {
-            attributes: &rules.attributes,
+            attributes: &requirements.attributes,
             is_consistent: false,
             segments: SAMPLED_PARTS,
             page_limit: Some(of_part),
@@ -224,7 +228,7 @@ impl DynamoDbStore {
         try_join_all((0..SAMPLED_PARTS).map(|part| self.scan_for_fill(&scan, part, None))).await
     }
 
-    async fn go_through(
+    async fn run_backfill(
         &self,
         plan: &BackfillPlan,
         writes: bool,
@@ -238,9 +242,9 @@ impl DynamoDbStore {
                  more",
             ));
         }
-        let rules = plan.rules();
+        let requirements = plan.requirements();
         let scan = FillScan {
-            attributes: &rules.attributes,
+            attributes: &requirements.attributes,
             is_consistent: false,
             segments: 1,
             page_limit: None,
@@ -251,24 +255,23 @@ impl DynamoDbStore {
             let start = report.next.take().map(|key| start_after(&plan.key, key));
             let page = self.retried(|| self.scan_for_fill(&scan, 0, start.clone())).await;
             let page = page.map_err(|error| failed("Scan", error))?;
-            let looked_at = page
-                .items
-                .iter()
-                .filter_map(|item| Some((item, rules.look_at(item, now(), &mut report)?)));
-            let found: Vec<_> = looked_at.collect();
+            let found = page.items.iter().filter_map(|item| {
+                Some((item, requirements.additions_for(item, now(), &mut report)?))
+            });
+            let found: Vec<_> = found.collect();
             if writes {
-                let filled = self.add_to_items(plan, &rules, found, &mut pace).await;
+                let filled = self.add_to_items(plan, &requirements, found, &mut pace).await;
                 report.add(filled.map_err(|error| failed("UpdateItem", error))?);
             } else {
                 found
                     .iter()
-                    .for_each(|(_, additions)| report.would_fill(additions, plan.units_of_item()));
+                    .for_each(|(_, additions)| report.add_filled(additions, plan.units_of_item()));
             }
             report.next = page.next.and_then(|mut key| match key.remove(&plan.key) {
                 Some(AttributeValue::S(key)) => Some(key),
                 _ => None,
             });
-            report.is_whole = report.next.is_none() && plan.from.is_none();
+            report.is_whole_table = report.next.is_none() && plan.from.is_none();
             progress(&report);
             if report.next.is_none() {
                 break;
@@ -280,12 +283,12 @@ impl DynamoDbStore {
         Ok(report)
     }
 
-    /// Updates the items of a page. An item that the table does not accept so is no reason to leave
-    /// out all others.
+    /// Updates the items of a page. If the table rejects the update of one item, the others are still
+    /// updated.
     async fn add_to_items(
         &self,
         plan: &BackfillPlan,
-        rules: &Rules,
+        requirements: &Requirements,
         found: Vec<(&Attributes, Additions)>,
         pace: &mut Pace,
     ) -> Result<BackfillReport, RequestError> {
@@ -296,10 +299,11 @@ impl DynamoDbStore {
                 sleep_until(start).await;
                 // The expiry counts from the time of the update.
                 let mut report = BackfillReport::default();
-                let additions = rules.look_at(item, now(), &mut BackfillReport::default());
+                let additions =
+                    requirements.additions_for(item, now(), &mut BackfillReport::default());
                 let Some(additions) = additions else { return Ok(report) };
                 match self.fill_in(&plan.key, &additions.fill).await {
-                    Ok(true) => report.would_fill(&additions, units_of_item),
+                    Ok(true) => report.add_filled(&additions, units_of_item),
                     Ok(false) => report.skipped = 1,
                     Err(error)
                         if matches!(
@@ -325,7 +329,7 @@ impl DynamoDbStore {
     }
 }
 
-/// The key to go on after.
+/// The exclusive start key of a scan.
 fn start_after(name: &str, key: String) -> Attributes {
     Attributes::from([(name.to_owned(), AttributeValue::S(key))])
 }
@@ -334,7 +338,7 @@ fn now() -> Timestamp {
     SystemTime::now().into()
 }
 
-/// The attributes of the items, and their partitions in the indexes.
+/// The partition keys of the indexes.
 fn keys_of(indexes: &[RecentIndex]) -> Vec<Shards> {
     indexes.iter().map(RecentIndex::key).collect()
 }

@@ -1,67 +1,70 @@
-//! [`BackfillReport`]: what was found, and what was done.
+//! [`BackfillReport`]: what a backfill found, and what it did.
 
 use std::collections::BTreeMap;
 
-use super::rules::Additions;
+use super::requirements::Additions;
 
-/// What a backfill has found and done, or would do. Counts are of items.
+/// What a backfill has found and done, or, as a preview or a sample, would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackfillReport {
-    /// Those that were read.
+    /// The number of items read.
     pub read: u64,
-    /// What they lacked.
-    pub lacking: LackingItems,
-    /// Those that were given what they lacked; in a preview or a sample, those that would be.
+    /// What these items lacked.
+    pub counts: BackfillCounts,
+    /// The number of items filled in; in a preview or a sample, those that would be.
     pub filled: u64,
-    /// Those that another writer changed or deleted before they could be given it.
+    /// The number of items skipped, since a writer changed or deleted them in the meantime.
     pub skipped: u64,
-    /// Those that the table did not accept with it, such as one that would be too large.
+    /// The number of items whose update the table rejected, such as one that would be too large.
     pub rejected: u64,
-    /// The session of one of these, and the error message.
+    /// The session id of one rejected item, and the error message.
     pub rejection: Option<(String, String)>,
-    /// How many of those that were given an expiry expire in each month of UTC, such as `2027-02`.
+    /// The number of items that were given an expiry, by the UTC month in which they expire, such as
+    /// `2027-02`.
     pub expiring: BTreeMap<String, u64>,
-    /// The write units that this took, about.
+    /// The approximate number of write units taken.
     pub write_units: u64,
-    /// Where another run goes on, or `None` if the end of the table was reached.
+    /// Where the next run continues, or `None` if the end of the table was reached. A sample has `None`.
     pub next: Option<String>,
     /// Whether the whole table was read.
-    pub is_whole: bool,
+    pub is_whole_table: bool,
 }
 
-/// How many items lack what.
+/// How many items lack what, or need attention.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct LackingItems {
-    /// Those that are in no index, so that a list can miss them, and can be added to one.
+pub struct BackfillCounts {
+    /// Items missing from the index, so that lists can miss them, which a backfill can add to it.
     pub unindexed: u64,
-    /// Those without `createdAt`, whose time of creation is in `created_at`.
+    /// Items without `createdAt` whose creation time is in `created_at`.
     pub created_at: u64,
-    /// Those without `createdDay`, whose time of creation is known.
+    /// Items without `createdDay` whose creation time is known.
     pub created_day: u64,
-    /// Those without an attribute of a sharded index, whose time of creation is known.
+    /// Items without the attribute of a sharded index whose creation time is known.
     pub created_shard: u64,
-    /// Those without an expiry and without a `revision`.
+    /// Items with neither an expiry nor a `revision`.
     pub expiry: u64,
-    /// Those of them that get no expiry: they are older than the retention or of unknown age.
-    pub unexpiring: u64,
-    /// Those without an expiry that have a `revision`: somebody has removed it to keep the item.
+    /// Of these, items that get no expiry, since they are older than the retention or of unknown age.
+    pub left_without_expiry: u64,
+    /// Items that have a `revision` and no expiry: it was removed to keep them.
     pub kept: u64,
-    /// Those whose expiry has passed: the table deletes them as soon as time to live is on.
+    /// Items whose expiry has passed: the table deletes them once time to live is on.
     pub expired: u64,
-    /// Those whose expiry is over a thousand years ahead, since it is not in seconds.
+    /// Items whose expiry is over a thousand years ahead, so it cannot be in seconds.
     pub not_in_seconds: u64,
-    /// Those without a time of creation that can be read. They cannot be in an index.
+    /// Items without a readable creation time. They cannot be added to an index.
     pub undated: u64,
-    /// Those with a value of another type where a table needs a text, or a number for the expiry.
+    /// Items with a value of the wrong type: the table needs a string as `createdDay` and shard, and a
+    /// number as expiry.
     pub unusable: u64,
-    /// Those that are none of a session: without `overallStatus`, or with an invalid key.
+    /// Items that are not sessions: they have no `overallStatus`, or an invalid key.
     pub not_sessions: u64,
 }
 
 impl BackfillReport {
-    pub(super) fn would_fill(&mut self, additions: &Additions, units_of_item: u64) {
+    /// Counts an item that is filled in.
+    pub(super) fn add_filled(&mut self, additions: &Additions, units_of_item: u64) {
         self.filled += 1;
         self.write_units += additions.write_units(units_of_item);
         if let Some(at) = additions.expires_at {
@@ -71,7 +74,7 @@ impl BackfillReport {
         }
     }
 
-    /// Adds what was done with other items.
+    /// Adds what was done with other items, except what was read of them.
     pub(super) fn add(&mut self, other: Self) {
         self.filled += other.filled;
         self.skipped += other.skipped;

@@ -1,4 +1,4 @@
-//! [`Rules`]: what an item lacks, and what it gets.
+//! [`Requirements`]: what items need, and so what is added to each.
 //!
 //! ```text
 //! createdAt         is there, and can be read      stays, in whatever format
@@ -21,36 +21,36 @@ use super::report::BackfillReport;
 use super::{MIN_AHEAD, keys_of};
 use crate::status::{SessionId, Timestamp, schema};
 
-/// What items of a table need.
+/// What the items of a table need.
 #[derive(Debug)]
-pub(super) struct Rules {
+pub(super) struct Requirements {
     key: String,
     indexes: Vec<Shards>,
-    /// The index that lists find sessions by.
+    /// The index that lists use.
     listed_by: Shards,
-    expiry: Option<ExpiryRule>,
-    /// The attributes to read of each item, each once.
+    expiry: Option<ExpirySettings>,
+    /// The names of the attributes to read of each item, without duplicates.
     pub(super) attributes: Vec<String>,
 }
 
 #[derive(Debug)]
-pub(super) struct ExpiryRule {
+pub(super) struct ExpirySettings {
     pub(super) attribute: String,
     pub(super) retention: Duration,
     pub(super) expire_after: Option<Duration>,
 }
 
-/// What an item gets.
+/// What is added to an item.
 #[derive(Clone, Debug)]
 pub(super) struct Additions {
     pub(super) fill: Fill,
     pub(super) expires_at: Option<Timestamp>,
-    /// How many indexes get an entry by it.
+    /// The number of indexes in which it makes an entry.
     entries: u64,
 }
 
 impl Additions {
-    /// The write units that it takes, if the item takes so many.
+    /// The write units of the update, for an item of `of_item` write units.
     pub(super) fn write_units(&self, of_item: u64) -> u64 {
         of_item + self.entries
     }
@@ -59,16 +59,20 @@ impl Additions {
 /// In seconds. Milliseconds since 1970 look like over fifty thousand years.
 const A_THOUSAND_YEARS: f64 = 1_000.0 * 365.25 * 86_400.0;
 
-/// What an attribute of an item is.
+/// The value of an attribute.
 enum Found<T> {
     Usable(T),
     Missing,
-    /// Of another type, or a text that cannot be read.
+    /// Of the wrong type, or not readable.
     Other,
 }
 
-impl Rules {
-    pub(super) fn new(key: String, indexes: &[RecentIndex], expiry: Option<ExpiryRule>) -> Self {
+impl Requirements {
+    pub(super) fn new(
+        key: String,
+        indexes: &[RecentIndex],
+        expiry: Option<ExpirySettings>,
+    ) -> Self {
         let listed_by = indexes.iter().find(|index| index.status == IndexStatus::Active);
         let listed_by = listed_by.or(indexes.first()).map_or(Shards::ONE, RecentIndex::key);
         let indexes = keys_of(indexes);
@@ -84,21 +88,21 @@ impl Rules {
         attributes.extend(of_item.map(str::to_owned));
         attributes.extend(indexes.iter().map(|shards| shards.attribute()));
         attributes.extend(expiry.as_ref().map(|expiry| expiry.attribute.clone()));
-        // An expression may not have a name twice.
+        // DynamoDB rejects a projection that names an attribute twice.
         attributes.sort();
         attributes.dedup();
         Self { key, indexes, listed_by, expiry, attributes }
     }
 
-    /// What the item gets, if anything. Counts what it lacks.
-    pub(super) fn look_at(
+    /// Returns what is to be added to the item, if anything, and counts in `report` what it lacks.
+    pub(super) fn additions_for(
         &self,
         item: &Attributes,
         now: Timestamp,
         report: &mut BackfillReport,
     ) -> Option<Additions> {
         report.read += 1;
-        let counts = &mut report.lacking;
+        let counts = &mut report.counts;
         let session = match (item.get(&self.key), item.get(schema::OVERALL_STATUS)) {
             (Some(AttributeValue::S(id)), Some(AttributeValue::S(_))) => {
                 SessionId::from_key(id).ok()
@@ -122,7 +126,7 @@ impl Rules {
                 }
                 Found::Missing | Found::Other => (None, false),
             },
-            // An index is sorted by what is there.
+            // `createdAt` is an index's sort key, so it is not replaced and the item stays undated.
             Found::Other => match readable_time(item, schema::CREATED_AT_OF_OTHERS) {
                 Found::Usable(time) => (Some(time), false),
                 Found::Missing | Found::Other => (None, false),
@@ -179,7 +183,7 @@ impl Rules {
                 None => {
                     counts.expiry += 1;
                     expires_at = rule.expiry(created, now);
-                    counts.unexpiring += u64::from(expires_at.is_none());
+                    counts.left_without_expiry += u64::from(expires_at.is_none());
                     let at = expires_at.map(|at| at.as_secs().to_string());
                     set.extend(at.map(|at| (rule.attribute.clone(), AttributeValue::N(at))));
                 }
@@ -193,15 +197,15 @@ impl Rules {
     }
 }
 
-impl ExpiryRule {
-    /// The expiry of an item that was created then, in whole seconds.
+impl ExpirySettings {
+    /// The expiry of an item that was created at this time, in whole seconds.
     fn expiry(&self, created: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         let at_least = now.saturating_add(MIN_AHEAD);
         let at = match created.map(|created| created.saturating_add(self.retention)) {
             Some(at) if at >= now => at.max(at_least),
             _ => now.saturating_add(self.expire_after?).max(at_least),
         };
-        // Rounded up: not a moment less.
+        // Rounded up, so that it is not earlier than promised.
         let second = Duration::from_millis(999);
         Some(Timestamp::from_millis(at.saturating_add(second).as_secs().saturating_mul(1_000)))
     }
@@ -227,7 +231,7 @@ fn readable_time(item: &Attributes, name: &str) -> Found<Timestamp> {
     }
 }
 
-/// Whether a writer of this crate has written the item.
+/// Whether this crate has written the item.
 fn has_revision(item: &Attributes) -> bool {
     let revision = item.get(schema::REVISION).and_then(|revision| revision.as_n().ok());
     revision.is_some_and(|revision| revision.parse::<u64>().is_ok_and(|revision| revision > 0))
