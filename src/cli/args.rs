@@ -27,8 +27,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     Ok(Duration::from_millis(millis))
 }
 
-/// Parses a text for people.
-pub(crate) fn text_that_is_not_blank(text: &str) -> Result<String, &'static str> {
+/// Parses a text that must not be blank, and trims it.
+pub(crate) fn nonblank_text(text: &str) -> Result<String, &'static str> {
     match text.trim() {
         "" => Err("the text is blank"),
         text => Ok(text.to_owned()),

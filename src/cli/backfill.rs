@@ -9,7 +9,7 @@ use clap::{Args, value_parser};
 use indicatif::{HumanBytes, HumanCount};
 use tower_agent_status::store::{BackfillPlan, BackfillReport, TimeToLive};
 
-use super::confirm::confirmed;
+use super::confirm::is_continuation_confirmed;
 use super::failure::{Failure, NEGATIVE, ignore_broken_pipe, note};
 use super::store::StoreArgs;
 use super::text::escaped;
@@ -40,7 +40,7 @@ pub(crate) struct Backfill {
     #[arg(long)]
     dry_run: bool,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 
@@ -90,7 +90,7 @@ impl Backfill {
         let mut out = io::stdout().lock();
         ignore_broken_pipe(writeln!(out, "{}", escaped_lines(&self.what(&plan))))?;
         drop(out);
-        if !self.dry_run && !self.yes && !confirmed()? {
+        if !self.dry_run && !self.yes && !is_continuation_confirmed()? {
             return Ok(ExitCode::from(NEGATIVE));
         }
         let mut last = BackfillReport::default();

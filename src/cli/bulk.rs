@@ -1,11 +1,11 @@
-//! What commands that change many sessions have in common: they list them, and show how far they
-//! are.
+//! Texts and the progress bar of commands that change many sessions.
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
-/// How many sessions a question lists.
+/// The maximum number of sessions that a question lists.
 pub(crate) const LISTED: usize = 10;
 
+/// `1 session`, `2 sessions`.
 pub(crate) fn counted(sessions: usize) -> String {
     match sessions {
         1 => "1 session".to_owned(),

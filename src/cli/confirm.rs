@@ -1,4 +1,4 @@
-//! Asks whether to go on.
+//! Asks for confirmation.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -14,14 +14,14 @@ pub(crate) fn is_confirmed(question: &str) -> io::Result<bool> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-/// Whether the user wants to go on. Without a terminal there is nobody to ask, which is an error.
-pub(crate) fn confirmed() -> Result<bool, Failure> {
+/// Asks whether to continue. Fails if standard input is not a terminal, since nobody can answer then.
+pub(crate) fn is_continuation_confirmed() -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::Unusable(
-            "cannot ask for confirmation, since standard input is not a terminal: use `--yes` to go \
-             on without confirmation"
+            "cannot ask for confirmation, since standard input is not a terminal: use `--yes` to \
+             continue without confirmation"
                 .to_owned(),
         ));
     }
-    Ok(is_confirmed("Go on?")?)
+    Ok(is_confirmed("Continue?")?)
 }

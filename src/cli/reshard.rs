@@ -8,7 +8,7 @@ use clap::{Args, value_parser};
 use indicatif::HumanCount;
 use tower_agent_status::store::{ReshardAction, ReshardPlan, ReshardProgress};
 
-use super::confirm::confirmed;
+use super::confirm::is_continuation_confirmed;
 use super::failure::{Failure, NEGATIVE, ignore_broken_pipe, note};
 use super::store::StoreArgs;
 use super::text::escaped;
@@ -34,7 +34,7 @@ pub(crate) struct Reshard {
     #[arg(long)]
     dry_run: bool,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 
@@ -67,7 +67,7 @@ impl Reshard {
         if self.dry_run {
             return Ok(ExitCode::SUCCESS);
         }
-        if !self.yes && !confirmed()? {
+        if !self.yes && !is_continuation_confirmed()? {
             return Ok(ExitCode::from(NEGATIVE));
         }
         let mut last = String::new();

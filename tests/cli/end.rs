@@ -149,7 +149,7 @@ async fn what_sends_no_heartbeats_is_ended_by_its_id_only() {
     for line in [
         "theirs  processing, last updated 2 d 00 h ago, by a writer without heartbeats\n",
         "odd  archiving, last updated 2 d 00 h ago, by a writer without heartbeats\n",
-        "undated  processing, without a time of its last update, by a writer without heartbeats\n",
+        "undated  processing, last update unknown, by a writer without heartbeats\n",
         "waits  waiting, last updated 2 d 00 h ago\n",
         "5 sessions would be ended\n",
     ] {

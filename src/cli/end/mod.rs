@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! ids ──────── read each ─────────┐
-//! --stalled ── scan ── read those ┴─▶ rule ─▶ list, ask ─▶ read, rule, write ─▶ done
-//!              that may be stalled                           ▲         │ changed meanwhile
-//!                                                            └─────────┘
+//! --stalled ── scan ── read those ┴─▶ decide ─▶ list, ask ─▶ read, decide, write ─▶ done
+//!              that may be stalled                           ▲           │ changed
+//!                                                            └───────────┘
 //! ```
 
-mod operator;
-mod rule;
+mod criteria;
+mod identity;
 mod write;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -20,9 +20,9 @@ use tower_agent_status::SessionId;
 use tower_agent_status::status::{ManualEnd, OverallStatus, WorkflowStatus};
 use tower_agent_status::store::{DynamoDbStore, StatusReader as _};
 
-use self::rule::{Decision, Rule, alive, described};
+use self::criteria::{Criteria, Decision, describe, why_alive};
 use self::write::Outcome;
-use super::args::{Heartbeat, duration, session_id, text_that_is_not_blank};
+use super::args::{Heartbeat, duration, nonblank_text, session_id};
 use super::bulk::{LISTED, counted, progress};
 use super::confirm::is_confirmed;
 use super::failure::{Failure, NEGATIVE, ignore_broken_pipe, note};
@@ -30,26 +30,26 @@ use super::lines::now;
 use super::store::StoreArgs;
 use super::text::{escaped, time, truncated};
 
-/// How long a session is silent before `--stalled` ends it, unless `--older-than` says otherwise. A
-/// session that no process holds open has no heartbeat between two calls.
-const OLDER_THAN: Duration = Duration::from_secs(24 * 60 * 60);
+/// The default of `--older-than`. It is long, since a session that no process holds open has no
+/// heartbeat between two calls.
+const DEFAULT_OLDER_THAN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How many items are read at once.
-const BATCH: usize = 100;
+const READ_BATCH: usize = 100;
 
-/// End sessions that nobody will finish, since their process has died.
+/// End sessions that nobody will finish, because their process has died.
 ///
 /// An end is final: the workflow is failed or completed, agents in progress end as errors, and
-/// `endedBy` and `endReason` say who ended it, and why. A process that comes back finds a finished
+/// `endedBy` and `endReason` say who ended it and why. A process that comes back finds a finished
 /// session; the tokens of its calls still count. Each write is conditional: a session that changes
-/// meanwhile is read again.
+/// in the meantime is read again.
 ///
-/// A session that was updated within three heartbeats is alive and never ended. Older writers send
-/// no heartbeats: `--stalled` leaves their sessions alone, and you may end them by id. So it is
-/// with sessions that wait for a task or for input.
+/// A session that was updated within three heartbeats is alive and is never ended. `--stalled` leaves
+/// alone the sessions of older writers, which send no heartbeats, and sessions that wait for a task or
+/// for input. You can end those by id.
 ///
-/// Asks for confirmation above one session. Exits with 1 if a given session is alive, does not
-/// exist or had another end, or if one could not be ended.
+/// Asks for confirmation if there are several sessions. Exits with 1 if a given session is alive, does
+/// not exist or had another end, or if a session could not be ended.
 #[derive(Debug, clap::Args)]
 #[command(
     group = clap::ArgGroup::new("result").required(true).args(["failed", "completed"]),
@@ -76,11 +76,11 @@ pub(crate) struct End {
     completed: bool,
 
     /// Why they are ended; at most 500 bytes are kept, and what looks like a secret is masked
-    #[arg(long, value_name = "TEXT", value_parser = text_that_is_not_blank)]
+    #[arg(long, value_name = "TEXT", value_parser = nonblank_text)]
     reason: String,
 
     /// Who ends them, instead of the user and host of this process
-    #[arg(long, value_name = "NAME", value_parser = text_that_is_not_blank)]
+    #[arg(long, value_name = "NAME", value_parser = nonblank_text)]
     by: Option<String>,
 
     /// End only stalled sessions whose last update is longer ago than this; at least three
@@ -111,36 +111,37 @@ pub(crate) struct End {
 #[derive(Default)]
 struct Selection {
     found: Vec<Session>,
-    /// A given session is not to be ended, and has no such end.
+    /// A given session is alive, does not exist, or has ended in another way.
     is_negative: bool,
 }
 
 struct Session {
     id: SessionId,
-    /// Its state, for people.
+    /// Its state, to be printed.
     text: String,
 }
 
 impl End {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
-        let rule = self.rule()?;
+        let criteria = self.criteria()?;
         let store = match self.dry_run {
             true => self.store.open().await?,
             false => self.store.open_to_write().await?,
         };
         let place = self.store.name(&store);
         let Selection { found, is_negative } = match self.stalled {
-            true => self.stalled(&store, &rule).await?,
-            false => self.by_id(&store, &rule, &place).await?,
+            true => self.stalled(&store, &criteria).await?,
+            false => self.by_id(&store, &criteria, &place).await?,
         };
         if found.is_empty() {
             note("Nothing to end.");
             return Ok(ExitCode::from(u8::from(is_negative) * NEGATIVE));
         }
         if self.dry_run {
-            return print(&found).map(|()| ExitCode::from(u8::from(is_negative) * NEGATIVE));
+            return print_preview(&found)
+                .map(|()| ExitCode::from(u8::from(is_negative) * NEGATIVE));
         }
-        let by = operator::name(self.by.as_deref())?;
+        let by = identity::name(self.by.as_deref())?;
         let end = match self.failed {
             true => ManualEnd::failed(&by, &self.reason),
             false => ManualEnd::completed(&by, &self.reason),
@@ -148,15 +149,15 @@ impl End {
         if found.len() > 1 && !self.yes && !self.is_end_confirmed(&found, &place)? {
             return Err(Failure::Negative("cancelled; nothing was ended".to_owned()));
         }
-        let is_failed = self.end_all(&store, &found, &end, &rule).await?;
+        let is_failed = self.end_all(&store, &found, &end, &criteria).await?;
         Ok(ExitCode::from(u8::from(is_failed || is_negative) * NEGATIVE))
     }
 
-    fn rule(&self) -> Result<Rule, Failure> {
-        let mut rule = Rule { heartbeat: self.heartbeat.heartbeat, stalled_for: None };
-        let limit = rule.stall_limit();
+    fn criteria(&self) -> Result<Criteria, Failure> {
+        let mut criteria = Criteria { heartbeat: self.heartbeat.heartbeat, stalled_for: None };
+        let limit = criteria.stall_limit();
         if self.stalled {
-            rule.stalled_for = Some(self.older_than.unwrap_or(OLDER_THAN));
+            criteria.stalled_for = Some(self.older_than.unwrap_or(DEFAULT_OLDER_THAN));
         }
         match self.older_than {
             Some(age) if age < limit => Err(Failure::Unusable(format!(
@@ -164,7 +165,7 @@ impl End {
                  alive: use a longer time, or set the interval of your processes with `--heartbeat`",
                 time(limit),
             ))),
-            _ => Ok(rule),
+            _ => Ok(criteria),
         }
     }
 
@@ -176,7 +177,7 @@ impl End {
     async fn by_id(
         &self,
         store: &DynamoDbStore,
-        rule: &Rule,
+        criteria: &Criteria,
         place: &str,
     ) -> Result<Selection, Failure> {
         let mut selection = Selection::default();
@@ -190,7 +191,7 @@ impl End {
                 continue;
             };
             let status = WorkflowStatus::from_item(id, &item);
-            match rule.decide(&status, now()) {
+            match criteria.decide(&status, now()) {
                 Decision::End => {
                     if status.revision == 0 {
                         note(&format!(
@@ -198,7 +199,7 @@ impl End {
                              still runs. If it does, it may open the session again."
                         ));
                     }
-                    let text = described(&status, rule, now());
+                    let text = describe(&status, criteria, now());
                     selection.found.push(Session { id: id.clone(), text });
                 }
                 Decision::Finished => {
@@ -206,7 +207,7 @@ impl End {
                     selection.is_negative |= status.overall_status != self.result();
                 }
                 Decision::Alive => {
-                    note(&alive(&status, rule, now()));
+                    note(&why_alive(&status, criteria, now()));
                     selection.is_negative = true;
                 }
             }
@@ -214,7 +215,11 @@ impl End {
         Ok(selection)
     }
 
-    async fn stalled(&self, store: &DynamoDbStore, rule: &Rule) -> Result<Selection, Failure> {
+    async fn stalled(
+        &self,
+        store: &DynamoDbStore,
+        criteria: &Criteria,
+    ) -> Result<Selection, Failure> {
         let pages = usize::try_from(self.max_pages).unwrap_or(usize::MAX);
         let scanned = store.sessions_with_prefix("", pages).await?;
         if scanned.truncated {
@@ -226,17 +231,17 @@ impl End {
         // The scan has a part of each item only, without the revision and the agents.
         let may_be_stalled = scanned.items.into_iter().filter_map(|(id, item)| {
             let status = WorkflowStatus::from_item(&id, &item);
-            rule.may_be_stalled(&status, now()).then_some(id)
+            criteria.may_be_stalled(&status, now()).then_some(id)
         });
         let ids: Vec<_> = may_be_stalled.collect();
         let mut found = Vec::new();
-        for ids in ids.chunks(BATCH) {
+        for ids in ids.chunks(READ_BATCH) {
             let items = store.get_many(ids).await?;
             for (id, item) in ids.iter().zip(items) {
                 let Some(item) = item else { continue };
                 let status = WorkflowStatus::from_item(id, &item);
-                if rule.decide(&status, now()) == Decision::End {
-                    let text = described(&status, rule, now());
+                if criteria.decide(&status, now()) == Decision::End {
+                    let text = describe(&status, criteria, now());
                     found.push(Session { id: id.clone(), text });
                 }
             }
@@ -272,27 +277,29 @@ impl End {
         store: &DynamoDbStore,
         found: &[Session],
         end: &ManualEnd,
-        rule: &Rule,
+        criteria: &Criteria,
     ) -> Result<bool, Failure> {
         let bar = progress(found.len());
         let (mut ended, mut is_failed) = (0, false);
         for Session { id, .. } in found {
-            let outcome = write::end(store, id, end, rule, now).await;
+            let outcome = write::end(store, id, end, criteria, now).await;
             let left_alone = match outcome {
                 Ok(Outcome::Ended) => None,
-                Ok(Outcome::Deleted) => Some("has been deleted meanwhile".to_owned()),
-                Ok(Outcome::Finished(status)) => Some(format!("is {status} meanwhile")),
-                Ok(Outcome::Alive) if self.stalled => {
-                    Some("is not stalled any more, and was left alone".to_owned())
+                Ok(Outcome::Deleted) => Some("was deleted in the meantime".to_owned()),
+                Ok(Outcome::Finished(status)) => {
+                    Some(format!("has ended as {status} in the meantime"))
                 }
-                Ok(Outcome::Alive) => Some("has come alive, and was left alone".to_owned()),
+                Ok(Outcome::Alive) if self.stalled => {
+                    Some("is no longer stalled, so it was left alone".to_owned())
+                }
+                Ok(Outcome::Alive) => Some("is alive again, so it was left alone".to_owned()),
                 Ok(Outcome::KeepsChanging) => {
-                    Some("changed between all attempts, so it was left alone".to_owned())
+                    Some("changed before every attempt, so it was left alone".to_owned())
                 }
                 Err(error) => {
                     is_failed = true;
                     let unsure = match error.may_have_been_applied() {
-                        true => "may not have been ended; `show` tells",
+                        true => "may or may not have been ended (check with `show`)",
                         false => "was not ended",
                     };
                     bar.suspend(|| note(&format!("`{id}` {unsure}: {error}")));
@@ -306,7 +313,7 @@ impl End {
             match left_alone {
                 None => ended += 1,
                 Some(text) => {
-                    // What is not stalled any more is none of `--stalled`.
+                    // With `--stalled`, a session that is no longer stalled was not asked for.
                     is_failed |= !self.stalled;
                     bar.suspend(|| note(&format!("`{id}` {text}.")));
                 }
@@ -322,7 +329,7 @@ impl End {
 }
 
 /// Prints what would be ended.
-fn print(found: &[Session]) -> Result<(), Failure> {
+fn print_preview(found: &[Session]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     for Session { id, text } in found {
         writeln!(out, "{}  {text}", escaped(id.as_str()))?;

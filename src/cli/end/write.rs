@@ -1,18 +1,18 @@
-//! Ends one session: reads it, decides, and writes on condition that it has not changed.
+//! Ends one session: reads it, decides, and writes if it has not changed since.
 
 use tower_agent_status::SessionId;
 use tower_agent_status::status::{ManualEnd, OverallStatus, Timestamp, WorkflowStatus};
 use tower_agent_status::store::{StatusReader, StatusStore, StoreError, WriteOutcome};
 
-use super::rule::{Decision, Rule};
+use super::criteria::{Criteria, Decision};
 
-/// How often a session is decided on that changes before it is written.
+/// The maximum number of attempts to end a session that changes before each write.
 const ATTEMPTS: usize = 4;
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Outcome {
     Ended,
-    /// It has finished since, in another way.
+    /// It has finished in the meantime, in another way.
     Finished(OverallStatus),
     Alive,
     Deleted,
@@ -23,7 +23,7 @@ pub(super) async fn end<S: StatusStore + StatusReader>(
     store: &S,
     id: &SessionId,
     end: &ManualEnd,
-    rule: &Rule,
+    criteria: &Criteria,
     now: impl Fn() -> Timestamp,
 ) -> Result<Outcome, StoreError> {
     let mut found = store.get(id).await?;
@@ -31,8 +31,8 @@ pub(super) async fn end<S: StatusStore + StatusReader>(
         let Some(item) = found else { return Ok(Outcome::Deleted) };
         let status = WorkflowStatus::from_item(id, &item);
         let now = now();
-        match rule.decide(&status, now) {
-            // A write whose answer was lost was applied, by this loop or within the store's client.
+        match criteria.decide(&status, now) {
+            // An earlier write was applied and its answer lost, here or in a retry of the SDK.
             Decision::Finished if end.is_in(&status) => return Ok(Outcome::Ended),
             Decision::Finished => return Ok(Outcome::Finished(status.overall_status)),
             Decision::Alive => return Ok(Outcome::Alive),
@@ -64,9 +64,11 @@ mod tests {
 
     use super::*;
 
-    const RULE: Rule = Rule { heartbeat: Duration::from_secs(30), stalled_for: None };
-    const STALLED: Rule =
-        Rule { stalled_for: Some(Duration::from_secs(3_600)), heartbeat: Duration::from_secs(30) };
+    const BY_ID: Criteria = Criteria { heartbeat: Duration::from_secs(30), stalled_for: None };
+    const STALLED: Criteria = Criteria {
+        stalled_for: Some(Duration::from_secs(3_600)),
+        heartbeat: Duration::from_secs(30),
+    };
 
     fn now() -> Timestamp {
         Timestamp::from_millis(1_766_570_400_000)
@@ -164,12 +166,15 @@ mod tests {
     }
 
     /// The outcome, the status and the reason in the item, and how many writes there were.
-    async fn run(rule: &Rule, fates: Vec<Fate>) -> (Result<Outcome, String>, String, usize) {
+    async fn run(
+        criteria: &Criteria,
+        fates: Vec<Fate>,
+    ) -> (Result<Outcome, String>, String, usize) {
         let store =
             Racing { store: MemoryStore::new(), fates: Mutex::new(fates), writes: Mutex::new(0) };
         put(&store.store, item("processing", 7_200, 1)).await;
         let by_hand = ManualEnd::failed("alice", "gone");
-        let outcome = end(&store, &id(), &by_hand, rule, now).await;
+        let outcome = end(&store, &id(), &by_hand, criteria, now).await;
         let item = store.store.item("s").unwrap_or_default();
         let text = |name| item.get(name).and_then(Value::as_str).unwrap_or("none");
         let left = format!("{} {}", text("overallStatus"), text("endReason"));
@@ -182,20 +187,20 @@ mod tests {
         use Fate::{After, AfterDeletion, Lost, Refused};
         let silent = |revision| After(item("processing", 7_000, revision));
         let ended = |writes| (Ok(Outcome::Ended), "failed gone".to_owned(), writes);
-        for rule in [&RULE, &STALLED] {
-            assert_eq!(run(rule, vec![]).await, ended(1));
-            assert_eq!(run(rule, vec![silent(2), silent(3), silent(4)]).await, ended(4));
-            let alive = run(rule, vec![After(item("processing", 10, 2))]).await;
+        for criteria in [&BY_ID, &STALLED] {
+            assert_eq!(run(criteria, vec![]).await, ended(1));
+            assert_eq!(run(criteria, vec![silent(2), silent(3), silent(4)]).await, ended(4));
+            let alive = run(criteria, vec![After(item("processing", 10, 2))]).await;
             assert_eq!(alive, (Ok(Outcome::Alive), "processing none".to_owned(), 1));
-            let finished = run(rule, vec![silent(2), After(item("completed", 10, 3))]).await;
+            let finished = run(criteria, vec![silent(2), After(item("completed", 10, 3))]).await;
             let outcome = Outcome::Finished(OverallStatus::Completed);
             assert_eq!(finished, (Ok(outcome), "completed none".to_owned(), 2));
-            let deleted = run(rule, vec![AfterDeletion]).await;
+            let deleted = run(criteria, vec![AfterDeletion]).await;
             assert_eq!(deleted, (Ok(Outcome::Deleted), "none none".to_owned(), 1));
-            let busy = run(rule, (2..10).map(silent).collect()).await;
+            let busy = run(criteria, (2..10).map(silent).collect()).await;
             assert_eq!(busy, (Ok(Outcome::KeepsChanging), "processing none".to_owned(), 4));
-            assert_eq!(run(rule, vec![silent(2), Lost]).await, ended(2));
-            let refused = run(rule, vec![Refused]).await;
+            assert_eq!(run(criteria, vec![silent(2), Lost]).await, ended(2));
+            let refused = run(criteria, vec![Refused]).await;
             assert_eq!(refused, (Err("not allowed".to_owned()), "processing none".to_owned(), 1));
         }
         // It was alive a while ago, and another heartbeat is missing.

@@ -1,18 +1,18 @@
-//! Who runs the command.
+//! The name under which sessions are ended.
 
 use std::env;
 
 use super::Failure;
 
-/// The name given, or the user and the host of this process.
+/// The given name, or else the user and the host of this process.
 pub(super) fn name(given: Option<&str>) -> Result<String, Failure> {
     if let Some(name) = given {
         return Ok(name.to_owned());
     }
-    // `sudo` sets the first.
+    // `sudo` sets `SUDO_USER` to the user who called it.
     let Some(user) = first_set(&["SUDO_USER", "USER", "LOGNAME", "USERNAME"]) else {
         return Err(Failure::Unusable(
-            "who ends the session is not known, since USER and LOGNAME are not set: say so with \
+            "cannot tell who ends the session, since neither USER nor LOGNAME is set: pass \
              `--by NAME`"
                 .to_owned(),
         ));
@@ -25,7 +25,7 @@ pub(super) fn name(given: Option<&str>) -> Result<String, Failure> {
 
 fn host() -> Option<String> {
     first_set(&["HOSTNAME", "COMPUTERNAME"]).or_else(|| {
-        // Shells do not pass HOSTNAME on.
+        // Shells set HOSTNAME, but do not export it.
         let name = std::fs::read_to_string("/etc/hostname").ok()?;
         Some(name.trim().to_owned()).filter(|name| !name.is_empty())
     })
