@@ -1,4 +1,4 @@
-//! `table backfill`: gives the items of older writers what lists need, and an expiry.
+//! `table backfill`: adds what lists need, and an expiry, to the items of older writers.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, value_parser};
 use indicatif::{HumanBytes, HumanCount};
-use tower_agent_status::store::{BackfillPlan, BackfillReport, TimeToLive};
+use tower_agent_status::store::{BackfillCounts, BackfillPlan, BackfillReport, TimeToLive};
 
 use super::confirm::is_continuation_confirmed;
 use super::failure::{Failure, NEGATIVE, ignore_broken_pipe, note};
@@ -15,17 +15,17 @@ use super::store::StoreArgs;
 use super::text::escaped;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How often the progress is printed at most.
+/// The minimum time between two lines of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Give the items of older writers what lists need, and an expiry, while services write and read
+/// Add what lists need, and an expiry, to the items of older writers, while services run
 ///
-/// Adds `createdDay`, the attributes of a sharded index, `createdAt` where an item spells it
-/// `created_at`, and an expiry: 90 days after the time of creation, but at least 30 days from now.
-/// Items older than that get no expiry without `--expire-after`, and so do those that a tracker has
-/// written. Only what an item does not have is added, and only if the item is as it was read.
+/// Adds `createdDay`, the attributes of sharded indexes, `createdAt` where an item spells it
+/// `created_at`, and an expiry: 90 days after creation, but at least 30 days from now. Items older
+/// than 90 days get no expiry unless you set `--expire-after`. Items that a tracker has written never
+/// do. Only missing attributes are added, and only if the item has not changed since it was read.
 ///
-/// A run reads up to 64 MB of the table, and prints the command that goes on after that. It can be
+/// A run reads up to 64 MB of the table, and then prints the command to continue with. It can be
 /// stopped at any time.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -36,7 +36,7 @@ pub(crate) struct Backfill {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Only report what the items lack, and what they would get
+    /// Report what the items lack and what they would get, and write nothing
     #[arg(long)]
     dry_run: bool,
 
@@ -44,7 +44,7 @@ pub(crate) struct Backfill {
     #[arg(long)]
     yes: bool,
 
-    /// Go on where an earlier run has stopped, as it said
+    /// Start at the position that an earlier run printed
     #[arg(long, value_name = "POSITION", value_parser = decoded)]
     from: Option<String>,
 
@@ -56,11 +56,11 @@ pub(crate) struct Backfill {
     #[arg(long, value_name = "UNITS", value_parser = value_parser!(u32).range(1..))]
     rate: Option<u32>,
 
-    /// How many days after its creation an item expires, unless that is less than 30 days ahead
+    /// Let items expire this many days after their creation, but at least 30 days from now
     #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = value_parser!(u32).range(1..=10_950))]
     retention: u32,
 
-    /// Let items that are older than that, or of unknown age, expire in so many days
+    /// Let items that are older than that, or of unknown age, expire this many days from now
     #[arg(long, value_name = "DAYS", value_parser = days_ahead)]
     expire_after: Option<u32>,
 
@@ -88,7 +88,7 @@ impl Backfill {
             plan.write_units_per_second = self.rate;
         }
         let mut out = io::stdout().lock();
-        ignore_broken_pipe(writeln!(out, "{}", escaped_lines(&self.what(&plan))))?;
+        ignore_broken_pipe(writeln!(out, "{}", escaped_lines(&self.summary(&plan))))?;
         drop(out);
         if !self.dry_run && !self.yes && !is_continuation_confirmed()? {
             return Ok(ExitCode::from(NEGATIVE));
@@ -114,9 +114,9 @@ impl Backfill {
         let report = match ended {
             Some(Ok(report)) => report,
             stopped => {
-                // Nothing is lost: what was filled in lacks nothing any more.
+                // Items that were filled in are skipped by the next run, so nothing is done twice.
                 let from = last.next.as_ref().or(self.from.as_ref());
-                note(&format!("{}. {}", self.step(&last), self.go_on(from)));
+                note(&format!("{}. {}", self.step(&last), self.continuation(from)));
                 return match stopped {
                     Some(Err(error)) => Err(error.into()),
                     _ => Ok(ExitCode::from(NEGATIVE)),
@@ -128,10 +128,10 @@ impl Backfill {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// What the run is going to do, and what it takes.
-    fn what(&self, plan: &BackfillPlan) -> String {
+    /// What the run is going to do, and what it costs.
+    fn summary(&self, plan: &BackfillPlan) -> String {
         let mut text = format!(
-            "The table has {} items, of {} (as of up to six hours ago). This run reads up to {}: about \
+            "The table has {} items ({}), as of up to six hours ago. This run reads up to {}: about \
              {} read units",
             HumanCount(plan.item_count),
             match plan.table_size_bytes {
@@ -154,7 +154,7 @@ impl Backfill {
             (TimeToLive::Unknown(why), _) => {
                 let _ = write!(
                     text,
-                    "\nNo item gets an expiry, since its attribute is not known: {why}"
+                    "\nNo item gets an expiry, since the time-to-live attribute is not known: {why}"
                 );
             }
             (TimeToLive::On(name), None) => {
@@ -168,8 +168,8 @@ impl Backfill {
                 let check = self.store.command("table check");
                 let _ = write!(
                     text,
-                    "\nTime to live is off. The expiry is written to `{name}`, and takes effect when \
-                     it is turned on, as `{check}` describes. With --no-expiry none is written."
+                    "\nTime to live is off. The expiry is written to `{name}`, and takes effect once \
+                     time to live is on; `{check}` says how. Use --no-expiry to write none."
                 );
             }
             _ => {}
@@ -188,8 +188,8 @@ impl Backfill {
         format!("{read} items read, {filled}{}", from.unwrap_or_default())
     }
 
-    /// The command that goes on.
-    fn go_on(&self, from: Option<&String>) -> String {
+    /// The command to continue with.
+    fn continuation(&self, from: Option<&String>) -> String {
         let mut name = "table backfill".to_owned();
         let mut option = |option: std::fmt::Arguments<'_>| {
             let _ = write!(name, " {option}");
@@ -216,12 +216,12 @@ impl Backfill {
                 option(format_args!("{flag}"));
             }
         }
-        format!("Go on with: {}", self.store.command(&name))
+        format!("Continue with: {}", self.store.command(&name))
     }
 
     fn result(&self, report: &BackfillReport) -> String {
         let mut text = format!("{} items read.\n", HumanCount(report.read));
-        for (count, what) in self.lacking(report) {
+        for (count, what) in self.findings(report) {
             if count > 0 {
                 let _ = writeln!(text, "{:>12}  {what}", HumanCount(count).to_string());
             }
@@ -238,8 +238,8 @@ impl Backfill {
             let skipped = HumanCount(report.skipped);
             let _ = writeln!(
                 text,
-                "Skipped {skipped}, which were changed or deleted meanwhile: another run looks at them \
-                 again."
+                "Skipped {skipped}, which were changed or deleted in the meantime. Another run fills \
+                 them in."
             );
         }
         if let Some((session, why)) = &report.rejection {
@@ -255,63 +255,64 @@ impl Backfill {
         }
         match &report.next {
             Some(_) => {
-                let _ = writeln!(text, "There is more. {}", self.go_on(report.next.as_ref()));
+                let _ =
+                    writeln!(text, "There is more. {}", self.continuation(report.next.as_ref()));
             }
             None => text += "This was the end of the table.\n",
         }
         text
     }
 
-    fn lacking(&self, report: &BackfillReport) -> [(u64, String); 12] {
+    /// The counts of a report, with what each says of the items.
+    fn findings(&self, report: &BackfillReport) -> Vec<(u64, String)> {
         let counts = &report.counts;
-        let past = match self.expire_after {
+        let left_without_expiry = match self.expire_after {
             Some(_) => 0,
             None => counts.left_without_expiry,
         };
         let age = format!(
-            "of these older than {} days or of unknown age, which get none without --expire-after DAYS",
+            "of these older than {} days or of unknown age: they get none without --expire-after DAYS",
             self.retention
         );
-        let what = |what: &str| what.to_owned();
-        [
-            (counts.unindexed, what("in no index, so that lists can miss them")),
-            (counts.created_at, what("with `created_at` in place of `createdAt`")),
-            (counts.created_day, what("without `createdDay`")),
-            (counts.created_shard, what("without the attribute of a sharded index")),
-            (counts.expiry, what("without an expiry")),
-            (past, age),
+        let added = added(counts, counts.expiry);
+        let others = [
             (counts.expired, EXPIRED.to_owned()),
             (counts.not_in_seconds, NOT_IN_SECONDS.to_owned()),
-            (
-                counts.undated,
-                what("without a time of creation that can be read: no index can have them"),
-            ),
+            (counts.undated, format!("{UNDATED}: they cannot be added to the index")),
             (
                 counts.kept,
-                what(
-                    "with a `revision` and no expiry, which was removed to keep them: they get none",
-                ),
+                "with a `revision` and no expiry, which was removed to keep them: they get none"
+                    .to_owned(),
             ),
-            (
-                counts.unusable,
-                what("with another type of value as `createdDay`, shard or expiry, which stays"),
-            ),
-            (
-                counts.not_sessions,
-                what("without `overallStatus`, so that they are none of a session: left alone"),
-            ),
-        ]
+            (counts.unusable, format!("{WRONG_TYPE}: left as they are")),
+            (counts.not_sessions, format!("{NOT_SESSIONS}: left alone")),
+        ];
+        let added = added.map(|(count, what)| (count, what.to_owned()));
+        added.into_iter().chain([(left_without_expiry, age)]).chain(others).collect()
     }
 }
 
-/// What is said of items whose expiry has passed.
+/// What is said of items to which nothing can be added, here and by `table check`.
+pub(crate) const UNDATED: &str = "without a readable creation time";
+pub(crate) const WRONG_TYPE: &str = "with a `createdDay`, shard or expiry of the wrong type";
 pub(crate) const EXPIRED: &str =
-    "with an expiry that has passed: the table deletes them as soon as time to live is on";
-/// What is said of items whose expiry is in milliseconds, say.
+    "with an expiry that has passed: the table deletes them once time to live is on";
 pub(crate) const NOT_IN_SECONDS: &str =
     "with an expiry over a thousand years ahead, which is not in seconds: they never expire";
+pub(crate) const NOT_SESSIONS: &str = "without `overallStatus`, which are not sessions";
 
-/// A day from which an expiry is far enough.
+/// The counts of what a backfill adds, with what each says of the items.
+pub(crate) fn added(counts: &BackfillCounts, expiry: u64) -> [(u64, &'static str); 5] {
+    [
+        (counts.unindexed, "missing from the index, so that lists can miss them"),
+        (counts.created_at, "with `created_at` instead of `createdAt`"),
+        (counts.created_day, "without `createdDay`"),
+        (counts.created_shard, "without the attribute of a sharded index"),
+        (expiry, "without an expiry"),
+    ]
+}
+
+/// Parses a number of days that is enough for an expiry.
 fn days_ahead(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(days @ 30..=10_950) => Ok(days),
@@ -320,12 +321,12 @@ fn days_ahead(text: &str) -> Result<u32, String> {
     }
 }
 
-/// A position in the table, as a word that a shell takes as it is.
+/// Percent-encodes a position in the table, so that it needs no quoting in a shell.
 fn encoded(position: &str) -> String {
     let mut text = String::with_capacity(position.len());
     for (at, byte) in position.bytes().enumerate() {
         match byte {
-            // An option would begin with a hyphen.
+            // A leading hyphen would make it an option.
             b'-' if at > 0 => text.push('-'),
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' => text.push(char::from(byte)),
             byte => {

@@ -1,14 +1,14 @@
-//! `table check`: what the items lack.
+//! `table check`: what the items lack that a backfill adds.
 
 use indicatif::HumanCount;
 use tower_agent_status::store::{BackfillReport, DynamoDbStore};
 
-use super::backfill::{EXPIRED, NOT_IN_SECONDS};
+use super::backfill::{EXPIRED, NOT_IN_SECONDS, NOT_SESSIONS, UNDATED, WRONG_TYPE, added};
 use super::failure::Failure;
 use super::store::StoreArgs;
 use super::table::Findings;
 
-/// Looks at some of the items.
+/// Samples the items.
 pub(crate) async fn items(
     store: &DynamoDbStore,
     args: &StoreArgs,
@@ -23,18 +23,18 @@ pub(crate) async fn items(
         }
     };
     let read = HumanCount(report.read);
-    let looked_at = match report.is_whole_table {
-        true => format!("of the {read} items"),
-        false => format!("of the {read} items that were looked at"),
+    let items = match report.is_whole_table {
+        true => format!("{read} items"),
+        false => format!("{read} items sampled"),
     };
-    let lacking = lacking(&report);
+    let missing = missing(&report);
     if report.read == 0 {
         findings.ok("there are no items yet")?;
-    } else if lacking.is_empty() {
-        findings.ok(&format!("{looked_at}, none lacks what a backfill adds"))?;
+    } else if missing.is_empty() {
+        findings.ok(&format!("none of the {items} needs a backfill"))?;
     } else {
         findings.differs(
-            &format!("{looked_at}: {}", lacking.join(", ")),
+            &format!("of the {items}: {}", missing.join(", ")),
             &args.command("table backfill"),
         )?;
     }
@@ -43,42 +43,27 @@ pub(crate) async fn items(
         (
             counts.left_without_expiry,
             format!(
-                "without an expiry, and older than 90 days or of unknown age: with `{}` they get one",
+                "without an expiry, and older than 90 days or of unknown age: `{}` gives them one",
                 args.command("table backfill --expire-after DAYS")
             ),
         ),
-        (
-            counts.undated,
-            "without a time of creation that can be read: no index can have them".to_owned(),
-        ),
+        (counts.undated, format!("{UNDATED}: they cannot be added to the index")),
         (counts.expired, EXPIRED.to_owned()),
         (counts.not_in_seconds, NOT_IN_SECONDS.to_owned()),
-        (counts.unusable, "with another type of value as `createdDay`, shard or expiry".to_owned()),
-        (
-            counts.not_sessions,
-            "without `overallStatus`, so that they are none of a session".to_owned(),
-        ),
+        (counts.unusable, WRONG_TYPE.to_owned()),
+        (counts.not_sessions, NOT_SESSIONS.to_owned()),
     ] {
         if count > 0 {
-            findings.notice(&format!("{looked_at}: {} {what}", HumanCount(count)))?;
+            findings.notice(&format!("of the {items}: {} {what}", HumanCount(count)))?;
         }
     }
     Ok(())
 }
 
 /// What a backfill would add.
-fn lacking(report: &BackfillReport) -> Vec<String> {
-    let counts = &report.counts;
+fn missing(report: &BackfillReport) -> Vec<String> {
+    // Not all items without an expiry would get one.
     let expiring = report.expiring.values().sum();
-    [
-        (counts.unindexed, "in no index, so that lists can miss them"),
-        (counts.created_at, "with `created_at` in place of `createdAt`"),
-        (counts.created_day, "without `createdDay`"),
-        (counts.created_shard, "without the attribute of a sharded index"),
-        (expiring, "without an expiry"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, what)| format!("{} {what}", HumanCount(count)))
-    .collect()
+    let added = added(&report.counts, expiring).into_iter().filter(|(count, _)| *count > 0);
+    added.map(|(count, what)| format!("{} {what}", HumanCount(count))).collect()
 }

@@ -58,7 +58,7 @@ pub(crate) fn workflow(status: &WorkflowStatus, heartbeat: Duration) -> String {
     format!("{}  {overall} {elapsed:>9} {tokens:>14}", style(format!("{id:<40}")).bold())
 }
 
-/// The run before this one: `failed 2025-12-24T10:00:12.000Z, after 12.0 s, 1,234 tokens: error`, or
+/// The previous run: `failed 2025-12-24T10:00:12.000Z, after 12.0 s, 1,234 tokens: error`, or
 /// `processing, started 2025-12-24T10:00:00.000Z` if it had not ended.
 pub(crate) fn previous_run(run: &PreviousRun) -> String {
     let created_at = known(run.created_at);
@@ -71,7 +71,7 @@ pub(crate) fn previous_run(run: &PreviousRun) -> String {
         (None, Some(start)) => text += &format!(", started {start}"),
         (None, None) => {}
     }
-    // Zeros stand for counts that are not known, too.
+    // Zero also stands for an unknown count.
     if run.total_token_usage.total_tokens.is_some_and(|total| total > 0) {
         text += &format!(", {}", tokens(Some(&run.total_token_usage)));
     }

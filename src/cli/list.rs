@@ -94,8 +94,8 @@ impl List {
             ));
         } else if recent.unindexed {
             note(&format!(
-                "Some workflows of older writers are in no index, so newer ones may be missing: `{}` \
-                 adds them.",
+                "Some workflows of older writers are missing from the index, so newer ones may be \
+                 missing here: `{}` adds them.",
                 self.store.command("table backfill"),
             ));
         } else if !self.status.is_empty() && found.len() < limit && searched == requested {

@@ -17,7 +17,7 @@ use super::store::StoreArgs;
 use super::text::escaped;
 
 /// Show a workflow: its agents with their states, times, tokens and errors, what they wait for, and
-/// how the run before ended, if there was one.
+/// how the previous run ended, if there was one.
 ///
 /// With `--json` it prints the attributes of the item, which are documented in
 /// `tower_agent_status::status::schema`: the session id as `sessionId`, whatever the table's key

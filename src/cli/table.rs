@@ -53,7 +53,7 @@ pub(crate) enum Table {
     },
     /// Check whether the table is set up as needed, and print how to fix what is not
     ///
-    /// Looks at up to 4,000 items from all over the table. Exits with 0 if everything is in order,
+    /// Samples up to 4,000 items from all over the table. Exits with 0 if everything is in order,
     /// and with 1 otherwise.
     #[command(after_help = "Example:
   tower-agent-status table check --write")]
@@ -158,7 +158,7 @@ impl Findings {
         Self::print(&style("unknown").dim(), what)
     }
 
-    /// What is of interest, and nothing has to be done about.
+    /// Something to know that needs no action.
     pub(crate) fn notice(&mut self, what: &str) -> io::Result<()> {
         Self::print(&style("note   ").dim(), what)
     }

@@ -31,7 +31,7 @@ const FRAME: Duration = Duration::from_millis(100);
 /// change. Waits for a session that is not in the table yet. Exits with 0 if the workflow
 /// completed, 1 if it failed, and 3 if it did not finish before `--timeout`, or before the
 /// output was closed, or if an older writer's word for its state is not known: that may be an end.
-/// A new run of the session that begins meanwhile is watched in place of the one before.
+/// If a new run of the session begins in the meantime, it is watched instead.
 /// With `--json` it prints the item's attributes on one line at each change.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -114,8 +114,8 @@ impl Watch {
             };
             let status = WorkflowStatus::from_item(&self.session, &item);
             let shown = match run.read(&status) {
-                // An older writer has put it there. The process that records the run notices.
-                Read::RunBefore => continue,
+                // An older writer has put it back. The process that records the run will notice.
+                Read::EarlierRun => continue,
                 Read::NewRun => view.begin_new_run(&status),
                 Read::SameRun => Ok(()),
             };
@@ -169,23 +169,23 @@ impl Watch {
     }
 }
 
-/// The run that is watched.
+/// The run that is being watched.
 #[derive(Default)]
 struct Run {
-    /// When it was created. The next one is created later.
+    /// When it was created. A new run is created later.
     created_at: Option<Timestamp>,
     last_updated: Option<Timestamp>,
-    /// Whether the item was deleted since.
+    /// Whether the item has since been deleted.
     is_gone: bool,
 }
 
-/// The run that an item is from.
+/// Which run an item belongs to.
 #[derive(Debug, PartialEq)]
 enum Read {
     SameRun,
     NewRun,
-    /// A copy of a run that another has replaced.
-    RunBefore,
+    /// A copy of a run that has been replaced.
+    EarlierRun,
 }
 
 impl Run {
@@ -196,9 +196,9 @@ impl Run {
         let read = match created_at.zip(self.created_at) {
             Some((created, known)) if created > known => Read::NewRun,
             Some((created, known)) if created < known && was_gone => Read::NewRun,
-            // If it has changed since, a process has corrected what an older writer has said.
+            // If it has changed since, a process has corrected a time that an older writer set.
             Some((created, known)) if created < known && last_updated <= self.last_updated => {
-                return Read::RunBefore;
+                return Read::EarlierRun;
             }
             _ => Read::SameRun,
         };
@@ -269,8 +269,8 @@ impl View {
     fn begin_new_run(&mut self, status: &WorkflowStatus) -> Result<(), Failure> {
         match self {
             Self::Printed(printed) => printed.begin_new_run(status)?,
-            // Lines are redrawn one by one: those of two runs would be side by side.
-            Self::Drawn(drawn) => drawn.keep(0),
+            // Lines are redrawn one by one, so those of two runs would be mixed.
+            Self::Drawn(drawn) => drawn.truncate(0),
             Self::Json { .. } => {}
         }
         Ok(())
@@ -310,8 +310,8 @@ impl Drawn {
         })
     }
 
-    /// Removes the lines beyond this many.
-    fn keep(&mut self, count: usize) {
+    /// Removes all lines after the first `count`.
+    fn truncate(&mut self, count: usize) {
         for bar in self.bars.drain(count..) {
             self.screen.remove(&bar);
         }
@@ -334,7 +334,7 @@ impl Drawn {
             self.bars.push(self.screen.add(bar));
         }
         // There are fewer once an error is gone.
-        self.keep(lines.len());
+        self.truncate(lines.len());
         for (bar, line) in self.bars.iter().zip(lines) {
             bar.set_message(line);
             bar.tick();
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_later_run_is_new_and_a_copy_of_an_earlier_one_is_none() {
-        use Read::{NewRun, RunBefore, SameRun};
+        use Read::{EarlierRun, NewRun, SameRun};
         let id = SessionId::from_key("s").expect("an id");
         let at = |minute: u64| format!("2025-12-24T10:{minute:02}:00.000Z");
         let mut run = Run::default();
@@ -394,7 +394,7 @@ mod tests {
             (Some((1, 1)), SameRun),
             (Some((1, 2)), SameRun),
             (Some((3, 3)), NewRun),
-            (Some((1, 2)), RunBefore),
+            (Some((1, 2)), EarlierRun),
             (Some((3, 4)), SameRun),
             // An older writer has said something else for a while.
             (Some((5, 5)), NewRun),

@@ -44,11 +44,11 @@ async fn old_items_are_reported_and_filled_in() {
     assert_has(
         &output.out,
         &[
-            "differs  of the 6 items: 3 in no index, so that lists can miss them, 1 with \
-             `created_at` in place of `createdAt`, 3 without `createdDay`, 2 without an expiry\n",
+            "differs  of the 6 items: 3 missing from the index, so that lists can miss \
+             them, 1 with `created_at` instead of `createdAt`, 3 without `createdDay`, 2 without an expiry\n",
             &format!("to fix it: tower-agent-status {command}\n"),
             "note     of the 6 items: 2 without an expiry, and older than 90 days",
-            "note     of the 6 items: 1 without a time of creation",
+            "note     of the 6 items: 1 without a readable creation time",
             "note     of the 6 items: 1 without `overallStatus`",
         ],
     );
@@ -57,16 +57,16 @@ async fn old_items_are_reported_and_filled_in() {
     assert_has(
         &output.out,
         &[
-            "The table has 6 items, of ",
-            " (as of up to six hours ago). This run reads up to 64.00 MiB: about 1 read units.\n",
+            "The table has 6 items (",
+            "), as of up to six hours ago. This run reads up to 64.00 MiB: about 1 read units.\n",
             "6 items read.\n",
-            "           3  in no index",
-            "           1  with `created_at` in place of `createdAt`\n",
+            "           3  missing from the index",
+            "           1  with `created_at` instead of `createdAt`\n",
             "           3  without `createdDay`\n",
             "           4  without an expiry\n",
-            "           2  of these older than 90 days or of unknown age, which get none without \
+            "           2  of these older than 90 days or of unknown age: they get none without \
              --expire-after DAYS\n",
-            "           1  without a time of creation that can be read",
+            "           1  without a readable creation time",
             "           1  without `overallStatus`",
             "Would fill in 3 of them, for about 6 write units.\n",
             "Would expire, by month:\n",
@@ -89,7 +89,7 @@ async fn old_items_are_reported_and_filled_in() {
     assert_eq!(after, before, "nothing else is");
 
     let output = file.run(["table", "check"]).assert_code(0);
-    assert_has(&output.out, &["ok       of the 6 items, none lacks what a backfill adds\n"]);
+    assert_has(&output.out, &["ok       none of the 6 items needs a backfill\n"]);
     assert_eq!(stored(&file, "past").await["expiresAt"], Json::Null);
     let forced = ["table", "backfill", "--yes", "--expire-after", "30"];
     let output = file.run(forced).assert_code(0);
@@ -111,7 +111,9 @@ async fn a_run_prints_the_command_that_goes_on() {
     loop {
         let output = file.run(&arguments).assert_code(0);
         runs += 1;
-        let Some((_, next)) = output.out.split_once("There is more. Go on with: ") else { break };
+        let Some((_, next)) = output.out.split_once("There is more. Continue with: ") else {
+            break;
+        };
         let hint = format!(" --max-pages 1 --no-expiry --yes --embedded {}", file.path().display());
         assert!(next.trim_end().ends_with(&hint), "{next}");
         assert!(next.contains("table backfill --from s%20"), "{next}");
@@ -147,7 +149,7 @@ async fn a_run_that_is_interrupted_says_how_to_go_on() {
     assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     let output = Finished::of(run.wait_with_output().unwrap()).assert_code(1);
     let next = format!(
-        "Go on with: tower-agent-status table backfill --rate 1 --yes --embedded {}\n",
+        "Continue with: tower-agent-status table backfill --rate 1 --yes --embedded {}\n",
         file.path().display()
     );
     assert!(output.err.ends_with(&next), "{output:#?}");
@@ -193,7 +195,8 @@ fn a_role_or_an_endpoint_that_lacks_something_is_told_so() {
     server.respond("Scan", json!({ "Items": [item] }));
     server.refuse("UpdateItem", "AccessDeniedException", "no");
     let output = server.run(&["table", "backfill", "--yes"]).assert_code(2);
-    output.assert_stderr(&["allow `dynamodb:UpdateItem`", "Go on with: tower-agent-status table"]);
+    output
+        .assert_stderr(&["allow `dynamodb:UpdateItem`", "Continue with: tower-agent-status table"]);
 
     // An endpoint without time to live. The table itself is in order.
     server.respond("Scan", json!({ "Items": [] }));
@@ -201,7 +204,10 @@ fn a_role_or_an_endpoint_that_lacks_something_is_told_so() {
     let output = server.run(&["table", "check"]).assert_code(0);
     assert_has(&output.out, &["unknown  whether items expire: UnknownOperationException: what?\n"]);
     let output = server.run(&["table", "backfill", "--dry-run"]).assert_code(0);
-    assert_has(&output.out, &["No item gets an expiry, since its attribute is not known: Unknown"]);
+    assert_has(
+        &output.out,
+        &["No item gets an expiry, since the time-to-live attribute is not known: Unknown"],
+    );
     let off = json!({ "TimeToLiveDescription": { "TimeToLiveStatus": "DISABLED" } });
     server.respond("DescribeTimeToLive", off);
     let output = server.run(&["table", "backfill", "--dry-run"]).assert_code(0);
@@ -219,7 +225,8 @@ async fn a_list_of_a_large_table_names_the_remedy() {
     let output = file.run(["list", "--limit", "2"]).assert_code(0);
     let remedy =
         format!("`tower-agent-status table backfill --embedded {}`", file.path().display());
-    output.assert_stderr(&["are in no index, so newer ones may be missing", &remedy]);
+    output
+        .assert_stderr(&["are missing from the index, so newer ones may be missing here", &remedy]);
     file.run(["table", "backfill", "--yes"]).assert_code(0);
     let output = file.run(["list", "--limit", "2"]).assert_code(0);
     assert_eq!(output.err, "");

@@ -112,15 +112,15 @@ async fn backfill(run: &impl Fn(&[&str]) -> Finished, client: &Client, table: &s
     let put = put.item("overallStatus", text("processing")).item("created_at", text(&time));
     put.item("lastUpdated", text(&time)).send().await.unwrap();
     let output = run(&["table", "check"]).assert_code(1);
-    let expected = "differs  of the 4 items: 1 in no index, so that lists can miss them, 1 with \
-                    `created_at` in place of `createdAt`, 1 without `createdDay`";
+    let expected = "differs  of the 4 items: 1 missing from the index, so that lists can miss \
+                    them, 1 with `created_at` instead of `createdAt`, 1 without `createdDay`";
     assert!(output.out.contains(expected), "{}", output.out);
     let output = run(&["table", "backfill", "--dry-run"]).assert_code(0);
     assert!(output.out.contains("Would fill in 1 of them"), "{}", output.out);
     let output = run(&["table", "backfill", "--yes"]).assert_code(0);
     assert!(output.out.contains("Filled in 1 of them"), "{}", output.out);
     let output = run(&["table", "check"]);
-    let expected = "ok       of the 4 items, none lacks what a backfill adds";
+    let expected = "ok       none of the 4 items needs a backfill";
     assert!(output.out.contains(expected), "{}", output.out);
     run(&["delete", "theirs", "--yes"]).assert_code(0);
 }
