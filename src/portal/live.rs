@@ -96,7 +96,7 @@ struct Session {
 struct Version {
     created_at: Timestamp,
     last_updated: Timestamp,
-    /// 0 if an older writer has put the item there, which keeps no revision.
+    /// 0 if an older writer has put the item there, since those keep no revision.
     revision: u64,
 }
 

@@ -34,16 +34,16 @@
 //! [appears to have stopped](crate::status::WorkflowStatus::is_stalled); and `waiting` whether it
 //! [waits](crate::status::WorkflowStatus::is_waiting) for a task, for input or for authorization.
 //! A workflow's `completedAt` is null until it has finished, and its `previousRun` is null unless this
-//! run has replaced another. An agent's `subSteps` are what an older writer has put there: a list of
-//! objects, which usually have a `title`, a `status` and a `description`. Without any it is empty.
+//! run replaced another. An agent's `subSteps` are those that an older writer has put there: a list of
+//! objects, usually with `title`, `status` and `description`, or an empty list.
 //!
 //! The gauges are computed by the portal, since a process that has died cannot report itself.
 //! They count the stalled and the waiting workflows among the newest, up to 10,000. When the
 //! count of stalled workflows is zero but some may exist outside what was read, its gauge is
 //! absent: if every workflow read is too recent to have stalled, or if the store could search
 //! only part of its items. In the latter case the list also has the header `x-truncated: true`. A
-//! list that may lack the sessions of older writers, which are in no index, has the header
-//! `x-unindexed: true`, and the log a warning with the remedy.
+//! list that may lack sessions of older writers, since those are missing from the index, has the header
+//! `x-unindexed: true`, and the log has a warning with the remedy.
 //!
 //! All routes are read-only. An error has the body `{"detail": "…"}`. If the store cannot
 //! be read the status is 500, and the reason appears only in the log; a request that takes

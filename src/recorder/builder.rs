@@ -186,9 +186,9 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
 
     /// Sets the source of the time of day. The default is the system's clock.
     ///
-    /// It may be set while the tracker runs. It gives the times that are written, and says how long
-    /// ago a session has finished. Heartbeats and timeouts are measured by tokio's clock. The times of
-    /// a session that is in memory do not go back.
+    /// The clock may be adjusted while the tracker runs. It gives the times that are written, and
+    /// decides how long ago a session finished. Heartbeats and timeouts use tokio's clock. The times of
+    /// a session in memory never go back.
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.limits.clock = Clock::Given(Arc::new(now));
         self

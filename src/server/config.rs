@@ -16,8 +16,8 @@ use crate::workflow::{Workflow, WorkflowError, check_attribute, check_correlatio
 type MayName = dyn Fn(RequestHead<'_>, &SessionId) -> bool + Send + Sync;
 type FromHead<T> = Arc<dyn Fn(RequestHead<'_>) -> T + Send + Sync>;
 
-/// How long a session has been finished before a request begins a new run. Queues deliver a message
-/// again within their visibility timeout, which is 30 s by default at SQS.
+/// How long a session must have been finished for a request to begin a new run. A queue redelivers a
+/// message after its visibility timeout, which is 30 s by default in SQS.
 const NEW_RUN_AFTER: Duration = Duration::from_secs(60);
 
 /// The settings of a [`WorkflowLayer`](super::WorkflowLayer).

@@ -55,8 +55,8 @@ impl WorkflowLayer {
     ///
     /// Anyone who can send the header chooses the session. With the id of another workflow, a
     /// request ends that workflow with its own response, changes its attributes and correlation
-    /// id, and adds calls to its agents; in one that is finished it begins a
-    /// [new run](Self::new_run_after), and of the one before only its end, its error and its tokens
+    /// id, and adds calls to its agents; if that is finished, it begins a
+    /// [new run](Self::new_run_after), and only the end, the error and the tokens of the previous one
     /// are kept. Ids need not be guessed: the portal lists them, and responses
     /// [carry them](Self::response_header).
     ///
@@ -128,12 +128,12 @@ impl WorkflowLayer {
         self.set(|config| config.may_name = Some(Arc::new(may)))
     }
 
-    /// Sets how long a session has been finished before a request starts it afresh, like
-    /// [`WorkflowBuilder::new_run_after`](crate::WorkflowBuilder::new_run_after); `None` is never.
+    /// Sets how long a session must have been finished for a request to start a new run, like
+    /// [`WorkflowBuilder::new_run_after`](crate::WorkflowBuilder::new_run_after). `None` means never.
     /// Default: 60 seconds.
     ///
-    /// A request in a session that has just finished joins it, since it may be a message that is
-    /// delivered twice: its calls are recorded, and its end is not. With `None` that is so for all
+    /// A request in a session that finished less long ago joins it, since it may be a message that is
+    /// delivered twice: its calls are recorded, and its end is not. With `None` that goes for all
     /// requests in a finished session, and the first time a warning is logged.
     #[must_use]
     pub fn new_run_after(self, finished_for: impl Into<Option<Duration>>) -> Self {
@@ -141,8 +141,8 @@ impl WorkflowLayer {
         self.set(|config| config.new_run = new_run)
     }
 
-    /// Starts each session afresh, like
-    /// [`WorkflowBuilder::new_run`](crate::WorkflowBuilder::new_run), finished or not.
+    /// Starts a new run with each request, whether the session has finished or not, like
+    /// [`WorkflowBuilder::new_run`](crate::WorkflowBuilder::new_run).
     ///
     /// A request in a session that another request is still working on ends the tracking of that
     /// one. Anyone who can [name a session](Self::session_header) replaces what was recorded of it.

@@ -9,15 +9,15 @@ use super::{
     random_writer_id,
 };
 
-/// The end of a workflow by somebody other than its processes: who ended it, and why.
+/// Ends workflows on behalf of their processes, and records who ended them and why.
 ///
-/// For sessions whose process has died. The write is that of a process which resumes the session
-/// and finishes it: agents in progress end as errors, tokens stay as they are, and a process that
-/// comes back finds a finished session, in which its calls still count. The item gets the attributes
-/// [`endedBy`](super::schema::ENDED_BY) and [`endReason`](super::schema::END_REASON).
+/// Use it for sessions whose process has died. The write is the same as that of a process which resumes
+/// the session and finishes it: agents in progress end as errors, and tokens stay as they are. A
+/// process that comes back finds a finished session, and its calls still count. The item gets the
+/// attributes [`endedBy`](super::schema::ENDED_BY) and [`endReason`](super::schema::END_REASON).
 ///
-/// Whether the session is still alive is for the caller to find out:
-/// [`WorkflowStatus::is_stalled`] tells for those with heartbeats.
+/// Check first that the session is not alive. For sessions with heartbeats, use
+/// [`WorkflowStatus::is_stalled`].
 ///
 /// # Examples
 ///
@@ -51,24 +51,24 @@ pub struct ManualEnd {
     is_failure: bool,
     by: String,
     reason: ErrorMessage,
-    /// Under which the item notes the write, as it does for a process.
+    /// The writer id under which the item notes the write.
     writer: String,
 }
 
 impl ManualEnd {
-    /// The longest name of who ends a workflow, in bytes.
+    /// The maximum length of `by`, in bytes.
     const MAX_BY_BYTES: usize = 128;
 
-    /// Ends workflows as [failed](super::OverallStatus::Failed). Their
-    /// [error](WorkflowStatus::error) says by whom they were ended, and why.
+    /// Creates an end as [failed](super::OverallStatus::Failed). The
+    /// [error](WorkflowStatus::error) of the workflow says who ended it (`by`) and why.
     ///
-    /// Both texts are shortened and redacted as an [`ErrorMessage`] is, and `by` to 128 bytes.
+    /// Both texts are shortened and redacted like an [`ErrorMessage`]; `by` is cut to 128 bytes.
     #[must_use]
     pub fn failed(by: &str, reason: &str) -> Self {
         Self::new(true, by, reason)
     }
 
-    /// Ends workflows as [completed](super::OverallStatus::Completed).
+    /// Creates an end as [completed](super::OverallStatus::Completed).
     ///
     /// The texts are treated as in [`failed`](Self::failed).
     #[must_use]
@@ -82,8 +82,8 @@ impl ManualEnd {
         Self { is_failure, by, reason: ErrorMessage::new(reason), writer: random_writer_id() }
     }
 
-    /// Returns the write that ends the workflow of this item, and its condition: that the item is
-    /// still as it was read. Returns `None` if the workflow has finished already.
+    /// Returns the write that ends the workflow of this item, and its precondition: that the item has
+    /// not changed. Returns `None` if the workflow has already finished.
     #[must_use]
     pub fn write_for(
         &self,
@@ -91,10 +91,10 @@ impl ManualEnd {
         item: &Item,
         now: Timestamp,
     ) -> Option<(Change, Precondition)> {
-        // A process that resumes a session without a time of creation sets one. An end says nothing
-        // of the beginning.
+        // A process that resumes a session without a creation time sets one. An end must not, so the
+        // ledger begins at zero, which stands for none.
         let mut ledger = Ledger::new(session_id.clone(), Timestamp::from_millis(0));
-        // Nothing was written here before, so the item can lack nothing.
+        // This ledger has written nothing yet, so the item lacks nothing of it.
         let _ = ledger.write_conflicted(Some(item), &self.writer, now);
         let Self { by, reason, .. } = self;
         let result = match self.is_failure {
@@ -113,8 +113,8 @@ impl ManualEnd {
         Some((change, write.precondition))
     }
 
-    /// Returns `true` if this end was written into the item that was read. After an answer was lost,
-    /// it tells whether the write was applied.
+    /// Returns `true` if the item that was read has this end. If the answer to a write was lost, this
+    /// tells whether the write was applied.
     #[must_use]
     pub fn is_in(&self, status: &WorkflowStatus) -> bool {
         status.writers.last_write(&self.writer).is_some()

@@ -38,7 +38,7 @@ pub(crate) struct Warnings {
     pub(crate) item: LogOnce,
     /// A workflow that could not be started.
     pub(crate) workflow: LogOnce,
-    /// A workflow in a session that is finished.
+    /// A workflow that was started in a finished session.
     pub(super) finished: LogOnce,
     /// A session that left memory before its idle timeout.
     pub(super) left_early: LogOnce,

@@ -110,15 +110,15 @@ impl Shared {
         Some(session)
     }
 
-    /// A workflow was opened in a session that is finished, and does not begin a new run.
+    /// Warns of a workflow that was started in a finished session without a new run.
     #[cold]
     pub(crate) fn warn_of_finished(&self, id: &SessionId) {
         if self.warnings.finished.is_first() {
             tracing::warn!(
                 session_id = %id,
-                "a workflow was started in a session that is finished: its calls are recorded, and \
-                 its end is not; to record it as a run of its own, use `new_run` or \
-                 `new_run_after`; further occurrences are not logged"
+                "a workflow was started in a finished session: its calls are recorded, its end is \
+                 not; to record it as a run of its own, use `new_run` or `new_run_after`; further \
+                 occurrences are not logged"
             );
         }
     }

@@ -178,10 +178,10 @@ impl WorkflowBuilder {
         self
     }
 
-    /// Starts afresh: an existing item of the session is replaced. What is kept of the run before is
-    /// the [`previous_run`](crate::status::WorkflowStatus::previous_run).
+    /// Starts a new run: an existing item of the session is replaced, and
+    /// [`previous_run`](crate::status::WorkflowStatus::previous_run) has what is kept of it.
     ///
-    /// Without this the session is resumed, and one that is finished stays finished: its calls are
+    /// Without this the session is resumed. A finished session then stays finished: the calls are
     /// recorded, the end of this workflow is not, and the first time a warning is logged.
     ///
     /// Earlier calls and workflows of this process in the session are no longer recorded.
@@ -190,9 +190,9 @@ impl WorkflowBuilder {
         self
     }
 
-    /// Starts afresh, like [`new_run`](Self::new_run), if the session has been finished for at least
-    /// this long; otherwise the session is resumed. Set it where a request may be repeated: to a
-    /// message that is delivered twice, the run that has just ended is its own.
+    /// Starts a new run, like [`new_run`](Self::new_run), if the session has been finished for at least
+    /// this long; otherwise the session is resumed. Use it where a message may be delivered twice: the
+    /// second delivery then joins the run that the first has just finished.
     ///
     /// If the session is not in memory, its item decides, with the first write. While this process
     /// has another workflow open in the session, or a call in flight, no new run begins. Of two

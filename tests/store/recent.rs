@@ -32,7 +32,7 @@ async fn recent(store: &DynamoDbStore, limit: usize) -> Vec<String> {
     store.recent(limit).await.unwrap().items.into_iter().map(|(id, _)| id.to_string()).collect()
 }
 
-/// Every few minutes, a list also looks for sessions that are in no index.
+/// Every few minutes, a list also samples the table for sessions missing from the index.
 async fn look_around(store: &DynamoDbStore, script: &Script) {
     recent(store, 1).await;
     script.log();

@@ -40,7 +40,7 @@ async fn shards(store: &DynamoDbStore) -> Vec<(String, u16)> {
 
 /// How many of the sessions the index itself lists, without a scan.
 async fn listed(store: &DynamoDbStore, script: &Script, count: usize) -> usize {
-    // The first list also looks for sessions that are in no index.
+    // The first list also samples the table for sessions missing from the index.
     store.recent(1).await.unwrap();
     script.log();
     let found = store.recent(count).await.unwrap().items.len();

@@ -62,7 +62,7 @@ fn outcome(status: &WorkflowStatus) -> (OverallStatus, u64) {
 fn assert_warned_once(log: &Warnings) {
     let lines = log.take();
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].contains("a workflow was started in a session that is finished"), "{lines:?}");
+    assert!(lines[0].contains("a workflow was started in a finished session"), "{lines:?}");
 }
 
 #[tokio::test]
