@@ -102,7 +102,7 @@ struct Version {
 
 impl Version {
     fn is_older_than(self, last: Self) -> bool {
-        // A new run is created later than the run before it, whatever its revision.
+        // A new run is created later than the previous run, whatever its revision.
         if self.created_at > last.created_at {
             return false;
         }

@@ -1,4 +1,4 @@
-//! `end`.
+//! `end`: ending sessions that nobody will finish.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -130,7 +130,7 @@ async fn a_session_that_has_another_end_or_is_missing_is_reported() {
 }
 
 #[tokio::test]
-async fn what_sends_no_heartbeats_is_ended_by_its_id_only() {
+async fn what_sends_no_heartbeats_is_ended_by_id_only() {
     let file = File::new("end-silent");
     file.put("theirs", old_item("processing", 2 * DAY)).await;
     file.put("to-do", old_item("pending", 2 * DAY)).await;
@@ -309,9 +309,9 @@ fn a_write_that_is_not_allowed_is_reported() {
     server.run(&failed(&["s", "t", "--yes"])).assert_code(0);
 }
 
-/// An old writer has written in between, without a revision to tell.
+/// An older writer has written in between, without a revision to show it.
 #[tokio::test]
-async fn an_item_without_a_revision_that_changes_meanwhile_is_a_conflict() {
+async fn an_item_without_a_revision_that_changes_in_between_is_a_conflict() {
     let file = File::new("end-no-revision");
     file.put("s", old_item("processing", 2 * DAY)).await;
     let item = file.store.get(&id("s")).await.unwrap().unwrap();
@@ -326,7 +326,7 @@ async fn an_item_without_a_revision_that_changes_meanwhile_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn an_item_that_changes_meanwhile_is_a_conflict() {
+async fn an_item_that_changes_in_between_is_a_conflict() {
     let file = File::new("end-revision");
     file.put("s", item("processing", 2 * DAY)).await;
     let found = file.store.get(&id("s")).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! The page on migration, command by command, against the endpoint in `STATUS_TEST_ENDPOINT`.
+//! The migration page, command by command, against the endpoint in `STATUS_TEST_ENDPOINT`.
 
 use std::io::Write as _;
 use std::path::Path;

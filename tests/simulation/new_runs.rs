@@ -1,6 +1,6 @@
-//! Sessions that are posted again, to one process or another, with whatever comes between: a run that
-//! has ended long enough ago is replaced, and what it had is kept in sum; one that has just ended is
-//! joined. The item is never of two runs.
+//! Messages that are posted again, to one process or another, whatever happens in between: a run that
+//! ended long enough ago is replaced, and its sums are kept; one that has just ended is joined. The item
+//! never mixes two runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -231,7 +231,7 @@ fn tokens(status: &WorkflowStatus) -> u64 {
 }
 
 #[test]
-fn a_session_that_is_posted_again_has_the_newest_run_and_the_sum_of_the_one_before() {
+fn a_session_that_is_posted_again_has_the_newest_run_and_the_sum_of_the_previous_one() {
     crate::run_seeds(&EXPECTED, |seed| async move {
         let mut sim = Sim::new(seed);
         sim.run().await?;

@@ -1,9 +1,8 @@
-//! A run that is recorded while writers that keep no revision write the same item: one that puts a
-//! whole item in its place, one that sets the maps of agents, and one that puts back a copy of the item
-//! that it has read before and changed. With its next write, a process writes again what it knows: its
-//! calls and tokens, its attributes, the time of creation and the expiry. What the others have written
-//! and it does not know stays. An agent that both have written has the later state. The workflow ends
-//! as its owner says.
+//! A run that is recorded while older writers, which keep no revision, write the same item: one replaces
+//! the whole item, one sets the maps of agents, and one puts back a changed copy that it read earlier.
+//! With its next write, a process restores what it knows: its calls and tokens, its attributes, the
+//! creation time and the expiry. What only the others have written stays. An agent that both have
+//! written has the later state. The workflow ends as its owner says.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,7 +29,7 @@ use crate::faults::{Director, Fate, Fault, FaultyStore, Reached};
 
 const SESSION: &str = "session-shared";
 const AGENTS: [&str; 3] = ["pdfAdapter", "tradeExtraction", "tradeMatching"];
-/// The agent that only the other writers call.
+/// The agent that only the older writers call.
 const THEIRS: &str = "exceptionManagement";
 
 const PUT: &str = "other writers: an item put in its place";
@@ -265,7 +264,7 @@ struct Run {
     recorder: JoinHandle<()>,
     workflow: Workflow,
     calls: Vec<JoinHandle<()>>,
-    /// What the third of the other writers has read, and how many writes were applied then.
+    /// What the third of the older writers has read, and how many writes were applied then.
     copy: Option<(Item, usize)>,
 }
 

@@ -1,4 +1,4 @@
-//! The items of older writers get what they lack, and nothing else.
+//! A backfill adds what the items of older writers lack, and changes nothing else.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -168,7 +168,7 @@ async fn an_expiry_that_has_passed_or_is_not_in_seconds_is_counted() {
 }
 
 #[tokio::test]
-async fn an_expiry_is_30_days_ahead_at_least() {
+async fn an_expiry_is_at_least_30_days_ahead() {
     let table = Table::new("sessionId", "ttl", 1).await;
     let plan = table.plan().await;
     let day = i64::try_from(DAY.as_secs()).unwrap();
@@ -310,7 +310,7 @@ async fn a_tracker_meets_no_conflict() {
 }
 
 #[tokio::test]
-async fn a_run_goes_on_where_the_one_before_has_stopped() {
+async fn a_run_continues_where_the_previous_one_stopped() {
     let table = Table::new("sessionId", "expiresAt", 1).await;
     // Four to a page.
     let large = with(old(HOUR), "text", text("x".repeat(250_000)));
@@ -345,7 +345,7 @@ async fn a_run_goes_on_where_the_one_before_has_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_stopped_anywhere_is_taken_up() {
+async fn a_run_that_is_stopped_anywhere_can_be_continued() {
     for stop in 0.. {
         let table = Table::new("sessionId", "expiresAt", 4).await;
         for n in 0..3_u32 {

@@ -1,4 +1,4 @@
-//! Lists of a table that old and new writers share.
+//! Lists of a table that trackers share with older writers.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -60,7 +60,7 @@ async fn recent(store: &DynamoDbStore, limit: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_small_table_is_listed_rightly_whoever_wrote_it() {
+async fn the_list_of_a_small_table_is_complete_and_in_order() {
     let seeds: u64 = std::env::var("SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
     for seed in 0..seeds {
         let mut rng = Rng::with_seed(seed);
@@ -70,7 +70,7 @@ async fn a_small_table_is_listed_rightly_whoever_wrote_it() {
         let mut expected = Vec::new();
         for n in 0..24 {
             let (id, ago) = (format!("s{n}"), MINUTE * rng.u32(..5 * 24 * 60));
-            // Old writers spell times more exactly than they are read.
+            // Older writers write more decimals than are read.
             let item = match rng.u8(..6) {
                 0..3 => {
                     table.new_writer(&id, ago).await;
@@ -111,7 +111,7 @@ async fn a_small_table_is_listed_rightly_whoever_wrote_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_from_the_index_looks_around_every_five_minutes() {
+async fn a_list_from_the_index_samples_the_table_every_five_minutes() {
     let table = Table::new("sessionId", 1).await;
     for n in 0..5_u32 {
         table.new_writer(&format!("new-{n}"), MINUTE * (n + 1)).await;
@@ -124,12 +124,12 @@ async fn a_list_from_the_index_looks_around_every_five_minutes() {
         assert_eq!(recent(&reader, 3).await, ["new-0", "new-1", "new-2"]);
     }
     assert_eq!(table.script.count("Scan"), 0);
-    // An old writer begins.
+    // An older writer begins to write.
     table.old_writer("old", Duration::ZERO).await;
     tokio::time::advance(MINUTE * 5).await;
     assert_eq!(recent(&reader, 3).await, ["old", "new-0", "new-1"]);
     assert_eq!(recent(&reader, 1).await, ["old"]);
-    // A new process looks at once.
+    // A new process samples at its first list.
     assert_eq!(recent(&table.reader(), 2).await, ["old", "new-0"]);
     // A backfill adds it to the index, and so no list needs a scan.
     let plan = reader.plan_backfill().await.unwrap();
@@ -170,7 +170,7 @@ async fn a_list_of_a_large_table_says_that_sessions_may_be_missing() {
 }
 
 #[tokio::test]
-async fn a_list_does_not_fail_if_it_cannot_look_around() {
+async fn a_list_does_not_fail_if_it_cannot_sample_the_table() {
     let table = Table::new("sessionId", 1).await;
     table.new_writer("new", MINUTE).await;
     table.old_writer("old", Duration::ZERO).await;
@@ -182,7 +182,7 @@ async fn a_list_does_not_fail_if_it_cannot_look_around() {
     }
     let logged = warnings.take();
     assert!(matches!(&logged[..], [one] if one.contains("dynamodb:Scan")), "{logged:?}");
-    // It can look, and then cannot read: the index can.
+    // It can sample the table, but then not scan it: the list comes from the index.
     table.script.heal();
     let reader = table.reader();
     let pass = std::iter::repeat_n(Step::Pass, 8);

@@ -1,4 +1,4 @@
-//! Requests in a session that is finished: a message that is delivered twice, and one that is posted
+//! Requests in a finished session: a message that is delivered twice, and one that is posted
 //! again.
 
 use std::sync::Arc;

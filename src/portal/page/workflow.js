@@ -95,7 +95,7 @@ const WORDS = { pending: "not started", "in-progress": "in progress", success: "
 const WAITING = { task: "waiting for its task", input: "waiting for input", authorization: "waiting for authorization" };
 const word = (state) => (Object.hasOwn(WORDS, state) ? WORDS[state] : state);
 const stateOf = (workflow, finished) => (finished ? workflow.overallStatus : workflow.stalled ? "stalled" : workflow.waiting ? "waiting" : workflow.overallStatus);
-// A new run of a session is created later than the run before it.
+// A new run of a session is created later than the previous run.
 const isNewRun = (before, workflow) => parse(workflow.createdAt) > parse(before.createdAt);
 const agentWord = (agent) => WAITING[agent.waitingFor] || word(agent.status);
 
@@ -121,7 +121,7 @@ function render() {
   draw($("overall").firstChild, overall);
   text($("overall").lastChild, word(overall));
   renderFacts(workflow);
-  renderRunBefore(workflow.previousRun);
+  renderPreviousRun(workflow.previousRun);
   renderAlarm(workflow, overall);
   renderSteps(workflow, overall);
   renderTokens(workflow);
@@ -152,15 +152,15 @@ function renderFacts(workflow) {
   $("facts").replaceChildren(...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, shownAs(value)))));
 }
 
-function renderRunBefore(run) {
-  $("before").hidden = !run;
+function renderPreviousRun(run) {
+  $("previous-run").hidden = !run;
   if (!run) return;
   const created = parse(run.createdAt), ended = parse(run.completedAt), tokens = run.totalTokenUsage?.totalTokens;
   const parts = [word(run.overallStatus) + (ended ? " at " + at(ended) : " when this one began")];
   if (ended && created) parts.push("after " + duration(ended - created));
   if (!ended && created) parts.push("started " + at(created));
   if (tokens) parts.push(count(tokens) + " tokens");
-  text($("before"), "Previous run: " + parts.join(", ") + (run.error ? ": " + run.error : ""));
+  text($("previous-run"), "Previous run: " + parts.join(", ") + (run.error ? ": " + run.error : ""));
 }
 
 function renderAlarm(workflow, overall) {

@@ -171,7 +171,7 @@ impl Ledger {
         (sum != UsageDelta::default()).then_some(UncertainUsage { calls, tokens })
     }
 
-    /// Moves to the run that another process has begun. What is known of the run before
+    /// Moves to the run that another process has begun. What is known of the previous run
     /// goes, its end included, and so does its item: it is no base for a merge with the new one.
     /// Calls in flight, and deltas that no item has seen, move along: when those calls began is not
     /// known here, and no token may be lost. So do attributes that no item has had: `written` is
@@ -189,10 +189,10 @@ impl Ledger {
         let mut local = WorkflowStatus::new(self.local.session_id.clone(), remote.created_at);
         local.last_updated = self.local.last_updated;
         for ((name, mut agent), active) in self.local.agents.drain(..).zip(&self.active) {
-            // (4) An error that only the end of the run before caused belongs to that end,
+            // (4) An error that only the end of the previous run caused belongs to that end,
             // even if it was recorded after the new run began.
             let ended_with_run = !is_own && active.in_flight == 0 && ended_with_workflow(&agent);
-            // (14) What the item of the run before had belongs to that run, whatever the clocks
+            // (14) What the item of the previous run had belongs to that run, whatever the clocks
             // say. For the rest they decide; if they disagree, it moves along as its tokens do.
             // Its sums may differ: a report in a finished run adds tokens and says nothing else.
             let saved = base.as_ref().and_then(|base| base.agent(&name));

@@ -1,8 +1,8 @@
-//! A new run of a session, whose first write replaces the item of the run before.
+//! A new run of a session, whose first write replaces the item of the previous run.
 //!
 //! ```text
 //! begin_new_run          always
-//! begin_new_run_after    if the run before has ended long enough ago. What this process knows decides
+//! begin_new_run_after    if the previous run has ended long enough ago. What this process knows decides
 //!                        at once; what the item says, with the first conflict:
 //!
 //!   the item is                      so this run
@@ -75,8 +75,7 @@ impl NewRunAfter {
 }
 
 impl Ledger {
-    /// Starts the workflow over, with no agents. The next write replaces the item of the
-    /// run before.
+    /// Starts the workflow over, with no agents. The next write replaces the item of the previous run.
     pub(crate) fn begin_new_run(&mut self, now: Timestamp) {
         let mut next = Self::new(self.local.session_id.clone(), now);
         next.retention = self.retention;
@@ -140,7 +139,7 @@ impl Ledger {
         }
     }
 
-    /// Makes this run's times later than those of the run before it. Runs are told apart by
+    /// Makes this run's times later than those of the previous run. Runs are told apart by
     /// `created_at`, and the clocks of two processes may disagree.
     pub(super) fn order_after(&mut self, before: &WorkflowStatus) {
         let after = before.created_at.saturating_add(Duration::from_millis(1));
@@ -195,7 +194,7 @@ impl Ledger {
         false
     }
 
-    /// Whether this is a new run, now that the item shows whether the one before has ended.
+    /// Whether this is a new run, now that the item shows whether the previous one has ended.
     fn begins_with(&mut self, remote: &WorkflowStatus, writer: &str, now: Timestamp) -> bool {
         let Some(after) = &self.new_run_after else { return false };
         let has = |seq| remote.writers.have(writer, seq);
@@ -265,7 +264,7 @@ impl Ledger {
     }
 
     /// Another process has begun a run meanwhile, or ended one: what this one has belongs to that.
-    /// So do calls and tokens of the run before that no item has had.
+    /// So do calls and tokens of the previous run that no item has had.
     fn join_another_run(&mut self, remote: &WorkflowStatus) {
         // So the merge takes it for this run, with the end, the retention and the attributes that
         // this one has.

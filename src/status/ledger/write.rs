@@ -178,7 +178,7 @@ impl Ledger {
     /// The write failed, or its answer was lost.
     pub(crate) fn write_failed(&mut self, write: &PendingWrite, may_have_been_applied: bool) {
         if self.new_run == NewRun::Unsent {
-            // It was a write of the run before.
+            // It was a write of the previous run.
             if let Some(previous) = &mut self.previous_ledger {
                 previous.write_failed(write, may_have_been_applied);
             }

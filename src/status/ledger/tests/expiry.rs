@@ -187,7 +187,7 @@ fn a_new_run_takes_the_setting_of_its_process() {
     b.ledger.begin_new_run(at(HOUR));
     call(&mut b, &mut table, HOUR);
     assert_eq!(expires(&table), Some(HOUR + 3 * DAY));
-    // What was said of the run before is over, also where another began the new one.
+    // What was said of the previous run is over, also where another began the new one.
     call(&mut a, &mut table, 2 * HOUR);
     assert_eq!(expires(&table), Some(HOUR + 3 * DAY));
     a.ledger.begin_new_run(at(3 * HOUR));

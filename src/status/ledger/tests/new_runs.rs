@@ -1,4 +1,4 @@
-//! Runs that begin if the one before has ended long enough ago.
+//! Runs that begin if the previous one ended long enough ago.
 
 use super::*;
 

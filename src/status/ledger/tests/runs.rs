@@ -191,7 +191,7 @@ fn an_error_from_the_end_of_a_run_does_not_move_to_the_next_run() {
     new.end("a", Outcome::Success, 5, 20);
     new.save(&mut table, 20);
 
-    // The run before ends only after the new run began, and so does its agent.
+    // The previous run ends only after the new run began, and so does its agent.
     old.ledger.finish(Ok(()), at(30));
     old.save(&mut table, 40);
 
