@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_that_changes_meanwhile_is_decided_on_again() {
+    async fn a_session_that_changes_in_between_is_decided_on_again() {
         use Fate::{After, AfterDeletion, Lost, Refused};
         let silent = |revision| After(item("processing", 7_000, revision));
         let ended = |writes| (Ok(Outcome::Ended), "failed gone".to_owned(), writes);
