@@ -41,7 +41,7 @@ pub(crate) struct Backfill {
     dry_run: bool,
 
     /// Do not ask for confirmation
-    #[arg(long)]
+    #[arg(long, short)]
     yes: bool,
 
     /// Start at the position that an earlier run printed

@@ -35,7 +35,7 @@ pub(crate) struct Reshard {
     dry_run: bool,
 
     /// Do not ask for confirmation
-    #[arg(long)]
+    #[arg(long, short)]
     yes: bool,
 
     /// Do not wait for running services: nothing writes to the table

@@ -83,7 +83,7 @@ async fn watch_ends_at_a_word_that_may_be_an_end() {
     let file = File::new("old-watch");
     file.put("odd", old_item("archived")).await;
     file.run(["watch", "odd"]).assert_code(3).assert_stderr(&[
-        "`odd` has the status `archived`, of another writer; whether that is an end is not known.",
+        "`odd` has the status `archived`, of an older writer; whether that is an end is not known.",
     ]);
     let found = file.run(["list", "--json", "--status", "other"]).assert_code(0).json();
     assert_eq!((&found[0]["sessionId"], &found[0]["status"]), (&json!("odd"), &json!("archived")));
