@@ -115,9 +115,9 @@ impl Watch {
             let status = WorkflowStatus::from_item(&self.session, &item);
             let shown = match run.read(&status) {
                 // An older writer has put it back. The process that records the run will notice.
-                Read::EarlierRun => continue,
-                Read::NewRun => view.begin_new_run(&status),
-                Read::SameRun => Ok(()),
+                Read::Earlier => continue,
+                Read::New => view.begin_new_run(&status),
+                Read::Same => Ok(()),
             };
             let is_read = match shown.and_then(|()| view.show(&item, &status)) {
                 Err(Failure::BrokenPipe) => false,
@@ -182,10 +182,10 @@ struct Run {
 /// Which run an item belongs to.
 #[derive(Debug, PartialEq)]
 enum Read {
-    SameRun,
-    NewRun,
+    Same,
+    New,
     /// A copy of a run that has been replaced.
-    EarlierRun,
+    Earlier,
 }
 
 impl Run {
@@ -194,13 +194,13 @@ impl Run {
         let created_at = lines::known(status.created_at);
         let last_updated = lines::known(status.last_updated);
         let read = match created_at.zip(self.created_at) {
-            Some((created, known)) if created > known => Read::NewRun,
-            Some((created, known)) if created < known && was_gone => Read::NewRun,
+            Some((created, known)) if created > known => Read::New,
+            Some((created, known)) if created < known && was_gone => Read::New,
             // If it has changed since, a process has corrected a time that an older writer set.
             Some((created, known)) if created < known && last_updated <= self.last_updated => {
-                return Read::EarlierRun;
+                return Read::Earlier;
             }
-            _ => Read::SameRun,
+            _ => Read::Same,
         };
         self.created_at = created_at.or(self.created_at);
         self.last_updated = last_updated;
@@ -385,25 +385,25 @@ mod tests {
 
     #[test]
     fn a_later_run_is_new_and_a_copy_of_an_earlier_one_is_none() {
-        use Read::{EarlierRun, NewRun, SameRun};
+        use Read::{Earlier, New, Same};
         let id = SessionId::from_key("s").expect("an id");
         let at = |minute: u64| format!("2025-12-24T10:{minute:02}:00.000Z");
         let mut run = Run::default();
         // The minutes at which a run was created and last changed; `None` is no item.
         let table = [
-            (Some((1, 1)), SameRun),
-            (Some((1, 2)), SameRun),
-            (Some((3, 3)), NewRun),
-            (Some((1, 2)), EarlierRun),
-            (Some((3, 4)), SameRun),
+            (Some((1, 1)), Same),
+            (Some((1, 2)), Same),
+            (Some((3, 3)), New),
+            (Some((1, 2)), Earlier),
+            (Some((3, 4)), Same),
             // An older writer has said something else for a while.
-            (Some((5, 5)), NewRun),
-            (Some((3, 6)), SameRun),
-            (Some((4, 6)), NewRun),
-            (None, SameRun),
-            (Some((2, 2)), NewRun),
-            (None, SameRun),
-            (Some((2, 3)), SameRun),
+            (Some((5, 5)), New),
+            (Some((3, 6)), Same),
+            (Some((4, 6)), New),
+            (None, Same),
+            (Some((2, 2)), New),
+            (None, Same),
+            (Some((2, 3)), Same),
         ];
         for (step, (times, expected)) in table.into_iter().enumerate() {
             let Some((created, updated)) = times else {
@@ -416,6 +416,6 @@ mod tests {
             assert_eq!(run.read(&status), expected, "{step}");
         }
         // An item that does not say is of the same run.
-        assert_eq!(run.read(&WorkflowStatus::from_item(&id, &Item::new())), SameRun);
+        assert_eq!(run.read(&WorkflowStatus::from_item(&id, &Item::new())), Same);
     }
 }

@@ -218,7 +218,7 @@ impl SessionHandle {
             }
             match new_run {
                 NewRunPolicy::After(age) if state.is_free() => {
-                    state.ledger.begin_new_run_after(age, now)
+                    state.ledger.begin_new_run_after(age, now);
                 }
                 NewRunPolicy::Always => state.ledger.begin_new_run(now),
                 NewRunPolicy::Never if state.ledger.is_finished() => {
