@@ -189,3 +189,22 @@ fn the_end_that_an_older_writer_has_written_first_stands_and_has_its_time() {
     assert_eq!(status.completed_at, Some(at(4_000)));
     assert_eq!(shown(&table.status(), "b"), SUCCESS);
 }
+
+#[test]
+fn a_copy_from_before_a_task_does_not_end_it() {
+    let mut table = Table::default();
+    let mut p = running(&mut table);
+    let mut copy = table.item.clone().unwrap();
+    p.post("a", &super::running("t-1"), 2_000);
+    p.save(&mut table, 2_000);
+    copy.insert("lastUpdated", time(3_000));
+    table.item = Some(copy);
+    p.start("c", 4_000);
+    p.save(&mut table, 4_000);
+    let status = table.status();
+    assert_eq!(unfinished_tasks(&status), ["t-1"]);
+    assert_eq!(shown(&status, "a"), waits_for("task", "t-1"));
+    assert_eq!(p.get("a", &done("t-1", 9), 5_000), Some(9));
+    p.save(&mut table, 5_000);
+    assert_eq!((input(&table.status(), "a"), shown(&table.status(), "a")), (16, SUCCESS));
+}
