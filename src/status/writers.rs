@@ -74,6 +74,11 @@ impl Writers {
             || self.last.iter().any(|(id, seq)| before.last.get(id) < Some(seq))
     }
 
+    /// Sets the number of a process's last write.
+    pub(crate) fn set(&mut self, writer: &str, seq: u64) {
+        self.last.insert(writer.to_owned(), seq);
+    }
+
     /// Takes over the numbers of `others` that are higher.
     pub(crate) fn join(&mut self, others: &Self) {
         for (id, seq) in &others.last {

@@ -97,10 +97,17 @@ impl Ledger {
         // The item has come from that write: all who wrote since knew what it carried.
         let applied = remote.writers.last_write(writer);
         let lost = lost.into_iter().rev().find(|lost| has(*lost.seqs.start()));
-        if let Some(lost) = &lost
-            && applied.is_some_and(|applied| lost.seqs.contains(&applied))
+        if let (Some(lost), Some(applied)) = (&lost, applied)
+            && lost.seqs.contains(&applied)
         {
-            self.base = Some(Arc::clone(&lost.document));
+            let mut document = Arc::clone(&lost.document);
+            // A later one of those that carried the same.
+            if applied != *lost.seqs.start() {
+                let document = Arc::make_mut(&mut document);
+                document.writers.set(writer, applied);
+                document.revision = remote.revision;
+            }
+            self.base = Some(document);
             self.stored_version = None;
         }
         let by_older_writer = self.was_changed_by_older_writer(&remote, found);

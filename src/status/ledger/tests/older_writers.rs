@@ -208,3 +208,20 @@ fn a_copy_from_before_a_task_does_not_end_it() {
     p.save(&mut table, 5_000);
     assert_eq!((input(&table.status(), "a"), shown(&table.status(), "a")), (16, SUCCESS));
 }
+
+#[test]
+fn an_older_writer_after_a_repeated_write_whose_answer_was_lost_is_noticed() {
+    let mut table = Table::default();
+    let mut p = running(&mut table);
+    assert!(p.ledger.heartbeat(at(31_000)));
+    // The first of two writes that carry the same is not applied.
+    p.save_and_lose_the_answer(&mut table, false, 31_000);
+    p.save_and_lose_the_answer(&mut table, true, 31_100);
+    let item = table.item.as_mut().unwrap();
+    item.insert("a", map(&[("status", "in-progress"), ("startedAt", &time(32_000))]));
+    item.insert("lastUpdated", time(32_000));
+    p.start("c", 33_000);
+    p.save(&mut table, 33_000);
+    let status = table.status();
+    assert_eq!((input(&status, "a"), status.agent("a").unwrap().calls), (7, 1));
+}
