@@ -315,7 +315,7 @@ async fn a_new_run_over_one_that_is_not_finished_is_followed() {
 }
 
 #[tokio::test]
-async fn the_run_before_is_a_line_if_there_was_one() {
+async fn the_previous_run_is_a_line_if_there_was_one() {
     let scene = Scene::start().await;
     let usage = json!({ "inputTokens": 1_000, "outputTokens": 234, "totalTokens": 1_234 });
     let previous = json!({
@@ -325,12 +325,12 @@ async fn the_run_before_is_a_line_if_there_was_one() {
     let mut again = run("processing", 30.0, &[]);
     again["previousRun"] = previous.clone();
     scene.put("again", &again).await;
-    let Some(browser) = browser("the_run_before_is_a_line", &scene.page("again")).await else {
+    let Some(browser) = browser("the_previous_run_is_a_line", &scene.page("again")).await else {
         return;
     };
-    let line = "const line = document.getElementById('before');
+    let line = "const line = document.getElementById('previous-run');
                 return line.hidden ? null : line.textContent.replace(/ (at|started) [^,]+,/, ' $1 …,')";
-    browser.wait_for("!document.getElementById('before').hidden").await.unwrap();
+    browser.wait_for("!document.getElementById('previous-run').hidden").await.unwrap();
     let expected = "Previous run: failed at …, after 12.5 s, 1,234 tokens: <b>no model</b>";
     // The times are those of two calls, a moment apart.
     let shown = browser.run(line).await.unwrap();
@@ -341,14 +341,14 @@ async fn the_run_before_is_a_line_if_there_was_one() {
     open["previousRun"] = json!({ "overallStatus": "processing", "createdAt": scene::ago(70.0), "totalTokenUsage": usage });
     scene.put("again", &open).await;
     browser
-        .wait_for("document.getElementById('before').textContent.includes('began')")
+        .wait_for("document.getElementById('previous-run').textContent.includes('began')")
         .await
         .unwrap();
     let expected = "Previous run: running when this one began, started …, 1,234 tokens";
     assert_eq!(browser.run(line).await.unwrap(), expected);
 
     scene.put("again", &run("processing", 10.0, &[])).await;
-    browser.wait_for("document.getElementById('before').hidden").await.unwrap();
+    browser.wait_for("document.getElementById('previous-run').hidden").await.unwrap();
     console_is_quiet(&browser, &[]).await;
 }
 
