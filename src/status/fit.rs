@@ -166,7 +166,7 @@ mod tests {
             agent.error = Some(CallError::new("k".repeat(100), "e".repeat(1_000)));
             (agent.started_at, agent.completed_at) = (Some(time), Some(time));
             agent.last_updated = Some(time);
-            agent.token_usage = Some(TokenUsage::from_counts([Some(u64::MAX); 6]));
+            agent.token_usage = Some(TokenUsage::from_counts([Some(u64::MAX); 8]));
             agent.calls = u64::MAX;
             status.agents.push((name(n).into(), agent));
         }

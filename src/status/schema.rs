@@ -42,7 +42,8 @@
 //! # Token usage
 //!
 //! Each a number: `inputTokens`, `outputTokens`, `totalTokens`, `cacheReadInputTokens`,
-//! `cacheWriteInputTokens`, `reasoningTokens`. [`TokenUsage`] defines what they count.
+//! `cacheWriteInputTokens`, `reasoningTokens`, `cacheWrite5mInputTokens`, `cacheWrite1hInputTokens`.
+//! [`TokenUsage`] defines what they count.
 //!
 //! # Older writers
 //!
@@ -122,13 +123,15 @@ pub(super) const CALLS: &str = "calls";
 pub(crate) const SUB_STEPS: &str = "subSteps";
 
 /// The counts of a token usage, in the order of [`TokenUsage::counts`].
-pub(super) const TOKEN_COUNTS: [&str; 6] = [
+pub(super) const TOKEN_COUNTS: [&str; 8] = [
     "inputTokens",
     "outputTokens",
     "totalTokens",
     "cacheReadInputTokens",
     "cacheWriteInputTokens",
     "reasoningTokens",
+    "cacheWrite5mInputTokens",
+    "cacheWrite1hInputTokens",
 ];
 
 /// The item's own attributes. No agent and no caller's attribute may have such a name.

@@ -1,7 +1,7 @@
 //! [`TokenUsage`]: token counts, each absent until it is known.
 
 /// The number of counts in a usage.
-const COUNTS: usize = 6;
+const COUNTS: usize = 8;
 
 /// The tokens used by a call, an agent or a workflow.
 ///
@@ -24,6 +24,11 @@ pub struct TokenUsage {
     pub cache_write_input_tokens: Option<u64>,
     /// The part of the output that was reasoning.
     pub reasoning_tokens: Option<u64>,
+    /// The part of what was written to a cache that is kept for five minutes, where the provider
+    /// tells it apart: it costs less than what is kept for longer.
+    pub cache_write_5m_input_tokens: Option<u64>,
+    /// The part of what was written to a cache that is kept for an hour.
+    pub cache_write_1h_input_tokens: Option<u64>,
 }
 
 impl TokenUsage {
@@ -101,6 +106,8 @@ impl TokenUsage {
             &mut self.cache_read_input_tokens,
             &mut self.cache_write_input_tokens,
             &mut self.reasoning_tokens,
+            &mut self.cache_write_5m_input_tokens,
+            &mut self.cache_write_1h_input_tokens,
         ];
         for (n, count) in counts.into_iter().enumerate() {
             if delta.known[n] {
@@ -118,11 +125,13 @@ impl TokenUsage {
             self.cache_read_input_tokens,
             self.cache_write_input_tokens,
             self.reasoning_tokens,
+            self.cache_write_5m_input_tokens,
+            self.cache_write_1h_input_tokens,
         ]
     }
 
     pub(super) fn from_counts(counts: [Option<u64>; COUNTS]) -> Self {
-        let [input, output, total, cache_read, cache_write, reasoning] = counts;
+        let [input, output, total, cache_read, cache_write, reasoning, cache_5m, cache_1h] = counts;
         Self {
             input_tokens: input,
             output_tokens: output,
@@ -130,6 +139,8 @@ impl TokenUsage {
             cache_read_input_tokens: cache_read,
             cache_write_input_tokens: cache_write,
             reasoning_tokens: reasoning,
+            cache_write_5m_input_tokens: cache_5m,
+            cache_write_1h_input_tokens: cache_1h,
         }
     }
 }

@@ -8,13 +8,15 @@ use tower_agent_status::status::{Item, Timestamp, Value};
 
 const STATES: [&str; 4] = ["pending", "in-progress", "success", "error"];
 const OVERALL: [&str; 4] = ["initializing", "processing", "completed", "failed"];
-const COUNTS: [&str; 6] = [
+const COUNTS: [&str; 8] = [
     "inputTokens",
     "outputTokens",
     "totalTokens",
     "cacheReadInputTokens",
     "cacheWriteInputTokens",
     "reasoningTokens",
+    "cacheWrite5mInputTokens",
+    "cacheWrite1hInputTokens",
 ];
 const NINETY_DAYS: i64 = 90 * 24 * 60 * 60;
 const LONGEST_ERROR: usize = 500;
