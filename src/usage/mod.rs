@@ -21,7 +21,8 @@
 //! | `classify` | all of this, the status and the end of the transport | the outcome |
 //! | `trace` | what a stage did, if somebody asks | a [`Trace`] |
 //!
-//! `response_head` has what the head tells, and `rpc_status` the statuses of gRPC and Connect, which
+//! `reading` has what comes out, `response_info` what a response tells beside tokens and outcome,
+//! `response_head` what the head tells, and `rpc_status` the statuses of gRPC and Connect, which
 //! come in the head, in the body or in the trailers. The rules that a user can see are in the guide, in
 //! [outcomes](crate::guide::outcomes).
 //!
@@ -49,7 +50,9 @@ mod extract;
 mod formats;
 mod framing;
 mod json;
+mod reading;
 mod response_head;
+mod response_info;
 mod rpc_status;
 mod skip;
 mod trace;
@@ -58,77 +61,21 @@ use std::fmt;
 
 use http::{HeaderMap, StatusCode};
 
+pub use self::reading::{End, Progress, Reading};
 pub use self::response_head::{RequestHint, ResponseHead};
+pub use self::response_info::{ModelSource, ResponseInfo};
 pub use self::trace::{
     FailureEffect, FailureSign, Missing, NoAnswer, OutcomeRule, ReportedCounts, StatusPlace, Step,
     TokenRule, Trace, UsageEffect,
 };
 
 use self::decompress::Encoding;
-use self::extract::{Extracted, Extractor};
+use self::extract::{Extracted, Extractor, UsageParts};
 use self::formats::{Accounting, CountOp, RequestFlag, TokenType};
 use self::framing::{Framing, MediaType};
-use self::response_head::HeadReport;
+use self::response_head::{HeadReport, RequestFlags};
 use self::rpc_status::GrpcStatus;
-use crate::status::{Outcome, Task, TaskId, TokenUsage, WaitingFor};
-
-/// Whether the response continues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Progress {
-    /// No end marker was seen yet.
-    More,
-    /// The protocol's own end marker was seen: the response is complete, whatever the transport
-    /// does next.
-    Ended,
-}
-
-/// How the transport of a body ended.
-#[derive(Clone, Copy)]
-#[non_exhaustive]
-pub enum End<'a> {
-    /// The body was read to its end.
-    Complete,
-    /// The transport failed.
-    Failed(&'a dyn fmt::Display),
-    /// The transport failed because time ran out.
-    TimedOut(&'a dyn fmt::Display),
-    /// The body was dropped before its end.
-    Dropped,
-}
-
-impl fmt::Debug for End<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Complete => f.write_str("Complete"),
-            Self::Failed(failure) => write!(f, "Failed({failure})"),
-            Self::TimedOut(failure) => write!(f, "TimedOut({failure})"),
-            Self::Dropped => f.write_str("Dropped"),
-        }
-    }
-}
-
-/// Everything read from a response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Reading {
-    /// How the call ended.
-    pub outcome: Outcome,
-    /// The tokens it used, as far as they were reported.
-    pub usage: Option<TokenUsage>,
-    /// The name of the recognized format, for logs and people: `anthropic.messages`,
-    /// `openai.chat_completions` and so on. More names may be added.
-    pub format: Option<&'static str>,
-    /// Whether the response came to its own end: an end marker, or a whole document.
-    pub complete: bool,
-    /// The provider's own code for the failure that the response reported.
-    pub error_code: Option<Box<str>>,
-    /// What the agent waits for, if the response says that its task has not ended. The outcome
-    /// is then that of the call alone.
-    pub waiting_for: Option<WaitingFor>,
-    /// The id of the task, run, batch or prediction that the response belongs to.
-    pub task_id: Option<TaskId>,
-}
+use crate::status::{Outcome, Task, TokenUsage};
 
 /// Reads usage, failures and the end out of one response's body as it passes.
 ///
@@ -139,11 +86,11 @@ pub struct Reading {
 /// body before it notices that the body is corrupt, or too large for its compressed size.
 pub struct UsageReader {
     status: StatusCode,
-    hint: RequestHint,
+    hint: RequestFlags,
     encoding: Encoding,
     framing: Framing,
     extractor: Extractor,
-    /// What the response's headers report of its call.
+    /// What the response's headers report of its call, and the path of its request.
     reported: Option<Box<HeadReport>>,
 }
 
@@ -259,22 +206,34 @@ impl UsageReader {
     #[must_use]
     #[inline(always)]
     pub fn usage(&self) -> Option<TokenUsage> {
-        self.usage_by_rules(&mut |_| {})
+        let extracted = self.committed();
+        let mut usage = self.usage_by_rules(extracted, &mut |_| {})?;
+        // Nearly all have none, whatever is committed.
+        if self.extractor.parts().is_some()
+            && let Some(parts) = self.framing.committed_parts(&self.extractor)
+        {
+            parts.complete(&mut usage);
+        }
+        Some(usage)
     }
 
     /// The same, and each rule by which the counts became tokens.
     #[inline(always)]
-    fn usage_by_rules(&self, note: &mut impl FnMut(TokenRule)) -> Option<TokenUsage> {
+    fn usage_by_rules(
+        &self,
+        extracted: &Extracted,
+        note: &mut impl FnMut(TokenRule),
+    ) -> Option<TokenUsage> {
         if self.hint.has_any(&[RequestFlag::NoUsage, RequestFlag::Download]) {
             return None;
         }
-        let extracted = self.committed();
         let counts = extracted.counts();
         let total_is_input = || extracted.has_input_only() || self.hint.has(RequestFlag::InputOnly);
         if counts.is_empty() && self.reported.is_none() {
             return None;
         }
-        let Some(HeadReport { counts: headers, .. }) = self.reported.as_deref() else {
+        let reported = self.reported.as_deref().filter(|reported| !reported.counts.is_empty());
+        let Some(HeadReport { counts: headers, .. }) = reported else {
             return counts.normalized_by(total_is_input, note);
         };
         // The headers fill in what the body leaves out.
@@ -290,6 +249,35 @@ impl UsageReader {
             }
         }
         filled.normalized_by(total_is_input, note)
+    }
+
+    /// Returns what the response has said so far of its call, beside tokens and outcome: its model, its
+    /// id, why the model stopped. Also after [`finish`](Self::finish), for anyone who wants to know.
+    ///
+    /// The rows of a file and the results of a batch are about other calls: of such a response only the
+    /// head counts.
+    #[must_use]
+    #[cold]
+    pub fn info(&self) -> ResponseInfo {
+        let mut info = ResponseInfo::default();
+        if !self.hint.has_any(&[RequestFlag::Download, RequestFlag::Results]) {
+            let extracted = self.committed();
+            let stated = self.extractor.stated_info(extracted);
+            info.model_source = stated.model.as_ref().map(|_| ModelSource::Response);
+            info.model = stated.model;
+            info.response_id = stated.response_id;
+            info.finish_reasons = stated.finish_reasons;
+            info.service_tier = stated.service_tier;
+            let parts = self.framing.committed_parts(&self.extractor);
+            let parts = parts.filter(|_| !self.hint.has(RequestFlag::NoUsage));
+            info.web_search_requests = parts.and_then(UsageParts::web_searches);
+            let cost = parts.and_then(UsageParts::cost);
+            info.cost_usd = cost.map(|cost| cost.to_string().into());
+        }
+        if let Some(head) = &self.reported {
+            head.info.tell(&mut info);
+        }
+        info
     }
 
     /// Ends the reading after the last piece, and returns everything read.
@@ -393,7 +381,7 @@ impl UsageReader {
         let no_answer = self.framing.no_answer(self.extractor.extracted());
         let outcome = classify::rule(&self.evidence(), end, self.missing(), no_answer);
         let mut rules = Vec::new();
-        let usage = self.usage_by_rules(&mut |rule| rules.push(rule));
+        let usage = self.usage_by_rules(self.committed(), &mut |rule| rules.push(rule));
         let (is_unreadable, is_read) = (self.is_unreadable(), self.framing.is_read());
         let (hint, is_of_others) = (self.hint, self.is_of_others());
         let tracer = self.extractor.tracer()?;

@@ -10,8 +10,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::decompress::Encoding;
 use super::extract::TokenCounts;
-use super::formats::{self, CountOp, FUNCTION_ERROR_HEADER, RequestFlag, USAGE_HEADERS};
+use super::formats::{self, CountOp, HeaderAction, RequestFlag};
 use super::framing::{MediaType, Protocol, RpcType};
+use super::response_info::HeadInfo;
 use super::rpc_status::GrpcStatus;
 
 /// The parts of a response's head that decide how its body is read.
@@ -20,33 +21,36 @@ use super::rpc_status::GrpcStatus;
 #[derive(Debug)]
 pub struct ResponseHead {
     pub(super) status: StatusCode,
-    pub(super) hint: RequestHint,
+    pub(super) hint: RequestFlags,
     pub(super) media_type: MediaType,
     pub(super) encoding: Encoding,
-    /// What the headers report of the call itself. Most report nothing.
+    /// What the headers report of the call itself, and the path of its request.
     pub(super) reported: Option<Box<HeadReport>>,
 }
 
-/// What the headers of a response report of its call.
-#[derive(Debug, Default)]
+/// What the headers of a response and the path of its request report of the call.
+#[derive(Clone, Debug, Default)]
 pub(super) struct HeadReport {
     pub(super) counts: TokenCounts,
     /// The status of a gRPC call whose response has no body.
     pub(super) grpc_status: Option<GrpcStatus>,
     /// The function failed whose answer this is.
     pub(super) function_error: bool,
+    /// What they tell beside that.
+    pub(super) info: HeadInfo,
 }
 
 impl ResponseHead {
-    /// Reads the headers in one pass. Allocates only if they report token counts, a status of gRPC or
-    /// the failure of a function, or announce a compressed body.
+    /// Reads the headers in one pass. Allocates only if they report token counts, an id of the request, a
+    /// rate limit, a status of gRPC or the failure of a function, or announce a compressed body.
     ///
     /// Where a header is repeated, its first value counts. `content-encoding` is a list, and its
     /// lines make one.
     #[must_use]
     #[inline]
     pub fn new(status: StatusCode, headers: &HeaderMap, hint: RequestHint) -> Self {
-        let (mut content_type, mut has_encoding, mut reported) = (None, false, None);
+        let RequestHint { flags: hint, mut reported } = hint;
+        let (mut content_type, mut has_encoding) = (None, false);
         for (name, value) in headers {
             if *name == header::CONTENT_TYPE {
                 content_type.get_or_insert(value);
@@ -54,9 +58,9 @@ impl ResponseHead {
                 has_encoding = true;
             } else {
                 let name = name.as_str();
-                // Few headers have names of these lengths.
-                if formats::may_be_reporting_header(name.len()) {
-                    read_header(&mut reported, name, value);
+                // Few headers have names of these lengths and first letters.
+                if formats::may_be_reporting_header(name) {
+                    read_header(&mut reported, name, value, headers);
                 }
             }
         }
@@ -94,19 +98,27 @@ fn read_encoding(
     Encoding::new(headers.get_all(header::CONTENT_ENCODING), may_be_undeclared)
 }
 
-/// Takes a count from a header, unless it is of no interest or the count is known, or the failure of
-/// a function.
+/// Takes what a header tells. Most headers are of no interest.
 #[cold]
-fn read_header(reported: &mut Option<Box<HeadReport>>, name: &str, value: &HeaderValue) {
-    if name == FUNCTION_ERROR_HEADER {
-        reported.get_or_insert_default().function_error = true;
-    }
-    let known = USAGE_HEADERS.iter().find(|(known, ..)| *known == name);
-    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
-    if let (Some((_, token, accounting)), Some(number)) = (known, number) {
-        let counts = &mut reported.get_or_insert_default().counts;
-        if counts.get(*token).is_none() {
-            counts.apply(*token, CountOp::Set, *accounting, number);
+fn read_header(
+    reported: &mut Option<Box<HeadReport>>,
+    name: &str,
+    value: &HeaderValue,
+    headers: &HeaderMap,
+) {
+    let Some(action) = formats::header_action(name) else { return };
+    match action {
+        HeaderAction::FunctionError => reported.get_or_insert_default().function_error = true,
+        HeaderAction::Count(token, accounting) => {
+            if let Some(number) = value.to_str().ok().and_then(|text| text.trim().parse().ok()) {
+                let counts = &mut reported.get_or_insert_default().counts;
+                if counts.get(token).is_none() {
+                    counts.apply(token, CountOp::Set, accounting, number);
+                }
+            }
+        }
+        HeaderAction::Info(field, rank) => {
+            reported.get_or_insert_default().info.read(field, rank, value, headers);
         }
     }
 }
@@ -127,6 +139,12 @@ fn read_rpc_headers(
     rpc.with_compression(headers)
 }
 
+/// Reads the name of the model out of a path that has one.
+#[cold]
+fn read_path(path: &[u8]) -> Option<Box<HeadReport>> {
+    Some(Box::new(HeadReport { info: HeadInfo::of_path(path)?, ..HeadReport::default() }))
+}
+
 #[cold]
 fn without_final_slashes(path: &[u8]) -> &[u8] {
     let end = path.iter().rposition(|byte| *byte != b'/');
@@ -136,9 +154,18 @@ fn without_final_slashes(path: &[u8]) -> &[u8] {
 /// What a request's method and path imply about the response.
 ///
 /// Some responses carry objects that look like token usage and are not, such as those of endpoints
-/// that count tokens. The path rules these out. It never selects a provider's format.
+/// that count tokens. The path rules these out. It never selects a provider's format. Some paths also
+/// name the model, which the response may not do.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHint {
+    pub(super) flags: RequestFlags,
+    /// What the path itself tells.
+    reported: Option<Box<HeadReport>>,
+}
+
+/// What a request implies: a bit for each [`RequestFlag`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RequestHint(u16);
+pub(super) struct RequestFlags(u16);
 
 impl RequestHint {
     /// Examines a request's method and path. A query or fragment after the path is ignored.
@@ -156,37 +183,46 @@ impl RequestHint {
             Method::CONNECT => RequestFlag::Connect.bit(),
             _ => 0,
         };
-        let mut path = path.as_bytes();
-        if path.last() == Some(&b'/') {
-            path = without_final_slashes(path);
+        let mut bytes = path.as_bytes();
+        if bytes.last() == Some(&b'/') {
+            bytes = without_final_slashes(bytes);
         }
-        Self(formats::request_flags(path) | by_method)
+        let flags = RequestFlags(formats::request_flags(bytes) | by_method);
+        let names_model = flags.has(RequestFlag::NamesModel);
+        Self { flags, reported: if names_model { read_path(bytes) } else { None } }
     }
 
     /// The hint for the response of a service of one's own: its path is unknown, and it may be empty.
     pub(crate) fn of_any_content(method: &Method) -> Self {
-        let Self(flags) = Self::of(method, "");
-        Self(flags | RequestFlag::MayBeEmpty.bit())
+        let Self { flags: RequestFlags(flags), reported } = Self::of(method, "");
+        Self { flags: RequestFlags(flags | RequestFlag::MayBeEmpty.bit()), reported }
+    }
+
+    /// The same for the response, which comes once. What is left still knows the method.
+    pub(crate) fn take(&mut self) -> Self {
+        Self { flags: self.flags, reported: self.reported.take() }
     }
 
     /// Whether the response has no body, whatever its headers say.
     #[inline]
-    pub(crate) fn is_head(self) -> bool {
-        self.has(RequestFlag::Head)
+    pub(crate) fn is_head(&self) -> bool {
+        self.flags.has(RequestFlag::Head)
     }
 
     /// Whether the method is one whose responses have no body like others.
     #[inline]
-    pub(crate) fn is_head_or_connect(self) -> bool {
-        self.has_any(&[RequestFlag::Head, RequestFlag::Connect])
+    pub(crate) fn is_head_or_connect(&self) -> bool {
+        self.flags.has_any(&[RequestFlag::Head, RequestFlag::Connect])
     }
 
     /// Whether a response with a 2xx status opens a tunnel.
     #[inline]
-    pub(crate) fn is_connect(self) -> bool {
-        self.has(RequestFlag::Connect)
+    pub(crate) fn is_connect(&self) -> bool {
+        self.flags.has(RequestFlag::Connect)
     }
+}
 
+impl RequestFlags {
     #[inline(always)]
     pub(super) fn has(self, flag: RequestFlag) -> bool {
         self.has_any(&[flag])

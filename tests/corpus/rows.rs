@@ -77,6 +77,13 @@ impl Row {
     }
 }
 
+/// The same without how long what is cached is kept, which the rows do not say.
+pub(crate) fn without_cache_lifetimes(mut usage: TokenUsage) -> TokenUsage {
+    usage.cache_write_5m_input_tokens = None;
+    usage.cache_write_1h_input_tokens = None;
+    usage
+}
+
 /// All rows whose right reading is known, or why there are none.
 pub(crate) fn rows() -> Result<Vec<Row>, String> {
     let folder = folder()?;

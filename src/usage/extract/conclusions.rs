@@ -4,7 +4,7 @@ use super::document::{Document, Sign};
 use super::quoted::QuotedDocument;
 use super::scopes::TaskStatus;
 use super::steps;
-use super::{Extracted, Extractor, Rare, TokenCounts};
+use super::{Extracted, Extractor, Rare, TokenCounts, UsageParts};
 use crate::usage::formats::{Format, Status};
 use crate::usage::json::Visitor as _;
 use crate::usage::trace::{FailureEffect, FailureSign};
@@ -86,6 +86,7 @@ impl Extractor {
             tracer.end_document();
         }
         self.current = TokenCounts::NONE;
+        self.current_parts = None;
     }
 
     /// Whether a document that is a list is a stream of events in one document, as Gemini's API sends
@@ -171,11 +172,15 @@ impl Extractor {
     }
 
     /// Forgets the document at hand, and returns to what was known before it.
-    pub(in crate::usage) fn roll_back(&mut self, to: Extracted) {
+    pub(in crate::usage) fn roll_back(&mut self, to: Extracted, parts: Option<UsageParts>) {
         self.extracted = to;
+        if std::mem::take(&mut self.parts_changed) {
+            self.parts = parts;
+        }
         self.document = Document::default();
         self.scopes.clear();
         self.current = TokenCounts::NONE;
+        self.current_parts = None;
         if let Some(rare) = &mut self.rare {
             rare.pending = None;
             rare.texts.clear();

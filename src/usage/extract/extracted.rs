@@ -1,6 +1,6 @@
 //! [`Extracted`]: what holds for the whole response.
 
-use super::TokenCounts;
+use super::{Stated, TokenCounts};
 use crate::usage::formats::{Format, Merge, TokenType, UsageSource};
 use crate::usage::trace::UsageEffect;
 
@@ -11,6 +11,8 @@ pub(in crate::usage) struct Extracted {
     /// Where the counts were found.
     pub(super) source: Option<UsageSource>,
     pub(super) format: Option<Format>,
+    /// How much the answer has said of itself.
+    pub(super) stated: Stated,
     /// The format if usage is found and nothing else names one.
     pub(super) suggested_format: Option<Format>,
     /// A stream of this format ends with a marker.
@@ -45,6 +47,11 @@ impl Extracted {
         let by_source = by_source.filter(|format| *format != Format::Unspecified);
         let suggested = self.suggested_format.filter(|_| self.source.is_some());
         self.format.or(by_source).or(suggested).and_then(Format::name)
+    }
+
+    /// Whether the response is of this format, as far as anything says so.
+    pub(super) fn has_format(&self, format: Format) -> bool {
+        self.format.or(self.suggested_format) == Some(format)
     }
 
     /// Whether the response is of a known format.

@@ -14,6 +14,9 @@ impl Extractor {
         if source.format == Format::BedrockInvoke {
             self.document.set(Sign::EndsStream);
         }
+        if self.current_parts.is_some() {
+            return self.end_usage_with_parts(source);
+        }
         if self.current.is_empty() || self.current.is_discarded() {
             self.current = TokenCounts::NONE;
         } else if self.extracted.source.is_none() && source.merge != Merge::SumOfEvents {
@@ -23,6 +26,23 @@ impl Extractor {
             self.current = TokenCounts::NONE;
         } else {
             self.end_further_usage(source);
+        }
+    }
+
+    /// Ends a usage object that has more than counts.
+    #[inline(never)]
+    fn end_usage_with_parts(&mut self, source: UsageSource) {
+        if let Some(parts) = &mut self.current_parts {
+            parts.end_listed();
+        }
+        if !self.current.is_empty() && !self.current.is_discarded() {
+            return self.end_further_usage(source);
+        }
+        // It may still tell what an image has cost.
+        self.current = TokenCounts::NONE;
+        let parts = self.current_parts.take().filter(|_| self.extracted.source.is_none());
+        if let Some(parts) = parts {
+            self.parts_mut().join(&parts, Merge::PerField);
         }
     }
 
@@ -70,14 +90,19 @@ impl Extractor {
     pub(super) fn merge(&mut self, current: &TokenCounts, source: UsageSource) {
         let extracted = &mut self.extracted;
         let earlier = extracted.source.filter(|earlier| earlier.rank >= source.rank);
+        let parts = self.current_parts.take();
         let Ok(merge) = extracted.merge_by(current, source) else { return };
         match merge {
             Merge::Replace | Merge::SumOfEvents => extracted.counts = *current,
             Merge::PerField => extracted.counts.override_by(current),
             Merge::Sum => extracted.counts.add(current),
         }
+        let joined = merge;
         let merge = earlier.map_or(source.merge, |_| merge);
         extracted.source = Some(UsageSource { merge, ..source });
+        if parts.is_some() || self.parts.is_some() {
+            self.parts_mut().join(&parts.unwrap_or_default(), joined);
+        }
     }
 
     /// Takes a count that stands outside of any usage object.

@@ -18,7 +18,9 @@
 //! | `conclusions` | what follows from a document, once all of it was read |
 //! | `merge` | how usage objects join those found before |
 //! | `counts` | token counts, and their conversion to a [`TokenUsage`](crate::status::TokenUsage) |
+//! | `usage_parts` | figures that few usage objects have: a cost, how long a cache is kept |
 //! | `document` | signs in the document at hand, and what follows from them |
+//! | `info` | what the answer says of itself beside its usage: its model, its id, why it stopped |
 //! | `scopes` | the words that mean something in a task only, and its id |
 //! | `error_text` | the texts that explain a failure |
 //! | `quoted` | a document that is a text in another one |
@@ -36,24 +38,28 @@ mod counts;
 mod document;
 mod error_text;
 mod extracted;
+mod info;
 mod merge;
 mod quoted;
 mod scopes;
 mod steps;
+mod usage_parts;
 mod visitor;
 
 pub(super) use self::counts::TokenCounts;
 pub(super) use self::error_text::ReportedError;
 pub(super) use self::extracted::Extracted;
+pub(super) use self::usage_parts::UsageParts;
 
 use self::document::{Document, Sign};
 use self::error_text::{ErrorTexts, Saying};
+use self::info::{InfoTexts, RareTexts, Stated};
 use self::quoted::QuotedDocument;
 use self::scopes::{ScopeSign, Scopes, StatusWord, TaskStatus};
 use super::formats::{
     self, Action, Effect, ErrorPart, Format, Marker, RequestFlag, UsageSource, Word, WordField,
 };
-use super::response_head::RequestHint;
+use super::response_head::RequestFlags;
 use super::rpc_status::GrpcStatus;
 use super::trace::{FailureSign, StatusPlace, Tracer};
 use crate::status::Task;
@@ -83,7 +89,15 @@ pub(super) struct Extractor {
     document: Document,
     /// The counts of the usage object at hand.
     current: TokenCounts,
+    /// What else it tells.
+    current_parts: Option<UsageParts>,
+    /// What else the usage objects tell whose counts were extracted. Few have any of it, so that it is no
+    /// part of what is copied for each frame.
+    parts: Option<UsageParts>,
+    /// Whether it has changed since it was noted.
+    parts_changed: bool,
     scopes: Scopes,
+    info: InfoTexts,
     rare: Option<Box<Rare>>,
 }
 
@@ -98,6 +112,7 @@ struct Rare {
     pending: Option<(TokenCounts, UsageSource)>,
     quoted: Option<Box<QuotedDocument>>,
     tracer: Option<Box<Tracer>>,
+    info: RareTexts,
 }
 
 impl Rare {
@@ -112,7 +127,7 @@ impl Rare {
 
 impl Extractor {
     #[inline]
-    pub(super) fn new(is_error_status: bool, hint: RequestHint, is_stream: bool) -> Self {
+    pub(super) fn new(is_error_status: bool, hint: RequestFlags, is_stream: bool) -> Self {
         Self {
             is_error_status,
             is_stream,
@@ -135,6 +150,42 @@ impl Extractor {
     #[inline]
     fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    #[cold]
+    fn current_parts(&mut self) -> &mut UsageParts {
+        self.current_parts.get_or_insert_default()
+    }
+
+    /// What the usage objects tell besides their counts, to be changed.
+    #[cold]
+    fn parts_mut(&mut self) -> &mut UsageParts {
+        self.parts_changed = true;
+        self.parts.get_or_insert_default()
+    }
+
+    /// What the usage objects tell besides their counts.
+    #[inline]
+    pub(super) fn parts(&self) -> Option<&UsageParts> {
+        self.parts.as_ref()
+    }
+
+    /// Notes the same, if it has changed since it was noted.
+    #[inline]
+    pub(super) fn note_parts(&mut self, noted: &mut Option<UsageParts>) {
+        if self.parts_changed {
+            *noted = self.parts;
+            self.parts_changed = false;
+        }
+    }
+
+    /// The same as it was noted.
+    #[cold]
+    pub(super) fn noted_parts<'a>(
+        &'a self,
+        noted: &'a Option<UsageParts>,
+    ) -> Option<&'a UsageParts> {
+        if self.parts_changed { noted.as_ref() } else { self.parts() }
     }
 
     /// What the response says of its task.
@@ -296,6 +347,8 @@ impl Extractor {
             Effect::Status(status) => self.scopes.innermost().status = Some(status),
             Effect::ConfirmUsage(format) => self.document.confirmed_format = Some(format),
             Effect::DiscardUsage => self.current.discard(),
+            Effect::CachePart(part) => self.current_parts().set_lifetime(part),
+            Effect::NoReason => return,
         }
         self.changed = true;
     }

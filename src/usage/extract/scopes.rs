@@ -14,7 +14,7 @@
 use super::error_text::unescape;
 use crate::status::{TaskId, WaitingFor};
 use crate::usage::formats::{IdField, KeySet, Status, Word, WordField};
-use crate::usage::json::ID_BLOCK;
+use crate::usage::json::TEXT_BLOCK;
 
 /// What a word for the status of a task begins with in A2A 1.0.
 const TASK_STATE: &[u8] = b"task_state_";
@@ -215,9 +215,9 @@ impl Scopes {
 
     /// Takes an id whole.
     #[inline]
-    pub(super) fn set_id(&mut self, field: IdField, bytes: &[u8; ID_BLOCK], len: usize) {
+    pub(super) fn set_id(&mut self, field: IdField, bytes: &[u8; TEXT_BLOCK], len: usize) {
         let id = &mut self.root_id;
-        let is_first = self.depth == 0 && id.len == 0 && field == IdField::Id;
+        let is_first = self.depth == 0 && id.len == 0 && field <= IdField::Id;
         match bytes.first_chunk() {
             // Nearly all are like this.
             Some(inline) if is_first && len <= INLINE_ID => {
@@ -225,7 +225,7 @@ impl Scopes {
                 id.len = len as u16;
                 id.field = field;
             }
-            _ => self.set_other_id(field, &bytes[..len.min(ID_BLOCK)]),
+            _ => self.set_other_id(field, &bytes[..len.min(TEXT_BLOCK)]),
         }
     }
 

@@ -7,10 +7,10 @@ use super::scopes::ScopeSign;
 use super::{Extractor, LISTED_TEXT_RANK, RESPONSE_TEXT_RANK, TokenCounts};
 use crate::usage::formats;
 use crate::usage::formats::{
-    Accounting, Action, CountOp, Effect, ErrorPart, Flag, Format, IdField, Marker, TokenType, Word,
-    WordField,
+    Accounting, Action, CountOp, Effect, ErrorPart, Flag, Format, IdField, InfoField, Marker,
+    TokenType, UsagePart, Word, WordField,
 };
-use crate::usage::json::{ID_BLOCK, Visitor};
+use crate::usage::json::{TEXT_BLOCK, Visitor};
 use crate::usage::trace::FailureSign;
 
 impl Extractor {
@@ -89,7 +89,8 @@ impl Visitor for Extractor {
         match action {
             Action::Usage(_) => {
                 self.changed = true;
-                if !self.current.is_empty() {
+                if !self.current.is_empty() || self.current_parts.is_some() {
+                    self.current_parts = None;
                     self.current = TokenCounts::NONE;
                 }
             }
@@ -109,6 +110,7 @@ impl Visitor for Extractor {
 
     fn begin_list(&mut self) {
         self.document.set(Sign::List);
+        self.begin_info_list();
     }
 
     #[inline]
@@ -129,6 +131,13 @@ impl Visitor for Extractor {
             }
             (Action::Code(field), value) => self.document.numeric_code(field, value),
             (Action::Id(field), Some(value)) => self.scopes.set_number_id(field, value),
+            (Action::WebSearches, Some(value)) => {
+                self.parts_mut().set_web_searches(value);
+            }
+            // Gemini's, if it was asked for enumerations as numbers.
+            (Action::Word(field), Some(value)) if field.is_finish_reason() => {
+                self.add_reason_number(value);
+            }
             (Action::Response, _) => self.document.set(Sign::Result),
             _ => {}
         }
@@ -138,14 +147,43 @@ impl Visitor for Extractor {
     fn word(&mut self, field: WordField, word: Word<'_>) {
         if matches!(field, WordField::Status | WordField::Success) {
             self.status_word(field, word);
+        } else if field.is_finish_reason() {
+            let mut is_reason = true;
+            formats::effects(field, word, |effect| match effect {
+                Effect::NoReason => is_reason = false,
+                effect => self.apply(effect),
+            });
+            if is_reason {
+                self.add_reason(word);
+            }
         } else {
             formats::effects(field, word, |effect| self.apply(effect));
         }
     }
 
     #[inline]
-    fn id(&mut self, field: IdField, bytes: &[u8; ID_BLOCK], len: usize) {
+    fn id(&mut self, field: IdField, bytes: &[u8; TEXT_BLOCK], len: usize) {
         self.scopes.set_id(field, bytes, len);
+        if field == IdField::AnswerId {
+            self.set_info(InfoField::ResponseId, bytes, len);
+        }
+    }
+
+    #[inline]
+    fn info(&mut self, field: InfoField, bytes: &[u8; TEXT_BLOCK], len: usize) {
+        self.set_info(field, bytes, len);
+    }
+
+    #[cold]
+    fn cost(&mut self, digits: u64, places: u8) {
+        self.changed = true;
+        self.current_parts().set_cost(digits, places);
+    }
+
+    #[cold]
+    fn part(&mut self, part: UsagePart, value: u64) {
+        self.changed = true;
+        self.current_parts().set(part, value);
     }
 
     #[inline]
@@ -217,6 +255,7 @@ impl Visitor for Extractor {
             Marker::CreatedAt => self.document.set(Sign::CreatedAt),
             Marker::JsonRpc => {
                 self.document.set(Sign::Rpc);
+                self.extracted.stated.is_rpc = true;
                 self.extracted.suggested_format = Some(Format::JsonRpc);
             }
             Marker::Failure => self.fail_by_marker(),
@@ -230,7 +269,7 @@ impl Visitor for Extractor {
             Marker::InvocationId => self.document.set(Sign::InvocationId),
             Marker::LogId => self.document.set(Sign::LogId),
             Marker::WorkflowRunId => self.document.confirmed_format = Some(Format::Dify),
-            Marker::ResultFinish => self.document.confirmed_format = Some(Format::KoboldCpp),
+            Marker::CachePart => self.current_parts().end_listed(),
         }
     }
 
@@ -250,7 +289,13 @@ impl Visitor for Extractor {
                 self.document.set(Sign::Result);
                 self.begin_error_text(message, RESPONSE_TEXT_RANK, Saying::Nothing);
             }
-            Action::Id(field) => return self.scopes.begin_id(field),
+            Action::Id(field) => {
+                if field == IdField::AnswerId {
+                    self.begin_info();
+                }
+                return self.scopes.begin_id(field);
+            }
+            Action::Info(_) => return self.begin_info(),
             // The document is a text.
             Action::None if self.document.has(Sign::ErrorEvent) => self.begin_plain_text(),
             Action::None if self.reads_quoted => {
@@ -273,13 +318,28 @@ impl Visitor for Extractor {
             Action::Error | Action::ListedError | Action::Response => {
                 self.error_text(ErrorPart::Message, piece);
             }
-            Action::Id(field) => self.scopes.push_id(field, piece),
+            Action::Id(field) => {
+                if field == IdField::AnswerId {
+                    self.push_info(piece);
+                }
+                self.scopes.push_id(field, piece);
+            }
+            Action::Info(_) => self.push_info(piece),
             Action::None if self.document.has(Sign::ErrorEvent) => self.push_plain_text(piece),
             Action::None => {
                 if let Some(quoted) = self.rare.as_mut().and_then(|rare| rare.quoted.as_mut()) {
                     quoted.feed(piece);
                 }
             }
+            _ => {}
+        }
+    }
+
+    #[cold]
+    fn end_text(&mut self, action: Action) {
+        match action {
+            Action::Info(field) => self.end_info(field),
+            Action::Id(IdField::AnswerId) => self.end_info(InfoField::ResponseId),
             _ => {}
         }
     }

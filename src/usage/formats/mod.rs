@@ -2,7 +2,9 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `paths` | the paths of usage, errors, tasks and end markers in each kind of object |
+//! | `paths` | the paths of usage, errors, tasks, end markers and what else an answer tells, in each kind of object |
+//! | `counts` | the keys of usage objects |
+//! | `format` | the formats' names |
 //! | `shapes` | the kinds of objects, which of them extend others, and sets of keys that say something only together |
 //! | `words` | what certain values mean, such as `"type": "message_stop"` |
 //! | `requests` | what the path of a request implies, and the headers that report usage |
@@ -13,27 +15,32 @@
 //! | new is | takes |
 //! | --- | --- |
 //! | a place of usage | a row of `ROOT` in `paths`, or of `ENVELOPE` if the object may be wrapped |
-//! | a key of a count | a row of `USAGE` |
+//! | a key of a count, or of a cost | a row of `USAGE` in `counts` |
 //! | a key that wraps whole answers | a row of `ENVELOPE` with [`Action::Envelope`]; its contents take none |
+//! | the model, the id or the tier of an answer | a row of `ROOT` with [`Action::Info`] |
+//! | a reason to stop | a row of `ROOT` with a [`WordField`] from `Finish` on |
 //! | a word for an end, a failure or a task | a row of `WORDS`, and one in `paths` if its key is new |
 //! | a text or code of an error | a row of `ERROR` (in the error) or `RESPONSE` (beside it) |
 //! | an object that is an error only by all of its keys | a [`KeySet`], and what follows from it in `extract` |
-//! | a path or a header | a row of `REQUEST_PATHS` or `USAGE_HEADERS` |
+//! | a path or a header | a row of `REQUEST_PATHS`, `USAGE_HEADERS` or `INFO_HEADERS` |
 //!
 //! A document is never assigned to a format before it is read: all rows apply to each, and keys decide.
 //! The tables compile to lookups, and what these cannot hold fails to compile: a key of more than 32
 //! bytes, a path that is there twice, the suffix of a request's path of fewer than five.
 
 mod compiled;
+mod counts;
+mod format;
 mod paths;
 mod requests;
 mod shapes;
 mod words;
 
 pub(super) use self::compiled::{Word, effects, request_flags};
+pub(super) use self::format::Format;
 use self::requests::REQUEST_PATHS;
 pub(super) use self::requests::{
-    FUNCTION_ERROR_HEADER, RequestFlag, USAGE_HEADERS, may_be_reporting_header,
+    HeadField, HeaderAction, MODEL_PATHS, RequestFlag, header_action, may_be_reporting_header,
 };
 pub(super) use self::shapes::{KEY_SETS, KeySet, SHAPES, Shape};
 pub(super) use self::words::{EVENT_TYPES, WORDS};
@@ -79,8 +86,16 @@ pub(super) enum Action {
     /// An object that says something only if it is a task: of A2A, or an event of one, or an
     /// interaction of Gemini's.
     Task,
-    /// The id of a task, perhaps.
+    /// The id of a task, perhaps, or of the answer.
     Id(IdField),
+    /// Something that the answer says of itself, beside its usage.
+    Info(InfoField),
+    /// How many web searches are billed. The largest number stays.
+    WebSearches,
+    /// A part of a count, in a usage object.
+    Part(UsagePart),
+    /// What the call has cost, in a usage object: a number, in this unit.
+    Cost(CostUnit),
     /// A document as a text in base64.
     Base64Document,
 }
@@ -132,6 +147,17 @@ pub(super) enum TokenType {
     ToolInput,
     /// Tokens of audio, which some providers include in the input.
     Audio,
+}
+
+/// A part of the tokens that were written to a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UsagePart {
+    /// What is kept for five minutes.
+    CacheWrite5m,
+    /// What is kept for an hour.
+    CacheWrite1h,
+    /// What is kept for as long as another key beside it says, in a list of such parts.
+    Listed,
 }
 
 /// How a number changes its count.
@@ -216,9 +242,31 @@ pub(super) enum CodeField {
     EventErrorCode,
 }
 
-/// What names a task.
+/// What an answer says of itself, beside its usage. Of a text the first that is not empty stays, so that
+/// the events of a stream, which repeat it, need not be read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InfoField {
+    /// The model that answered.
+    Model,
+    /// The id of the answer.
+    ResponseId,
+    /// The tier that served it. `auto`, which is what was asked for, gives way to any other.
+    ServiceTier,
+}
+
+/// The unit in which an answer tells what it has cost: so many decimal places are added to the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CostUnit {
+    Dollar = 0,
+    /// 10⁻¹⁰ US dollars (xAI).
+    Tick = 10,
+}
+
+/// What names a task, and the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum IdField {
+    /// The answer's own, and the task's if it has none of the others.
+    AnswerId,
     Id,
     RunId,
     TaskId,
@@ -239,6 +287,14 @@ pub(super) enum WordField {
     /// The member that names an event.
     Event,
     EventType,
+    /// Whether there was success, as a text.
+    Success,
+    /// What a usage object counts.
+    UsageType,
+    /// How long a part of what was written to a cache is kept.
+    CacheTtl,
+    /// Why the model stopped, from here on: these words are also kept.
+    Finish,
     CohereFinish,
     ChatFinish,
     GeminiFinish,
@@ -246,10 +302,17 @@ pub(super) enum WordField {
     WatsonxStop,
     ConverseStop,
     SglangFinish,
-    /// Whether there was success, as a text.
-    Success,
-    /// What a usage object counts.
-    UsageType,
+    KoboldFinish,
+}
+
+impl WordField {
+    pub(super) const COUNT: usize = Self::KoboldFinish as usize + 1;
+
+    /// Whether its words say why the model stopped.
+    #[inline]
+    pub(super) const fn is_finish_reason(self) -> bool {
+        self as u8 >= Self::Finish as u8
+    }
 }
 
 /// What a boolean means.
@@ -279,8 +342,6 @@ pub(super) enum Marker {
     InvocationId,
     /// The figures at the root or in `data` are usage (Dify).
     WorkflowRunId,
-    /// The figures of a result are usage (KoboldCpp).
-    ResultFinish,
     /// Scores, of a reranking.
     Score,
     /// Where a prediction is fetched (Replicate).
@@ -291,6 +352,8 @@ pub(super) enum Marker {
     MarketCost,
     /// A failure, by itself.
     Failure,
+    /// One of the parts of what was written to a cache, each with its lifetime.
+    CachePart,
 }
 
 /// What follows from a value of a [`WordField`], or from the type of a frame.
@@ -328,6 +391,10 @@ pub(super) enum Effect {
     ConfirmUsage(Format),
     /// The usage object at hand counts something other than tokens.
     DiscardUsage,
+    /// The part of what was written to a cache that is at hand is this count.
+    CachePart(UsagePart),
+    /// Not a reason to stop, though in the place of one.
+    NoReason,
 }
 
 /// What the status of a task says.
@@ -386,93 +453,4 @@ pub(super) enum Pattern {
     Exact(&'static str),
     Not(&'static str),
     Prefix(&'static str),
-}
-
-/// The format of a response, as [`Reading::format`](super::Reading::format) reports it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    /// Not known from the path of the usage object alone.
-    Unspecified,
-    OpenAiChat,
-    OpenAiCompletions,
-    OpenAiResponses,
-    OpenAiEmbeddings,
-    OpenAiImages,
-    OpenAiAssistants,
-    Anthropic,
-    BedrockConverse,
-    BedrockInvoke,
-    BedrockAgent,
-    Gemini,
-    GeminiInteractions,
-    CohereV1,
-    CohereV2,
-    Ollama,
-    Watsonx,
-    Tgi,
-    AlephAlpha,
-    Replicate,
-    AgentCore,
-    Strands,
-    AgUi,
-    A2a,
-    JsonRpc,
-    Adk,
-    Agno,
-    AiSdk,
-    DashScope,
-    Dify,
-    KoboldCpp,
-    LangChain,
-    Letta,
-    LlamaCpp,
-    MistralConversations,
-    NovaSonic,
-    SgLang,
-    VertexPredict,
-}
-
-impl Format {
-    pub(super) const fn name(self) -> Option<&'static str> {
-        Some(match self {
-            Self::Unspecified => return None,
-            Self::OpenAiChat => "openai.chat_completions",
-            Self::OpenAiCompletions => "openai.completions",
-            Self::OpenAiResponses => "openai.responses",
-            Self::OpenAiEmbeddings => "openai.embeddings",
-            Self::OpenAiImages => "openai.images",
-            Self::OpenAiAssistants => "openai.assistants_run",
-            Self::Anthropic => "anthropic.messages",
-            Self::BedrockConverse => "bedrock.converse",
-            Self::BedrockInvoke => "bedrock.invoke_model",
-            Self::BedrockAgent => "bedrock.invoke_agent",
-            Self::Gemini => "gemini.generate_content",
-            Self::GeminiInteractions => "gemini.interactions",
-            Self::CohereV1 => "cohere.v1",
-            Self::CohereV2 => "cohere.v2.chat",
-            Self::Ollama => "ollama.native",
-            Self::Watsonx => "watsonx.text",
-            Self::Tgi => "tgi.generate",
-            Self::AlephAlpha => "aleph_alpha.complete",
-            Self::Replicate => "replicate.prediction",
-            Self::AgentCore => "agentcore",
-            Self::Strands => "strands",
-            Self::AgUi => "ag_ui",
-            Self::A2a => "a2a",
-            Self::JsonRpc => "json_rpc",
-            Self::Adk => "adk",
-            Self::Agno => "agno",
-            Self::AiSdk => "ai_sdk",
-            Self::DashScope => "dashscope",
-            Self::Dify => "dify",
-            Self::KoboldCpp => "koboldcpp",
-            Self::LangChain => "langchain",
-            Self::Letta => "letta",
-            Self::LlamaCpp => "llama_cpp",
-            Self::MistralConversations => "mistral.conversations",
-            Self::NovaSonic => "bedrock.nova_sonic",
-            Self::SgLang => "sglang.generate",
-            Self::VertexPredict => "vertex.predict",
-        })
-    }
 }

@@ -1,4 +1,4 @@
-//! Where each format keeps its usage, its errors and its end markers.
+//! Where each format keeps its usage, its errors, its end markers, its model and its id.
 //!
 //! # Paths
 //!
@@ -37,17 +37,19 @@
 //! The texts in an error's object have 120 to 100, those beside it 90 to 78, in the same order; the
 //! answer's own text has 30 or less. A lower rank stands for a text that is less often about the error.
 
-use super::Accounting::{CacheBesideInput, Included, InputExcludesCache, OutputExcludesReasoning};
+use super::Accounting::Included;
 use super::Action::{
-    self as A, Base64Document, Code, Count, Envelope, Error, ErrorText, Flag, Id, ListedError,
-    Response, StandaloneCount, Task, Usage, Word,
+    self as A, Base64Document, Code, Count, Envelope, Error, ErrorText, Flag, Id, Info,
+    ListedError, Response, StandaloneCount, Task, Usage, WebSearches, Word,
 };
-use super::CountOp::{Add, Increment, Max, Set, SetIfAbsent};
+use super::CountOp::{Add, Increment, Max, Set};
 use super::ErrorPart::{self, Message};
-use super::TokenType::{Audio, CacheRead, CacheWrite, Input, Output, Reasoning, ToolInput, Total};
-use super::{CodeField, Flag as F, Format, IdField, Marker, Merge, Row, UsageSource, WordField};
+use super::TokenType::{CacheRead, CacheWrite, Input, Output, Reasoning, Total};
+use super::{
+    CodeField, Flag as F, Format, IdField, InfoField, Marker, Merge, Row, UsageSource, WordField,
+};
 
-const fn replace(rank: u8, format: Format) -> UsageSource {
+pub(super) const fn replace(rank: u8, format: Format) -> UsageSource {
     UsageSource { rank, merge: Merge::Replace, format }
 }
 
@@ -64,7 +66,7 @@ const fn sum_of_events(rank: u8, format: Format) -> UsageSource {
 }
 
 /// A marker.
-const fn marker(marker: Marker) -> A {
+pub(super) const fn marker(marker: Marker) -> A {
     A::Marker(marker)
 }
 
@@ -119,7 +121,7 @@ pub(super) const ROOT: &[Row] = &[
     ("reasoning_tokens",                     Count(Reasoning, Set, Included)),
     ("results[].prompt_tokens",              Count(Input, Max, Included)),
     ("results[].completion_tokens",          Count(Output, Add, Included)),
-    ("results[].finish_reason",              marker(Marker::ResultFinish)),
+    ("results[].finish_reason",              Word(WordField::KoboldFinish)),
     ("results[].relevance_score",            marker(Marker::Score)),
     ("message_type",                         Word(WordField::Event)),
     ("workflow_run_id",                      marker(Marker::WorkflowRunId)),
@@ -141,6 +143,59 @@ pub(super) const ROOT: &[Row] = &[
     ("output.choices[].finish_reason",       Word(WordField::DashScopeFinish)),
     ("results[].stop_reason",                Word(WordField::WatsonxStop)),
     ("stopReason",                           Word(WordField::ConverseStop)),
+    // Anthropic and Letta; Anthropic's streams; Ollama; the AI SDK; TGI; models of Bedrock by AI21,
+    // Aleph Alpha, Amazon, Cohere and Mistral; Strands.
+    ("stop_reason",                          Word(WordField::Finish)),
+    ("delta.stop_reason",                    Word(WordField::Finish)),
+    ("done_reason",                          Word(WordField::Finish)),
+    ("finishReason",                         Word(WordField::Finish)),
+    ("details.finish_reason",                Word(WordField::Finish)),
+    ("completions[].finish_reason",          Word(WordField::Finish)),
+    ("completions[].finishReason.reason",    Word(WordField::Finish)),
+    ("completionReason",                     Word(WordField::Finish)),
+    ("results[].completionReason",           Word(WordField::Finish)),
+    ("generations[].finish_reason",          Word(WordField::Finish)),
+    ("response.finish_reason",               Word(WordField::Finish)),
+    ("response.generations[].finish_reason", Word(WordField::Finish)),
+    ("outputs[].stop_reason",                Word(WordField::Finish)),
+    ("event.messageStop.stopReason",         Word(WordField::Finish)),
+    ("messageStop.stopReason",               Word(WordField::Finish)),
+    // The model that answered. Of an agent that calls several the first one.
+    ("model",                                Info(InfoField::Model)),
+    ("response.model",                       Info(InfoField::Model)),
+    ("message.model",                        Info(InfoField::Model)),
+    ("interaction.model",                    Info(InfoField::Model)),
+    // Gemini, also as Cloud Code wraps it; watsonx; Aleph Alpha.
+    ("modelVersion",                         Info(InfoField::Model)),
+    ("response.modelVersion",                Info(InfoField::Model)),
+    ("model_id",                             Info(InfoField::Model)),
+    ("model_version",                        Info(InfoField::Model)),
+    // Bedrock: the model that a prompt router has chosen, and those of an agent's traces.
+    // https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_PromptRouterTrace.html
+    ("trace.promptRouter.invokedModelId",    Info(InfoField::Model)),
+    ("trace.preProcessingTrace.modelInvocationInput.foundationModel",       Info(InfoField::Model)),
+    ("trace.routingClassifierTrace.modelInvocationInput.foundationModel",   Info(InfoField::Model)),
+    ("trace.orchestrationTrace.modelInvocationInput.foundationModel",       Info(InfoField::Model)),
+    ("trace.customOrchestrationTrace.modelInvocationInput.foundationModel", Info(InfoField::Model)),
+    ("trace.postProcessingTrace.modelInvocationInput.foundationModel",      Info(InfoField::Model)),
+    // The id of the answer, not of what is in it: items, messages, calls of tools.
+    ("id",                                   Id(IdField::AnswerId)),
+    ("response.id",                          Id(IdField::AnswerId)),
+    ("interaction.id",                       Id(IdField::AnswerId)),
+    ("message.id",                           Info(InfoField::ResponseId)),
+    ("responseId",                           Info(InfoField::ResponseId)),
+    ("response.responseId",                  Info(InfoField::ResponseId)),
+    ("response_id",                          Info(InfoField::ResponseId)),
+    ("response.response_id",                 Info(InfoField::ResponseId)),
+    // The tier that served it; Bedrock Converse has it in an object.
+    // https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ServiceTier.html
+    ("service_tier",                         Info(InfoField::ServiceTier)),
+    ("response.service_tier",                Info(InfoField::ServiceTier)),
+    ("interaction.service_tier",             Info(InfoField::ServiceTier)),
+    ("serviceTier.type",                     Info(InfoField::ServiceTier)),
+    // OpenAI's Responses.
+    ("tool_usage.web_search.num_requests",   WebSearches),
+    ("response.tool_usage.web_search.num_requests", WebSearches),
     ("author",                               marker(Marker::Author)),
     ("invocationId",                         marker(Marker::InvocationId)),
     ("invocation_id",                        marker(Marker::InvocationId)),
@@ -203,6 +258,8 @@ pub(super) const RESPONSE: &[Row] = &[
     ("task_id",                              Id(IdField::TaskId)),
     ("taskId",                               Id(IdField::TaskId)),
     ("urls.get",                             marker(Marker::UrlsGet)),
+    // OpenAI's Responses and runs.
+    ("incomplete_details.reason",            Word(WordField::Finish)),
     ("final",                                Flag(F::Final)),
     // Gemini; Cloud Code wraps it.
     ("candidates",                           marker(Marker::Candidates)),
@@ -333,137 +390,16 @@ pub(super) const ENVELOPE: &[Row] = &[
 pub(super) const CHUNK: &[Row] = &[("bytes", Base64Document), ("message", ErrorText(Message, 90))];
 
 /// A `metadata` frame of `ConverseStream` and its like.
-pub(super) const METADATA: &[Row] = &[("usage", Usage(sum(20, Format::BedrockConverse)))];
+#[rustfmt::skip]
+pub(super) const METADATA: &[Row] = &[
+    ("usage",                                Usage(sum(20, Format::BedrockConverse))),
+    ("trace.promptRouter.invokedModelId",    Info(InfoField::Model)),
+    ("serviceTier.type",                     Info(InfoField::ServiceTier)),
+];
 
 /// The last frame of a Lambda function's response stream.
 pub(super) const COMPLETION: &[Row] =
     &[("ErrorCode", Code(CodeField::InvokeError)), ("ErrorDetails", ErrorText(Message, 250))];
-
-/// The counts of usage objects.
-#[rustfmt::skip]
-pub(super) const USAGE: &[Row] = &[
-    // OpenAI's chat and embeddings, and the many that follow them.
-    ("prompt_tokens",                             Count(Input, Set, Included)),
-    ("completion_tokens",                         Count(Output, Set, Included)),
-    ("total_tokens",                              Count(Total, Set, Included)),
-    // The parts of the input that were written to the cache, in the spellings of DashScope
-    // (https://github.com/dashscope/dashscope-sdk-java/issues/214), LiteLLM and new-api.
-    ("prompt_tokens_details.cached_tokens",       Count(CacheRead, Set, Included)),
-    ("prompt_tokens_details.cache_write_tokens",  Count(CacheWrite, Set, Included)),
-    ("prompt_tokens_details.cache_creation_tokens",       Count(CacheWrite, SetIfAbsent, Included)),
-    ("prompt_tokens_details.cache_creation_input_tokens", Count(CacheWrite, SetIfAbsent, Included)),
-    ("prompt_tokens_details.cached_creation_tokens",      Count(CacheWrite, SetIfAbsent, Included)),
-    ("prompt_tokens_details.audio_tokens",        Count(Audio, Set, Included)),
-    ("prompt_token_details.cached_tokens",        Count(CacheRead, SetIfAbsent, Included)),
-    ("prompt_cache_hit_tokens",                   Count(CacheRead, SetIfAbsent, Included)),
-    ("cached_tokens",                             Count(CacheRead, SetIfAbsent, Included)),
-    ("num_cached_tokens",                         Count(CacheRead, SetIfAbsent, Included)),
-    ("cached_input_tokens",                       Count(CacheRead, SetIfAbsent, Included)),
-    ("cache_read_tokens",                         Count(CacheRead, SetIfAbsent, Included)),
-    ("cache_write_tokens",                        Count(CacheWrite, SetIfAbsent, Included)),
-    ("cache_creation_tokens",                     Count(CacheWrite, SetIfAbsent, Included)),
-    ("completion_tokens_details.reasoning_tokens", Count(Reasoning, Set, Included)),
-    ("reasoning_tokens",                          Count(Reasoning, SetIfAbsent, Included)),
-    ("reasoning_output_tokens",                   Count(Reasoning, SetIfAbsent, Included)),
-    // Vercel's gateway: reasoning is in neither `completion_tokens` nor `total_tokens`.
-    ("market_cost",                               marker(Marker::MarketCost)),
-    // OpenAI's Responses and images; Anthropic, which does not include cached tokens in the input:
-    // https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching
-    ("input_tokens",                              Count(Input, SetIfAbsent, InputExcludesCache)),
-    ("output_tokens",                             Count(Output, SetIfAbsent, Included)),
-    ("input_tokens_details.cached_tokens",        Count(CacheRead, SetIfAbsent, Included)),
-    ("input_tokens_details.cache_write_tokens",   Count(CacheWrite, SetIfAbsent, Included)),
-    ("input_tokens_details.cache_creation_tokens",       Count(CacheWrite, SetIfAbsent, Included)),
-    ("input_tokens_details.cache_creation_input_tokens", Count(CacheWrite, SetIfAbsent, Included)),
-    ("input_tokens_details.cached_creation_tokens",      Count(CacheWrite, SetIfAbsent, Included)),
-    ("output_tokens_details.reasoning_tokens",    Count(Reasoning, SetIfAbsent, Included)),
-    ("cache_read_input_tokens",                   Count(CacheRead, SetIfAbsent, CacheBesideInput)),
-    ("cache_creation_input_tokens",               Count(CacheWrite, SetIfAbsent, CacheBesideInput)),
-    ("output_tokens_details.thinking_tokens",     Count(Reasoning, SetIfAbsent, Included)),
-    // LangChain.
-    ("input_token_details.cache_read",            Count(CacheRead, SetIfAbsent, Included)),
-    ("input_token_details.cache_creation",        Count(CacheWrite, SetIfAbsent, Included)),
-    ("output_token_details.reasoning",            Count(Reasoning, SetIfAbsent, Included)),
-    // Bedrock Converse and its metrics, Strands, AG-UI. (`cacheDetails[].inputTokens` is no input.)
-    ("inputTokens",                               Count(Input, SetIfAbsent, InputExcludesCache)),
-    ("outputTokens",                              Count(Output, SetIfAbsent, Included)),
-    ("totalTokens",                               Count(Total, Set, Included)),
-    ("cacheReadInputTokens",                      Count(CacheRead, SetIfAbsent, CacheBesideInput)),
-    ("cacheWriteInputTokens",                     Count(CacheWrite, SetIfAbsent, CacheBesideInput)),
-    ("inputTokenCount",                           Count(Input, SetIfAbsent, InputExcludesCache)),
-    ("outputTokenCount",                          Count(Output, SetIfAbsent, Included)),
-    ("cacheReadInputTokenCount",                  Count(CacheRead, SetIfAbsent, CacheBesideInput)),
-    ("cacheWriteInputTokenCount",                 Count(CacheWrite, SetIfAbsent, CacheBesideInput)),
-    ("cachedInputTokenCount",                     Count(CacheRead, SetIfAbsent, Included)),
-    ("reasoningTokenCount",                       Count(Reasoning, SetIfAbsent, Included)),
-    ("cachedInputTokens",                         Count(CacheRead, SetIfAbsent, Included)),
-    ("reasoningTokens",                           Count(Reasoning, SetIfAbsent, Included)),
-    ("totalInputTokens",                          Count(Input, SetIfAbsent, Included)),
-    ("totalOutputTokens",                         Count(Output, SetIfAbsent, Included)),
-    // The AI SDK: its older names, and its newer ones with parts.
-    ("promptTokens",                              Count(Input, Set, Included)),
-    ("completionTokens",                          Count(Output, Set, Included)),
-    ("promptTokensDetails.cachedTokens",          Count(CacheRead, SetIfAbsent, Included)),
-    ("completionTokensDetails.reasoningTokens",   Count(Reasoning, SetIfAbsent, Included)),
-    ("inputTokens.total",                         Count(Input, SetIfAbsent, Included)),
-    ("inputTokens.cacheRead",                     Count(CacheRead, SetIfAbsent, Included)),
-    ("inputTokens.cacheWrite",                    Count(CacheWrite, SetIfAbsent, Included)),
-    ("outputTokens.total",                        Count(Output, SetIfAbsent, Included)),
-    ("outputTokens.reasoning",                    Count(Reasoning, SetIfAbsent, Included)),
-    ("inputTokenDetails.cacheReadTokens",         Count(CacheRead, SetIfAbsent, Included)),
-    ("inputTokenDetails.cacheWriteTokens",        Count(CacheWrite, SetIfAbsent, Included)),
-    ("inputTokenDetails.cachedTokens",            Count(CacheRead, SetIfAbsent, Included)),
-    ("outputTokenDetails.reasoningTokens",        Count(Reasoning, SetIfAbsent, Included)),
-    ("request_tokens",                            Count(Input, SetIfAbsent, Included)),
-    ("response_tokens",                           Count(Output, SetIfAbsent, Included)),
-    // Agent Framework, Replicate.
-    ("input_token_count",                         Count(Input, SetIfAbsent, Included)),
-    ("output_token_count",                        Count(Output, SetIfAbsent, Included)),
-    ("total_token_count",                         Count(Total, SetIfAbsent, Included)),
-    // Gemini: generateContent, Live, Interactions; the same in Python's spelling.
-    ("promptTokenCount",                          Count(Input, Set, Included)),
-    ("candidatesTokenCount",                      Count(Output, Set, Included)),
-    ("responseTokenCount",                        Count(Output, SetIfAbsent, Included)),
-    ("totalTokenCount",                           Count(Total, Set, Included)),
-    ("cachedContentTokenCount",                   Count(CacheRead, Set, Included)),
-    ("thoughtsTokenCount",                        Count(Reasoning, Set, OutputExcludesReasoning)),
-    ("toolUsePromptTokenCount",                   Count(ToolInput, Set, Included)),
-    ("prompt_token_count",                        Count(Input, Set, Included)),
-    ("candidates_token_count",                    Count(Output, Set, Included)),
-    ("cached_content_token_count",                Count(CacheRead, Set, Included)),
-    ("thoughts_token_count",                      Count(Reasoning, Set, OutputExcludesReasoning)),
-    ("tool_use_prompt_token_count",               Count(ToolInput, Set, Included)),
-    ("total_input_tokens",                        Count(Input, Set, Included)),
-    ("total_output_tokens",                       Count(Output, Set, Included)),
-    ("total_cached_tokens",                       Count(CacheRead, Set, Included)),
-    ("total_thought_tokens",                      Count(Reasoning, Set, OutputExcludesReasoning)),
-    ("total_tool_use_tokens",                     Count(ToolInput, Set, Included)),
-    // Mistral's conversations.
-    ("connector_tokens",                          Count(ToolInput, Set, Included)),
-    // Cohere: the tokens that were used, rather than those that are billed.
-    ("tokens.input_tokens",                       Count(Input, Set, Included)),
-    ("tokens.output_tokens",                      Count(Output, Set, Included)),
-    ("tokens.reasoning_tokens",                   Count(Reasoning, Set, Included)),
-    ("billed_units.input_tokens",                 Count(Input, SetIfAbsent, Included)),
-    ("billed_units.output_tokens",                Count(Output, SetIfAbsent, Included)),
-    ("billed_units.total_tokens",                 Count(Total, SetIfAbsent, Included)),
-    // Azure's Content Understanding: a key for each model, such as `gpt-4.1-input`.
-    ("tokens.*-input",                            Count(Input, Add, Included)),
-    ("tokens.*-output",                           Count(Output, Add, Included)),
-    ("tokens.*embedding*",                        Count(Input, Add, Included)),
-    // DashScope's applications: an object for each model.
-    ("models[].input_tokens",                     Count(Input, Add, Included)),
-    ("models[].output_tokens",                    Count(Output, Add, Included)),
-    // Coze.
-    ("input_count",                               Count(Input, SetIfAbsent, Included)),
-    ("output_count",                              Count(Output, SetIfAbsent, Included)),
-    ("token_count",                               Count(Total, SetIfAbsent, Included)),
-    // Strands' metrics: all calls of the agent's life, and those of each run.
-    ("accumulated_usage",                         Usage(replace(21, Format::Strands))),
-    ("agent_invocations[].usage",                 Usage(replace(22, Format::Strands))),
-    // OpenAI's transcriptions: what the object counts.
-    ("type",                                      Word(WordField::UsageType)),
-];
 
 /// The texts of error objects.
 #[rustfmt::skip]

@@ -14,7 +14,8 @@
 //! and a wrapper needs one row, the one that says what it is. What holds content has no shape.
 
 use super::Row;
-use super::paths::{CHUNK, COMPLETION, ENVELOPE, ERROR, METADATA, RESPONSE, ROOT, TASK, USAGE};
+use super::counts::USAGE;
+use super::paths::{CHUNK, COMPLETION, ENVELOPE, ERROR, METADATA, RESPONSE, ROOT, TASK};
 
 /// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

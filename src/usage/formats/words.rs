@@ -6,6 +6,7 @@
 //! `extract::scopes`.
 
 use super::Pattern::{Exact, Not, Prefix};
+use super::UsagePart::{CacheWrite1h, CacheWrite5m};
 use super::{Effect, FailureWord, Format, Pattern, Status, StopWord, WordField};
 use crate::status::WaitingFor::{Authorization, Input, Task};
 
@@ -115,14 +116,20 @@ pub(in crate::usage) const WORDS: &[(WordField, Pattern, Effect)] = &[
     (WordField::GeminiFinish, Exact("UNEXPECTED_TOOL_CALL"), Effect::Fail("UNEXPECTED_TOOL_CALL")),
     // DashScope writes that there is none as a text.
     (WordField::DashScopeFinish, Not("null"),              Effect::FinishModel),
+    (WordField::DashScopeFinish, Exact("null"),            Effect::NoReason),
     (WordField::DashScopeFinish, Prefix(""),               Effect::SuggestFormat(Format::DashScope)),
     (WordField::WatsonxStop, Prefix(""),                   Effect::StartStream(Format::Watsonx)),
     (WordField::WatsonxStop, Not("not_finished"),          Effect::FinishModel),
+    (WordField::WatsonxStop, Exact("not_finished"),        Effect::NoReason),
     (WordField::ConverseStop, Prefix(""),                  Effect::SetFormat(Format::BedrockConverse)),
     (WordField::SglangFinish, Exact("abort"),              Effect::Fail("abort")),
+    (WordField::KoboldFinish, Prefix(""),                  Effect::ConfirmUsage(Format::KoboldCpp)),
     (WordField::Success, Exact("false"),                   Effect::NoSuccess),
     // Seconds of audio are not tokens, whatever else is in the object.
     (WordField::UsageType, Exact("duration"),              Effect::DiscardUsage),
+    // Bedrock Converse.
+    (WordField::CacheTtl, Exact("5m"),                     Effect::CachePart(CacheWrite5m)),
+    (WordField::CacheTtl, Exact("1h"),                     Effect::CachePart(CacheWrite1h)),
 ];
 
 /// The types of frames in AWS event streams. The framing itself knows `metadata` and `chunk`.

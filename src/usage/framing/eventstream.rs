@@ -25,14 +25,15 @@ use std::fmt;
 use crc32fast::Hasher;
 
 use super::base64::Base64;
+use super::frame_headers::FrameHeaders;
 use super::{Framing, MediaType};
-use crate::usage::RequestHint;
-use crate::usage::extract::{Extracted, Extractor};
+use crate::usage::extract::{Extracted, Extractor, UsageParts};
 use crate::usage::formats::{
-    Accounting, Action, CountOp, EVENT_TYPES, Effect, ErrorPart, Format, IdField, RequestFlag,
-    TokenType, Word, WordField,
+    Accounting, Action, CountOp, EVENT_TYPES, Effect, ErrorPart, Format, IdField, InfoField,
+    RequestFlag, TokenType, UsagePart, Word, WordField,
 };
-use crate::usage::json::{self, ID_BLOCK, Scanner, Visitor};
+use crate::usage::json::{self, Scanner, TEXT_BLOCK, Visitor};
+use crate::usage::response_head::RequestFlags;
 
 /// The length of the two lengths and their checksum.
 pub(super) const PRELUDE: usize = 12;
@@ -85,7 +86,7 @@ impl Parts for Framing {
 /// A reader of AWS event streams.
 #[derive(Debug)]
 pub(in crate::usage) struct EventStream {
-    hint: RequestHint,
+    hint: RequestFlags,
     section: Section,
     /// How many bytes of the section were read.
     read: u32,
@@ -107,6 +108,7 @@ pub(in crate::usage) struct EventStream {
     ends_stream: bool,
     /// What was extracted before the frame at hand.
     committed: Extracted,
+    committed_parts: Option<UsageParts>,
 }
 
 /// Whether a frame begins with these bytes.
@@ -126,7 +128,7 @@ fn lengths(prelude: &[u8; PRELUDE]) -> Option<(u32, u32)> {
 }
 
 impl EventStream {
-    pub(super) fn new(hint: RequestHint) -> Self {
+    pub(super) fn new(hint: RequestFlags) -> Self {
         Self {
             hint,
             section: Section::Prelude,
@@ -143,12 +145,25 @@ impl EventStream {
             parts: None,
             ends_stream: false,
             committed: Extracted::default(),
+            committed_parts: None,
         }
     }
 
     /// What was extracted from the frames that are whole.
     pub(super) fn committed<'a>(&'a self, extractor: &'a Extractor) -> &'a Extracted {
         if self.is_open() { &self.committed } else { extractor.extracted() }
+    }
+
+    /// What usage objects told besides counts, in the frames that are whole.
+    pub(super) fn committed_parts<'a>(
+        &'a self,
+        extractor: &'a Extractor,
+    ) -> Option<&'a UsageParts> {
+        if self.is_open() {
+            extractor.noted_parts(&self.committed_parts)
+        } else {
+            extractor.parts()
+        }
     }
 
     /// Whether a frame was begun and is not whole, or is corrupt.
@@ -165,6 +180,7 @@ impl EventStream {
             }
             if !self.is_open() {
                 self.committed = *extractor.extracted();
+                extractor.note_parts(&mut self.committed_parts);
             }
             let len = match self.section {
                 Section::Prelude => PRELUDE as u32,
@@ -268,7 +284,7 @@ impl EventStream {
 
     /// Takes back what the open frame added, and reads no further.
     fn mark_corrupt(&mut self, extractor: &mut Extractor) {
-        extractor.roll_back(self.committed);
+        extractor.roll_back(self.committed, self.committed_parts);
         self.section = Section::Corrupt;
     }
 
@@ -276,7 +292,7 @@ impl EventStream {
         self.section = if self.payload_len > 0 { Section::Payload } else { Section::Trailer };
         let mut kind = FrameKind::default();
         let headers = self.headers.get(..self.headers_len as usize).unwrap_or_default();
-        for (name, value) in Headers(headers) {
+        for (name, value) in FrameHeaders(headers) {
             match name {
                 b":event-type" => kind.event = value,
                 b":message-type" => kind.message = value,
@@ -356,45 +372,6 @@ struct FrameKind<'a> {
     text: &'a [u8],
 }
 
-/// An iterator over the names and values of headers. A value that is not a string is still given,
-/// as its bytes.
-struct Headers<'a>(&'a [u8]);
-
-impl<'a> Headers<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn length(&mut self) -> Option<usize> {
-        let bytes = self.take(2)?;
-        Some(usize::from(bytes[0]) << 8 | usize::from(bytes[1]))
-    }
-}
-
-impl<'a> Iterator for Headers<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let len = usize::from(*self.take(1)?.first()?);
-        let name = self.take(len)?;
-        let len = match *self.take(1)?.first()? {
-            // True, false; an integer of one, two, four bytes.
-            0 | 1 => 0,
-            2 => 1,
-            3 => 2,
-            4 => 4,
-            // An integer of eight bytes, a timestamp; bytes, a string; a UUID.
-            5 | 8 => 8,
-            6 | 7 => self.length()?,
-            9 => 16,
-            _ => return None,
-        };
-        Some((name, self.take(len)?))
-    }
-}
-
 /// A visitor that decodes the base64 text of a `chunk`, and scans it as a document.
 struct Base64Unwrapper<'a> {
     base64: &'a mut Base64,
@@ -431,8 +408,12 @@ impl Visitor for Base64Unwrapper<'_> {
     fn begin_object(&mut self, _: Action) {}
     fn end_object(&mut self, _: Action, _: u8) {}
     fn begin_list(&mut self) {}
-    fn id(&mut self, _: IdField, _: &[u8; ID_BLOCK], _: usize) {}
+    fn id(&mut self, _: IdField, _: &[u8; TEXT_BLOCK], _: usize) {}
+    fn info(&mut self, _: InfoField, _: &[u8; TEXT_BLOCK], _: usize) {}
+    fn end_text(&mut self, _: Action) {}
     fn count(&mut self, _: TokenType, _: CountOp, _: Accounting, _: u64) {}
+    fn part(&mut self, _: UsagePart, _: u64) {}
+    fn cost(&mut self, _: u64, _: u8) {}
     fn number(&mut self, _: Action, _: Option<u64>) {}
     fn word(&mut self, _: WordField, _: Word<'_>) {}
     fn boolean(&mut self, _: Action, _: bool) {}
@@ -465,29 +446,5 @@ mod tests {
             let expected = payload.map(|payload| (headers, payload));
             assert_eq!(lengths(&prelude), expected, "{total}, {headers}");
         }
-    }
-
-    #[test]
-    fn headers_of_every_type_are_stepped_over() {
-        let string = |name: &str, value: &str| {
-            let len = u16::try_from(value.len()).unwrap().to_be_bytes();
-            let name = [&[name.len() as u8], name.as_bytes(), &[7]].concat();
-            [&*name, &len, value.as_bytes()].concat()
-        };
-        let long = "x".repeat(300);
-        for (kind, len) in
-            [(0, 0), (1, 0), (2, 1), (3, 2), (4, 4), (5, 8), (8, 8), (9, 16), (6, 302), (7, 302)]
-        {
-            // The length of bytes and of a string stands before them.
-            let mut value = if len == 302 { vec![1, 44] } else { Vec::new() };
-            value.resize(len, b'v');
-            let header = [&[1, b'n', kind], &*value].concat();
-            let block = [&*string("a", &long), &header, &string("b", "c")].concat();
-            let found: Vec<_> = Headers(&block).collect();
-            let shown = &value[if len == 302 { 2 } else { 0 }..];
-            let expected = [(&b"a"[..], long.as_bytes()), (b"n", shown), (b"b", b"c")];
-            assert_eq!(found, expected, "type {kind}");
-        }
-        assert_eq!(Headers(&[1, b'n', 10, 0]).next(), None);
     }
 }

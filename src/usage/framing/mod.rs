@@ -10,6 +10,7 @@ mod base64;
 mod envelopes;
 mod events;
 mod eventstream;
+mod frame_headers;
 mod json;
 mod sse;
 
@@ -21,9 +22,9 @@ use self::events::Events;
 use self::eventstream::{EventStream, PRELUDE};
 use self::json::Json;
 use self::sse::Sse;
-use super::RequestHint;
-use super::extract::{Extracted, Extractor};
+use super::extract::{Extracted, Extractor, UsageParts};
 use super::formats::RequestFlag;
+use super::response_head::RequestFlags;
 use super::skip::EventFilter;
 use super::trace::NoAnswer;
 
@@ -93,7 +94,7 @@ pub(super) fn is_event_stream(bytes: &[u8]) -> bool {
 #[derive(Debug)]
 pub(super) struct Framing {
     media_type: MediaType,
-    hint: RequestHint,
+    hint: RequestFlags,
     framer: Framer,
     /// What events have in common, where there are some. It has a place of its own, so that most
     /// framers have nothing to drop.
@@ -132,7 +133,7 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 
 impl Framing {
     #[inline]
-    pub(super) fn new(media_type: MediaType, hint: RequestHint) -> Self {
+    pub(super) fn new(media_type: MediaType, hint: RequestFlags) -> Self {
         let framer = if media_type == MediaType::EventStream {
             Framer::Binary(Box::new(Binary::EventStream(EventStream::new(hint))))
         } else {
@@ -359,6 +360,21 @@ impl Framing {
                 Binary::Envelopes(_) => extractor.extracted(),
             },
             _ => extractor.extracted(),
+        }
+    }
+
+    /// The same of what usage objects tell besides their counts.
+    #[inline]
+    pub(super) fn committed_parts<'a>(
+        &'a self,
+        extractor: &'a Extractor,
+    ) -> Option<&'a UsageParts> {
+        match &self.framer {
+            Framer::Binary(binary) => match &**binary {
+                Binary::EventStream(stream) => stream.committed_parts(extractor),
+                Binary::Envelopes(_) => extractor.parts(),
+            },
+            _ => extractor.parts(),
         }
     }
 

@@ -40,8 +40,8 @@ use fearless_simd::{Simd, dispatch};
 use super::path_table::{self, DEAD, Node};
 use super::scanner::{Scanner, State, is_space, spaces, starts_scalar};
 use super::simd::{self, BLOCK_SIZE};
-use super::{ID_BLOCK, Visitor};
-use crate::usage::formats::{Action, IdField, Word, WordField};
+use super::{TEXT_BLOCK, Visitor};
+use crate::usage::formats::{Action, Word, WordField};
 
 /// The block whose quotes are found, and one more: (1) what begins in the first block can be read as
 /// an array of fixed length, without asking each time how much is left.
@@ -154,6 +154,13 @@ impl Scanner {
                             None => SLOW,
                         }
                     }
+                    // These are keys in no set, too.
+                    Some(&Node { action: Action::Info(field), .. }) if ahead[0] == b'"' => {
+                        self.key_sets = 0;
+                        read_plain_text(window, value, &mut quotes, |text, len| {
+                            visitor.info(field, text, len);
+                        })
+                    }
                     Some(node) => {
                         self.note_key(node, ahead[0]);
                         match node.action {
@@ -165,8 +172,17 @@ impl Scanner {
                                 }
                             }
                             Action::Id(field) if ahead[0] == b'"' => {
-                                read_plain_id(window, value, field, &mut quotes, visitor)
+                                read_plain_text(window, value, &mut quotes, |text, len| {
+                                    visitor.id(field, text, len);
+                                })
                             }
+                            Action::Part(part) => match short_integer(ahead) {
+                                Some((number, len)) => {
+                                    visitor.part(part, number);
+                                    value + len
+                                }
+                                None => SLOW,
+                            },
                             _ => match self.enter(node, ahead, visitor) {
                                 None => SLOW,
                                 Some((object, brackets)) => {
@@ -393,20 +409,19 @@ fn read_plain_word(
     end
 }
 
-/// Reads an id without escapes, and returns its end.
+/// Reads a short text without escapes, and returns its end.
 #[inline(always)]
-fn read_plain_id(
+fn read_plain_text(
     window: &[u8; WINDOW],
     value: usize,
-    field: IdField,
     quotes: &mut Quotes,
-    visitor: &mut impl Visitor,
+    take: impl FnOnce(&[u8; TEXT_BLOCK], usize),
 ) -> usize {
     let end = quotes.string_end(window);
     if end != SLOW
-        && let Some(bytes) = array_at::<ID_BLOCK>(window, value + 1)
+        && let Some(bytes) = array_at::<TEXT_BLOCK>(window, value + 1)
     {
-        visitor.id(field, bytes, end - value - 2);
+        take(bytes, end - value - 2);
     }
     end
 }

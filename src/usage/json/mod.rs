@@ -13,10 +13,12 @@ pub(super) use self::path_table::{CHUNK, COMPLETION, METADATA, ROOT};
 pub(super) use self::scanner::Scanner;
 pub(super) use self::unescape::{Unescaped, Unescaper};
 
-use super::formats::{Accounting, Action, CountOp, IdField, TokenType, Word, WordField};
+use super::formats::{
+    Accounting, Action, CountOp, IdField, InfoField, TokenType, UsagePart, Word, WordField,
+};
 
-/// An id that is passed on whole is shorter than this.
-pub(super) const ID_BLOCK: usize = 64;
+/// An id or another short text that is passed on whole is shorter than this.
+pub(super) const TEXT_BLOCK: usize = 64;
 
 /// What a scanner reports of a document.
 pub(super) trait Visitor {
@@ -37,12 +39,18 @@ pub(super) trait Visitor {
     fn begin_list(&mut self);
     /// A figure of the usage object at hand.
     fn count(&mut self, token: TokenType, op: CountOp, accounting: Accounting, value: u64);
+    /// A part of a count of the usage object at hand.
+    fn part(&mut self, part: UsagePart, value: u64);
+    /// What the call has cost: a number with so many decimal places.
+    fn cost(&mut self, digits: u64, places: u8);
     /// A number of another kind; nothing if it is negative or does not fit.
     fn number(&mut self, action: Action, value: Option<u64>);
     /// A short text in which escapes were resolved.
     fn word(&mut self, field: WordField, word: Word<'_>);
     /// An id, as it stands between the quotes: so many of these bytes.
-    fn id(&mut self, field: IdField, bytes: &[u8; ID_BLOCK], len: usize);
+    fn id(&mut self, field: IdField, bytes: &[u8; TEXT_BLOCK], len: usize);
+    /// A text of what the answer says of itself, in the same way.
+    fn info(&mut self, field: InfoField, bytes: &[u8; TEXT_BLOCK], len: usize);
     /// A boolean.
     fn boolean(&mut self, action: Action, value: bool);
     /// Something other than null is here.
@@ -51,4 +59,6 @@ pub(super) trait Visitor {
     fn begin_text(&mut self, action: Action);
     /// A piece of a text, as it stands between the quotes, or of a number in a text's place.
     fn text(&mut self, action: Action, piece: &[u8]);
+    /// The text that was begun last is whole. Of numbers, only [`number`](Self::number) tells.
+    fn end_text(&mut self, action: Action);
 }

@@ -7,6 +7,9 @@
 //! no longer fit are dropped; they would be dropped in the end. So a number of any length takes 16
 //! bytes.
 
+/// As many decimal places as any price has, and some.
+const MAX_PLACES: u8 = 30;
+
 /// The part of a number at hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Part {
@@ -92,6 +95,32 @@ impl Number {
             return Some(self.digits);
         }
         self.other_value()
+    }
+
+    /// The decimal number that it is, with so many places more: an integer, and how many of its digits
+    /// are behind the point. The last of these is no zero.
+    #[cold]
+    pub(super) fn decimal(&self, more_places: i16) -> Option<(u64, u8)> {
+        let is_number = matches!(self.part, Part::Integer | Part::Fraction | Part::Exponent);
+        if !is_number || self.places < 0 || self.is_negative && self.digits != 0 {
+            return None;
+        }
+        if self.digits == 0 {
+            return Some((0, 0));
+        }
+        let exponent = if self.is_exponent_negative { -self.exponent } else { self.exponent };
+        let mut places = self.places.saturating_add(more_places).saturating_sub(exponent);
+        let mut digits = self.digits;
+        while places > 0 && digits.is_multiple_of(10) {
+            digits /= 10;
+            places -= 1;
+        }
+        while places < 0 {
+            digits = digits.checked_mul(10)?;
+            places += 1;
+        }
+        let places = u8::try_from(places).ok()?;
+        (places <= MAX_PLACES).then_some((digits, places))
     }
 
     #[cold]

@@ -78,6 +78,17 @@ impl<'a> Word<'a> {
         &self.bytes[..self.len]
     }
 
+    #[inline]
+    pub(in crate::usage) fn len(self) -> usize {
+        self.len
+    }
+
+    /// The word and what follows it.
+    #[inline]
+    pub(in crate::usage) fn block(self) -> &'a [u8; Word::CAPACITY] {
+        self.bytes
+    }
+
     /// Its first sixteen bytes, zero-padded.
     #[inline]
     fn prefix(self) -> [u64; 2] {
@@ -145,10 +156,8 @@ static COMPILED: [CompiledWord; WORDS.len()] = {
     compiled
 };
 
-const FIELD_COUNT: usize = WordField::UsageType as usize + 1;
-
-static FIELDS: [FieldWords; FIELD_COUNT] = {
-    let mut fields = [FieldWords { words: &[], candidates: [0; FIRST_BYTES] }; FIELD_COUNT];
+static FIELDS: [FieldWords; WordField::COUNT] = {
+    let mut fields = [FieldWords { words: &[], candidates: [0; FIRST_BYTES] }; WordField::COUNT];
     let mut i = 0;
     while i < WORDS.len() {
         let field = &mut fields[WORDS[i].0 as usize];

@@ -33,7 +33,7 @@ use super::key_buffer::KeyBuffer;
 use super::number::Number;
 use super::path_table::{self, DEAD, NodeId};
 use super::simd::{ContainerEnd, StringEnd};
-use crate::usage::formats::{Action, CountOp, ErrorPart, Word};
+use crate::usage::formats::{Action, CountOp, ErrorPart, IdField, Word};
 
 /// Deeper than any known path. What is nested deeper is skipped.
 const MAX_DEPTH: usize = 12;
@@ -232,7 +232,11 @@ impl Scanner {
         }
         match *first {
             b'"' => match node.action {
-                Action::Word(_) | Action::Count(..) | Action::StandaloneCount(..) => {
+                Action::Word(_)
+                | Action::Count(..)
+                | Action::StandaloneCount(..)
+                | Action::Part(_)
+                | Action::Cost(_) => {
                     self.key_buffer.clear();
                     self.state = State::InWord;
                 }
@@ -401,7 +405,11 @@ impl Scanner {
     #[inline(never)]
     fn read_text(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> usize {
         let end = self.string.find(bytes);
-        visitor.text(self.action(), &bytes[..end.unwrap_or(bytes.len())]);
+        let action = self.action();
+        visitor.text(action, &bytes[..end.unwrap_or(bytes.len())]);
+        if end.is_some() && matches!(action, Action::Info(_) | Action::Id(IdField::AnswerId)) {
+            visitor.end_text(action);
+        }
         self.end_skip(bytes, end.map(|end| end + 1), visitor)
     }
 }
@@ -413,6 +421,12 @@ fn report_number(action: Action, number: Number, visitor: &mut impl Visitor) {
             visitor.count(token, op, accounting, value);
         }
         (Action::Count(..), None) => {}
+        (Action::Part(part), Some(value)) => visitor.part(part, value),
+        (Action::Cost(unit), _) => {
+            if let Some((digits, places)) = number.decimal(unit as i16) {
+                visitor.cost(digits, places);
+            }
+        }
         // Its value does not matter.
         (Action::StandaloneCount(_, CountOp::Increment, _), _) => visitor.present(action),
         (action, value) => visitor.number(action, value),
@@ -429,6 +443,7 @@ fn is_text(action: Action) -> bool {
             | Action::ListedError
             | Action::Response
             | Action::Id(_)
+            | Action::Info(_)
             | Action::Base64Document
     )
 }
