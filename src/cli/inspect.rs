@@ -12,12 +12,15 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use tower_agent_status::status::{Outcome, TaskId, TokenUsage, WaitingFor};
-use tower_agent_status::usage::{End, Progress, Reading, RequestHint, ResponseHead, UsageReader};
+use tower_agent_status::usage::{
+    End, Progress, Reading, RequestHint, ResponseHead, ResponseInfo, UsageReader,
+};
 
 use super::explain::explain;
 use super::text::escaped;
 
-/// Print what the layer would record for a response: outcome, error, format and tokens.
+/// Print what the layer would record for a response: outcome, error, format, tokens, model and why it
+/// stopped.
 ///
 /// Reads a response body from a file or from standard input, runs it through the layer's
 /// parser, and prints one JSON object; or, with `--explain`, a text that says why.
@@ -175,7 +178,8 @@ impl Inspect {
     /// Ends the reading, and prints what was read: as lines that end with a line feed.
     fn report(&self, id: &Value, mut reader: UsageReader) -> String {
         if !self.explain {
-            return format!("{}\n", json_report(id, &reader.finish(End::Complete)));
+            let reading = reader.finish(End::Complete);
+            return format!("{}\n", json_report(id, &reading, &reader.info()));
         }
         let (reading, trace) = reader.finish_traced(End::Complete);
         let text = explain(&trace, &reading);
@@ -184,7 +188,7 @@ impl Inspect {
     }
 }
 
-fn json_report(id: &Value, reading: &Reading) -> Value {
+fn json_report(id: &Value, reading: &Reading, info: &ResponseInfo) -> Value {
     let (outcome, error) = match &reading.outcome {
         Outcome::Success => ("success", Value::Null),
         Outcome::Error(error) => {
@@ -202,6 +206,10 @@ fn json_report(id: &Value, reading: &Reading) -> Value {
         "complete": reading.complete,
         "waitingFor": reading.waiting_for.map(WaitingFor::as_str),
         "taskId": reading.task_id.as_ref().map(TaskId::as_str),
+        "model": info.model,
+        "responseId": info.response_id,
+        "finishReasons": info.finish_reasons,
+        "serviceTier": info.service_tier,
     })
 }
 
@@ -213,6 +221,8 @@ fn usage(usage: &TokenUsage) -> Value {
         "cacheReadInputTokens": usage.cache_read_input_tokens,
         "cacheWriteInputTokens": usage.cache_write_input_tokens,
         "reasoningTokens": usage.reasoning_tokens,
+        "cacheWrite5mInputTokens": usage.cache_write_5m_input_tokens,
+        "cacheWrite1hInputTokens": usage.cache_write_1h_input_tokens,
     })
 }
 

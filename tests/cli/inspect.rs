@@ -34,12 +34,26 @@ fn one_body_is_one_object() {
         let expected = json!({
             "id": null, "outcome": "success", "error": null, "format": found["format"], "complete": true,
             "usage": { "inputTokens": 9, "outputTokens": 3, "totalTokens": 12, "cacheReadInputTokens": null,
-                       "cacheWriteInputTokens": null, "reasoningTokens": null },
+                       "cacheWriteInputTokens": null, "reasoningTokens": null,
+                       "cacheWrite5mInputTokens": null, "cacheWrite1hInputTokens": null },
             "waitingFor": null, "taskId": null,
+            "model": null, "responseId": null, "finishReasons": [], "serviceTier": null,
         });
         assert_eq!(found, expected, "in pieces of {chunk}");
         assert!(found["format"].is_string());
     }
+}
+
+#[test]
+fn what_the_answer_says_of_itself_is_printed() {
+    let body = br#"{"id":"resp-1","model":"gpt-4o-2024-08-06","service_tier":"flex","choices":[{"finish_reason":"length"}]}"#;
+    let found = report(&["--content-type", "application/json"], body);
+    assert_eq!(found["model"], "gpt-4o-2024-08-06");
+    assert_eq!(found["responseId"], "resp-1");
+    assert_eq!(found["finishReasons"], json!(["length"]));
+    assert_eq!(found["serviceTier"], "flex");
+    let path = ["--path", "/model/amazon.nova-lite-v1%3A0/converse"];
+    assert_eq!(report(&path, b"{}")["model"], "amazon.nova-lite-v1:0");
 }
 
 #[test]
