@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | `document` | a workflow and its agents |
 //! | `schema` | the names of the item's attributes, and the conversion to an item |
+//! | `serialize` | the same as JSON and the like |
 //! | `read` | the conversion from an item, also one of an older writer |
 //! | `item`, `ordered_item` | an item's attributes, a change of them, and the order in which they are printed |
 //! | `fit` | what is left out of an item that is too large |
@@ -35,6 +36,7 @@ mod read;
 mod redact;
 mod report;
 pub mod schema;
+mod serialize;
 mod session_id;
 mod task;
 mod timeout;

@@ -57,13 +57,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::ser::{Serialize, Serializer};
-
 use super::fit::is_too_large;
-use super::{
-    AgentState, AgentStatus, Change, Item, OverallStatus, PreviousRun, Timestamp, TokenUsage,
-    Value, WorkflowStatus,
-};
+use super::{AgentStatus, Change, Item, PreviousRun, Timestamp, TokenUsage, Value, WorkflowStatus};
 
 /// The session id; the partition key, unless the table's key has another name.
 pub const SESSION_ID: &str = "sessionId";
@@ -303,7 +298,7 @@ impl AgentStatus {
 }
 
 impl PreviousRun {
-    fn to_item(&self) -> Item {
+    pub(super) fn to_item(&self) -> Item {
         let mut item = Item::new();
         item.insert(OVERALL_STATUS, self.status_text());
         if let Some(error) = &self.error {
@@ -327,52 +322,10 @@ impl TokenUsage {
     }
 }
 
-/// Serializes as the item, with the session id under `sessionId`.
-impl Serialize for WorkflowStatus {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut item = self.to_item();
-        item.insert(SESSION_ID, self.session_id.as_str());
-        item.serialize(serializer)
-    }
-}
-
-/// Serializes as in the item.
-impl Serialize for PreviousRun {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_item().serialize(serializer)
-    }
-}
-
-/// Serializes as in the item.
-impl Serialize for AgentStatus {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_item().serialize(serializer)
-    }
-}
-
-/// Serializes as in the item: unknown counts are left out.
-impl Serialize for TokenUsage {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_item().serialize(serializer)
-    }
-}
-
-impl Serialize for OverallStatus {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl Serialize for AgentState {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::SessionId;
+    use crate::status::{OverallStatus, SessionId};
 
     #[test]
     fn an_item_of_another_writer_gets_its_day_with_the_first_change() {

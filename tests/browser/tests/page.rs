@@ -203,7 +203,7 @@ async fn it_says_when_the_server_is_gone_and_recovers() {
     browser.wait_for(&link("lost")).await.unwrap();
     let text = browser.run("return document.getElementById('link').textContent").await.unwrap();
     assert!(text.as_str().unwrap().starts_with("Connection lost."), "{text}");
-    // The last known state is still shown, and the clock has stopped.
+    // The last known state is still shown, and the clock has stopped: in a browser, time is real.
     let elapsed = "return document.getElementById('elapsed').textContent";
     let before = browser.run(elapsed).await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
