@@ -34,7 +34,7 @@ use super::rounds::{Round, RoundEnd};
 use super::sequence::Sequence;
 use super::write::{self, FinishedWrite};
 use crate::status::schema::FittedChange;
-use crate::status::{ErrorMessage, Lack, UncertainUsage};
+use crate::status::{ErrorMessage, Lack, Precondition, UncertainUsage};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 #[cfg(feature = "metrics")]
 use crate::telemetry::metrics;
@@ -270,7 +270,7 @@ impl<S: StatusStore> Worker<S> {
         let writer = &self.shared().writer;
         let pending =
             session.take(|state| state.ledger.prepare_write(writer, seq, state.is_open(), clock));
-        let Some(pending) = pending else {
+        let Some(mut pending) = pending else {
             self.resolve(&session, None, self.waiters.epoch());
             return None;
         };
@@ -294,11 +294,13 @@ impl<S: StatusStore> Worker<S> {
         if self.failures.get(&key(&session)).is_some_and(FailedWrites::is_retrying) {
             metrics::retried();
         }
+        // The ledger needs it no more.
+        let precondition = std::mem::replace(&mut pending.precondition, Precondition::Absent);
         let store = Arc::clone(&self.store);
         let (epoch, window) = (self.waiters.epoch(), self.limit.start(in_flight));
         Some(async move {
             let started = Instant::now();
-            let result = write::send(&*store, &change, pending.precondition.clone()).await;
+            let result = write::send(&*store, &change, precondition).await;
             let took = started.elapsed();
             #[cfg(feature = "metrics")]
             metrics::written(write::result_name(&result), took);

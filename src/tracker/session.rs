@@ -202,12 +202,13 @@ impl SessionHandle {
     ) -> Result<u64, TooMuch> {
         let mut run = Ok(0);
         self.change(|state, now| {
-            let begins = match new_run {
-                NewRunPolicy::Always => true,
-                // Nothing else goes on in the session here.
-                NewRunPolicy::After(age) if state.is_free() => state.ledger.has_ended_for(age, now),
-                NewRunPolicy::After(_) | NewRunPolicy::Never => false,
+            // Only while nothing else goes on in the session here.
+            let after = match new_run {
+                NewRunPolicy::After(age) => Some(age).filter(|_| state.is_free()),
+                NewRunPolicy::Always | NewRunPolicy::Never => None,
             };
+            let begins = new_run == NewRunPolicy::Always
+                || after.is_some_and(|age| state.ledger.has_ended_for(age, now));
             let checked = match begins {
                 true => TooMuch::check_alone(attributes.len(), attribute_bytes(&attributes)),
                 false => TooMuch::check(&state.ledger, &attributes),
@@ -217,15 +218,16 @@ impl SessionHandle {
                 return false;
             }
             match new_run {
-                NewRunPolicy::After(age) if state.is_free() => {
-                    state.ledger.begin_new_run_after(age, now);
+                NewRunPolicy::After(_) => {
+                    if let Some(age) = after {
+                        state.ledger.begin_new_run_after(age, now);
+                    }
                 }
                 NewRunPolicy::Always => state.ledger.begin_new_run(now),
                 NewRunPolicy::Never if state.ledger.is_finished() => {
                     self.shared.warn_of_finished(&self.session.id);
                 }
                 NewRunPolicy::Never => state.may_resume_finished = !state.ledger.is_saved(),
-                NewRunPolicy::After(_) => {}
             }
             if begins {
                 self.shared.registry.add_declared(&mut state.ledger);

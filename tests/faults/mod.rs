@@ -53,6 +53,10 @@ impl Fault {
         Self::PanicBefore,
         Self::PanicAfter,
     ];
+
+    /// Those after which a process goes on by itself, and soon.
+    pub(crate) const PASSING: [Self; 5] =
+        [Self::FailBefore, Self::FailAfter, Self::Unknown, Self::AppliedLate, Self::Throttle];
 }
 
 /// What happens to one write.
@@ -65,6 +69,15 @@ pub(crate) struct Fate {
     pub(crate) after: Duration,
     /// The time from the answer until a late write is applied.
     pub(crate) late: Duration,
+}
+
+impl Fate {
+    /// Every third write meets one of these faults.
+    pub(crate) fn of_three(rng: &mut fastrand::Rng, faults: &[Fault]) -> Self {
+        let fault = (rng.u8(..3) == 0).then(|| faults[rng.usize(..faults.len())]);
+        let mut takes = |up_to| Duration::from_millis(rng.u64(..up_to));
+        Self { fault, before: takes(500), after: takes(500), late: takes(5_000) }
+    }
 }
 
 /// Decides the fate of each write and observes what happens to it.

@@ -159,17 +159,7 @@ impl Director for Watch {
 
     fn asked(&self, _: &Change, _: &Precondition) -> (u64, Fate) {
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-        let faults = [
-            Fault::FailBefore,
-            Fault::FailAfter,
-            Fault::Unknown,
-            Fault::AppliedLate,
-            Fault::Throttle,
-            Fault::Storm,
-        ];
-        let fault = (rng.u8(..3) == 0).then(|| faults[rng.usize(..faults.len())]);
-        let mut takes = |up_to| Duration::from_millis(rng.u64(..up_to));
-        let fate = Fate { fault, before: takes(500), after: takes(500), late: takes(5_000) };
+        let fate = Fate::of_three(&mut rng, &[&Fault::PASSING[..], &[Fault::Storm]].concat());
         let mut model = lock(&self.model);
         model.in_flight += 1;
         (model.made[self.process], fate)

@@ -54,19 +54,11 @@ impl Director for Unreliable {
 
     fn asked(&self, _: &Change, _: &Precondition) -> ((), Fate) {
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-        let faults = [
-            Fault::FailBefore,
-            Fault::FailAfter,
-            Fault::Unknown,
-            Fault::AppliedLate,
-            Fault::Throttle,
-        ];
-        let fault = (rng.u8(..3) == 0).then(|| faults[rng.usize(..faults.len())]);
-        if matches!(fault, Some(Fault::FailAfter | Fault::AppliedLate)) {
+        let fate = Fate::of_three(&mut rng, &Fault::PASSING);
+        if matches!(fate.fault, Some(Fault::FailAfter | Fault::AppliedLate)) {
             *self.lost.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         }
-        let mut takes = |up_to| Duration::from_millis(rng.u64(..up_to));
-        ((), Fate { fault, before: takes(500), after: takes(500), late: takes(5_000) })
+        ((), fate)
     }
 
     fn reached(&self, (): &(), _: Option<&Item>, _: &Reached) {}

@@ -214,16 +214,7 @@ impl Director for Watch {
 
     fn asked(&self, _: &Change, _: &Precondition) -> (Asked, Fate) {
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-        let faults = [
-            Fault::FailBefore,
-            Fault::FailAfter,
-            Fault::Unknown,
-            Fault::AppliedLate,
-            Fault::Throttle,
-        ];
-        let fault = (rng.u8(..3) == 0).then(|| faults[rng.usize(..faults.len())]);
-        let mut takes = |up_to| Duration::from_millis(rng.u64(..up_to));
-        let fate = Fate { fault, before: takes(500), after: takes(500), late: takes(5_000) };
+        let fate = Fate::of_three(&mut rng, &Fault::PASSING);
         let mut model = lock(&self.model);
         model.in_flight += 1;
         (Asked { seen: model.seen.clone(), is_finished: model.is_finished }, fate)

@@ -46,7 +46,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ActiveCalls, Ledger, SentDeltas, UsageDelta, add_tokens};
+use super::{ActiveCalls, Ledger, SentDeltas, UsageDelta, add_tokens, unsaved_usage};
 use crate::status::{
     AgentState, AgentStatus, CallError, Item, OverallStatus, Timestamp, TokenDelta, Value,
     WorkflowStatus, schema,
@@ -360,10 +360,9 @@ impl Ledger {
             let remote = remote.agents.iter().find(|(known, _)| known == name);
             agent.calls = remote.map_or(0, |(_, remote)| remote.calls);
             agent.token_usage = remote.and_then(|(_, remote)| remote.token_usage);
-            // (7) A write that was sent before the agent appeared has no delta in its slot.
-            let lacking = self.unacknowledged.iter().filter_map(|sent| sent.deltas.get(slot));
-            let missing = self.missing_usage.iter().filter_map(|missing| missing.delta(slot));
-            for delta in lacking.chain([&self.unsent[slot]]).chain(missing) {
+            let unsaved = unsaved_usage(&self.unacknowledged, &self.unsent, slot);
+            let missing = self.missing_usage.as_ref().and_then(|missing| missing.delta(slot));
+            for delta in [Some(&unsaved), missing].into_iter().flatten() {
                 agent.calls = agent.calls.saturating_add(delta.calls);
                 add_tokens(&mut agent.token_usage, &delta.tokens);
             }

@@ -47,6 +47,7 @@ mod expiry;
 mod merge;
 mod merge_tasks;
 mod new_run;
+mod new_run_after;
 mod older_writers;
 mod tasks;
 #[cfg(test)]
@@ -61,7 +62,8 @@ pub(crate) use self::tasks::TaskUsage;
 pub(crate) use self::write::PendingWrite;
 
 use self::expiry::Retention;
-use self::new_run::{NewRun, NewRunAfter};
+use self::new_run::NewRun;
+use self::new_run_after::NewRunAfter;
 use self::older_writers::MissingUsage;
 use self::tasks::Tasks;
 use self::write::LostWrite;
@@ -410,6 +412,15 @@ impl Ledger {
         self.local.last_updated = self.local.last_updated.max(now);
         self.version += 1;
     }
+}
+
+/// The calls and tokens of an agent that `base` does not count.
+fn unsaved_usage(unacknowledged: &[SentDeltas], unsent: &[UsageDelta], slot: usize) -> UsageDelta {
+    let mut sum = UsageDelta::default();
+    // (7) A write that was sent before the agent appeared has no delta in its slot.
+    let lacking = unacknowledged.iter().filter_map(|sent| sent.deltas.get(slot));
+    lacking.chain([&unsent[slot]]).for_each(|delta| sum.add(delta));
+    sum
 }
 
 fn add_tokens(usage: &mut Option<TokenUsage>, delta: &TokenDelta) {

@@ -20,7 +20,7 @@
 use std::sync::Arc;
 
 use super::merge::has_ended;
-use super::{Ledger, UsageDelta};
+use super::{Ledger, UsageDelta, unsaved_usage};
 use crate::status::{AgentStatus, Item, ItemVersion, Value, WorkflowStatus};
 
 impl Ledger {
@@ -84,7 +84,7 @@ impl Ledger {
                 is_all = false;
                 continue;
             }
-            let unsaved = self.unsaved_usage(slot);
+            let unsaved = unsaved_usage(&self.unacknowledged, &self.unsent, slot);
             let is_ours = self.active[slot].is_recorded || unsaved != UsageDelta::default();
             let is_later = theirs.last_updated > local.last_updated;
             let usage = |agent: &AgentStatus| agent.token_usage.unwrap_or_default();

@@ -171,6 +171,36 @@ impl Process {
     }
 }
 
+/// How long ago a run must have ended for another to replace it.
+const AGE: Duration = Duration::from_secs(60);
+
+/// Opens a workflow that begins a new run after [`AGE`].
+fn open(p: &mut Process, now: i64) {
+    p.ledger.begin_new_run_after(AGE, at(now));
+    describe(p, now);
+}
+
+fn describe(p: &mut Process, now: i64) {
+    let attributes = BTreeMap::from([("documentId".to_owned(), Value::from("d"))]);
+    p.ledger.set_attributes(Some("c".to_owned()), attributes, at(now));
+}
+
+/// A call of an agent that succeeds.
+fn call(p: &mut Process, agent: &str, tokens: u64, now: i64) {
+    p.start(agent, now);
+    p.end(agent, Outcome::Success, tokens, now + 10);
+}
+
+/// A map of texts, as an older writer puts it.
+fn texts(attributes: &[(&str, &str)]) -> Item {
+    attributes.iter().map(|(name, text)| ((*name).to_owned(), Value::from(*text))).collect()
+}
+
+/// A time as an older writer formats it.
+fn their_time(millis: i64) -> String {
+    at(millis).to_string().replace('Z', "123+00:00")
+}
+
 /// An answer that belongs to a task.
 #[derive(Clone)]
 struct TaskResponse {

@@ -2,8 +2,6 @@
 
 use super::*;
 
-const AGE: Duration = Duration::from_secs(60);
-
 /// A run that has called one agent, with this many tokens, and has ended at this time.
 fn ended(table: &mut Table, writer: &'static str, tokens: u64, at_millis: i64) {
     let mut p = Process::new(writer, 0);
@@ -19,18 +17,6 @@ fn opened(writer: &'static str, now: i64) -> Process {
     let mut p = Process::new(writer, now);
     open(&mut p, now);
     p
-}
-
-fn open(p: &mut Process, now: i64) {
-    p.ledger.begin_new_run_after(AGE, at(now));
-    let attributes = BTreeMap::from([("documentId".to_owned(), Value::from("d"))]);
-    p.ledger.set_attributes(Some("c".to_owned()), attributes, at(now));
-}
-
-/// A call of one agent that succeeds.
-fn call(p: &mut Process, agent: &str, tokens: u64, now: i64) {
-    p.start(agent, now);
-    p.end(agent, Outcome::Success, tokens, now + 10);
 }
 
 fn previous(table: &Table) -> (String, Option<i64>, u64) {

@@ -5,8 +5,7 @@ use super::*;
 /// A process that has called two agents, and saved that.
 fn running(table: &mut Table) -> Process {
     let mut p = Process::new("p", 0);
-    let attributes = BTreeMap::from([("documentId".to_owned(), Value::from("d"))]);
-    p.ledger.set_attributes(Some("c".to_owned()), attributes, at(0));
+    describe(&mut p, 0);
     p.start("a", 0);
     p.end("a", Outcome::Success, 7, 1_000);
     p.start("b", 1_000);
@@ -14,27 +13,19 @@ fn running(table: &mut Table) -> Process {
     p
 }
 
-fn map(attributes: &[(&str, &str)]) -> Item {
-    attributes.iter().map(|(name, text)| ((*name).to_owned(), Value::from(*text))).collect()
-}
-
-fn time(millis: i64) -> String {
-    at(millis).to_string().replace('Z', "123+00:00")
-}
-
 #[test]
 fn what_a_new_item_leaves_out_comes_back_and_what_it_has_stays() {
     let mut table = Table::default();
     let mut p = running(&mut table);
     let before = table.item.clone().unwrap();
-    let mut theirs = map(&[
+    let mut theirs = texts(&[
         ("overallStatus", "initializing"),
-        ("createdAt", &time(5_000)),
-        ("lastUpdated", &time(5_000)),
+        ("createdAt", &their_time(5_000)),
+        ("lastUpdated", &their_time(5_000)),
         ("reviewer", "r"),
     ]);
     for agent in ["a", "b", "x"] {
-        theirs.insert(agent, map(&[("status", "pending"), ("activity", "Waiting")]));
+        theirs.insert(agent, texts(&[("status", "pending"), ("activity", "Waiting")]));
     }
     table.item = Some(theirs);
     p.end("b", Outcome::Success, 5, 6_000);
@@ -53,7 +44,8 @@ fn what_a_new_item_leaves_out_comes_back_and_what_it_has_stays() {
     assert_eq!(p.others, 0, "nothing is missing");
     // Even if that write comes last.
     p.ledger.finish(Ok(()), at(7_000));
-    table.item = Some(map(&[("overallStatus", "initializing"), ("lastUpdated", &time(8_000))]));
+    table.item =
+        Some(texts(&[("overallStatus", "initializing"), ("lastUpdated", &their_time(8_000))]));
     p.save(&mut table, 9_000);
     assert_eq!(table.status().overall_status, OverallStatus::Completed);
     assert_eq!(input(&table.status(), "b"), 5);
@@ -61,15 +53,15 @@ fn what_a_new_item_leaves_out_comes_back_and_what_it_has_stays() {
 
 #[test]
 fn an_agent_has_the_later_state_and_the_tokens_of_this_process() {
-    for (their_time, state) in [(500, "success"), (2_000, "error")] {
+    for (ended, state) in [(500, "success"), (2_000, "error")] {
         let mut table = Table::default();
         let mut p = running(&mut table);
-        let mut theirs = map(&[("status", "error"), ("completedAt", &time(their_time))]);
+        let mut theirs = texts(&[("status", "error"), ("completedAt", &their_time(ended))]);
         theirs.insert("tokenUsage", Item::from_iter([("inputTokens".into(), Value::Integer(99))]));
         theirs.insert("subSteps", Value::List(vec!["s".into()]));
         let item = table.item.as_mut().unwrap();
         item.insert("a", theirs);
-        item.insert("lastUpdated", time(their_time));
+        item.insert("lastUpdated", their_time(ended));
         // It changes something else, and could not know of it but by the time.
         p.end("b", Outcome::Success, 5, 3_000);
         p.save(&mut table, 3_000);
@@ -86,11 +78,11 @@ fn calls_that_are_not_saved_yet_are_not_counted_beside_what_others_count() {
     let mut table = Table::default();
     let mut p = running(&mut table);
     p.end("b", Outcome::Success, 5, 3_000);
-    let mut theirs = map(&[("status", "success"), ("completedAt", &time(3_010))]);
+    let mut theirs = texts(&[("status", "success"), ("completedAt", &their_time(3_010))]);
     theirs.insert("tokenUsage", Item::from_iter([("inputTokens".into(), Value::Integer(5))]));
     let item = table.item.as_mut().unwrap();
     item.insert("b", theirs);
-    item.insert("lastUpdated", time(3_010));
+    item.insert("lastUpdated", their_time(3_010));
     p.save(&mut table, 3_020);
     assert_eq!(input(&table.status(), "b"), 5, "the same call");
 }
@@ -105,7 +97,7 @@ fn a_copy_from_before_does_not_undo_what_was_written_since() {
     p.ledger.set_attributes(None, attributes, at(3_000));
     p.save(&mut table, 3_000);
     copy.insert("reviewer", "r");
-    copy.insert("lastUpdated", time(4_000));
+    copy.insert("lastUpdated", their_time(4_000));
     table.item = Some(copy);
     p.start("a", 5_000);
     p.save(&mut table, 5_000);
@@ -121,7 +113,8 @@ fn what_is_written_again_counts_once_whatever_becomes_of_the_answers() {
     for is_applied in [false, true] {
         let mut table = Table::default();
         let mut p = running(&mut table);
-        table.item = Some(map(&[("overallStatus", "pending"), ("lastUpdated", &time(2_000))]));
+        table.item =
+            Some(texts(&[("overallStatus", "pending"), ("lastUpdated", &their_time(2_000))]));
         p.end("b", Outcome::Success, 5, 3_000);
         let write = p.prepare(3_000).unwrap();
         let found = table.write(&write).unwrap_err();
@@ -129,7 +122,7 @@ fn what_is_written_again_counts_once_whatever_becomes_of_the_answers() {
         p.save_and_lose_the_answer(&mut table, is_applied, 3_100);
         // Another one meanwhile.
         let item = table.item.as_mut().unwrap();
-        item.insert("lastUpdated", time(3_200));
+        item.insert("lastUpdated", their_time(3_200));
         p.start("a", 4_000);
         p.save(&mut table, 4_000);
         let status = table.status();
@@ -147,7 +140,7 @@ fn another_process_writes_what_only_it_knows() {
     q.end("a", Outcome::Success, 100, 1_600);
     q.save(&mut table, 1_600);
     // The first one knows nothing of that.
-    table.item = Some(map(&[("overallStatus", "pending"), ("lastUpdated", &time(2_000))]));
+    table.item = Some(texts(&[("overallStatus", "pending"), ("lastUpdated", &their_time(2_000))]));
     p.end("b", Outcome::Success, 5, 3_000);
     p.save(&mut table, 3_000);
     q.start("c", 4_000);
@@ -165,8 +158,8 @@ fn an_item_put_in_the_place_of_a_finished_one_is_another_run() {
     p.end("b", Outcome::Success, 5, 3_000);
     p.ledger.finish(Ok(()), at(3_000));
     p.save(&mut table, 3_000);
-    let theirs = [("overallStatus", "initializing"), ("createdAt", &*time(5_000))];
-    table.item = Some(map(&[&theirs[..], &[("lastUpdated", &time(5_000))]].concat()));
+    let theirs = [("overallStatus", "initializing"), ("createdAt", &*their_time(5_000))];
+    table.item = Some(texts(&[&theirs[..], &[("lastUpdated", &their_time(5_000))]].concat()));
     p.start("a", 6_000);
     p.save(&mut table, 6_000);
     let status = table.status();
@@ -180,7 +173,7 @@ fn the_end_that_an_older_writer_has_written_first_stands_and_has_its_time() {
     let mut p = running(&mut table);
     let item = table.item.as_mut().unwrap();
     item.insert("overallStatus", "completed");
-    item.insert("lastUpdated", time(4_000));
+    item.insert("lastUpdated", their_time(4_000));
     p.end("b", Outcome::Success, 5, 4_010);
     p.ledger.finish(Err(ErrorMessage::new("late")), at(4_020));
     p.save(&mut table, 4_100);
@@ -197,7 +190,7 @@ fn a_copy_from_before_a_task_does_not_end_it() {
     let mut copy = table.item.clone().unwrap();
     p.post("a", &super::running("t-1"), 2_000);
     p.save(&mut table, 2_000);
-    copy.insert("lastUpdated", time(3_000));
+    copy.insert("lastUpdated", their_time(3_000));
     table.item = Some(copy);
     p.start("c", 4_000);
     p.save(&mut table, 4_000);
@@ -218,8 +211,8 @@ fn an_older_writer_after_a_repeated_write_whose_answer_was_lost_is_noticed() {
     p.save_and_lose_the_answer(&mut table, false, 31_000);
     p.save_and_lose_the_answer(&mut table, true, 31_100);
     let item = table.item.as_mut().unwrap();
-    item.insert("a", map(&[("status", "in-progress"), ("startedAt", &time(32_000))]));
-    item.insert("lastUpdated", time(32_000));
+    item.insert("a", texts(&[("status", "in-progress"), ("startedAt", &their_time(32_000))]));
+    item.insert("lastUpdated", their_time(32_000));
     p.start("c", 33_000);
     p.save(&mut table, 33_000);
     let status = table.status();

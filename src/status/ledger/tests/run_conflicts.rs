@@ -2,31 +2,6 @@
 
 use super::*;
 
-const AGE: Duration = Duration::from_secs(60);
-
-fn open(p: &mut Process, now: i64) {
-    p.ledger.begin_new_run_after(AGE, at(now));
-    describe(p, now);
-}
-
-fn describe(p: &mut Process, now: i64) {
-    let attributes = BTreeMap::from([("documentId".to_owned(), Value::from("d"))]);
-    p.ledger.set_attributes(Some("c".to_owned()), attributes, at(now));
-}
-
-fn call(p: &mut Process, agent: &str, tokens: u64, now: i64) {
-    p.start(agent, now);
-    p.end(agent, Outcome::Success, tokens, now + 10);
-}
-
-fn map(attributes: &[(&str, &str)]) -> Item {
-    attributes.iter().map(|(name, text)| ((*name).to_owned(), Value::from(*text))).collect()
-}
-
-fn time(millis: i64) -> String {
-    at(millis).to_string().replace('Z', "123+00:00")
-}
-
 /// A process knows a run that goes on, and another has ended it since, at this time.
 fn ended_elsewhere(table: &mut Table, ended: i64) -> Process {
     let mut one = Process::new("one", 0);
@@ -205,7 +180,7 @@ fn an_end_that_was_saved_stands_whatever_an_older_writer_says() {
     one.save(&mut table, 1_000);
     let item = table.item.as_mut().unwrap();
     item.insert("overallStatus", "completed");
-    item.insert("lastUpdated", time(1_100));
+    item.insert("lastUpdated", their_time(1_100));
     call(&mut one, "b", 7, 2_000);
     one.save(&mut table, 3_000);
     let status = table.status();
@@ -250,9 +225,10 @@ fn what_others_put_into_agents_does_not_keep_an_item_from_being_saved() {
     for (n, name) in ["a", "b"].into_iter().enumerate() {
         // A new item each time.
         let n = i64::try_from(n).unwrap();
-        let mut agent = map(&[("status", "loading")]);
+        let mut agent = texts(&[("status", "loading")]);
         agent.insert("subSteps", Value::List(vec!["x".repeat(300_000).into()]));
-        let mut item = map(&[("overallStatus", "processing"), ("lastUpdated", &time(1_000 + n))]);
+        let mut item =
+            texts(&[("overallStatus", "processing"), ("lastUpdated", &their_time(1_000 + n))]);
         item.insert(name, agent);
         table.item = Some(item);
         call(&mut one, "c", 1, 2_000 + n * 100);
@@ -271,10 +247,10 @@ fn what_a_put_item_lacks_of_a_repeated_message() {
     one.ledger.finish(Ok(()), at(1_000));
     one.save(&mut table, 1_000);
     // The route puts the item, and posts it 30 s after the end.
-    table.item = Some(map(&[
+    table.item = Some(texts(&[
         ("overallStatus", "initializing"),
-        ("createdAt", &time(31_000)),
-        ("lastUpdated", &time(31_000)),
+        ("createdAt", &their_time(31_000)),
+        ("lastUpdated", &their_time(31_000)),
     ]));
     open(&mut one, 31_100);
     call(&mut one, "a", 5, 31_110);
