@@ -41,8 +41,8 @@ pub struct ResponseInfo {
     /// The id of the answer. The `id` of JSON-RPC is the request's and none of the answer's.
     pub response_id: Option<Box<str>>,
     /// Why the model stopped, as the provider spells it (`length`, `max_tokens`, `content_filter`), each
-    /// reason once, in the order of the response. At most 8, of at most 64 printable ASCII
-    /// characters each; others are left out.
+    /// reason once, in the order of the response. At most 8, of at most 40 printable ASCII
+    /// characters each, without spaces; others are left out.
     pub finish_reasons: Vec<Box<str>>,
     /// The tier that served the request. It is `auto`, which only repeats the request, if nothing more is said.
     pub service_tier: Option<Box<str>>,
