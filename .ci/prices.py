@@ -241,7 +241,10 @@ def genai_cost_of(names, provider, of):
                 cache_read_tokens=of["cache_read"] or None,
                 cache_write_tokens=of["cache_write"] or None,
             )
-            return float(genai_prices.calc_price(tokens, model_ref=name, provider_id=provider).total_price)
+            price = genai_prices.calc_price(
+                tokens, model_ref=name, provider_id=provider, genai_request_timestamp=BILLED_AT
+            )
+            return float(price.total_price)
         except Exception:
             continue
     return None
@@ -271,11 +274,12 @@ def write_corpus(corpus, output):
 def main():
     folder = pathlib.Path(sys.argv[1])
     target, output = folder / "list.json", folder / "grid.jsonl"
+    # Both libraries would ask the clock, and some prices depend on the hour.
+    utils.current_billing_time = lambda: BILLED_AT
     if len(sys.argv) > 2:
         write_corpus(pathlib.Path(sys.argv[2]), folder / "corpus.jsonl")
     shipped = pathlib.Path(litellm.__file__).parent / "model_prices_and_context_window_backup.json"
     shutil.copy(shipped, target)
-    utils.current_billing_time = lambda: BILLED_AT
     tokens = [litellm_usage(of) for of in USAGES]
     with output.open("w") as lines:
 
