@@ -49,10 +49,10 @@
 //!
 //! They put other words and fewer attributes into the same table. [`WorkflowStatus::from_item`]
 //! reads an agent's `loading` as in progress and `completed` as success, a workflow's `pending` as
-//! it is, and any other word as [`AgentState::Other`] or [`OverallStatus::Other`], with the word.
-//! What is absent stays absent. Anything else in the map of an agent stays there when the agent
-//! changes, and the portal shows its `subSteps`. Heartbeats are only expected of items that have a
-//! `revision`.
+//! it is, and any other word as [`AgentState::Other`](super::AgentState::Other) or
+//! [`OverallStatus::Other`](super::OverallStatus::Other), with the word. What is absent stays
+//! absent. Anything else in the map of an agent stays there when the agent changes, and the portal
+//! shows its `subSteps`. Heartbeats are only expected of items that have a `revision`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -86,7 +86,7 @@ pub const LAST_UPDATED: &str = "lastUpdated";
 pub const COMPLETED_AT: &str = "completedAt";
 /// What is kept of the run that this one replaced: a map.
 pub const PREVIOUS_RUN: &str = "previousRun";
-/// The state of the workflow: [`OverallStatus::as_str`].
+/// The state of the workflow: [`OverallStatus::as_str`](super::OverallStatus::as_str).
 pub const OVERALL_STATUS: &str = "overallStatus";
 /// The id of the workflow in other systems.
 pub const CORRELATION_ID: &str = "correlationId";
