@@ -27,21 +27,29 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     ("agent", &["status"], &["http", "http_body", "tokio", "tracing"]),
     // From the request to the tracker.
-    ("telemetry", &["agent", "status"], &["http_body"]),
-    ("tracker", &["agent", "status", "telemetry"], &["http", "http_body"]),
+    ("telemetry", &["agent", "status", "usage"], &["http_body"]),
+    ("tracker", &["agent", "pricing", "status", "telemetry"], &["http", "http_body"]),
     ("session", &["status", "tracker"], &["http_body", "tokio", "tracing"]),
     ("workflow", &["agent", "status", "tracker"], &["http", "http_body", "tokio"]),
     ("exchange", &["status", "usage"], &["tokio", "tracing"]),
     (
         "client",
-        &["agent", "exchange", "session", "status", "telemetry", "tracker"],
+        &["agent", "exchange", "pricing", "session", "status", "telemetry", "tracker", "usage"],
         &["tokio", "http_body_util"],
     ),
-    ("server", &["exchange", "session", "status", "tracker", "workflow"], &["tokio", "tracing"]),
+    (
+        "server",
+        &["exchange", "session", "status", "tracker", "usage", "workflow"],
+        &["tokio", "tracing"],
+    ),
     // From the tracker to the table and its readers.
     ("store", &["status"], &[]),
     ("testing", &["status"], &["http", "http_body", "tokio", "tracing"]),
-    ("recorder", &["agent", "status", "store", "telemetry", "tracker"], &["http", "http_body"]),
+    (
+        "recorder",
+        &["agent", "pricing", "status", "store", "telemetry", "tracker"],
+        &["http", "http_body"],
+    ),
     ("portal", &["agent", "status", "store"], &["hyper"]),
     // The command sees the crate from outside.
     ("cli", &[], &["axum", "tower"]),

@@ -8,6 +8,7 @@ use crate::exchange::Observer;
 use crate::status::{CallError, Outcome, Task, TaskUsage, TokenDelta, TokenUsage};
 use crate::telemetry::CallTelemetry;
 use crate::tracker::TrackedCall;
+use crate::usage::UsageReader;
 
 /// An agent's call in flight, and its telemetry. If dropped before its outcome is recorded (by
 /// a panic, say), it ends as an error.
@@ -66,7 +67,13 @@ impl ClientCall {
     /// Ends a call whose answer belongs to a task. The tracker decides how much of its usage
     /// counts: the answer may have been fetched before.
     #[cold]
-    fn finish_with_task(&mut self, outcome: Outcome, usage: Option<TokenUsage>, task: Task) {
+    fn finish_with_task(
+        &mut self,
+        outcome: Outcome,
+        usage: Option<TokenUsage>,
+        task: Task,
+        response: Option<&UsageReader>,
+    ) {
         let error = match &outcome {
             Outcome::Success => None,
             Outcome::Error(error) => Some(error.clone()),
@@ -75,7 +82,7 @@ impl ClientCall {
         let usage = TaskUsage { reported: usage, recorded, is_get: self.is_get };
         self.remaining = Remaining::Nothing;
         let counted = self.tracked.end_with_task(outcome, task, usage);
-        self.telemetry.finish(error.as_ref(), counted.as_ref());
+        self.telemetry.finish(error.as_ref(), counted.as_ref(), response);
     }
 
     fn unrecorded(&self, usage: &TokenUsage) -> TokenDelta {
@@ -117,9 +124,15 @@ impl Observer for ClientCall {
         self.tracked.progress(tokens);
     }
 
-    fn finish(&mut self, outcome: Outcome, usage: Option<TokenUsage>, task: Option<Box<Task>>) {
+    fn finish(
+        &mut self,
+        outcome: Outcome,
+        usage: Option<TokenUsage>,
+        task: Option<Box<Task>>,
+        response: Option<&UsageReader>,
+    ) {
         if let Some(task) = task {
-            return self.finish_with_task(outcome, usage, *task);
+            return self.finish_with_task(outcome, usage, *task, response);
         }
         let error = match &outcome {
             Outcome::Success => None,
@@ -128,7 +141,7 @@ impl Observer for ClientCall {
         // Usage that is not known any more at the end was recorded before, and was paid for.
         let tokens = usage.as_ref().map(|usage| self.unrecorded(usage));
         self.remaining = Remaining::Tracker;
-        self.telemetry.finish(error, usage.as_ref());
+        self.telemetry.finish(error, usage.as_ref(), response);
         self.remaining = Remaining::Nothing;
         self.tracked.end(outcome, tokens);
     }
@@ -139,7 +152,7 @@ impl Observer for ClientCall {
         } else {
             CallError::new(CallError::CANCELLED, "the caller gave up before the agent answered")
         };
-        self.finish(Outcome::Error(error), None, None);
+        self.finish(Outcome::Error(error), None, None, None);
     }
 }
 
@@ -155,7 +168,7 @@ impl Drop for ClientCall {
         match self.remaining {
             Remaining::Nothing => {}
             Remaining::Tracker => self.tracked.end(lost(), None),
-            Remaining::TelemetryAndTracker => self.finish(lost(), None, None),
+            Remaining::TelemetryAndTracker => self.finish(lost(), None, None, None),
         }
     }
 }

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::exchange::Pending;
     use crate::status::{Outcome, Task, TokenUsage};
-    use crate::usage::ResponseInfo;
+    use crate::usage::UsageReader;
 
     /// Notes what it observes.
     struct Notes<'a>(&'a RefCell<Vec<String>>);
@@ -177,11 +177,15 @@ mod tests {
             self.note(status.as_str());
         }
 
-        fn info(&mut self, info: impl FnOnce() -> ResponseInfo) {
-            self.0.borrow_mut().extend(info().model.map(Into::into));
-        }
-
-        fn finish(&mut self, outcome: Outcome, _: Option<TokenUsage>, _: Option<Box<Task>>) {
+        fn finish(
+            &mut self,
+            outcome: Outcome,
+            _: Option<TokenUsage>,
+            _: Option<Box<Task>>,
+            response: Option<&UsageReader>,
+        ) {
+            let model = response.and_then(|response| response.info().model);
+            self.0.borrow_mut().extend(model.map(Into::into));
             self.note(format!("{outcome:?}"));
         }
 
@@ -191,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_response_says_of_itself_comes_just_before_the_outcome() {
+    fn what_the_response_says_of_itself_comes_with_the_outcome() {
         let answer = br#"{"model":"m-1","usage":{"input_tokens":1,"output_tokens":1}}"#;
         for (chunks, status) in [(1, 200), (3, 200), (3, 500)] {
             let pieces = answer.chunks(answer.len().div_ceil(chunks));

@@ -51,7 +51,7 @@ pub(crate) use self::response_observer::ResponseObserver;
 
 use self::state::ExchangeState;
 use crate::status::{CallError, Outcome, Task, TokenUsage};
-use crate::usage::{RequestHint, ResponseInfo};
+use crate::usage::{RequestHint, UsageReader};
 
 /// Learns what happens to an exchange.
 ///
@@ -80,14 +80,16 @@ pub trait Observer: Sized {
     /// The tokens used so far.
     fn progress(&mut self, _usage: &TokenUsage) {}
 
-    /// The exchange is about to end: what its response says beside tokens and outcome (its model, its
-    /// id, why the model stopped, the provider's id of the request) can be had now. Called just before
-    /// [`finish`](Self::finish), if there was a response, and computed only if it is asked for.
-    fn info(&mut self, _info: impl FnOnce() -> ResponseInfo) {}
-
     /// The exchange has ended, and used these tokens in all. The response may belong to a task,
-    /// which need not have ended with it.
-    fn finish(&mut self, outcome: Outcome, usage: Option<TokenUsage>, task: Option<Box<Task>>);
+    /// which need not have ended with it. `response` has read the response, if there was one, and knows
+    /// what that says beside all this.
+    fn finish(
+        &mut self,
+        outcome: Outcome,
+        usage: Option<TokenUsage>,
+        task: Option<Box<Task>>,
+        response: Option<&UsageReader>,
+    );
 
     /// Nobody waits for the response any more.
     fn dropped(&mut self);

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use crate::exchange::Observer;
 use crate::status::{Outcome, SessionId, Task, TokenUsage};
 use crate::tracker::Scope;
+use crate::usage::UsageReader;
 use crate::workflow::Workflow;
 
 /// The workflow of one request, which ends with the response.
@@ -77,7 +78,13 @@ impl Observer for WorkflowObserver {
                 || self.is_connect && status.is_success();
     }
 
-    fn finish(&mut self, outcome: Outcome, _: Option<TokenUsage>, _: Option<Box<Task>>) {
+    fn finish(
+        &mut self,
+        outcome: Outcome,
+        _: Option<TokenUsage>,
+        _: Option<Box<Task>>,
+        _: Option<&UsageReader>,
+    ) {
         match outcome {
             _ if self.is_left_open => {
                 if self.workflow.is_last() {

@@ -14,6 +14,7 @@ pub(crate) use self::agent_metrics::AgentMetrics;
 use self::span::CallSpan;
 use crate::agent::Agent;
 use crate::status::{CallError, SessionId, TokenUsage};
+use crate::usage::UsageReader;
 
 /// The span and the metrics of one call, from its start to its end. Each time is taken once,
 /// for both.
@@ -70,8 +71,13 @@ impl CallTelemetry {
         }
     }
 
-    /// The call has ended. Called once.
-    pub(crate) fn finish(&self, error: Option<&CallError>, usage: Option<&TokenUsage>) {
+    /// The call has ended. Called once. `response` knows what the response says beside the rest.
+    pub(crate) fn finish(
+        &self,
+        error: Option<&CallError>,
+        usage: Option<&TokenUsage>,
+        _response: Option<&UsageReader>,
+    ) {
         self.span.finish(error, usage);
         if AgentMetrics::IS_ENABLED
             && let Some(started) = self.started
