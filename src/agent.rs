@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::status::{Activities, MAX_ACTIVITY_BYTES, activity, schema};
+use crate::status::{Activities, MAX_ACTIVITY_BYTES, MAX_MODEL_BYTES, activity, schema};
 
 /// A named step of a workflow.
 ///
@@ -24,6 +24,7 @@ use crate::status::{Activities, MAX_ACTIVITY_BYTES, activity, schema};
 pub struct Agent {
     name: Arc<str>,
     activities: Arc<Activities>,
+    model: Option<Arc<str>>,
 }
 
 impl Agent {
@@ -32,6 +33,8 @@ impl Agent {
     /// The longest text for a state, in bytes of UTF-8. A longer one is cut, and ends in `…`, so
     /// that the agents of a session fit into an item.
     pub const MAX_TEXT_BYTES: usize = MAX_ACTIVITY_BYTES;
+    /// The longest name of a model, in bytes of UTF-8.
+    pub const MAX_MODEL_BYTES: usize = MAX_MODEL_BYTES;
 
     /// Creates an agent with default texts.
     ///
@@ -39,7 +42,7 @@ impl Agent {
     /// [`StatusTrackerBuilder::start`](crate::StatusTrackerBuilder::start) and
     /// [`StatusLayer::new`](crate::StatusLayer::new).
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into().into(), activities: Arc::default() }
+        Self { name: name.into().into(), activities: Arc::default(), model: None }
     }
 
     /// Sets the text shown until the first call. The default is `Waiting`. This and the other
@@ -71,6 +74,17 @@ impl Agent {
         self
     }
 
+    /// Declares the model that the agent uses, for an agent whose responses do not name one. A name in a
+    /// response, or in the path of a request, goes first. It has at most
+    /// [`MAX_MODEL_BYTES`](Self::MAX_MODEL_BYTES) bytes; a longer name is left out, since a part of it
+    /// would name another model.
+    #[must_use]
+    pub fn model(mut self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.model = (1..=Self::MAX_MODEL_BYTES).contains(&name.len()).then(|| name.into());
+        self
+    }
+
     /// The agent's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -79,6 +93,10 @@ impl Agent {
 
     pub(crate) fn shared_name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    pub(crate) fn shared_model(&self) -> Option<&Arc<str>> {
+        self.model.as_ref()
     }
 
     pub(crate) fn activities(&self) -> &Arc<Activities> {

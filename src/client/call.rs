@@ -1,14 +1,17 @@
 //! [`ClientCall`]: an agent's call in flight, and its telemetry.
 
 use std::fmt;
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
 use crate::exchange::Observer;
-use crate::status::{CallError, Outcome, Task, TaskUsage, TokenDelta, TokenUsage};
+use crate::status::{
+    CallDetails, CallError, Outcome, Task, TaskUsage, TokenDelta, TokenUsage, TotalCost,
+};
 use crate::telemetry::CallTelemetry;
-use crate::tracker::TrackedCall;
-use crate::usage::UsageReader;
+use crate::tracker::{PricedCall, TrackedCall};
+use crate::usage::{CallFacts, ModelSource, UsageReader};
 
 /// An agent's call in flight, and its telemetry. If dropped before its outcome is recorded (by
 /// a panic, say), it ends as an error.
@@ -18,9 +21,19 @@ pub struct ClientCall {
     remaining: Remaining,
     /// A GET fetches what is stored.
     is_get: bool,
+    has_chunk: bool,
+    /// Of a stream, in whole milliseconds.
+    time_to_first_chunk: Option<Duration>,
     /// The usage that the tracker knows, if any. Only streams have some before their end, and
     /// in a box it keeps all other calls small enough to be moved without a call to `memcpy`.
-    recorded: Option<Box<TokenUsage>>,
+    recorded: Option<Box<Recorded>>,
+}
+
+/// What the tracker knows of a call in flight.
+struct Recorded {
+    usage: TokenUsage,
+    /// The part that came before the model was known.
+    without_model: Option<TokenUsage>,
 }
 
 /// What is still to be recorded. A subscriber or a metrics recorder may panic; it is then not
@@ -37,7 +50,8 @@ struct StartGuard<'a>(&'a TrackedCall);
 
 impl Drop for StartGuard<'_> {
     fn drop(&mut self) {
-        self.0.end(Outcome::Error(CallError::lost_in_a_panic()), None);
+        let details = CallDetails::none(self.0.started_at());
+        self.0.end(Outcome::Error(CallError::lost_in_a_panic()), None, &details);
     }
 }
 
@@ -53,7 +67,15 @@ impl ClientCall {
         let telemetry = telemetry(&tracked);
         std::mem::forget(guard);
         let remaining = Remaining::TelemetryAndTracker;
-        Self { tracked, telemetry, remaining, is_get, recorded: None }
+        Self {
+            tracked,
+            telemetry,
+            remaining,
+            is_get,
+            has_chunk: false,
+            time_to_first_chunk: None,
+            recorded: None,
+        }
     }
 
     /// Does something with the telemetry that may panic.
@@ -78,17 +100,70 @@ impl ClientCall {
             Outcome::Success => None,
             Outcome::Error(error) => Some(error.clone()),
         };
-        let recorded = self.recorded.as_deref().copied().unwrap_or_default();
-        let usage = TaskUsage { reported: usage, recorded, is_get: self.is_get };
+        let recorded = self.recorded.as_deref().map(|recorded| recorded.usage).unwrap_or_default();
+        let used = TaskUsage { reported: usage, recorded, is_get: self.is_get };
         self.remaining = Remaining::Nothing;
-        let counted = self.tracked.end_with_task(outcome, task, usage);
+        let facts = response.map(CallFacts::of).unwrap_or_default();
+        // While the task goes on, what it costs is not known, and nothing is missing.
+        let cost = match task.waiting_for {
+            Some(_) if usage.is_none() => TotalCost::default(),
+            _ => self.cost(response, usage),
+        };
+        let details = self.details(&facts, usage.as_ref(), cost);
+        let counted = self.tracked.end_with_task(outcome, task, used, &details);
         self.telemetry.finish(error.as_ref(), counted.as_ref(), response);
     }
 
     fn unrecorded(&self, usage: &TokenUsage) -> TokenDelta {
         match &self.recorded {
-            Some(recorded) => usage.delta_from(recorded),
+            Some(recorded) => usage.delta_from(&recorded.usage),
             None => usage.delta_from(&TokenUsage::default()),
+        }
+    }
+
+    /// What the call has cost, if there is a price list.
+    #[inline]
+    fn cost(&self, response: Option<&UsageReader>, usage: Option<TokenUsage>) -> TotalCost {
+        match response {
+            Some(response) if self.tracked.costs().are_known() => self.cost_of(response, usage),
+            _ => TotalCost::default(),
+        }
+    }
+
+    #[cold]
+    fn cost_of(&self, response: &UsageReader, usage: Option<TokenUsage>) -> TotalCost {
+        let info = response.info();
+        let models = [info.model.as_deref(), self.tracked.declared_model()];
+        let models: Vec<&str> = models.into_iter().flatten().collect();
+        self.tracked.costs().of(&PricedCall {
+            models: &models,
+            is_answered: info.model_source == Some(ModelSource::Response),
+            provider: None,
+            usage,
+            service_tier: info.service_tier.as_deref(),
+            web_searches: info.web_search_requests.unwrap_or(0),
+            reported_usd: info.cost_usd.as_deref(),
+            at: self.tracked.now(),
+        })
+    }
+
+    fn details<'a>(
+        &'a self,
+        facts: &'a CallFacts<'_>,
+        usage: Option<&'a TokenUsage>,
+        cost: TotalCost,
+    ) -> CallDetails<'a> {
+        let recorded = self.recorded.as_deref();
+        CallDetails {
+            started_at: self.tracked.started_at(),
+            model: facts.model.as_deref().or(self.tracked.declared_model()),
+            finish_reason: facts.finish_reason.as_deref(),
+            time_to_first_chunk: self.time_to_first_chunk,
+            usage: usage.or(recorded.map(|recorded| &recorded.usage)),
+            usage_without_model: recorded.and_then(|recorded| recorded.without_model.as_ref()),
+            cost,
+            request_id: facts.request_id,
+            retry_after: facts.retry_after,
         }
     }
 }
@@ -109,19 +184,28 @@ impl Observer for ClientCall {
 
     #[inline]
     fn chunk(&mut self, is_stream: impl FnOnce() -> bool) {
-        self.with_telemetry(|telemetry| telemetry.chunk(is_stream));
+        if !std::mem::replace(&mut self.has_chunk, true) && is_stream() {
+            self.time_to_first_chunk = Some(self.tracked.elapsed());
+            self.with_telemetry(CallTelemetry::first_chunk);
+        }
     }
 
-    fn progress(&mut self, usage: &TokenUsage) {
-        if self.recorded.as_deref() == Some(usage) {
+    fn progress(&mut self, usage: &TokenUsage, response: &UsageReader) {
+        if self.recorded.as_ref().is_some_and(|recorded| recorded.usage == *usage) {
             return;
         }
         let tokens = self.unrecorded(usage);
+        let model = response.model();
+        let model = model.as_deref().or(self.tracked.declared_model());
+        self.tracked.progress(tokens, model);
+        let without_model = model.is_none().then_some(*usage);
         match &mut self.recorded {
-            Some(recorded) => **recorded = *usage,
-            None => self.recorded = Some(Box::new(*usage)),
+            Some(known) => {
+                known.usage = *usage;
+                known.without_model = without_model.or(known.without_model);
+            }
+            None => self.recorded = Some(Box::new(Recorded { usage: *usage, without_model })),
         }
-        self.tracked.progress(tokens);
     }
 
     fn finish(
@@ -143,7 +227,9 @@ impl Observer for ClientCall {
         self.remaining = Remaining::Tracker;
         self.telemetry.finish(error, usage.as_ref(), response);
         self.remaining = Remaining::Nothing;
-        self.tracked.end(outcome, tokens);
+        let facts = response.map(CallFacts::of).unwrap_or_default();
+        let cost = self.cost(response, usage);
+        self.tracked.end(outcome, tokens, &self.details(&facts, usage.as_ref(), cost));
     }
 
     fn dropped(&mut self) {
@@ -167,7 +253,10 @@ impl Drop for ClientCall {
         let lost = || Outcome::Error(CallError::lost_in_a_panic());
         match self.remaining {
             Remaining::Nothing => {}
-            Remaining::Tracker => self.tracked.end(lost(), None),
+            Remaining::Tracker => {
+                let details = CallDetails::none(self.tracked.started_at());
+                self.tracked.end(lost(), None, &details);
+            }
             Remaining::TelemetryAndTracker => self.finish(lost(), None, None, None),
         }
     }

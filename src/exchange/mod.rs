@@ -77,8 +77,8 @@ pub trait Observer: Sized {
     /// A chunk of the body has arrived.
     fn chunk(&mut self, _is_stream: impl FnOnce() -> bool) {}
 
-    /// The tokens used so far.
-    fn progress(&mut self, _usage: &TokenUsage) {}
+    /// The tokens used so far, from the reader of the response.
+    fn progress(&mut self, _usage: &TokenUsage, _response: &UsageReader) {}
 
     /// The exchange has ended, and used these tokens in all. The response may belong to a task,
     /// which need not have ended with it. `response` has read the response, if there was one, and knows

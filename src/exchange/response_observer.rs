@@ -79,7 +79,7 @@ impl<O: Observer> ResponseObserver<O> {
         if progress == Progress::Ended && O::ENDS_AT_MARKER {
             self.complete();
         } else if let Some(usage) = reader.usage() {
-            observer.progress(&usage);
+            observer.progress(&usage, reader);
         }
     }
 

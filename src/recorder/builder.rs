@@ -9,7 +9,7 @@ use super::{FAR, Recorder};
 use crate::agent::{Agent, InvalidName};
 use crate::status::schema::DEFAULT_RETENTION;
 use crate::store::StatusStore;
-use crate::tracker::{Clock, Limits, ReservedNames, Shared, StatusTracker};
+use crate::tracker::{Clock, Costs, Limits, ReservedNames, Shared, StatusTracker};
 
 impl StatusTracker {
     /// Configures a tracker that saves to this store.
@@ -30,6 +30,8 @@ impl StatusTracker {
                 retention: DEFAULT_RETENTION,
                 clock: Clock::System,
             },
+            #[cfg(feature = "prices")]
+            prices: None,
         }
     }
 }
@@ -59,6 +61,8 @@ pub struct StatusTrackerBuilder<S> {
     agents: Vec<Agent>,
     settings: Settings,
     limits: Limits,
+    #[cfg(feature = "prices")]
+    prices: Option<crate::pricing::Prices>,
 }
 
 impl<S> fmt::Debug for StatusTrackerBuilder<S> {
@@ -184,6 +188,17 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
         self
     }
 
+    /// Sets the price list by which the costs of calls are recorded. By default no costs are.
+    ///
+    /// A cost that a response reports itself goes first. To record only such costs, use an empty list:
+    /// `Prices::default()`. A call whose tokens have no price is
+    /// [counted](crate::status::TotalCost::unpriced_calls), and a warning names its model, once.
+    #[cfg(feature = "prices")]
+    pub fn prices(mut self, prices: crate::pricing::Prices) -> Self {
+        self.prices = Some(prices);
+        self
+    }
+
     /// Sets the source of the time of day. The default is the system's clock.
     ///
     /// The clock may be adjusted while the tracker runs. It gives the times that are written, and
@@ -217,7 +232,11 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     pub fn build(self) -> Result<(StatusTracker, Recorder), StartError> {
         let store = Arc::new(self.store);
         let names: Arc<dyn ReservedNames> = store.clone();
-        let shared = Arc::new(Shared::new(self.limits, names));
+        #[cfg(feature = "prices")]
+        let costs = Costs::new(self.prices);
+        #[cfg(not(feature = "prices"))]
+        let costs = Costs;
+        let shared = Arc::new(Shared::new(self.limits, costs, names));
         for agent in self.agents {
             shared.registry.declare(agent)?;
         }

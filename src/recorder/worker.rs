@@ -314,6 +314,7 @@ impl<S: StatusStore> Worker<S> {
         let clock = self.shared().now();
         let writer = &self.guard.0.writer;
         let mut lack = Lack::default();
+        let mut excess = None;
         let mut resumes_finished = false;
         let is_dirty = session.acknowledge(|state| match &result {
             Ok(WriteOutcome::Applied) => {
@@ -324,11 +325,15 @@ impl<S: StatusStore> Worker<S> {
                 let now = state.time_of_event(clock);
                 let was_finished = state.ledger.is_finished();
                 lack = state.ledger.write_conflicted(found.as_ref(), writer, now);
+                excess = state.ledger.take_excess();
                 let is_finished = state.ledger.is_finished() && !was_finished;
                 resumes_finished = std::mem::take(&mut state.may_resume_finished) && is_finished;
             }
             Err(error) => state.ledger.write_failed(&pending, error.may_have_been_applied()),
         });
+        if let Some(excess) = excess {
+            Shared::warn_of_excess(&session.id, excess);
+        }
         if resumes_finished {
             self.guard.0.warn_of_finished(&session.id);
         }
@@ -339,11 +344,12 @@ impl<S: StatusStore> Worker<S> {
                  meanwhile, and another process made it again",
             );
         }
-        if let Some(UncertainUsage { calls, tokens }) = lack.uncertain {
+        if let Some(UncertainUsage { calls, tokens, cost }) = lack.uncertain {
             tracing::error!(
                 session_id = %session.id,
                 calls,
                 tokens = tokens.total(),
+                cost_usd = cost.to_usd(),
                 "calls may be missing from the status: a write of them got no answer, and so many \
                  processes have written the item since that it cannot tell whether it has them",
             );

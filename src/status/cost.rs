@@ -50,6 +50,22 @@ impl Cost {
         self.0
     }
 
+    /// Creates a cost from a float of US dollars, which is taken for the shortest decimal number that it
+    /// is written as: `0.1` is exactly ten cents.
+    ///
+    /// # Errors
+    ///
+    /// If it is negative, not finite, or more than [`MAX`](Self::MAX).
+    pub fn from_f64(usd: f64) -> Result<Self, ParseCostError> {
+        format!("{usd:e}").parse()
+    }
+
+    /// Returns the float of US dollars that is nearest to the amount. Do not add such floats up.
+    #[must_use]
+    pub fn to_f64(self) -> f64 {
+        self.to_string().parse().unwrap_or(f64::INFINITY)
+    }
+
     /// Returns `true` if the amount is zero.
     #[must_use]
     pub const fn is_zero(self) -> bool {

@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attempt::Attempts;
 use super::fit::shorten;
+use super::usage_delta::Spending;
 use super::{
-    CallError, ErrorMessage, Item, SessionId, TaskId, Timestamp, TokenUsage, Value, WaitingFor,
-    Writers,
+    Budget, CallError, ErrorMessage, Item, SessionId, TaskId, Timestamp, TokenUsage, TotalCost,
+    Value, WaitingFor, Writers, finish_reason,
 };
 
 /// The state of a workflow.
@@ -166,8 +168,21 @@ pub struct AgentStatus {
     pub error: Option<CallError>,
     /// The number of its calls that have ended.
     pub calls: u64,
+    /// The model that answered its last call that named one, or else the one that was
+    /// [declared](crate::Agent::model) for it. At most 128 bytes.
+    pub model: Option<Arc<str>>,
+    /// Why the model stopped in its last call that has ended, as the provider spells it: `stop`,
+    /// `length`, `content_filter`. Of several reasons, the first that is not a
+    /// [normal one](Self::stopped_normally).
+    pub finish_reason: Option<Arc<str>>,
+    /// How long the first piece of the body took in its last call that has ended, if that was a
+    /// stream.
+    pub time_to_first_chunk: Option<Duration>,
     /// When this last changed, or its call in flight was last known to be alive.
     pub last_updated: Option<Timestamp>,
+    /// What its calls have cost, and the shares of its models. Absent if there is neither.
+    pub(super) spending: Option<Box<Spending>>,
+    pub(super) attempts: Attempts,
     /// The duration in an item that lacks one of the two times.
     pub(crate) recorded_duration: Option<Duration>,
     /// Other attributes in the agent's map, which an older writer has put there, such as `subSteps`.
@@ -187,6 +202,11 @@ impl AgentStatus {
             token_usage: None,
             error: None,
             calls: 0,
+            model: None,
+            finish_reason: None,
+            time_to_first_chunk: None,
+            spending: None,
+            attempts: Attempts::default(),
             last_updated: None,
             recorded_duration: None,
             extra: None,
@@ -230,6 +250,16 @@ impl AgentStatus {
         }
     }
 
+    /// Keeps what its calls have used, and what other writers have put into its map.
+    pub(crate) fn keep_usage(&mut self, before: Self) {
+        self.calls = before.calls;
+        self.model = before.model;
+        self.token_usage = before.token_usage;
+        self.spending = before.spending;
+        self.attempts = before.attempts;
+        self.extra = before.extra;
+    }
+
     /// The agent has ended, or is called anew.
     #[inline]
     pub(crate) fn wait_no_more(&mut self) {
@@ -243,6 +273,13 @@ impl AgentStatus {
         self.waiting_for = None;
         self.task_id = None;
         self.other_state = None;
+    }
+
+    /// Returns `true` if the model has stopped because it was done, or to have a tool called; also if no
+    /// reason is known.
+    #[must_use]
+    pub fn stopped_normally(&self) -> bool {
+        self.finish_reason.as_deref().is_none_or(finish_reason::is_normal)
     }
 
     /// Returns the time from the start of the first call to the end of the last one, or
@@ -280,6 +317,11 @@ pub struct WorkflowStatus {
     pub error: Option<ErrorMessage>,
     /// When it completed or failed. `None` if it has not, or if an older writer's item does not say.
     pub completed_at: Option<Timestamp>,
+    /// The id of the distributed trace that the workflow belongs to: 32 hexadecimal digits, as in the
+    /// header `traceparent`.
+    pub trace_id: Option<Arc<str>>,
+    /// The limits on what the workflow may use, if it has any, and whether it has gone over one.
+    pub budget: Option<Box<Budget>>,
     /// What is kept of the run that this one replaced, if it replaced one.
     pub previous_run: Option<Box<PreviousRun>>,
     /// When it started; the Unix epoch if an older writer's item does not say.
@@ -314,6 +356,8 @@ impl WorkflowStatus {
             other_status: None,
             error: None,
             completed_at: None,
+            trace_id: None,
+            budget: None,
             previous_run: None,
             created_at: now,
             last_updated: now,
@@ -411,6 +455,16 @@ impl WorkflowStatus {
             .filter_map(|(_, agent)| agent.token_usage.as_ref())
             .fold(TokenUsage::new(0, 0), |total, usage| total.saturating_add(usage))
     }
+
+    /// Returns what the calls of all agents have cost, as far as that is known. It is empty without a
+    /// price list.
+    ///
+    /// The sum is computed on each call, so it always matches its parts.
+    #[must_use]
+    pub fn total_cost(&self) -> TotalCost {
+        let costs = self.agents.iter().map(|(_, agent)| agent.cost());
+        costs.fold(TotalCost::default(), |total, cost| total.saturating_add(&cost))
+    }
 }
 
 /// What is kept of a run of a session after another run has replaced it.
@@ -429,6 +483,8 @@ pub struct PreviousRun {
     pub completed_at: Option<Timestamp>,
     /// The sum over its agents. Input, output and total are zero if no agent reported tokens.
     pub total_token_usage: TokenUsage,
+    /// What its calls have cost, as far as that is known.
+    pub total_cost: TotalCost,
 }
 
 impl PreviousRun {
@@ -440,6 +496,7 @@ impl PreviousRun {
             created_at: run.created_at,
             completed_at: run.ended_at(),
             total_token_usage: run.total_token_usage(),
+            total_cost: run.total_cost(),
         }
     }
 

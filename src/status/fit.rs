@@ -121,6 +121,7 @@ impl Value {
             }
             // At most 17 digits.
             Self::Float(_) => 2 + 9,
+            Self::Decimal(cost) => 2 + cost.to_string().len().div_ceil(2),
             Self::Map(map) => CONTAINER + item_size(map),
             Self::List(list) => {
                 CONTAINER + list.iter().map(|value| 1 + value.size()).sum::<usize>()

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{SessionId, schema};
+use super::{Cost, SessionId, schema};
 
 /// The value of an attribute, of one of the types that the document uses.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,9 @@ pub enum Value {
     Integer(u64),
     /// Any other number (`N`).
     Float(f64),
+    /// A number that is not negative, exact to 15 decimals (`N`), such as an amount of US dollars. A
+    /// store may return it as one of the other two, if that is as exact.
+    Decimal(Cost),
     /// A map (`M`).
     Map(Item),
     /// A list (`L`).
@@ -33,13 +36,14 @@ impl Value {
         }
     }
 
-    /// Returns the number, if the value is a whole number that is not negative. A
+    /// Returns the number, if the value is a whole number that is not negative and below 2^64. A
     /// [`Float`](Self::Float) counts up to 2^53.
     #[must_use]
     pub fn as_u64(&self) -> Option<u64> {
         match self {
             Self::Integer(number) => Some(*number),
             // Up to 2^53 a float holds every whole number exactly.
+            Self::Decimal(cost) => cost.to_string().parse().ok(),
             Self::Float(number)
                 if number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(number) =>
             {
@@ -56,7 +60,20 @@ impl Value {
             Self::String(text) => Some(text.into()),
             Self::Integer(number) => Some(number.to_string().into()),
             Self::Float(number) => Some(number.to_string().into()),
+            Self::Decimal(number) => Some(number.to_string().into()),
             Self::Map(_) | Self::List(_) => None,
+        }
+    }
+
+    /// Returns the number as an amount of US dollars, if it is one that is not negative. A
+    /// [`Float`](Self::Float) is taken for the shortest decimal number that it is written as.
+    #[must_use]
+    pub fn as_cost(&self) -> Option<Cost> {
+        match self {
+            Self::Decimal(cost) => Some(*cost),
+            Self::Integer(number) => number.to_string().parse().ok(),
+            Self::Float(number) => format!("{number:e}").parse().ok(),
+            Self::String(_) | Self::Map(_) | Self::List(_) => None,
         }
     }
 
@@ -103,6 +120,12 @@ impl From<u64> for Value {
     }
 }
 
+impl From<Cost> for Value {
+    fn from(cost: Cost) -> Self {
+        Self::Decimal(cost)
+    }
+}
+
 impl From<Vec<Value>> for Value {
     fn from(list: Vec<Value>) -> Self {
         Self::List(list)
@@ -115,6 +138,8 @@ impl Serialize for Value {
             Self::String(text) => serializer.serialize_str(text),
             Self::Integer(number) => serializer.serialize_u64(*number),
             Self::Float(number) => serializer.serialize_f64(*number),
+            // JSON's numbers are read as floats by nearly everything.
+            Self::Decimal(number) => serializer.serialize_f64(number.to_f64()),
             Self::Map(map) => map.serialize(serializer),
             Self::List(list) => list.serialize(serializer),
         }

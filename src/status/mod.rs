@@ -16,18 +16,25 @@
 //! | `fit` | what is left out of an item that is too large |
 //! | `ledger` | how calls, workflows and other writers' changes alter a document |
 //! | `end` | the end of a workflow that none of its processes will finish |
-//! | `tokens`, `cost`, `timestamp`, `session_id`, `task`, `report` | the values in it |
+//! | `tokens`, `cost`, `total_cost`, `budget`, `attempt`, `timestamp`, `session_id`, `task`, `report` | the values in it |
+//! | `call_details` | what is known of a call at its end |
+//! | `usage_delta` | what calls add to an agent, and the shares of its models |
+//! | `finish_reason` | which reasons of a model to stop are normal |
 //! | `writers` | which processes have written an item, and what of theirs it has |
 //! | `error`, `error_chain`, `redact` | the text of an error: short and without secrets |
 //! | `timeout` | whether an error's text says that time ran out |
 //! | `display` | a document as text, for tests |
 
+mod attempt;
+mod budget;
+mod call_details;
 mod cost;
 mod display;
 mod document;
 mod end;
 mod error;
 mod error_chain;
+mod finish_reason;
 mod fit;
 mod item;
 mod ledger;
@@ -42,14 +49,21 @@ mod task;
 mod timeout;
 mod timestamp;
 mod tokens;
+mod total_cost;
+mod usage_delta;
 mod writers;
 
+pub use attempt::Attempt;
+pub use budget::Budget;
+pub(crate) use budget::Excess;
+pub(crate) use call_details::{CallDetails, MAX_MODEL_BYTES};
 pub use cost::{Cost, ParseCostError};
 pub(crate) use document::{Activities, MAX_ACTIVITY_BYTES, activity};
 pub use document::{AgentState, AgentStatus, OverallStatus, PreviousRun, WorkflowStatus};
 pub use end::ManualEnd;
 pub use error::{CallError, ErrorMessage, Outcome};
 pub(crate) use error_chain::ErrorChain;
+pub(crate) use finish_reason::most_telling as most_telling_reason;
 pub use item::{Change, Item, ItemVersion, Precondition, Value};
 pub(crate) use ledger::{Lack, Ledger, PendingWrite, TaskUsage, UncertainUsage, attribute_bytes};
 pub use ordered_item::OrderedItem;
@@ -61,4 +75,8 @@ pub use task::{TaskId, WaitingFor};
 pub use timestamp::{ParseTimestampError, Timestamp};
 pub(crate) use tokens::TokenDelta;
 pub use tokens::TokenUsage;
+pub(crate) use total_cost::CostDelta;
+pub use total_cost::TotalCost;
+pub use usage_delta::ModelUsage;
+pub(crate) use usage_delta::UsageDelta;
 pub(crate) use writers::Writers;

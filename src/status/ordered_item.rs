@@ -3,8 +3,9 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::schema::{
-    self, ACTIVITY, AGENT_STATUS, CALLS, COMPLETED_AT, DURATION, ERROR_TYPE, STARTED_AT, TASK_ID,
-    TOKEN_USAGE, WAITING_FOR, WRITERS,
+    self, ACTIVITY, AGENT_STATUS, ATTEMPTS, CALLER, CALLS, COMPLETED_AT, COST_USD, DURATION,
+    ERROR_TYPE, FINISH_REASON, MODEL, MODELS, REQUEST_ID, RETRY_AFTER, STARTED_AT, TASK_ID,
+    TIME_TO_FIRST_CHUNK, TOKEN_USAGE, WAITING_FOR, WRITERS,
 };
 use super::{Item, Value};
 
@@ -18,7 +19,7 @@ pub struct OrderedItem<'a>(&'a Item);
 /// Come before the caller's attributes.
 const IDS: [&str; 2] = [schema::SESSION_ID, schema::CORRELATION_ID];
 /// Come between the caller's attributes and the agents.
-const STATE_AND_TIMES: [&str; 7] = [
+const STATE_AND_TIMES: [&str; 8] = [
     schema::OVERALL_STATUS,
     schema::ERROR,
     schema::CREATED_AT,
@@ -26,10 +27,16 @@ const STATE_AND_TIMES: [&str; 7] = [
     schema::COMPLETED_AT,
     schema::LAST_UPDATED,
     schema::EXPIRES_AT,
+    schema::TRACE_ID,
 ];
 /// Come after the agents.
-const TOTALS: [&str; 5] = [
+const TOTALS: [&str; 10] = [
     schema::TOTAL_TOKEN_USAGE,
+    schema::TOTAL_COST_USD,
+    schema::UNPRICED_CALLS,
+    schema::BUDGET_USD,
+    schema::BUDGET_TOKENS,
+    schema::BUDGET_EXCEEDED_AT,
     schema::PREVIOUS_RUN,
     schema::UNFINISHED_TASKS,
     schema::REVISION,
@@ -37,7 +44,7 @@ const TOTALS: [&str; 5] = [
 ];
 
 /// The attributes of an agent.
-const AGENT: [&str; 13] = [
+const AGENT: [&str; 20] = [
     AGENT_STATUS,
     ACTIVITY,
     WAITING_FOR,
@@ -48,9 +55,29 @@ const AGENT: [&str; 13] = [
     COMPLETED_AT,
     schema::LAST_UPDATED,
     DURATION,
+    TIME_TO_FIRST_CHUNK,
+    MODEL,
+    FINISH_REASON,
     CALLS,
     TOKEN_USAGE,
+    COST_USD,
+    schema::UNPRICED_CALLS,
+    MODELS,
+    ATTEMPTS,
     schema::SUB_STEPS,
+];
+
+/// The attributes of an attempt.
+const ATTEMPT: [&str; 9] = [
+    STARTED_AT,
+    DURATION,
+    AGENT_STATUS,
+    ERROR_TYPE,
+    MODEL,
+    TOKEN_USAGE,
+    REQUEST_ID,
+    RETRY_AFTER,
+    CALLER,
 ];
 
 impl Item {
@@ -67,16 +94,11 @@ impl Serialize for OrderedItem<'_> {
         attributes.sort_by_key(|(name, value)| place(name, value));
         let mut map = serializer.serialize_map(Some(attributes.len()))?;
         for (name, value) in attributes {
-            map.serialize_key(name)?;
-            match value {
-                Value::Map(agent) if is_agent(name, agent) => {
-                    map.serialize_value(&Ranked { map: agent, order: &AGENT })?;
-                }
-                Value::Map(usage) => {
-                    map.serialize_value(&Ranked { map: usage, order: &schema::TOKEN_COUNTS })?;
-                }
-                value => map.serialize_value(value)?,
-            }
+            let order: &[&str] = match value {
+                Value::Map(agent) if is_agent(name, agent) => &AGENT,
+                _ => &schema::TOKEN_COUNTS,
+            };
+            map.serialize_entry(name, &Ordered { value, order })?;
         }
         map.end()
     }
@@ -105,28 +127,31 @@ fn is_agent(name: &str, map: &Item) -> bool {
     !schema::is_reserved(name) && map.get(AGENT_STATUS).is_some()
 }
 
-/// A map with these names first, and the others after them, ordered by name.
-struct Ranked<'a> {
-    map: &'a Item,
+/// A value. If it is a map, it has these names first, and the others after them, ordered by name.
+struct Ordered<'a> {
+    value: &'a Value,
     order: &'a [&'a str],
 }
 
-impl Serialize for Ranked<'_> {
+impl Serialize for Ordered<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut attributes: Vec<_> = self.map.iter().collect();
-        let rank = |name: &str| self.order.iter().position(|known| *known == name);
-        attributes.sort_by_key(|(name, _)| rank(name).unwrap_or(self.order.len()));
-        let mut map = serializer.serialize_map(Some(attributes.len()))?;
-        for (name, value) in attributes {
-            map.serialize_key(name)?;
-            match value {
-                Value::Map(usage) => {
-                    map.serialize_value(&Ranked { map: usage, order: &schema::TOKEN_COUNTS })?;
+        match self.value {
+            Value::Map(map) => {
+                let mut attributes: Vec<_> = map.iter().collect();
+                let rank = |name: &str| self.order.iter().position(|known| *known == name);
+                attributes.sort_by_key(|(name, _)| rank(name).unwrap_or(self.order.len()));
+                let mut map = serializer.serialize_map(Some(attributes.len()))?;
+                for (name, value) in attributes {
+                    let order: &[&str] =
+                        if name == ATTEMPTS { &ATTEMPT } else { &schema::TOKEN_COUNTS };
+                    map.serialize_entry(name, &Ordered { value, order })?;
                 }
-                value => map.serialize_value(value)?,
+                map.end()
             }
+            Value::List(list) => serializer
+                .collect_seq(list.iter().map(|value| Ordered { value, order: self.order })),
+            value => value.serialize(serializer),
         }
-        map.end()
     }
 }
 

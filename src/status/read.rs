@@ -21,15 +21,19 @@ use std::time::Duration;
 
 use super::fit::shorten;
 use super::schema::{
-    ACTIVITY, AGENT_STATUS, CALLS, COMPLETED_AT, CORRELATION_ID, CREATED_AT, CREATED_AT_OF_OTHERS,
-    DURATION, ERROR, ERROR_TYPE, EXPIRES_AT, LAST_UPDATED, OVERALL_STATUS, PREVIOUS_RUN, REVISION,
-    STARTED_AT, SUB_STEPS, TASK_ID, TOKEN_COUNTS, TOKEN_USAGE, TOTAL_TOKEN_USAGE, UNFINISHED_TASKS,
-    WAITING_FOR, WRITERS, is_reserved,
+    ACTIVITY, AGENT_STATUS, ATTEMPTS, BUDGET_EXCEEDED_AT, BUDGET_TOKENS, BUDGET_USD, CALLER, CALLS,
+    COMPLETED_AT, CORRELATION_ID, COST_USD, CREATED_AT, CREATED_AT_OF_OTHERS, DURATION, ERROR,
+    ERROR_TYPE, EXPIRES_AT, FINISH_REASON, LAST_UPDATED, MODEL, MODELS, OVERALL_STATUS,
+    PREVIOUS_RUN, REQUEST_ID, RETRY_AFTER, REVISION, STARTED_AT, SUB_STEPS, TASK_ID,
+    TIME_TO_FIRST_CHUNK, TOKEN_COUNTS, TOKEN_USAGE, TOTAL_COST_USD, TOTAL_TOKEN_USAGE, TRACE_ID,
+    UNFINISHED_TASKS, UNPRICED_CALLS, WAITING_FOR, WRITERS, is_reserved,
 };
+use super::usage_delta::Spending;
 use super::writers::Writers;
 use super::{
-    AgentState, AgentStatus, CallError, ErrorMessage, Item, OverallStatus, PreviousRun, SessionId,
-    TaskId, Timestamp, TokenUsage, Value, WaitingFor, WorkflowStatus,
+    AgentState, AgentStatus, Attempt, Budget, CallError, ErrorMessage, Item, ModelUsage,
+    OverallStatus, PreviousRun, SessionId, TaskId, Timestamp, TokenUsage, TotalCost, Value,
+    WaitingFor, WorkflowStatus,
 };
 
 /// The longest word of an older writer that is kept, in bytes. A longer one is cut.
@@ -75,6 +79,7 @@ impl WorkflowStatus {
                         secs.map(|at| Timestamp::from_millis(at.saturating_mul(1000)));
                 }
                 (COMPLETED_AT, Value::String(at)) => status.completed_at = at.parse().ok(),
+                (TRACE_ID, Value::String(id)) => status.trace_id = Some(id.as_str().into()),
                 (PREVIOUS_RUN, Value::Map(run)) => {
                     status.previous_run = Some(Box::new(PreviousRun::from_item(run)));
                 }
@@ -93,6 +98,7 @@ impl WorkflowStatus {
                 }
             }
         }
+        status.budget = Budget::from_item(item).map(Box::new);
         status
     }
 }
@@ -126,6 +132,20 @@ impl AgentStatus {
             agent.recorded_duration = item.get(DURATION).and_then(seconds);
         }
         agent.calls = item.get(CALLS).and_then(Value::as_u64).unwrap_or(0);
+        agent.model = text(MODEL).map(Into::into);
+        agent.finish_reason = text(FINISH_REASON).map(Into::into);
+        agent.time_to_first_chunk = item.get(TIME_TO_FIRST_CHUNK).and_then(seconds);
+        let models = item.get(MODELS).and_then(Value::as_map).into_iter().flat_map(Item::iter);
+        let models =
+            models.filter_map(|(model, usage)| ModelUsage::from_item(model, usage.as_map()?));
+        let spending = Spending {
+            cost: TotalCost::from_item(item, COST_USD),
+            models: models.take(ModelUsage::MAX).collect(),
+        };
+        agent.spending = (spending != Spending::default()).then(|| Box::new(spending));
+        let attempts = item.get(ATTEMPTS).and_then(Value::as_list).unwrap_or_default().iter();
+        agent.attempts =
+            attempts.filter_map(|attempt| Attempt::from_item(attempt.as_map()?)).collect();
         let extra = item.iter().filter(|(name, _)| !AGENT_ATTRIBUTES.contains(name));
         let extra: Item = extra.map(|(name, value)| (name.to_owned(), value.clone())).collect();
         agent.extra = (!extra.is_empty()).then(|| Arc::new(extra));
@@ -149,12 +169,13 @@ impl PreviousRun {
             total_token_usage: usage
                 .and_then(TokenUsage::from_item)
                 .unwrap_or(TokenUsage::new(0, 0)),
+            total_cost: TotalCost::from_item(item, TOTAL_COST_USD),
         }
     }
 }
 
 /// The attributes of an agent that the document has fields for.
-const AGENT_ATTRIBUTES: [&str; 12] = [
+const AGENT_ATTRIBUTES: [&str; 19] = [
     AGENT_STATUS,
     ACTIVITY,
     WAITING_FOR,
@@ -167,7 +188,66 @@ const AGENT_ATTRIBUTES: [&str; 12] = [
     ERROR,
     ERROR_TYPE,
     CALLS,
+    MODEL,
+    FINISH_REASON,
+    TIME_TO_FIRST_CHUNK,
+    COST_USD,
+    UNPRICED_CALLS,
+    MODELS,
+    ATTEMPTS,
 ];
+
+impl TotalCost {
+    fn from_item(item: &Item, usd: &str) -> Self {
+        Self {
+            usd: item.get(usd).and_then(Value::as_cost),
+            unpriced_calls: item.get(UNPRICED_CALLS).and_then(Value::as_u64).unwrap_or(0),
+        }
+    }
+}
+
+impl ModelUsage {
+    fn from_item(model: &str, item: &Item) -> Option<Self> {
+        let cost = TotalCost::from_item(item, COST_USD);
+        Some(Self { model: model.into(), token_usage: TokenUsage::from_item(item), cost })
+    }
+}
+
+impl Attempt {
+    fn from_item(item: &Item) -> Option<Self> {
+        let text = |name| item.get(name).and_then(Value::as_str);
+        let class = || text(ERROR_TYPE).unwrap_or(CallError::AGENT).to_owned().into();
+        let (caller, number) = Self::caller_of(text(CALLER));
+        Some(Self {
+            started_at: text(STARTED_AT)?.parse().ok()?,
+            duration: item.get(DURATION).and_then(seconds)?,
+            error_type: (text(AGENT_STATUS) == Some(AgentState::Error.as_str())).then(class),
+            model: text(MODEL).map(Into::into),
+            token_usage: item
+                .get(TOKEN_USAGE)
+                .and_then(Value::as_map)
+                .and_then(TokenUsage::from_item),
+            request_id: text(REQUEST_ID).map(Into::into),
+            retry_after: item.get(RETRY_AFTER).and_then(seconds),
+            caller,
+            number,
+        })
+    }
+}
+
+impl Budget {
+    fn from_item(item: &Item) -> Option<Self> {
+        let budget = Self {
+            usd: item.get(BUDGET_USD).and_then(Value::as_cost),
+            tokens: item.get(BUDGET_TOKENS).and_then(Value::as_u64),
+            exceeded_at: item
+                .get(BUDGET_EXCEEDED_AT)
+                .and_then(Value::as_str)
+                .and_then(|at| at.parse().ok()),
+        };
+        (!budget.is_empty()).then_some(budget)
+    }
+}
 
 impl TokenUsage {
     fn from_item(item: &Item) -> Option<Self> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{AgentState, CallError, TokenUsage, activity};
+use super::{AgentState, CallError, Cost, MAX_MODEL_BYTES, TokenUsage, TotalCost, activity};
 
 /// The state of an agent, as reported by the caller to
 /// [`StatusTracker::update_agent_status`](crate::StatusTracker::update_agent_status).
@@ -13,6 +13,8 @@ pub struct AgentReport {
     pub(crate) activity: Option<Arc<str>>,
     pub(crate) token_usage: Option<TokenUsage>,
     pub(crate) error: Option<CallError>,
+    pub(crate) model: Option<Box<str>>,
+    pub(crate) cost: TotalCost,
 }
 
 impl AgentReport {
@@ -20,7 +22,14 @@ impl AgentReport {
     /// the state as it is.
     #[must_use]
     pub fn new(state: AgentState) -> Self {
-        Self { state, activity: None, token_usage: None, error: None }
+        Self {
+            state,
+            activity: None,
+            token_usage: None,
+            error: None,
+            model: None,
+            cost: TotalCost::default(),
+        }
     }
 
     /// Sets the activity text, in place of the agent's own. It is cut to
@@ -35,6 +44,21 @@ impl AgentReport {
     #[must_use]
     pub fn token_usage(mut self, usage: TokenUsage) -> Self {
         self.token_usage = Some(usage);
+        self
+    }
+
+    /// Names the model that used the tokens. It has 128 bytes at most; a longer name is left out. With
+    /// a price list, its price is that of the tokens.
+    #[must_use]
+    pub fn model(mut self, model: &str) -> Self {
+        self.model = (1..=MAX_MODEL_BYTES).contains(&model.len()).then(|| model.into());
+        self
+    }
+
+    /// Sets what the tokens have cost, in place of the price list.
+    #[must_use]
+    pub fn cost(mut self, cost: Cost) -> Self {
+        self.cost = TotalCost::new(cost);
         self
     }
 

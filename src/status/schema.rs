@@ -58,7 +58,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::fit::is_too_large;
-use super::{AgentStatus, Change, Item, PreviousRun, Timestamp, TokenUsage, Value, WorkflowStatus};
+use super::{
+    AgentStatus, Attempt, Budget, Change, Item, ModelUsage, PreviousRun, Timestamp, TokenUsage,
+    TotalCost, Value, WorkflowStatus,
+};
 
 /// The session id; the partition key, unless the table's key has another name.
 pub const SESSION_ID: &str = "sessionId";
@@ -99,6 +102,19 @@ pub const ERROR: &str = "error";
 pub const ENDED_BY: &str = "endedBy";
 /// Why [`ENDED_BY`] ended it.
 pub const END_REASON: &str = "endReason";
+/// What the calls of all agents have cost, in US dollars; absent while that is not known of any call.
+pub const TOTAL_COST_USD: &str = "totalCostUsd";
+/// How many calls used tokens whose cost is not known, or only in part; absent if there is none. In the
+/// item as in the map of an agent.
+pub const UNPRICED_CALLS: &str = "unpricedCalls";
+/// What the calls of the workflow may cost, in US dollars.
+pub const BUDGET_USD: &str = "budgetUsd";
+/// How many tokens the agents of the workflow may use.
+pub const BUDGET_TOKENS: &str = "budgetTokens";
+/// When it was found that the workflow has gone over one of these.
+pub const BUDGET_EXCEEDED_AT: &str = "budgetExceededAt";
+/// The id of the distributed trace that the workflow belongs to.
+pub const TRACE_ID: &str = "traceId";
 /// The ids of the tasks that calls left unfinished: a list of strings.
 pub const UNFINISHED_TASKS: &str = "unfinishedTasks";
 
@@ -113,6 +129,18 @@ pub(super) const DURATION: &str = "duration";
 pub(super) const TOKEN_USAGE: &str = "tokenUsage";
 pub(super) const ERROR_TYPE: &str = "errorType";
 pub(super) const CALLS: &str = "calls";
+pub(super) const MODEL: &str = "model";
+pub(super) const FINISH_REASON: &str = "finishReason";
+pub(super) const TIME_TO_FIRST_CHUNK: &str = "timeToFirstChunk";
+pub(super) const COST_USD: &str = "costUsd";
+pub(super) const MODELS: &str = "models";
+pub(super) const ATTEMPTS: &str = "attempts";
+/// In an attempt: who has made the call, and, after a dot, its number if there are several with the same
+/// start.
+pub(super) const CALLER: &str = "by";
+pub(super) const REQUEST_ID: &str = "requestId";
+/// In an attempt: how long to wait before the next, in seconds.
+pub(super) const RETRY_AFTER: &str = "retryAfter";
 /// The steps of an agent's work, as older writers list them: maps, usually with `title`, `status`
 /// and `description`.
 pub(crate) const SUB_STEPS: &str = "subSteps";
@@ -130,7 +158,7 @@ pub(super) const TOKEN_COUNTS: [&str; 8] = [
 ];
 
 /// The item's own attributes. No agent and no caller's attribute may have such a name.
-pub(crate) const RESERVED: [&str; 14] = [
+pub(crate) const RESERVED: [&str; 20] = [
     SESSION_ID,
     EXPIRES_AT,
     REVISION,
@@ -142,6 +170,12 @@ pub(crate) const RESERVED: [&str; 14] = [
     COMPLETED_AT,
     LAST_UPDATED,
     ERROR,
+    TOTAL_COST_USD,
+    UNPRICED_CALLS,
+    BUDGET_USD,
+    BUDGET_TOKENS,
+    BUDGET_EXCEEDED_AT,
+    TRACE_ID,
     PREVIOUS_RUN,
     UNFINISHED_TASKS,
     WRITERS,
@@ -185,6 +219,13 @@ impl WorkflowStatus {
         }
         item.insert(OVERALL_STATUS, self.status_text());
         item.insert(TOTAL_TOKEN_USAGE, self.total_token_usage().to_item());
+        self.total_cost().insert_into(&mut item, TOTAL_COST_USD);
+        if let Some(budget) = &self.budget {
+            budget.insert_into(&mut item);
+        }
+        if let Some(id) = &self.trace_id {
+            item.insert(TRACE_ID, &**id);
+        }
         if self.created_at.as_millis() != 0 {
             item.insert(CREATED_AT, self.created_at.to_string());
             item.insert(CREATED_DAY, self.created_at.day());
@@ -273,13 +314,29 @@ impl AgentStatus {
         time(COMPLETED_AT, self.completed_at);
         time(LAST_UPDATED, self.last_updated);
         if let Some(duration) = self.duration() {
-            // One division gives the float nearest to the milliseconds. `as_secs_f64` rounds
-            // twice, and turns 1118 ms into 1.1179999999999999 s.
-            #[expect(clippy::cast_precision_loss, reason = "2^53 ms are 285,000 years")]
-            item.insert(DURATION, Value::Float(duration.as_millis() as f64 / 1000.0));
+            item.insert(DURATION, seconds(duration));
+        }
+        if let Some(model) = &self.model {
+            item.insert(MODEL, &**model);
+        }
+        if let Some(reason) = &self.finish_reason {
+            item.insert(FINISH_REASON, &**reason);
+        }
+        if let Some(time) = self.time_to_first_chunk {
+            item.insert(TIME_TO_FIRST_CHUNK, seconds(time));
         }
         if let Some(usage) = &self.token_usage {
             item.insert(TOKEN_USAGE, usage.to_item());
+        }
+        self.cost().insert_into(&mut item, COST_USD);
+        if !self.models().is_empty() {
+            let models = self.models().iter();
+            let models = models.map(|usage| (usage.model.to_string(), usage.to_item().into()));
+            item.insert(MODELS, models.collect::<Item>());
+        }
+        if self.attempts().len() > 0 {
+            let attempts = self.attempts().map(|attempt| attempt.to_item().into());
+            item.insert(ATTEMPTS, attempts.collect::<Vec<Value>>());
         }
         if let Some(error) = &self.error {
             item.insert(ERROR, error.message.as_str());
@@ -311,8 +368,80 @@ impl PreviousRun {
             item.insert(COMPLETED_AT, at.to_string());
         }
         item.insert(TOTAL_TOKEN_USAGE, self.total_token_usage.to_item());
+        self.total_cost.insert_into(&mut item, TOTAL_COST_USD);
         item
     }
+}
+
+impl ModelUsage {
+    /// Its tokens and its cost, in one map.
+    pub(super) fn to_item(&self) -> Item {
+        let mut item = self.token_usage.map_or_else(Item::new, TokenUsage::to_item);
+        self.cost.insert_into(&mut item, COST_USD);
+        item
+    }
+}
+
+impl Attempt {
+    pub(super) fn to_item(&self) -> Item {
+        let mut item = Item::new();
+        if let Some(caller) = self.caller_text() {
+            item.insert(CALLER, caller);
+        }
+        item.insert(STARTED_AT, self.started_at.to_string());
+        item.insert(DURATION, seconds(self.duration));
+        item.insert(AGENT_STATUS, self.state().as_str());
+        if let Some(class) = &self.error_type {
+            item.insert(ERROR_TYPE, &**class);
+        }
+        if let Some(model) = &self.model {
+            item.insert(MODEL, &**model);
+        }
+        if let Some(usage) = &self.token_usage {
+            item.insert(TOKEN_USAGE, usage.to_item());
+        }
+        if let Some(id) = &self.request_id {
+            item.insert(REQUEST_ID, &**id);
+        }
+        if let Some(wait) = self.retry_after {
+            item.insert(RETRY_AFTER, seconds(wait));
+        }
+        item
+    }
+}
+
+impl TotalCost {
+    /// Adds its two parts, where there is something to say.
+    fn insert_into(&self, item: &mut Item, usd: &str) {
+        if let Some(cost) = self.usd {
+            item.insert(usd, cost);
+        }
+        if self.unpriced_calls > 0 {
+            item.insert(UNPRICED_CALLS, self.unpriced_calls);
+        }
+    }
+}
+
+impl Budget {
+    fn insert_into(&self, item: &mut Item) {
+        if let Some(usd) = self.usd {
+            item.insert(BUDGET_USD, usd);
+        }
+        if let Some(tokens) = self.tokens {
+            item.insert(BUDGET_TOKENS, tokens);
+        }
+        if let Some(at) = self.exceeded_at {
+            item.insert(BUDGET_EXCEEDED_AT, at.to_string());
+        }
+    }
+}
+
+/// A duration in seconds, to the millisecond.
+#[expect(clippy::cast_precision_loss, reason = "2^53 ms are 285,000 years")]
+fn seconds(duration: Duration) -> Value {
+    // One division gives the float nearest to the milliseconds. `as_secs_f64` rounds twice, and turns
+    // 1118 ms into 1.1179999999999999 s.
+    Value::Float(duration.as_millis() as f64 / 1000.0)
 }
 
 impl TokenUsage {

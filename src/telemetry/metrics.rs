@@ -60,6 +60,10 @@ pub const WRITE_RETRIES: &str = "agent_status.write.retries";
 pub const SESSIONS_DIRTY: &str = "agent_status.sessions.dirty";
 /// Agents that wait for a task, for input or for authorization: a gauge.
 pub const AGENTS_WAITING: &str = "agent_status.agents.waiting";
+/// Workflows that have gone over a budget: a counter.
+pub const OVER_BUDGET: &str = "agent_status.budget.exceeded";
+/// Costs in responses that were ignored, since they are negative or over 10,000 USD: a counter.
+pub const IGNORED_COSTS: &str = "agent_status.cost.ignored";
 /// Updates that were lost and will never be recorded: a counter.
 pub const LOST: &str = "agent_status.lost";
 
@@ -201,6 +205,19 @@ pub(crate) fn dirty(sessions: usize) {
 pub(crate) fn waiting(agents: usize) {
     static KEY: Key = Key::from_static_name(AGENTS_WAITING);
     with_recorder(|to| to.register_gauge(&KEY, &METADATA).set(agents as f64));
+}
+
+/// A workflow has gone over its budget of this.
+pub(crate) fn over_budget(limit: &'static str) {
+    let key = Key::from_parts(OVER_BUDGET, vec![Label::from_static_parts("limit", limit)]);
+    with_recorder(|to| to.register_counter(&key, &METADATA).increment(1));
+}
+
+/// A response said that its call cost what no call can.
+#[cfg(feature = "prices")]
+pub(crate) fn ignored_cost() {
+    static KEY: Key = Key::from_static_name(IGNORED_COSTS);
+    with_recorder(|to| to.register_counter(&KEY, &METADATA).increment(1));
 }
 
 /// So much is not recorded, and will not be.

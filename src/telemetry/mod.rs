@@ -23,7 +23,6 @@ pub(crate) struct CallTelemetry {
     metrics: AgentMetrics,
     /// When the call started; `None` if nobody wants to know.
     started: Option<Instant>,
-    has_chunk: bool,
 }
 
 impl CallTelemetry {
@@ -38,12 +37,7 @@ impl CallTelemetry {
     ) -> Self {
         let span = CallSpan::new(agent, session, method, host);
         let is_timed = AgentMetrics::IS_ENABLED || span.is_enabled();
-        Self {
-            span,
-            metrics: metrics.clone(),
-            started: is_timed.then(Instant::now),
-            has_chunk: false,
-        }
+        Self { span, metrics: metrics.clone(), started: is_timed.then(Instant::now) }
     }
 
     /// Makes what happens until the guard is dropped part of the call's span.
@@ -57,14 +51,9 @@ impl CallTelemetry {
         self.span.response(status);
     }
 
-    /// A chunk of the body has arrived. The time to the first is recorded of streams only.
-    #[inline]
-    pub(crate) fn chunk(&mut self, is_stream: impl FnOnce() -> bool) {
-        let is_first = !std::mem::replace(&mut self.has_chunk, true);
-        if is_first
-            && let Some(started) = self.started
-            && is_stream()
-        {
+    /// The first chunk of the body of a stream has arrived.
+    pub(crate) fn first_chunk(&mut self) {
+        if let Some(started) = self.started {
             let elapsed = started.elapsed();
             self.span.first_chunk(elapsed);
             self.metrics.first_chunk(elapsed);

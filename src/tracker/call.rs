@@ -1,10 +1,13 @@
 //! [`TrackedCall`]: one call in flight.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Session, StatusTracker};
+use super::{Costs, Session, Shared, StatusTracker};
 use crate::agent::Agent;
-use crate::status::{Outcome, SessionId, Task, TaskUsage, TokenDelta, TokenUsage};
+use crate::status::{
+    CallDetails, Outcome, SessionId, Task, TaskUsage, Timestamp, TokenDelta, TokenUsage,
+};
 
 /// One call in flight. Its holder [ends](Self::end) it, once.
 pub(crate) struct TrackedCall {
@@ -12,6 +15,9 @@ pub(crate) struct TrackedCall {
     tracker: StatusTracker,
     session: Arc<Session>,
     slot: usize,
+    started_at: Timestamp,
+    /// The model that was declared for the agent.
+    model: Option<Arc<str>>,
     /// The run in which the call began. Once a new run has begun, the call no longer counts.
     run: u64,
 }
@@ -29,26 +35,50 @@ impl TrackedCall {
         let mut started = None;
         shared.change(&session, |state, now| {
             let Some(slot) = shared.slot(state, agent) else { return false };
-            started = Some((slot, state.ledger.run()));
+            started = Some((slot, state.ledger.run(), now));
             state.ledger.call_started(slot, is_get, now)
         });
-        let Some((slot, run)) = started else {
+        let Some((slot, run, started_at)) = started else {
             shared.lose_of_full_session(&session.id);
             return None;
         };
-        Some(Self { tracker: tracker.clone(), session, slot, run })
+        let model = agent.shared_model().cloned();
+        Some(Self { tracker: tracker.clone(), session, slot, started_at, model, run })
+    }
+
+    /// How long ago the call started, by the time of day.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.tracker.shared().now().duration_since(self.started_at)
+    }
+
+    pub(crate) fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
+    /// The model that was declared for the agent.
+    pub(crate) fn declared_model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    pub(crate) fn costs(&self) -> &Costs {
+        &self.tracker.shared().costs
+    }
+
+    /// The time of day.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.tracker.shared().now()
     }
 
     pub(crate) fn session_id(&self) -> &SessionId {
         &self.session.id
     }
 
-    /// Adds the tokens that the call has used since the last time.
-    pub(crate) fn progress(&self, tokens: TokenDelta) {
+    /// Adds the tokens that the call has used since the last time, of this model if it is known by now.
+    pub(crate) fn progress(&self, tokens: TokenDelta, model: Option<&str>) {
         self.tracker.shared().change_usage(&self.session, |state, now| {
             let is_current = state.ledger.run() == self.run;
             if is_current {
-                state.ledger.call_progressed(self.slot, tokens, now);
+                state.ledger.call_progressed(self.slot, tokens, model, now);
             }
             is_current
         });
@@ -56,14 +86,24 @@ impl TrackedCall {
 
     /// Ends the call, and adds the tokens that it has used since the last time.
     #[inline]
-    pub(crate) fn end(&self, outcome: Outcome, tokens: Option<TokenDelta>) {
+    pub(crate) fn end(
+        &self,
+        outcome: Outcome,
+        tokens: Option<TokenDelta>,
+        details: &CallDetails<'_>,
+    ) {
+        let mut excess = None;
         self.tracker.shared().change(&self.session, |state, now| {
             let is_current = state.ledger.run() == self.run;
             if is_current {
-                state.ledger.call_ended(self.slot, outcome, tokens, now);
+                state.ledger.call_ended(self.slot, outcome, tokens, details, now);
+                excess = state.ledger.take_excess();
             }
             is_current
         });
+        if let Some(excess) = excess {
+            Shared::warn_of_excess(&self.session.id, excess);
+        }
     }
 
     /// Ends the call with an answer that belongs to a task. Returns the tokens that count in
@@ -74,15 +114,21 @@ impl TrackedCall {
         outcome: Outcome,
         task: Task,
         usage: TaskUsage,
+        details: &CallDetails<'_>,
     ) -> Option<TokenUsage> {
-        let mut counted = None;
+        let (mut counted, mut excess) = (None, None);
         self.tracker.shared().change(&self.session, |state, now| {
-            let is_current = state.ledger.run() == self.run;
+            let (ledger, slot) = (&mut state.ledger, self.slot);
+            let is_current = ledger.run() == self.run;
             if is_current {
-                counted = state.ledger.call_ended_with_task(self.slot, outcome, task, usage, now);
+                counted = ledger.call_ended_with_task(slot, outcome, task, usage, details, now);
+                excess = ledger.take_excess();
             }
             is_current
         });
+        if let Some(excess) = excess {
+            Shared::warn_of_excess(&self.session.id, excess);
+        }
         counted
     }
 }

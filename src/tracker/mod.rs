@@ -16,6 +16,7 @@
 //! | `last_change` | how long a session was silent, whatever happens to the clock |
 //! | `call` | one call in flight |
 //! | `registry` | the declared agents, with their metrics |
+//! | `costs` | what calls cost, by the tracker's price list |
 //! | `scope` | the task-local that says which session a call belongs to |
 //! | `handoff` | how a changed session reaches the recorder |
 //! | `command` | requests to the recorder: flush, shutdown |
@@ -25,6 +26,7 @@
 mod call;
 mod clock;
 mod command;
+mod costs;
 mod handoff;
 mod last_change;
 mod log_once;
@@ -45,10 +47,11 @@ pub(crate) use call::TrackedCall;
 pub(crate) use clock::Clock;
 pub(crate) use command::Command;
 pub use command::UnsavedSession;
+pub(crate) use costs::{Costs, PricedCall};
 pub(crate) use registry::{RegisteredAgent, Registry, ReservedNames};
 pub(crate) use scope::Scope;
 pub(crate) use session::{
-    MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, NewRunPolicy, Session, SessionHandle, TooMuch,
+    Description, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, NewRunPolicy, Session, SessionHandle, TooMuch,
 };
 pub(crate) use shared::{Batch, Limits, Shared};
 

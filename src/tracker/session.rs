@@ -8,10 +8,11 @@ use tokio::time::Instant;
 
 use super::handoff::{Content, Entry, EntryState};
 use super::last_change::LastChange;
-use super::{Scope, Shared};
+use super::{PricedCall, Scope, Shared};
 use crate::agent::Agent;
 use crate::status::{
-    AgentReport, ErrorMessage, Ledger, SessionId, Timestamp, Value, WorkflowStatus, attribute_bytes,
+    AgentReport, Budget, ErrorMessage, Ledger, SessionId, Timestamp, Value, WorkflowStatus,
+    attribute_bytes,
 };
 
 /// How many attributes a workflow can have in addition to those of every item.
@@ -50,6 +51,17 @@ impl TooMuch {
             _ => Ok(()),
         }
     }
+}
+
+/// How a workflow is described when it is opened.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Description {
+    pub(crate) correlation_id: Option<String>,
+    pub(crate) attributes: BTreeMap<String, Value>,
+    pub(crate) retention: Option<Duration>,
+    pub(crate) new_run: NewRunPolicy,
+    pub(crate) trace_id: Option<Arc<str>>,
+    pub(crate) budget: Option<Box<Budget>>,
 }
 
 /// When a workflow begins a new run of its session.
@@ -193,13 +205,9 @@ impl SessionHandle {
     }
 
     /// Opens a workflow on the session. Returns its run, or why its attributes do not fit.
-    pub(crate) fn open(
-        &self,
-        correlation_id: Option<String>,
-        attributes: BTreeMap<String, Value>,
-        retention: Option<Duration>,
-        new_run: NewRunPolicy,
-    ) -> Result<u64, TooMuch> {
+    pub(crate) fn open(&self, description: Description) -> Result<u64, TooMuch> {
+        let Description { correlation_id, attributes, retention, new_run, trace_id, budget } =
+            description;
         let mut run = Ok(0);
         self.change(|state, now| {
             // Only while nothing else goes on in the session here.
@@ -237,6 +245,7 @@ impl SessionHandle {
             if let Some(retention) = retention {
                 state.ledger.set_retention(retention);
             }
+            state.ledger.set_limits(trace_id, budget);
             state.ledger.set_attributes(correlation_id, attributes, now);
             run = Ok(state.ledger.run());
             true
@@ -297,15 +306,40 @@ impl SessionHandle {
 
     /// Sets the state of an agent whose calls do not pass through a layer. Returns whether the
     /// session had room for it.
-    pub(crate) fn report(&self, agent: &Agent, report: AgentReport) -> bool {
-        let mut has_room = false;
+    pub(crate) fn report(&self, agent: &Agent, mut report: AgentReport) -> bool {
+        self.price(agent, &mut report);
+        let (mut has_room, mut excess) = (false, None);
         self.change(|state, now| {
             let Some(slot) = self.shared.slot(state, agent) else { return false };
             has_room = true;
             state.ledger.report(slot, report, now);
+            excess = state.ledger.take_excess();
             true
         });
+        if let Some(excess) = excess {
+            Shared::warn_of_excess(&self.session.id, excess);
+        }
         has_room
+    }
+
+    /// Adds what the tokens of a report cost, unless it says so itself.
+    fn price(&self, agent: &Agent, report: &mut AgentReport) {
+        if report.model.is_none() {
+            report.model = agent.shared_model().map(|model| (**model).into());
+        }
+        if self.shared.costs.are_known() && report.token_usage.is_some() && report.cost.is_empty() {
+            let model = report.model.as_deref();
+            report.cost = self.shared.costs.of(&PricedCall {
+                models: model.as_slice(),
+                is_answered: false,
+                provider: None,
+                usage: report.token_usage,
+                service_tier: None,
+                web_searches: 0,
+                reported_usd: None,
+                at: self.shared.now(),
+            });
+        }
     }
 }
 

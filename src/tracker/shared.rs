@@ -11,8 +11,8 @@ use super::log_once::{LogOnce, Warnings};
 use super::registry::{Registry, ReservedNames};
 use super::session::SessionState;
 use super::sessions::Sessions;
-use super::{Clock, Command, Scope, Session, UnsavedSession};
-use crate::status::{ErrorMessage, Ledger, SessionId, Timestamp, random_writer_id};
+use super::{Clock, Command, Costs, Scope, Session, UnsavedSession};
+use crate::status::{ErrorMessage, Excess, Ledger, SessionId, Timestamp, random_writer_id};
 
 /// What bounds a tracker's sessions.
 #[derive(Clone)]
@@ -39,6 +39,7 @@ pub(crate) struct Shared {
     /// The id of this tracker among an item's writers.
     pub(crate) writer: String,
     limits: Limits,
+    pub(crate) costs: Costs,
     pub(crate) registry: Registry,
     sessions: Mutex<Sessions>,
     pub(crate) handoff: Handoff<SessionId, SessionState, Command>,
@@ -56,11 +57,12 @@ struct Losses {
 }
 
 impl Shared {
-    pub(crate) fn new(limits: Limits, reserved: Arc<dyn ReservedNames>) -> Self {
+    pub(crate) fn new(limits: Limits, costs: Costs, reserved: Arc<dyn ReservedNames>) -> Self {
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             writer: random_writer_id(),
             limits,
+            costs,
             registry: Registry::new(reserved),
             sessions: Mutex::default(),
             handoff: Handoff::new(),
@@ -120,6 +122,23 @@ impl Shared {
                  not; to record it as a run of its own, use `new_run` or `new_run_after`; further \
                  occurrences are not logged"
             );
+        }
+    }
+
+    /// Says that a workflow has gone over a limit. Its calls go on.
+    #[cold]
+    pub(crate) fn warn_of_excess(id: &SessionId, excess: Excess) {
+        #[cfg(feature = "metrics")]
+        crate::telemetry::metrics::over_budget(excess.as_str());
+        match excess {
+            Excess::Usd { used, limit } => tracing::warn!(
+                session_id = %id, used_usd = %used, budget_usd = %limit,
+                "a workflow has cost more than its budget; its calls go on"
+            ),
+            Excess::Tokens { used, limit } => tracing::warn!(
+                session_id = %id, used_tokens = used, budget_tokens = limit,
+                "a workflow has used more tokens than its budget; its calls go on"
+            ),
         }
     }
 

@@ -57,12 +57,14 @@ mod rpc_status;
 mod skip;
 mod trace;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::{HeaderMap, StatusCode};
 
 pub use self::reading::{End, Progress, Reading};
 pub use self::response_head::{RequestHint, ResponseHead};
+pub(crate) use self::response_info::CallFacts;
 pub use self::response_info::{ModelSource, ResponseInfo};
 pub use self::trace::{
     FailureEffect, FailureSign, Missing, NoAnswer, OutcomeRule, ReportedCounts, StatusPlace, Step,
@@ -74,6 +76,7 @@ use self::extract::{Extracted, Extractor, UsageParts};
 use self::formats::{Accounting, CountOp, RequestFlag, TokenType};
 use self::framing::{Framing, MediaType};
 use self::response_head::{HeadReport, RequestFlags};
+use self::response_info::HeadInfo;
 use self::rpc_status::GrpcStatus;
 use crate::status::{Outcome, Task, TokenUsage};
 
@@ -260,7 +263,7 @@ impl UsageReader {
     #[cold]
     pub fn info(&self) -> ResponseInfo {
         let mut info = ResponseInfo::default();
-        if !self.hint.has_any(&[RequestFlag::Download, RequestFlag::Results]) {
+        if !self.states_nothing() {
             let extracted = self.committed();
             let stated = self.extractor.stated_info(extracted);
             info.model_source = stated.model.as_ref().map(|_| ModelSource::Response);
@@ -278,6 +281,21 @@ impl UsageReader {
             head.info.tell(&mut info);
         }
         info
+    }
+
+    /// The model that the response names, or else the path of its request.
+    pub(crate) fn model(&self) -> Option<Cow<'_, str>> {
+        let stated = if self.states_nothing() {
+            None
+        } else {
+            self.extractor.stated_model(self.committed())
+        };
+        stated.or_else(|| self.reported.as_ref()?.info.model().map(Cow::Borrowed))
+    }
+
+    /// Whether what the body states is of other calls.
+    fn states_nothing(&self) -> bool {
+        self.hint.has_any(&[RequestFlag::Download, RequestFlag::Results])
     }
 
     /// Ends the reading after the last piece, and returns everything read.
@@ -456,6 +474,23 @@ impl UsageReader {
             Encoding::Identity | Encoding::Undeclared => false,
             Encoding::Encoded(decoder) => decoder.has_failed(),
             Encoding::Unsupported => true,
+        }
+    }
+}
+
+impl<'a> CallFacts<'a> {
+    /// What a response says of its call.
+    pub(crate) fn of(response: &'a UsageReader) -> Self {
+        let head = response.reported.as_ref().map(|head| &head.info);
+        let finish_reason = match response.states_nothing() {
+            true => None,
+            false => response.extractor.stated_reason(response.committed()),
+        };
+        Self {
+            model: response.model(),
+            finish_reason,
+            request_id: head.and_then(HeadInfo::request_id),
+            retry_after: head.and_then(HeadInfo::retry_after),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! [`ResponseInfo`]: what a response says of its call beside its tokens and its outcome.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
@@ -62,6 +63,17 @@ pub struct ResponseInfo {
     pub remaining_tokens: Option<u64>,
 }
 
+/// The part of a [`ResponseInfo`] that every call is described by. Nothing in it is copied unless it has to
+/// be.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallFacts<'a> {
+    pub(crate) model: Option<Cow<'a, str>>,
+    /// The one to show of several.
+    pub(crate) finish_reason: Option<Cow<'a, str>>,
+    pub(crate) request_id: Option<&'a str>,
+    pub(crate) retry_after: Option<Duration>,
+}
+
 /// What the path of a request and the head of its response tell.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeadInfo {
@@ -120,6 +132,19 @@ impl HeadInfo {
             }
             HeadField::RetryAfterMillis | HeadField::Date => {}
         }
+    }
+
+    /// The model that the path of the request names.
+    pub(super) fn model(&self) -> Option<&str> {
+        self.path_model.as_ref().map(|(model, _)| &**model)
+    }
+
+    pub(super) fn request_id(&self) -> Option<&str> {
+        self.request_id.as_ref().map(|(id, _)| &**id)
+    }
+
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// Adds what is known to `info`.

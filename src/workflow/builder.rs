@@ -1,14 +1,14 @@
 //! [`WorkflowBuilder`], and what [`StatusTracker`] does for workflows without a handle.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use super::{Workflow, WorkflowError};
 use crate::agent::Agent;
-use crate::status::{AgentReport, ErrorMessage, SessionId, Value};
+use crate::status::{AgentReport, Cost, ErrorMessage, SessionId, Value};
 use crate::tracker::{
-    MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, NewRunPolicy, Scope, SessionHandle, StatusTracker,
+    Description, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, NewRunPolicy, Scope, SessionHandle,
+    StatusTracker,
 };
 
 impl StatusTracker {
@@ -29,10 +29,8 @@ impl StatusTracker {
         WorkflowBuilder {
             tracker: self.clone(),
             session_id: session_id.into(),
-            correlation_id: None,
-            attributes: BTreeMap::new(),
-            retention: None,
-            new_run: NewRunPolicy::default(),
+            description: Description::default(),
+            budget_usd: None,
         }
     }
 
@@ -61,7 +59,7 @@ impl StatusTracker {
         attributes: &[(&str, Value)],
     ) -> Result<(), WorkflowError> {
         let mut workflow = self.workflow(session_id);
-        workflow.correlation_id = correlation_id.map(str::to_owned);
+        workflow.description.correlation_id = correlation_id.map(str::to_owned);
         for (name, value) in attributes {
             workflow = workflow.attribute(*name, value.clone());
         }
@@ -136,10 +134,8 @@ impl StatusTracker {
 pub struct WorkflowBuilder {
     tracker: StatusTracker,
     session_id: String,
-    correlation_id: Option<String>,
-    attributes: BTreeMap<String, Value>,
-    retention: Option<Duration>,
-    new_run: NewRunPolicy,
+    description: Description,
+    budget_usd: Option<f64>,
 }
 
 impl WorkflowBuilder {
@@ -157,13 +153,13 @@ impl WorkflowBuilder {
 
     /// Sets the correlation id, by which other systems know the workflow.
     pub fn correlation_id(mut self, id: impl Into<String>) -> Self {
-        self.correlation_id = Some(id.into());
+        self.description.correlation_id = Some(id.into());
         self
     }
 
     /// Sets an attribute of the item, such as `documentId`.
     pub fn attribute(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.attributes.insert(name.into(), value.into());
+        self.description.attributes.insert(name.into(), value.into());
         self
     }
 
@@ -174,7 +170,7 @@ impl WorkflowBuilder {
     /// It holds for a session that is resumed, too, and over what other processes have set before:
     /// the last to say so decides. The table deletes the item only if it has time to live.
     pub fn retention(mut self, retention: Duration) -> Self {
-        self.retention = Some(retention);
+        self.description.retention = Some(retention);
         self
     }
 
@@ -186,7 +182,7 @@ impl WorkflowBuilder {
     ///
     /// Earlier calls and workflows of this process in the session are no longer recorded.
     pub fn new_run(mut self) -> Self {
-        self.new_run = NewRunPolicy::Always;
+        self.description.new_run = NewRunPolicy::Always;
         self
     }
 
@@ -198,7 +194,33 @@ impl WorkflowBuilder {
     /// has another workflow open in the session, or a call in flight, no new run begins. Of two
     /// processes that begin one at the same time, the second joins the first.
     pub fn new_run_after(mut self, finished_for: Duration) -> Self {
-        self.new_run = NewRunPolicy::After(finished_for);
+        self.description.new_run = NewRunPolicy::After(finished_for);
+        self
+    }
+
+    /// Sets what the calls of the workflow may cost in all, in US dollars, by the
+    /// [price list](crate::StatusTrackerBuilder) of the tracker.
+    ///
+    /// A workflow that costs more goes on: no call is refused. A warning is logged, the metric
+    /// `agent_status.budget.exceeded` counts it, and the item notes when that was, each once.
+    pub fn budget_usd(mut self, usd: f64) -> Self {
+        self.budget_usd = Some(usd);
+        self
+    }
+
+    /// Sets how many tokens the agents of the workflow may use in all. What happens to a workflow that
+    /// uses more is said at [`budget_usd`](Self::budget_usd).
+    pub fn budget_tokens(mut self, tokens: u64) -> Self {
+        self.description.budget.get_or_insert_default().tokens = Some(tokens);
+        self
+    }
+
+    /// Sets the id of the distributed trace that the workflow belongs to: 32 lower-case hexadecimal
+    /// digits that are not all zero. Any other text is ignored.
+    pub fn trace_id(mut self, id: &str) -> Self {
+        if is_trace_id(id) {
+            self.description.trace_id = Some(id.into());
+        }
         self
     }
 
@@ -206,7 +228,7 @@ impl WorkflowBuilder {
     ///
     /// # Errors
     ///
-    /// If the session id or an attribute is invalid, or there is no room for another session.
+    /// If the session id, an attribute or the budget is invalid, or there is no room for another session.
     pub fn start(self) -> Result<Workflow, WorkflowError> {
         let tracker = self.tracker.clone();
         let (session, run) = self.open()?;
@@ -215,13 +237,18 @@ impl WorkflowBuilder {
 
     fn open(self) -> Result<(SessionHandle, u64), WorkflowError> {
         let session_id = SessionId::new(&self.session_id)?;
-        for (name, value) in &self.attributes {
+        let mut description = self.description;
+        for (name, value) in &description.attributes {
             check_attribute(&self.tracker, name, value)?;
         }
-        check_correlation_id(self.correlation_id.as_deref())?;
+        check_correlation_id(description.correlation_id.as_deref())?;
+        if let Some(usd) = self.budget_usd {
+            let cost = Cost::from_f64(usd)
+                .map_err(|why| WorkflowError::Budget { usd: usd.to_string(), why })?;
+            description.budget.get_or_insert_default().usd = Some(cost);
+        }
         let session = self.tracker.session_handle(&session_id)?;
-        let run =
-            session.open(self.correlation_id, self.attributes, self.retention, self.new_run)?;
+        let run = session.open(description)?;
         Ok((session, run))
     }
 
@@ -264,6 +291,12 @@ pub(crate) fn check_attribute(
 /// Checks that an item can have this correlation id.
 pub(crate) fn check_correlation_id(id: Option<&str>) -> Result<(), WorkflowError> {
     check_size("correlationId", Some(id.map_or(0, str::len)))
+}
+
+/// Whether this is the id of a trace, as W3C's Trace Context has it.
+fn is_trace_id(id: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    id.len() == 32 && id.bytes().all(is_digit) && id.bytes().any(|byte| byte != b'0')
 }
 
 fn check_size(name: &str, bytes: Option<usize>) -> Result<(), WorkflowError> {

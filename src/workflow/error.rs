@@ -2,7 +2,7 @@
 
 use super::WorkflowBuilder;
 use crate::agent::InvalidName;
-use crate::status::InvalidSessionId;
+use crate::status::{InvalidSessionId, ParseCostError};
 use crate::tracker::{StatusTracker, TooMuch};
 
 /// A workflow, or a change to one, that cannot be recorded.
@@ -54,6 +54,14 @@ pub enum WorkflowError {
     AttributesTooLarge {
         /// How many bytes they would have, names included.
         bytes: usize,
+    },
+    /// The budget is no amount of US dollars.
+    #[error("a budget of {usd} USD: {why}; use an amount from 0 to 10^22 USD")]
+    Budget {
+        /// The budget.
+        usd: String,
+        /// Why it is none.
+        why: ParseCostError,
     },
     /// The session has no room for another agent that was not declared.
     #[error(

@@ -18,10 +18,11 @@
 
 use std::sync::Arc;
 
-use super::{Ledger, UsageDelta, add_tokens};
+use super::Ledger;
+use crate::status::attempt::Attempt;
 use crate::status::{
-    AgentReport, AgentState, AgentStatus, CallError, ErrorMessage, Outcome, OverallStatus,
-    Timestamp, TokenDelta, TokenUsage,
+    AgentReport, AgentState, AgentStatus, CallDetails, CallError, ErrorMessage, Outcome,
+    OverallStatus, Timestamp, TokenDelta, TokenUsage, UsageDelta,
 };
 
 impl Ledger {
@@ -35,9 +36,16 @@ impl Ledger {
             active.error = None;
             active.has_success = false;
             active.is_after_end = false;
-            active.started_at = Some(now);
         }
         active.is_after_end |= is_finished;
+        if self.local.agents[slot].1.calls == 1 {
+            let own = self.own_call_started(slot);
+            self.local.agents[slot].1.note_only_call(own);
+        }
+        let active = &mut self.active[slot];
+        if active.in_flight == 1 {
+            active.started_at = Some(now);
+        }
         let agent = &self.local.agents[slot].1;
         // A GET only asks how the task is: the agent waits on. Any other call may be the input
         // that it waits for.
@@ -49,9 +57,16 @@ impl Ledger {
         true
     }
 
-    /// A call that is in flight has used more tokens.
-    pub(crate) fn call_progressed(&mut self, slot: usize, tokens: TokenDelta, now: Timestamp) {
-        self.add_usage(slot, UsageDelta { calls: 0, tokens });
+    /// A call that is in flight has used more tokens, of this model if it is known by now.
+    pub(crate) fn call_progressed(
+        &mut self,
+        slot: usize,
+        tokens: TokenDelta,
+        model: Option<&str>,
+        now: Timestamp,
+    ) {
+        let model = model.map(|model| self.local.agents[slot].1.set_model(model));
+        self.add_usage(slot, &UsageDelta::of_tokens(tokens, model));
         let agent = &mut self.local.agents[slot].1;
         // The call may have started after its workflow ended. Then the agent's state is that
         // of an earlier call, and must not look newer in a merge.
@@ -69,19 +84,31 @@ impl Ledger {
         slot: usize,
         outcome: Outcome,
         tokens: Option<TokenDelta>,
+        details: &CallDetails<'_>,
         now: Timestamp,
     ) {
-        match tokens {
-            Some(tokens) => self.add_usage(slot, UsageDelta { calls: 1, tokens }),
-            // The common case, without the six token counts.
-            None => {
-                for calls in [&mut self.unsent[slot].calls, &mut self.local.agents[slot].1.calls] {
-                    *calls = calls.saturating_add(1);
-                }
-            }
+        let agent = &mut self.local.agents[slot].1;
+        let model = details.model.map(|model| agent.set_model(model));
+        agent.describe_call(details);
+        if let (Some(usage), Some(model)) = (details.usage_without_model, &model) {
+            self.name_model(slot, usage, model);
+        }
+        // The common case is that of no tokens.
+        if tokens.is_some() || !details.cost.is_empty() {
+            let delta = UsageDelta::of_tokens(tokens.unwrap_or_default(), model.clone());
+            self.add_usage(slot, &delta.with_cost(details.cost.as_delta()));
+        }
+        for calls in [&mut self.unsent[slot].calls, &mut self.local.agents[slot].1.calls] {
+            *calls = calls.saturating_add(1);
         }
         let active = &mut self.active[slot];
         active.in_flight = active.in_flight.saturating_sub(1);
+        let is_one_of_several = self.local.agents[slot].1.calls > 1 || active.in_flight > 0;
+        if is_one_of_several || matches!(outcome, Outcome::Error(_)) {
+            let attempt = Attempt::new(&outcome, details, model, now);
+            self.local.agents[slot].1.attempts.push(attempt);
+        }
+        let active = &mut self.active[slot];
         active.reported_in_progress = false;
         match outcome {
             Outcome::Success => active.has_success = true,
@@ -96,15 +123,39 @@ impl Ledger {
                 self.set_ended_with_tasks(slot, error, now);
             }
         }
+        self.check_budget(now);
         self.touch(now);
+    }
+
+    /// Tokens that a call reported before it named its model are of this one.
+    #[cold]
+    pub(super) fn name_model(&mut self, slot: usize, usage: &TokenUsage, model: &Arc<str>) {
+        let tokens = usage.delta_from(&TokenUsage::default());
+        self.add_usage(slot, &UsageDelta::of_tokens(tokens.negated(), None));
+        self.add_usage(slot, &UsageDelta::of_tokens(tokens, Some(Arc::clone(model))));
     }
 
     /// Sets the state of an agent whose calls pass through no layer.
     pub(crate) fn report(&mut self, slot: usize, report: AgentReport, now: Timestamp) {
-        let AgentReport { state, activity, token_usage, error } = report;
+        let AgentReport { state, activity, token_usage, error, model, cost } = report;
         let tokens = token_usage.unwrap_or_default().delta_from(&TokenUsage::default());
         let ends = matches!(state, AgentState::Success | AgentState::Error);
-        self.add_usage(slot, UsageDelta { calls: u64::from(ends), tokens });
+        if self.local.agents[slot].1.calls == 1 {
+            let own = self.own_call_started(slot);
+            self.local.agents[slot].1.note_only_call(own);
+        }
+        let model = model.map(|model| self.local.agents[slot].1.set_model(&model));
+        let delta = UsageDelta::of_tokens(tokens, model.clone()).with_cost(cost.as_delta());
+        self.add_usage(slot, &delta.with_calls(u64::from(ends)));
+        let error = error.or_else(|| (state == AgentState::Error).then(default_error));
+        if ends {
+            let outcome = match (state, &error) {
+                (AgentState::Error, Some(error)) => Outcome::Error(error.clone()),
+                _ => Outcome::Success,
+            };
+            self.note_reported_call(slot, &outcome, token_usage.as_ref(), model, now);
+        }
+        self.check_budget(now);
         let is_finished = self.is_finished();
         let active = &mut self.active[slot];
         active.reported_in_progress =
@@ -115,7 +166,11 @@ impl Ledger {
             _ if active.in_flight > 0 && (!is_finished || active.is_after_end) => {
                 match state {
                     AgentState::Success => active.has_success = true,
-                    AgentState::Error => active.add_error(error.unwrap_or_else(default_error)),
+                    AgentState::Error => {
+                        if let Some(error) = error {
+                            active.add_error(error);
+                        }
+                    }
                     _ => {}
                 }
                 let agent = &mut self.local.agents[slot].1;
@@ -126,15 +181,18 @@ impl Ledger {
                 self.release_tasks(slot);
                 let active = &mut self.active[slot];
                 let agent = &mut self.local.agents[slot].1;
-                let AgentStatus { token_usage, calls, last_updated, .. } = *agent;
-                let extra = agent.extra.take();
+                let AgentStatus { last_updated, .. } = *agent;
                 let text = Arc::clone(&active.activities.pending);
-                *agent = AgentStatus { token_usage, calls, extra, ..AgentStatus::pending(text) };
+                let before = std::mem::replace(agent, AgentStatus::pending(text));
+                agent.keep_usage(before);
                 active.set_activity(activity, agent);
                 agent.last_updated = last_updated;
                 agent.touch(now);
             }
-            AgentState::InProgress => self.set_in_progress(slot, activity, now),
+            AgentState::InProgress => {
+                self.active[slot].started_at = Some(now);
+                self.set_in_progress(slot, activity, now);
+            }
             // It has no word to be reported with.
             AgentState::Other => {}
             AgentState::Success => {
@@ -143,11 +201,27 @@ impl Ledger {
             }
             AgentState::Error => {
                 self.release_tasks(slot);
-                let error = error.unwrap_or_else(default_error);
-                self.set_ended(slot, activity, Some(error), now);
+                self.set_ended(slot, activity, error, now);
             }
         }
         self.touch(now);
+    }
+
+    /// Notes a call that was reported as an attempt, if it failed or is one of several.
+    fn note_reported_call(
+        &mut self,
+        slot: usize,
+        outcome: &Outcome,
+        usage: Option<&TokenUsage>,
+        model: Option<Arc<str>>,
+        now: Timestamp,
+    ) {
+        let (agent, active) = (&mut self.local.agents[slot].1, &self.active[slot]);
+        if agent.calls > 1 || active.in_flight > 0 || matches!(outcome, Outcome::Error(_)) {
+            let started = active.started_at.filter(|_| active.reported_in_progress);
+            let details = CallDetails { usage, ..CallDetails::none(started.unwrap_or(now)) };
+            agent.attempts.push(Attempt::new(outcome, &details, model, now));
+        }
     }
 
     /// Ends the workflow; `Err` holds the reason for its failure. Only the first end counts:
@@ -279,11 +353,9 @@ impl Ledger {
         self.set_ended(slot, None, Some(error), now);
     }
 
-    pub(super) fn add_usage(&mut self, slot: usize, delta: UsageDelta) {
-        self.unsent[slot].add(&delta);
-        let agent = &mut self.local.agents[slot].1;
-        agent.calls = agent.calls.saturating_add(delta.calls);
-        add_tokens(&mut agent.token_usage, &delta.tokens);
+    pub(super) fn add_usage(&mut self, slot: usize, delta: &UsageDelta) {
+        self.unsent[slot].add(delta);
+        self.local.agents[slot].1.add_usage(delta);
     }
 }
 

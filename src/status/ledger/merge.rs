@@ -46,10 +46,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ActiveCalls, Ledger, SentDeltas, UsageDelta, add_tokens, unsaved_usage};
+use super::{ActiveCalls, Ledger, SentDeltas, unsaved_usage};
+use crate::status::attempt::Attempt;
 use crate::status::{
-    AgentState, AgentStatus, CallError, Item, OverallStatus, Timestamp, TokenDelta, Value,
-    WorkflowStatus, schema,
+    AgentState, AgentStatus, CallError, CostDelta, Item, OverallStatus, Timestamp, TokenDelta,
+    UsageDelta, Value, WorkflowStatus, schema,
 };
 
 /// Calls and tokens that the item may count, or lack: a write of them got no answer, and the item has
@@ -58,6 +59,7 @@ use crate::status::{
 pub(crate) struct UncertainUsage {
     pub(crate) calls: u64,
     pub(crate) tokens: TokenDelta,
+    pub(crate) cost: CostDelta,
 }
 
 /// What the item may lack, and this process does not write again.
@@ -174,8 +176,8 @@ impl Ledger {
             sent.deltas.iter().for_each(|delta| sum.add(delta));
         }
         self.unacknowledged.retain(|sent| !is_uncertain(sent));
-        let UsageDelta { calls, tokens } = sum;
-        (sum != UsageDelta::default()).then_some(UncertainUsage { calls, tokens })
+        let UsageDelta { calls, tokens, .. } = sum;
+        (!sum.is_empty()).then(|| UncertainUsage { calls, tokens, cost: sum.cost() })
     }
 
     /// Moves to the run that another process has begun. What is known of the previous run
@@ -214,6 +216,9 @@ impl Ledger {
                 for at in [&mut agent.started_at, &mut agent.completed_at] {
                     *at = at.map(|at| at.max(remote.created_at));
                 }
+                if let Some(saved) = saved {
+                    agent.attempts.remove_all(&saved.attempts);
+                }
             } else {
                 agent = AgentStatus::pending(Arc::clone(&active.activities.pending));
             }
@@ -228,6 +233,11 @@ impl Ledger {
         let id = self.local.correlation_id.take();
         local.correlation_id =
             id.filter(|id| written.is_none_or(|w| w.correlation_id.as_ref() != Some(id)));
+        let id = self.local.trace_id.take();
+        local.trace_id = id.filter(|id| written.is_none_or(|w| w.trace_id.as_ref() != Some(id)));
+        let budget = self.local.budget.take();
+        local.budget =
+            budget.filter(|budget| written.is_none_or(|w| w.budget.as_ref() != Some(budget)));
         self.local = local;
         self.forget_retention();
         for active in &mut self.active {
@@ -287,6 +297,12 @@ impl Ledger {
         }
         self.merge_expiry(remote, base.as_deref(), by_older_writer, now);
         let local = &mut self.local;
+        if local.trace_id.is_none() {
+            local.trace_id.clone_from(&remote.trace_id);
+        }
+        if let Some(budget) = &remote.budget {
+            local.budget.get_or_insert_default().merge(budget);
+        }
         local.last_updated = local.last_updated.max(remote.last_updated);
         // (5) The one end that is taken back: it was assumed here for idleness, and another
         // process has updated the item since. Its clock may be behind, so its number tells. A lost
@@ -323,11 +339,17 @@ impl Ledger {
             local.overall_status = OverallStatus::Processing;
         }
 
+        // (20) Of an agent that had one call on either side, and now has two, both become attempts.
+        let mut only_calls = Vec::new();
         for (name, agent) in &remote.agents {
-            let slot = local.agents.iter().position(|(known, _)| known == name);
+            let slot = self.local.agents.iter().position(|(known, _)| known == name);
             match slot {
                 Some(slot) => {
-                    let local = &mut local.agents[slot].1;
+                    let own = self.own_call_started(slot);
+                    let local = &mut self.local.agents[slot].1;
+                    let ours = Attempt::only_call_of(local, own);
+                    let calls = [ours, Attempt::only_call_of(agent, None)];
+                    only_calls.extend(calls.into_iter().flatten().map(|call| (slot, call)));
                     let base = base.as_ref().and_then(|base| base.agent(name));
                     // (18) An older writer has not seen what the item had.
                     let is_seen =
@@ -341,14 +363,17 @@ impl Ledger {
                                 .error
                                 .as_ref()
                                 .is_some_and(|e| e.class == CallError::UNFINISHED);
+                    let attempts = local.attempts.clone();
                     if is_outdated {
                         *local = agent.clone();
                     } else {
                         merge_agent(local, agent, base, now);
                     }
+                    local.attempts.merge(&agent.attempts);
+                    local.attempts.merge(&attempts);
                 }
                 None => {
-                    local.agents.push((Arc::clone(name), agent.clone()));
+                    self.local.agents.push((Arc::clone(name), agent.clone()));
                     self.active.push(ActiveCalls::none(Arc::default()));
                     self.unsent.push(UsageDelta::default());
                 }
@@ -356,17 +381,23 @@ impl Ledger {
         }
         // (6) Counted anew for every agent, those that only one side has included: the agent
         // that `merge_agent` took from either side carries that side's sums.
-        for (slot, (name, agent)) in local.agents.iter_mut().enumerate() {
+        for (slot, (name, agent)) in self.local.agents.iter_mut().enumerate() {
             let remote = remote.agents.iter().find(|(known, _)| known == name);
-            agent.calls = remote.map_or(0, |(_, remote)| remote.calls);
-            agent.token_usage = remote.and_then(|(_, remote)| remote.token_usage);
+            agent.set_usage(remote.map(|(_, remote)| remote));
             let unsaved = unsaved_usage(&self.unacknowledged, &self.unsent, slot);
             let missing = self.missing_usage.as_ref().and_then(|missing| missing.delta(slot));
             for delta in [Some(&unsaved), missing].into_iter().flatten() {
-                agent.calls = agent.calls.saturating_add(delta.calls);
-                add_tokens(&mut agent.token_usage, &delta.tokens);
+                agent.add_usage(delta);
+            }
+            agent.simplify_models();
+        }
+        for (slot, call) in only_calls {
+            let agent = &mut self.local.agents[slot].1;
+            if agent.calls > 1 {
+                agent.attempts.insert(call);
             }
         }
+        self.check_budget(now);
         self.match_tasks(remote);
         let is_finished = self.is_finished();
         for slot in 0..self.active.len() {
@@ -426,9 +457,16 @@ fn merge_agent(
         remote.last_updated > local.last_updated && !is_unordered
     };
     if takes_remote {
+        let model = local.model.take();
         *local = remote.clone();
-    } else if remote.last_updated > local.last_updated {
-        local.touch_after(remote.last_updated);
+        local.model = local.model.take().or(model);
+    } else {
+        if local.model.is_none() {
+            local.model.clone_from(&remote.model);
+        }
+        if remote.last_updated > local.last_updated {
+            local.touch_after(remote.last_updated);
+        }
     }
     if remote.extra.is_some() {
         local.extra.clone_from(&remote.extra);

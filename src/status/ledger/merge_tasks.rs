@@ -24,8 +24,8 @@ impl Ledger {
             .into_iter()
             .partition::<VecDeque<_>, _>(|fetched| fetched.version <= version);
         tasks.unmatched = rest;
-        for Fetched { id, slot, usage, .. } in saved.into_iter().filter(|f| f.is_named) {
-            if self.count(&id, slot, &usage).is_some() {
+        for Fetched { id, slot, used, .. } in saved.into_iter().filter(|f| f.is_named) {
+            if self.count(&id, slot, &used).is_some() {
                 self.version += 1;
             }
         }
@@ -43,8 +43,8 @@ impl Ledger {
     fn take_back(&mut self, is_ended_elsewhere: impl Fn(&TaskId) -> bool) {
         let known = self.tasks.iter_mut().flat_map(|tasks| &mut tasks.known);
         for task in known.filter(|task| is_ended_elsewhere(&task.id)) {
-            for (_, tokens) in task.unsaved.drain(..) {
-                self.unsent[task.slot].tokens.add(&tokens.negated());
+            for (_, delta) in task.unsaved.drain(..) {
+                self.unsent[task.slot].add(&delta.negated());
             }
         }
     }
@@ -187,7 +187,7 @@ impl Ledger {
             tasks.unmatched.retain(|fetched| fetched.version > sent);
         }
         for fetched in matched {
-            self.count(&fetched.id, fetched.slot, &fetched.usage);
+            self.count(&fetched.id, fetched.slot, &fetched.used);
             let slot = self.agent_of(&fetched.id, fetched.slot);
             let task = self.tasks.get_or_insert_default().name(&fetched.id, slot);
             task.was_unfinished = true;

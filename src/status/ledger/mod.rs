@@ -29,11 +29,12 @@
 //!
 //! # Invariant
 //!
-//! For each agent, the calls and tokens of `local` are those of `base` plus
+//! For each agent, the calls, tokens and costs of `local` are those of `base` plus
 //! `unacknowledged`, `unsent` and `missing_usage`. (Not while the next write is to replace the item
 //! as a whole: after it was deleted, and at the start of a new run.) Nothing is incremented in
 //! the table: sums are computed here and written as values. So no token is lost and none is
-//! counted twice, whichever answers are lost and however many processes write.
+//! counted twice, whichever answers are lost and however many processes write. Attempts need no delta:
+//! each has an id, and lists of them merge as sets.
 //!
 //! # Cost
 //!
@@ -68,9 +69,10 @@ use self::older_writers::MissingUsage;
 use self::tasks::Tasks;
 use self::write::LostWrite;
 
+use super::usage_delta::UsageDelta;
 use super::{
-    Activities, AgentState, AgentStatus, CallError, ItemVersion, SessionId, Timestamp, TokenDelta,
-    TokenUsage, Value, WorkflowStatus,
+    Activities, AgentState, AgentStatus, Budget, CallError, Excess, ItemVersion, SessionId,
+    Timestamp, Value, WorkflowStatus,
 };
 
 /// How many bytes of an item these attributes take, names included.
@@ -128,6 +130,8 @@ pub(crate) struct Ledger {
     /// Set while the workflow is completed for idleness and the table has not acknowledged
     /// it: when the session was last updated before that.
     idle_since: Option<Timestamp>,
+    /// The workflow has gone over a limit, and nobody was told yet.
+    excess: Option<Excess>,
     /// How many runs have begun in this ledger.
     run: u64,
     /// The number of the first write.
@@ -206,23 +210,6 @@ impl ActiveCalls {
     }
 }
 
-/// Calls and tokens to add to one agent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct UsageDelta {
-    calls: u64,
-    tokens: TokenDelta,
-}
-
-impl UsageDelta {
-    fn add(&mut self, other: &Self) {
-        self.calls = self.calls.saturating_add(other.calls);
-        // Most calls report their tokens once, at their end, or not at all.
-        if !other.tokens.is_empty() {
-            self.tokens.add(&other.tokens);
-        }
-    }
-}
-
 /// The deltas that one write carried, by slot.
 #[derive(Debug)]
 struct SentDeltas {
@@ -252,6 +239,7 @@ impl Ledger {
             own_attributes: Vec::new(),
             tasks: None,
             idle_since: None,
+            excess: None,
             run: 0,
             first_seq: None,
             version: 0,
@@ -408,6 +396,50 @@ impl Ledger {
         self.touch(now);
     }
 
+    /// Sets the trace that the workflow belongs to, if given, and its limits, if there are any.
+    pub(crate) fn set_limits(&mut self, trace_id: Option<Arc<str>>, budget: Option<Box<Budget>>) {
+        self.note_limits(trace_id.as_ref(), budget.as_deref());
+        if trace_id.is_some() {
+            self.local.trace_id = trace_id;
+        }
+        if let Some(mut budget) = budget {
+            budget.exceeded_at = self.local.budget.as_ref().and_then(|known| known.exceeded_at);
+            self.local.budget = Some(budget);
+        }
+    }
+
+    /// Notes that the workflow has gone over a limit, if it has just done so.
+    #[inline]
+    fn check_budget(&mut self, now: Timestamp) {
+        if self.local.budget.is_some() {
+            self.find_excess(now);
+        }
+    }
+
+    #[cold]
+    fn find_excess(&mut self, now: Timestamp) {
+        let excess = self.local.excess();
+        if let Some(budget) = &mut self.local.budget
+            && budget.exceeded_at.is_none()
+            && excess.is_some()
+        {
+            budget.exceeded_at = Some(now);
+            self.excess = excess;
+        }
+    }
+
+    /// What the workflow has just used more of than it may. It is returned once.
+    #[inline]
+    pub(crate) fn take_excess(&mut self) -> Option<Excess> {
+        self.excess.take()
+    }
+
+    /// When the only call of an agent started, if this process has made it.
+    fn own_call_started(&self, slot: usize) -> Option<Timestamp> {
+        let is_own = self.active[slot].is_recorded || self.unsent[slot].calls > 0;
+        self.active[slot].started_at.filter(|_| is_own)
+    }
+
     fn touch(&mut self, now: Timestamp) {
         self.local.last_updated = self.local.last_updated.max(now);
         self.version += 1;
@@ -421,10 +453,4 @@ fn unsaved_usage(unacknowledged: &[SentDeltas], unsent: &[UsageDelta], slot: usi
     let lacking = unacknowledged.iter().filter_map(|sent| sent.deltas.get(slot));
     lacking.chain([&unsent[slot]]).for_each(|delta| sum.add(delta));
     sum
-}
-
-fn add_tokens(usage: &mut Option<TokenUsage>, delta: &TokenDelta) {
-    if !delta.is_empty() {
-        usage.get_or_insert_default().add(delta);
-    }
 }

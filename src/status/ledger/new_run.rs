@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::merge::has_ended;
-use super::{Ledger, UsageDelta, unsaved_usage};
+use super::{Ledger, unsaved_usage};
 use crate::status::{Item, PreviousRun, Timestamp, WorkflowStatus};
 
 /// Whether this run replaces the item of an earlier one.
@@ -126,7 +126,7 @@ impl Ledger {
         previous.refresh_activities();
         for slot in 0..previous.local.agents.len() {
             let delta = unsaved_usage(&previous.unacknowledged, &previous.unsent, slot);
-            if delta != UsageDelta::default() {
+            if !delta.is_empty() {
                 let activities = Arc::clone(&previous.active[slot].activities);
                 let (name, agent) = &previous.local.agents[slot];
                 let slot = self.slot(name, &activities);

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::Ledger;
 use super::new_run::NewRun;
-use crate::status::{ErrorMessage, Timestamp, Value, WorkflowStatus, schema};
+use crate::status::{Budget, ErrorMessage, Timestamp, Value, WorkflowStatus, schema};
 
 /// The condition on which this run replaces the one in the item.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub(super) struct NewRunAfter {
     pub(super) retention: Option<Duration>,
     correlation_id: Option<String>,
     attributes: BTreeMap<String, Value>,
+    trace_id: Option<Arc<str>>,
+    budget: Option<Box<Budget>>,
     /// How and when the workflow has ended, in a session that was finished as far as was known.
     end: Option<(Result<(), ErrorMessage>, Timestamp)>,
 }
@@ -45,6 +47,8 @@ impl NewRunAfter {
             retention: None,
             correlation_id: None,
             attributes: BTreeMap::new(),
+            trace_id: None,
+            budget: None,
             end: None,
         }
     }
@@ -96,6 +100,15 @@ impl Ledger {
         }
     }
 
+    /// Notes the trace and the limits of this run, likewise.
+    pub(super) fn note_limits(&mut self, trace_id: Option<&Arc<str>>, budget: Option<&Budget>) {
+        let knows_item = self.base.is_some() || self.first_seq.is_some();
+        if let Some(after) = self.new_run_after.as_mut().filter(|_| knows_item) {
+            after.trace_id = trace_id.cloned();
+            after.budget = budget.cloned().map(Box::new);
+        }
+    }
+
     /// Whether this is a new run, now that the item shows whether the previous one has ended.
     pub(super) fn begins_with(
         &mut self,
@@ -119,6 +132,8 @@ impl Ledger {
             let mut begun = WorkflowStatus::new(self.local.session_id.clone(), after.opened_at);
             begun.correlation_id.clone_from(&after.correlation_id);
             begun.attributes.clone_from(&after.attributes);
+            begun.trace_id.clone_from(&after.trace_id);
+            begun.budget.clone_from(&after.budget);
             let written = self.base.clone().or_else(|| Some(Arc::new(remote.clone())));
             // It may have ended before its first write.
             let (status, error, ended) = match self.is_finished() {
@@ -159,6 +174,12 @@ impl Ledger {
             self.local.correlation_id.clone_from(&after.correlation_id);
         }
         self.local.attributes.extend(after.attributes.clone());
+        if after.trace_id.is_some() {
+            self.local.trace_id.clone_from(&after.trace_id);
+        }
+        if after.budget.is_some() {
+            self.local.budget.clone_from(&after.budget);
+        }
     }
 
     /// Whether the run was to be a new one is decided now. One that was adopted has the end of the

@@ -20,8 +20,8 @@
 use std::sync::Arc;
 
 use super::merge::has_ended;
-use super::{Ledger, UsageDelta, unsaved_usage};
-use crate::status::{AgentStatus, Item, ItemVersion, Value, WorkflowStatus};
+use super::{Ledger, unsaved_usage};
+use crate::status::{AgentStatus, Item, ItemVersion, UsageDelta, Value, WorkflowStatus};
 
 impl Ledger {
     /// Makes this item the base of what is written next.
@@ -85,21 +85,18 @@ impl Ledger {
                 continue;
             }
             let unsaved = unsaved_usage(&self.unacknowledged, &self.unsent, slot);
-            let is_ours = self.active[slot].is_recorded || unsaved != UsageDelta::default();
+            let is_ours = self.active[slot].is_recorded || !unsaved.is_empty();
             let is_later = theirs.last_updated > local.last_updated;
-            let usage = |agent: &AgentStatus| agent.token_usage.unwrap_or_default();
-            let tokens = usage(known).delta_from(&usage(theirs));
+            let missing = UsageDelta::between(theirs, known);
             let has_tokens = known.token_usage.is_some() || !unsaved.tokens.is_empty();
             if !is_ours && known.calls == 0 && is_later {
                 continue;
             }
             // They may count the same calls.
             let are_same = is_ours && has_tokens;
-            let increases = tokens.increases();
-            is_all &= theirs.calls == 0 || increases == tokens;
-            let tokens = if are_same { tokens } else { increases };
-            let calls = known.calls.saturating_sub(theirs.calls);
-            deltas[slot] = UsageDelta { calls, tokens };
+            let increases = missing.clone().increases();
+            is_all &= theirs.calls == 0 || increases.tokens == missing.tokens;
+            deltas[slot] = if are_same { missing } else { increases };
             known_agents.push((Arc::clone(name), known.clone()));
         }
         if !known_agents.is_empty() {

@@ -31,11 +31,12 @@
 //! A session without such answers has an empty pointer, and its calls check that and no more.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::{Ledger, UsageDelta};
+use super::Ledger;
 use crate::status::{
-    AgentState, CallError, Outcome, OverallStatus, Task, TaskId, Timestamp, TokenDelta, TokenUsage,
-    WaitingFor, WorkflowStatus,
+    AgentState, CallDetails, CallError, Outcome, OverallStatus, Task, TaskId, Timestamp,
+    TokenUsage, TotalCost, UsageDelta, WaitingFor, WorkflowStatus,
 };
 
 /// How many answers with an id a session remembers.
@@ -72,8 +73,10 @@ pub(super) struct KnownTask {
     pub(super) end: Option<TaskEnd>,
     /// The largest counts that were seen, all of them in `local`.
     pub(super) counted: TokenUsage,
+    /// The largest cost, likewise.
+    pub(super) cost: TotalCost,
     /// The parts of these that the table is not known to have, each with the ledger's version.
-    pub(super) unsaved: Vec<(u64, TokenDelta)>,
+    pub(super) unsaved: Vec<(u64, UsageDelta)>,
 }
 
 /// How a task ended: well, or with this error.
@@ -88,12 +91,20 @@ pub(super) struct TaskEnd {
 pub(super) struct Fetched {
     pub(super) id: TaskId,
     pub(super) slot: usize,
-    pub(super) usage: TokenUsage,
+    pub(super) used: Used,
     pub(super) end: Option<TaskEnd>,
     /// The ledger's version with this answer.
     pub(super) version: u64,
     /// A GET before it has found the task unfinished.
     pub(super) is_named: bool,
+}
+
+/// What an answer says that its task has used in all.
+#[derive(Clone, Debug)]
+pub(super) struct Used {
+    tokens: TokenUsage,
+    model: Option<Arc<str>>,
+    cost: TotalCost,
 }
 
 /// The tokens of a call whose answer belongs to a task.
@@ -125,6 +136,7 @@ impl Tasks {
             was_unfinished: false,
             end: None,
             counted: TokenUsage::default(),
+            cost: TotalCost::default(),
             unsaved: Vec::new(),
         });
         if self.known.len() == MAX_KNOWN {
@@ -169,6 +181,7 @@ impl Ledger {
         outcome: Outcome,
         task: Task,
         usage: TaskUsage,
+        details: &CallDetails<'_>,
         now: Timestamp,
     ) -> Option<TokenUsage> {
         let Task { id, waiting_for } = task;
@@ -179,7 +192,7 @@ impl Ledger {
                 tasks.nameless.push((slot, waiting_for));
             }
             let tokens = reported.map(|usage| usage.delta_from(&recorded));
-            self.call_ended(slot, outcome, tokens, now);
+            self.call_ended(slot, outcome, tokens, details, now);
             return reported;
         };
         let end = match (&outcome, waiting_for) {
@@ -193,9 +206,14 @@ impl Ledger {
         let end = end.map(|error| TaskEnd { error, at: now });
 
         // The call's own tokens are taken back, and what its answer adds to the task is counted.
-        let seen = reported.unwrap_or(recorded);
+        let model = details.model.map(|model| self.local.agents[slot].1.set_model(model));
+        if let (Some(usage), Some(model)) = (details.usage_without_model, &model) {
+            self.name_model(slot, usage, model);
+        }
+        let tokens = reported.unwrap_or(recorded);
+        let used = Used { tokens, model: model.clone(), cost: details.cost };
         let taken_back = TokenUsage::default().delta_from(&recorded);
-        self.add_usage(slot, UsageDelta { calls: 0, tokens: taken_back });
+        self.add_usage(slot, &UsageDelta::of_tokens(taken_back, model));
         let is_named = self.is_left_unfinished(&id);
         let task = self.tasks.as_mut().and_then(|tasks| tasks.known(&id));
         if let Some(task) = task.filter(|_| !is_get) {
@@ -203,17 +221,10 @@ impl Ledger {
         }
         let is_matched = !is_get || is_named && !self.is_unconfirmed(&id);
         let counted = if is_matched {
-            self.count(&id, slot, &seen)
+            self.count(&id, slot, &used)
         } else {
             let (version, end) = (self.version + 1, end.clone());
-            self.keep_unmatched(Fetched {
-                id: id.clone(),
-                slot,
-                usage: seen,
-                end,
-                version,
-                is_named,
-            });
+            self.keep_unmatched(Fetched { id: id.clone(), slot, used, end, version, is_named });
             None
         };
 
@@ -225,7 +236,9 @@ impl Ledger {
             (None, Some(end)) if is_matched || is_named => self.task_ended(&id, slot, &end),
             _ => {}
         }
-        self.call_ended(slot, outcome, None, now);
+        let cost = TotalCost::default();
+        let details = CallDetails { cost, usage_without_model: None, ..*details };
+        self.call_ended(slot, outcome, None, &details, now);
         counted
     }
 
@@ -240,22 +253,19 @@ impl Ledger {
     }
 
     /// Adds to the agent of a task what this usage has beyond the counts seen before.
-    pub(super) fn count(
-        &mut self,
-        id: &TaskId,
-        slot: usize,
-        seen: &TokenUsage,
-    ) -> Option<TokenUsage> {
+    pub(super) fn count(&mut self, id: &TaskId, slot: usize, used: &Used) -> Option<TokenUsage> {
         let slot = self.agent_of(id, slot);
         let task = self.tasks.get_or_insert_default().name(id, slot);
-        let largest = task.counted.max(seen);
-        if largest == task.counted {
+        let (largest, cost) = (task.counted.max(&used.tokens), task.cost.max(&used.cost));
+        if (largest, cost) == (task.counted, task.cost) {
             return None;
         }
         let (before, slot) = (std::mem::replace(&mut task.counted, largest), task.slot);
-        let tokens = largest.delta_from(&before);
-        task.unsaved.push((self.version + 1, tokens));
-        self.add_usage(slot, UsageDelta { calls: 0, tokens });
+        let cost = cost.delta_from(&std::mem::replace(&mut task.cost, cost));
+        let delta = UsageDelta::of_tokens(largest.delta_from(&before), used.model.clone());
+        let delta = delta.with_cost(cost);
+        task.unsaved.push((self.version + 1, delta.clone()));
+        self.add_usage(slot, &delta);
         Some(largest.saturating_sub(&before))
     }
 

@@ -19,9 +19,9 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::{Ledger, NewRun, SentDeltas, UsageDelta};
+use super::{Ledger, NewRun, SentDeltas};
 use crate::status::schema::FittedChange;
-use crate::status::{Precondition, Timestamp, WorkflowStatus, Writers};
+use crate::status::{Precondition, Timestamp, UsageDelta, WorkflowStatus, Writers};
 
 /// One write, from its preparation to its answer.
 #[derive(Clone, Debug)]
@@ -102,6 +102,7 @@ impl Ledger {
             return None;
         }
         self.keep_expiry_ahead(now);
+        self.name_attempts(writer);
         let mut next = self.status().clone();
         let base = self.base.as_deref();
         let known = base.or(self.deleted.as_deref());
@@ -119,9 +120,9 @@ impl Ledger {
         if self.new_run == NewRun::Unsent {
             self.new_run = NewRun::Sent { seq, created_at: self.local.created_at };
         }
-        if self.unsent.iter().any(|delta| *delta != UsageDelta::default()) {
+        if self.unsent.iter().any(|delta| !delta.is_empty()) {
             for (active, delta) in self.active.iter_mut().zip(&self.unsent) {
-                active.is_recorded |= *delta != UsageDelta::default();
+                active.is_recorded |= !delta.is_empty();
             }
             let none = vec![UsageDelta::default(); self.unsent.len()];
             let deltas = std::mem::replace(&mut self.unsent, none);
@@ -136,6 +137,17 @@ impl Ledger {
             seq,
             version: self.version,
         })
+    }
+
+    /// Notes in the attempts of this process that they are its own.
+    fn name_attempts(&mut self, writer: &str) {
+        let mut agents = self.local.agents.iter_mut().map(|(_, agent)| &mut agent.attempts);
+        if agents.any(|attempts| attempts.has_unnamed()) {
+            let writer = writer.into();
+            for (_, agent) in &mut self.local.agents {
+                agent.attempts.name_caller(&writer);
+            }
+        }
     }
 
     /// The write was applied.

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::index::Shards;
 use super::layout::AttributeNames;
-use crate::status::{Item, Value, schema};
+use crate::status::{Cost, Item, Value, schema};
 
 /// Converts to an attribute; `None` for a number that DynamoDB cannot hold.
 pub(super) fn to_attribute(value: &Value) -> Option<AttributeValue> {
@@ -18,6 +18,7 @@ pub(super) fn to_attribute(value: &Value) -> Option<AttributeValue> {
         Value::String(text) => AttributeValue::S(text.clone()),
         Value::Integer(number) => AttributeValue::N(number.to_string()),
         Value::Float(number) => AttributeValue::N(decimal(*number)?),
+        Value::Decimal(number) => AttributeValue::N(number.to_string()),
         Value::Map(map) => AttributeValue::M(
             map.iter()
                 .filter_map(|(name, value)| Some((name.to_owned(), to_attribute(value)?)))
@@ -53,7 +54,7 @@ fn from_attribute(attribute: AttributeValue) -> Option<Value> {
         AttributeValue::S(text) => Some(Value::String(text)),
         AttributeValue::N(number) => match number.parse() {
             Ok(whole) => Some(Value::Integer(whole)),
-            Err(_) => number.parse().ok().filter(|n: &f64| n.is_finite()).map(Value::Float),
+            Err(_) => other_number(&number),
         },
         AttributeValue::M(map) => Some(Value::Map(
             map.into_iter()
@@ -64,6 +65,15 @@ fn from_attribute(attribute: AttributeValue) -> Option<Value> {
             Some(Value::List(list.into_iter().filter_map(from_attribute).collect()))
         }
         _ => None,
+    }
+}
+
+/// A number that is not whole: a decimal if a float would not be exact.
+fn other_number(text: &str) -> Option<Value> {
+    let float = Value::Float(text.parse().ok().filter(|n: &f64| n.is_finite())?);
+    match text.parse::<Cost>() {
+        Ok(decimal) if float.as_cost() != Some(decimal) => Some(Value::Decimal(decimal)),
+        _ => Some(float),
     }
 }
 

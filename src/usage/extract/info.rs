@@ -8,8 +8,11 @@
 //! How much of the texts counts is in [`Stated`], a part of [`Extracted`]: what a frame
 //! with a wrong checksum has stated is taken back with it, and the text that stays is out of sight.
 
+use std::borrow::Cow;
+
 use super::error_text::unescape;
 use super::{Extracted, Extractor};
+use crate::status::most_telling_reason;
 use crate::usage::formats::{Format, InfoField, Word};
 use crate::usage::json::TEXT_BLOCK;
 
@@ -187,16 +190,40 @@ impl Extractor {
     }
 
     /// A text that was stated, if it can be one.
-    fn stated_text(&self, stated: &Stated, field: InfoField) -> Option<Box<str>> {
+    #[inline]
+    fn stated_text(&self, stated: &Stated, field: InfoField) -> Option<Cow<'_, str>> {
         let text = match stated.lens[field as usize] {
             0 => return None,
-            LONG => self.rare.as_ref()?.info.texts[field as usize].clone(),
+            LONG => Cow::Borrowed(&*self.rare.as_ref()?.info.texts[field as usize]),
             len => {
                 let text = self.info.texts[field as usize].as_ref()?.get(..usize::from(len))?;
-                String::from_utf8_lossy(text).into()
+                String::from_utf8_lossy(text)
             }
         };
-        (!text.chars().any(char::is_control)).then_some(text)
+        (!has_control(&text)).then_some(text)
+    }
+
+    /// The model that was stated, as far as it stands in `extracted`.
+    #[inline]
+    pub(in crate::usage) fn stated_model(&self, extracted: &Extracted) -> Option<Cow<'_, str>> {
+        self.stated_text(&extracted.stated, InfoField::Model)
+    }
+
+    /// The one to show of the reasons that were stated.
+    #[inline]
+    pub(in crate::usage) fn stated_reason(&self, extracted: &Extracted) -> Option<Cow<'_, str>> {
+        let stated = &extracted.stated;
+        if stated.more_reasons > 0 {
+            return self.stated_reason_of_several(extracted);
+        }
+        let first = self.first_reason(stated).filter(|first| is_reason(first))?;
+        Some(String::from_utf8_lossy(first))
+    }
+
+    #[cold]
+    fn stated_reason_of_several(&self, extracted: &Extracted) -> Option<Cow<'_, str>> {
+        let reasons = self.stated_info(extracted).finish_reasons;
+        most_telling_reason(&reasons).map(|reason| reason.to_owned().into())
     }
 
     /// What the answer says of itself, as far as it stands in `extracted`.
@@ -209,9 +236,12 @@ impl Extractor {
             || extracted.has_format(Format::AiSdk);
         let has_id = !stated.is_rpc && !is_of_parts;
         StatedInfo {
-            model: self.stated_text(stated, InfoField::Model),
-            response_id: self.stated_text(stated, InfoField::ResponseId).filter(|_| has_id),
-            service_tier: self.stated_text(stated, InfoField::ServiceTier),
+            model: self.stated_text(stated, InfoField::Model).map(Into::into),
+            response_id: self
+                .stated_text(stated, InfoField::ResponseId)
+                .filter(|_| has_id)
+                .map(Into::into),
+            service_tier: self.stated_text(stated, InfoField::ServiceTier).map(Into::into),
             finish_reasons: self
                 .first_reason(stated)
                 .into_iter()
@@ -222,8 +252,22 @@ impl Extractor {
     }
 }
 
-/// A reason, if it is a name: not a text, nor what stands for one that is too long.
+/// Whether a text has a character that no name has. Nearly all texts are ASCII.
+#[inline]
+fn has_control(text: &str) -> bool {
+    match text.is_ascii() {
+        true => text.bytes().any(|byte| byte.is_ascii_control()),
+        false => text.chars().any(char::is_control),
+    }
+}
+
+/// A reason, if it is one.
 fn reason(word: &[u8]) -> Option<Box<str>> {
-    let word = str::from_utf8(word).ok().filter(|word| !word.is_empty() && *word != "?")?;
-    word.bytes().all(|byte| byte.is_ascii_graphic()).then(|| word.into())
+    is_reason(word).then(|| String::from_utf8_lossy(word).into())
+}
+
+/// Whether a reason is a name: not a text, nor what stands for one that is too long.
+#[inline]
+fn is_reason(word: &[u8]) -> bool {
+    !word.is_empty() && word != b"?" && word.iter().all(u8::is_ascii_graphic)
 }

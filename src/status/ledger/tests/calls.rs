@@ -160,7 +160,7 @@ fn tokens_of_a_call_in_flight_renew_its_agent_unless_the_workflow_has_ended_it()
         }
         let slot = process.slot("a");
         let tokens = TokenUsage::new(7, 0).delta_from(&TokenUsage::default());
-        process.ledger.call_progressed(slot, tokens, at(9));
+        process.ledger.call_progressed(slot, tokens, None, at(9));
         let updated = process.ledger.status().agent("a").unwrap().last_updated;
         assert_eq!(updated, Some(at(if is_finished { 5 } else { 9 })));
         assert_eq!(input(process.ledger.status(), "a"), 7);

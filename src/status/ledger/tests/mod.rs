@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::status::{
-    AgentReport, ErrorMessage, Item, ItemVersion, Outcome, OverallStatus, Precondition, Task,
-    TaskId, WaitingFor,
+    AgentReport, CallDetails, ErrorMessage, Item, ItemVersion, Outcome, OverallStatus,
+    Precondition, Task, TaskId, TokenUsage, WaitingFor,
 };
 
 fn id() -> SessionId {
@@ -85,7 +85,8 @@ impl Process {
     fn end(&mut self, agent: &str, outcome: Outcome, tokens: u64, now: i64) {
         let slot = self.slot(agent);
         let used = TokenUsage::new(tokens, 0).delta_from(&TokenUsage::default());
-        self.ledger.call_ended(slot, outcome, Some(used), at(now));
+        let details = CallDetails::none(at(now));
+        self.ledger.call_ended(slot, outcome, Some(used), &details, at(now));
     }
 
     /// A call starts and ends at once, with an answer that belongs to a task.
@@ -123,7 +124,9 @@ impl Process {
         };
         let task = Task { id: TaskId::new(answer.id), waiting_for: answer.waiting_for };
         let outcome = answer.outcome.clone();
-        self.ledger.call_ended_with_task(slot, outcome, task, usage, at(now))?.input_tokens
+        let details = CallDetails::none(at(now));
+        let ledger = &mut self.ledger;
+        ledger.call_ended_with_task(slot, outcome, task, usage, &details, at(now))?.input_tokens
     }
 
     /// What an agent is doing: its state, what it waits for, and its task.

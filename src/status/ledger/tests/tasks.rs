@@ -322,7 +322,7 @@ fn the_tokens_recorded_during_a_call_are_corrected_at_its_end() {
     let stream = |process: &mut Process, answer: &TaskResponse| {
         process.start_get("b", 1);
         let recorded = TokenUsage::new(6, 0).delta_from(&TokenUsage::default());
-        process.ledger.call_progressed(slot, recorded, at(1));
+        process.ledger.call_progressed(slot, recorded, None, at(1));
         process.answer("b", answer, 6, true, 2)
     };
     // Of something stored.

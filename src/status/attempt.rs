@@ -1,0 +1,311 @@
+//! [`Attempt`]: one of several calls of an agent; and the list of the last ones.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AgentState, AgentStatus, CallDetails, Outcome, Timestamp, TokenUsage};
+
+/// One of several calls of an agent, or one that failed.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// When the call started.
+    pub started_at: Timestamp,
+    /// How long it took, to the end of its body.
+    pub duration: Duration,
+    /// The class of its failure; `None` if it succeeded. See [`CallError`](super::CallError).
+    pub error_type: Option<Cow<'static, str>>,
+    /// The model that answered, if known.
+    pub model: Option<Arc<str>>,
+    /// The tokens that it used, as far as they were reported.
+    pub token_usage: Option<TokenUsage>,
+    /// The provider's id of the request.
+    pub request_id: Option<Arc<str>>,
+    /// How long the provider said to wait before another try.
+    pub retry_after: Option<Duration>,
+    pub(super) caller: Caller,
+    /// Tells calls apart that one process started in one millisecond.
+    pub(super) number: u32,
+}
+
+/// Which process made a call.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Caller {
+    /// Not known: the call was the only one of its agent, and nobody has noted it as an attempt.
+    Unknown,
+    /// The process with this id among the writers of the item.
+    Writer(Arc<str>),
+    /// This one. The next write names it.
+    This,
+}
+
+impl Attempt {
+    /// A call of this process that has ended.
+    #[inline]
+    pub(super) fn new(
+        outcome: &Outcome,
+        details: &CallDetails<'_>,
+        model: Option<Arc<str>>,
+        now: Timestamp,
+    ) -> Self {
+        let error_type = match outcome {
+            Outcome::Success => None,
+            Outcome::Error(error) => Some(error.class.clone()),
+        };
+        Self {
+            started_at: details.started_at,
+            duration: now.duration_since(details.started_at),
+            error_type,
+            model,
+            token_usage: details.usage.copied(),
+            request_id: details.request_id.map(Into::into),
+            retry_after: details.retry_after,
+            caller: Caller::This,
+            number: 0,
+        }
+    }
+
+    /// The only call of an agent that has ended with it, if that is all that is known of the agent's
+    /// calls. `own` is when it started, if this process has made it.
+    pub(super) fn only_call_of(agent: &AgentStatus, own: Option<Timestamp>) -> Option<Self> {
+        let has_ended = matches!(agent.state, AgentState::Success | AgentState::Error);
+        if agent.calls != 1 || !agent.attempts.is_empty() || !has_ended {
+            return None;
+        }
+        let (started_at, ended_at) = own.or(agent.started_at).zip(agent.completed_at)?;
+        Some(Self {
+            started_at,
+            duration: ended_at.duration_since(started_at),
+            error_type: agent.error.as_ref().map(|error| error.class.clone()),
+            model: agent.model.clone(),
+            token_usage: agent.token_usage,
+            request_id: None,
+            retry_after: None,
+            caller: if own.is_some() { Caller::This } else { Caller::Unknown },
+            number: 0,
+        })
+    }
+
+    /// Returns [`Success`](AgentState::Success) or [`Error`](AgentState::Error).
+    #[must_use]
+    pub fn state(&self) -> AgentState {
+        if self.error_type.is_none() { AgentState::Success } else { AgentState::Error }
+    }
+
+    /// The caller and the number as the item has them.
+    pub(super) fn caller_text(&self) -> Option<String> {
+        match (&self.caller, self.number) {
+            (Caller::Writer(writer), 0) => Some(writer.to_string()),
+            (Caller::Writer(writer), number) => Some(format!("{writer}.{number}")),
+            // What this process has made is named before it is written.
+            (Caller::Unknown | Caller::This, _) => None,
+        }
+    }
+
+    /// The caller and the number from what the item has.
+    pub(super) fn caller_of(text: Option<&str>) -> (Caller, u32) {
+        let Some(text) = text else { return (Caller::Unknown, 0) };
+        match text.rsplit_once('.') {
+            Some((writer, number)) => (Caller::Writer(writer.into()), number.parse().unwrap_or(0)),
+            None => (Caller::Writer(text.into()), 0),
+        }
+    }
+
+    /// Whether this may be the same call as one whose caller is not known. When that started may not be
+    /// known either: an earlier call of its agent may never have ended.
+    fn may_be(&self, other: &Self) -> bool {
+        self.ended_at() == other.ended_at()
+    }
+
+    fn ended_at(&self) -> Timestamp {
+        self.started_at.saturating_add(self.duration)
+    }
+
+    fn order(&self) -> (Timestamp, &Caller, u32) {
+        (self.started_at, &self.caller, self.number)
+    }
+}
+
+/// The last calls of an agent, in the order in which they started.
+///
+/// Each has an id that no other process gives, so that two lists merge into the union of both. A list
+/// has the last [`KEPT`](Self::KEPT); the last of a union are the last of both lists' last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Attempts(VecDeque<Attempt>);
+
+impl Attempts {
+    pub(super) const KEPT: usize = 8;
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Attempt> {
+        self.0.iter()
+    }
+
+    /// Adds a call of this process.
+    #[inline]
+    pub(super) fn push(&mut self, mut attempt: Attempt) {
+        if self.0.capacity() == 0 {
+            self.0.reserve_exact(2);
+        }
+        // Most calls of an agent come one after the other.
+        if self.0.back().is_none_or(|last| last.started_at < attempt.started_at) {
+            if self.0.len() >= Self::KEPT {
+                self.0.pop_front();
+            }
+            self.0.push_back(attempt);
+            return;
+        }
+        let same = self.0.iter().filter(|known| known.started_at == attempt.started_at);
+        let last = same.map(|known| known.number).max();
+        attempt.number = last.map_or(0, |last| last.saturating_add(1));
+        self.insert(attempt);
+    }
+
+    /// Adds a call at its place, unless it is known.
+    #[cold]
+    pub(super) fn insert(&mut self, attempt: Attempt) {
+        let is_same = |known: &Attempt| {
+            known.order() == attempt.order()
+                || (known.caller == Caller::Unknown || attempt.caller == Caller::Unknown)
+                    && known.may_be(&attempt)
+        };
+        if let Some(known) = self.0.iter_mut().find(|known| is_same(known)) {
+            if known.caller == Caller::Unknown {
+                *known = attempt;
+            }
+            return;
+        }
+        let at = self.0.partition_point(|known| known.order() < attempt.order());
+        self.0.insert(at, attempt);
+        if self.0.len() > Self::KEPT {
+            self.0.pop_front();
+        }
+    }
+
+    /// Adds those of another list.
+    pub(super) fn merge(&mut self, other: &Self) {
+        for attempt in &other.0 {
+            self.insert(attempt.clone());
+        }
+    }
+
+    /// Removes those of another list.
+    pub(super) fn remove_all(&mut self, other: &Self) {
+        self.0.retain(|attempt| !other.0.iter().any(|known| known.order() == attempt.order()));
+    }
+
+    /// Names this process as the caller of those that it has made.
+    pub(super) fn name_caller(&mut self, writer: &Arc<str>) {
+        for attempt in &mut self.0 {
+            if attempt.caller == Caller::This {
+                attempt.caller = Caller::Writer(Arc::clone(writer));
+            }
+        }
+        // The order of calls in one millisecond may have changed.
+        self.0.make_contiguous().sort_by(|a, b| a.order().cmp(&b.order()));
+    }
+
+    pub(super) fn has_unnamed(&self) -> bool {
+        self.0.iter().any(|attempt| attempt.caller == Caller::This)
+    }
+}
+
+impl FromIterator<Attempt> for Attempts {
+    fn from_iter<I: IntoIterator<Item = Attempt>>(attempts: I) -> Self {
+        let mut list = Self::default();
+        attempts.into_iter().for_each(|attempt| list.insert(attempt));
+        list
+    }
+}
+
+impl AgentStatus {
+    /// Returns the last calls of the agent, at most 8, in the order in which they started. There are
+    /// none while the agent had only one call, unless that failed.
+    pub fn attempts(&self) -> impl ExactSizeIterator<Item = &Attempt> {
+        self.attempts.iter()
+    }
+
+    /// The agent has another call: its only one so far becomes an attempt. `own` is when that started,
+    /// if this process has made it.
+    #[cold]
+    pub(super) fn note_only_call(&mut self, own: Option<Timestamp>) {
+        if let Some(only) = Attempt::only_call_of(self, own) {
+            self.attempts.insert(only);
+        }
+    }
+
+    /// Notes what the last call to end says of itself. What it says of its model is noted with its
+    /// tokens.
+    #[inline]
+    pub(super) fn describe_call(&mut self, details: &CallDetails<'_>) {
+        if self.finish_reason.as_deref() != details.finish_reason {
+            self.finish_reason = details.finish_reason.map(Into::into);
+        }
+        self.time_to_first_chunk = details.time_to_first_chunk;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(start: i64, caller: Caller) -> Attempt {
+        Attempt {
+            started_at: Timestamp::from_millis(start),
+            duration: Duration::from_millis(5),
+            error_type: None,
+            model: None,
+            token_usage: None,
+            request_id: None,
+            retry_after: None,
+            caller,
+            number: 0,
+        }
+    }
+
+    fn starts(list: &Attempts) -> Vec<(i64, u32)> {
+        list.iter().map(|a| (a.started_at.as_millis(), a.number)).collect()
+    }
+
+    #[test]
+    fn the_last_calls_are_kept_in_the_order_of_their_starts() {
+        let mut list = Attempts::default();
+        for start in [3, 1, 2, 2, 9, 8, 7, 6, 5, 4] {
+            list.push(attempt(start, Caller::This));
+        }
+        let kept = [(2, 1), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0)];
+        assert_eq!(starts(&list), kept);
+    }
+
+    #[test]
+    fn two_lists_merge_into_their_union_in_any_order() {
+        let of = |writer: &str, starts: &[i64]| -> Attempts {
+            let caller = Caller::Writer(writer.into());
+            starts.iter().map(|start| attempt(*start, caller.clone())).collect()
+        };
+        let (a, b) = (of("a", &[1, 3, 5, 7, 9]), of("b", &[2, 3, 6, 8, 10]));
+        let (mut one, mut other) = (a.clone(), b.clone());
+        one.merge(&b);
+        other.merge(&a);
+        assert_eq!(one, other);
+        assert_eq!(one.iter().len(), Attempts::KEPT);
+        let merged = one.clone();
+        one.merge(&a);
+        one.merge(&b);
+        assert_eq!(one, merged, "each call counts once");
+    }
+
+    #[test]
+    fn a_call_whose_caller_is_not_known_is_not_there_twice() {
+        let mut list: Attempts = [attempt(1, Caller::Unknown)].into_iter().collect();
+        list.merge(&[attempt(1, Caller::Writer("a".into()))].into_iter().collect());
+        list.merge(&[attempt(1, Caller::Unknown)].into_iter().collect());
+        let callers: Vec<_> = list.iter().map(|attempt| attempt.caller.clone()).collect();
+        assert_eq!(callers, [Caller::Writer("a".into())]);
+    }
+}

@@ -1,0 +1,34 @@
+//! Which reasons of a model to stop are normal.
+
+/// Reasons in lower case that say that the model was done, or wants a tool to be called. Each is a value
+/// that the API of a provider documents, or an inference server sends.
+const NORMAL: &[&str] = &[
+    "stop",
+    "end_turn",
+    "stop_sequence",
+    "tool_use",
+    "tool_calls",
+    "tool_call",
+    "tool-calls",
+    "function_call",
+    "completed",
+    "complete",
+    "finished",
+    "finish",
+    "end",
+    "eos",
+    "eos_token",
+    "done",
+    "unload",
+    "load",
+];
+
+/// Whether a model has stopped because it was done, or to have a tool called.
+pub(super) fn is_normal(reason: &str) -> bool {
+    NORMAL.iter().any(|normal| normal.eq_ignore_ascii_case(reason))
+}
+
+/// The reason to show of those that an answer has: the first that is not normal, or else the first.
+pub(crate) fn most_telling(reasons: &[Box<str>]) -> Option<&str> {
+    reasons.iter().find(|reason| !is_normal(reason)).or(reasons.first()).map(|reason| &**reason)
+}

@@ -1,0 +1,369 @@
+//! [`UsageDelta`]: the calls, tokens and costs to add to an agent; and the agent's sums by model.
+//!
+//! Most agents use one model. Then everything that an agent has used is of its `model`, and nothing else
+//! needs to be kept: neither by an agent nor by a delta. Once that is not so, both keep shares by model:
+//!
+//! ```text
+//! shares are empty    all of the tokens and costs are of `model`, or of no known model if that is none
+//! otherwise           the shares say what is of which model; the rest is of no known model
+//! ```
+
+use std::sync::Arc;
+
+use super::total_cost::CostDelta;
+use super::{AgentStatus, TokenDelta, TokenUsage, TotalCost};
+
+/// The tokens and the cost of one of the models that an agent has used.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ModelUsage {
+    /// The model.
+    pub model: Arc<str>,
+    /// The tokens that it used; `None` if it reported none.
+    pub token_usage: Option<TokenUsage>,
+    /// What they cost.
+    pub cost: TotalCost,
+}
+
+impl ModelUsage {
+    /// How many models of an agent are told apart. The tokens of further ones are in the sum alone.
+    pub(super) const MAX: usize = 8;
+}
+
+/// What the calls of an agent have cost, and the shares of its models.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Spending {
+    pub(super) cost: TotalCost,
+    pub(super) models: Vec<ModelUsage>,
+}
+
+/// Calls, tokens and costs to add to one agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct UsageDelta {
+    pub(crate) calls: u64,
+    pub(crate) tokens: TokenDelta,
+    /// Absent if there is none, as without a price list.
+    cost: Option<Box<CostDelta>>,
+    model: Option<Arc<str>>,
+    shares: Vec<ShareDelta>,
+}
+
+/// The share of one model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ShareDelta {
+    model: Arc<str>,
+    tokens: TokenDelta,
+    cost: CostDelta,
+}
+
+impl UsageDelta {
+    /// Tokens of a model.
+    pub(super) fn of_tokens(tokens: TokenDelta, model: Option<Arc<str>>) -> Self {
+        Self { tokens, model, ..Self::default() }
+    }
+
+    /// The same of so many calls.
+    pub(super) fn with_calls(mut self, calls: u64) -> Self {
+        self.calls = calls;
+        self
+    }
+
+    /// The same with a cost.
+    #[inline]
+    pub(super) fn with_cost(mut self, cost: CostDelta) -> Self {
+        if !cost.is_empty() {
+            self.cost = Some(Box::new(cost));
+        }
+        self
+    }
+
+    /// What leads from `earlier` to `later`.
+    pub(super) fn between(earlier: &AgentStatus, later: &AgentStatus) -> Self {
+        let usage = |agent: &AgentStatus| agent.token_usage.unwrap_or_default();
+        let delta = Self {
+            calls: later.calls.saturating_sub(earlier.calls),
+            tokens: usage(later).delta_from(&usage(earlier)),
+            model: later.model.clone(),
+            ..Self::default()
+        };
+        let mut delta = delta.with_cost(later.cost().delta_from(&earlier.cost()));
+        let is_of_one = later.models().is_empty()
+            && earlier.models().is_empty()
+            && later.model == earlier.model;
+        if !is_of_one {
+            let before = shares_of(earlier);
+            let shares = shares_of(later).into_iter().map(|share| {
+                let known = before.iter().find(|known| known.model == share.model);
+                let (tokens, cost) = known
+                    .map_or((None, TotalCost::default()), |known| (known.token_usage, known.cost));
+                ShareDelta {
+                    tokens: share
+                        .token_usage
+                        .unwrap_or_default()
+                        .delta_from(&tokens.unwrap_or_default()),
+                    cost: share.cost.delta_from(&cost),
+                    model: share.model,
+                }
+            });
+            delta.shares = shares.collect();
+        }
+        delta
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls == 0 && !self.has_amounts() && self.shares.is_empty()
+    }
+
+    pub(super) fn cost(&self) -> CostDelta {
+        self.cost.as_deref().copied().unwrap_or_default()
+    }
+
+    #[inline]
+    fn has_amounts(&self) -> bool {
+        !self.tokens.is_empty() || self.cost.is_some()
+    }
+
+    /// The delta that undoes this one, calls aside.
+    pub(super) fn negated(&self) -> Self {
+        let negate = |share: &ShareDelta| ShareDelta {
+            model: Arc::clone(&share.model),
+            tokens: share.tokens.negated(),
+            cost: share.cost.negated(),
+        };
+        Self {
+            calls: 0,
+            tokens: self.tokens.negated(),
+            cost: self.cost.as_deref().map(|cost| Box::new(cost.negated())),
+            model: self.model.clone(),
+            shares: self.shares.iter().map(negate).collect(),
+        }
+    }
+
+    /// The same without its decreases.
+    pub(super) fn increases(mut self) -> Self {
+        self.tokens = self.tokens.increases();
+        self.cost =
+            self.cost.map(|cost| Box::new(cost.increases())).filter(|cost| !cost.is_empty());
+        for share in &mut self.shares {
+            share.tokens = share.tokens.increases();
+            share.cost = share.cost.increases();
+        }
+        self
+    }
+
+    #[inline]
+    pub(super) fn add(&mut self, other: &Self) {
+        self.calls = self.calls.saturating_add(other.calls);
+        // Most calls report their tokens once, at their end, or not at all.
+        if other.has_amounts() || !other.shares.is_empty() {
+            self.add_amounts(other);
+        }
+    }
+
+    #[inline]
+    fn add_amounts(&mut self, other: &Self) {
+        let is_of_one = self.shares.is_empty() && other.shares.is_empty();
+        if is_of_one && !self.has_amounts() {
+            self.model.clone_from(&other.model);
+        } else if !(is_of_one && self.model == other.model) {
+            self.add_shares(other);
+        }
+        self.tokens.add(&other.tokens);
+        if let Some(cost) = &other.cost {
+            self.cost.get_or_insert_default().add(cost);
+        }
+    }
+
+    #[cold]
+    fn add_shares(&mut self, other: &Self) {
+        let mut shares = self.shares();
+        for more in other.shares() {
+            match shares.iter_mut().find(|share| share.model == more.model) {
+                Some(share) => {
+                    share.tokens.add(&more.tokens);
+                    share.cost.add(&more.cost);
+                }
+                None => shares.push(more),
+            }
+        }
+        self.shares = shares;
+    }
+
+    fn shares(&self) -> Vec<ShareDelta> {
+        if !self.shares.is_empty() {
+            return self.shares.clone();
+        }
+        let of = |model: &Arc<str>| ShareDelta {
+            model: Arc::clone(model),
+            tokens: self.tokens,
+            cost: self.cost(),
+        };
+        self.model.iter().filter(|_| self.has_amounts()).map(of).collect()
+    }
+}
+
+/// The shares of an agent's models, also if it has only one.
+fn shares_of(agent: &AgentStatus) -> Vec<ModelUsage> {
+    match agent.models() {
+        [] => {
+            let of = |model: &Arc<str>| ModelUsage {
+                model: Arc::clone(model),
+                token_usage: agent.token_usage,
+                cost: agent.cost(),
+            };
+            agent.model.iter().filter(|_| agent.has_amounts()).map(of).collect()
+        }
+        models => models.to_vec(),
+    }
+}
+
+/// The share of a model, which is added at its place if there is room.
+fn share_of<'a>(models: &'a mut Vec<ModelUsage>, model: &Arc<str>) -> Option<&'a mut ModelUsage> {
+    match models.binary_search_by(|known| known.model.cmp(model)) {
+        Ok(at) => models.get_mut(at),
+        Err(_) if models.len() >= ModelUsage::MAX => None,
+        Err(at) => {
+            let (model, cost) = (Arc::clone(model), TotalCost::default());
+            models.insert(at, ModelUsage { model, token_usage: None, cost });
+            models.get_mut(at)
+        }
+    }
+}
+
+impl AgentStatus {
+    /// Returns what its calls have cost, as far as that is known. It is empty without a
+    /// price list.
+    #[must_use]
+    pub fn cost(&self) -> TotalCost {
+        self.spending.as_ref().map_or(TotalCost::default(), |spending| spending.cost)
+    }
+
+    /// Returns the tokens and costs of its models, ordered by name, if it has used more than one.
+    ///
+    /// At most 8 models are told apart. Tokens of others, and those of which no model is known, are in
+    /// [`token_usage`](Self::token_usage) alone.
+    #[must_use]
+    pub fn models(&self) -> &[ModelUsage] {
+        self.spending.as_ref().map_or(&[], |spending| &spending.models)
+    }
+
+    fn has_amounts(&self) -> bool {
+        self.token_usage.is_some() || !self.cost().is_empty()
+    }
+
+    /// Sets the model that its last call has used.
+    #[inline]
+    pub(super) fn set_model(&mut self, model: &str) -> Arc<str> {
+        match &self.model {
+            Some(known) if **known == *model => Arc::clone(known),
+            _ => self.set_other_model(model),
+        }
+    }
+
+    #[cold]
+    fn set_other_model(&mut self, model: &str) -> Arc<str> {
+        self.tell_models_apart();
+        let model: Arc<str> = model.into();
+        self.model = Some(Arc::clone(&model));
+        if self.models().is_empty() {
+            self.put_models(Vec::new());
+        }
+        model
+    }
+
+    /// Writes down the share of its only model so far, if there is one.
+    fn tell_models_apart(&mut self) {
+        if self.models().is_empty() {
+            let models = shares_of(self);
+            if !models.is_empty() {
+                self.spending.get_or_insert_default().models = models;
+            }
+        }
+    }
+
+    /// Adds what calls have used.
+    #[inline]
+    pub(super) fn add_usage(&mut self, delta: &UsageDelta) {
+        self.calls = self.calls.saturating_add(delta.calls);
+        if delta.has_amounts() || !delta.shares.is_empty() {
+            self.add_amounts(delta);
+        }
+    }
+
+    fn add_amounts(&mut self, delta: &UsageDelta) {
+        let is_of_one =
+            self.models().is_empty() && delta.shares.is_empty() && self.model == delta.model;
+        if !is_of_one {
+            self.tell_models_apart();
+        }
+        if !delta.tokens.is_empty() {
+            self.token_usage.get_or_insert_default().add(&delta.tokens);
+        }
+        if let Some(cost) = &delta.cost {
+            self.spending.get_or_insert_default().cost.add(cost);
+        }
+        if !is_of_one {
+            self.add_shares(delta);
+        }
+    }
+
+    /// Adds the shares of a delta, after its sums.
+    #[cold]
+    fn add_shares(&mut self, delta: &UsageDelta) {
+        let mut models = self.take_models();
+        for share in delta.shares() {
+            let Some(known) = share_of(&mut models, &share.model) else { continue };
+            if !share.tokens.is_empty() {
+                known.token_usage.get_or_insert_default().add(&share.tokens);
+            }
+            known.cost.add(&share.cost);
+        }
+        self.put_models(models);
+        self.simplify_models();
+    }
+
+    /// Replaces what it has used by what another process has written of it; nothing for `None`.
+    pub(super) fn set_usage(&mut self, other: Option<&Self>) {
+        self.calls = other.map_or(0, |other| other.calls);
+        self.token_usage = other.and_then(|other| other.token_usage);
+        self.spending = other.and_then(|other| other.spending.clone());
+        if let Some(other) = other.filter(|other| other.model != self.model)
+            && self.models().is_empty()
+        {
+            self.put_models(shares_of(other));
+        }
+    }
+
+    fn take_models(&mut self) -> Vec<ModelUsage> {
+        let models = self.spending.as_mut().map(|spending| &mut spending.models);
+        models.map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Sets the shares of its models, or none if it has used nothing yet.
+    fn put_models(&mut self, mut models: Vec<ModelUsage>) {
+        if models.is_empty()
+            && self.has_amounts()
+            && let Some(model) = &self.model
+        {
+            // What it has used is not this model's.
+            share_of(&mut models, model);
+        }
+        if !models.is_empty() {
+            self.spending.get_or_insert_default().models = models;
+        }
+    }
+
+    /// Leaves out the shares if there is only one, and everything is of that.
+    pub(super) fn simplify_models(&mut self) {
+        let [only] = self.models() else { return };
+        let is_all = Some(&only.model) == self.model.as_ref()
+            && only.token_usage == self.token_usage
+            && only.cost == self.cost();
+        if is_all && let Some(spending) = &mut self.spending {
+            spending.models = Vec::new();
+            if spending.cost.is_empty() {
+                self.spending = None;
+            }
+        }
+    }
+}

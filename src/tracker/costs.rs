@@ -1,0 +1,138 @@
+//! [`Costs`]: what calls cost, by the tracker's price list; nothing at all without the feature `prices`.
+
+use crate::status::{Timestamp, TokenUsage, TotalCost};
+
+#[cfg(feature = "prices")]
+pub(crate) use self::list::Costs;
+
+/// What the cost of a call follows from.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "prices"), expect(dead_code, reason = "nothing has a price"))]
+pub(crate) struct PricedCall<'a> {
+    /// The names of the model, the most exact first.
+    pub(crate) models: &'a [&'a str],
+    /// Whether the response itself names the model that answered.
+    pub(crate) is_answered: bool,
+    pub(crate) provider: Option<&'a str>,
+    pub(crate) usage: Option<TokenUsage>,
+    pub(crate) service_tier: Option<&'a str>,
+    pub(crate) web_searches: u64,
+    /// What the response says that the call has cost, in US dollars.
+    pub(crate) reported_usd: Option<&'a str>,
+    pub(crate) at: Timestamp,
+}
+
+#[cfg(feature = "prices")]
+mod list {
+    use std::collections::HashSet;
+    use std::fmt;
+    use std::sync::{Mutex, PoisonError};
+
+    use super::{PricedCall, TotalCost};
+    use crate::pricing::{Call, Prices, Unpriced};
+    use crate::status::Cost;
+    use crate::tracker::log_once::LogOnce;
+
+    /// How many models without a price are logged, each once.
+    const MAX_WARNINGS: usize = 64;
+
+    /// The tracker's price list, if it has one.
+    #[derive(Default)]
+    pub(crate) struct Costs {
+        prices: Option<Prices>,
+        /// What was logged as unpriced: the models, or why there is none.
+        unpriced: Mutex<HashSet<Box<str>>>,
+        ignored: LogOnce,
+    }
+
+    impl Costs {
+        pub(crate) fn new(prices: Option<Prices>) -> Self {
+            Self { prices, ..Self::default() }
+        }
+
+        /// Whether there is a price list.
+        #[inline]
+        pub(crate) fn are_known(&self) -> bool {
+            self.prices.is_some()
+        }
+
+        /// What a call has cost. Its response may say so itself.
+        pub(crate) fn of(&self, call: &PricedCall<'_>) -> TotalCost {
+            let Some(prices) = &self.prices else { return TotalCost::default() };
+            let reported = call.reported_usd.map(Cost::from_reported);
+            if let Some(Err(error)) = reported {
+                self.ignore(call.reported_usd.unwrap_or_default(), &error);
+            }
+            let usage = call.usage;
+            let priced = Call {
+                models: call.models,
+                provider: call.provider,
+                usage,
+                cache_write_5m_input_tokens: usage.and_then(|u| u.cache_write_5m_input_tokens),
+                cache_write_1h_input_tokens: usage.and_then(|u| u.cache_write_1h_input_tokens),
+                service_tier: call.service_tier,
+                at: Some(call.at),
+                web_searches: call.web_searches,
+                reported_cost: reported.and_then(Result::ok),
+                ..Call::default()
+            };
+            match prices.cost(&priced) {
+                Ok(cost) => {
+                    let mut total = TotalCost::new(cost.cost);
+                    total.unpriced_calls = u64::from(!cost.complete);
+                    total
+                }
+                // An agent that is no model has no tokens, and neither has a request that was rejected.
+                Err(Unpriced::NoUsage) if !call.is_answered => TotalCost::default(),
+                Err(why) => {
+                    self.warn(why, call.models);
+                    TotalCost::UNPRICED
+                }
+            }
+        }
+
+        /// Logs why a call has no cost, once for each model.
+        #[cold]
+        fn warn(&self, why: Unpriced, models: &[&str]) {
+            let model = models.first().copied().unwrap_or_default();
+            let mut logged = self.unpriced.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = format!("{} {model}", why.as_str());
+            if logged.len() < MAX_WARNINGS && logged.insert(key.into()) {
+                drop(logged);
+                tracing::warn!(
+                    model,
+                    reason = why.as_str(),
+                    "a call has no cost: {why}; costs of its workflow are shown as a minimum; further \
+                     calls like it are not logged"
+                );
+            }
+        }
+
+        /// Counts a cost that cannot be one.
+        #[cold]
+        fn ignore(&self, reported: &str, error: &dyn fmt::Display) {
+            #[cfg(feature = "metrics")]
+            crate::telemetry::metrics::ignored_cost();
+            let what = format_args!("a response says that its call cost {reported} USD: {error}");
+            self.ignored.warn(&what, "ignored; the price list is used instead");
+        }
+    }
+}
+
+/// The tracker's price list, which it cannot have.
+#[cfg(not(feature = "prices"))]
+#[derive(Default)]
+pub(crate) struct Costs;
+
+#[cfg(not(feature = "prices"))]
+impl Costs {
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn are_known(&self) -> bool {
+        false
+    }
+
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    pub(crate) fn of(&self, _: &PricedCall<'_>) -> TotalCost {
+        TotalCost::default()
+    }
+}
