@@ -5,6 +5,8 @@
 //! gives the same run, down to the last write.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+#[path = "simulation/attempts.rs"]
+mod attempts;
 #[path = "simulation/bounds.rs"]
 mod bounds;
 #[path = "simulation/clocks.rs"]

@@ -70,8 +70,7 @@ impl Attempt {
     /// The only call of an agent that has ended with it, if that is all that is known of the agent's
     /// calls. `own` is when it started, if this process has made it.
     pub(super) fn only_call_of(agent: &AgentStatus, own: Option<Timestamp>) -> Option<Self> {
-        let has_ended = matches!(agent.state, AgentState::Success | AgentState::Error);
-        if agent.calls != 1 || !agent.attempts.is_empty() || !has_ended {
+        if agent.calls != 1 || !agent.attempts.is_empty() || !agent.has_ended() {
             return None;
         }
         let (started_at, ended_at) = own.or(agent.started_at).zip(agent.completed_at)?;
@@ -117,6 +116,15 @@ impl Attempt {
     /// known either: an earlier call of its agent may never have ended.
     fn may_be(&self, other: &Self) -> bool {
         self.ended_at() == other.ended_at()
+            && self.error_type == other.error_type
+            && self.model == other.model
+            && self.token_usage == other.token_usage
+    }
+
+    /// Whether an agent shows all of this, so that it need not be kept as an attempt.
+    #[cold]
+    pub(super) fn is_shown_by(&self, agent: &AgentStatus) -> bool {
+        Self::only_call_of(agent, None).is_some_and(|only| only.may_be(self))
     }
 
     fn ended_at(&self) -> Timestamp {
@@ -163,7 +171,7 @@ impl Attempts {
         let same = self.0.iter().filter(|known| known.started_at == attempt.started_at);
         let last = same.map(|known| known.number).max();
         attempt.number = last.map_or(0, |last| last.saturating_add(1));
-        self.insert(attempt);
+        self.place(attempt);
     }
 
     /// Adds a call at its place, unless it is known.
@@ -180,6 +188,11 @@ impl Attempts {
             }
             return;
         }
+        self.place(attempt);
+    }
+
+    #[cold]
+    fn place(&mut self, attempt: Attempt) {
         let at = self.0.partition_point(|known| known.order() < attempt.order());
         self.0.insert(at, attempt);
         if self.0.len() > Self::KEPT {
@@ -194,9 +207,14 @@ impl Attempts {
         }
     }
 
-    /// Removes those of another list.
-    pub(super) fn remove_all(&mut self, other: &Self) {
-        self.0.retain(|attempt| !other.0.iter().any(|known| known.order() == attempt.order()));
+    /// Removes the calls that an agent shows.
+    pub(super) fn remove_calls_of(&mut self, agent: &AgentStatus) {
+        let only = Attempt::only_call_of(agent, None);
+        self.0.retain(|attempt| {
+            let mut known = agent.attempts.iter();
+            !known.any(|known| known.order() == attempt.order())
+                && !only.as_ref().is_some_and(|only| only.may_be(attempt))
+        });
     }
 
     /// Names this process as the caller of those that it has made.
@@ -218,7 +236,7 @@ impl Attempts {
 impl FromIterator<Attempt> for Attempts {
     fn from_iter<I: IntoIterator<Item = Attempt>>(attempts: I) -> Self {
         let mut list = Self::default();
-        attempts.into_iter().for_each(|attempt| list.insert(attempt));
+        attempts.into_iter().for_each(|attempt| list.place(attempt));
         list
     }
 }

@@ -231,6 +231,17 @@ impl AgentStatus {
         self.started_at.or_else(|| ended.map(|ended| ended.saturating_sub(duration)))
     }
 
+    /// Whether calls of the agent have ended it.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, AgentState::Success | AgentState::Error) && !self.ended_with_workflow()
+    }
+
+    /// Whether only the end of its workflow has ended the agent.
+    pub(crate) fn ended_with_workflow(&self) -> bool {
+        let ends = [CallError::WORKFLOW_ENDED, CallError::UNFINISHED];
+        self.error.as_ref().is_some_and(|error| ends.contains(&&*error.class))
+    }
+
     /// Its state has changed. The time is later than the one before, also if that comes from a
     /// process whose clock is ahead: so it tells in which order the states came.
     #[inline]

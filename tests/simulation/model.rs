@@ -13,17 +13,22 @@ use tower_agent_status::status::{
     AgentState, AgentStatus, Item, OverallStatus, TokenUsage, Value, WorkflowStatus,
 };
 
+use crate::attempts::{AllTried, Attempts, Tried};
 use crate::crowd;
 use crate::log::Said;
+use crate::process::AGENTS;
 
 pub(crate) type Agent = &'static str;
 
-/// How many calls of an agent have ended, and the tokens they used.
+/// How many calls of an agent have ended, the tokens they used, and what they cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Observed {
     pub(crate) calls: u64,
     pub(crate) input: u64,
     pub(crate) output: u64,
+    pub(crate) femto_usd: u128,
+    /// How many calls are missing from the cost.
+    pub(crate) unpriced: u64,
 }
 
 impl Observed {
@@ -32,6 +37,8 @@ impl Observed {
             calls: self.calls + other.calls,
             input: self.input + other.input,
             output: self.output + other.output,
+            femto_usd: self.femto_usd + other.femto_usd,
+            unpriced: self.unpriced + other.unpriced,
         }
     }
 
@@ -40,6 +47,8 @@ impl Observed {
             calls: self.calls - other.calls,
             input: self.input - other.input,
             output: self.output - other.output,
+            femto_usd: self.femto_usd - other.femto_usd,
+            unpriced: self.unpriced - other.unpriced,
         }
     }
 }
@@ -53,6 +62,8 @@ impl Observed {
         within(self.calls, missing.calls, expected.calls)
             && within(self.input, missing.input, expected.input)
             && within(self.output, missing.output, expected.output)
+            && within(self.unpriced, missing.calls, expected.unpriced)
+            && self.femto_usd <= expected.femto_usd
     }
 }
 
@@ -154,6 +165,8 @@ pub(crate) struct Local {
     pub(crate) run: u64,
     observed_before_run: AllObserved,
     observed: AllObserved,
+    tried_before_run: AllTried,
+    tried: AllTried,
     agents: BTreeMap<Agent, LocalAgent>,
     finish: Option<(OverallStatus, Known)>,
     learned_finished: bool,
@@ -174,6 +187,8 @@ impl Default for Local {
             run: 0,
             observed_before_run: BTreeMap::new(),
             observed: BTreeMap::new(),
+            tried_before_run: BTreeMap::new(),
+            tried: BTreeMap::new(),
             agents: BTreeMap::new(),
             finish: None,
             learned_finished: false,
@@ -239,6 +254,7 @@ struct Row {
     carried: BTreeMap<usize, AllObserved>,
     /// What each process had observed before the run.
     before_run: BTreeMap<usize, AllObserved>,
+    attempts: Attempts,
     changes: BTreeMap<usize, u64>,
     agent_changes: BTreeMap<(usize, Agent), u64>,
     /// When each process last changed an agent, as its newest applied write has it.
@@ -306,7 +322,8 @@ impl Model {
         if said.message.starts_with("calls may be missing") {
             let row = self.rows.entry(said.session.clone()).or_default();
             let Said { calls, tokens, .. } = *said;
-            row.may_lack = row.may_lack.plus(Observed { calls, input: tokens, output: tokens });
+            let missing = Observed { calls, input: tokens, output: tokens, ..Observed::default() };
+            row.may_lack = row.may_lack.plus(missing);
             // What the log says is missing is not unsaved any more.
             if let Some(process) = said.process
                 && let Some(local) = self.processes[process].sessions.get(&said.session)
@@ -349,6 +366,7 @@ impl Model {
         if new_run {
             local.run += 1;
             local.observed_before_run = local.observed.clone();
+            local.tried_before_run = local.tried.clone();
             local.finish = None;
             local.learned_finished = false;
             local.known = Known::Own(local.run);
@@ -405,6 +423,14 @@ impl Model {
         }
     }
 
+    /// A call has ended, or was reported to have.
+    fn tried(&mut self, process: usize, session: &str, agent: Agent, run: u64, tried: Tried) {
+        let Some(local) = self.local(process, session) else { return };
+        if local.run == run {
+            local.tried.entry(agent).or_default().push(tried);
+        }
+    }
+
     pub(crate) fn ended(
         &mut self,
         process: usize,
@@ -412,16 +438,12 @@ impl Model {
         agent: Agent,
         run: u64,
         end: End,
+        cost: Observed,
+        tried: Tried,
         now: i64,
     ) {
-        self.observed(
-            process,
-            session,
-            agent,
-            run,
-            Observed { calls: 1, ..Observed::default() },
-            now,
-        );
+        self.observed(process, session, agent, run, Observed { calls: 1, ..cost }, now);
+        self.tried(process, session, agent, run, tried);
         let Some(local) = self.local(process, session) else { return };
         if local.run != run {
             self.count("calls of an earlier run");
@@ -484,6 +506,11 @@ impl Model {
         let changes = local.changes;
         let at = known.at;
         self.observed(process, session, agent, run, observed, now);
+        if ends {
+            let failed = state == AgentState::Error;
+            let Observed { input, output, .. } = observed;
+            self.tried(process, session, agent, run, Tried { failed, input, output });
+        }
         let Some(local) = self.local(process, session) else { return };
         if finished && !ends {
             // It says nothing about the agent's state.
@@ -615,7 +642,9 @@ impl Model {
             row.before_run = row.carried.clone();
             row.before_run.insert(process, local.observed_before_run.clone());
             row.may_lack = Observed::default();
+            row.attempts.begin_run(process, &local.tried_before_run);
         }
+        row.attempts.carry(process, &local.tried);
         row.carried.insert(process, local.observed.clone());
         let changes = row.changes.entry(process).or_default();
         *changes = (*changes).max(local.changes);
@@ -658,6 +687,11 @@ impl Model {
                     "{name} has {shown:?}, should have {expected:?}, and may lack {:?}",
                     row.may_lack
                 ));
+            }
+            if let Some(agent) = is.agent(name).filter(|_| row.may_lack == Observed::default())
+                && let Err(why) = row.attempts.check(name, agent)
+            {
+                wrong.push(why);
             }
         }
 
@@ -751,6 +785,13 @@ impl Model {
         // These have the ids of processes, which are random.
         item.remove("writers");
         item.remove("revision");
+        for name in AGENTS {
+            // Attempts have them, too, and those of one millisecond are ordered by them.
+            if let Some(Value::Map(mut agent)) = item.remove(name) {
+                agent.remove("attempts");
+                item.insert(name, agent);
+            }
+        }
         for byte in format!("{now} {process} {item:?}").bytes() {
             self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
@@ -978,6 +1019,8 @@ fn shown(agent: &AgentStatus) -> Observed {
         calls: agent.calls,
         input: usage.input_tokens.unwrap_or(0),
         output: usage.output_tokens.unwrap_or(0),
+        femto_usd: agent.cost().usd.unwrap_or_default().as_femto_usd(),
+        unpriced: agent.cost().unpriced_calls,
     }
 }
 

@@ -16,9 +16,11 @@ use http_body_util::BodyExt;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, Service, service_fn};
+use tower_agent_status::pricing::Prices;
 use tower_agent_status::status::{AgentReport, AgentState, OverallStatus, TokenUsage};
 use tower_agent_status::{Agent, SessionId, StatusLayer, StatusTracker, Workflow, WorkflowError};
 
+use crate::attempts::{self, MODELS, PRICES, Tried};
 use crate::faults::{FaultyStore, Gauge};
 use crate::log::PROCESS;
 use crate::model::{self, End, Observed};
@@ -28,7 +30,7 @@ use crate::{Client, World};
 /// What a clock that is right shows at the start of a run, in milliseconds.
 pub(crate) const EPOCH: i64 = 1_766_570_400_000;
 
-const AGENTS: [&str; 3] = ["pdfAdapter", "tradeExtraction", "tradeMatching"];
+pub(crate) const AGENTS: [&str; 3] = ["pdfAdapter", "tradeExtraction", "tradeMatching"];
 
 /// Runs all processes to their end, ends the faults, and waits until everything is saved.
 pub(crate) async fn simulate(world: Arc<World>) {
@@ -152,6 +154,7 @@ impl Process {
             .agent(Agent::new(AGENTS[1]).in_progress("Extracting"))
             .batch_delay(Duration::from_millis([0, 5, 50][rng.usize(..3)]))
             .clock(clock)
+            .prices(Prices::from_json(PRICES).unwrap())
             .build()
             .unwrap();
         let recorder = tokio::spawn(PROCESS.scope(number, recorder));
@@ -435,8 +438,14 @@ impl Actor {
         let mut report = AgentReport::new(state);
         let mut observed = Observed::default();
         if rng.bool() {
-            observed = Observed { calls: 0, input: rng.u64(..100), output: rng.u64(..10) };
-            report = report.token_usage(TokenUsage::new(observed.input, observed.output));
+            let (input, output) = (rng.u64(..100), rng.u64(..10));
+            observed = Observed { input, output, ..Observed::default() };
+            report = report.token_usage(TokenUsage::new(input, output));
+            let model = MODELS[rng.usize(..MODELS.len())];
+            if let Some(model) = model {
+                report = report.model(model);
+            }
+            attempts::price(&mut observed, model, Some((input, output)));
         }
         match self.tracker.update_agent_status(&self.session, agent, report) {
             Err(WorkflowError::ShutDown) => return,
@@ -481,6 +490,8 @@ impl Actor {
             actor: self,
             agent,
             run,
+            model: None,
+            has_usage: false,
             observed: Observed::default(),
             over: false,
             if_dropped: End::Cancelled,
@@ -505,6 +516,8 @@ impl Actor {
             }
             match body.frame().await {
                 Some(Ok(_)) => {
+                    call.model = call.model.or(piece.model);
+                    call.has_usage |= piece.has_usage;
                     call.observed(piece.shows);
                     if script.fails {
                         // The first chunk says so.
@@ -534,6 +547,9 @@ struct Call<'a> {
     actor: &'a Actor,
     agent: model::Agent,
     run: u64,
+    /// What the response has said so far.
+    model: Option<&'static str>,
+    has_usage: bool,
     observed: Observed,
     over: bool,
     /// How the call ends if it is dropped now.
@@ -547,6 +563,7 @@ impl Call<'_> {
             calls: 0,
             input: shows.input - self.observed.input,
             output: shows.output - self.observed.output,
+            ..Observed::default()
         };
         if more == Observed::default() {
             return;
@@ -560,7 +577,12 @@ impl Call<'_> {
     fn ended(&mut self, end: End) {
         self.over = true;
         let Actor { world, process, session, .. } = self.actor;
-        world.model().ended(*process, session, self.agent, self.run, end, self.actor.now());
+        let Observed { input, output, .. } = self.observed;
+        let mut cost = Observed::default();
+        attempts::price(&mut cost, self.model, self.has_usage.then_some((input, output)));
+        let tried = Tried { failed: end != End::Success, input, output };
+        let now = self.actor.now();
+        world.model().ended(*process, session, self.agent, self.run, end, cost, tried, now);
     }
 }
 
@@ -588,6 +610,10 @@ struct Piece {
     drop_before: bool,
     /// The tokens counted once this chunk has passed.
     shows: Observed,
+    /// The model that it names.
+    model: Option<&'static str>,
+    /// It has a usage, which may be zero.
+    has_usage: bool,
     /// The call ends with this chunk.
     ends: bool,
 }
@@ -599,12 +625,16 @@ impl Script {
         let patience = if rng.u8(..10) == 0 { head / 2 } else { head * 2 + Duration::from_secs(1) };
         let pause = |rng: &mut Rng| Duration::from_millis(rng.u64(..=slow));
         let (input, output) = (rng.u64(..1_000), rng.u64(..100));
-        let all = Observed { calls: 0, input, output };
+        let all = Observed { input, output, ..Observed::default() };
+        let model = MODELS[rng.usize(..MODELS.len())];
+        let named = model.map_or_else(String::new, |model| format!(r#""model":"{model}","#));
         let mut bytes = Vec::new();
         let mut pieces = Vec::new();
-        let mut add = |text: String, shows: Observed, ends: bool, pause: Duration| {
+        let mut add = |text: String, shows: Option<Observed>, ends: bool, pause: Duration| {
+            let model = model.filter(|_| text.contains(&named));
+            let (has_usage, shows) = (shows.is_some(), shows.unwrap_or_default());
             bytes.push(text);
-            pieces.push(Piece { pause, drop_before: false, shows, ends });
+            pieces.push(Piece { pause, drop_before: false, shows, model, has_usage, ends });
         };
         let mut response = Response::builder();
         let mut fails = false;
@@ -622,14 +652,14 @@ impl Script {
             1 => {
                 fails = true;
                 response = response.status(503);
-                add("unavailable".to_owned(), Observed::default(), false, pause(rng));
+                add("unavailable".to_owned(), None, false, pause(rng));
             }
             2..6 => {
                 fails = rng.u8(..5) == 0;
                 response = response.header("content-type", "application/json");
                 add(
-                    format!(r#"{{"success": {}, "token_usage": "#, !fails),
-                    Observed::default(),
+                    format!(r#"{{{named} "success": {}, "token_usage": "#, !fails),
+                    None,
                     false,
                     pause(rng),
                 );
@@ -637,24 +667,24 @@ impl Script {
                     r#"{{"input_tokens": {input}, "output_tokens": {output}, "total_tokens": {}}}}}"#,
                     input + output
                 );
-                add(rest, all, false, pause(rng));
+                add(rest, Some(all), false, pause(rng));
             }
             _ => {
                 response = response.header("content-type", "text/event-stream");
                 let begin = format!(
-                    "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{\"usage\":{{\"input_tokens\":{input},\"output_tokens\":0}}}}}}\n\n"
+                    "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{{named}\"usage\":{{\"input_tokens\":{input},\"output_tokens\":0}}}}}}\n\n"
                 );
-                add(begin, Observed { output: 0, ..all }, false, pause(rng));
+                add(begin, Some(Observed { output: 0, ..all }), false, pause(rng));
                 let mut written = 0;
                 for _ in 0..rng.usize(..4) {
                     written = rng.u64(written..=output);
                     let delta = format!(
                         "event: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{}},\"usage\":{{\"output_tokens\":{written}}}}}\n\n"
                     );
-                    add(delta, Observed { output: written, ..all }, false, pause(rng));
+                    add(delta, Some(Observed { output: written, ..all }), false, pause(rng));
                 }
                 let end = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n".to_owned();
-                add(end, Observed { output: written, ..all }, true, pause(rng));
+                add(end, Some(Observed { output: written, ..all }), true, pause(rng));
             }
         }
         let mut body: VecDeque<_> = bytes.into_iter().map(|text| Ok(Bytes::from(text))).collect();

@@ -103,10 +103,16 @@ impl Ledger {
         }
         let active = &mut self.active[slot];
         active.in_flight = active.in_flight.saturating_sub(1);
-        let is_one_of_several = self.local.agents[slot].1.calls > 1 || active.in_flight > 0;
-        if is_one_of_several || matches!(outcome, Outcome::Error(_)) {
-            let attempt = Attempt::new(&outcome, details, model, now);
-            self.local.agents[slot].1.attempts.push(attempt);
+        let agent = &mut self.local.agents[slot].1;
+        // An agent shows its only call, if that ended well and the agent with it.
+        let is_shown = agent.calls == 1
+            && active.in_flight == 0
+            && outcome == Outcome::Success
+            && active.error.is_none()
+            && self.tasks.is_none()
+            && agent.token_usage.as_ref() == details.usage;
+        if !is_shown {
+            agent.attempts.push(Attempt::new(&outcome, details, model, now));
         }
         let active = &mut self.active[slot];
         active.reported_in_progress = false;
@@ -216,10 +222,19 @@ impl Ledger {
         model: Option<Arc<str>>,
         now: Timestamp,
     ) {
-        let (agent, active) = (&mut self.local.agents[slot].1, &self.active[slot]);
-        if agent.calls > 1 || active.in_flight > 0 || matches!(outcome, Outcome::Error(_)) {
-            let started = active.started_at.filter(|_| active.reported_in_progress);
-            let details = CallDetails { usage, ..CallDetails::none(started.unwrap_or(now)) };
+        let (agent, active) = (&mut self.local.agents[slot].1, &mut self.active[slot]);
+        let began = active.started_at.filter(|_| active.reported_in_progress);
+        let started_at = began.unwrap_or(now);
+        if active.in_flight == 0 {
+            active.started_at = Some(started_at);
+        }
+        let is_shown = agent.calls == 1
+            && active.in_flight == 0
+            && *outcome == Outcome::Success
+            && active.error.is_none()
+            && agent.token_usage.as_ref() == usage;
+        if !is_shown {
+            let details = CallDetails { usage, ..CallDetails::none(started_at) };
             agent.attempts.push(Attempt::new(outcome, &details, model, now));
         }
     }

@@ -200,7 +200,7 @@ impl Ledger {
         for ((name, mut agent), active) in self.local.agents.drain(..).zip(&self.active) {
             // (4) An error that only the end of the previous run caused belongs to that end,
             // even if it was recorded after the new run began.
-            let ended_with_run = !is_own && active.in_flight == 0 && ended_with_workflow(&agent);
+            let ended_with_run = !is_own && active.in_flight == 0 && agent.ended_with_workflow();
             // (14) What the item of the previous run had belongs to that run, whatever the clocks
             // say. For the rest they decide; if they disagree, it moves along as its tokens do.
             // Its sums may differ: a report in a finished run adds tokens and says nothing else.
@@ -217,10 +217,16 @@ impl Ledger {
                     *at = at.map(|at| at.max(remote.created_at));
                 }
                 if let Some(saved) = saved {
-                    agent.attempts.remove_all(&saved.attempts);
+                    agent.attempts.remove_calls_of(saved);
                 }
             } else {
+                agent.note_only_call(active.started_at);
+                let mut attempts = std::mem::take(&mut agent.attempts);
+                if let Some(saved) = saved {
+                    attempts.remove_calls_of(saved);
+                }
                 agent = AgentStatus::pending(Arc::clone(&active.activities.pending));
+                agent.attempts = attempts;
             }
             // Pushed in any case, so that slots stay valid.
             local.agents.push((name, agent));
@@ -339,7 +345,8 @@ impl Ledger {
             local.overall_status = OverallStatus::Processing;
         }
 
-        // (20) Of an agent that had one call on either side, and now has two, both become attempts.
+        // (20) The only call of an agent on either side becomes an attempt, unless the agent still shows
+        // nothing but that call.
         let mut only_calls = Vec::new();
         for (name, agent) in &remote.agents {
             let slot = self.local.agents.iter().position(|(known, _)| known == name);
@@ -391,12 +398,6 @@ impl Ledger {
             }
             agent.simplify_models();
         }
-        for (slot, call) in only_calls {
-            let agent = &mut self.local.agents[slot].1;
-            if agent.calls > 1 {
-                agent.attempts.insert(call);
-            }
-        }
         self.check_budget(now);
         self.match_tasks(remote);
         let is_finished = self.is_finished();
@@ -418,6 +419,12 @@ impl Ledger {
                 }
             } else if is_finished && !(active.is_after_end || is_called_elsewhere()) {
                 self.end_with_workflow(slot, now);
+            }
+        }
+        for (slot, call) in only_calls {
+            let agent = &mut self.local.agents[slot].1;
+            if !call.is_shown_by(agent) {
+                agent.attempts.insert(call);
             }
         }
     }
@@ -443,10 +450,10 @@ fn merge_agent(
     // ended. So it is if the end of the workflow was known already, and a third process has noted it
     // as well, at a later time.
     let was_at_work =
-        base.is_some_and(|base| base.state == AgentState::InProgress || ended_with_workflow(base));
-    let takes_remote = if was_at_work && ended_with_workflow(local) && has_ended(remote) {
+        base.is_some_and(|base| base.state == AgentState::InProgress || base.ended_with_workflow());
+    let takes_remote = if was_at_work && local.ended_with_workflow() && remote.has_ended() {
         true
-    } else if was_at_work && has_ended(local) && ended_with_workflow(remote) {
+    } else if was_at_work && local.has_ended() && remote.ended_with_workflow() {
         false
     } else {
         // (16) A time that is yet to come says only that the clocks disagree. What this process
@@ -475,17 +482,6 @@ fn merge_agent(
     if local.state != AgentState::Pending {
         local.started_at = started_at;
     }
-}
-
-/// Whether calls of an agent have ended it.
-pub(super) fn has_ended(agent: &AgentStatus) -> bool {
-    matches!(agent.state, AgentState::Success | AgentState::Error) && !ended_with_workflow(agent)
-}
-
-/// Whether only the end of its workflow has ended an agent.
-fn ended_with_workflow(agent: &AgentStatus) -> bool {
-    let ends = [CallError::WORKFLOW_ENDED, CallError::UNFINISHED];
-    agent.error.as_ref().is_some_and(|error| ends.contains(&&*error.class))
 }
 
 /// Whether the clock of the process that noted this time must be ahead of this one's. Clocks that

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::merge::has_ended;
 use super::{Ledger, unsaved_usage};
 use crate::status::{Item, PreviousRun, Timestamp, WorkflowStatus};
 
@@ -133,7 +132,7 @@ impl Ledger {
                 self.unsent[slot].add(&delta);
                 // So does what they have left, if nothing came after it.
                 let local = &mut self.local.agents[slot].1;
-                if local.last_updated.is_none() && has_ended(agent) {
+                if local.last_updated.is_none() && agent.has_ended() {
                     *local = agent.clone();
                     self.active[slot].activity_is_stale = false;
                 }

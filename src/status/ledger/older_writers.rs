@@ -19,7 +19,6 @@
 
 use std::sync::Arc;
 
-use super::merge::has_ended;
 use super::{Ledger, unsaved_usage};
 use crate::status::{AgentStatus, Item, ItemVersion, UsageDelta, Value, WorkflowStatus};
 
@@ -109,7 +108,7 @@ impl Ledger {
 
 /// Whether only an older writer can have left an agent like this: they count no calls.
 fn is_of_other_writer(agent: &AgentStatus) -> bool {
-    agent.calls == 0 && has_ended(agent)
+    agent.calls == 0 && agent.has_ended()
 }
 
 /// Calls and tokens that the item had, and no longer has.
