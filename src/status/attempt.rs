@@ -26,7 +26,7 @@ pub struct Attempt {
     /// How long the provider said to wait before another try.
     pub retry_after: Option<Duration>,
     pub(super) caller: Caller,
-    /// Tells calls apart that one process started in one millisecond.
+    /// Tells calls apart that one process has seen the end of in one millisecond.
     pub(super) number: u32,
 }
 
@@ -132,11 +132,11 @@ impl Attempt {
     }
 
     fn order(&self) -> (Timestamp, &Caller, u32) {
-        (self.started_at, &self.caller, self.number)
+        (self.ended_at(), &self.caller, self.number)
     }
 }
 
-/// The last calls of an agent, in the order in which they started.
+/// The last calls of an agent, in the order in which they ended.
 ///
 /// Each has an id that no other process gives, so that two lists merge into the union of both. A list
 /// has the last [`KEPT`](Self::KEPT); the last of a union are the last of both lists' last.
@@ -160,15 +160,16 @@ impl Attempts {
         if self.0.capacity() == 0 {
             self.0.reserve_exact(2);
         }
-        // Most calls of an agent come one after the other.
-        if self.0.back().is_none_or(|last| last.started_at < attempt.started_at) {
+        // Most calls of an agent end one after the other.
+        let ended_at = attempt.ended_at();
+        if self.0.back().is_none_or(|last| last.ended_at() < ended_at) {
             if self.0.len() >= Self::KEPT {
                 self.0.pop_front();
             }
             self.0.push_back(attempt);
             return;
         }
-        let same = self.0.iter().filter(|known| known.started_at == attempt.started_at);
+        let same = self.0.iter().filter(|known| known.ended_at() == ended_at);
         let last = same.map(|known| known.number).max();
         attempt.number = last.map_or(0, |last| last.saturating_add(1));
         self.place(attempt);
@@ -207,6 +208,13 @@ impl Attempts {
         }
     }
 
+    /// Removes the first ones, if there are more than so many calls.
+    pub(super) fn keep_last(&mut self, calls: u64) {
+        while self.0.len() as u64 > calls {
+            self.0.pop_front();
+        }
+    }
+
     /// Removes the calls that an agent shows.
     pub(super) fn remove_calls_of(&mut self, agent: &AgentStatus) {
         let only = Attempt::only_call_of(agent, None);
@@ -242,7 +250,7 @@ impl FromIterator<Attempt> for Attempts {
 }
 
 impl AgentStatus {
-    /// Returns the last calls of the agent, at most 8, in the order in which they started. There are
+    /// Returns the last calls of the agent, at most 8, in the order in which they ended. There are
     /// none while the agent had only one call, unless that failed.
     pub fn attempts(&self) -> impl ExactSizeIterator<Item = &Attempt> {
         self.attempts.iter()
@@ -291,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_calls_are_kept_in_the_order_of_their_starts() {
+    fn the_last_calls_are_kept_in_the_order_of_their_ends() {
         let mut list = Attempts::default();
         for start in [3, 1, 2, 2, 9, 8, 7, 6, 5, 4] {
             list.push(attempt(start, Caller::This));

@@ -135,8 +135,8 @@ pub(super) const TIME_TO_FIRST_CHUNK: &str = "timeToFirstChunk";
 pub(super) const COST_USD: &str = "costUsd";
 pub(super) const MODELS: &str = "models";
 pub(super) const ATTEMPTS: &str = "attempts";
-/// In an attempt: who has made the call, and, after a dot, its number if there are several with the same
-/// start.
+/// In an attempt: who has made the call, and, after a dot, its number if several have ended in the same
+/// millisecond.
 pub(super) const CALLER: &str = "by";
 pub(super) const REQUEST_ID: &str = "requestId";
 /// In an attempt: how long to wait before the next, in seconds.

@@ -38,10 +38,7 @@ impl Ledger {
             active.is_after_end = false;
         }
         active.is_after_end |= is_finished;
-        if self.local.agents[slot].1.calls == 1 {
-            let own = self.own_call_started(slot);
-            self.local.agents[slot].1.note_only_call(own);
-        }
+        self.note_only_call(slot);
         let active = &mut self.active[slot];
         if active.in_flight == 1 {
             active.started_at = Some(now);
@@ -65,6 +62,7 @@ impl Ledger {
         model: Option<&str>,
         now: Timestamp,
     ) {
+        self.note_only_call(slot);
         let model = model.map(|model| self.local.agents[slot].1.set_model(model));
         self.add_usage(slot, &UsageDelta::of_tokens(tokens, model));
         let agent = &mut self.local.agents[slot].1;
@@ -146,10 +144,7 @@ impl Ledger {
         let AgentReport { state, activity, token_usage, error, model, cost } = report;
         let tokens = token_usage.unwrap_or_default().delta_from(&TokenUsage::default());
         let ends = matches!(state, AgentState::Success | AgentState::Error);
-        if self.local.agents[slot].1.calls == 1 {
-            let own = self.own_call_started(slot);
-            self.local.agents[slot].1.note_only_call(own);
-        }
+        self.note_only_call(slot);
         let model = model.map(|model| self.local.agents[slot].1.set_model(&model));
         let delta = UsageDelta::of_tokens(tokens, model.clone()).with_cost(cost.as_delta());
         self.add_usage(slot, &delta.with_calls(u64::from(ends)));
@@ -366,6 +361,16 @@ impl Ledger {
         };
         self.release_tasks(slot);
         self.set_ended(slot, None, Some(error), now);
+    }
+
+    /// The agent is about to show something else than its only call so far, if that is all that it
+    /// shows.
+    #[inline]
+    fn note_only_call(&mut self, slot: usize) {
+        if self.local.agents[slot].1.calls == 1 {
+            let own = self.own_call_started(slot);
+            self.local.agents[slot].1.note_only_call(own);
+        }
     }
 
     pub(super) fn add_usage(&mut self, slot: usize, delta: &UsageDelta) {

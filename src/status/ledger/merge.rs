@@ -427,6 +427,10 @@ impl Ledger {
                 agent.attempts.insert(call);
             }
         }
+        // Those of an earlier run, whose answers were lost, may have moved along.
+        for (_, agent) in &mut self.local.agents {
+            agent.attempts.keep_last(agent.calls);
+        }
     }
 }
 
