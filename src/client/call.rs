@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::exchange::Observer;
 use crate::status::{
-    CallDetails, CallError, Outcome, Task, TaskUsage, TokenDelta, TokenUsage, TotalCost,
+    CallDetails, CallError, Outcome, RawText, Task, TaskUsage, TokenDelta, TokenUsage, TotalCost,
 };
 use crate::telemetry::CallTelemetry;
 use crate::tracker::{PricedCall, TrackedCall};
@@ -106,10 +106,10 @@ impl ClientCall {
         let facts = response.map(CallFacts::of).unwrap_or_default();
         // While the task goes on, what it costs is not known, and nothing is missing.
         let cost = match task.waiting_for {
-            Some(_) if usage.is_none() => TotalCost::default(),
+            Some(_) if usage.is_none() => None,
             _ => self.cost(response, usage),
         };
-        let details = self.details(&facts, usage.as_ref(), cost);
+        let details = self.details(&facts, usage.as_ref(), cost.as_ref());
         let counted = self.tracked.end_with_task(outcome, task, used, &details);
         self.telemetry.finish(error.as_ref(), counted.as_ref(), response);
     }
@@ -123,10 +123,12 @@ impl ClientCall {
 
     /// What the call has cost, if there is a price list.
     #[inline]
-    fn cost(&self, response: Option<&UsageReader>, usage: Option<TokenUsage>) -> TotalCost {
+    fn cost(&self, response: Option<&UsageReader>, usage: Option<TokenUsage>) -> Option<TotalCost> {
         match response {
-            Some(response) if self.tracked.costs().are_known() => self.cost_of(response, usage),
-            _ => TotalCost::default(),
+            Some(response) if self.tracked.costs().are_known() => {
+                Some(self.cost_of(response, usage)).filter(|cost| !cost.is_empty())
+            }
+            _ => None,
         }
     }
 
@@ -143,21 +145,28 @@ impl ClientCall {
             service_tier: info.service_tier.as_deref(),
             web_searches: info.web_search_requests.unwrap_or(0),
             reported_usd: info.cost_usd.as_deref(),
+            has_impossible_cost: info.has_impossible_cost,
             at: self.tracked.now(),
         })
     }
 
+    #[inline]
+    fn declared_model(&self) -> Option<RawText<'_>> {
+        self.tracked.declared_model().map(|model| RawText(model.as_bytes()))
+    }
+
+    #[inline]
     fn details<'a>(
         &'a self,
         facts: &'a CallFacts<'_>,
         usage: Option<&'a TokenUsage>,
-        cost: TotalCost,
+        cost: Option<&'a TotalCost>,
     ) -> CallDetails<'a> {
         let recorded = self.recorded.as_deref();
         CallDetails {
             started_at: self.tracked.started_at(),
-            model: facts.model.as_deref().or(self.tracked.declared_model()),
-            finish_reason: facts.finish_reason.as_deref(),
+            model: facts.model.or_else(|| self.declared_model()),
+            finish_reason: facts.finish_reason,
             time_to_first_chunk: self.time_to_first_chunk,
             usage: usage.or(recorded.map(|recorded| &recorded.usage)),
             usage_without_model: recorded.and_then(|recorded| recorded.without_model.as_ref()),
@@ -195,8 +204,7 @@ impl Observer for ClientCall {
             return;
         }
         let tokens = self.unrecorded(usage);
-        let model = response.model();
-        let model = model.as_deref().or(self.tracked.declared_model());
+        let model = response.model().or_else(|| self.declared_model());
         self.tracked.progress(tokens, model);
         let without_model = model.is_none().then_some(*usage);
         match &mut self.recorded {
@@ -229,7 +237,8 @@ impl Observer for ClientCall {
         self.remaining = Remaining::Nothing;
         let facts = response.map(CallFacts::of).unwrap_or_default();
         let cost = self.cost(response, usage);
-        self.tracked.end(outcome, tokens, &self.details(&facts, usage.as_ref(), cost));
+        let details = self.details(&facts, usage.as_ref(), cost.as_ref());
+        self.tracked.end(outcome, tokens, &details);
     }
 
     fn dropped(&mut self) {

@@ -175,10 +175,11 @@ impl Active {
             }
         };
         let is_get = request.method() == Method::GET;
-        let tracked = TrackedCall::start(&self.tracker, session, agent.agent(), is_get)
+        let tracked = TrackedCall::start(&self.tracker, session, agent.into_owned(), is_get)
             .ok_or("its session has no room for another agent")?;
         let call = ClientCall::new(tracked, is_get, |tracked| {
             let host = || request.head().host;
+            let agent = tracked.agent();
             CallTelemetry::start(
                 agent.agent(),
                 agent.metrics(),

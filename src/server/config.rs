@@ -32,6 +32,8 @@ pub(super) struct WorkflowConfig {
     /// Checked names, and where the value of each comes from.
     pub(super) attributes: Vec<(String, FromHead<Option<Value>>)>,
     pub(super) retention: Option<Duration>,
+    pub(super) budget_usd: Option<f64>,
+    pub(super) budget_tokens: Option<u64>,
     pub(super) new_run: NewRunPolicy,
     pub(super) response_header: Option<HeaderName>,
 }
@@ -46,6 +48,8 @@ impl WorkflowConfig {
             correlation: None,
             attributes: Vec::new(),
             retention: None,
+            budget_usd: None,
+            budget_tokens: None,
             new_run: NewRunPolicy::After(NEW_RUN_AFTER),
             response_header: Some(HeaderName::from_static("x-workflow-session-id")),
         }
@@ -88,6 +92,15 @@ impl WorkflowConfig {
         }
         if let Some(retention) = self.retention {
             workflow = workflow.retention(retention);
+        }
+        if let Some(usd) = self.budget_usd {
+            workflow = workflow.budget_usd(usd);
+        }
+        if let Some(tokens) = self.budget_tokens {
+            workflow = workflow.budget_tokens(tokens);
+        }
+        if let Some(id) = head.trace_id() {
+            workflow = workflow.trace_id(id);
         }
         workflow = match self.new_run {
             NewRunPolicy::Always => workflow.new_run(),

@@ -9,7 +9,7 @@ use tower_layer::Layer;
 use super::config::WorkflowConfig;
 use super::service::WorkflowService;
 use crate::session::{RequestHead, SessionLookup, header_text};
-use crate::status::{SessionId, Value};
+use crate::status::{Cost, SessionId, Value};
 use crate::tracker::{NewRunPolicy, StatusTracker};
 use crate::workflow::{WorkflowError, check_attribute};
 
@@ -250,6 +250,30 @@ impl WorkflowLayer {
     #[must_use]
     pub fn retention(self, retention: Duration) -> Self {
         self.set(|config| config.retention = Some(retention))
+    }
+
+    /// Sets what the calls of each workflow may cost in all, in US dollars, like
+    /// [`WorkflowBuilder::budget_usd`](crate::WorkflowBuilder::budget_usd).
+    ///
+    /// # Panics
+    ///
+    /// If the amount is negative or not finite.
+    #[must_use]
+    pub fn budget_usd(self, usd: f64) -> Self {
+        if let (Some(_), Err(why)) = (&self.config, Cost::from_f64(usd)) {
+            #[expect(clippy::panic, reason = "a bad budget is a mistake in the program")]
+            {
+                panic!("WorkflowLayer: {}", WorkflowError::Budget { usd: usd.to_string(), why });
+            }
+        }
+        self.set(|config| config.budget_usd = Some(usd))
+    }
+
+    /// Sets how many tokens the agents of each workflow may use in all, like
+    /// [`WorkflowBuilder::budget_tokens`](crate::WorkflowBuilder::budget_tokens).
+    #[must_use]
+    pub fn budget_tokens(self, tokens: u64) -> Self {
+        self.set(|config| config.budget_tokens = Some(tokens))
     }
 
     /// Opens a workflow only for requests that match, instead of those whose method is not safe.

@@ -40,11 +40,47 @@ impl<'a> RequestHead<'a> {
     }
 }
 
+/// The header of W3C's Trace Context that names the trace and the span of a request.
+const TRACEPARENT: &str = "traceparent";
+
+impl RequestHead<'_> {
+    /// The id of the trace in the header `traceparent`: what is between its first two dashes. Whether it
+    /// is one is for whoever keeps it to check.
+    pub(crate) fn trace_id(&self) -> Option<&str> {
+        let mut parts = self.headers.get(TRACEPARENT)?.to_str().ok()?.trim().split('-');
+        // Later versions may have more parts. Version ff is none.
+        let (version, trace_id) = (parts.next()?, parts.next()?);
+        (version.len() == 2 && version != "ff" && parts.count() >= 2).then_some(trace_id)
+    }
+}
+
 /// Nearly every authority is only a host, and checking for that is faster than parsing it.
 fn host_and_port(authority: &Authority) -> (Option<&str>, Option<u16>) {
     if authority.as_str().bytes().any(|byte| matches!(byte, b'@' | b':' | b'[')) {
         (Some(authority.host()), authority.port_u16())
     } else {
         (Some(authority.as_str()), None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_trace_is_the_second_part_of_its_header() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        for (header, expected) in [
+            (format!("00-{id}-00f067aa0ba902b7-01"), Some(id)),
+            (format!("01-{id}-00f067aa0ba902b7-01-more"), Some(id)),
+            (format!("ff-{id}-00f067aa0ba902b7-01"), None),
+            (format!("00-{id}-00f067aa0ba902b7"), None),
+            (id.to_owned(), None),
+            (String::new(), None),
+        ] {
+            let request = http::Request::builder().header(TRACEPARENT, &header).body(()).unwrap();
+            assert_eq!(RequestHead::new(&request).trace_id(), expected, "{header}");
+        }
+        assert_eq!(RequestHead::new(&http::Request::new(())).trace_id(), None);
     }
 }

@@ -1,11 +1,10 @@
 //! [`Attempt`]: one of several calls of an agent; and the list of the last ones.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AgentState, AgentStatus, CallDetails, Outcome, Timestamp, TokenUsage};
+use super::{AgentState, AgentStatus, CallDetails, Outcome, RawText, Timestamp, TokenUsage};
 
 /// One of several calls of an agent, or one that failed.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,8 +12,8 @@ use super::{AgentState, AgentStatus, CallDetails, Outcome, Timestamp, TokenUsage
 pub struct Attempt {
     /// When the call started.
     pub started_at: Timestamp,
-    /// How long it took, to the end of its body.
-    pub duration: Duration,
+    /// When it ended: at the end of its body, or when it failed.
+    pub completed_at: Timestamp,
     /// The class of its failure; `None` if it succeeded. See [`CallError`](super::CallError).
     pub error_type: Option<Cow<'static, str>>,
     /// The model that answered, if known.
@@ -42,41 +41,16 @@ pub(super) enum Caller {
 }
 
 impl Attempt {
-    /// A call of this process that has ended.
-    #[inline]
-    pub(super) fn new(
-        outcome: &Outcome,
-        details: &CallDetails<'_>,
-        model: Option<Arc<str>>,
-        now: Timestamp,
-    ) -> Self {
-        let error_type = match outcome {
-            Outcome::Success => None,
-            Outcome::Error(error) => Some(error.class.clone()),
-        };
-        Self {
-            started_at: details.started_at,
-            duration: now.duration_since(details.started_at),
-            error_type,
-            model,
-            token_usage: details.usage.copied(),
-            request_id: details.request_id.map(Into::into),
-            retry_after: details.retry_after,
-            caller: Caller::This,
-            number: 0,
-        }
-    }
-
     /// The only call of an agent that has ended with it, if that is all that is known of the agent's
     /// calls. `own` is when it started, if this process has made it.
     pub(super) fn only_call_of(agent: &AgentStatus, own: Option<Timestamp>) -> Option<Self> {
         if agent.calls != 1 || !agent.attempts.is_empty() || !agent.has_ended() {
             return None;
         }
-        let (started_at, ended_at) = own.or(agent.started_at).zip(agent.completed_at)?;
+        let (started_at, completed_at) = own.or(agent.started_at).zip(agent.completed_at)?;
         Some(Self {
             started_at,
-            duration: ended_at.duration_since(started_at),
+            completed_at,
             error_type: agent.error.as_ref().map(|error| error.class.clone()),
             model: agent.model.clone(),
             token_usage: agent.token_usage,
@@ -91,6 +65,12 @@ impl Attempt {
     #[must_use]
     pub fn state(&self) -> AgentState {
         if self.error_type.is_none() { AgentState::Success } else { AgentState::Error }
+    }
+
+    /// Returns how long it took.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.completed_at.duration_since(self.started_at)
     }
 
     /// The caller and the number as the item has them.
@@ -115,7 +95,7 @@ impl Attempt {
     /// Whether this may be the same call as one whose caller is not known. When that started may not be
     /// known either: an earlier call of its agent may never have ended.
     fn may_be(&self, other: &Self) -> bool {
-        self.ended_at() == other.ended_at()
+        self.completed_at == other.completed_at
             && self.error_type == other.error_type
             && self.model == other.model
             && self.token_usage == other.token_usage
@@ -127,12 +107,8 @@ impl Attempt {
         Self::only_call_of(agent, None).is_some_and(|only| only.may_be(self))
     }
 
-    fn ended_at(&self) -> Timestamp {
-        self.started_at.saturating_add(self.duration)
-    }
-
     fn order(&self) -> (Timestamp, &Caller, u32) {
-        (self.ended_at(), &self.caller, self.number)
+        (self.completed_at, &self.caller, self.number)
     }
 }
 
@@ -140,39 +116,115 @@ impl Attempt {
 ///
 /// Each has an id that no other process gives, so that two lists merge into the union of both. A list
 /// has the last [`KEPT`](Self::KEPT); the last of a union are the last of both lists' last.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Attempts(VecDeque<Attempt>);
+///
+/// Calls end on their callers' path. So a full list is a ring: a call takes the place of the oldest.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attempts {
+    list: Vec<Attempt>,
+    /// Where the oldest is; zero unless the list is full.
+    oldest: usize,
+}
 
 impl Attempts {
     pub(super) const KEPT: usize = 8;
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Attempt> {
-        self.0.iter()
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Attempt> {
+        let (newer, older) = self.list.split_at(self.oldest);
+        older.iter().chain(newer)
     }
 
-    /// Adds a call of this process.
+    /// The list, the oldest first.
+    fn in_order(&mut self) -> &mut Vec<Attempt> {
+        self.list.rotate_left(std::mem::take(&mut self.oldest));
+        &mut self.list
+    }
+
+    /// Adds a call of this process that has ended.
     #[inline]
-    pub(super) fn push(&mut self, mut attempt: Attempt) {
-        if self.0.capacity() == 0 {
-            self.0.reserve_exact(2);
-        }
-        // Most calls of an agent end one after the other.
-        let ended_at = attempt.ended_at();
-        if self.0.back().is_none_or(|last| last.ended_at() < ended_at) {
-            if self.0.len() >= Self::KEPT {
-                self.0.pop_front();
+    pub(super) fn push(
+        &mut self,
+        outcome: &Outcome,
+        details: &CallDetails<'_>,
+        model: Option<&Arc<str>>,
+        now: Timestamp,
+    ) {
+        let newest =
+            if self.oldest == 0 { self.list.last() } else { self.list.get(self.oldest - 1) };
+        let number = match newest {
+            Some(newest) if newest.completed_at == now && newest.caller == Caller::This => {
+                newest.number.saturating_add(1)
             }
-            self.0.push_back(attempt);
-            return;
+            Some(newest) if newest.completed_at >= now => {
+                return self.place_own(outcome, details, model, now);
+            }
+            _ => 0,
+        };
+        if self.list.len() < Self::KEPT {
+            return self.add(outcome, details, model, now, number);
         }
-        let same = self.0.iter().filter(|known| known.ended_at() == ended_at);
+        let place = &mut self.list[self.oldest];
+        self.oldest = (self.oldest + 1) % Self::KEPT;
+        place.started_at = details.started_at;
+        place.completed_at = now;
+        if place.error_type.is_some() || matches!(outcome, Outcome::Error(_)) {
+            place.error_type = class_of(outcome);
+        }
+        if place.model.as_ref().map(Arc::as_ptr) != model.map(Arc::as_ptr) {
+            place.model = model.cloned();
+        }
+        place.token_usage = details.usage.copied();
+        if place.request_id.is_some() || details.request_id.is_some() {
+            place.request_id = details.request_id.map(Into::into);
+        }
+        place.retry_after = details.retry_after;
+        place.caller = Caller::This;
+        place.number = number;
+    }
+
+    /// Adds a call to a list that is not full yet, at its end.
+    #[cold]
+    fn add(
+        &mut self,
+        outcome: &Outcome,
+        details: &CallDetails<'_>,
+        model: Option<&Arc<str>>,
+        now: Timestamp,
+        number: u32,
+    ) {
+        if self.list.capacity() == 0 {
+            self.list.reserve_exact(2);
+        }
+        self.list.push(Attempt {
+            started_at: details.started_at,
+            completed_at: now,
+            error_type: class_of(outcome),
+            model: model.cloned(),
+            token_usage: details.usage.copied(),
+            request_id: details.request_id.map(Into::into),
+            retry_after: details.retry_after,
+            caller: Caller::This,
+            number,
+        });
+    }
+
+    /// Adds a call that has ended before another of the list, or in the same millisecond.
+    #[cold]
+    fn place_own(
+        &mut self,
+        outcome: &Outcome,
+        details: &CallDetails<'_>,
+        model: Option<&Arc<str>>,
+        now: Timestamp,
+    ) {
+        let same = self.list.iter().filter(|known| known.completed_at == now);
         let last = same.map(|known| known.number).max();
-        attempt.number = last.map_or(0, |last| last.saturating_add(1));
-        self.place(attempt);
+        let mut one = Self::default();
+        one.add(outcome, details, model, now, last.map_or(0, |last| last.saturating_add(1)));
+        one.list.into_iter().for_each(|attempt| self.place(attempt));
     }
 
     /// Adds a call at its place, unless it is known.
@@ -183,7 +235,7 @@ impl Attempts {
                 || (known.caller == Caller::Unknown || attempt.caller == Caller::Unknown)
                     && known.may_be(&attempt)
         };
-        if let Some(known) = self.0.iter_mut().find(|known| is_same(known)) {
+        if let Some(known) = self.list.iter_mut().find(|known| is_same(known)) {
             if known.caller == Caller::Unknown {
                 *known = attempt;
             }
@@ -194,31 +246,35 @@ impl Attempts {
 
     #[cold]
     fn place(&mut self, attempt: Attempt) {
-        let at = self.0.partition_point(|known| known.order() < attempt.order());
-        self.0.insert(at, attempt);
-        if self.0.len() > Self::KEPT {
-            self.0.pop_front();
+        let list = self.in_order();
+        let at = list.partition_point(|known| known.order() < attempt.order());
+        list.insert(at, attempt);
+        if list.len() > Self::KEPT {
+            list.remove(0);
         }
     }
 
     /// Adds those of another list.
     pub(super) fn merge(&mut self, other: &Self) {
-        for attempt in &other.0 {
+        for attempt in other.iter() {
             self.insert(attempt.clone());
         }
     }
 
     /// Removes the first ones, if there are more than so many calls.
     pub(super) fn keep_last(&mut self, calls: u64) {
-        while self.0.len() as u64 > calls {
-            self.0.pop_front();
+        let excess = (self.list.len() as u64).saturating_sub(calls);
+        if let Ok(excess) = usize::try_from(excess)
+            && excess > 0
+        {
+            self.in_order().drain(..excess);
         }
     }
 
     /// Removes the calls that an agent shows.
     pub(super) fn remove_calls_of(&mut self, agent: &AgentStatus) {
         let only = Attempt::only_call_of(agent, None);
-        self.0.retain(|attempt| {
+        self.in_order().retain(|attempt| {
             let mut known = agent.attempts.iter();
             !known.any(|known| known.order() == attempt.order())
                 && !only.as_ref().is_some_and(|only| only.may_be(attempt))
@@ -227,17 +283,32 @@ impl Attempts {
 
     /// Names this process as the caller of those that it has made.
     pub(super) fn name_caller(&mut self, writer: &Arc<str>) {
-        for attempt in &mut self.0 {
+        let list = self.in_order();
+        for attempt in &mut *list {
             if attempt.caller == Caller::This {
                 attempt.caller = Caller::Writer(Arc::clone(writer));
             }
         }
         // The order of calls in one millisecond may have changed.
-        self.0.make_contiguous().sort_by(|a, b| a.order().cmp(&b.order()));
+        list.sort_by(|a, b| a.order().cmp(&b.order()));
     }
 
     pub(super) fn has_unnamed(&self) -> bool {
-        self.0.iter().any(|attempt| attempt.caller == Caller::This)
+        self.list.iter().any(|attempt| attempt.caller == Caller::This)
+    }
+}
+
+impl PartialEq for Attempts {
+    fn eq(&self, other: &Self) -> bool {
+        self.list.len() == other.list.len() && self.iter().eq(other.iter())
+    }
+}
+
+/// The class of a failure.
+fn class_of(outcome: &Outcome) -> Option<Cow<'static, str>> {
+    match outcome {
+        Outcome::Success => None,
+        Outcome::Error(error) => Some(error.class.clone()),
     }
 }
 
@@ -252,7 +323,7 @@ impl FromIterator<Attempt> for Attempts {
 impl AgentStatus {
     /// Returns the last calls of the agent, at most 8, in the order in which they ended. There are
     /// none while the agent had only one call, unless that failed.
-    pub fn attempts(&self) -> impl ExactSizeIterator<Item = &Attempt> {
+    pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
         self.attempts.iter()
     }
 
@@ -269,8 +340,10 @@ impl AgentStatus {
     /// tokens.
     #[inline]
     pub(super) fn describe_call(&mut self, details: &CallDetails<'_>) {
-        if self.finish_reason.as_deref() != details.finish_reason {
-            self.finish_reason = details.finish_reason.map(Into::into);
+        match (&self.finish_reason, details.finish_reason) {
+            (None, None) => {}
+            (Some(known), Some(reason)) if reason.is(known) => {}
+            (_, reason) => self.finish_reason = reason.and_then(RawText::to_text),
         }
         self.time_to_first_chunk = details.time_to_first_chunk;
     }
@@ -283,7 +356,7 @@ mod tests {
     fn attempt(start: i64, caller: Caller) -> Attempt {
         Attempt {
             started_at: Timestamp::from_millis(start),
-            duration: Duration::from_millis(5),
+            completed_at: Timestamp::from_millis(start + 5),
             error_type: None,
             model: None,
             token_usage: None,
@@ -301,10 +374,23 @@ mod tests {
     #[test]
     fn the_last_calls_are_kept_in_the_order_of_their_ends() {
         let mut list = Attempts::default();
+        let end = |list: &mut Attempts, start: i64| {
+            let details = CallDetails::none(Timestamp::from_millis(start));
+            list.push(&Outcome::Success, &details, None, Timestamp::from_millis(start + 5));
+        };
         for start in [3, 1, 2, 2, 9, 8, 7, 6, 5, 4] {
-            list.push(attempt(start, Caller::This));
+            end(&mut list, start);
         }
         let kept = [(2, 1), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0)];
+        assert_eq!(starts(&list), kept);
+        // Around the ring, one millisecond included.
+        for start in [10, 11, 11, 12] {
+            end(&mut list, start);
+        }
+        let kept = [(6, 0), (7, 0), (8, 0), (9, 0), (10, 0), (11, 0), (11, 1), (12, 0)];
+        assert_eq!(starts(&list), kept);
+        end(&mut list, 11);
+        let kept = [(7, 0), (8, 0), (9, 0), (10, 0), (11, 0), (11, 1), (11, 2), (12, 0)];
         assert_eq!(starts(&list), kept);
     }
 
@@ -319,7 +405,7 @@ mod tests {
         one.merge(&b);
         other.merge(&a);
         assert_eq!(one, other);
-        assert_eq!(one.iter().len(), Attempts::KEPT);
+        assert_eq!(one.iter().count(), Attempts::KEPT);
         let merged = one.clone();
         one.merge(&a);
         one.merge(&b);

@@ -290,7 +290,9 @@ impl AgentStatus {
     /// reason is known.
     #[must_use]
     pub fn stopped_normally(&self) -> bool {
-        self.finish_reason.as_deref().is_none_or(finish_reason::is_normal)
+        self.finish_reason
+            .as_deref()
+            .is_none_or(|reason| finish_reason::is_normal(reason.as_bytes()))
     }
 
     /// Returns the time from the start of the first call to the end of the last one, or

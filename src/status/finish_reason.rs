@@ -24,11 +24,18 @@ const NORMAL: &[&str] = &[
 ];
 
 /// Whether a model has stopped because it was done, or to have a tool called.
-pub(super) fn is_normal(reason: &str) -> bool {
-    NORMAL.iter().any(|normal| normal.eq_ignore_ascii_case(reason))
+pub(super) fn is_normal(reason: &[u8]) -> bool {
+    NORMAL.iter().any(|normal| normal.as_bytes().eq_ignore_ascii_case(reason))
 }
 
 /// The reason to show of those that an answer has: the first that is not normal, or else the first.
-pub(crate) fn most_telling(reasons: &[Box<str>]) -> Option<&str> {
-    reasons.iter().find(|reason| !is_normal(reason)).or(reasons.first()).map(|reason| &**reason)
+pub(crate) fn most_telling<'a>(reasons: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
+    let mut first = None;
+    for reason in reasons {
+        if !is_normal(reason) {
+            return Some(reason);
+        }
+        first = first.or(Some(reason));
+    }
+    first
 }

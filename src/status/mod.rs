@@ -56,7 +56,7 @@ mod writers;
 pub use attempt::Attempt;
 pub use budget::Budget;
 pub(crate) use budget::Excess;
-pub(crate) use call_details::{CallDetails, MAX_MODEL_BYTES};
+pub(crate) use call_details::{CallDetails, MAX_MODEL_BYTES, RawText};
 pub use cost::{Cost, ParseCostError};
 pub(crate) use document::{Activities, MAX_ACTIVITY_BYTES, activity};
 pub use document::{AgentState, AgentStatus, OverallStatus, PreviousRun, WorkflowStatus};

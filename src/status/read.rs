@@ -218,9 +218,10 @@ impl Attempt {
         let text = |name| item.get(name).and_then(Value::as_str);
         let class = || text(ERROR_TYPE).unwrap_or(CallError::AGENT).to_owned().into();
         let (caller, number) = Self::caller_of(text(CALLER));
+        let started_at: Timestamp = text(STARTED_AT)?.parse().ok()?;
         Some(Self {
-            started_at: text(STARTED_AT)?.parse().ok()?,
-            duration: item.get(DURATION).and_then(seconds)?,
+            started_at,
+            completed_at: started_at.saturating_add(item.get(DURATION).and_then(seconds)?),
             error_type: (text(AGENT_STATUS) == Some(AgentState::Error.as_str())).then(class),
             model: text(MODEL).map(Into::into),
             token_usage: item

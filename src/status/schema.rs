@@ -334,7 +334,7 @@ impl AgentStatus {
             let models = models.map(|usage| (usage.model.to_string(), usage.to_item().into()));
             item.insert(MODELS, models.collect::<Item>());
         }
-        if self.attempts().len() > 0 {
+        if !self.attempts.is_empty() {
             let attempts = self.attempts().map(|attempt| attempt.to_item().into());
             item.insert(ATTEMPTS, attempts.collect::<Vec<Value>>());
         }
@@ -389,7 +389,7 @@ impl Attempt {
             item.insert(CALLER, caller);
         }
         item.insert(STARTED_AT, self.started_at.to_string());
-        item.insert(DURATION, seconds(self.duration));
+        item.insert(DURATION, seconds(self.duration()));
         item.insert(AGENT_STATUS, self.state().as_str());
         if let Some(class) = &self.error_type {
             item.insert(ERROR_TYPE, &**class);

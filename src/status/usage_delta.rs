@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use super::total_cost::CostDelta;
-use super::{AgentStatus, TokenDelta, TokenUsage, TotalCost};
+use super::{AgentStatus, RawText, TokenDelta, TokenUsage, TotalCost};
 
 /// The tokens and the cost of one of the models that an agent has used.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,6 +151,21 @@ impl UsageDelta {
         self
     }
 
+    /// Adds tokens of a model, if there is no other. Returns whether it did.
+    #[inline]
+    pub(super) fn add_tokens(&mut self, tokens: &TokenDelta, model: Option<&Arc<str>>) -> bool {
+        if !self.has_amounts() && self.shares.is_empty() {
+            self.model = model.cloned();
+            self.tokens = *tokens;
+            return true;
+        }
+        let is_of_one = is_same(self.model.as_ref(), model) && self.shares.is_empty();
+        if is_of_one {
+            self.tokens.add(tokens);
+        }
+        is_of_one
+    }
+
     #[inline]
     pub(super) fn add(&mut self, other: &Self) {
         self.calls = self.calls.saturating_add(other.calls);
@@ -199,6 +214,16 @@ impl UsageDelta {
             cost: self.cost(),
         };
         self.model.iter().filter(|_| self.has_amounts()).map(of).collect()
+    }
+}
+
+/// Whether these are the same allocation, as the names of one model nearly always are.
+#[inline]
+fn is_same(a: Option<&Arc<str>>, b: Option<&Arc<str>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
     }
 }
 
@@ -251,24 +276,27 @@ impl AgentStatus {
         self.token_usage.is_some() || !self.cost().is_empty()
     }
 
-    /// Sets the model that its last call has used.
+    /// Sets the model that its last call has used. Returns it, unless the text is none that a model can
+    /// have.
     #[inline]
-    pub(super) fn set_model(&mut self, model: &str) -> Arc<str> {
+    pub(super) fn set_model(&mut self, model: RawText<'_>) -> Option<Arc<str>> {
         match &self.model {
-            Some(known) if **known == *model => Arc::clone(known),
+            Some(known) if model.is(known) => Some(Arc::clone(known)),
             _ => self.set_other_model(model),
         }
     }
 
     #[cold]
-    fn set_other_model(&mut self, model: &str) -> Arc<str> {
-        self.tell_models_apart();
-        let model: Arc<str> = model.into();
-        self.model = Some(Arc::clone(&model));
-        if self.models().is_empty() {
-            self.put_models(Vec::new());
+    fn set_other_model(&mut self, model: RawText<'_>) -> Option<Arc<str>> {
+        let model = model.to_text()?;
+        if self.model.as_ref() != Some(&model) {
+            self.tell_models_apart();
+            self.model = Some(Arc::clone(&model));
+            if self.models().is_empty() {
+                self.put_models(Vec::new());
+            }
         }
-        model
+        Some(model)
     }
 
     /// Writes down the share of its only model so far, if there is one.
@@ -279,6 +307,16 @@ impl AgentStatus {
                 self.spending.get_or_insert_default().models = models;
             }
         }
+    }
+
+    /// Adds tokens of a model that it has used before, if it is the only one. Returns whether it did.
+    #[inline]
+    pub(super) fn add_tokens(&mut self, tokens: &TokenDelta, model: Option<&Arc<str>>) -> bool {
+        let is_of_one = is_same(self.model.as_ref(), model) && self.models().is_empty();
+        if is_of_one {
+            self.token_usage.get_or_insert_default().add(tokens);
+        }
+        is_of_one
     }
 
     /// Adds what calls have used.

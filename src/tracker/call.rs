@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Costs, Session, Shared, StatusTracker};
-use crate::agent::Agent;
+use super::{Costs, RegisteredAgent, Session, Shared, StatusTracker};
 use crate::status::{
-    CallDetails, Outcome, SessionId, Task, TaskUsage, Timestamp, TokenDelta, TokenUsage,
+    CallDetails, Outcome, RawText, SessionId, Task, TaskUsage, Timestamp, TokenDelta, TokenUsage,
 };
 
 /// One call in flight. Its holder [ends](Self::end) it, once.
@@ -16,8 +15,7 @@ pub(crate) struct TrackedCall {
     session: Arc<Session>,
     slot: usize,
     started_at: Timestamp,
-    /// The model that was declared for the agent.
-    model: Option<Arc<str>>,
+    agent: Arc<RegisteredAgent>,
     /// The run in which the call began. Once a new run has begun, the call no longer counts.
     run: u64,
 }
@@ -28,13 +26,13 @@ impl TrackedCall {
     pub(crate) fn start(
         tracker: &StatusTracker,
         session: Arc<Session>,
-        agent: &Agent,
+        agent: Arc<RegisteredAgent>,
         is_get: bool,
     ) -> Option<Self> {
         let shared = tracker.shared();
         let mut started = None;
         shared.change(&session, |state, now| {
-            let Some(slot) = shared.slot(state, agent) else { return false };
+            let Some(slot) = shared.slot(state, agent.agent()) else { return false };
             started = Some((slot, state.ledger.run(), now));
             state.ledger.call_started(slot, is_get, now)
         });
@@ -42,8 +40,7 @@ impl TrackedCall {
             shared.lose_of_full_session(&session.id);
             return None;
         };
-        let model = agent.shared_model().cloned();
-        Some(Self { tracker: tracker.clone(), session, slot, started_at, model, run })
+        Some(Self { tracker: tracker.clone(), session, slot, started_at, agent, run })
     }
 
     /// How long ago the call started, by the time of day.
@@ -56,8 +53,13 @@ impl TrackedCall {
     }
 
     /// The model that was declared for the agent.
+    #[inline]
     pub(crate) fn declared_model(&self) -> Option<&str> {
-        self.model.as_deref()
+        self.agent.agent().shared_model().map(|model| &**model)
+    }
+
+    pub(crate) fn agent(&self) -> &RegisteredAgent {
+        &self.agent
     }
 
     pub(crate) fn costs(&self) -> &Costs {
@@ -74,7 +76,7 @@ impl TrackedCall {
     }
 
     /// Adds the tokens that the call has used since the last time, of this model if it is known by now.
-    pub(crate) fn progress(&self, tokens: TokenDelta, model: Option<&str>) {
+    pub(crate) fn progress(&self, tokens: TokenDelta, model: Option<RawText<'_>>) {
         self.tracker.shared().change_usage(&self.session, |state, now| {
             let is_current = state.ledger.run() == self.run;
             if is_current {

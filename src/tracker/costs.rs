@@ -19,13 +19,14 @@ pub(crate) struct PricedCall<'a> {
     pub(crate) web_searches: u64,
     /// What the response says that the call has cost, in US dollars.
     pub(crate) reported_usd: Option<&'a str>,
+    /// Whether it reports a cost that none can be.
+    pub(crate) has_impossible_cost: bool,
     pub(crate) at: Timestamp,
 }
 
 #[cfg(feature = "prices")]
 mod list {
     use std::collections::HashSet;
-    use std::fmt;
     use std::sync::{Mutex, PoisonError};
 
     use super::{PricedCall, TotalCost};
@@ -60,8 +61,8 @@ mod list {
         pub(crate) fn of(&self, call: &PricedCall<'_>) -> TotalCost {
             let Some(prices) = &self.prices else { return TotalCost::default() };
             let reported = call.reported_usd.map(Cost::from_reported);
-            if let Some(Err(error)) = reported {
-                self.ignore(call.reported_usd.unwrap_or_default(), &error);
+            if call.has_impossible_cost || matches!(reported, Some(Err(_))) {
+                self.ignore();
             }
             let usage = call.usage;
             let priced = Call {
@@ -108,12 +109,12 @@ mod list {
             }
         }
 
-        /// Counts a cost that cannot be one.
+        /// Counts a cost that none can be.
         #[cold]
-        fn ignore(&self, reported: &str, error: &dyn fmt::Display) {
+        fn ignore(&self) {
             #[cfg(feature = "metrics")]
             crate::telemetry::metrics::ignored_cost();
-            let what = format_args!("a response says that its call cost {reported} USD: {error}");
+            let what = "a response reports a cost that is negative or more than 10,000 USD";
             self.ignored.warn(&what, "ignored; the price list is used instead");
         }
     }

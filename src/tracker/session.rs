@@ -337,6 +337,7 @@ impl SessionHandle {
                 service_tier: None,
                 web_searches: 0,
                 reported_usd: None,
+                has_impossible_cost: false,
                 at: self.shared.now(),
             });
         }

@@ -57,7 +57,6 @@ mod rpc_status;
 mod skip;
 mod trace;
 
-use std::borrow::Cow;
 use std::fmt;
 
 use http::{HeaderMap, StatusCode};
@@ -78,7 +77,7 @@ use self::framing::{Framing, MediaType};
 use self::response_head::{HeadReport, RequestFlags};
 use self::response_info::HeadInfo;
 use self::rpc_status::GrpcStatus;
-use crate::status::{Outcome, Task, TokenUsage};
+use crate::status::{Outcome, RawText, Task, TokenUsage};
 
 /// Reads usage, failures and the end out of one response's body as it passes.
 ///
@@ -275,6 +274,7 @@ impl UsageReader {
             let parts = parts.filter(|_| !self.hint.has(RequestFlag::NoUsage));
             info.web_search_requests = parts.and_then(UsageParts::web_searches);
             let cost = parts.and_then(UsageParts::cost);
+            info.has_impossible_cost = parts.is_some_and(UsageParts::has_impossible_cost);
             info.cost_usd = cost.map(|cost| cost.to_string().into());
         }
         if let Some(head) = &self.reported {
@@ -284,13 +284,15 @@ impl UsageReader {
     }
 
     /// The model that the response names, or else the path of its request.
-    pub(crate) fn model(&self) -> Option<Cow<'_, str>> {
+    #[inline]
+    pub(crate) fn model(&self) -> Option<RawText<'_>> {
         let stated = if self.states_nothing() {
             None
         } else {
             self.extractor.stated_model(self.committed())
         };
-        stated.or_else(|| self.reported.as_ref()?.info.model().map(Cow::Borrowed))
+        stated
+            .or_else(|| self.reported.as_ref()?.info.model().map(|model| RawText(model.as_bytes())))
     }
 
     /// Whether what the body states is of other calls.

@@ -1,11 +1,11 @@
 //! [`ResponseInfo`]: what a response says of its call beside its tokens and its outcome.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 
 use super::formats::{HeadField, MODEL_PATHS};
+use crate::status::RawText;
 
 /// A longer name in a path is none.
 const MAX_MODEL: usize = 128;
@@ -52,6 +52,8 @@ pub struct ResponseInfo {
     /// What the call has cost in US dollars, where the response says so, as an exact decimal number such
     /// as `0.00502`. OpenRouter's `cost` does not include what another provider bills to a key of one's own.
     pub cost_usd: Option<Box<str>>,
+    /// Whether the response reports a cost that none can be, such as a negative one.
+    pub has_impossible_cost: bool,
     /// The provider's id of the request, from the headers.
     pub request_id: Option<Box<str>>,
     /// How long to wait before another try, from the headers. A date counts from the response's own
@@ -67,9 +69,9 @@ pub struct ResponseInfo {
 /// be.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallFacts<'a> {
-    pub(crate) model: Option<Cow<'a, str>>,
+    pub(crate) model: Option<RawText<'a>>,
     /// The one to show of several.
-    pub(crate) finish_reason: Option<Cow<'a, str>>,
+    pub(crate) finish_reason: Option<RawText<'a>>,
     pub(crate) request_id: Option<&'a str>,
     pub(crate) retry_after: Option<Duration>,
 }

@@ -105,6 +105,12 @@ fn nothing() -> Json {
     tokens(0, 0)
 }
 
+/// Attributes of an agent whose model has stopped for this reason.
+fn stopped(reason: &str, mut attributes: Json) -> Json {
+    attributes["finishReason"] = json!(reason);
+    attributes
+}
+
 fn used(input: u64, output: u64) -> Json {
     json!({"tokenUsage": tokens(input, output)})
 }
@@ -247,7 +253,7 @@ async fn a_slow_stream_shows_its_tokens_as_they_come_and_ends_with_its_own_end()
 
     // The stream's own end marker completes it, while the connection is still open.
     send_and_receive(&sender, &mut body, MESSAGE_STOP).await;
-    let end = success(1, used(25, 15));
+    let end = success(1, stopped("end_turn", used(25, 15)));
     stack.assert_stored(SESSION, "processing", tokens(25, 15), end.clone()).await;
 
     drop(sender);
@@ -665,7 +671,7 @@ async fn a_call_that_outlives_its_workflow_adds_its_tokens_and_reopens_nothing()
     for piece in [MESSAGE_DELTA, MESSAGE_STOP] {
         send_and_receive(&sender, &mut body, piece).await;
     }
-    let agent = success(1, used(25, 15));
+    let agent = success(1, stopped("end_turn", used(25, 15)));
     let attributes = json!({AGENT: agent, "error": "took too long"});
     stack.assert_item(expected_item(SESSION, "failed", tokens(25, 15), attributes)).await;
 }

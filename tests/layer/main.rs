@@ -9,11 +9,13 @@
 
 mod a2a;
 mod agents;
+mod attempts;
 mod aws;
 mod bodies;
 mod buffers;
 mod choice;
 mod corpus;
+mod costs;
 mod disabled;
 mod end_of_call;
 mod error_sources;

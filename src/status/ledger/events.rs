@@ -19,10 +19,9 @@
 use std::sync::Arc;
 
 use super::Ledger;
-use crate::status::attempt::Attempt;
 use crate::status::{
     AgentReport, AgentState, AgentStatus, CallDetails, CallError, ErrorMessage, Outcome,
-    OverallStatus, Timestamp, TokenDelta, TokenUsage, UsageDelta,
+    OverallStatus, RawText, Timestamp, TokenDelta, TokenUsage, TotalCost, UsageDelta,
 };
 
 impl Ledger {
@@ -59,12 +58,12 @@ impl Ledger {
         &mut self,
         slot: usize,
         tokens: TokenDelta,
-        model: Option<&str>,
+        model: Option<RawText<'_>>,
         now: Timestamp,
     ) {
         self.note_only_call(slot);
-        let model = model.map(|model| self.local.agents[slot].1.set_model(model));
-        self.add_usage(slot, &UsageDelta::of_tokens(tokens, model));
+        let model = model.and_then(|model| self.local.agents[slot].1.set_model(model));
+        self.add_tokens(slot, &tokens, model.as_ref());
         let agent = &mut self.local.agents[slot].1;
         // The call may have started after its workflow ended. Then the agent's state is that
         // of an earlier call, and must not look newer in a merge.
@@ -86,15 +85,17 @@ impl Ledger {
         now: Timestamp,
     ) {
         let agent = &mut self.local.agents[slot].1;
-        let model = details.model.map(|model| agent.set_model(model));
+        let model = details.model.and_then(|model| agent.set_model(model));
         agent.describe_call(details);
         if let (Some(usage), Some(model)) = (details.usage_without_model, &model) {
             self.name_model(slot, usage, model);
         }
         // The common case is that of no tokens.
-        if tokens.is_some() || !details.cost.is_empty() {
-            let delta = UsageDelta::of_tokens(tokens.unwrap_or_default(), model.clone());
-            self.add_usage(slot, &delta.with_cost(details.cost.as_delta()));
+        if let Some(tokens) = &tokens {
+            self.add_tokens(slot, tokens, model.as_ref());
+        }
+        if let Some(cost) = details.cost {
+            self.add_cost(slot, cost, model.as_ref());
         }
         for calls in [&mut self.unsent[slot].calls, &mut self.local.agents[slot].1.calls] {
             *calls = calls.saturating_add(1);
@@ -110,7 +111,7 @@ impl Ledger {
             && self.tasks.is_none()
             && agent.token_usage.as_ref() == details.usage;
         if !is_shown {
-            agent.attempts.push(Attempt::new(&outcome, details, model, now));
+            agent.attempts.push(&outcome, details, model.as_ref(), now);
         }
         let active = &mut self.active[slot];
         active.reported_in_progress = false;
@@ -145,7 +146,8 @@ impl Ledger {
         let tokens = token_usage.unwrap_or_default().delta_from(&TokenUsage::default());
         let ends = matches!(state, AgentState::Success | AgentState::Error);
         self.note_only_call(slot);
-        let model = model.map(|model| self.local.agents[slot].1.set_model(&model));
+        let model = model.as_deref().map(|model| RawText(model.as_bytes()));
+        let model = model.and_then(|model| self.local.agents[slot].1.set_model(model));
         let delta = UsageDelta::of_tokens(tokens, model.clone()).with_cost(cost.as_delta());
         self.add_usage(slot, &delta.with_calls(u64::from(ends)));
         let error = error.or_else(|| (state == AgentState::Error).then(default_error));
@@ -154,7 +156,7 @@ impl Ledger {
                 (AgentState::Error, Some(error)) => Outcome::Error(error.clone()),
                 _ => Outcome::Success,
             };
-            self.note_reported_call(slot, &outcome, token_usage.as_ref(), model, now);
+            self.note_reported_call(slot, &outcome, token_usage.as_ref(), model.as_ref(), now);
         }
         self.check_budget(now);
         let is_finished = self.is_finished();
@@ -214,7 +216,7 @@ impl Ledger {
         slot: usize,
         outcome: &Outcome,
         usage: Option<&TokenUsage>,
-        model: Option<Arc<str>>,
+        model: Option<&Arc<str>>,
         now: Timestamp,
     ) {
         let (agent, active) = (&mut self.local.agents[slot].1, &mut self.active[slot]);
@@ -230,7 +232,7 @@ impl Ledger {
             && agent.token_usage.as_ref() == usage;
         if !is_shown {
             let details = CallDetails { usage, ..CallDetails::none(started_at) };
-            agent.attempts.push(Attempt::new(outcome, &details, model, now));
+            agent.attempts.push(outcome, &details, model, now);
         }
     }
 
@@ -371,6 +373,24 @@ impl Ledger {
             let own = self.own_call_started(slot);
             self.local.agents[slot].1.note_only_call(own);
         }
+    }
+
+    /// Adds tokens of a model to an agent.
+    #[inline]
+    fn add_tokens(&mut self, slot: usize, tokens: &TokenDelta, model: Option<&Arc<str>>) {
+        if !self.local.agents[slot].1.add_tokens(tokens, model) {
+            let delta = UsageDelta::of_tokens(*tokens, model.cloned());
+            self.local.agents[slot].1.add_usage(&delta);
+        }
+        if !self.unsent[slot].add_tokens(tokens, model) {
+            self.unsent[slot].add(&UsageDelta::of_tokens(*tokens, model.cloned()));
+        }
+    }
+
+    #[cold]
+    fn add_cost(&mut self, slot: usize, cost: &TotalCost, model: Option<&Arc<str>>) {
+        let delta = UsageDelta::of_tokens(TokenDelta::default(), model.cloned());
+        self.add_usage(slot, &delta.with_cost(cost.as_delta()));
     }
 
     pub(super) fn add_usage(&mut self, slot: usize, delta: &UsageDelta) {

@@ -206,12 +206,13 @@ impl Ledger {
         let end = end.map(|error| TaskEnd { error, at: now });
 
         // The call's own tokens are taken back, and what its answer adds to the task is counted.
-        let model = details.model.map(|model| self.local.agents[slot].1.set_model(model));
+        let model = details.model.and_then(|model| self.local.agents[slot].1.set_model(model));
         if let (Some(usage), Some(model)) = (details.usage_without_model, &model) {
             self.name_model(slot, usage, model);
         }
         let tokens = reported.unwrap_or(recorded);
-        let used = Used { tokens, model: model.clone(), cost: details.cost };
+        let cost = details.cost.copied().unwrap_or_default();
+        let used = Used { tokens, model: model.clone(), cost };
         let taken_back = TokenUsage::default().delta_from(&recorded);
         self.add_usage(slot, &UsageDelta::of_tokens(taken_back, model));
         let is_named = self.is_left_unfinished(&id);
@@ -236,8 +237,7 @@ impl Ledger {
             (None, Some(end)) if is_matched || is_named => self.task_ended(&id, slot, &end),
             _ => {}
         }
-        let cost = TotalCost::default();
-        let details = CallDetails { cost, usage_without_model: None, ..*details };
+        let details = CallDetails { cost: None, usage_without_model: None, ..*details };
         self.call_ended(slot, outcome, None, &details, now);
         counted
     }

@@ -8,11 +8,9 @@
 //! How much of the texts counts is in [`Stated`], a part of [`Extracted`]: what a frame
 //! with a wrong checksum has stated is taken back with it, and the text that stays is out of sight.
 
-use std::borrow::Cow;
-
 use super::error_text::unescape;
 use super::{Extracted, Extractor};
-use crate::status::most_telling_reason;
+use crate::status::{RawText, most_telling_reason};
 use crate::usage::formats::{Format, InfoField, Word};
 use crate::usage::json::TEXT_BLOCK;
 
@@ -189,41 +187,45 @@ impl Extractor {
         self.add_other_reason(number.to_string().as_bytes());
     }
 
-    /// A text that was stated, if it can be one.
+    /// A text as it was stated.
     #[inline]
-    fn stated_text(&self, stated: &Stated, field: InfoField) -> Option<Cow<'_, str>> {
-        let text = match stated.lens[field as usize] {
-            0 => return None,
-            LONG => Cow::Borrowed(&*self.rare.as_ref()?.info.texts[field as usize]),
-            len => {
-                let text = self.info.texts[field as usize].as_ref()?.get(..usize::from(len))?;
-                String::from_utf8_lossy(text)
-            }
-        };
-        (!has_control(&text)).then_some(text)
+    fn stated_raw(&self, stated: &Stated, field: InfoField) -> Option<&[u8]> {
+        match stated.lens[field as usize] {
+            0 => None,
+            LONG => Some(self.rare.as_ref()?.info.texts[field as usize].as_bytes()),
+            len => self.info.texts[field as usize].as_ref()?.get(..usize::from(len)),
+        }
+    }
+
+    /// A text that was stated, if it can be one.
+    fn stated_text(&self, stated: &Stated, field: InfoField) -> Option<Box<str>> {
+        let text = String::from_utf8_lossy(self.stated_raw(stated, field)?);
+        (!text.chars().any(char::is_control)).then(|| text.into())
     }
 
     /// The model that was stated, as far as it stands in `extracted`.
     #[inline]
-    pub(in crate::usage) fn stated_model(&self, extracted: &Extracted) -> Option<Cow<'_, str>> {
-        self.stated_text(&extracted.stated, InfoField::Model)
+    pub(in crate::usage) fn stated_model(&self, extracted: &Extracted) -> Option<RawText<'_>> {
+        self.stated_raw(&extracted.stated, InfoField::Model).map(RawText)
     }
 
     /// The one to show of the reasons that were stated.
     #[inline]
-    pub(in crate::usage) fn stated_reason(&self, extracted: &Extracted) -> Option<Cow<'_, str>> {
+    pub(in crate::usage) fn stated_reason(&self, extracted: &Extracted) -> Option<RawText<'_>> {
         let stated = &extracted.stated;
-        if stated.more_reasons > 0 {
-            return self.stated_reason_of_several(extracted);
+        match (stated.reason, stated.more_reasons) {
+            (0, 0) => None,
+            (_, 0) => self.first_reason(stated).filter(|reason| is_reason(reason)).map(RawText),
+            _ => self.stated_reason_of_several(stated).map(RawText),
         }
-        let first = self.first_reason(stated).filter(|first| is_reason(first))?;
-        Some(String::from_utf8_lossy(first))
     }
 
     #[cold]
-    fn stated_reason_of_several(&self, extracted: &Extracted) -> Option<Cow<'_, str>> {
-        let reasons = self.stated_info(extracted).finish_reasons;
-        most_telling_reason(&reasons).map(|reason| reason.to_owned().into())
+    fn stated_reason_of_several(&self, stated: &Stated) -> Option<&[u8]> {
+        let more = self.rare.iter().flat_map(|rare| &rare.info.reasons).map(|reason| &**reason);
+        let more = more.take(stated.more_reasons.into());
+        let all = self.first_reason(stated).into_iter().chain(more);
+        most_telling_reason(all.filter(|reason| is_reason(reason)))
     }
 
     /// What the answer says of itself, as far as it stands in `extracted`.
@@ -236,12 +238,9 @@ impl Extractor {
             || extracted.has_format(Format::AiSdk);
         let has_id = !stated.is_rpc && !is_of_parts;
         StatedInfo {
-            model: self.stated_text(stated, InfoField::Model).map(Into::into),
-            response_id: self
-                .stated_text(stated, InfoField::ResponseId)
-                .filter(|_| has_id)
-                .map(Into::into),
-            service_tier: self.stated_text(stated, InfoField::ServiceTier).map(Into::into),
+            model: self.stated_text(stated, InfoField::Model),
+            response_id: self.stated_text(stated, InfoField::ResponseId).filter(|_| has_id),
+            service_tier: self.stated_text(stated, InfoField::ServiceTier),
             finish_reasons: self
                 .first_reason(stated)
                 .into_iter()
@@ -249,15 +248,6 @@ impl Extractor {
                 .filter_map(reason)
                 .collect(),
         }
-    }
-}
-
-/// Whether a text has a character that no name has. Nearly all texts are ASCII.
-#[inline]
-fn has_control(text: &str) -> bool {
-    match text.is_ascii() {
-        true => text.bytes().any(|byte| byte.is_ascii_control()),
-        false => text.chars().any(char::is_control),
     }
 }
 

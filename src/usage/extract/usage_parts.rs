@@ -58,6 +58,8 @@ pub(in crate::usage) struct UsageParts {
 const VALUES: usize = SEARCHES + 1;
 const COST: usize = UsagePart::Listed as usize + 1;
 const SEARCHES: usize = COST + 1;
+/// Beside the bits of the values: a cost was stated that none can be.
+const IMPOSSIBLE_COST: u8 = 1 << 7;
 
 impl UsageParts {
     fn get(&self, at: usize) -> Option<u64> {
@@ -88,6 +90,17 @@ impl UsageParts {
             self.put(COST, digits);
             self.cost_places = places;
         }
+    }
+
+    /// Notes that the cost is negative, or larger than any.
+    #[cold]
+    pub(super) fn set_impossible_cost(&mut self) {
+        self.present |= IMPOSSIBLE_COST;
+    }
+
+    /// Whether a cost was stated that none can be.
+    pub(in crate::usage) fn has_impossible_cost(&self) -> bool {
+        self.present & IMPOSSIBLE_COST != 0
     }
 
     /// How many web searches are billed.
@@ -149,6 +162,7 @@ impl UsageParts {
             (a, b) => b.or(a),
         };
         self.present &= !(1 << COST);
+        self.present |= later.present & IMPOSSIBLE_COST;
         if let Some(Decimal { digits, places }) = cost {
             self.set_cost(digits, places);
         }

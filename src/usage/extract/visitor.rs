@@ -175,9 +175,13 @@ impl Visitor for Extractor {
     }
 
     #[cold]
-    fn cost(&mut self, digits: u64, places: u8) {
+    fn cost(&mut self, cost: Option<(u64, u8)>) {
         self.changed = true;
-        self.current_parts().set_cost(digits, places);
+        let parts = self.current_parts();
+        match cost {
+            Some((digits, places)) => parts.set_cost(digits, places),
+            None => parts.set_impossible_cost(),
+        }
     }
 
     #[cold]

@@ -413,7 +413,7 @@ impl Visitor for Base64Unwrapper<'_> {
     fn end_text(&mut self, _: Action) {}
     fn count(&mut self, _: TokenType, _: CountOp, _: Accounting, _: u64) {}
     fn part(&mut self, _: UsagePart, _: u64) {}
-    fn cost(&mut self, _: u64, _: u8) {}
+    fn cost(&mut self, _: Option<(u64, u8)>) {}
     fn number(&mut self, _: Action, _: Option<u64>) {}
     fn word(&mut self, _: WordField, _: Word<'_>) {}
     fn boolean(&mut self, _: Action, _: bool) {}

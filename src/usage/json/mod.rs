@@ -41,8 +41,8 @@ pub(super) trait Visitor {
     fn count(&mut self, token: TokenType, op: CountOp, accounting: Accounting, value: u64);
     /// A part of a count of the usage object at hand.
     fn part(&mut self, part: UsagePart, value: u64);
-    /// What the call has cost: a number with so many decimal places.
-    fn cost(&mut self, digits: u64, places: u8);
+    /// What the call has cost: a number with so many decimal places, or one that no cost can be.
+    fn cost(&mut self, cost: Option<(u64, u8)>);
     /// A number of another kind; nothing if it is negative or does not fit.
     fn number(&mut self, action: Action, value: Option<u64>);
     /// A short text in which escapes were resolved.

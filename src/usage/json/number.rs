@@ -97,12 +97,16 @@ impl Number {
         self.other_value()
     }
 
+    /// Whether it is a number.
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self.part, Part::Integer | Part::Fraction | Part::Exponent)
+    }
+
     /// The decimal number that it is, with so many places more: an integer, and how many of its digits
     /// are behind the point. The last of these is no zero.
     #[cold]
     pub(super) fn decimal(&self, more_places: i16) -> Option<(u64, u8)> {
-        let is_number = matches!(self.part, Part::Integer | Part::Fraction | Part::Exponent);
-        if !is_number || self.places < 0 || self.is_negative && self.digits != 0 {
+        if !self.is_complete() || self.places < 0 || self.is_negative && self.digits != 0 {
             return None;
         }
         if self.digits == 0 {
@@ -125,7 +129,7 @@ impl Number {
 
     #[cold]
     fn other_value(&self) -> Option<u64> {
-        if !matches!(self.part, Part::Integer | Part::Fraction | Part::Exponent) {
+        if !self.is_complete() {
             return None;
         }
         let exponent = if self.is_exponent_negative { -self.exponent } else { self.exponent };

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use tower_agent_status::status::{Item, Timestamp, Value};
+use tower_agent_status::status::{Cost, Item, Timestamp, Value};
 
 const STATES: [&str; 4] = ["pending", "in-progress", "success", "error"];
 const OVERALL: [&str; 4] = ["initializing", "processing", "completed", "failed"];
@@ -83,6 +83,7 @@ impl Check {
             || format!("unfinishedTasks is {unfinished:?}"),
         );
         self.agents(item, &overall);
+        self.costs(item);
     }
 
     fn agents(&mut self, item: &Item, overall: &str) {
@@ -91,7 +92,7 @@ impl Check {
             COUNTS[..3].iter().map(|name| ((*name).to_owned(), 0)).collect();
         for (name, value) in item.iter() {
             let Value::Map(agent) = value else { continue };
-            if matches!(name, "writers" | "totalTokenUsage") {
+            if matches!(name, "writers" | "totalTokenUsage" | "previousRun") {
                 continue;
             }
             // In a finished workflow, an agent in progress was called after the end.
@@ -110,7 +111,7 @@ impl Check {
     }
 
     fn agent(&mut self, name: &str, agent: &Item, overall: &str) {
-        const KNOWN: [&str; 12] = [
+        const KNOWN: [&str; 19] = [
             "status",
             "activity",
             "waitingFor",
@@ -123,6 +124,13 @@ impl Check {
             "errorType",
             "calls",
             "lastUpdated",
+            "model",
+            "finishReason",
+            "timeToFirstChunk",
+            "costUsd",
+            "unpricedCalls",
+            "models",
+            "attempts",
         ];
         for (attribute, _) in agent.iter() {
             self.that(KNOWN.contains(&attribute), || format!("{name} has {attribute}"));
@@ -176,8 +184,52 @@ impl Check {
         }
         self.error_text(agent, "error");
         self.text(agent, "errorType", false);
+        self.text(agent, "model", false);
+        self.text(agent, "finishReason", false);
+        self.attempts(name, agent);
         let calls = self.whole(agent, "calls", false);
         self.that(calls != Some(0), || format!("{name} has zero calls, which should be absent"));
+    }
+
+    /// The list of an agent's attempts: at most eight, and no more than it had calls.
+    fn attempts(&mut self, name: &str, agent: &Item) {
+        let Some(attempts) = agent.get("attempts") else { return };
+        let list = attempts.as_list().unwrap_or_default();
+        let calls = agent.get("calls").and_then(Value::as_u64).unwrap_or(0);
+        let holds = (1..=8).contains(&list.len()) && list.len() as u64 <= calls;
+        self.that(holds, || format!("{name} has {calls} calls and the attempts {attempts:?}"));
+        for attempt in list {
+            let Some(attempt) = attempt.as_map() else {
+                self.faults.push(format!("an attempt of {name} is {attempt:?}"));
+                continue;
+            };
+            self.time(attempt, "startedAt", true);
+            let status = self.text(attempt, "status", true).unwrap_or_default().to_owned();
+            let has_class = attempt.get("errorType").is_some();
+            let holds = status == if has_class { "error" } else { "success" };
+            self.that(holds, || format!("an attempt of {name} is {attempt:?}"));
+            self.that(number(attempt.get("duration")) >= Some(0.0), || {
+                format!("an attempt of {name} has no duration: {attempt:?}")
+            });
+        }
+    }
+
+    /// The costs of the agents add up to that of the item.
+    fn costs(&mut self, item: &Item) {
+        let (mut usd, mut unpriced) = (None, 0);
+        for (name, value) in item.iter() {
+            let (Value::Map(agent), false) = (value, name == "previousRun") else { continue };
+            if let Some(cost) = agent.get("costUsd").and_then(Value::as_cost) {
+                usd = Some(usd.unwrap_or(Cost::ZERO).saturating_add(cost));
+            }
+            unpriced += agent.get("unpricedCalls").and_then(Value::as_u64).unwrap_or(0);
+        }
+        let total = item.get("totalCostUsd").and_then(Value::as_cost);
+        self.that(total == usd, || format!("totalCostUsd is {total:?}, and the sum {usd:?}"));
+        let total = item.get("unpricedCalls").and_then(Value::as_u64).unwrap_or(0);
+        self.that(total == unpriced, || {
+            format!("unpricedCalls is {total}, and the sum {unpriced}")
+        });
     }
 
     /// The counts of a usage map, which may only have known names and integers.

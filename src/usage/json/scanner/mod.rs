@@ -423,8 +423,8 @@ fn report_number(action: Action, number: Number, visitor: &mut impl Visitor) {
         (Action::Count(..), None) => {}
         (Action::Part(part), Some(value)) => visitor.part(part, value),
         (Action::Cost(unit), _) => {
-            if let Some((digits, places)) = number.decimal(unit as i16) {
-                visitor.cost(digits, places);
+            if number.is_complete() {
+                visitor.cost(number.decimal(unit as i16));
             }
         }
         // Its value does not matter.
