@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{AgentState, AgentStatus, CallDetails, Outcome, RawText, Timestamp, TokenUsage};
 
 /// One of several calls of an agent, or one that failed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Attempt {
     /// When the call started.
@@ -27,6 +27,18 @@ pub struct Attempt {
     pub(super) caller: Caller,
     /// Tells calls apart that one process has seen the end of in one millisecond.
     pub(super) number: u32,
+    /// The version of the ledger that has seen its end; zero of a call of another.
+    pub(super) version: u64,
+}
+
+/// Two are equal if their items are.
+impl PartialEq for Attempt {
+    fn eq(&self, other: &Self) -> bool {
+        let one = (&self.model, &self.token_usage, &self.request_id, self.retry_after);
+        self.order() == other.order()
+            && (self.started_at, &self.error_type) == (other.started_at, &other.error_type)
+            && one == (&other.model, &other.token_usage, &other.request_id, other.retry_after)
+    }
 }
 
 /// Which process made a call.
@@ -42,12 +54,14 @@ pub(super) enum Caller {
 
 impl Attempt {
     /// The only call of an agent that has ended with it, if that is all that is known of the agent's
-    /// calls. `own` is when it started, if this process has made it.
-    pub(super) fn only_call_of(agent: &AgentStatus, own: Option<Timestamp>) -> Option<Self> {
+    /// calls. `own` is when it started, and the version of the ledger that has seen its end, if this
+    /// process has made it.
+    pub(super) fn only_call_of(agent: &AgentStatus, own: Option<(Timestamp, u64)>) -> Option<Self> {
         if agent.calls != 1 || !agent.attempts.is_empty() || !agent.has_ended() {
             return None;
         }
-        let (started_at, completed_at) = own.or(agent.started_at).zip(agent.completed_at)?;
+        let (started_at, completed_at) =
+            own.map(|(at, _)| at).or(agent.started_at).zip(agent.completed_at)?;
         Some(Self {
             started_at,
             completed_at,
@@ -58,6 +72,7 @@ impl Attempt {
             retry_after: None,
             caller: if own.is_some() { Caller::This } else { Caller::Unknown },
             number: 0,
+            version: own.map_or(0, |(_, version)| version),
         })
     }
 
@@ -150,7 +165,7 @@ impl Attempts {
         outcome: &Outcome,
         details: &CallDetails<'_>,
         model: Option<&Arc<str>>,
-        now: Timestamp,
+        (now, version): (Timestamp, u64),
     ) {
         let newest =
             if self.oldest == 0 { self.list.last() } else { self.list.get(self.oldest - 1) };
@@ -159,12 +174,12 @@ impl Attempts {
                 newest.number.saturating_add(1)
             }
             Some(newest) if newest.completed_at >= now => {
-                return self.place_own(outcome, details, model, now);
+                return self.place_own(outcome, details, model, (now, version));
             }
             _ => 0,
         };
         if self.list.len() < Self::KEPT {
-            return self.add(outcome, details, model, now, number);
+            return self.add(outcome, details, model, (now, version), number);
         }
         let place = &mut self.list[self.oldest];
         self.oldest = (self.oldest + 1) % Self::KEPT;
@@ -183,6 +198,7 @@ impl Attempts {
         place.retry_after = details.retry_after;
         place.caller = Caller::This;
         place.number = number;
+        place.version = version;
     }
 
     /// Adds a call to a list that is not full yet, at its end.
@@ -192,7 +208,7 @@ impl Attempts {
         outcome: &Outcome,
         details: &CallDetails<'_>,
         model: Option<&Arc<str>>,
-        now: Timestamp,
+        (now, version): (Timestamp, u64),
         number: u32,
     ) {
         if self.list.capacity() == 0 {
@@ -208,6 +224,7 @@ impl Attempts {
             retry_after: details.retry_after,
             caller: Caller::This,
             number,
+            version,
         });
     }
 
@@ -218,12 +235,13 @@ impl Attempts {
         outcome: &Outcome,
         details: &CallDetails<'_>,
         model: Option<&Arc<str>>,
-        now: Timestamp,
+        (now, version): (Timestamp, u64),
     ) {
         let same = self.list.iter().filter(|known| known.completed_at == now);
         let last = same.map(|known| known.number).max();
         let mut one = Self::default();
-        one.add(outcome, details, model, now, last.map_or(0, |last| last.saturating_add(1)));
+        let number = last.map_or(0, |last| last.saturating_add(1));
+        one.add(outcome, details, model, (now, version), number);
         one.list.into_iter().for_each(|attempt| self.place(attempt));
     }
 
@@ -261,24 +279,9 @@ impl Attempts {
         }
     }
 
-    /// Removes the first ones, if there are more than so many calls.
-    pub(super) fn keep_last(&mut self, calls: u64) {
-        let excess = (self.list.len() as u64).saturating_sub(calls);
-        if let Ok(excess) = usize::try_from(excess)
-            && excess > 0
-        {
-            self.in_order().drain(..excess);
-        }
-    }
-
-    /// Removes the calls that an agent shows.
-    pub(super) fn remove_calls_of(&mut self, agent: &AgentStatus) {
-        let only = Attempt::only_call_of(agent, None);
-        self.in_order().retain(|attempt| {
-            let mut known = agent.attempts.iter();
-            !known.any(|known| known.order() == attempt.order())
-                && !only.as_ref().is_some_and(|only| only.may_be(attempt))
-        });
+    /// Keeps those that a ledger has seen the end of after this version.
+    pub(super) fn keep_newer(&mut self, version: u64) {
+        self.in_order().retain(|attempt| attempt.version > version);
     }
 
     /// Names this process as the caller of those that it has made.
@@ -330,7 +333,7 @@ impl AgentStatus {
     /// The agent has another call: its only one so far becomes an attempt. `own` is when that started,
     /// if this process has made it.
     #[cold]
-    pub(super) fn note_only_call(&mut self, own: Option<Timestamp>) {
+    pub(super) fn note_only_call(&mut self, own: Option<(Timestamp, u64)>) {
         if let Some(only) = Attempt::only_call_of(self, own) {
             self.attempts.insert(only);
         }
@@ -364,6 +367,7 @@ mod tests {
             retry_after: None,
             caller,
             number: 0,
+            version: 0,
         }
     }
 
@@ -376,7 +380,7 @@ mod tests {
         let mut list = Attempts::default();
         let end = |list: &mut Attempts, start: i64| {
             let details = CallDetails::none(Timestamp::from_millis(start));
-            list.push(&Outcome::Success, &details, None, Timestamp::from_millis(start + 5));
+            list.push(&Outcome::Success, &details, None, (Timestamp::from_millis(start + 5), 1));
         };
         for start in [3, 1, 2, 2, 9, 8, 7, 6, 5, 4] {
             end(&mut list, start);

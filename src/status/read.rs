@@ -232,6 +232,7 @@ impl Attempt {
             retry_after: item.get(RETRY_AFTER).and_then(seconds),
             caller,
             number,
+            version: 0,
         })
     }
 }

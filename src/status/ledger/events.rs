@@ -84,6 +84,8 @@ impl Ledger {
         details: &CallDetails<'_>,
         now: Timestamp,
     ) {
+        // It does not show this one, if the workflow had ended before.
+        self.note_only_call(slot);
         let agent = &mut self.local.agents[slot].1;
         let model = details.model.and_then(|model| agent.set_model(model));
         agent.describe_call(details);
@@ -102,6 +104,7 @@ impl Ledger {
         }
         let active = &mut self.active[slot];
         active.in_flight = active.in_flight.saturating_sub(1);
+        active.last_end = self.version + 1;
         let agent = &mut self.local.agents[slot].1;
         // An agent shows its only call, if that ended well and the agent with it.
         let is_shown = agent.calls == 1
@@ -111,7 +114,7 @@ impl Ledger {
             && self.tasks.is_none()
             && agent.token_usage.as_ref() == details.usage;
         if !is_shown {
-            agent.attempts.push(&outcome, details, model.as_ref(), now);
+            agent.attempts.push(&outcome, details, model.as_ref(), (now, self.version + 1));
         }
         let active = &mut self.active[slot];
         active.reported_in_progress = false;
@@ -222,6 +225,7 @@ impl Ledger {
         let (agent, active) = (&mut self.local.agents[slot].1, &mut self.active[slot]);
         let began = active.started_at.filter(|_| active.reported_in_progress);
         let started_at = began.unwrap_or(now);
+        active.last_end = self.version + 1;
         if active.in_flight == 0 {
             active.started_at = Some(started_at);
         }
@@ -232,7 +236,7 @@ impl Ledger {
             && agent.token_usage.as_ref() == usage;
         if !is_shown {
             let details = CallDetails { usage, ..CallDetails::none(started_at) };
-            agent.attempts.push(outcome, &details, model, now);
+            agent.attempts.push(outcome, &details, model, (now, self.version + 1));
         }
     }
 
@@ -370,7 +374,7 @@ impl Ledger {
     #[inline]
     fn note_only_call(&mut self, slot: usize) {
         if self.local.agents[slot].1.calls == 1 {
-            let own = self.own_call_started(slot);
+            let own = self.own_call(slot);
             self.local.agents[slot].1.note_only_call(own);
         }
     }

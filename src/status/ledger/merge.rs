@@ -132,7 +132,7 @@ impl Ledger {
         let is_live = by_older_writer
             && self.base.as_ref().is_some_and(|base| !base.overall_status.is_finished());
         if knows_item && remote.created_at > known && !is_live {
-            self.adopt_new_run(&remote, written.as_deref(), false, now);
+            self.adopt_new_run(&remote, written.as_deref(), writer, false, now);
             self.describe_adopted_run();
         }
         // (11) To a process that has just started, a finished item says that its calls began
@@ -190,11 +190,16 @@ impl Ledger {
         &mut self,
         remote: &WorkflowStatus,
         written: Option<&WorkflowStatus>,
+        writer: &str,
         is_own: bool,
         now: Timestamp,
     ) {
         let base = self.base.take();
         self.missing_usage = None;
+        // What the item of the previous run had; (3) drops the deltas of it.
+        let seen = self.unacknowledged.iter().filter(|sent| remote.writers.have(writer, sent.seq));
+        let seen = seen.map(|sent| sent.version).max().unwrap_or(0);
+        let of_run_before = seen.max(self.saved_version);
         let mut local = WorkflowStatus::new(self.local.session_id.clone(), remote.created_at);
         local.last_updated = self.local.last_updated;
         for ((name, mut agent), active) in self.local.agents.drain(..).zip(&self.active) {
@@ -216,18 +221,13 @@ impl Ledger {
                 for at in [&mut agent.started_at, &mut agent.completed_at] {
                     *at = at.map(|at| at.max(remote.created_at));
                 }
-                if let Some(saved) = saved {
-                    agent.attempts.remove_calls_of(saved);
-                }
             } else {
-                agent.note_only_call(active.started_at);
-                let mut attempts = std::mem::take(&mut agent.attempts);
-                if let Some(saved) = saved {
-                    attempts.remove_calls_of(saved);
-                }
+                agent.note_only_call(active.started_at.map(|at| (at, active.last_end)));
+                let attempts = std::mem::take(&mut agent.attempts);
                 agent = AgentStatus::pending(Arc::clone(&active.activities.pending));
                 agent.attempts = attempts;
             }
+            agent.attempts.keep_newer(of_run_before);
             // Pushed in any case, so that slots stay valid.
             local.agents.push((name, agent));
         }
@@ -352,7 +352,7 @@ impl Ledger {
             let slot = self.local.agents.iter().position(|(known, _)| known == name);
             match slot {
                 Some(slot) => {
-                    let own = self.own_call_started(slot);
+                    let own = self.own_call(slot);
                     let local = &mut self.local.agents[slot].1;
                     let ours = Attempt::only_call_of(local, own);
                     let calls = [ours, Attempt::only_call_of(agent, None)];
@@ -426,10 +426,6 @@ impl Ledger {
             if !call.is_shown_by(agent) {
                 agent.attempts.insert(call);
             }
-        }
-        // Those of an earlier run, whose answers were lost, may have moved along.
-        for (_, agent) in &mut self.local.agents {
-            agent.attempts.keep_last(agent.calls);
         }
     }
 }

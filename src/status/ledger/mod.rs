@@ -152,6 +152,8 @@ struct ActiveCalls {
     in_flight: u32,
     /// When the first of the calls in flight started.
     started_at: Option<Timestamp>,
+    /// The version with the end of the last call that has ended here.
+    last_end: u64,
     /// The first error among the calls that overlap, or that a call was cancelled, if there is
     /// no other.
     error: Option<CallError>,
@@ -176,6 +178,7 @@ impl ActiveCalls {
             activities,
             in_flight: 0,
             started_at: None,
+            last_end: 0,
             error: None,
             has_success: false,
             is_after_end: false,
@@ -434,10 +437,12 @@ impl Ledger {
         self.excess.take()
     }
 
-    /// When the only call of an agent started, if this process has made it.
-    fn own_call_started(&self, slot: usize) -> Option<Timestamp> {
-        let is_own = self.active[slot].is_recorded || self.unsent[slot].calls > 0;
-        self.active[slot].started_at.filter(|_| is_own)
+    /// When the only call of an agent started, and the version with its end, if this process has made
+    /// it.
+    fn own_call(&self, slot: usize) -> Option<(Timestamp, u64)> {
+        let active = &self.active[slot];
+        let is_own = active.is_recorded || self.unsent[slot].calls > 0;
+        Some((active.started_at.filter(|_| is_own)?, active.last_end))
     }
 
     fn touch(&mut self, now: Timestamp) {

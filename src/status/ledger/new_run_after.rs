@@ -142,7 +142,7 @@ impl Ledger {
                 }
                 false => (begun.overall_status, None, None),
             };
-            self.adopt_new_run(&begun, written.as_deref(), true, now);
+            self.adopt_new_run(&begun, written.as_deref(), writer, true, now);
             if status.is_finished() {
                 self.local.overall_status = status;
                 (self.local.error, self.local.completed_at) = (error, ended);
