@@ -25,6 +25,7 @@ pub struct Agent {
     name: Arc<str>,
     activities: Arc<Activities>,
     model: Option<Arc<str>>,
+    provider: Option<Arc<str>>,
 }
 
 impl Agent {
@@ -42,7 +43,8 @@ impl Agent {
     /// [`StatusTrackerBuilder::start`](crate::StatusTrackerBuilder::start) and
     /// [`StatusLayer::new`](crate::StatusLayer::new).
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into().into(), activities: Arc::default(), model: None }
+        let (name, activities) = (name.into().into(), Arc::default());
+        Self { name, activities, model: None, provider: None }
     }
 
     /// Sets the text shown until the first call. The default is `Waiting`. This and the other
@@ -85,6 +87,20 @@ impl Agent {
         self
     }
 
+    /// Sets who serves the agent, for the traces and metrics of its calls: `gen_ai.provider.name`.
+    ///
+    /// It counts where the request does not show it. A known host (`api.openai.com`) or path
+    /// (`/model/…/converse`) outranks it, and it outranks what the format of the response suggests. Use
+    /// [OpenTelemetry's name](https://github.com/open-telemetry/semantic-conventions-genai) for the
+    /// provider if there is one, such as `openai` or `aws.bedrock`, and any other name if there is none.
+    /// An empty name is none.
+    #[must_use]
+    pub fn provider(mut self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.provider = if name.is_empty() { None } else { Some(name.into()) };
+        self
+    }
+
     /// The agent's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -97,6 +113,10 @@ impl Agent {
 
     pub(crate) fn shared_model(&self) -> Option<&Arc<str>> {
         self.model.as_ref()
+    }
+
+    pub(crate) fn provider_name(&self) -> Option<&Arc<str>> {
+        self.provider.as_ref()
     }
 
     pub(crate) fn activities(&self) -> &Arc<Activities> {

@@ -154,6 +154,7 @@ pub use recorder::{Recorder, StartError, StatusTrackerBuilder, UnsavedError};
 pub use server::WorkflowLayer;
 pub use session::RequestHead;
 pub use status::{InvalidSessionId, SessionId};
+pub use telemetry::GEN_AI_SCHEMA_URL;
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub use telemetry::metrics;

@@ -30,10 +30,20 @@ fn shown(name: &str) -> String {
 
 fn known_metrics() -> BTreeSet<String> {
     [
-        metrics::TOKEN_USAGE,
+        metrics::INFERENCE_DURATION,
         metrics::OPERATION_DURATION,
         metrics::TIME_TO_FIRST_CHUNK,
+        metrics::INPUT_TOKENS,
+        metrics::OUTPUT_TOKENS,
+        metrics::CACHE_READ_TOKENS,
+        metrics::CACHE_WRITE_TOKENS,
+        metrics::REASONING_TOKENS,
+        metrics::INPUT_TOKENS_PER_CALL,
+        metrics::OUTPUT_TOKENS_PER_CALL,
+        metrics::WORKFLOW_DURATION,
         metrics::CALLS,
+        metrics::TOKENS,
+        metrics::AGENT_TIME_TO_FIRST_CHUNK,
         metrics::WRITES,
         metrics::WRITE_DURATION,
         metrics::WRITE_RETRIES,
@@ -48,17 +58,19 @@ fn known_metrics() -> BTreeSet<String> {
     .collect()
 }
 
+/// How the names of this crate's metrics begin.
+const OUR_PREFIXES: [&str; 3] = ["agent_status_", "gen_ai_client_", "gen_ai_invoke_agent_"];
+
 /// The words of a text that have the prefix of this crate's metrics.
 fn metrics_in(text: &str) -> BTreeSet<String> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = text.split(|c: char| !is_word(c));
-    let is_ours =
-        |word: &&str| word.starts_with("agent_status_") || word.starts_with("gen_ai_client_");
+    let is_ours = |word: &&str| OUR_PREFIXES.iter().any(|prefix| word.starts_with(prefix));
     words
         .filter(is_ours)
         // The suffixes of a histogram's series, and the prefix that a pattern matches.
         .map(|word| word.strip_suffix("_sum").unwrap_or(word).trim_end_matches('_').to_owned())
-        .filter(|word| !matches!(word.as_str(), "agent_status" | "gen_ai_client"))
+        .filter(|word| !OUR_PREFIXES.contains(&&*format!("{word}_")))
         .collect()
 }
 
@@ -109,8 +121,17 @@ fn labels_and_their_values_are_those_of_the_code() {
     let source =
         fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/telemetry/metrics.rs"))
             .unwrap();
-    let labels =
-        ["gen_ai.agent.name", "gen_ai.token.type", "error.type", "outcome", "result", "reason"];
+    let labels = [
+        "gen_ai.agent.name",
+        "gen_ai.operation.name",
+        "gen_ai.provider.name",
+        "gen_ai.response.model",
+        "token_type",
+        "error.type",
+        "outcome",
+        "result",
+        "reason",
+    ];
     let values = ["applied", "conflict", "success", "error", "full", "closed", "unsaved"];
     for name in labels.iter().chain(&values) {
         assert!(source.contains(&format!("`{name}`")), "the source has no {name}");
@@ -226,8 +247,8 @@ fn item_of_a_day() -> Item {
 
 #[test]
 fn the_check_sees_what_it_looks_for() {
-    let text = "rate(agent_status_writes{}[5m]) gen_ai_client_token_usage_sum ^agent_status_.* agent_status:x";
-    let expected = ["agent_status_writes", "gen_ai_client_token_usage"].map(str::to_owned);
+    let text = "rate(agent_status_writes{}[5m]) gen_ai_client_operation_duration_sum ^agent_status_.* agent_status:x";
+    let expected = ["agent_status_writes", "gen_ai_client_operation_duration"].map(str::to_owned);
     assert_eq!(metrics_in(text), BTreeSet::from(expected));
 }
 

@@ -130,7 +130,8 @@ impl PathRule {
     }
 }
 
-fn port_of(scheme: &str) -> Option<u16> {
+/// The default port of a scheme.
+pub(super) fn port_of(scheme: &str) -> Option<u16> {
     match scheme {
         "https" => Some(443),
         "http" => Some(80),

@@ -8,12 +8,12 @@ use super::agent_selector::AgentSelector;
 use super::call::ClientCall;
 use super::ownership;
 use super::request::OutgoingRequest;
-use super::target::Target;
+use super::target::{Target, port_of};
 use crate::agent::InvalidName;
 use crate::exchange::Pending;
 use crate::session::{RequestHead, SessionLocation, SessionLookup};
 use crate::status::SessionId;
-use crate::telemetry::CallTelemetry;
+use crate::telemetry::{CallTarget, CallTelemetry};
 use crate::tracker::{Session, StatusTracker, TrackedCall};
 
 /// How the calls of a client are tracked; nothing if the layer is disabled.
@@ -178,15 +178,13 @@ impl Active {
         let tracked = TrackedCall::start(&self.tracker, session, agent.into_owned(), is_get)
             .ok_or("its session has no room for another agent")?;
         let call = ClientCall::new(tracked, is_get, |tracked| {
-            let host = || request.head().host;
+            let target = || {
+                let RequestHead { method, scheme, host, port, path, .. } = request.head();
+                CallTarget { method, host, port: port.or_else(|| port_of(scheme?)), path }
+            };
             let agent = tracked.agent();
-            CallTelemetry::start(
-                agent.agent(),
-                agent.metrics(),
-                tracked.session_id(),
-                request.method(),
-                &host,
-            )
+            let (session, level) = (tracked.session_id(), shared.span_level());
+            CallTelemetry::start(agent.agent(), agent.metrics(), session, level, &target)
         });
         let pending = Pending::new(call, request.method(), Some(request.path()));
         ownership::own(request, shared.number());

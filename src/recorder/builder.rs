@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tracing::Level;
+
 use super::worker::{Settings, Worker};
 use super::{FAR, Recorder};
 use crate::agent::{Agent, InvalidName};
@@ -29,6 +31,7 @@ impl StatusTracker {
                 waiting_timeout: Duration::from_secs(24 * 60 * 60),
                 retention: DEFAULT_RETENTION,
                 clock: Clock::System,
+                span_level: Level::INFO,
             },
             #[cfg(feature = "prices")]
             prices: None,
@@ -206,6 +209,13 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// a session in memory never go back.
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.limits.clock = Clock::Given(Arc::new(now));
+        self
+    }
+
+    /// Sets the level of the spans of calls and workflows. The default is `INFO`. Their target is
+    /// `tower_agent_status`; the [guide](crate::guide::telemetry) lists their fields.
+    pub fn span_level(mut self, level: Level) -> Self {
+        self.limits.span_level = level;
         self
     }
 

@@ -3,11 +3,15 @@
 
 use std::time::Duration;
 
+use super::operation::Operation;
+use super::provider::ProviderName;
 use crate::agent::Agent;
 use crate::status::{CallError, TokenUsage};
 
 #[cfg(feature = "metrics")]
-use super::metrics::{CallMetrics, OTHER_AGENTS};
+use super::call_metrics::CallMetrics;
+#[cfg(feature = "metrics")]
+use super::metrics;
 
 /// The metrics of one agent's calls. A clone is the same.
 #[derive(Clone, Debug)]
@@ -16,9 +20,21 @@ pub(crate) struct AgentMetrics {
     calls: std::sync::Arc<CallMetrics>,
 }
 
-impl AgentMetrics {
-    pub(crate) const IS_ENABLED: bool = cfg!(feature = "metrics");
+/// What the metrics need to know of a call that has ended.
+#[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "nobody reads it"))]
+pub(super) struct EndedCall<'a> {
+    pub(super) operation: Operation,
+    pub(super) provider: Option<&'a ProviderName>,
+    pub(super) request_model: Option<&'a str>,
+    pub(super) response_model: Option<&'a str>,
+    pub(super) error: Option<&'a CallError>,
+    pub(super) usage: Option<&'a TokenUsage>,
+    pub(super) elapsed: Duration,
+    /// When the first chunk of a stream came.
+    pub(super) first_chunk: Option<Duration>,
+}
 
+impl AgentMetrics {
     /// The metrics of an agent that was declared.
     #[cfg_attr(not(feature = "metrics"), expect(unused_variables))]
     pub(crate) fn new(agent: &Agent) -> Self {
@@ -36,27 +52,25 @@ impl AgentMetrics {
             use std::sync::{Arc, LazyLock};
 
             static OTHERS: LazyLock<Arc<CallMetrics>> =
-                LazyLock::new(|| Arc::new(CallMetrics::new(&OTHER_AGENTS.into())));
+                LazyLock::new(|| Arc::new(CallMetrics::of_undeclared()));
             Self { calls: Arc::clone(&OTHERS) }
         }
         #[cfg(not(feature = "metrics"))]
         Self {}
     }
 
-    #[cfg_attr(not(feature = "metrics"), expect(unused_variables, clippy::unused_self))]
-    pub(super) fn first_chunk(&self, elapsed: Duration) {
+    /// Whether anybody wants to know of calls.
+    #[inline]
+    pub(super) fn are_recorded() -> bool {
         #[cfg(feature = "metrics")]
-        self.calls.first_chunk(elapsed);
+        return metrics::is_recorded();
+        #[cfg(not(feature = "metrics"))]
+        false
     }
 
     #[cfg_attr(not(feature = "metrics"), expect(unused_variables, clippy::unused_self))]
-    pub(super) fn finish(
-        &self,
-        elapsed: Duration,
-        error: Option<&CallError>,
-        usage: Option<&TokenUsage>,
-    ) {
+    pub(super) fn ended(&self, call: &EndedCall<'_>) {
         #[cfg(feature = "metrics")]
-        self.calls.finish(elapsed, error, usage);
+        self.calls.ended(call);
     }
 }

@@ -1,11 +1,21 @@
-//! Metrics of calls and writes, through the `metrics` facade.
+//! Metrics of calls, workflows and writes, through the `metrics` facade.
 //!
 //! | name | kind | unit | labels | description |
 //! | --- | --- | --- | --- | --- |
-//! | `gen_ai.client.token.usage` | histogram | tokens | `gen_ai.operation.name`, `gen_ai.agent.name`, `gen_ai.token.type` (`input`, `output`) | tokens of a call, if it reports them |
-//! | `gen_ai.client.operation.duration` | histogram | seconds | `gen_ai.operation.name`, `gen_ai.agent.name`, `error.type` | a call, from its start to the end of its body |
-//! | `gen_ai.client.operation.time_to_first_chunk` | histogram | seconds | `gen_ai.operation.name`, `gen_ai.agent.name` | a streamed call, from its start to the first chunk of its body |
+//! | `gen_ai.client.inference.duration` | histogram | seconds | those of a call, `error.type` | a call of a model, from its start to the end of its body |
+//! | `gen_ai.client.operation.duration` | histogram | seconds | those of a call, `error.type` | any other call: of an agent, of embeddings, of a stored response |
+//! | `gen_ai.client.inference.time_to_first_chunk` | histogram | seconds | those of a call | a streamed call of a model, from its start to the first chunk of its body |
+//! | `gen_ai.client.inference.usage.input_tokens` | counter | tokens | those of a call, `gen_ai.token.modality` | input tokens, cached ones included |
+//! | `gen_ai.client.inference.usage.output_tokens` | counter | tokens | those of a call, `gen_ai.token.modality` | output tokens, reasoning included |
+//! | `gen_ai.client.inference.usage.cache_read.input_tokens` | counter | tokens | those of a call, `gen_ai.token.modality` | the part of the input that was read from a cache |
+//! | `gen_ai.client.inference.usage.cache_write.input_tokens` | counter | tokens | those of a call, `gen_ai.token.modality` | the part of the input that was written to a cache |
+//! | `gen_ai.client.inference.usage.reasoning.output_tokens` | counter | tokens | those of a call, `gen_ai.token.modality` | the part of the output that was reasoning |
+//! | `gen_ai.client.inference.operation.input_tokens` | histogram | tokens | those of a call, `error.type` | input tokens per call of a model |
+//! | `gen_ai.client.inference.operation.output_tokens` | histogram | tokens | those of a call, `error.type` | output tokens per call of a model |
+//! | `gen_ai.invoke_agent.duration` | histogram | seconds | `gen_ai.operation.name` (`invoke_workflow`), `error.type` | a workflow with a handle, from its start to its end |
 //! | `agent_status.calls` | counter | calls | `gen_ai.agent.name`, `outcome` (`success`, `error`), `error.type` | finished calls |
+//! | `agent_status.tokens` | counter | tokens | `gen_ai.operation.name`, `gen_ai.agent.name`, `token_type` (`input`, `output`) | tokens that agents and calls for embeddings report |
+//! | `agent_status.time_to_first_chunk` | histogram | seconds | those of a call | a streamed call of an agent, from its start to the first chunk of its body |
 //! | `agent_status.writes` | counter | writes | `result` (`applied`, `conflict`, `throttled`, `unavailable`, `permanent`) | finished writes to the store |
 //! | `agent_status.write.duration` | histogram | seconds | `result` | a write to the store |
 //! | `agent_status.write.retries` | counter | writes | | retried writes, after a conflict or a failure |
@@ -13,43 +23,88 @@
 //! | `agent_status.agents.waiting` | gauge | agents | | agents that wait for a task, for input or for authorization, in the sessions in memory; counted every few seconds, and with several trackers, those of the last one to report |
 //! | `agent_status.lost` | counter | changes | `reason` (`full`, `closed`, `unsaved`) | changes that were not recorded: too many sessions were live, a session had too many agents, the tracker was shut down, or a session was still unsaved when the recorder ended |
 //!
-//! The `gen_ai` names and units follow OpenTelemetry's semantic conventions 1.41.
-//! `gen_ai.operation.name` is always `invoke_agent`. `error.type` is present if a call failed, and
-//! has the `errorType` of the agent's item (`http_500`, `timeout`, …). No label has the session id,
-//! whose number of values is unbounded. `gen_ai.agent.name` is [`_OTHER`] for agents that come from
-//! a request and were not declared.
+//! The `gen_ai` names and units follow OpenTelemetry's [conventions for generative
+//! AI](https://github.com/open-telemetry/semantic-conventions-genai), whose schema is
+//! [`GEN_AI_SCHEMA_URL`](crate::GEN_AI_SCHEMA_URL).
 //!
-//! [`_OTHER`]: OTHER_AGENTS
+//! # Labels
+//!
+//! | label of a call | value |
+//! | --- | --- |
+//! | `gen_ai.operation.name` | `chat`, `generate_content` or `text_completion` for a call of a model, `embeddings`, `fetch_response`, or else `invoke_agent` |
+//! | `gen_ai.provider.name` | who serves it, if known |
+//! | `gen_ai.agent.name` | the agent, or [`_OTHER`](OTHER_AGENTS) for agents that come from a request and were not declared |
+//! | `gen_ai.request.model` | the model, if the path of the request names it |
+//! | `gen_ai.response.model` | the model, if the response names it |
+//!
+//! The [guide](crate::guide::telemetry) tells how the operation and the provider are found.
+//! `gen_ai.token.modality` is always `unknown`. `error.type` is present if a call or a workflow failed:
+//! for a call it is the `errorType` of the agent's item (`http_500`, `timeout`, …).
+//!
+//! The number of values is bounded. No label has the session id. Of each agent, the first
+//! [32](MAX_MODELS) names of models become labels, and all others are [`_OTHER`](OTHER_MODELS). A provider
+//! that only the settings of an undeclared agent name is `_OTHER`, too.
+//!
+//! # Tokens
+//!
+//! Each call of a model is counted in all five `gen_ai` counters and in both histograms, also if it
+//! failed or reports nothing: with 0. Of an answer that was fetched before, such as the result of a poll,
+//! only the tokens that its session has not counted yet are recorded. A response that was created in the
+//! background reports its tokens only to those who fetch it, so the first of them has them, as
+//! `fetch_response`.
+//!
+//! # Buckets
+//!
+//! The conventions state boundaries for the histograms: [`DURATION_BUCKETS`], [`TOKEN_BUCKETS`] for both
+//! histograms of tokens, and [`WORKFLOW_DURATION_BUCKETS`] for [`WORKFLOW_DURATION`]. An exporter has to
+//! be given them.
 //!
 //! # Installing an exporter
 //!
-//! You can install an exporter before or after the tracker: each call and each write uses the
-//! metrics recorder that is current when it ends. Without one, this costs a few instructions and no
-//! allocation. Units and descriptions are registered when a tracker is built. For an exporter that
-//! is installed later, call [`describe`].
-//!
-//! Of an answer that was fetched before, such as the result of a poll, only the tokens that its
-//! session has not counted yet are recorded.
+//! You can install an exporter before or after the tracker: each write uses the metrics recorder that is
+//! current when it ends, and a call the one that is current when it ends, if there was one when it
+//! started. Without one, a call costs a few instructions more and no allocation. A recorder whose type has
+//! no size cannot be told from none, and learns of no calls. Units and descriptions are registered when
+//! a tracker is built. For an exporter that is installed later, call [`describe`].
 //!
 //! Calls without a session are not tracked, and not counted. Stalled workflows are not counted
 //! here either, since their processes are gone: the feature `portal` counts them for Prometheus,
 //! at a route of its own.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use ::metrics::{Key, Label, Level, Metadata, Recorder, SharedString, Unit, with_recorder};
+use ::metrics::{Key, Label, Level, Metadata, Unit, with_recorder};
 
-use crate::status::{CallError, TokenUsage};
-
-/// Tokens of a call that reports them: a histogram.
-pub const TOKEN_USAGE: &str = "gen_ai.client.token.usage";
-/// A call, from its start to the end of its body: a histogram, in seconds.
+/// A call of a model, from its start to the end of its body: a histogram, in seconds.
+pub const INFERENCE_DURATION: &str = "gen_ai.client.inference.duration";
+/// Any other call, from its start to the end of its body: a histogram, in seconds.
 pub const OPERATION_DURATION: &str = "gen_ai.client.operation.duration";
-/// A streamed call, from its start to the first piece of its body: a histogram, in seconds.
-pub const TIME_TO_FIRST_CHUNK: &str = "gen_ai.client.operation.time_to_first_chunk";
+/// A streamed call of a model, from its start to the first piece of its body: a histogram, in
+/// seconds.
+pub const TIME_TO_FIRST_CHUNK: &str = "gen_ai.client.inference.time_to_first_chunk";
+/// Input tokens of calls of models: a counter.
+pub const INPUT_TOKENS: &str = "gen_ai.client.inference.usage.input_tokens";
+/// Output tokens of calls of models: a counter.
+pub const OUTPUT_TOKENS: &str = "gen_ai.client.inference.usage.output_tokens";
+/// The part of [`INPUT_TOKENS`] that was read from a cache: a counter.
+pub const CACHE_READ_TOKENS: &str = "gen_ai.client.inference.usage.cache_read.input_tokens";
+/// The part of [`INPUT_TOKENS`] that was written to a cache: a counter.
+pub const CACHE_WRITE_TOKENS: &str = "gen_ai.client.inference.usage.cache_write.input_tokens";
+/// The part of [`OUTPUT_TOKENS`] that was reasoning: a counter.
+pub const REASONING_TOKENS: &str = "gen_ai.client.inference.usage.reasoning.output_tokens";
+/// Input tokens per call of a model: a histogram.
+pub const INPUT_TOKENS_PER_CALL: &str = "gen_ai.client.inference.operation.input_tokens";
+/// Output tokens per call of a model: a histogram.
+pub const OUTPUT_TOKENS_PER_CALL: &str = "gen_ai.client.inference.operation.output_tokens";
+/// A workflow, from its start to its end: a histogram, in seconds.
+pub const WORKFLOW_DURATION: &str = "gen_ai.invoke_agent.duration";
 /// Calls that have ended: a counter.
 pub const CALLS: &str = "agent_status.calls";
+/// Tokens of calls that are none of a model: a counter.
+pub const TOKENS: &str = "agent_status.tokens";
+/// A streamed call that is none of a model, from its start to the first piece of its body:
+/// a histogram, in seconds.
+pub const AGENT_TIME_TO_FIRST_CHUNK: &str = "agent_status.time_to_first_chunk";
 /// Writes to the store that completed or timed out: a counter.
 pub const WRITES: &str = "agent_status.writes";
 /// A write to the store: a histogram, in seconds.
@@ -69,8 +124,38 @@ pub const LOST: &str = "agent_status.lost";
 
 /// The value of `gen_ai.agent.name` for all undeclared agents.
 pub const OTHER_AGENTS: &str = "_OTHER";
+/// The value of `gen_ai.request.model` and `gen_ai.response.model` for models beyond the first
+/// [`MAX_MODELS`] of an agent.
+pub const OTHER_MODELS: &str = "_OTHER";
+/// How many names of models become labels, for each agent.
+pub const MAX_MODELS: usize = 32;
 
-static METADATA: Metadata<'static> =
+/// The boundaries that the conventions state for the durations of calls and for the time to the
+/// first chunk, in seconds.
+pub const DURATION_BUCKETS: [f64; 14] =
+    [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+/// The boundaries that the conventions state for tokens per call.
+pub const TOKEN_BUCKETS: [f64; 14] = [
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1024.0,
+    4096.0,
+    16384.0,
+    65536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+];
+/// The boundaries that the conventions state for [`WORKFLOW_DURATION`], in seconds.
+pub const WORKFLOW_DURATION_BUCKETS: [f64; 13] =
+    [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6];
+
+pub(super) static METADATA: Metadata<'static> =
     Metadata::new("tower_agent_status", Level::INFO, Some(module_path!()));
 
 /// Tells units and descriptions to the recorder of metrics that is installed now. Building
@@ -84,10 +169,24 @@ pub fn describe() {
         let counter = |name: &'static str, what: &'static str| {
             to.describe_counter(name.into(), Some(Count), what.into());
         };
-        histogram(TOKEN_USAGE, Count, "Number of input and output tokens used");
-        histogram(OPERATION_DURATION, Seconds, "Duration of a call, to the end of its body");
-        histogram(TIME_TO_FIRST_CHUNK, Seconds, "Time to the first piece of a streamed body");
+        histogram(INFERENCE_DURATION, Seconds, "Duration of a call of a model, to its last byte");
+        histogram(OPERATION_DURATION, Seconds, "Duration of any other call, to its last byte");
+        histogram(TIME_TO_FIRST_CHUNK, Seconds, "Time to the first piece of a model's stream");
+        counter(INPUT_TOKENS, "Input tokens of calls of models, cached ones included");
+        counter(OUTPUT_TOKENS, "Output tokens of calls of models, reasoning included");
+        counter(CACHE_READ_TOKENS, "Input tokens that were read from a cache");
+        counter(CACHE_WRITE_TOKENS, "Input tokens that were written to a cache");
+        counter(REASONING_TOKENS, "Output tokens that were reasoning");
+        histogram(INPUT_TOKENS_PER_CALL, Count, "Input tokens per call of a model");
+        histogram(OUTPUT_TOKENS_PER_CALL, Count, "Output tokens per call of a model");
+        histogram(WORKFLOW_DURATION, Seconds, "Duration of a workflow, from its start to its end");
         counter(CALLS, "Calls that have ended, by outcome");
+        counter(TOKENS, "Tokens that agents and calls for embeddings report");
+        histogram(
+            AGENT_TIME_TO_FIRST_CHUNK,
+            Seconds,
+            "Time to the first piece of an agent's stream",
+        );
         counter(WRITES, "Writes to the status store, by result");
         histogram(WRITE_DURATION, Seconds, "Duration of a write to the status store");
         counter(WRITE_RETRIES, "Retries of writes to the status store");
@@ -99,83 +198,10 @@ pub fn describe() {
     });
 }
 
-/// The metrics of one agent's calls: keys that are made once. What they stand for is asked
-/// of the current recorder each time, since that may be installed at any time.
-#[derive(Debug)]
-pub(crate) struct CallMetrics {
-    agent: Arc<str>,
-    duration: Key,
-    first_chunk: Key,
-    input: Key,
-    output: Key,
-    succeeded: Key,
-}
-
-impl CallMetrics {
-    pub(crate) fn new(agent: &Arc<str>) -> Self {
-        let with = |name, more: Option<Label>| {
-            let mut labels = operation_labels(agent);
-            labels.extend(more);
-            Key::from_parts(name, labels)
-        };
-        let token_type = |kind| Some(Label::from_static_parts("gen_ai.token.type", kind));
-        let success = Label::from_static_parts("outcome", "success");
-        Self {
-            agent: Arc::clone(agent),
-            duration: with(OPERATION_DURATION, None),
-            first_chunk: with(TIME_TO_FIRST_CHUNK, None),
-            input: with(TOKEN_USAGE, token_type("input")),
-            output: with(TOKEN_USAGE, token_type("output")),
-            succeeded: Key::from_parts(CALLS, vec![agent_label(agent), success]),
-        }
-    }
-
-    pub(super) fn first_chunk(&self, elapsed: Duration) {
-        with_recorder(|to| to.register_histogram(&self.first_chunk, &METADATA).record(elapsed));
-    }
-
-    pub(super) fn finish(
-        &self,
-        elapsed: Duration,
-        error: Option<&CallError>,
-        usage: Option<&TokenUsage>,
-    ) {
-        with_recorder(|to| {
-            match error {
-                None => count_call(to, &self.succeeded, &self.duration, elapsed),
-                Some(error) => {
-                    let class: SharedString = error.class.clone().into();
-                    let class = Label::new("error.type", class);
-                    let outcome = Label::from_static_parts("outcome", "error");
-                    let calls = vec![agent_label(&self.agent), outcome, class.clone()];
-                    let duration = self.duration.with_extra_labels(vec![class]);
-                    count_call(to, &Key::from_parts(CALLS, calls), &duration, elapsed);
-                }
-            }
-            let Some(usage) = usage else { return };
-            for (key, tokens) in
-                [(&self.input, usage.input_tokens), (&self.output, usage.output_tokens)]
-            {
-                if let Some(tokens) = tokens {
-                    // Above 2^53 a float is not exact, and no call uses as many.
-                    to.register_histogram(key, &METADATA).record(tokens as f64);
-                }
-            }
-        });
-    }
-}
-
-fn count_call(to: &dyn Recorder, calls: &Key, duration: &Key, after: Duration) {
-    to.register_counter(calls, &METADATA).increment(1);
-    to.register_histogram(duration, &METADATA).record(after);
-}
-
-fn operation_labels(agent: &Arc<str>) -> Vec<Label> {
-    vec![Label::from_static_parts("gen_ai.operation.name", "invoke_agent"), agent_label(agent)]
-}
-
-fn agent_label(agent: &Arc<str>) -> Label {
-    Label::new("gen_ai.agent.name", SharedString::from(Arc::clone(agent)))
+/// Whether a recorder is installed. The one that stands for none has no size, which is the only way
+/// to tell it from others.
+pub(super) fn is_recorded() -> bool {
+    with_recorder(|to| size_of_val(to) != 0)
 }
 
 /// A write was answered, or given up.

@@ -1,43 +1,120 @@
-//! What a call tells the process's subscriber and its metrics recorder.
+//! What calls tell the process's subscriber and its metrics recorder.
+//!
+//! | file | what it has |
+//! | --- | --- |
+//! | `span` | the span of a call |
+//! | `metrics` | the names of all metrics, and what is recorded of writes |
+//! | `call_metrics`, `agent_metrics` | what is recorded of calls |
+//! | `operation`, `provider` | what a call does, and who serves it |
 
 mod agent_metrics;
 #[cfg(feature = "metrics")]
+mod call_metrics;
+#[cfg(feature = "metrics")]
 pub mod metrics;
+mod operation;
+mod provider;
 mod span;
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tokio::time::Instant;
+use tracing::Level;
 use tracing::span::Entered;
 
 pub(crate) use self::agent_metrics::AgentMetrics;
+pub(crate) use self::provider::Provider;
 
-use self::span::CallSpan;
+use self::agent_metrics::EndedCall;
+use self::operation::Operation;
+use self::provider::ProviderName;
+use self::span::{CallSpan, CallStart};
 use crate::agent::Agent;
 use crate::status::{CallError, SessionId, TokenUsage};
-use crate::usage::UsageReader;
+use crate::usage::{ModelSource, RequestHint, UsageReader};
+
+/// The schema URL of the conventions whose names the spans and the metrics have: the newest of
+/// OpenTelemetry's conventions for generative AI that has a URL.
+///
+/// The [guide](crate::guide::telemetry) shows where to set it.
+pub const GEN_AI_SCHEMA_URL: &str = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev";
+
+/// Where a call goes.
+pub(crate) struct CallTarget<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) host: Option<&'a str>,
+    /// The port of the request, or else of its scheme.
+    pub(crate) port: Option<u16>,
+    /// Without a query.
+    pub(crate) path: &'a str,
+}
 
 /// The span and the metrics of one call, from its start to its end. Each time is taken once,
 /// for both.
 pub(crate) struct CallTelemetry {
     span: CallSpan,
+    /// What the end needs to know of the start; `None` if nobody wants to know.
+    start: Option<Box<Start>>,
+}
+
+struct Start {
+    at: Instant,
+    agent: Arc<str>,
     metrics: AgentMetrics,
-    /// When the call started; `None` if nobody wants to know.
-    started: Option<Instant>,
+    /// `None` if the path of the request does not show it.
+    operation: Option<Operation>,
+    provider: Option<ProviderName>,
+    request_model: Option<Box<str>>,
+    first_chunk: Option<Duration>,
 }
 
 impl CallTelemetry {
-    /// A call starts. Its span is a child of the current one.
+    /// A call starts. Its span, of this level, is a child of the current one. `target` is asked only if
+    /// somebody listens.
     #[inline]
     pub(crate) fn start<'a>(
         agent: &Agent,
         metrics: &AgentMetrics,
         session: &SessionId,
-        method: &Method,
-        host: &dyn Fn() -> Option<&'a str>,
+        level: Level,
+        target: &dyn Fn() -> CallTarget<'a>,
     ) -> Self {
-        let span = CallSpan::new(agent, session, method, host);
-        let is_timed = AgentMetrics::IS_ENABLED || span.is_enabled();
-        Self { span, metrics: metrics.clone(), started: is_timed.then(Instant::now) }
+        if !span::may_be_wanted(level) && !AgentMetrics::are_recorded() {
+            return Self { span: CallSpan::none(), start: None };
+        }
+        Self::start_for_listeners(agent, metrics, session, level, target)
+    }
+
+    #[inline(never)]
+    fn start_for_listeners<'a>(
+        agent: &Agent,
+        metrics: &AgentMetrics,
+        session: &SessionId,
+        level: Level,
+        target: &dyn Fn() -> CallTarget<'a>,
+    ) -> Self {
+        let call = OnceCell::new();
+        let known = || call.get_or_init(|| CallStart::of(agent, target()));
+        let span = CallSpan::new(level, session, &known);
+        if !span.is_enabled() && !AgentMetrics::are_recorded() {
+            return Self { span, start: None };
+        }
+        known();
+        let start = call.into_inner().map(|call| {
+            Box::new(Start {
+                at: Instant::now(),
+                agent: Arc::clone(agent.shared_name()),
+                metrics: metrics.clone(),
+                operation: call.operation,
+                provider: call.provider,
+                request_model: call.request_model,
+                first_chunk: None,
+            })
+        });
+        Self { span, start }
     }
 
     /// Makes what happens until the guard is dropped part of the call's span.
@@ -53,25 +130,99 @@ impl CallTelemetry {
 
     /// The first chunk of the body of a stream has arrived.
     pub(crate) fn first_chunk(&mut self) {
-        if let Some(started) = self.started {
-            let elapsed = started.elapsed();
+        if let Some(start) = &mut self.start {
+            let elapsed = start.at.elapsed();
+            start.first_chunk = Some(elapsed);
             self.span.first_chunk(elapsed);
-            self.metrics.first_chunk(elapsed);
         }
     }
 
     /// The call has ended. Called once. `response` knows what the response says beside the rest.
+    #[inline]
     pub(crate) fn finish(
         &self,
         error: Option<&CallError>,
         usage: Option<&TokenUsage>,
-        _response: Option<&UsageReader>,
+        response: Option<&UsageReader>,
     ) {
-        self.span.finish(error, usage);
-        if AgentMetrics::IS_ENABLED
-            && let Some(started) = self.started
-        {
-            self.metrics.finish(started.elapsed(), error, usage);
+        if let Some(start) = &self.start {
+            self.finish_for_listeners(start, error, usage, response);
         }
     }
+
+    #[cold]
+    #[inline(never)]
+    fn finish_for_listeners(
+        &self,
+        start: &Start,
+        error: Option<&CallError>,
+        usage: Option<&TokenUsage>,
+        response: Option<&UsageReader>,
+    ) {
+        let elapsed = start.at.elapsed();
+        let info = response.map(UsageReader::info).unwrap_or_default();
+        let format = response.and_then(UsageReader::format);
+        let request_model = start.request_model.as_deref();
+        let is_stated = info.model_source == Some(ModelSource::Response);
+        let response_model = info.model.as_deref().filter(|_| is_stated);
+        let operation = start
+            .operation
+            .unwrap_or_else(|| format.map_or(Operation::InvokeAgent, Operation::of_format));
+        let by_format = match &start.provider {
+            None => format.and_then(Provider::of_format),
+            Some(_) => None,
+        };
+        let provider = start.provider.clone().or(by_format.map(ProviderName::Known));
+        if self.span.is_enabled() {
+            if start.operation.is_none() && operation != Operation::InvokeAgent {
+                self.span.operation(operation, &start.agent, request_model);
+            }
+            if let Some(provider) = by_format {
+                self.span.provider(provider);
+            }
+            let known = match &provider {
+                Some(ProviderName::Known(provider)) => Some(*provider),
+                Some(ProviderName::Other(_)) | None => None,
+            };
+            self.span.info(&info, response_model, known);
+            if !info.finish_reasons.is_empty() {
+                self.span.finish_reasons(&info.finish_reasons);
+            } else if operation.is_inference() && was_cut_short(error, response) {
+                self.span.finish_reasons(&["error".into()]);
+            }
+            self.span.finish(error, usage);
+        }
+        start.metrics.ended(&EndedCall {
+            operation,
+            provider: provider.as_ref(),
+            request_model,
+            response_model,
+            error,
+            usage,
+            elapsed,
+            first_chunk: start.first_chunk,
+        });
+    }
+}
+
+impl<'a> CallStart<'a> {
+    /// What the request and the agent's settings tell.
+    #[cold]
+    fn of(agent: &'a Agent, target: CallTarget<'a>) -> Self {
+        let by_request = Provider::of_request(target.host, target.path).map(ProviderName::Known);
+        let by_agent = || agent.provider_name().cloned().map(ProviderName::Other);
+        let hint = RequestHint::of(target.method, target.path);
+        Self {
+            agent: agent.name(),
+            operation: Operation::of_request(target.method, target.path),
+            provider: by_request.or_else(by_agent),
+            request_model: hint.path_model().map(Box::from),
+            target,
+        }
+    }
+}
+
+/// Whether a model began to answer, as far as that shows, and failed before it told why it stopped.
+fn was_cut_short(error: Option<&CallError>, response: Option<&UsageReader>) -> bool {
+    response.is_some() && error.is_some_and(|error| !error.class.starts_with("http_"))
 }

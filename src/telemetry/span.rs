@@ -1,53 +1,112 @@
 //! The tracing span of a call, in the terms of OpenTelemetry's conventions for generative AI.
 //!
-//! The names are those of the semantic conventions 1.41, where they are "in development".
-//! They are written here and nowhere else. A field that is not known stays empty, which is
-//! not recorded.
+//! The names are those of <https://github.com/open-telemetry/semantic-conventions-genai>, where they are
+//! "in development". They are written here and in `metrics`, and nowhere else. A field
+//! that is not known stays empty, which is not recorded.
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
-use tracing::field::Empty;
+use http::StatusCode;
+use tracing::field::{Empty, debug, display};
+use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 use tracing::span::Entered;
+use tracing::{Level, Span};
 
-use crate::agent::Agent;
+use super::CallTarget;
+use super::operation::Operation;
+use super::provider::{Provider, ProviderName};
 use crate::status::{CallError, SessionId, TokenUsage};
+use crate::usage::ResponseInfo;
+
+/// A span of this crate at a level that is known only when it is made. `tracing` needs a place in the
+/// code for each.
+macro_rules! span_at {
+    ($level:expr, $($fields:tt)*) => {
+        match $level {
+            tracing::Level::ERROR => tracing::error_span!(target: "tower_agent_status", $($fields)*),
+            tracing::Level::WARN => tracing::warn_span!(target: "tower_agent_status", $($fields)*),
+            tracing::Level::INFO => tracing::info_span!(target: "tower_agent_status", $($fields)*),
+            tracing::Level::DEBUG => tracing::debug_span!(target: "tower_agent_status", $($fields)*),
+            tracing::Level::TRACE => tracing::trace_span!(target: "tower_agent_status", $($fields)*),
+        }
+    };
+}
+
+/// Whether a subscriber may want spans of this level: one check of an atomic.
+#[inline]
+pub(super) fn may_be_wanted(level: Level) -> bool {
+    level <= STATIC_MAX_LEVEL && level <= LevelFilter::current()
+}
 
 /// The span of one call. Where no subscriber wants it, it is nothing but a flag.
-pub(super) struct CallSpan(tracing::Span);
+pub(super) struct CallSpan(Span);
+
+/// What is known of a call when it starts.
+pub(super) struct CallStart<'a> {
+    pub(super) agent: &'a str,
+    pub(super) operation: Option<Operation>,
+    pub(super) provider: Option<ProviderName>,
+    pub(super) request_model: Option<Box<str>>,
+    pub(super) target: CallTarget<'a>,
+}
+
+impl CallStart<'_> {
+    fn operation(&self) -> Operation {
+        self.operation.unwrap_or(Operation::InvokeAgent)
+    }
+
+    fn span_name(&self) -> String {
+        name(self.operation(), self.agent, self.request_model.as_deref())
+    }
+}
 
 impl CallSpan {
-    /// A child of the current span, with what is known when the call starts.
+    /// No span.
     #[inline]
-    pub(super) fn new<'a>(
-        agent: &Agent,
+    pub(super) const fn none() -> Self {
+        Self(Span::none())
+    }
+
+    /// A child of the current span, with what is known when the call starts. `call` is asked only if
+    /// a subscriber wants the span.
+    #[inline]
+    pub(super) fn new<'c, 'a: 'c>(
+        level: Level,
         session: &SessionId,
-        method: &Method,
-        host: &dyn Fn() -> Option<&'a str>,
+        call: &dyn Fn() -> &'c CallStart<'a>,
     ) -> Self {
-        // The fields are evaluated only if a subscriber wants the span.
-        Self(tracing::info_span!(
-            target: "tower_agent_status",
+        Self(span_at!(
+            level,
             "invoke_agent",
+            otel.name = &*call().span_name(),
             otel.kind = "client",
             otel.status_code = Empty,
             otel.status_description = Empty,
-            gen_ai.operation.name = "invoke_agent",
-            gen_ai.agent.name = agent.name(),
+            gen_ai.operation.name = call().operation().name(),
+            gen_ai.provider.name = call().provider.as_ref().map(ProviderName::as_str),
+            gen_ai.agent.name = call().agent,
             gen_ai.conversation.id = session.as_str(),
+            gen_ai.request.model = call().request_model.as_deref(),
+            gen_ai.response.model = Empty,
+            gen_ai.response.id = Empty,
+            gen_ai.response.finish_reasons = Empty,
             gen_ai.response.time_to_first_chunk = Empty,
             gen_ai.usage.input_tokens = Empty,
             gen_ai.usage.output_tokens = Empty,
             gen_ai.usage.cache_read.input_tokens = Empty,
-            gen_ai.usage.cache_creation.input_tokens = Empty,
+            gen_ai.usage.cache_write.input_tokens = Empty,
             gen_ai.usage.reasoning.output_tokens = Empty,
-            http.request.method = method.as_str(),
+            openai.response.service_tier = Empty,
+            aws.request_id = Empty,
+            http.request.method = call().target.method.as_str(),
             http.response.status_code = Empty,
-            server.address = host(),
+            server.address = call().target.host,
+            server.port = call().target.host.and(call().target.port),
             "error.type" = Empty,
         ))
     }
 
+    #[inline]
     pub(super) fn is_enabled(&self) -> bool {
         !self.0.is_disabled()
     }
@@ -66,22 +125,57 @@ impl CallSpan {
         self.0.record("gen_ai.response.time_to_first_chunk", elapsed.as_secs_f64());
     }
 
+    /// What only the format of the response shows.
+    pub(super) fn operation(&self, operation: Operation, agent: &str, request_model: Option<&str>) {
+        self.0.record("otel.name", &*name(operation, agent, request_model));
+        self.0.record("gen_ai.operation.name", operation.name());
+    }
+
+    /// The same.
+    pub(super) fn provider(&self, provider: Provider) {
+        self.0.record("gen_ai.provider.name", provider.name());
+    }
+
+    /// What the response says of itself.
+    pub(super) fn info(
+        &self,
+        info: &ResponseInfo,
+        model: Option<&str>,
+        provider: Option<Provider>,
+    ) {
+        let text = |field, text: Option<&str>| {
+            if let Some(text) = text {
+                self.0.record(field, text);
+            }
+        };
+        text("gen_ai.response.model", model);
+        text("gen_ai.response.id", info.response_id.as_deref());
+        match provider {
+            Some(Provider::OpenAi) => {
+                text("openai.response.service_tier", info.service_tier.as_deref());
+            }
+            // The conventions have no name for the request ids of others.
+            Some(Provider::AwsBedrock) => text("aws.request_id", info.request_id.as_deref()),
+            _ => {}
+        }
+    }
+
+    /// Why the model stopped. A field has no lists, so they are written as text.
+    pub(super) fn finish_reasons(&self, reasons: &[Box<str>]) {
+        self.0.record("gen_ai.response.finish_reasons", debug(reasons));
+    }
+
     /// How the call ended. The span is closed by dropping this.
     pub(super) fn finish(&self, error: Option<&CallError>, usage: Option<&TokenUsage>) {
-        if !self.is_enabled() {
-            return;
-        }
         if let Some(error) = error {
-            self.0.record("otel.status_code", "ERROR");
-            self.0.record("otel.status_description", error.message.as_str());
-            self.0.record("error.type", &*error.class);
+            failed(&self.0, &error.class, error.message.as_str());
         }
         let Some(usage) = usage else { return };
         let fields = [
             ("gen_ai.usage.input_tokens", usage.input_tokens),
             ("gen_ai.usage.output_tokens", usage.output_tokens),
             ("gen_ai.usage.cache_read.input_tokens", usage.cache_read_input_tokens),
-            ("gen_ai.usage.cache_creation.input_tokens", usage.cache_write_input_tokens),
+            ("gen_ai.usage.cache_write.input_tokens", usage.cache_write_input_tokens),
             ("gen_ai.usage.reasoning.output_tokens", usage.reasoning_tokens),
         ];
         for (name, tokens) in fields {
@@ -90,4 +184,22 @@ impl CallSpan {
             }
         }
     }
+}
+
+/// What a span is about has failed.
+fn failed(span: &Span, class: &str, message: impl std::fmt::Display) {
+    span.record("otel.status_code", "ERROR");
+    span.record("otel.status_description", display(message));
+    span.record("error.type", class);
+}
+
+/// The name of a span: the operation, and the agent or the model that is asked.
+fn name(operation: Operation, agent: &str, request_model: Option<&str>) -> String {
+    let of = match operation {
+        Operation::InvokeAgent => Some(agent),
+        // Ids would make as many names.
+        Operation::FetchResponse => None,
+        _ => request_model,
+    };
+    of.map_or_else(|| operation.name().to_owned(), |of| format!("{} {of}", operation.name()))
 }

@@ -25,6 +25,8 @@ pub(crate) struct Limits {
     /// How long the item of a session is kept after its creation.
     pub(crate) retention: Duration,
     pub(crate) clock: Clock,
+    /// The level of the spans of calls and workflows.
+    pub(crate) span_level: tracing::Level,
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
@@ -74,6 +76,10 @@ impl Shared {
 
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    pub(crate) fn span_level(&self) -> tracing::Level {
+        self.limits.span_level
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -186,6 +186,11 @@ impl UsageReader {
         self.extractor.task().map(Box::new)
     }
 
+    /// The name of the response's format, if it is recognized, as [`Reading::format`] has it.
+    pub(crate) fn format(&self) -> Option<&'static str> {
+        self.committed().format()
+    }
+
     /// Whether the response is a stream of events, as far as its beginning shows.
     pub(crate) fn is_stream(&self) -> bool {
         self.framing.is_stream()

@@ -198,6 +198,11 @@ impl RequestHint {
         Self { flags: RequestFlags(flags | RequestFlag::MayBeEmpty.bit()), reported }
     }
 
+    /// The model that the path names, if it names one.
+    pub(crate) fn path_model(&self) -> Option<&str> {
+        self.reported.as_ref()?.info.model()
+    }
+
     /// The same for the response, which comes once. What is left still knows the method.
     pub(crate) fn take(&mut self) -> Self {
         Self { flags: self.flags, reported: self.reported.take() }

@@ -2,7 +2,7 @@
 //!
 //! `end_of_call` and `poll_ready` poll the service directly. `session` is about the session
 //! that a call belongs to. `a2a`, `agents` and `corpus` call mocked agents over real sockets.
-//! `spans` and `metrics` check the telemetry.
+//! `spans`, `span_fields`, `metrics` and `call_metrics` check the telemetry.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 #![expect(clippy::needless_pass_by_value, reason = "expected values are written in place")]
@@ -13,6 +13,7 @@ mod attempts;
 mod aws;
 mod bodies;
 mod buffers;
+mod call_metrics;
 mod choice;
 mod corpus;
 mod costs;
@@ -31,6 +32,7 @@ mod reqwest;
 #[path = "../corpus/rows.rs"]
 mod rows;
 mod session;
+mod span_fields;
 mod spans;
 mod stacks;
 mod support;

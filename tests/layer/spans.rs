@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -16,99 +15,26 @@ use http_body_util::BodyExt as _;
 use tower::{Service as _, ServiceBuilder, ServiceExt as _};
 use tower_agent_status::store::MemoryStore;
 use tower_agent_status::{StatusLayer, StatusMiddleware, StatusService, StatusTracker, aws};
-use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::support::agent::{MockAgent, whole};
+use crate::support::spans::Spans;
 use crate::support::timed::{FAILS, JSON, RESET, SSE, Timed};
 use crate::support::{AGENT, SESSION, builder, id, of_session};
 
-/// A recorded span.
-#[derive(Clone, Debug, Default)]
-struct Seen {
-    name: &'static str,
-    level: String,
-    target: String,
-    parent: Option<&'static str>,
-    fields: BTreeMap<&'static str, String>,
-    is_closed: bool,
-}
-
-/// Records all spans of this thread.
-#[derive(Clone, Default)]
-struct Spans(Arc<Mutex<Vec<(Id, Seen)>>>);
-
-impl Spans {
-    fn listen() -> (Self, DefaultGuard) {
-        let spans = Self::default();
-        let subscriber = tracing_subscriber::registry().with(spans.clone());
-        (spans, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn by_name(&self, name: &str) -> Vec<Seen> {
-        let spans = self.0.lock().unwrap();
-        spans.iter().filter(|(_, seen)| seen.name == name).map(|(_, seen)| seen.clone()).collect()
-    }
-
-    /// The only span of a call.
-    fn call(&self) -> Seen {
-        let mut calls = self.by_name("invoke_agent");
-        assert_eq!(calls.len(), 1, "{calls:?}");
-        calls.remove(0)
-    }
-
-    fn change(&self, id: &Id, change: impl FnOnce(&mut Seen)) {
-        let mut spans = self.0.lock().unwrap();
-        // The ID of a closed span can be reused.
-        change(&mut spans.iter_mut().rev().find(|(known, _)| known == id).unwrap().1);
-    }
-}
-
-impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let metadata = attributes.metadata();
-        let mut seen = Seen {
-            name: metadata.name(),
-            level: metadata.level().to_string(),
-            target: metadata.target().to_owned(),
-            parent: context.span(id).unwrap().parent().map(|parent| parent.name()),
-            ..Seen::default()
-        };
-        attributes.record(&mut seen);
-        self.0.lock().unwrap().push((id.clone(), seen));
-    }
-
-    fn on_record(&self, id: &Id, values: &Record<'_>, _: Context<'_, S>) {
-        self.change(id, |seen| values.record(seen));
-    }
-
-    fn on_close(&self, id: Id, _: Context<'_, S>) {
-        self.change(&id, |seen| seen.is_closed = true);
-    }
-}
-
-impl Visit for Seen {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.fields.insert(field.name(), format!("{value:?}"));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.fields.insert(field.name(), value.to_owned());
-    }
-}
-
 fn fields(fields: &[(&'static str, &str)]) -> BTreeMap<&'static str, String> {
     let start = [
+        ("otel.name", "invoke_agent pdfAdapter"),
         ("otel.kind", "client"),
         ("gen_ai.operation.name", "invoke_agent"),
         ("gen_ai.agent.name", AGENT),
         ("gen_ai.conversation.id", SESSION),
         ("http.request.method", "POST"),
         ("server.address", "agents.example"),
+        ("server.port", "443"),
     ];
     start.iter().chain(fields).map(|(name, value)| (*name, (*value).to_owned())).collect()
 }
@@ -147,7 +73,9 @@ async fn the_span_lasts_to_the_end_of_the_body_and_has_the_clients_spans_inside(
         ("gen_ai.usage.input_tokens", "12"),
         ("gen_ai.usage.output_tokens", "2"),
         ("gen_ai.usage.cache_read.input_tokens", "3"),
-        ("gen_ai.usage.cache_creation.input_tokens", "4"),
+        ("gen_ai.usage.cache_write.input_tokens", "4"),
+        ("gen_ai.response.id", "msg"),
+        ("gen_ai.provider.name", "anthropic"),
     ];
     assert_eq!(call.fields, fields(&expected));
     assert_eq!(call.parent, Some("caller"));
@@ -178,6 +106,7 @@ async fn of_a_stream_the_time_to_its_first_chunk_is_told_and_its_marker_ends_the
         ("gen_ai.usage.input_tokens", "9"),
         ("gen_ai.usage.output_tokens", "3"),
         ("gen_ai.usage.reasoning.output_tokens", "1"),
+        ("gen_ai.provider.name", "openai"),
     ];
     assert_eq!(call.fields, fields(&expected));
 }

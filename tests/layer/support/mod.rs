@@ -3,7 +3,9 @@
 pub(crate) mod a2a_agent;
 pub(crate) mod agent;
 pub(crate) mod contract;
+pub(crate) mod model;
 pub(crate) mod scripted;
+pub(crate) mod spans;
 pub(crate) mod timed;
 
 use std::collections::BTreeMap;
