@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("telemetry", &["agent", "status", "usage"], &["http_body"]),
     ("tracker", &["agent", "pricing", "status", "telemetry"], &["http", "http_body"]),
     ("session", &["status", "tracker"], &["http_body", "tokio", "tracing"]),
-    ("workflow", &["agent", "status", "tracker"], &["http", "http_body", "tokio"]),
+    ("workflow", &["agent", "status", "telemetry", "tracker"], &["http", "http_body", "tokio"]),
     ("exchange", &["status", "usage"], &["tokio", "tracing"]),
     (
         "client",

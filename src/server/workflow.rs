@@ -5,16 +5,15 @@ use std::fmt::{self, Display};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::exchange::Observer;
-use crate::status::{Outcome, SessionId, Task, TokenUsage};
-use crate::tracker::Scope;
+use crate::status::{CallError, Outcome, SessionId, Task, TokenUsage};
 use crate::usage::UsageReader;
-use crate::workflow::Workflow;
+use crate::workflow::{TaskScope, Workflow};
 
 /// The workflow of one request, which ends with the response.
 pub struct WorkflowObserver {
     workflow: Workflow,
     /// The handler and the response body run in it.
-    scope: Scope,
+    scope: TaskScope,
     /// The response to CONNECT, if it is a success, opens a tunnel.
     is_connect: bool,
     response_header: Option<HeaderName>,
@@ -38,11 +37,11 @@ impl WorkflowObserver {
 
     /// Finishes the workflow, unless the handler has detached it: then it is for somebody else
     /// to finish.
-    fn end(&self, result: Result<(), &dyn Display>) {
+    fn end(&self, result: Result<(), (&str, &dyn Display)>) {
         if !self.workflow.is_detached() {
             match result {
                 Ok(()) => self.workflow.complete(),
-                Err(error) => self.workflow.fail(error),
+                Err((class, error)) => self.workflow.fail_as(class, error),
             }
         }
     }
@@ -89,25 +88,27 @@ impl Observer for WorkflowObserver {
             _ if self.is_left_open => {
                 if self.workflow.is_last() {
                     let why = "the answer was that the work goes on, and nobody holds the workflow";
-                    self.end(Err(&why));
+                    self.end(Err((CallError::INCOMPLETE, &why)));
                 }
             }
             Outcome::Success => self.end(Ok(())),
             Outcome::Error(_) if std::thread::panicking() => {
-                self.end(Err(&"the handler panicked"));
+                self.end(Err((CallError::PANIC, &"the handler panicked")));
             }
             // The message of a gRPC call need not say what failed.
-            Outcome::Error(error) if error.class.starts_with("grpc_") => self.end(Err(&error)),
-            Outcome::Error(error) => self.end(Err(&error.message)),
+            Outcome::Error(error) if error.class.starts_with("grpc_") => {
+                self.end(Err((&error.class, &error)));
+            }
+            Outcome::Error(error) => self.end(Err((&error.class, &error.message))),
         }
     }
 
     fn dropped(&mut self) {
-        let why = if std::thread::panicking() {
-            "the handler panicked"
+        let (class, why) = if std::thread::panicking() {
+            (CallError::PANIC, "the handler panicked")
         } else {
-            "the caller gave up before the answer"
+            (CallError::CANCELLED, "the caller gave up before the answer")
         };
-        self.end(Err(&why));
+        self.end(Err((class, &why)));
     }
 }

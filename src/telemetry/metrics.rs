@@ -204,6 +204,14 @@ pub(super) fn is_recorded() -> bool {
     with_recorder(|to| size_of_val(to) != 0)
 }
 
+/// A workflow has ended.
+pub(super) fn workflow_ended(after: Duration, error: Option<String>) {
+    let mut labels = vec![Label::from_static_parts("gen_ai.operation.name", "invoke_workflow")];
+    labels.extend(error.map(|class| Label::new("error.type", class)));
+    let key = Key::from_parts(WORKFLOW_DURATION, labels);
+    with_recorder(|to| to.register_histogram(&key, &METADATA).record(after));
+}
+
 /// A write was answered, or given up.
 pub(crate) fn written(result: &'static str, after: Duration) {
     let labels = vec![Label::from_static_parts("result", result)];

@@ -1,8 +1,8 @@
-//! What calls tell the process's subscriber and its metrics recorder.
+//! What calls and workflows tell the process's subscriber and its metrics recorder.
 //!
 //! | file | what it has |
 //! | --- | --- |
-//! | `span` | the span of a call |
+//! | `span`, `workflow` | the spans of a call and of a workflow |
 //! | `metrics` | the names of all metrics, and what is recorded of writes |
 //! | `call_metrics`, `agent_metrics` | what is recorded of calls |
 //! | `operation`, `provider` | what a call does, and who serves it |
@@ -15,6 +15,7 @@ pub mod metrics;
 mod operation;
 mod provider;
 mod span;
+mod workflow;
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use tracing::span::Entered;
 
 pub(crate) use self::agent_metrics::AgentMetrics;
 pub(crate) use self::provider::Provider;
+pub(crate) use self::workflow::{WorkflowSpan, WorkflowTelemetry};
 
 use self::agent_metrics::EndedCall;
 use self::operation::Operation;

@@ -1,7 +1,7 @@
 //! The tracing span of a call, in the terms of OpenTelemetry's conventions for generative AI.
 //!
 //! The names are those of <https://github.com/open-telemetry/semantic-conventions-genai>, where they are
-//! "in development". They are written here and in `metrics`, and nowhere else. A field
+//! "in development". They are written here, in `workflow` and in `metrics`, and nowhere else. A field
 //! that is not known stays empty, which is not recorded.
 
 use std::time::Duration;
@@ -31,6 +31,7 @@ macro_rules! span_at {
         }
     };
 }
+pub(super) use span_at;
 
 /// Whether a subscriber may want spans of this level: one check of an atomic.
 #[inline]
@@ -187,7 +188,7 @@ impl CallSpan {
 }
 
 /// What a span is about has failed.
-fn failed(span: &Span, class: &str, message: impl std::fmt::Display) {
+pub(super) fn failed(span: &Span, class: &str, message: impl std::fmt::Display) {
     span.record("otel.status_code", "ERROR");
     span.record("otel.status_description", display(message));
     span.record("error.type", class);

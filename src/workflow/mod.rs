@@ -2,18 +2,21 @@
 
 mod builder;
 mod error;
+mod task_scope;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::status::{ErrorMessage, SessionId, Value, WorkflowStatus};
-use crate::tracker::{Scope, SessionHandle, StatusTracker};
+use crate::status::{CallError, ErrorMessage, SessionId, Value, WorkflowStatus};
+use crate::telemetry::WorkflowTelemetry;
+use crate::tracker::{SessionHandle, StatusTracker};
 
 pub use self::builder::WorkflowBuilder;
 pub(crate) use self::builder::{check_attribute, check_correlation_id};
 pub use self::error::WorkflowError;
+pub(crate) use self::task_scope::TaskScope;
 
 /// The handle of one run of an orchestrator.
 ///
@@ -46,6 +49,7 @@ struct Open {
     /// The run that the workflow belongs to: it does not finish one that began later.
     run: u64,
     detached: AtomicBool,
+    telemetry: WorkflowTelemetry,
     /// Keeps the recorder running as long as there may be something to record.
     tracker: StatusTracker,
 }
@@ -59,18 +63,25 @@ impl Open {
         self.session.describe(self.run, correlation_id, attributes).map_err(WorkflowError::from)
     }
 
-    fn finish(&self, result: Result<(), ErrorMessage>) {
-        self.session.finish(Some(self.run), result);
+    fn complete(&self) {
+        self.session.finish(Some(self.run), Ok(()));
+        self.telemetry.finish(None);
+    }
+
+    fn fail(&self, class: &str, error: &ErrorMessage) {
+        self.session.finish(Some(self.run), Err(error.clone()));
+        self.telemetry.finish(Some((class, &error.as_str())));
     }
 
     /// Fails the workflow, unless it is finished.
     fn abandon(&self) {
-        let why = if std::thread::panicking() {
-            "the workflow panicked"
+        let (class, why) = if std::thread::panicking() {
+            (CallError::PANIC, "the workflow panicked")
         } else {
-            "the workflow was dropped before its end"
+            (CallError::CANCELLED, "the workflow was dropped before its end")
         };
         self.session.abandon(self.run, why);
+        self.telemetry.finish(Some((class, &why)));
     }
 }
 
@@ -85,7 +96,11 @@ impl Drop for Open {
 
 impl Workflow {
     fn new(tracker: StatusTracker, session: SessionHandle, run: u64) -> Self {
-        let open = Open { session, run, detached: AtomicBool::new(false), tracker };
+        let detached = AtomicBool::new(false);
+        let mut open = Open { session, run, detached, telemetry: Default::default(), tracker };
+        // A subscriber may panic. The workflow is then dropped, which ends it.
+        let level = open.tracker.shared().span_level();
+        open.telemetry = WorkflowTelemetry::start(level, open.session.id());
         Self { open: Arc::new(open) }
     }
 
@@ -139,8 +154,8 @@ impl Workflow {
     }
 
     /// The [scope](Self::scope), for futures and bodies that are polled one by one.
-    pub(crate) fn task_scope(&self) -> Scope {
-        self.open.session.scope()
+    pub(crate) fn task_scope(&self) -> TaskScope {
+        TaskScope::new(self.open.session.scope(), self.open.telemetry.span())
     }
 
     /// Runs a future in the workflow's [scope](Self::scope) and finishes the workflow with its
@@ -171,7 +186,7 @@ impl Workflow {
     /// A workflow that is already finished stays as it is. Agents with a call in flight end as
     /// errors of class `workflow_ended`, and agents that wait for a task as `unfinished`.
     pub fn complete(&self) {
-        self.open.finish(Ok(()));
+        self.open.complete();
     }
 
     /// Fails the workflow.
@@ -179,7 +194,13 @@ impl Workflow {
     /// A workflow that is already finished stays as it is. Agents with a call in flight end as
     /// errors of class `workflow_ended`, and agents that wait for a task as `unfinished`.
     pub fn fail(&self, error: impl fmt::Display) {
-        self.open.finish(Err(ErrorMessage::new(error)));
+        let class = error_class(&error);
+        self.fail_as(class, error);
+    }
+
+    /// Fails the workflow with an error of this class, of low cardinality.
+    pub(crate) fn fail_as(&self, class: &str, error: impl fmt::Display) {
+        self.open.fail(class, &ErrorMessage::new(error));
     }
 
     /// Leaves the workflow open, so that another process or
@@ -204,6 +225,13 @@ impl Workflow {
     pub(crate) fn is_last(&self) -> bool {
         Arc::strong_count(&self.open) == 1
     }
+}
+
+/// The class of an error of the program's own: its type, if that says anything.
+fn error_class<E>(_: &E) -> &'static str {
+    let name = std::any::type_name::<E>().trim_start_matches(['&', ' ']);
+    let is_text = matches!(name, "str" | "alloc::string::String" | "core::fmt::Arguments");
+    if is_text || name.starts_with("dyn ") { "_OTHER" } else { name }
 }
 
 /// Fails the workflow of a `run` that does not come to its end, even if there are other clones.

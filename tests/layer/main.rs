@@ -2,7 +2,7 @@
 //!
 //! `end_of_call` and `poll_ready` poll the service directly. `session` is about the session
 //! that a call belongs to. `a2a`, `agents` and `corpus` call mocked agents over real sockets.
-//! `spans`, `span_fields`, `metrics` and `call_metrics` check the telemetry.
+//! `spans`, `span_fields`, `workflow_spans`, `metrics` and `call_metrics` check the telemetry.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 #![expect(clippy::needless_pass_by_value, reason = "expected values are written in place")]
@@ -42,3 +42,4 @@ mod upgrade;
 mod waiting;
 #[path = "../store/warnings.rs"]
 mod warnings;
+mod workflow_spans;

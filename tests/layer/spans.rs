@@ -217,6 +217,20 @@ async fn a_subscriber_that_panics_at_the_start_leaves_no_call_in_flight() {
     assert_eq!(state_after(Panics::OnSpan).await, "error");
 }
 
+#[tokio::test]
+async fn a_subscriber_that_panics_at_the_start_of_a_workflow_ends_it() {
+    let tracker = builder(MemoryStore::new()).start().unwrap();
+    let starting = tracker.clone();
+    let started = std::thread::spawn(move || {
+        let subscriber = tracing_subscriber::registry().with(Panics::OnSpan);
+        let _listening = tracing::subscriber::set_default(subscriber);
+        starting.workflow(SESSION).start().is_ok()
+    });
+    started.join().unwrap_err();
+    let status = tracker.status(SESSION).unwrap();
+    assert_eq!(status.error.unwrap().as_str(), "the workflow panicked");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_not_tracked_has_no_span_and_nested_layers_have_one() {
     let (spans, _listening) = Spans::listen();
