@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tower::BoxError;
+use tower_agent_status::{GEN_AI_SCHEMA_URL, metrics};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
@@ -43,12 +45,21 @@ pub(crate) fn start(metrics_addr: Option<SocketAddr>) -> Result<Telemetry, BoxEr
         // Only this crate's spans: the exporter has its own client, whose calls would be
         // exported in turn.
         let filter = EnvFilter::new("tower_agent_status=info");
-        tracing_opentelemetry::layer().with_tracer(provider.tracer("agentcore")).with_filter(filter)
+        let scope = InstrumentationScope::builder("agentcore").with_schema_url(GEN_AI_SCHEMA_URL);
+        let tracer = provider.tracer_with_scope(scope.build());
+        tracing_opentelemetry::layer().with_tracer(tracer).with_filter(filter)
     });
     tracing_subscriber::registry().with(lines).with(spans).try_init()?;
 
     if let Some(addr) = metrics_addr {
-        PrometheusBuilder::new().with_http_listener(addr).install()?;
+        let tokens = Matcher::Prefix("gen_ai.client.inference.operation.".to_owned());
+        let workflows = Matcher::Full(metrics::WORKFLOW_DURATION.to_owned());
+        PrometheusBuilder::new()
+            .with_http_listener(addr)
+            .set_buckets(&metrics::DURATION_BUCKETS)?
+            .set_buckets_for_metric(tokens, &metrics::TOKEN_BUCKETS)?
+            .set_buckets_for_metric(workflows, &metrics::WORKFLOW_DURATION_BUCKETS)?
+            .install()?;
     }
     Ok(Telemetry(provider))
 }

@@ -108,7 +108,13 @@ async fn documents_go_through_the_signed_agents() {
     }
     let exports = standin.seen.exports.lock().unwrap();
     let exported = exports.concat();
-    for name in ["gen_ai.agent.name", "pdfAdapter", "gen_ai.usage.input_tokens"] {
+    for name in [
+        "gen_ai.agent.name",
+        "invoke_agent pdfAdapter",
+        "gen_ai.usage.input_tokens",
+        "invoke_workflow",
+        tower_agent_status::GEN_AI_SCHEMA_URL,
+    ] {
         assert!(
             exported.windows(name.len()).any(|window| window == name.as_bytes()),
             "a span has {name}"
@@ -166,7 +172,11 @@ async fn prometheus_finds_the_metrics() {
     write!(connection, "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
     let mut page = String::new();
     connection.read_to_string(&mut page).unwrap();
-    for line in ["gen_ai_client_token_usage", "gen_ai_client_operation_duration"] {
+    for line in [
+        "agent_status_tokens",
+        "gen_ai_client_operation_duration_bucket",
+        "gen_ai_invoke_agent_duration_bucket",
+    ] {
         assert!(page.contains(line), "{page}");
     }
     let (code, _) = program.end().await;
