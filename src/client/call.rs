@@ -9,7 +9,7 @@ use crate::exchange::Observer;
 use crate::status::{
     CallDetails, CallError, Outcome, RawText, Task, TaskUsage, TokenDelta, TokenUsage, TotalCost,
 };
-use crate::telemetry::CallTelemetry;
+use crate::telemetry::{CallTelemetry, Provider};
 use crate::tracker::{PricedCall, TrackedCall};
 use crate::usage::{CallFacts, ModelSource, UsageReader};
 
@@ -22,6 +22,8 @@ pub struct ClientCall {
     /// A GET fetches what is stored.
     is_get: bool,
     has_chunk: bool,
+    /// As the request shows it, if there is a price list.
+    provider: Option<Provider>,
     /// Of a stream, in whole milliseconds.
     time_to_first_chunk: Option<Duration>,
     /// The usage that the tracker knows, if any. Only streams have some before their end, and
@@ -61,6 +63,7 @@ impl ClientCall {
     pub(super) fn new(
         tracked: TrackedCall,
         is_get: bool,
+        provider: Option<Provider>,
         telemetry: impl FnOnce(&TrackedCall) -> CallTelemetry,
     ) -> Self {
         let guard = StartGuard(&tracked);
@@ -73,6 +76,7 @@ impl ClientCall {
             remaining,
             is_get,
             has_chunk: false,
+            provider,
             time_to_first_chunk: None,
             recorded: None,
         }
@@ -117,7 +121,7 @@ impl ClientCall {
     fn unrecorded(&self, usage: &TokenUsage) -> TokenDelta {
         match &self.recorded {
             Some(recorded) => usage.delta_from(&recorded.usage),
-            None => usage.delta_from(&TokenUsage::default()),
+            None => usage.as_delta(),
         }
     }
 
@@ -137,10 +141,14 @@ impl ClientCall {
         let info = response.info();
         let models = [info.model.as_deref(), self.tracked.declared_model()];
         let models: Vec<&str> = models.into_iter().flatten().collect();
+        let by_agent = self.tracked.agent().agent().provider_name();
+        let by_format = || response.format().and_then(Provider::of_format).map(Provider::name);
+        let provider = self.provider.map(Provider::name).or(by_agent.map(|name| &**name));
+        let provider = provider.or_else(by_format);
         self.tracked.costs().of(&PricedCall {
             models: &models,
             is_answered: info.model_source == Some(ModelSource::Response),
-            provider: None,
+            provider,
             usage,
             service_tier: info.service_tier.as_deref(),
             web_searches: info.web_search_requests.unwrap_or(0),
@@ -183,7 +191,7 @@ impl Observer for ClientCall {
 
     #[inline]
     fn poll_in<T>(call: Option<&Self>, poll: impl FnOnce() -> T) -> T {
-        let _entered = call.map(|call| call.telemetry.enter());
+        let _entered = call.and_then(|call| call.telemetry.enter());
         poll()
     }
 

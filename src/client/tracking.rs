@@ -13,7 +13,7 @@ use crate::agent::InvalidName;
 use crate::exchange::Pending;
 use crate::session::{RequestHead, SessionLocation, SessionLookup};
 use crate::status::SessionId;
-use crate::telemetry::{CallTarget, CallTelemetry};
+use crate::telemetry::{CallTarget, CallTelemetry, Provider};
 use crate::tracker::{Session, StatusTracker, TrackedCall};
 
 /// How the calls of a client are tracked; nothing if the layer is disabled.
@@ -177,7 +177,11 @@ impl Active {
         let is_get = request.method() == Method::GET;
         let tracked = TrackedCall::start(&self.tracker, session, agent.into_owned(), is_get)
             .ok_or("its session has no room for another agent")?;
-        let call = ClientCall::new(tracked, is_get, |tracked| {
+        let provider = match shared.costs.are_known() {
+            true => Provider::of_request(request.head().host, request.path()),
+            false => None,
+        };
+        let call = ClientCall::new(tracked, is_get, provider, |tracked| {
             let target = || {
                 let RequestHead { method, scheme, host, port, path, .. } = request.head();
                 CallTarget { method, host, port: port.or_else(|| port_of(scheme?)), path }

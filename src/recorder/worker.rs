@@ -332,7 +332,7 @@ impl<S: StatusStore> Worker<S> {
             Err(error) => state.ledger.write_failed(&pending, error.may_have_been_applied()),
         });
         if let Some(excess) = excess {
-            Shared::warn_of_excess(&session.id, excess);
+            Shared::warn_of_excess(&session.id, &excess);
         }
         if resumes_finished {
             self.guard.0.warn_of_finished(&session.id);

@@ -83,6 +83,13 @@ impl TokenUsage {
         Self::from_counts(counts)
     }
 
+    /// The delta that leads from nothing to this usage.
+    #[inline]
+    pub(crate) fn as_delta(&self) -> TokenDelta {
+        let counts = self.counts();
+        TokenDelta { known: counts.map(|count| count.is_some()), counts: counts.map(signed) }
+    }
+
     /// The delta that leads from `earlier` to this usage.
     pub(crate) fn delta_from(&self, earlier: &Self) -> TokenDelta {
         let mut delta = TokenDelta::default();

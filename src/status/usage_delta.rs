@@ -276,27 +276,31 @@ impl AgentStatus {
         self.token_usage.is_some() || !self.cost().is_empty()
     }
 
-    /// Sets the model that its last call has used. Returns it, unless the text is none that a model can
-    /// have.
+    /// Sets the model that its last call has used. Returns whether it has that, which it has not if the
+    /// text is none that a model can have.
     #[inline]
-    pub(super) fn set_model(&mut self, model: RawText<'_>) -> Option<Arc<str>> {
-        match &self.model {
-            Some(known) if model.is(known) => Some(Arc::clone(known)),
-            _ => self.set_other_model(model),
-        }
+    pub(super) fn set_model(&mut self, model: RawText<'_>) -> bool {
+        self.model.as_ref().is_some_and(|known| model.is(known)) || self.set_other_model(model)
     }
 
     #[cold]
-    fn set_other_model(&mut self, model: RawText<'_>) -> Option<Arc<str>> {
-        let model = model.to_text()?;
+    fn set_other_model(&mut self, model: RawText<'_>) -> bool {
+        let Some(model) = model.to_text() else { return false };
         if self.model.as_ref() != Some(&model) {
             self.tell_models_apart();
-            self.model = Some(Arc::clone(&model));
+            self.model = Some(model);
             if self.models().is_empty() {
                 self.put_models(Vec::new());
             }
         }
-        Some(model)
+        true
+    }
+
+    /// Whether all that it has used is of its model, or of none if it has none, and what a call adds is,
+    /// too. `has_model` says that the call is of its model.
+    #[inline]
+    pub(super) fn is_of_one_model(&self, has_model: bool) -> bool {
+        has_model == self.model.is_some() && self.models().is_empty()
     }
 
     /// Writes down the share of its only model so far, if there is one.
@@ -307,16 +311,6 @@ impl AgentStatus {
                 self.spending.get_or_insert_default().models = models;
             }
         }
-    }
-
-    /// Adds tokens of a model that it has used before, if it is the only one. Returns whether it did.
-    #[inline]
-    pub(super) fn add_tokens(&mut self, tokens: &TokenDelta, model: Option<&Arc<str>>) -> bool {
-        let is_of_one = is_same(self.model.as_ref(), model) && self.models().is_empty();
-        if is_of_one {
-            self.token_usage.get_or_insert_default().add(tokens);
-        }
-        is_of_one
     }
 
     /// Adds what calls have used.

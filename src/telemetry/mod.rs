@@ -56,14 +56,14 @@ pub(crate) struct CallTarget<'a> {
 
 /// The span and the metrics of one call, from its start to its end. Each time is taken once,
 /// for both.
-pub(crate) struct CallTelemetry {
-    span: CallSpan,
-    /// What the end needs to know of the start; `None` if nobody wants to know.
-    start: Option<Box<Start>>,
-}
+///
+/// Where nobody wants to know, it is nothing, and moves with its call at no cost.
+pub(crate) struct CallTelemetry(Option<Box<Listened>>);
 
-struct Start {
-    at: Instant,
+/// A call that somebody wants to know of.
+struct Listened {
+    span: CallSpan,
+    started_at: Instant,
     agent: Arc<str>,
     metrics: AgentMetrics,
     /// `None` if the path of the request does not show it.
@@ -85,7 +85,7 @@ impl CallTelemetry {
         target: &dyn Fn() -> CallTarget<'a>,
     ) -> Self {
         if !span::may_be_wanted(level) && !AgentMetrics::are_recorded() {
-            return Self { span: CallSpan::none(), start: None };
+            return Self(None);
         }
         Self::start_for_listeners(agent, metrics, session, level, target)
     }
@@ -102,12 +102,13 @@ impl CallTelemetry {
         let known = || call.get_or_init(|| CallStart::of(agent, target()));
         let span = CallSpan::new(level, session, &known);
         if !span.is_enabled() && !AgentMetrics::are_recorded() {
-            return Self { span, start: None };
+            return Self(None);
         }
         known();
-        let start = call.into_inner().map(|call| {
-            Box::new(Start {
-                at: Instant::now(),
+        let listened = call.into_inner().map(|call| {
+            Box::new(Listened {
+                span,
+                started_at: Instant::now(),
                 agent: Arc::clone(agent.shared_name()),
                 metrics: metrics.clone(),
                 operation: call.operation,
@@ -116,26 +117,29 @@ impl CallTelemetry {
                 first_chunk: None,
             })
         });
-        Self { span, start }
+        Self(listened)
     }
 
     /// Makes what happens until the guard is dropped part of the call's span.
     #[inline]
-    pub(crate) fn enter(&self) -> Entered<'_> {
-        self.span.enter()
+    pub(crate) fn enter(&self) -> Option<Entered<'_>> {
+        self.0.as_ref().map(|call| call.span.enter())
     }
 
     /// The head of the response has arrived.
+    #[inline]
     pub(crate) fn response(&self, status: StatusCode) {
-        self.span.response(status);
+        if let Some(call) = &self.0 {
+            call.span.response(status);
+        }
     }
 
     /// The first chunk of the body of a stream has arrived.
     pub(crate) fn first_chunk(&mut self) {
-        if let Some(start) = &mut self.start {
-            let elapsed = start.at.elapsed();
-            start.first_chunk = Some(elapsed);
-            self.span.first_chunk(elapsed);
+        if let Some(call) = &mut self.0 {
+            let elapsed = call.started_at.elapsed();
+            call.first_chunk = Some(elapsed);
+            call.span.first_chunk(elapsed);
         }
     }
 
@@ -147,37 +151,38 @@ impl CallTelemetry {
         usage: Option<&TokenUsage>,
         response: Option<&UsageReader>,
     ) {
-        if let Some(start) = &self.start {
-            self.finish_for_listeners(start, error, usage, response);
+        if let Some(call) = &self.0 {
+            call.finish(error, usage, response);
         }
     }
+}
 
+impl Listened {
     #[cold]
     #[inline(never)]
-    fn finish_for_listeners(
+    fn finish(
         &self,
-        start: &Start,
         error: Option<&CallError>,
         usage: Option<&TokenUsage>,
         response: Option<&UsageReader>,
     ) {
-        let elapsed = start.at.elapsed();
+        let elapsed = self.started_at.elapsed();
         let info = response.map(UsageReader::info).unwrap_or_default();
         let format = response.and_then(UsageReader::format);
-        let request_model = start.request_model.as_deref();
+        let request_model = self.request_model.as_deref();
         let is_stated = info.model_source == Some(ModelSource::Response);
         let response_model = info.model.as_deref().filter(|_| is_stated);
-        let operation = start
+        let operation = self
             .operation
             .unwrap_or_else(|| format.map_or(Operation::InvokeAgent, Operation::of_format));
-        let by_format = match &start.provider {
+        let by_format = match &self.provider {
             None => format.and_then(Provider::of_format),
             Some(_) => None,
         };
-        let provider = start.provider.clone().or(by_format.map(ProviderName::Known));
+        let provider = self.provider.clone().or(by_format.map(ProviderName::Known));
         if self.span.is_enabled() {
-            if start.operation.is_none() && operation != Operation::InvokeAgent {
-                self.span.operation(operation, &start.agent, request_model);
+            if self.operation.is_none() && operation != Operation::InvokeAgent {
+                self.span.operation(operation, &self.agent, request_model);
             }
             if let Some(provider) = by_format {
                 self.span.provider(provider);
@@ -194,7 +199,7 @@ impl CallTelemetry {
             }
             self.span.finish(error, usage);
         }
-        start.metrics.ended(&EndedCall {
+        self.metrics.ended(&EndedCall {
             operation,
             provider: provider.as_ref(),
             request_model,
@@ -202,7 +207,7 @@ impl CallTelemetry {
             error,
             usage,
             elapsed,
-            first_chunk: start.first_chunk,
+            first_chunk: self.first_chunk,
         });
     }
 }

@@ -62,12 +62,6 @@ impl CallStart<'_> {
 }
 
 impl CallSpan {
-    /// No span.
-    #[inline]
-    pub(super) const fn none() -> Self {
-        Self(Span::none())
-    }
-
     /// A child of the current span, with what is known when the call starts. `call` is asked only if
     /// a subscriber wants the span.
     #[inline]

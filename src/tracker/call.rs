@@ -104,7 +104,7 @@ impl TrackedCall {
             is_current
         });
         if let Some(excess) = excess {
-            Shared::warn_of_excess(&self.session.id, excess);
+            Shared::warn_of_excess(&self.session.id, &excess);
         }
     }
 
@@ -129,7 +129,7 @@ impl TrackedCall {
             is_current
         });
         if let Some(excess) = excess {
-            Shared::warn_of_excess(&self.session.id, excess);
+            Shared::warn_of_excess(&self.session.id, &excess);
         }
         counted
     }

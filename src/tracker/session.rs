@@ -317,7 +317,7 @@ impl SessionHandle {
             true
         });
         if let Some(excess) = excess {
-            Shared::warn_of_excess(&self.session.id, excess);
+            Shared::warn_of_excess(&self.session.id, &excess);
         }
         has_room
     }
@@ -332,7 +332,7 @@ impl SessionHandle {
             report.cost = self.shared.costs.of(&PricedCall {
                 models: model.as_slice(),
                 is_answered: false,
-                provider: None,
+                provider: agent.provider_name().map(|name| &**name),
                 usage: report.token_usage,
                 service_tier: None,
                 web_searches: 0,

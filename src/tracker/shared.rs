@@ -133,10 +133,10 @@ impl Shared {
 
     /// Says that a workflow has gone over a limit. Its calls go on.
     #[cold]
-    pub(crate) fn warn_of_excess(id: &SessionId, excess: Excess) {
+    pub(crate) fn warn_of_excess(id: &SessionId, excess: &Excess) {
         #[cfg(feature = "metrics")]
         crate::telemetry::metrics::over_budget(excess.as_str());
-        match excess {
+        match *excess {
             Excess::Usd { used, limit } => tracing::warn!(
                 session_id = %id, used_usd = %used, budget_usd = %limit,
                 "a workflow has cost more than its budget; its calls go on"

@@ -291,10 +291,9 @@ impl UsageReader {
     /// The model that the response names, or else the path of its request.
     #[inline]
     pub(crate) fn model(&self) -> Option<RawText<'_>> {
-        let stated = if self.states_nothing() {
-            None
-        } else {
-            self.extractor.stated_model(self.committed())
+        let stated = match self.states_nothing() {
+            true => None,
+            false => self.extractor.stated_model(self.committed().stated()),
         };
         stated
             .or_else(|| self.reported.as_ref()?.info.model().map(|model| RawText(model.as_bytes())))
@@ -487,18 +486,27 @@ impl UsageReader {
 
 impl<'a> CallFacts<'a> {
     /// What a response says of its call.
+    #[inline]
     pub(crate) fn of(response: &'a UsageReader) -> Self {
-        let head = response.reported.as_ref().map(|head| &head.info);
-        let finish_reason = match response.states_nothing() {
-            true => None,
-            false => response.extractor.stated_reason(response.committed()),
-        };
-        Self {
-            model: response.model(),
-            finish_reason,
-            request_id: head.and_then(HeadInfo::request_id),
-            retry_after: head.and_then(HeadInfo::retry_after),
+        let mut facts = Self::default();
+        if !response.states_nothing() {
+            let stated = response.committed().stated();
+            facts.model = response.extractor.stated_model(stated);
+            facts.finish_reason = response.extractor.stated_reason(stated);
         }
+        if let Some(head) = &response.reported {
+            facts.add_head(&head.info);
+        }
+        facts
+    }
+
+    #[cold]
+    fn add_head(&mut self, head: &'a HeadInfo) {
+        if self.model.is_none() {
+            self.model = head.model().map(|model| RawText(model.as_bytes()));
+        }
+        self.request_id = head.request_id();
+        self.retry_after = head.retry_after();
     }
 }
 

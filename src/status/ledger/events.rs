@@ -62,8 +62,8 @@ impl Ledger {
         now: Timestamp,
     ) {
         self.note_only_call(slot);
-        let model = model.and_then(|model| self.local.agents[slot].1.set_model(model));
-        self.add_tokens(slot, &tokens, model.as_ref());
+        let has_model = model.is_some_and(|model| self.local.agents[slot].1.set_model(model));
+        self.add_tokens(slot, &tokens, has_model);
         let agent = &mut self.local.agents[slot].1;
         // The call may have started after its workflow ended. Then the agent's state is that
         // of an earlier call, and must not look newer in a merge.
@@ -87,17 +87,17 @@ impl Ledger {
         // It does not show this one, if the workflow had ended before.
         self.note_only_call(slot);
         let agent = &mut self.local.agents[slot].1;
-        let model = details.model.and_then(|model| agent.set_model(model));
+        let has_model = details.model.is_some_and(|model| agent.set_model(model));
         agent.describe_call(details);
-        if let (Some(usage), Some(model)) = (details.usage_without_model, &model) {
-            self.name_model(slot, usage, model);
+        if let Some(usage) = details.usage_without_model {
+            self.name_model(slot, usage, has_model);
         }
         // The common case is that of no tokens.
         if let Some(tokens) = &tokens {
-            self.add_tokens(slot, tokens, model.as_ref());
+            self.add_tokens(slot, tokens, has_model);
         }
         if let Some(cost) = details.cost {
-            self.add_cost(slot, cost, model.as_ref());
+            self.add_cost(slot, cost, has_model);
         }
         for calls in [&mut self.unsent[slot].calls, &mut self.local.agents[slot].1.calls] {
             *calls = calls.saturating_add(1);
@@ -114,7 +114,8 @@ impl Ledger {
             && self.tasks.is_none()
             && agent.token_usage.as_ref() == details.usage;
         if !is_shown {
-            agent.attempts.push(&outcome, details, model.as_ref(), (now, self.version + 1));
+            let model = agent.model.as_ref().filter(|_| has_model);
+            agent.attempts.push(&outcome, details, model, (now, self.version + 1));
         }
         let active = &mut self.active[slot];
         active.reported_in_progress = false;
@@ -137,10 +138,16 @@ impl Ledger {
 
     /// Tokens that a call reported before it named its model are of this one.
     #[cold]
-    pub(super) fn name_model(&mut self, slot: usize, usage: &TokenUsage, model: &Arc<str>) {
-        let tokens = usage.delta_from(&TokenUsage::default());
+    pub(super) fn name_model(&mut self, slot: usize, usage: &TokenUsage, has_model: bool) {
+        let tokens = usage.as_delta();
         self.add_usage(slot, &UsageDelta::of_tokens(tokens.negated(), None));
-        self.add_usage(slot, &UsageDelta::of_tokens(tokens, Some(Arc::clone(model))));
+        let model = self.model_of_call(slot, has_model);
+        self.add_usage(slot, &UsageDelta::of_tokens(tokens, model));
+    }
+
+    /// The model of a call that has the one of its agent, or none.
+    pub(super) fn model_of_call(&self, slot: usize, has_model: bool) -> Option<Arc<str>> {
+        self.local.agents[slot].1.model.clone().filter(|_| has_model)
     }
 
     /// Sets the state of an agent whose calls pass through no layer.
@@ -150,7 +157,8 @@ impl Ledger {
         let ends = matches!(state, AgentState::Success | AgentState::Error);
         self.note_only_call(slot);
         let model = model.as_deref().map(|model| RawText(model.as_bytes()));
-        let model = model.and_then(|model| self.local.agents[slot].1.set_model(model));
+        let has_model = model.is_some_and(|model| self.local.agents[slot].1.set_model(model));
+        let model = self.model_of_call(slot, has_model);
         let delta = UsageDelta::of_tokens(tokens, model.clone()).with_cost(cost.as_delta());
         self.add_usage(slot, &delta.with_calls(u64::from(ends)));
         let error = error.or_else(|| (state == AgentState::Error).then(default_error));
@@ -379,21 +387,22 @@ impl Ledger {
         }
     }
 
-    /// Adds tokens of a model to an agent.
+    /// Adds tokens of a call to its agent.
     #[inline]
-    fn add_tokens(&mut self, slot: usize, tokens: &TokenDelta, model: Option<&Arc<str>>) {
-        if !self.local.agents[slot].1.add_tokens(tokens, model) {
-            let delta = UsageDelta::of_tokens(*tokens, model.cloned());
-            self.local.agents[slot].1.add_usage(&delta);
-        }
-        if !self.unsent[slot].add_tokens(tokens, model) {
-            self.unsent[slot].add(&UsageDelta::of_tokens(*tokens, model.cloned()));
+    fn add_tokens(&mut self, slot: usize, tokens: &TokenDelta, has_model: bool) {
+        let (agent, unsent) = (&mut self.local.agents[slot].1, &mut self.unsent[slot]);
+        if agent.is_of_one_model(has_model) && unsent.add_tokens(tokens, agent.model.as_ref()) {
+            agent.token_usage.get_or_insert_default().add(tokens);
+        } else {
+            let model = self.model_of_call(slot, has_model);
+            self.add_usage(slot, &UsageDelta::of_tokens(*tokens, model));
         }
     }
 
     #[cold]
-    fn add_cost(&mut self, slot: usize, cost: &TotalCost, model: Option<&Arc<str>>) {
-        let delta = UsageDelta::of_tokens(TokenDelta::default(), model.cloned());
+    fn add_cost(&mut self, slot: usize, cost: &TotalCost, has_model: bool) {
+        let model = self.model_of_call(slot, has_model);
+        let delta = UsageDelta::of_tokens(TokenDelta::default(), model);
         self.add_usage(slot, &delta.with_cost(cost.as_delta()));
     }
 

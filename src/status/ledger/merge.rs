@@ -143,8 +143,7 @@ impl Ledger {
             }
         }
         // (3) Also after another run was adopted: what no item has seen is not lost.
-        let seen = self.unacknowledged.iter().filter(|sent| has(sent.seq));
-        let seen = seen.map(|sent| sent.version).max();
+        let seen = self.note_seen(&remote, writer);
         self.unacknowledged.retain(|sent| !has(sent.seq));
         let uncertain = self.take_uncertain(&remote, writer);
         if let Some(version) = seen {
@@ -164,6 +163,16 @@ impl Ledger {
         self.set_base(remote, found);
         self.version += 1;
         Lack { uncertain, is_another: is_another && !is_recovered }
+    }
+
+    /// Notes which of the writes that were not acknowledged the item has had. Returns the version of the
+    /// newest.
+    fn note_seen(&mut self, remote: &WorkflowStatus, writer: &str) -> Option<u64> {
+        let sent = self.unacknowledged.iter();
+        let seen = sent.filter(|sent| remote.writers.have(writer, sent.seq));
+        let seen = seen.map(|sent| sent.version).max();
+        self.seen_version = self.seen_version.max(seen.unwrap_or(0));
+        seen
     }
 
     /// Takes out the deltas of writes that may have been applied, if the item has forgotten this
@@ -197,9 +206,7 @@ impl Ledger {
         let base = self.base.take();
         self.missing_usage = None;
         // What the item of the previous run had; (3) drops the deltas of it.
-        let seen = self.unacknowledged.iter().filter(|sent| remote.writers.have(writer, sent.seq));
-        let seen = seen.map(|sent| sent.version).max().unwrap_or(0);
-        let of_run_before = seen.max(self.saved_version);
+        self.note_seen(remote, writer);
         let mut local = WorkflowStatus::new(self.local.session_id.clone(), remote.created_at);
         local.last_updated = self.local.last_updated;
         for ((name, mut agent), active) in self.local.agents.drain(..).zip(&self.active) {
@@ -227,7 +234,7 @@ impl Ledger {
                 agent = AgentStatus::pending(Arc::clone(&active.activities.pending));
                 agent.attempts = attempts;
             }
-            agent.attempts.keep_newer(of_run_before);
+            agent.attempts.keep_newer(self.seen_version);
             // Pushed in any case, so that slots stay valid.
             local.agents.push((name, agent));
         }

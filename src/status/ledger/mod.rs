@@ -131,7 +131,7 @@ pub(crate) struct Ledger {
     /// it: when the session was last updated before that.
     idle_since: Option<Timestamp>,
     /// The workflow has gone over a limit, and nobody was told yet.
-    excess: Option<Excess>,
+    excess: Option<Box<Excess>>,
     /// How many runs have begun in this ledger.
     run: u64,
     /// The number of the first write.
@@ -140,6 +140,8 @@ pub(crate) struct Ledger {
     version: u64,
     /// The version that the last acknowledged write carried.
     saved_version: u64,
+    /// The newest version that the table is known to have had, acknowledged or not.
+    seen_version: u64,
     /// The version that the last write carried, whatever became of it. The item that the write met
     /// says nothing about later changes.
     sent_version: u64,
@@ -247,6 +249,7 @@ impl Ledger {
             first_seq: None,
             version: 0,
             saved_version: 0,
+            seen_version: 0,
             sent_version: 0,
         };
         ledger.expire_after_creation();
@@ -427,13 +430,13 @@ impl Ledger {
             && excess.is_some()
         {
             budget.exceeded_at = Some(now);
-            self.excess = excess;
+            self.excess = excess.map(Box::new);
         }
     }
 
     /// What the workflow has just used more of than it may. It is returned once.
     #[inline]
-    pub(crate) fn take_excess(&mut self) -> Option<Excess> {
+    pub(crate) fn take_excess(&mut self) -> Option<Box<Excess>> {
         self.excess.take()
     }
 
@@ -441,7 +444,8 @@ impl Ledger {
     /// it.
     fn own_call(&self, slot: usize) -> Option<(Timestamp, u64)> {
         let active = &self.active[slot];
-        let is_own = active.is_recorded || self.unsent[slot].calls > 0;
+        let is_own =
+            active.is_recorded || unsaved_usage(&self.unacknowledged, &self.unsent, slot).calls > 0;
         Some((active.started_at.filter(|_| is_own)?, active.last_end))
     }
 

@@ -36,6 +36,7 @@ impl Ledger {
         next.run = self.run + 1;
         next.version = self.version + 1;
         next.saved_version = self.saved_version;
+        next.seen_version = self.seen_version;
         next.sent_version = self.sent_version;
         next.new_run = NewRun::Unsent;
         if self.first_seq.is_some() {

@@ -206,10 +206,12 @@ impl Ledger {
         let end = end.map(|error| TaskEnd { error, at: now });
 
         // The call's own tokens are taken back, and what its answer adds to the task is counted.
-        let model = details.model.and_then(|model| self.local.agents[slot].1.set_model(model));
-        if let (Some(usage), Some(model)) = (details.usage_without_model, &model) {
-            self.name_model(slot, usage, model);
+        let agent = &mut self.local.agents[slot].1;
+        let has_model = details.model.is_some_and(|model| agent.set_model(model));
+        if let Some(usage) = details.usage_without_model {
+            self.name_model(slot, usage, has_model);
         }
+        let model = self.model_of_call(slot, has_model);
         let tokens = reported.unwrap_or(recorded);
         let cost = details.cost.copied().unwrap_or_default();
         let used = Used { tokens, model: model.clone(), cost };

@@ -175,6 +175,7 @@ impl Ledger {
         }
         self.base = Some(write.next);
         self.saved_version = write.version;
+        self.seen_version = self.seen_version.max(write.version);
         if self.tasks.is_some() {
             self.confirm_tasks(write.version);
         }

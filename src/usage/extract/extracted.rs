@@ -40,6 +40,12 @@ impl Extracted {
         self.has_scores || self.suggested_format == Some(Format::OpenAiEmbeddings)
     }
 
+    /// How much of what the answer says of itself counts.
+    #[inline]
+    pub(in crate::usage) fn stated(&self) -> &Stated {
+        &self.stated
+    }
+
     /// The name of the format, if it is known.
     #[inline]
     pub(in crate::usage) fn format(&self) -> Option<&'static str> {

@@ -29,7 +29,7 @@ const LONG: u8 = u8::MAX;
 
 /// How much of the texts counts.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Stated {
+pub(in crate::usage) struct Stated {
     /// The lengths of the texts; zero if there is none.
     lens: [u8; TEXT_COUNT],
     reason: u8,
@@ -203,16 +203,15 @@ impl Extractor {
         (!text.chars().any(char::is_control)).then(|| text.into())
     }
 
-    /// The model that was stated, as far as it stands in `extracted`.
+    /// The model that was stated.
     #[inline]
-    pub(in crate::usage) fn stated_model(&self, extracted: &Extracted) -> Option<RawText<'_>> {
-        self.stated_raw(&extracted.stated, InfoField::Model).map(RawText)
+    pub(in crate::usage) fn stated_model(&self, stated: &Stated) -> Option<RawText<'_>> {
+        self.stated_raw(stated, InfoField::Model).map(RawText)
     }
 
     /// The one to show of the reasons that were stated.
     #[inline]
-    pub(in crate::usage) fn stated_reason(&self, extracted: &Extracted) -> Option<RawText<'_>> {
-        let stated = &extracted.stated;
+    pub(in crate::usage) fn stated_reason(&self, stated: &Stated) -> Option<RawText<'_>> {
         match (stated.reason, stated.more_reasons) {
             (0, 0) => None,
             (_, 0) => self.first_reason(stated).filter(|reason| is_reason(reason)).map(RawText),
