@@ -24,7 +24,6 @@ use crate::status::{Activities, MAX_ACTIVITY_BYTES, MAX_MODEL_BYTES, activity, s
 pub struct Agent {
     name: Arc<str>,
     activities: Arc<Activities>,
-    model: Option<Arc<str>>,
     provider: Option<Arc<str>>,
 }
 
@@ -44,7 +43,7 @@ impl Agent {
     /// [`StatusLayer::new`](crate::StatusLayer::new).
     pub fn new(name: impl Into<String>) -> Self {
         let (name, activities) = (name.into().into(), Arc::default());
-        Self { name, activities, model: None, provider: None }
+        Self { name, activities, provider: None }
     }
 
     /// Sets the text shown until the first call. The default is `Waiting`. This and the other
@@ -83,7 +82,8 @@ impl Agent {
     #[must_use]
     pub fn model(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
-        self.model = (1..=Self::MAX_MODEL_BYTES).contains(&name.len()).then(|| name.into());
+        let fits = (1..=Self::MAX_MODEL_BYTES).contains(&name.len());
+        Arc::make_mut(&mut self.activities).model = fits.then(|| name.into());
         self
     }
 
@@ -112,7 +112,7 @@ impl Agent {
     }
 
     pub(crate) fn shared_model(&self) -> Option<&Arc<str>> {
-        self.model.as_ref()
+        self.activities.model.as_ref()
     }
 
     pub(crate) fn provider_name(&self) -> Option<&Arc<str>> {

@@ -1,17 +1,21 @@
 //! [`ClientCall`]: an agent's call in flight, and its telemetry.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
+use crate::agent::Agent;
 use crate::exchange::Observer;
+use crate::session::RequestHead;
 use crate::status::{
-    CallDetails, CallError, Outcome, RawText, Task, TaskUsage, TokenDelta, TokenUsage, TotalCost,
+    CallDetails, CallError, Outcome, Task, TaskUsage, TokenDelta, TokenUsage, TotalCost,
 };
 use crate::telemetry::{CallTelemetry, Provider};
 use crate::tracker::{PricedCall, TrackedCall};
-use crate::usage::{CallFacts, ModelSource, UsageReader};
+use crate::usage::{ModelSource, UsageReader};
 
 /// An agent's call in flight, and its telemetry. If dropped before its outcome is recorded (by
 /// a panic, say), it ends as an error.
@@ -22,8 +26,8 @@ pub struct ClientCall {
     /// A GET fetches what is stored.
     is_get: bool,
     has_chunk: bool,
-    /// As the request shows it, if there is a price list.
-    provider: Option<Provider>,
+    /// There if there is a price list.
+    priced: Option<Box<PricedBy>>,
     /// Of a stream, in whole milliseconds.
     time_to_first_chunk: Option<Duration>,
     /// The usage that the tracker knows, if any. Only streams have some before their end, and
@@ -36,6 +40,26 @@ struct Recorded {
     usage: TokenUsage,
     /// The part that came before the model was known.
     without_model: Option<TokenUsage>,
+}
+
+/// What the price of a call follows from, beside its response.
+pub(super) struct PricedBy {
+    /// Who serves the model, as the request shows it or the agent was declared.
+    provider: Option<Cow<'static, str>>,
+    /// The model that was declared for the agent.
+    model: Option<Arc<str>>,
+}
+
+impl PricedBy {
+    #[cold]
+    pub(super) fn new(agent: &Agent, request: RequestHead<'_>) -> Self {
+        let by_request = Provider::of_request(request.host, request.path);
+        let by_agent = || agent.provider_name().map(|name| Cow::Owned(name.to_string()));
+        Self {
+            provider: by_request.map(|provider| Cow::Borrowed(provider.name())).or_else(by_agent),
+            model: agent.shared_model().cloned(),
+        }
+    }
 }
 
 /// What is still to be recorded. A subscriber or a metrics recorder may panic; it is then not
@@ -63,7 +87,7 @@ impl ClientCall {
     pub(super) fn new(
         tracked: TrackedCall,
         is_get: bool,
-        provider: Option<Provider>,
+        priced: Option<Box<PricedBy>>,
         telemetry: impl FnOnce(&TrackedCall) -> CallTelemetry,
     ) -> Self {
         let guard = StartGuard(&tracked);
@@ -76,7 +100,7 @@ impl ClientCall {
             remaining,
             is_get,
             has_chunk: false,
-            provider,
+            priced,
             time_to_first_chunk: None,
             recorded: None,
         }
@@ -107,13 +131,12 @@ impl ClientCall {
         let recorded = self.recorded.as_deref().map(|recorded| recorded.usage).unwrap_or_default();
         let used = TaskUsage { reported: usage, recorded, is_get: self.is_get };
         self.remaining = Remaining::Nothing;
-        let facts = response.map(CallFacts::of).unwrap_or_default();
         // While the task goes on, what it costs is not known, and nothing is missing.
         let cost = match task.waiting_for {
             Some(_) if usage.is_none() => None,
             _ => self.cost(response, usage),
         };
-        let details = self.details(&facts, usage.as_ref(), cost.as_ref());
+        let details = self.details(response, usage.as_ref(), cost.as_ref());
         let counted = self.tracked.end_with_task(outcome, task, used, &details);
         self.telemetry.finish(error.as_ref(), counted.as_ref(), response);
     }
@@ -128,27 +151,25 @@ impl ClientCall {
     /// What the call has cost, if there is a price list.
     #[inline]
     fn cost(&self, response: Option<&UsageReader>, usage: Option<TokenUsage>) -> Option<TotalCost> {
-        match response {
-            Some(response) if self.tracked.costs().are_known() => {
-                Some(self.cost_of(response, usage)).filter(|cost| !cost.is_empty())
-            }
-            _ => None,
-        }
+        let cost = self.cost_of(self.priced.as_deref()?, response?, usage);
+        (!cost.is_empty()).then_some(cost)
     }
 
     #[cold]
-    fn cost_of(&self, response: &UsageReader, usage: Option<TokenUsage>) -> TotalCost {
+    fn cost_of(
+        &self,
+        priced: &PricedBy,
+        response: &UsageReader,
+        usage: Option<TokenUsage>,
+    ) -> TotalCost {
         let info = response.info();
-        let models = [info.model.as_deref(), self.tracked.declared_model()];
+        let models = [info.model.as_deref(), priced.model.as_deref()];
         let models: Vec<&str> = models.into_iter().flatten().collect();
-        let by_agent = self.tracked.agent().agent().provider_name();
         let by_format = || response.format().and_then(Provider::of_format).map(Provider::name);
-        let provider = self.provider.map(Provider::name).or(by_agent.map(|name| &**name));
-        let provider = provider.or_else(by_format);
         self.tracked.costs().of(&PricedCall {
             models: &models,
             is_answered: info.model_source == Some(ModelSource::Response),
-            provider,
+            provider: priced.provider.as_deref().or_else(by_format),
             usage,
             service_tier: info.service_tier.as_deref(),
             web_searches: info.web_search_requests.unwrap_or(0),
@@ -158,30 +179,26 @@ impl ClientCall {
         })
     }
 
-    #[inline]
-    fn declared_model(&self) -> Option<RawText<'_>> {
-        self.tracked.declared_model().map(|model| RawText(model.as_bytes()))
-    }
-
-    #[inline]
+    // A function of its own would copy its result.
+    #[inline(always)]
     fn details<'a>(
         &'a self,
-        facts: &'a CallFacts<'_>,
+        response: Option<&'a UsageReader>,
         usage: Option<&'a TokenUsage>,
         cost: Option<&'a TotalCost>,
     ) -> CallDetails<'a> {
-        let recorded = self.recorded.as_deref();
-        CallDetails {
-            started_at: self.tracked.started_at(),
-            model: facts.model.or_else(|| self.declared_model()),
-            finish_reason: facts.finish_reason,
-            time_to_first_chunk: self.time_to_first_chunk,
-            usage: usage.or(recorded.map(|recorded| &recorded.usage)),
-            usage_without_model: recorded.and_then(|recorded| recorded.without_model.as_ref()),
-            cost,
-            request_id: facts.request_id,
-            retry_after: facts.retry_after,
+        let mut details = CallDetails::none(self.tracked.started_at());
+        if let Some(response) = response {
+            response.describe(&mut details);
         }
+        details.time_to_first_chunk = self.time_to_first_chunk;
+        details.usage = usage;
+        details.cost = cost;
+        if let Some(recorded) = &self.recorded {
+            details.usage = usage.or(Some(&recorded.usage));
+            details.usage_without_model = recorded.without_model.as_ref();
+        }
+        details
     }
 }
 
@@ -212,9 +229,8 @@ impl Observer for ClientCall {
             return;
         }
         let tokens = self.unrecorded(usage);
-        let model = response.model().or_else(|| self.declared_model());
-        self.tracked.progress(tokens, model);
-        let without_model = model.is_none().then_some(*usage);
+        let has_model = self.tracked.progress(tokens, response.model());
+        let without_model = (!has_model).then_some(*usage);
         match &mut self.recorded {
             Some(known) => {
                 known.usage = *usage;
@@ -243,9 +259,8 @@ impl Observer for ClientCall {
         self.remaining = Remaining::Tracker;
         self.telemetry.finish(error, usage.as_ref(), response);
         self.remaining = Remaining::Nothing;
-        let facts = response.map(CallFacts::of).unwrap_or_default();
         let cost = self.cost(response, usage);
-        let details = self.details(&facts, usage.as_ref(), cost.as_ref());
+        let details = self.details(response, usage.as_ref(), cost.as_ref());
         self.tracked.end(outcome, tokens, &details);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::agent_selector::AgentSelector;
-use super::call::ClientCall;
+use super::call::{ClientCall, PricedBy};
 use super::ownership;
 use super::request::OutgoingRequest;
 use super::target::{Target, port_of};
@@ -13,7 +13,7 @@ use crate::agent::InvalidName;
 use crate::exchange::Pending;
 use crate::session::{RequestHead, SessionLocation, SessionLookup};
 use crate::status::SessionId;
-use crate::telemetry::{CallTarget, CallTelemetry, Provider};
+use crate::telemetry::{CallTarget, CallTelemetry};
 use crate::tracker::{Session, StatusTracker, TrackedCall};
 
 /// How the calls of a client are tracked; nothing if the layer is disabled.
@@ -175,18 +175,17 @@ impl Active {
             }
         };
         let is_get = request.method() == Method::GET;
-        let tracked = TrackedCall::start(&self.tracker, session, agent.into_owned(), is_get)
+        let tracked = TrackedCall::start(&self.tracker, session, agent.agent(), is_get)
             .ok_or("its session has no room for another agent")?;
-        let provider = match shared.costs.are_known() {
-            true => Provider::of_request(request.head().host, request.path()),
+        let priced = match shared.costs.are_known() {
+            true => Some(Box::new(PricedBy::new(agent.agent(), request.head()))),
             false => None,
         };
-        let call = ClientCall::new(tracked, is_get, provider, |tracked| {
+        let call = ClientCall::new(tracked, is_get, priced, |tracked| {
             let target = || {
                 let RequestHead { method, scheme, host, port, path, .. } = request.head();
                 CallTarget { method, host, port: port.or_else(|| port_of(scheme?)), path }
             };
-            let agent = tracked.agent();
             let (session, level) = (tracked.session_id(), shared.span_level());
             CallTelemetry::start(agent.agent(), agent.metrics(), session, level, &target)
         });

@@ -138,6 +138,8 @@ pub(super) struct Attempts {
     list: Vec<Attempt>,
     /// Where the oldest is; zero unless the list is full.
     oldest: usize,
+    /// When the newest ended, if this process has made it, and its number.
+    newest_own: Option<(Timestamp, u32)>,
 }
 
 impl Attempts {
@@ -154,12 +156,13 @@ impl Attempts {
 
     /// The list, the oldest first.
     fn in_order(&mut self) -> &mut Vec<Attempt> {
+        self.newest_own = None;
         self.list.rotate_left(std::mem::take(&mut self.oldest));
         &mut self.list
     }
 
     /// Adds a call of this process that has ended.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(
         &mut self,
         outcome: &Outcome,
@@ -167,31 +170,31 @@ impl Attempts {
         model: Option<&Arc<str>>,
         (now, version): (Timestamp, u64),
     ) {
-        let newest =
-            if self.oldest == 0 { self.list.last() } else { self.list.get(self.oldest - 1) };
-        let number = match newest {
-            Some(newest) if newest.completed_at == now && newest.caller == Caller::This => {
-                newest.number.saturating_add(1)
-            }
-            Some(newest) if newest.completed_at >= now => {
-                return self.place_own(outcome, details, model, (now, version));
-            }
-            _ => 0,
+        // The common case: the list is full, and its newest is of this process.
+        let number = match self.newest_own {
+            Some((newest, _)) if newest < now => 0,
+            Some((newest, number)) if newest == now => number.saturating_add(1),
+            _ => return self.push_other(outcome, details, model, (now, version)),
         };
-        if self.list.len() < Self::KEPT {
-            return self.add(outcome, details, model, (now, version), number);
-        }
-        let place = &mut self.list[self.oldest];
+        let is_full = self.list.len() == Self::KEPT;
+        let Some(place) = self.list.get_mut(self.oldest).filter(|_| is_full) else {
+            return self.push_other(outcome, details, model, (now, version));
+        };
+        self.newest_own = Some((now, number));
         self.oldest = (self.oldest + 1) % Self::KEPT;
         place.started_at = details.started_at;
         place.completed_at = now;
-        if place.error_type.is_some() || matches!(outcome, Outcome::Error(_)) {
+        if place.error_type.is_some() || *outcome != Outcome::Success {
             place.error_type = class_of(outcome);
         }
         if place.model.as_ref().map(Arc::as_ptr) != model.map(Arc::as_ptr) {
             place.model = model.cloned();
         }
-        place.token_usage = details.usage.copied();
+        // Nothing is copied where there is none.
+        match details.usage {
+            Some(usage) => place.token_usage = Some(*usage),
+            None => place.token_usage = None,
+        }
         if place.request_id.is_some() || details.request_id.is_some() {
             place.request_id = details.request_id.map(Into::into);
         }
@@ -201,20 +204,20 @@ impl Attempts {
         place.version = version;
     }
 
-    /// Adds a call to a list that is not full yet, at its end.
     #[cold]
-    fn add(
+    #[inline(never)]
+    fn push_other(
         &mut self,
         outcome: &Outcome,
         details: &CallDetails<'_>,
         model: Option<&Arc<str>>,
         (now, version): (Timestamp, u64),
-        number: u32,
     ) {
-        if self.list.capacity() == 0 {
-            self.list.reserve_exact(2);
-        }
-        self.list.push(Attempt {
+        let list = self.in_order();
+        // One that has ended before another is put in its place.
+        let same = list.iter().filter(|known| known.completed_at == now);
+        let number = same.map(|known| known.number).max().map_or(0, |last| last.saturating_add(1));
+        let attempt = Attempt {
             started_at: details.started_at,
             completed_at: now,
             error_type: class_of(outcome),
@@ -225,24 +228,13 @@ impl Attempts {
             caller: Caller::This,
             number,
             version,
-        });
-    }
-
-    /// Adds a call that has ended before another of the list, or in the same millisecond.
-    #[cold]
-    fn place_own(
-        &mut self,
-        outcome: &Outcome,
-        details: &CallDetails<'_>,
-        model: Option<&Arc<str>>,
-        (now, version): (Timestamp, u64),
-    ) {
-        let same = self.list.iter().filter(|known| known.completed_at == now);
-        let last = same.map(|known| known.number).max();
-        let mut one = Self::default();
-        let number = last.map_or(0, |last| last.saturating_add(1));
-        one.add(outcome, details, model, (now, version), number);
-        one.list.into_iter().for_each(|attempt| self.place(attempt));
+        };
+        let is_newest = list.last().is_none_or(|last| last.order() < attempt.order());
+        if list.capacity() == 0 {
+            list.reserve_exact(2);
+        }
+        self.place(attempt);
+        self.newest_own = is_newest.then_some((now, number));
     }
 
     /// Adds a call at its place, unless it is known.

@@ -98,13 +98,15 @@ impl fmt::Display for AgentState {
     }
 }
 
-/// The activity text of an agent in each state.
+/// The activity text of an agent in each state; and the model that was declared for it, since all who
+/// have the one need the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Activities {
     pub(crate) pending: Arc<str>,
     pub(crate) in_progress: Arc<str>,
     pub(crate) success: Arc<str>,
     pub(crate) error: Arc<str>,
+    pub(crate) model: Option<Arc<str>>,
 }
 
 impl Activities {
@@ -137,6 +139,7 @@ impl Default for Activities {
             in_progress: "In progress".into(),
             success: "Complete".into(),
             error: "Failed".into(),
+            model: None,
         }
     }
 }

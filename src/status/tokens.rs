@@ -86,8 +86,14 @@ impl TokenUsage {
     /// The delta that leads from nothing to this usage.
     #[inline]
     pub(crate) fn as_delta(&self) -> TokenDelta {
-        let counts = self.counts();
-        TokenDelta { known: counts.map(|count| count.is_some()), counts: counts.map(signed) }
+        let mut delta = TokenDelta::default();
+        for (n, count) in self.counts().into_iter().enumerate() {
+            if count.is_some() {
+                delta.known |= 1 << n;
+                delta.counts[n] = signed(count);
+            }
+        }
+        delta
     }
 
     /// The delta that leads from `earlier` to this usage.
@@ -97,7 +103,7 @@ impl TokenUsage {
         for n in 0..COUNTS {
             // A count that is absent now takes back what it added before.
             if now[n].is_some() || before[n].is_some() {
-                delta.known[n] = true;
+                delta.known |= 1 << n;
                 delta.counts[n] = signed(now[n]).saturating_sub(signed(before[n]));
             }
         }
@@ -117,7 +123,7 @@ impl TokenUsage {
             &mut self.cache_write_1h_input_tokens,
         ];
         for (n, count) in counts.into_iter().enumerate() {
-            if delta.known[n] {
+            if delta.known & 1 << n != 0 {
                 *count = Some(count.unwrap_or(0).saturating_add_signed(delta.counts[n]));
             }
         }
@@ -157,16 +163,17 @@ fn signed(count: Option<u64>) -> i64 {
 }
 
 /// The difference between two usages. A count can go down: some streams correct their
-/// earlier counts. `counts[n]` is zero where `known[n]` is `false`.
+/// earlier counts. Most calls report three of the counts, so the others are only looked at where they
+/// are known: `counts[n]` is zero where bit `n` of `known` is not set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TokenDelta {
-    known: [bool; COUNTS],
+    known: u8,
     counts: [i64; COUNTS],
 }
 
 impl TokenDelta {
     pub(crate) fn is_empty(&self) -> bool {
-        self.known == [false; COUNTS]
+        self.known == 0
     }
 
     /// How many tokens it adds in all; 0 if the total is not known.
@@ -182,16 +189,18 @@ impl TokenDelta {
     /// The same without its decreases.
     pub(crate) fn increases(mut self) -> Self {
         for n in 0..COUNTS {
-            self.known[n] &= self.counts[n] >= 0;
-            self.counts[n] = self.counts[n].max(0);
+            if self.counts[n] < 0 {
+                self.known &= !(1 << n);
+                self.counts[n] = 0;
+            }
         }
         self
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
+        self.known |= other.known;
         for n in 0..COUNTS {
-            if other.known[n] {
-                self.known[n] = true;
+            if other.known & 1 << n != 0 {
                 self.counts[n] = self.counts[n].saturating_add(other.counts[n]);
             }
         }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Costs, RegisteredAgent, Session, Shared, StatusTracker};
+use super::{Costs, Session, Shared, StatusTracker};
+use crate::agent::Agent;
 use crate::status::{
     CallDetails, Outcome, RawText, SessionId, Task, TaskUsage, Timestamp, TokenDelta, TokenUsage,
 };
@@ -15,7 +16,6 @@ pub(crate) struct TrackedCall {
     session: Arc<Session>,
     slot: usize,
     started_at: Timestamp,
-    agent: Arc<RegisteredAgent>,
     /// The run in which the call began. Once a new run has begun, the call no longer counts.
     run: u64,
 }
@@ -26,13 +26,13 @@ impl TrackedCall {
     pub(crate) fn start(
         tracker: &StatusTracker,
         session: Arc<Session>,
-        agent: Arc<RegisteredAgent>,
+        agent: &Agent,
         is_get: bool,
     ) -> Option<Self> {
         let shared = tracker.shared();
         let mut started = None;
         shared.change(&session, |state, now| {
-            let Some(slot) = shared.slot(state, agent.agent()) else { return false };
+            let Some(slot) = shared.slot(state, agent) else { return false };
             started = Some((slot, state.ledger.run(), now));
             state.ledger.call_started(slot, is_get, now)
         });
@@ -40,7 +40,7 @@ impl TrackedCall {
             shared.lose_of_full_session(&session.id);
             return None;
         };
-        Some(Self { tracker: tracker.clone(), session, slot, started_at, agent, run })
+        Some(Self { tracker: tracker.clone(), session, slot, started_at, run })
     }
 
     /// How long ago the call started, by the time of day.
@@ -50,16 +50,6 @@ impl TrackedCall {
 
     pub(crate) fn started_at(&self) -> Timestamp {
         self.started_at
-    }
-
-    /// The model that was declared for the agent.
-    #[inline]
-    pub(crate) fn declared_model(&self) -> Option<&str> {
-        self.agent.agent().shared_model().map(|model| &**model)
-    }
-
-    pub(crate) fn agent(&self) -> &RegisteredAgent {
-        &self.agent
     }
 
     pub(crate) fn costs(&self) -> &Costs {
@@ -76,14 +66,17 @@ impl TrackedCall {
     }
 
     /// Adds the tokens that the call has used since the last time, of this model if it is known by now.
-    pub(crate) fn progress(&self, tokens: TokenDelta, model: Option<RawText<'_>>) {
+    /// Returns whether a model is, which may be the one that was declared.
+    pub(crate) fn progress(&self, tokens: TokenDelta, model: Option<RawText<'_>>) -> bool {
+        let mut has_model = false;
         self.tracker.shared().change_usage(&self.session, |state, now| {
             let is_current = state.ledger.run() == self.run;
             if is_current {
-                state.ledger.call_progressed(self.slot, tokens, model, now);
+                has_model = state.ledger.call_progressed(self.slot, tokens, model, now);
             }
             is_current
         });
+        has_model
     }
 
     /// Ends the call, and adds the tokens that it has used since the last time.

@@ -63,7 +63,6 @@ use http::{HeaderMap, StatusCode};
 
 pub use self::reading::{End, Progress, Reading};
 pub use self::response_head::{RequestHint, ResponseHead};
-pub(crate) use self::response_info::CallFacts;
 pub use self::response_info::{ModelSource, ResponseInfo};
 pub use self::trace::{
     FailureEffect, FailureSign, Missing, NoAnswer, OutcomeRule, ReportedCounts, StatusPlace, Step,
@@ -77,7 +76,7 @@ use self::framing::{Framing, MediaType};
 use self::response_head::{HeadReport, RequestFlags};
 use self::response_info::HeadInfo;
 use self::rpc_status::GrpcStatus;
-use crate::status::{Outcome, RawText, Task, TokenUsage};
+use crate::status::{CallDetails, Outcome, RawText, Task, TokenUsage};
 
 /// Reads usage, failures and the end out of one response's body as it passes.
 ///
@@ -299,7 +298,30 @@ impl UsageReader {
             .or_else(|| self.reported.as_ref()?.info.model().map(|model| RawText(model.as_bytes())))
     }
 
+    /// Adds what the response says of its call, and copies none of it.
+    #[inline]
+    pub(crate) fn describe<'a>(&'a self, call: &mut CallDetails<'a>) {
+        if !self.states_nothing() {
+            let stated = self.committed().stated();
+            call.model = self.extractor.stated_model(stated);
+            call.finish_reason = self.extractor.stated_reason(stated);
+        }
+        if let Some(head) = &self.reported {
+            Self::describe_head(&head.info, call);
+        }
+    }
+
+    #[cold]
+    fn describe_head<'a>(head: &'a HeadInfo, call: &mut CallDetails<'a>) {
+        if call.model.is_none() {
+            call.model = head.model().map(|model| RawText(model.as_bytes()));
+        }
+        call.request_id = head.request_id();
+        call.retry_after = head.retry_after();
+    }
+
     /// Whether what the body states is of other calls.
+    #[inline]
     fn states_nothing(&self) -> bool {
         self.hint.has_any(&[RequestFlag::Download, RequestFlag::Results])
     }
@@ -481,32 +503,6 @@ impl UsageReader {
             Encoding::Encoded(decoder) => decoder.has_failed(),
             Encoding::Unsupported => true,
         }
-    }
-}
-
-impl<'a> CallFacts<'a> {
-    /// What a response says of its call.
-    #[inline]
-    pub(crate) fn of(response: &'a UsageReader) -> Self {
-        let mut facts = Self::default();
-        if !response.states_nothing() {
-            let stated = response.committed().stated();
-            facts.model = response.extractor.stated_model(stated);
-            facts.finish_reason = response.extractor.stated_reason(stated);
-        }
-        if let Some(head) = &response.reported {
-            facts.add_head(&head.info);
-        }
-        facts
-    }
-
-    #[cold]
-    fn add_head(&mut self, head: &'a HeadInfo) {
-        if self.model.is_none() {
-            self.model = head.model().map(|model| RawText(model.as_bytes()));
-        }
-        self.request_id = head.request_id();
-        self.retry_after = head.retry_after();
     }
 }
 

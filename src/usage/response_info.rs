@@ -5,7 +5,6 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::formats::{HeadField, MODEL_PATHS};
-use crate::status::RawText;
 
 /// A longer name in a path is none.
 const MAX_MODEL: usize = 128;
@@ -63,17 +62,6 @@ pub struct ResponseInfo {
     pub remaining_requests: Option<u64>,
     /// How many tokens are left of the rate limit, from the headers.
     pub remaining_tokens: Option<u64>,
-}
-
-/// The part of a [`ResponseInfo`] that every call is described by. Nothing in it is copied unless it has to
-/// be.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct CallFacts<'a> {
-    pub(crate) model: Option<RawText<'a>>,
-    /// The one to show of several.
-    pub(crate) finish_reason: Option<RawText<'a>>,
-    pub(crate) request_id: Option<&'a str>,
-    pub(crate) retry_after: Option<Duration>,
 }
 
 /// What the path of a request and the head of its response tell.

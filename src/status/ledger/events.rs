@@ -53,16 +53,17 @@ impl Ledger {
         true
     }
 
-    /// A call that is in flight has used more tokens, of this model if it is known by now.
+    /// A call that is in flight has used more tokens, of this model if it is known by now. Returns whether
+    /// a model is.
     pub(crate) fn call_progressed(
         &mut self,
         slot: usize,
         tokens: TokenDelta,
         model: Option<RawText<'_>>,
         now: Timestamp,
-    ) {
+    ) -> bool {
         self.note_only_call(slot);
-        let has_model = model.is_some_and(|model| self.local.agents[slot].1.set_model(model));
+        let has_model = self.set_model(slot, model);
         self.add_tokens(slot, &tokens, has_model);
         let agent = &mut self.local.agents[slot].1;
         // The call may have started after its workflow ended. Then the agent's state is that
@@ -71,6 +72,7 @@ impl Ledger {
             agent.last_updated = agent.last_updated.max(Some(now));
         }
         self.touch(now);
+        has_model
     }
 
     /// A call has ended, and has used these tokens since it last reported any.
@@ -86,9 +88,8 @@ impl Ledger {
     ) {
         // It does not show this one, if the workflow had ended before.
         self.note_only_call(slot);
-        let agent = &mut self.local.agents[slot].1;
-        let has_model = details.model.is_some_and(|model| agent.set_model(model));
-        agent.describe_call(details);
+        let has_model = self.set_model(slot, details.model);
+        self.local.agents[slot].1.describe_call(details);
         if let Some(usage) = details.usage_without_model {
             self.name_model(slot, usage, has_model);
         }
@@ -139,10 +140,23 @@ impl Ledger {
     /// Tokens that a call reported before it named its model are of this one.
     #[cold]
     pub(super) fn name_model(&mut self, slot: usize, usage: &TokenUsage, has_model: bool) {
+        if !has_model {
+            return;
+        }
         let tokens = usage.as_delta();
-        self.add_usage(slot, &UsageDelta::of_tokens(tokens.negated(), None));
         let model = self.model_of_call(slot, has_model);
+        // In this order, since a sum stops at zero.
         self.add_usage(slot, &UsageDelta::of_tokens(tokens, model));
+        self.add_usage(slot, &UsageDelta::of_tokens(tokens.negated(), None));
+    }
+
+    /// Sets the model of an agent to that of a call, or else to the one that was declared for it. Returns
+    /// whether the call has one.
+    #[inline]
+    pub(super) fn set_model(&mut self, slot: usize, model: Option<RawText<'_>>) -> bool {
+        let declared = || Some(RawText(self.active[slot].activities.model.as_ref()?.as_bytes()));
+        let agent = &mut self.local.agents[slot].1;
+        model.or_else(declared).is_some_and(|model| agent.set_model(model))
     }
 
     /// The model of a call that has the one of its agent, or none.
@@ -157,7 +171,7 @@ impl Ledger {
         let ends = matches!(state, AgentState::Success | AgentState::Error);
         self.note_only_call(slot);
         let model = model.as_deref().map(|model| RawText(model.as_bytes()));
-        let has_model = model.is_some_and(|model| self.local.agents[slot].1.set_model(model));
+        let has_model = self.set_model(slot, model);
         let model = self.model_of_call(slot, has_model);
         let delta = UsageDelta::of_tokens(tokens, model.clone()).with_cost(cost.as_delta());
         self.add_usage(slot, &delta.with_calls(u64::from(ends)));

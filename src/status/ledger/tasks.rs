@@ -206,8 +206,7 @@ impl Ledger {
         let end = end.map(|error| TaskEnd { error, at: now });
 
         // The call's own tokens are taken back, and what its answer adds to the task is counted.
-        let agent = &mut self.local.agents[slot].1;
-        let has_model = details.model.is_some_and(|model| agent.set_model(model));
+        let has_model = self.set_model(slot, details.model);
         if let Some(usage) = details.usage_without_model {
             self.name_model(slot, usage, has_model);
         }
