@@ -1,7 +1,8 @@
 //! [`View`]: workflows as the JSON that the portal's clients expect.
 //!
 //! The names, their order and their types are a contract with existing clients. Names may be
-//! added at the end.
+//! added at the end. Those of models, costs, attempts and budgets are there only where there is something
+//! to say, so that the JSON of other items stays as it was.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use super::attempts::{Attempts, SubStep, sub_steps};
+use super::costs::{Models, OF_AGENT, OF_WORKFLOW, add_budget, add_cost};
 use crate::agent::Agent;
 use crate::status::schema::SUB_STEPS;
 use crate::status::{
@@ -101,12 +104,17 @@ pub(super) fn summary(session_id: &SessionId, item: Item) -> WorkflowStatus {
     status.previous_run = None;
     status.unfinished_tasks = Vec::new();
     status.writers = Writers::default();
+    status.budget = None;
+    status.trace_id = None;
     let nothing = Arc::<str>::default();
     for (_, agent) in &mut status.agents {
         agent.activity = Arc::clone(&nothing);
         agent.error = None;
         agent.task_id = None;
         agent.extra = None;
+        agent.model = None;
+        agent.finish_reason = None;
+        agent.drop_calls();
     }
     status
 }
@@ -158,6 +166,15 @@ impl Serialize for WorkflowJson<'_> {
         map.serialize_entry("completedAt", &status.and_then(|status| time(status.completed_at?)))?;
         let previous_run = status.and_then(|status| status.previous_run.as_deref());
         map.serialize_entry("previousRun", &previous_run.map(PreviousRunJson))?;
+        if let Some(status) = status {
+            add_cost(&mut map, &status.total_cost(), OF_WORKFLOW)?;
+            if let Some(id) = &status.trace_id {
+                map.serialize_entry("traceId", &**id)?;
+            }
+            if let Some(budget) = &status.budget {
+                add_budget(&mut map, budget)?;
+            }
+        }
         map.end()
     }
 }
@@ -174,6 +191,7 @@ impl Serialize for PreviousRunJson<'_> {
         map.serialize_entry("completedAt", &run.completed_at.and_then(time))?;
         map.serialize_entry("error", &run.error.as_ref().map(|error| error.as_str()))?;
         map.serialize_entry("totalTokenUsage", &run.total_token_usage)?;
+        add_cost(&mut map, &run.total_cost, OF_WORKFLOW)?;
         map.end()
     }
 }
@@ -211,12 +229,14 @@ impl AgentView<'_> {
         (self.state() != AgentState::Pending || !is_zero).then_some(usage)
     }
 
-    /// The steps that an older writer has noted. Clients expect objects, so anything else in the list
-    /// is left out.
-    fn sub_steps(&self) -> Vec<&Item> {
+    /// The steps that an older writer has noted, or else the agent's calls. Clients expect objects, so
+    /// anything else in the list of an older writer is left out.
+    fn sub_steps(&self) -> SubSteps<'_> {
         let extra = self.status.and_then(|status| status.extra.as_deref());
-        let steps = extra.and_then(|extra| extra.get(SUB_STEPS)?.as_list());
-        steps.unwrap_or_default().iter().filter_map(Value::as_map).collect()
+        match extra.and_then(|extra| extra.get(SUB_STEPS)?.as_list()) {
+            Some(noted @ [_, ..]) => SubSteps::Noted(noted),
+            _ => SubSteps::Calls(self.status.map(sub_steps).unwrap_or_default()),
+        }
     }
 
     fn activity(&self) -> String {
@@ -255,7 +275,48 @@ impl Serialize for AgentView<'_> {
         map.serialize_entry("waitingFor", &waiting_for.map(WaitingFor::as_str))?;
         let task_id = status.and_then(|status| status.task_id.as_ref());
         map.serialize_entry("taskId", &task_id.map(TaskId::as_str))?;
+        if let Some(status) = status {
+            add_details(&mut map, status)?;
+        }
         map.end()
+    }
+}
+
+/// Adds what is known of an agent's model and of its calls.
+fn add_details<M: SerializeMap>(map: &mut M, agent: &AgentStatus) -> Result<(), M::Error> {
+    if let Some(model) = &agent.model {
+        map.serialize_entry("model", &**model)?;
+    }
+    if let Some(reason) = &agent.finish_reason {
+        map.serialize_entry("finishReason", &**reason)?;
+        map.serialize_entry("stoppedNormally", &agent.stopped_normally())?;
+    }
+    if let Some(time) = agent.time_to_first_chunk {
+        map.serialize_entry("timeToFirstChunk", &time.as_secs_f64())?;
+    }
+    add_cost(map, &agent.cost(), OF_AGENT)?;
+    if !agent.models().is_empty() {
+        map.serialize_entry("models", &Models(agent.models()))?;
+    }
+    if agent.attempts().next().is_some() {
+        map.serialize_entry("attempts", &Attempts(agent))?;
+    }
+    Ok(())
+}
+
+/// The steps of an agent's work.
+enum SubSteps<'a> {
+    /// As an older writer has noted them.
+    Noted(&'a [Value]),
+    Calls(Vec<SubStep>),
+}
+
+impl Serialize for SubSteps<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Noted(steps) => serializer.collect_seq(steps.iter().filter_map(Value::as_map)),
+            Self::Calls(steps) => steps.serialize(serializer),
+        }
     }
 }
 
@@ -279,6 +340,7 @@ impl Serialize for ListEntry<'_> {
         map.serialize_entry("totalTokens", &status.total_token_usage().total_tokens)?;
         map.serialize_entry("agents", &States(&self.agents))?;
         map.serialize_entry("waiting", &status.is_waiting())?;
+        add_cost(&mut map, &status.total_cost(), OF_WORKFLOW)?;
         map.end()
     }
 }
@@ -297,7 +359,7 @@ fn time(time: Timestamp) -> Option<String> {
 }
 
 /// Formats a number as `1,000,000`.
-fn with_commas(number: u64) -> String {
+pub(super) fn with_commas(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {

@@ -322,6 +322,15 @@ impl AgentStatus {
         self.attempts.iter()
     }
 
+    /// Forgets its calls and its models, and keeps what they have used together.
+    #[cfg_attr(not(feature = "portal"), allow(dead_code, reason = "only lists leave them out"))]
+    pub(crate) fn drop_calls(&mut self) {
+        self.attempts = Attempts::default();
+        if let Some(spending) = &mut self.spending {
+            spending.models = Vec::new();
+        }
+    }
+
     /// The agent has another call: its only one so far becomes an attempt. `own` is when that started,
     /// if this process has made it.
     #[cold]

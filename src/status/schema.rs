@@ -375,7 +375,7 @@ impl PreviousRun {
 
 impl ModelUsage {
     /// Its tokens and its cost, in one map.
-    pub(super) fn to_item(&self) -> Item {
+    pub(crate) fn to_item(&self) -> Item {
         let mut item = self.token_usage.map_or_else(Item::new, TokenUsage::to_item);
         self.cost.insert_into(&mut item, COST_USD);
         item

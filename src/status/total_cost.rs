@@ -17,6 +17,7 @@ use super::Cost;
 /// assert_eq!(total.to_string(), "$0.12");
 /// total.unpriced_calls = 1;
 /// assert_eq!(total.to_string(), "≥ $0.12");
+/// assert_eq!(format!("{:#}", TotalCost::new("0.0123456".parse()?)), "$0.0123");
 /// # Ok::<(), tower_agent_status::status::ParseCostError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -99,15 +100,45 @@ impl TotalCost {
 }
 
 impl fmt::Display for TotalCost {
-    /// The exact sum in US dollars; `unknown` if there is none.
+    /// The exact sum in US dollars, or with `#` the rounded one; `unknown` if there is none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self.usd {
-            None => "unknown".to_owned(),
-            Some(usd) if self.unpriced_calls == 0 => format!("${usd}"),
-            Some(usd) => format!("≥ ${usd}"),
-        };
-        f.pad(&text)
+        let Some(usd) = self.usd else { return f.pad("unknown") };
+        let is_least = self.unpriced_calls > 0;
+        let sign = if is_least { "≥ $" } else { "$" };
+        let amount = if f.alternate() { rounded(usd, is_least) } else { usd.to_string() };
+        f.pad(&format!("{sign}{amount}"))
     }
+}
+
+/// An amount to cents, or to three digits if it is less than ten cents, with commas.
+fn rounded(cost: Cost, down: bool) -> String {
+    const DECIMALS: u32 = 15;
+    let units = cost.as_femto_usd();
+    if units == 0 {
+        return "0".to_owned();
+    }
+    // The place of the first digit after the point that is not zero.
+    let first = DECIMALS.saturating_sub(units.ilog10());
+    let places = if first < 2 { 2 } else { (first + 2).min(DECIMALS) };
+    let unit = 10_u128.pow(DECIMALS - places);
+    let half = if down { 0 } else { unit / 2 };
+    let shown = units.saturating_add(half) / unit;
+    let (whole, rest) = (shown / 10_u128.pow(places), shown % 10_u128.pow(places));
+    let mut rest = format!("{rest:0width$}", width = places as usize);
+    // Zeros that stand for what was cut off stay, unless the amount has come to ten cents.
+    let is_exact = shown.saturating_mul(unit) == units || shown >= 10_u128.pow(places - 1);
+    while is_exact && rest.len() > 2 && rest.ends_with('0') {
+        rest.pop();
+    }
+    let digits = whole.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    format!("{text}.{rest}")
 }
 
 /// The difference between two sums. It may be negative: a cost that was counted here may turn out to
@@ -181,6 +212,33 @@ mod tests {
                 assert_eq!(reached.usd.unwrap_or_default(), before.usd.unwrap_or_default());
             }
         }
+    }
+
+    #[test]
+    fn a_rounded_sum_is_short_and_a_least_is_no_more_than_it_is() {
+        for (usd, shown, least) in [
+            ("0", "$0", "≥ $0"),
+            ("1e-15", "$0.000000000000001", "≥ $0.000000000000001"),
+            ("0.000000075", "$0.000000075", "≥ $0.000000075"),
+            ("0.0000123456", "$0.0000123", "≥ $0.0000123"),
+            ("0.0129999", "$0.0130", "≥ $0.0129"),
+            ("0.0300210", "$0.0300", "≥ $0.0300"),
+            ("0.05", "$0.05", "≥ $0.05"),
+            ("0.09996", "$0.10", "≥ $0.0999"),
+            ("0.1", "$0.10", "≥ $0.10"),
+            ("0.129", "$0.13", "≥ $0.12"),
+            ("1", "$1.00", "≥ $1.00"),
+            ("1234567.899", "$1,234,567.90", "≥ $1,234,567.89"),
+        ] {
+            let mut sum = TotalCost::new(usd.parse().unwrap());
+            assert_eq!(format!("{sum:#}"), shown);
+            sum.unpriced_calls = 1;
+            assert_eq!(format!("{sum:#}"), least);
+        }
+        assert_eq!(format!("{:#}", total(None, 1)), "unknown");
+        let most = format!("{:#}", total(Some(Cost::MAX.as_femto_usd()), 1));
+        assert_eq!(most, "≥ $99,999,999,999,999,999,999,999.99");
+        assert_eq!(format!("{:>#9}", total(Some(10_u128.pow(15)), 0)), "    $1.00");
     }
 
     #[test]

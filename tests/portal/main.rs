@@ -9,6 +9,7 @@
 #[cfg(unix)]
 mod attack;
 mod connections;
+mod costs;
 mod events;
 mod gauges;
 mod health;
