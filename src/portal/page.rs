@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = concat!(
     include_str!("page/base.js"),
+    include_str!("page/calls.js"),
     include_str!("page/workflow.js"),
     include_str!("page/list.js"),
 );

@@ -4,9 +4,9 @@ const entries = new Map(), items = new Map();
 let order = [], filter = "all", wanted = "";
 
 function makeItem(sessionId) {
-  const part = { dot: el("i", { class: "dot" }), status: el("span", { class: "status" }), more: el("span"), when: el("span", { class: "when" }), pips: el("span", { class: "pips", "aria-hidden": "true" }) };
+  const part = { dot: el("i", { class: "dot" }), status: el("span", { class: "status" }), more: el("span"), when: el("span", { class: "when" }), pips: el("span", { class: "pips", "aria-hidden": "true" }), cost: el("span", { class: "cost" }) };
   const anchor = el("a", { href: "#" + encodeURIComponent(sessionId), tabindex: "-1", title: sessionId },
-    el("span", { class: "row" }, part.dot, el("span", { class: "name" }, sessionId)),
+    el("span", { class: "row" }, part.dot, el("span", { class: "name" }, sessionId), part.cost),
     el("span", { class: "sub" }, part.status, part.more, part.when), part.pips);
   const item = el("li", {}, anchor);
   item.parts = part;
@@ -28,6 +28,7 @@ function renderItem(sessionId) {
   attribute(part.status, "data-state", state);
   text(part.status, word(state));
   text(part.more, entry.totalTokens ? "· " + count(entry.totalTokens) + " tokens" : "");
+  showCost(part.cost, entry.totalCost, entry.unpricedCalls);
   const states = Object.values(entry.agents);
   if (part.pips.children.length !== states.length) part.pips.replaceChildren(...states.map(() => el("i")));
   states.forEach((agent, place) => attribute(part.pips.children[place], "data-state", agent === "in-progress" && state !== entry.status ? state : agent));

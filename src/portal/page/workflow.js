@@ -84,9 +84,9 @@ function show(workflow) {
   const entry = entries.get(workflow.sessionId);
   if (entry && workflow.createdAt) {
     const agents = Object.fromEntries(Object.entries(workflow.agents).map(([name, agent]) => [name, agent.status]));
-    const { createdAt, lastUpdated, correlationId, stalled, waiting } = workflow;
+    const { createdAt, lastUpdated, correlationId, stalled, waiting, totalCost, unpricedCalls } = workflow;
     updateEntry({ sessionId: workflow.sessionId, status: workflow.overallStatus, createdAt, lastUpdated, correlationId, stalled,
-      totalTokens: workflow.totalTokenUsage.totalTokens, agents, waiting });
+      totalTokens: workflow.totalTokenUsage.totalTokens, agents, waiting, totalCost, unpricedCalls });
   }
 }
 
@@ -107,6 +107,7 @@ function announce(before, workflow) {
     if (isNew && agent.status === "pending") continue;
     if (!known || agentWord(known) !== agentWord(agent)) news.push(name + " " + agentWord(agent));
   }
+  if (workflow.budgetExceededAt && (isNew || !before.budgetExceededAt)) news.push("over its budget");
   const overall = stateOf(workflow, shown.finished);
   const isSaid = isNew ? ["initializing", "processing"] : ["processing"];
   if ((isNew || stateOf(before, false) !== overall) && !isSaid.includes(overall)) news.push("workflow " + word(overall));
@@ -123,6 +124,8 @@ function render() {
   renderFacts(workflow);
   renderPreviousRun(workflow.previousRun);
   renderAlarm(workflow, overall);
+  renderBudget(workflow);
+  renderTotalCost(workflow);
   renderSteps(workflow, overall);
   renderTokens(workflow);
   const agents = Object.values(workflow.agents);
@@ -146,6 +149,7 @@ function render() {
 function renderFacts(workflow) {
   const facts = Object.entries(workflow.attributes);
   if (workflow.correlationId) facts.unshift(["correlationId", workflow.correlationId]);
+  if (workflow.traceId) facts.push(["traceId", workflow.traceId]);
   const key = JSON.stringify(facts);
   if ($("facts").dataset.key === key) return;
   $("facts").dataset.key = key;
@@ -160,6 +164,8 @@ function renderPreviousRun(run) {
   if (ended && created) parts.push("after " + duration(ended - created));
   if (!ended && created) parts.push("started " + at(created));
   if (tokens) parts.push(count(tokens) + " tokens");
+  if (run.totalCost) parts.push(run.totalCost.short);
+  attribute($("previous-run"), "title", run.totalCost ? run.totalCost.exact + lacks(run.unpricedCalls) : "");
   text($("previous-run"), "Previous run: " + parts.join(", ") + (run.error ? ": " + run.error : ""));
 }
 
@@ -190,10 +196,12 @@ const steps = new Map();
 function makeStep(name) {
   const part = { badge: el("span", { class: "badge" }, icon("pending"), el("span", { class: "spoken" })),
     agent: el("span", { class: "agent" }, name), calls: el("span", { class: "calls" }), activity: el("div", { class: "activity" }), subSteps: el("ul", { class: "sub-steps" }),
-    lane: el("div", { class: "lane", "aria-hidden": "true" }, el("i")), took: el("div", { class: "took" }), used: el("div", { class: "used" }),
+    lane: el("div", { class: "lane", "aria-hidden": "true" }, el("i")), took: el("div", { class: "took" }), used: el("span"), cost: el("span", { class: "cost" }), ...makeCallParts(),
     fault: el("div", { class: "fault" }, el("b"), el("span")) };
-  const who = el("div", { class: "who" }, part.agent, part.calls, part.activity, part.subSteps);
-  const step = el("li", { class: "grid" }, part.badge, who, part.lane, part.took, part.used, part.fault);
+  const who = el("div", { class: "who" }, part.agent, part.calls, part.finish, part.model, part.activity, part.subSteps);
+  const used = el("div", { class: "used" }, part.used, part.cost);
+  part.lane.append(part.tries, part.first);
+  const step = el("li", { class: "grid" }, part.badge, who, part.lane, part.took, used, part.fault, part.models, part.attempts);
   step.parts = part;
   return step;
 }
@@ -212,12 +220,17 @@ function renderSteps(workflow, overall) {
     const waiting = WAITING[agent.waitingFor];
     text(part.activity, waiting ? (activity ? activity + " · " : "") + waiting : activity);
     attribute(part.activity, "title", waiting && agent.taskId ? "task " + agent.taskId : "");
-    renderSubSteps(part.subSteps, agent.subSteps);
+    renderSubSteps(part.subSteps, notedSteps(agent));
     text(part.used, agent.tokenUsage?.totalTokens === undefined ? "" : count(agent.tokenUsage.totalTokens) + " tok");
+    renderCalls(part, agent);
     part.fault.hidden = !agent.error;
     text(part.fault.firstChild, agent.errorType || "");
     text(part.fault.lastChild, agent.error || "");
   }
+  const agents = Object.values(workflow.agents);
+  $("marks-first").hidden = !agents.some((agent) => agent.timeToFirstChunk !== undefined);
+  $("marks-tries").hidden = !agents.some((agent) => agent.attempts);
+  $("marks").hidden = $("marks-first").hidden && $("marks-tries").hidden;
 }
 
 // What an older writer has noted of an agent's work. Its words for the states are its own.
@@ -236,36 +249,60 @@ function renderSubSteps(list, subSteps) {
 }
 
 const rows = new Map();
+const COUNTS = ["inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens", "outputTokens", "reasoningTokens", "totalTokens"];
+const STORED = 2;
 function makeRow(name) {
-  const cell = (...content) => el("td", { role: "cell" }, ...content);
-  const bar = el("div", { class: "bar", "aria-hidden": "true" }, ...["fresh", "cached", "written", "thought"].map((tone) => el("i", { class: tone })));
-  const share = el("td", { role: "cell", class: "share" }, bar);
-  return el("tr", { role: "row" }, el("th", { role: "rowheader", scope: "row" }, name), share, cell(), cell(), cell(), cell(), cell());
+  const bar = el("div", { class: "bar", "aria-hidden": "true" }, ...["fresh", "cached", "stored", "written", "thought"].map((tone) => el("i", { class: tone })));
+  const share = el("td", { role: "cell", class: "share" }, bar), head = el("th", { role: "rowheader", scope: "row" }, name);
+  const cells = COUNTS.map(() => el("td", { role: "cell" })), cost = el("td", { role: "cell", class: "cost" });
+  cells.at(-1).classList.add("sum");
+  const row = el("tr", { role: "row" }, head, share, ...cells, cost);
+  row.parts = { bar, cells, cost };
+  return row;
 }
-function fillRow(row, usage, most) {
-  const { inputTokens, cacheReadInputTokens, outputTokens, reasoningTokens, totalTokens } = usage;
-  [inputTokens, cacheReadInputTokens, outputTokens, reasoningTokens, totalTokens].forEach((value, place) => {
-    const cell = row.children[place + 2];
-    text(cell, count(value));
-    cell.classList.toggle("none", value === undefined);
+function fillRow(row, usage, cost, unpriced) {
+  const { cells } = row.parts;
+  COUNTS.forEach((name, place) => {
+    if (place !== STORED) text(cells[place], count(usage[name]));
+    cells[place].classList.toggle("none", usage[name] === undefined);
   });
-  const cached = Math.min(cacheReadInputTokens ?? 0, inputTokens ?? 0), thought = Math.min(reasoningTokens ?? 0, outputTokens ?? 0);
-  const parts = [(inputTokens ?? 0) - cached, cached, (outputTokens ?? 0) - thought, thought];
-  parts.forEach((part, place) => style(row.children[1].firstChild.children[place], "width", (100 * part / most || 0) + "%"));
+  // How long it is kept, where that is told apart.
+  const kept = [["5 min", usage.cacheWrite5mInputTokens], ["1 h", usage.cacheWrite1hInputTokens]].filter(([, part]) => part);
+  const lines = [count(usage.cacheWriteInputTokens), ...kept.map(([time, part]) => time + " " + count(part))];
+  if (cells[STORED].dataset.key !== lines.join()) {
+    cells[STORED].dataset.key = lines.join();
+    cells[STORED].replaceChildren(lines[0], ...lines.slice(1).map((line) => el("small", {}, line)));
+  }
+  cells[STORED].hidden = $("head-stored").hidden;
+  showCost(row.parts.cost, cost, unpriced);
+  row.parts.cost.hidden = $("head-cost").hidden;
+}
+function fillBar(bar, usage, most) {
+  const input = usage.inputTokens ?? 0, output = usage.outputTokens ?? 0;
+  const cached = Math.min(usage.cacheReadInputTokens ?? 0, input), stored = Math.min(usage.cacheWriteInputTokens ?? 0, input - cached);
+  const thought = Math.min(usage.reasoningTokens ?? 0, output);
+  const parts = [input - cached - stored, cached, stored, output - thought, thought];
+  parts.forEach((part, place) => style(bar.children[place], "width", (100 * part / most || 0) + "%"));
 }
 const sum = makeRow("All agents");
-sum.children[1].replaceChildren();
+sum.parts.bar.remove();
 $("tokens-sum").append(sum);
 function renderTokens(workflow) {
-  const used = Object.entries(workflow.agents).filter(([, agent]) => agent.tokenUsage);
+  const used = Object.entries(workflow.agents).filter(([, agent]) => agent.tokenUsage || agent.cost);
+  const total = workflow.totalTokenUsage;
   $("usage").hidden = used.length === 0;
+  $("head-stored").hidden = $("legend-stored").hidden = !total.cacheWriteInputTokens;
+  $("head-cost").hidden = !workflow.totalCost;
+  $("tokens").classList.toggle("costs", Boolean(workflow.totalCost));
+  $("tokens").classList.toggle("wide", Boolean(workflow.totalCost || total.cacheWriteInputTokens));
   keyed($("tokens-of"), rows, used.map(([name]) => name), makeRow);
   const size = (usage) => Math.max(usage.totalTokens ?? 0, (usage.inputTokens ?? 0) + (usage.outputTokens ?? 0));
-  const most = Math.max(1, ...used.map(([, agent]) => size(agent.tokenUsage)));
-  for (const [name, agent] of used) fillRow(rows.get(name), agent.tokenUsage, most);
-  const total = workflow.totalTokenUsage;
-  [total.inputTokens, total.cacheReadInputTokens, total.outputTokens, total.reasoningTokens, total.totalTokens]
-    .forEach((value, place) => text(sum.children[place + 2], count(value)));
+  const most = Math.max(1, ...used.map(([, agent]) => size(agent.tokenUsage ?? {})));
+  for (const [name, agent] of used) {
+    fillRow(rows.get(name), agent.tokenUsage ?? {}, agent.cost, agent.unpricedCalls);
+    fillBar(rows.get(name).parts.bar, agent.tokenUsage ?? {}, most);
+  }
+  fillRow(sum, total, workflow.totalCost, workflow.unpricedCalls);
 }
 
 // The clocks, and the bars that grow with them. They stop while the connection is lost, since
@@ -302,6 +339,7 @@ function tick() {
       style(bar, "left", (100 * Math.max(0, from - start) / span).toFixed(2) + "%");
       style(bar, "width", (100 * Math.max(0, end - from) / span).toFixed(2) + "%");
     }
+    placeMarks(part, agent, start, span);
     text(part.took, placed ? duration(end - from) : agent.duration === null ? "" : duration(1000 * agent.duration, false));
   }
   const step = NICE.find((seconds) => span / 1000 / seconds <= 6) ?? 604800;

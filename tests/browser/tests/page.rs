@@ -1,6 +1,7 @@
 //! The portal's page as a browser shows it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod costs;
 mod scene;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -52,7 +53,7 @@ async fn each_state_appears_within_a_second() {
         .run(
             "window.seen = {};
              new MutationObserver(() => {
-               for (const step of document.querySelectorAll('#steps li')) {
+               for (const step of document.querySelectorAll('#steps > li')) {
                  const name = step.querySelector('.agent').textContent;
                  window.seen[name + ' ' + step.dataset.state] ??= Date.now();
                }
@@ -438,12 +439,15 @@ async fn the_texts_of_the_tiles_stay_within_them() {
                      ['999 days 23 h', '59 min ago', '100 of 100', '18,446,744,073,709,551,615'],
                    ];
                    const bad = [];
-                   for (const [elapsed, changed, done, total] of values) {
+                   for (const [elapsed, changed, done, total, cost] of values.flatMap((texts) => [texts, [...texts, '≥ $0.0123'], [...texts, '≥ $1,234,567.89']])) {
+                     $('cost-tile').hidden = !cost;
+                     $('tiles').classList.toggle('costs', Boolean(cost));
+                     if (cost) { big('cost', cost); text($('cost-note'), '100 calls not known in full, budget $1,234,567.89'); }
                      big('elapsed', elapsed); big('changed', changed); big('done', done); big('total', total);
                      text($('split'), total + ' in, ' + total + ' out');
                      text($('now'), 'running: ' + 'x'.repeat(80));
                      text($('changed-at'), 'Nov 26, 2026, 10:00:00 PM');
-                     for (const tile of document.querySelectorAll('.tile')) {
+                     for (const tile of document.querySelectorAll('.tile:not([hidden])')) {
                        const outer = tile.getBoundingClientRect(), free = parseFloat(getComputedStyle(tile).paddingLeft) / 2;
                        for (const node of tile.children) {
                          const range = document.createRange();
