@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use console::{StyledObject, style};
 use indicatif::HumanCount;
 use tower_agent_status::status::{
-    AgentState, AgentStatus, OverallStatus, PreviousRun, Timestamp, TokenUsage, WaitingFor,
-    WorkflowStatus,
+    AgentState, AgentStatus, OverallStatus, PreviousRun, Timestamp, TokenUsage, TotalCost,
+    WaitingFor, WorkflowStatus,
 };
 
 use super::text::{escaped, time, tokens, truncated};
@@ -49,13 +49,63 @@ pub(crate) fn known(time: Timestamp) -> Option<Timestamp> {
     (time.as_millis() != 0).then_some(time)
 }
 
+/// The column of costs in the lines of a workflow and its agents.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum CostColumn {
+    /// Nothing is known of any cost.
+    Absent,
+    /// It takes its room from the id and from the activity, so that lines fit into 80 columns.
+    Narrow,
+    /// It comes behind the 80 columns.
+    Wide,
+}
+
+impl CostColumn {
+    /// How wide a line is, without the model behind it.
+    pub(crate) fn line_width(self) -> usize {
+        match self {
+            Self::Absent | Self::Narrow => 80,
+            Self::Wide => 92,
+        }
+    }
+
+    /// The column for a workflow, on a screen of so many columns.
+    pub(crate) fn of(status: &WorkflowStatus, columns: usize) -> Self {
+        match has_costs(status) {
+            false => Self::Absent,
+            true if columns < Self::Wide.line_width() => Self::Narrow,
+            true => Self::Wide,
+        }
+    }
+}
+
+/// Whether anything is known of a workflow's costs.
+pub(crate) fn has_costs(status: &WorkflowStatus) -> bool {
+    !status.total_cost().is_empty()
+}
+
+/// A cost in its column, rounded; empty if there is none.
+pub(crate) fn cost(cost: &TotalCost) -> String {
+    if cost.is_empty() { String::new() } else { format!("{cost:#}") }
+}
+
+/// The cell of a cost, with the space before it.
+fn cell(cost: &TotalCost, column: CostColumn) -> String {
+    match column {
+        CostColumn::Absent => String::new(),
+        CostColumn::Narrow | CostColumn::Wide => format!(" {:>11}", self::cost(cost)),
+    }
+}
+
 /// The line for a workflow.
-pub(crate) fn workflow(status: &WorkflowStatus, heartbeat: Duration) -> String {
+pub(crate) fn workflow(status: &WorkflowStatus, heartbeat: Duration, column: CostColumn) -> String {
     let id = escaped(status.session_id.as_str());
     let overall = overall_status(status, heartbeat, 12);
     let elapsed = elapsed(status).map(time).unwrap_or_default();
     let tokens = tokens(Some(&status.total_token_usage()));
-    format!("{}  {overall} {elapsed:>9} {tokens:>14}", style(format!("{id:<40}")).bold())
+    let width = if column == CostColumn::Narrow { 28 } else { 40 };
+    let cost = cell(&status.total_cost(), column);
+    format!("{}  {overall} {elapsed:>9} {tokens:>14}{cost}", style(format!("{id:<width$}")).bold())
 }
 
 /// The previous run: `failed 2025-12-24T10:00:12.000Z, after 12.0 s, 1,234 tokens: error`, or
@@ -74,6 +124,9 @@ pub(crate) fn previous_run(run: &PreviousRun) -> String {
     // Zero also stands for an unknown count.
     if run.total_token_usage.total_tokens.is_some_and(|total| total > 0) {
         text += &format!(", {}", tokens(Some(&run.total_token_usage)));
+    }
+    if !run.total_cost.is_empty() {
+        text += &format!(", {}", cost(&run.total_cost));
     }
     if let Some(error) = &run.error {
         text += &format!(": {}", error.as_str());
@@ -99,8 +152,9 @@ pub(crate) fn symbol(agent: &AgentStatus) -> StyledObject<&'static str> {
     }
 }
 
-/// The line for an agent, without its symbol. Together they usually fit into 80 columns.
-pub(crate) fn agent(name: &str, agent: &AgentStatus) -> String {
+/// The line for an agent, without its symbol. Together they usually fit into 80 columns, or into those of
+/// a [wide](CostColumn::Wide) line.
+pub(crate) fn agent(name: &str, agent: &AgentStatus, column: CostColumn) -> String {
     let since_start = || Some(now().duration_since(agent.started_at?));
     let elapsed = match agent.state {
         AgentState::InProgress => since_start(),
@@ -109,8 +163,10 @@ pub(crate) fn agent(name: &str, agent: &AgentStatus) -> String {
     let elapsed = elapsed.map(time).unwrap_or_default();
     let tokens = tokens(agent.token_usage.as_ref());
     let (name, activity) = (escaped(name), escaped(&agent.activity));
-    let (name, activity) = (truncated(&name, 40), truncated(&activity, 60));
-    let line = format!("{name:<19} {activity:<33} {elapsed:>9} {tokens:>14}");
+    let (longest, width) = if column == CostColumn::Narrow { (21, 21) } else { (60, 33) };
+    let cost = cell(&agent.cost(), column);
+    let (name, activity) = (truncated(&name, 40), truncated(&activity, longest));
+    let line = format!("{name:<19} {activity:<width$} {elapsed:>9} {tokens:>14}{cost}");
     match agent.state {
         AgentState::Pending => style(line.trim_end()).dim().to_string(),
         _ => line.trim_end().to_owned(),

@@ -7,15 +7,32 @@ use clap::ValueEnum;
 use console::style;
 use indicatif::HumanCount;
 use serde_json::json;
-use tower_agent_status::status::WorkflowStatus;
+use tower_agent_status::status::{Timestamp, TokenUsage, WorkflowStatus, schema};
 use tower_agent_status::store::StatusReader as _;
 
 use super::args::Heartbeat;
+use super::csv;
 use super::failure::{Failure, note};
 use super::json::json as to_json;
-use super::lines::{elapsed, known, now, overall_status};
+use super::lines::{self, elapsed, known, now, overall_status};
 use super::store::StoreArgs;
 use super::text::{escaped, time, truncated};
+
+/// The names of the columns of CSV.
+const CSV: [&str; 12] = [
+    "session",
+    "correlation_id",
+    "status",
+    "created",
+    "updated",
+    "duration",
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cost_usd",
+    "unpriced_calls",
+    "error",
+];
 
 /// How many of the newest workflows are searched with `--status`.
 const SEARCHED: usize = 1_000;
@@ -24,10 +41,16 @@ const SEARCHED: usize = 1_000;
 ///
 /// With `--json` it prints an array. Each element has `sessionId`, `status`, `createdAt` and
 /// `lastUpdated` (RFC 3339, or null if the item has none), `stalled`, `waiting`, and
-/// `totalTokens`. `status` is as stored, also where it is an older writer's word.
+/// `totalTokens`; and `totalCostUsd` and `unpricedCalls` where the item has them. `status` is as stored,
+/// also where it is an older writer's word.
+///
+/// With `--csv` it prints a row for each workflow below a row of names, by RFC 4180. `duration` is in
+/// seconds, and `cost_usd` exact; it is a minimum if there are `unpriced_calls`. A text that a
+/// spreadsheet would take for a formula has an apostrophe before it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status list --limit 50
+  tower-agent-status list --limit 1000 --csv > costs.csv
   tower-agent-status list --status failed --json | jq -r '.[].sessionId'")]
 pub(crate) struct List {
     #[command(flatten)]
@@ -44,6 +67,10 @@ pub(crate) struct List {
     /// Print JSON
     #[arg(long)]
     json: bool,
+
+    /// Print CSV, for a spreadsheet
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
 
     #[command(flatten)]
     heartbeat: Heartbeat,
@@ -83,6 +110,11 @@ impl List {
         if self.json {
             let rows: Vec<_> = found.iter().map(|status| self.row(status)).collect();
             writeln!(out, "{}", to_json(&rows, true)?)?;
+        } else if self.csv {
+            write!(out, "{}", csv::row(CSV))?;
+            for status in &found {
+                write!(out, "{}", csv_row(status))?;
+            }
         } else {
             self.print(&mut out, &found)?;
         }
@@ -118,7 +150,7 @@ impl List {
     }
 
     fn row(&self, status: &WorkflowStatus) -> serde_json::Value {
-        json!({
+        let mut row = json!({
             "sessionId": status.session_id.as_str(),
             "status": status.status_text(),
             "createdAt": known(status.created_at).map(|time| time.to_string()),
@@ -126,7 +158,15 @@ impl List {
             "stalled": status.is_stalled(now(), self.heartbeat.heartbeat),
             "waiting": status.is_waiting(),
             "totalTokens": status.total_token_usage().total_tokens,
-        })
+        });
+        let cost = status.total_cost();
+        if let Some(usd) = cost.usd {
+            row[schema::TOTAL_COST_USD] = json!(usd.to_f64());
+        }
+        if cost.unpriced_calls > 0 {
+            row[schema::UNPRICED_CALLS] = json!(cost.unpriced_calls);
+        }
+        row
     }
 
     fn print(&self, out: &mut impl io::Write, found: &[WorkflowStatus]) -> Result<(), Failure> {
@@ -137,9 +177,16 @@ impl List {
         let ids: Vec<_> = found.iter().map(|status| escaped(status.session_id.as_str())).collect();
         let ids: Vec<_> = ids.iter().map(|id| truncated(id, 60)).collect();
         let width = ids.iter().map(|id| id.chars().count()).max().unwrap_or(0).max(7);
+        let has_costs = found.iter().any(lines::has_costs);
+        let column = |cost: &str| if has_costs { format!("  {cost:>12}") } else { String::new() };
         let head = format!(
-            "{:<width$}  {:<12}  {:<24}  {:>10}  {:>12}",
-            "SESSION", "STATUS", "CREATED", "TIME", "TOKENS"
+            "{:<width$}  {:<12}  {:<24}  {:>10}  {:>12}{}",
+            "SESSION",
+            "STATUS",
+            "CREATED",
+            "TIME",
+            "TOKENS",
+            column("COST")
         );
         writeln!(out, "{}", style(head).dim())?;
         for (status, id) in found.iter().zip(&ids) {
@@ -148,8 +195,36 @@ impl List {
             let elapsed = elapsed(status).map(time).unwrap_or_default();
             let tokens = status.total_token_usage().total_tokens;
             let tokens = tokens.map(|total| HumanCount(total).to_string()).unwrap_or_default();
-            writeln!(out, "{id:<width$}  {overall}  {created:<24}  {elapsed:>10}  {tokens:>12}")?;
+            let cost = column(&lines::cost(&status.total_cost()));
+            let line = format!(
+                "{id:<width$}  {overall}  {created:<24}  {elapsed:>10}  {tokens:>12}{cost}"
+            );
+            writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
     }
+}
+
+/// A workflow as a row of CSV. What is not known is empty.
+fn csv_row(status: &WorkflowStatus) -> String {
+    let time = |at: Timestamp| known(at).map(|at| at.to_string()).unwrap_or_default();
+    let count = |count: Option<u64>| count.map(|count| count.to_string()).unwrap_or_default();
+    let elapsed = elapsed(status).map(|elapsed| format!("{:.3}", elapsed.as_secs_f64()));
+    let (tokens, cost) = (status.total_token_usage(), status.total_cost());
+    let has_tokens = status.agents().any(|(_, agent)| agent.token_usage.is_some());
+    let tokens = if has_tokens { tokens } else { TokenUsage::default() };
+    csv::row([
+        status.session_id.as_str(),
+        status.correlation_id.as_deref().unwrap_or_default(),
+        status.status_text(),
+        &time(status.created_at),
+        &time(status.last_updated),
+        &elapsed.unwrap_or_default(),
+        &count(tokens.input_tokens),
+        &count(tokens.output_tokens),
+        &count(tokens.total_tokens),
+        &cost.usd.map(|usd| usd.to_string()).unwrap_or_default(),
+        &cost.unpriced_calls.to_string(),
+        status.error.as_ref().map(|error| error.as_str()).unwrap_or_default(),
+    ])
 }

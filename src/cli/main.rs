@@ -3,8 +3,10 @@
 mod args;
 mod backfill;
 mod bulk;
+mod calls;
 mod check;
 mod confirm;
+mod csv;
 mod delete;
 mod demo;
 mod end;

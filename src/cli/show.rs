@@ -10,14 +10,15 @@ use tower_agent_status::status::{Value, WorkflowStatus};
 use tower_agent_status::store::StatusReader as _;
 
 use super::args::Heartbeat;
+use super::calls;
 use super::failure::Failure;
 use super::json::json;
-use super::lines;
+use super::lines::{self, CostColumn};
 use super::store::StoreArgs;
 use super::text::escaped;
 
-/// Show a workflow: its agents with their states, times, tokens and errors, what they wait for, and
-/// how the previous run ended, if there was one.
+/// Show a workflow: its agents with their states, times, tokens, costs, models, attempts and errors,
+/// what they wait for, and how the previous run ended, if there was one.
 ///
 /// With `--json` it prints the attributes of the item, which are documented in
 /// `tower_agent_status::status::schema`: the session id as `sessionId`, whatever the table's key
@@ -68,7 +69,8 @@ impl Show {
     }
 
     fn print(&self, out: &mut impl io::Write, status: &WorkflowStatus) -> Result<(), Failure> {
-        writeln!(out, "{}", lines::workflow(status, self.heartbeat.heartbeat))?;
+        let column = CostColumn::of(status, usize::MAX);
+        writeln!(out, "{}", lines::workflow(status, self.heartbeat.heartbeat, column))?;
         let mut field = |name: &str, value: &str| {
             let name = format!("{:<15}", escaped(name));
             writeln!(out, "  {} {}", style(name).dim(), escaped(value))
@@ -97,14 +99,29 @@ impl Show {
         }
         let total = lines::usage(&status.total_token_usage());
         field("tokens", &total)?;
+        let cost = status.total_cost();
+        if !cost.is_empty() {
+            field("cost", &calls::exact_cost(&cost))?;
+        }
+        if let Some(budget) = &status.budget {
+            field("budget", &calls::budget(budget))?;
+        }
+        if let Some(id) = &status.trace_id {
+            field("traceId", id)?;
+        }
         if status.is_stalled(lines::now(), self.heartbeat.heartbeat) {
             let silent = super::text::time(lines::now().duration_since(status.last_updated));
             field("stalled", &format!("no heartbeat for {silent}"))?;
         }
         for (name, agent) in status.agents_by_start() {
-            let line = lines::agent(name, agent);
+            let line = lines::agent(name, agent, column);
             writeln!(out, "{} {line}", lines::symbol(agent))?;
-            let more = [lines::other_state(agent), lines::error(agent), lines::waiting(agent)];
+            let more = [
+                calls::model(agent),
+                lines::other_state(agent),
+                lines::error(agent),
+                lines::waiting(agent),
+            ];
             for more in more.into_iter().flatten() {
                 writeln!(out, "  {more}")?;
             }
@@ -113,8 +130,14 @@ impl Show {
             if agent.calls > 1 {
                 more.push(format!("{} calls", agent.calls));
             }
+            if !agent.cost().is_empty() {
+                more.push(calls::exact_cost(&agent.cost()));
+            }
             if !more.is_empty() {
                 writeln!(out, "  {}", style(more.join(", ")).dim())?;
+            }
+            for line in calls::lines(agent) {
+                writeln!(out, "  {line}")?;
             }
         }
         Ok(())

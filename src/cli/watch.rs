@@ -5,17 +5,20 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use console::{Term, measure_text_width, style};
 use indicatif::style::TemplateError;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::{Instant, MissedTickBehavior};
 use tower_agent_status::SessionId;
-use tower_agent_status::status::{Item, OverallStatus, Timestamp, WaitingFor, WorkflowStatus};
+use tower_agent_status::status::{
+    AgentStatus, Item, OverallStatus, Timestamp, WaitingFor, WorkflowStatus,
+};
 use tower_agent_status::store::StatusReader as _;
 
 use super::args::{Heartbeat, duration, session_id};
 use super::failure::{Failure, NEGATIVE, note};
 use super::json::json;
-use super::lines;
+use super::lines::{self, CostColumn};
 use super::store::StoreArgs;
 use super::text::escaped;
 
@@ -318,16 +321,19 @@ impl Drawn {
     }
 
     fn show(&mut self, status: &WorkflowStatus) {
+        let columns = usize::from(Term::stdout().size().1);
+        let column = CostColumn::of(status, columns);
         let agents = status.agents_by_start().into_iter().flat_map(|(name, agent)| {
-            let line = lines::agent(name, agent);
+            let line = lines::agent(name, agent, column);
             let line = format!("{} {line}", lines::symbol(agent));
+            let line = with_model(line, agent, column.line_width(), columns);
             // On a line of its own; at the end of a long line it would be cut off.
             let more = lines::error(agent)
                 .or_else(|| lines::waiting(agent))
                 .or_else(|| lines::other_state(agent));
             [Some(line), more.map(|more| format!("  {more}"))].into_iter().flatten()
         });
-        let workflow = lines::workflow(status, self.heartbeat);
+        let workflow = lines::workflow(status, self.heartbeat, column);
         let lines: Vec<_> = agents.chain([workflow]).collect();
         while self.bars.len() < lines.len() {
             let bar = ProgressBar::no_length().with_style(self.style.clone());
@@ -340,6 +346,18 @@ impl Drawn {
             bar.tick();
         }
     }
+}
+
+/// Adds the model to an agent's line, behind the usual width, if it fits as a whole: a part of a name
+/// would be another model's.
+fn with_model(line: String, agent: &AgentStatus, width: usize, columns: usize) -> String {
+    let Some(model) = &agent.model else { return line };
+    let model = escaped(model);
+    let gap = width.saturating_sub(measure_text_width(&line)) + 2;
+    if measure_text_width(&line) + gap + measure_text_width(&model) > columns {
+        return line;
+    }
+    format!("{line}{:gap$}{}", "", style(model).dim())
 }
 
 /// Prints a line for each change of state.
@@ -359,13 +377,15 @@ impl Printed {
 
     fn show(&mut self, status: &WorkflowStatus) -> io::Result<()> {
         let mut out = io::stdout().lock();
+        let column = CostColumn::of(status, usize::MAX);
         for (name, agent) in status.agents_by_start() {
             let state = (agent.state_text().to_owned(), agent.waiting_for);
             if self.agents.get(name) != Some(&state) {
                 self.agents.insert(name.to_owned(), state);
                 let more = lines::error(agent).or_else(|| lines::waiting(agent));
                 let more = more.map(|more| format!("  {more}")).unwrap_or_default();
-                let line = lines::agent(name, agent);
+                let line = lines::agent(name, agent, column);
+                let line = with_model(line, agent, column.line_width(), usize::MAX);
                 writeln!(out, "{:<12} {line}{more}", escaped(agent.state_text()))?;
             }
         }
@@ -373,7 +393,12 @@ impl Printed {
         let overall = (status.status_text().to_owned(), is_stalled, status.is_waiting());
         if self.overall.as_ref() != Some(&overall) {
             self.overall = Some(overall);
-            writeln!(out, "{:<12} {}", "workflow", lines::workflow(status, self.heartbeat))?;
+            writeln!(
+                out,
+                "{:<12} {}",
+                "workflow",
+                lines::workflow(status, self.heartbeat, column)
+            )?;
         }
         out.flush()
     }
@@ -381,6 +406,8 @@ impl Printed {
 
 #[cfg(test)]
 mod tests {
+    use tower_agent_status::status::Value;
+
     use super::*;
 
     #[test]
@@ -417,5 +444,38 @@ mod tests {
         }
         // An item that does not say is of the same run.
         assert_eq!(run.read(&WorkflowStatus::from_item(&id, &Item::new())), Same);
+    }
+
+    #[test]
+    fn lines_with_costs_fit_into_80_columns_and_a_model_is_whole_or_absent() {
+        let id = SessionId::from_key("session-corr_934d727cc469").expect("an id");
+        let mut agent = Item::new();
+        for (name, text) in [
+            ("status", "success"),
+            ("activity", "Extracting structured trade data"),
+            ("model", "gpt-4o-mini"),
+        ] {
+            agent.insert(name, text);
+        }
+        agent.insert("costUsd", 1_234.567);
+        let mut item = Item::new();
+        item.insert("agent", Value::Map(agent));
+        let status = WorkflowStatus::from_item(&id, &item);
+        let agent = status.agent("agent").expect("the agent");
+        let shown = |columns: usize| {
+            let column = CostColumn::of(&status, columns);
+            let line = format!("✔ {}", lines::agent("exceptionManagement", agent, column));
+            let line = with_model(line, agent, column.line_width(), columns);
+            let workflow = lines::workflow(&status, Duration::ZERO, column);
+            assert!(measure_text_width(&line) <= columns, "{columns}: {line}");
+            assert!(measure_text_width(&workflow) <= columns, "{columns}: {workflow}");
+            assert!(line.contains("$1,234.57") && workflow.contains("$1,234.57"), "{line}");
+            (line.contains("gpt-4o-mini"), line.contains("trade data"))
+        };
+        for (columns, expected) in
+            [(80, (false, false)), (91, (false, false)), (92, (false, true)), (105, (true, true))]
+        {
+            assert_eq!(shown(columns), expected, "{columns}");
+        }
     }
 }

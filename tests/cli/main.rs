@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail, in its helpers too")]
 
 mod backfill;
+mod costs;
 mod delete;
 mod demo;
 mod end;
