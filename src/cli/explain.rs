@@ -17,13 +17,16 @@ use super::text::{escaped, truncated};
 const MAX_TEXT: usize = 200;
 
 /// Why a response was read as it was: lines under headings.
-pub(crate) fn explain(trace: &Trace, reading: &Reading) -> String {
+pub(crate) fn explain(trace: &Trace, reading: &Reading, cost: Option<&str>) -> String {
+    let cost = cost.map(|cost| ("Cost", vec![shown(cost)]));
     let sections = [
         ("Outcome", outcome(trace, reading)),
         ("Tokens", tokens(trace, reading)),
         ("Ignored", ignored(trace)),
         ("Recorded", recorded(reading)),
-    ];
+    ]
+    .into_iter()
+    .chain(cost);
     let mut text = String::new();
     for (heading, lines) in sections {
         text.push_str(heading);

@@ -11,16 +11,19 @@ use clap::builder::TypedValueParser as _;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
+use tower_agent_status::Prices;
 use tower_agent_status::status::{Outcome, TaskId, TokenUsage, WaitingFor};
 use tower_agent_status::usage::{
     End, Progress, Reading, RequestHint, ResponseHead, ResponseInfo, UsageReader,
 };
 
 use super::explain::explain;
+use super::failure::Failure;
+use super::prices::{PricesArgs, ResponseCost};
 use super::text::escaped;
 
 /// Print what the layer would record for a response: outcome, error, format, tokens, model and why it
-/// stopped.
+/// stopped; and, by a price list, what it cost.
 ///
 /// Reads a response body from a file or from standard input, runs it through the layer's
 /// parser, and prints one JSON object; or, with `--explain`, a text that says why.
@@ -29,6 +32,7 @@ use super::text::escaped;
   curl -s https://agent.example/invocations -d @request.json | tower-agent-status inspect --content-type application/json
   tower-agent-status inspect --content-type text/event-stream --path /v1/messages stream.txt
   tower-agent-status inspect --jsonl recorded.jsonl
+  tower-agent-status inspect --prices model_prices.json --content-type application/json answer.json
   tower-agent-status inspect --explain --content-type application/json answer.json")]
 pub(crate) struct Inspect {
     /// File to read; standard input if absent or `-`
@@ -68,6 +72,9 @@ pub(crate) struct Inspect {
     #[arg(long)]
     jsonl: bool,
 
+    #[command(flatten)]
+    prices: PricesArgs,
+
     /// Print a text instead of JSON: where tokens and failures were found, by which rules they
     /// count, and what was ignored
     #[arg(long)]
@@ -87,7 +94,12 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 }
 
 impl Inspect {
-    pub(crate) fn run(&self, out: &mut impl Write) -> Result<(), Error> {
+    pub(crate) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let prices = self.prices.read()?;
+        Ok(self.inspect(prices.as_ref(), out)?)
+    }
+
+    fn inspect(&self, prices: Option<&Prices>, out: &mut impl Write) -> Result<(), Error> {
         let name = match &self.file {
             Some(file) if file.as_os_str() != "-" => file.display().to_string(),
             _ => "standard input".to_owned(),
@@ -100,7 +112,7 @@ impl Inspect {
             _ => Box::new(io::stdin().lock()),
         };
         if !self.jsonl {
-            let found = self.inspect_body(input).map_err(read_error)?;
+            let found = self.inspect_body(input, prices).map_err(read_error)?;
             return write!(out, "{found}").map_err(Error::Write);
         }
         for (n, line) in BufReader::new(input).lines().enumerate() {
@@ -113,7 +125,7 @@ impl Inspect {
                 line: n + 1,
                 problem,
             })?;
-            write!(out, "{}", self.inspect_row(&row)).map_err(Error::Write)?;
+            write!(out, "{}", self.inspect_row(&row, prices)).map_err(Error::Write)?;
         }
         Ok(())
     }
@@ -123,7 +135,7 @@ impl Inspect {
     }
 
     /// Reads a body in chunks, so that it may be of any size.
-    fn inspect_body(&self, mut input: impl Read) -> io::Result<String> {
+    fn inspect_body(&self, mut input: impl Read, prices: Option<&Prices>) -> io::Result<String> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());
@@ -150,10 +162,10 @@ impl Inspect {
                 break;
             }
         }
-        Ok(self.report(&Value::Null, reader))
+        Ok(self.report(&Value::Null, reader, prices))
     }
 
-    fn inspect_row(&self, row: &Row) -> String {
+    fn inspect_row(&self, row: &Row, prices: Option<&Prices>) -> String {
         let mut reader = self.reader(row.status, &row.method, &row.path, &row.headers);
         for chunk in row.body.chunks(self.chunk_size()) {
             if reader.feed(chunk) == Progress::Ended {
@@ -161,7 +173,7 @@ impl Inspect {
             }
         }
         reader.trailers(&row.trailers);
-        self.report(&row.id, reader)
+        self.report(&row.id, reader, prices)
     }
 
     fn reader(
@@ -176,13 +188,22 @@ impl Inspect {
     }
 
     /// Ends the reading, and prints what was read: as lines that end with a line feed.
-    fn report(&self, id: &Value, mut reader: UsageReader) -> String {
+    fn report(&self, id: &Value, mut reader: UsageReader, prices: Option<&Prices>) -> String {
+        let cost = |reading: &Reading, info: &ResponseInfo| {
+            prices.map(|prices| ResponseCost::of(reading, info, prices))
+        };
         if !self.explain {
             let reading = reader.finish(End::Complete);
-            return format!("{}\n", json_report(id, &reading, &reader.info()));
+            let info = reader.info();
+            let mut report = json_report(id, &reading, &info);
+            if let (Some(cost), Value::Object(report)) = (cost(&reading, &info), &mut report) {
+                cost.add_to(report);
+            }
+            return format!("{report}\n");
         }
         let (reading, trace) = reader.finish_traced(End::Complete);
-        let text = explain(&trace, &reading);
+        let cost = cost(&reading, &reader.info()).map(|cost| cost.explained());
+        let text = explain(&trace, &reading, cost.as_deref());
         // A text of several lines is told from the next one by its id and an empty line.
         if self.jsonl { format!("Response {}\n{text}\n", escaped(&id.to_string())) } else { text }
     }

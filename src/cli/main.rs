@@ -17,6 +17,7 @@ mod json;
 mod lines;
 mod list;
 mod log;
+mod prices;
 mod reshard;
 mod serve;
 mod show;

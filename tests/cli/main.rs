@@ -16,6 +16,7 @@ mod inspect;
 mod list;
 mod migration;
 mod older_writers;
+mod prices;
 mod serve;
 mod server;
 mod settings;

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ pub(super) enum Pace {
 
 impl Pace {
     /// Waits, or advances the manual clock.
-    async fn sleep(&self, millis: u64) {
+    pub(super) async fn sleep(&self, millis: u64) {
         match self {
             Self::Real(factor) => {
                 tokio::time::sleep(Duration::from_millis(millis).mul_f64(*factor)).await;
@@ -53,10 +53,12 @@ impl Pace {
 /// `millis` is the response time; `tokens` are input and output.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reply {
-    /// A JSON body in one chunk.
-    Json { millis: u64, tokens: (u64, u64) },
+    /// A JSON body in one chunk, and why the model stopped.
+    Json { model: &'static str, millis: u64, tokens: (u64, u64), stop: &'static str },
     /// Server-sent events, spread over the response time.
-    Stream { millis: u64, tokens: (u64, u64) },
+    Stream { model: &'static str, millis: u64, tokens: (u64, u64) },
+    /// Status 429: try again after so many seconds.
+    RateLimited { millis: u64, retry_after: u64 },
     /// Status 500.
     ServerError { millis: u64, message: &'static str },
     /// Status 200 with an error in the body.
@@ -92,14 +94,27 @@ impl Service<Request<Reply>> for MockAgent {
 
 async fn respond(reply: Reply, pace: Pace) -> Response<Chunks> {
     match reply {
-        Reply::Json { millis, tokens: (input, output) } => {
+        Reply::Json { model, millis, tokens: (input, output), stop } => {
             pace.sleep(millis).await;
             let usage = json!({
-                "input_tokens": input,
-                "output_tokens": output,
+                "prompt_tokens": input,
+                "completion_tokens": output,
                 "total_tokens": input + output,
             });
-            whole(StatusCode::OK, &json!({ "success": true, "token_usage": usage }))
+            let message = json!({ "role": "assistant", "content": "{\"success\": true}" });
+            let choice = json!({ "index": 0, "message": message, "finish_reason": stop });
+            let body = json!({
+                "object": "chat.completion", "model": model, "choices": [choice], "usage": usage,
+            });
+            whole(StatusCode::OK, &body)
+        }
+        Reply::RateLimited { millis, retry_after } => {
+            pace.sleep(millis).await;
+            let error = json!({ "type": "rate_limit_error", "message": "Too many requests" });
+            let body = json!({ "error": error });
+            let mut response = whole(StatusCode::TOO_MANY_REQUESTS, &body);
+            response.headers_mut().insert(RETRY_AFTER, retry_after.into());
+            response
         }
         Reply::ServerError { millis, message } => {
             pace.sleep(millis).await;
@@ -109,8 +124,8 @@ async fn respond(reply: Reply, pace: Pace) -> Response<Chunks> {
             pace.sleep(millis).await;
             whole(StatusCode::OK, &json!({ "success": false, "error": message }))
         }
-        Reply::Stream { millis, tokens } => {
-            let events = events(tokens);
+        Reply::Stream { model, millis, tokens } => {
+            let events = events(model, tokens);
             let each = millis / events.len() as u64;
             let chunks = stream::iter(events).then(move |event| {
                 let pace = pace.clone();
@@ -126,9 +141,9 @@ async fn respond(reply: Reply, pace: Pace) -> Response<Chunks> {
 }
 
 /// The events of a model's message: input tokens at the start, output tokens at the end.
-fn events((input, output): (u64, u64)) -> Vec<Value> {
+fn events(model: &str, (input, output): (u64, u64)) -> Vec<Value> {
     const DELTAS: u64 = 24;
-    let message = json!({ "role": "assistant", "content": [], "usage": { "input_tokens": input, "output_tokens": 1 } });
+    let message = json!({ "role": "assistant", "model": model, "content": [], "usage": { "input_tokens": input, "output_tokens": 1 } });
     let delta = |n: u64| {
         let text = format!("{{\"trade_id\": \"T-{n}\"}}\n");
         json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } })

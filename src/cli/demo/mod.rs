@@ -9,13 +9,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tower_agent_status::StatusTracker;
 use tower_agent_status::store::DynamoDbStore;
+use tower_agent_status::{Prices, StatusTracker};
 
 use self::agents::Pace;
 use self::workflows::{Orchestrator, Scenario};
 use super::failure::{Failure, note};
 use super::log;
+use super::prices::PricesArgs;
 use super::serve::termination;
 use super::store::quoted;
 
@@ -23,11 +24,13 @@ use super::store::quoted;
 /// run while you watch.
 ///
 /// Only the agents are mocked: the layer sees their responses as it would those of an HTTP
-/// client. The table in STATUS_TABLE_NAME is never touched. Session ids start with `demo-`.
+/// client. The table in STATUS_TABLE_NAME is never touched. Session ids start with `demo-`. Without
+/// `--prices`, costs are by a list of the models in it, with the prices of November 2026.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status demo
   tower-agent-status demo --embedded /tmp/status.db --keep-running
+  tower-agent-status demo --prices model_prices_and_context_window.json
   tower-agent-status serve --embedded agent-status-demo.db")]
 pub(crate) struct Demo {
     /// File of the embedded store, created if it does not exist
@@ -38,6 +41,9 @@ pub(crate) struct Demo {
     #[arg(long)]
     keep_running: bool,
 
+    #[command(flatten)]
+    prices: PricesArgs,
+
     /// Factor for how long the agents take: 1 is a few seconds each, 0 is no time
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = pace)]
     pace: f64,
@@ -47,6 +53,9 @@ fn pace(text: &str) -> Result<f64, &'static str> {
     let factor = text.parse().ok().filter(|factor| (0.0..=100.0).contains(factor));
     factor.ok_or("expected a number from 0 to 100")
 }
+
+/// The price list of the examples. Its first entry says as of when.
+const PRICES: &str = include_str!("../../../examples/orchestrator/prices.json");
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -70,11 +79,19 @@ const LIVE: [Scenario; 4] =
 impl Demo {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         log::start();
+        let prices = match self.prices.read()? {
+            Some(prices) => prices,
+            None => {
+                Prices::from_json(PRICES).map_err(|error| Failure::Unusable(error.to_string()))?
+            }
+        };
         let store = DynamoDbStore::embedded(&self.embedded)?;
         // From the start: a signal that nobody waits for ends the process at once.
         let end = termination()?;
         for (scenario, ago) in PAST {
-            workflows::write_past(&store, scenario, ago).await.map_err(Failure::Unusable)?;
+            workflows::write_past(&store, &prices, scenario, ago)
+                .await
+                .map_err(Failure::Unusable)?;
         }
         let file = quoted(&self.embedded);
         note(&format!(
@@ -85,7 +102,7 @@ impl Demo {
         writeln!(io::stdout().lock(), "tower-agent-status serve --embedded {file}")?;
         writeln!(io::stdout().lock(), "tower-agent-status list --embedded {file}")?;
 
-        let tracker = workflows::tracker(store)
+        let tracker = workflows::tracker(store, prices)
             .start()
             .map_err(|error| Failure::Unusable(error.to_string()))?;
         let mut running = JoinSet::new();

@@ -11,7 +11,7 @@ use http_body::Body;
 use serde_json::Value;
 use tower_agent_status::store::DynamoDbStore;
 use tower_agent_status::{
-    Agent, StatusBody, StatusLayer, StatusService, StatusTracker, StatusTrackerBuilder,
+    Agent, Prices, StatusBody, StatusLayer, StatusService, StatusTracker, StatusTrackerBuilder,
     WorkflowBuilder,
 };
 use tower_layer::Layer as _;
@@ -29,7 +29,8 @@ const EXCEPTION_MANAGEMENT: &str = "exceptionManagement";
 pub(super) enum Scenario {
     /// Three agents in sequence, one of which streams.
     Matched,
-    /// As `Matched`, and the fourth agent handles an exception.
+    /// As `Matched`, with an answer that is cut short, and the fourth agent handles an exception once it
+    /// has time.
     Review,
     /// The second agent responds with 500.
     AgentError,
@@ -42,11 +43,12 @@ pub(super) enum Scenario {
 }
 
 /// A tracker with the four agents and their texts.
-pub(super) fn tracker(store: DynamoDbStore) -> StatusTrackerBuilder<DynamoDbStore> {
+pub(super) fn tracker(store: DynamoDbStore, prices: Prices) -> StatusTrackerBuilder<DynamoDbStore> {
     let agent = |name, pending, in_progress, success, error| {
         Agent::new(name).pending(pending).in_progress(in_progress).success(success).error(error)
     };
     StatusTracker::builder(store)
+        .prices(prices)
         .agent(agent(
             PDF_ADAPTER,
             "Waiting for upload",
@@ -80,6 +82,7 @@ pub(super) fn tracker(store: DynamoDbStore) -> StatusTrackerBuilder<DynamoDbStor
 /// Writes a workflow that started `ago`. Its clock is advanced manually, so nothing waits.
 pub(super) async fn write_past(
     store: &DynamoDbStore,
+    prices: &Prices,
     scenario: Scenario,
     ago: Duration,
 ) -> Result<(), String> {
@@ -87,7 +90,7 @@ pub(super) async fn write_past(
     let millis = u64::try_from(now.saturating_sub(ago).as_millis()).unwrap_or(0);
     let clock = Arc::new(AtomicU64::new(millis));
     let pace = Pace::Manual(Arc::clone(&clock));
-    let tracker = tracker(store.clone()).clock({
+    let tracker = tracker(store.clone(), prices.clone()).clock({
         let pace = pace.clone();
         move || pace.now()
     });
@@ -127,6 +130,7 @@ type Client = StatusService<MockAgent>;
 /// Calls the agents. It knows nothing about status tracking.
 #[derive(Clone)]
 pub(super) struct Orchestrator {
+    pace: Pace,
     pdf_adapter: Client,
     trade_extraction: Client,
     trade_matching: Client,
@@ -137,6 +141,7 @@ impl Orchestrator {
     pub(super) fn new(tracker: &StatusTracker, pace: &Pace) -> Self {
         let client = |name| StatusLayer::new(tracker, name).layer(MockAgent::new(pace.clone()));
         Self {
+            pace: pace.clone(),
             pdf_adapter: client(PDF_ADAPTER),
             trade_extraction: client(TRADE_EXTRACTION),
             trade_matching: client(TRADE_MATCHING),
@@ -155,7 +160,7 @@ impl Orchestrator {
     }
 
     async fn process(mut self, scenario: Scenario) -> Result<(), String> {
-        call(&mut self.pdf_adapter, Reply::Json { millis: 2_100, tokens: (11_251, 1_402) }).await?;
+        call(&mut self.pdf_adapter, PDF).await?;
         let extraction = &mut self.trade_extraction;
         match scenario {
             Scenario::AgentError => {
@@ -172,22 +177,41 @@ impl Orchestrator {
             }
             Scenario::Matched | Scenario::Review => call(extraction, EXTRACTION).await?,
         }
-        call(&mut self.trade_matching, Reply::Json { millis: 3_200, tokens: (3_804, 412) }).await?;
+        let stop = if scenario == Scenario::Review { "length" } else { "stop" };
+        let matching = Reply::Json { model: "gpt-5", millis: 3_200, tokens: (3_804, 412), stop };
+        call(&mut self.trade_matching, matching).await?;
         if scenario == Scenario::Review {
-            let reply = Reply::Json { millis: 1_800, tokens: (2_410, 655) };
-            call(&mut self.exception_management, reply).await?;
+            let exceptions = &mut self.exception_management;
+            let busy = Reply::RateLimited { millis: 400, retry_after: 2 };
+            if call(exceptions, busy).await.is_err() {
+                self.pace.sleep(2_000).await;
+                call(exceptions, EXCEPTION).await?;
+            }
         }
         Ok(())
     }
 
     /// Reads part of the stream, and returns its body unfinished.
     async fn stop_mid_stream(mut self) -> Result<impl Send, String> {
-        call(&mut self.pdf_adapter, Reply::Json { millis: 2_100, tokens: (11_251, 1_402) }).await?;
+        call(&mut self.pdf_adapter, PDF).await?;
         begin(&mut self.trade_extraction, EXTRACTION).await
     }
 }
 
-const EXTRACTION: Reply = Reply::Stream { millis: 5_400, tokens: (4_066, 428) };
+const PDF: Reply = Reply::Json {
+    model: "gpt-4o-mini-2024-07-18",
+    millis: 2_100,
+    tokens: (11_251, 1_402),
+    stop: "stop",
+};
+const EXTRACTION: Reply =
+    Reply::Stream { model: "claude-sonnet-4-5-20250929", millis: 5_400, tokens: (4_066, 428) };
+const EXCEPTION: Reply = Reply::Json {
+    model: "gpt-4o-mini-2024-07-18",
+    millis: 1_800,
+    tokens: (2_410, 655),
+    stop: "stop",
+};
 
 /// Calls an agent and reads its response to the end.
 async fn call(agent: &mut Client, reply: Reply) -> Result<(), String> {
