@@ -14,6 +14,7 @@
 //! - `tracking.rs` declares the agents, and adds a layer to each agent's client;
 //! - `agents.rs` mocks the agents as servers on the loopback interface;
 //! - `scenario.rs` defines the scenarios, and the item each must end with;
+//! - `prices.json` has the prices of their models;
 //! - `show.rs` shows the workflow in the terminal, and `page.rs` in a browser;
 //! - `stop.rs` waits for Ctrl-C and SIGTERM, and `log.rs` prints warnings;
 //! - `args.rs` parses arguments.
@@ -50,7 +51,7 @@ use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
 use tower::BoxError;
 use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, StatusStore};
-use tower_agent_status::{InvalidSessionId, SessionId, Workflow};
+use tower_agent_status::{InvalidSessionId, Prices, SessionId, Workflow};
 
 use agents::{Agents, Pace};
 use args::StoreChoice;
@@ -155,7 +156,9 @@ async fn run_on(
         eprintln!("The page is at {}#{session_id}\n", page.url);
     }
     let agents = Agents::start(args.scenario, Pace(args.pace)).await?;
-    let tracker = tracking::tracker(store.clone()).start()?;
+    // In production: a list that is kept up to date, with `Prices::from_file`.
+    let prices = Prices::from_json(include_str!("orchestrator/prices.json"))?;
+    let tracker = tracking::tracker(store.clone()).prices(prices).start()?;
     let orchestrator = tracking::orchestrator(&tracker, &agents, tracking::hyper_client());
     let document =
         Document { id: args.document.clone(), source_type: args.source.clone(), correlation_id };

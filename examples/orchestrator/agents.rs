@@ -81,6 +81,7 @@ async fn pdf_adapter(request: Value, pace: Pace) -> io::Result<AgentResponse> {
             "agent_name": "pdf-adapter-agent",
             "output_location": format!("s3://documents/extracted/{id}.json"),
             "processing_time_ms": 900.0,
+            "model": "gpt-4o-mini",
             "token_usage": token_usage(PDF_TOKENS),
         }),
     ))
@@ -124,6 +125,7 @@ async fn trade_matching(scenario: Scenario, pace: Pace) -> io::Result<AgentRespo
         "classification": classification,
         "match_score": score,
         "agent_name": "trade-matching-agent",
+        "model": "gpt-5",
         "token_usage": token_usage(MATCHING_TOKENS),
     });
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -143,6 +145,7 @@ async fn exception_management(pace: Pace) -> io::Result<AgentResponse> {
             "severity": "MEDIUM",
             "routing": "OPS_DESK",
             "agent_name": "exception-management-agent",
+            "model": "gpt-4o-mini",
             "token_usage": token_usage(EXCEPTION_TOKENS),
         }),
     ))

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use indicatif::style::TemplateError;
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
-use tower_agent_status::status::{AgentState, AgentStatus, Timestamp, TokenUsage, WorkflowStatus};
+use tower_agent_status::status::{
+    AgentState, AgentStatus, Timestamp, TokenUsage, TotalCost, WorkflowStatus,
+};
 
 /// How often to [update](Show::update).
 pub(crate) const TICK: Duration = Duration::from_millis(80);
@@ -133,7 +135,8 @@ fn workflow_line(label: &str, status: &WorkflowStatus) -> String {
     let end = if status.overall_status.is_finished() { status.last_updated } else { now() };
     let elapsed = seconds(end.duration_since(status.created_at));
     let tokens = tokens(Some(&status.total_token_usage()));
-    format!("{label:<55} {elapsed:>7} {tokens:>14}")
+    let cost = cost(&status.total_cost());
+    format!("{label:<53} {elapsed:>6} {cost:>9} {tokens:>10}")
 }
 
 fn agent_line(name: &str, agent: &AgentStatus) -> String {
@@ -142,7 +145,9 @@ fn agent_line(name: &str, agent: &AgentStatus) -> String {
     let elapsed = elapsed.map(seconds).unwrap_or_default();
     let tokens = tokens(agent.token_usage.as_ref());
     let error = agent.error.as_ref().map(|error| format!("  {error}")).unwrap_or_default();
-    format!("{name:<20} {:<34} {elapsed:>7} {tokens:>14}{error}", agent.activity)
+    let (cost, model) = (cost(&agent.cost()), agent.model.as_deref().unwrap_or_default());
+    let activity = &agent.activity;
+    format!("{name:<19} {activity:<33} {elapsed:>6} {cost:>9} {tokens:>10}  {model}{error}")
 }
 
 fn seconds(time: Duration) -> String {
@@ -151,7 +156,12 @@ fn seconds(time: Duration) -> String {
 
 fn tokens(usage: Option<&TokenUsage>) -> String {
     let Some(total) = usage.and_then(|usage| usage.total_tokens) else { return String::new() };
-    format!("{} tokens", HumanCount(total))
+    format!("{} tok", HumanCount(total))
+}
+
+/// The cost, rounded, and `≥` before it if something is missing from it.
+fn cost(cost: &TotalCost) -> String {
+    if cost.is_empty() { String::new() } else { format!("{cost:#}") }
 }
 
 fn now() -> Timestamp {

@@ -24,7 +24,9 @@ pub(crate) fn agents() -> [Agent; 4] {
             .in_progress("Extracting text from PDF document")
             .success("Text extraction complete")
             .error("Text extraction failed"),
+        // Its stream does not name its model.
         Agent::new(TRADE_EXTRACTION)
+            .model("claude-sonnet-4-5")
             .pending("Waiting for PDF processing")
             .in_progress("Extracting structured trade data")
             .success("Trade data extracted")

@@ -100,7 +100,7 @@ async fn main() -> Result<(), Error> {
     browser.screenshot(&pictures.join("portal.png")).await?;
     let page = shown().page(COMMAND);
     let page = base64::engine::general_purpose::STANDARD.encode(page);
-    browser.look((920, 240), true).await?;
+    browser.look((1000, 240), true).await?;
     browser.open(&format!("data:text/html;base64,{page}")).await?;
     browser.screenshot(&pictures.join("terminal.png")).await?;
     // Ctrl-C, once the workflow has ended.

@@ -1,7 +1,7 @@
 //! A terminal emulator, as far as the example needs one.
 
 /// The number of characters in a line.
-pub const WIDTH: usize = 96;
+pub const WIDTH: usize = 104;
 
 /// A screen, with the colours of its text.
 #[derive(Debug)]
