@@ -16,7 +16,12 @@
 //! | `createdShard16` | string | the same, and one of 16 shards, such as `2026-11-26.7`: if the table's index of the newest sessions has so many |
 //! | `expiresAt` | number | when the item may be deleted, in seconds since the Unix epoch; absent if it was removed to keep the item |
 //! | `totalTokenUsage` | map | the sum of the agents' token usage |
-//! | `previousRun` | map | `overallStatus`, `error`, `createdAt`, `completedAt` and `totalTokenUsage` of the run that this one replaced; absent if there was none |
+//! | `totalCostUsd` | number | what the calls of all agents have cost, in US dollars, to 15 decimals; absent while that is not known of any call |
+//! | `unpricedCalls` | number | how many calls used tokens whose cost is not known, or only in part: the sum is a minimum then; absent if there is none |
+//! | `budgetUsd`, `budgetTokens` | number | what the workflow may cost, and how many tokens it may use; absent without a limit |
+//! | `budgetExceededAt` | string | when a process found that the workflow has gone over one of these |
+//! | `traceId` | string | the id of the distributed trace that the workflow belongs to: 32 hexadecimal digits |
+//! | `previousRun` | map | `overallStatus`, `error`, `createdAt`, `completedAt`, `totalTokenUsage`, `totalCostUsd` and `unpricedCalls` of the run that this one replaced; absent if there was none |
 //! | `unfinishedTasks` | list of strings | the ids of the tasks that calls left unfinished, the newest last, at most 16; absent without any |
 //! | `revision` | number | rises with each write, and is no other write's of the session |
 //! | `writers` | map | the number of each writing process's last write, by its id: milliseconds since the Unix epoch, odd if the process had nothing in progress; and under `forgotten` the highest number of those that are not listed any more, if there are any |
@@ -38,6 +43,26 @@
 //! | `calls` | number | the number of its calls that have ended |
 //! | `tokenUsage` | map | the tokens of all its calls |
 //! | `error`, `errorType` | string | the message, in at most 500 bytes, and the class of a failure |
+//! | `model` | string | the model that answered the last call that named one, or else the one that is declared, in at most 128 bytes |
+//! | `finishReason` | string | why the model stopped in the last call that has ended, as the provider spells it; of several reasons the first that is not a normal one |
+//! | `timeToFirstChunk` | number | how long the first piece of the body took in that call, in seconds; only of a stream |
+//! | `costUsd`, `unpricedCalls` | number | as `totalCostUsd` and `unpricedCalls` of the item, of this agent's calls |
+//! | `models` | map | the token usage, `costUsd` and `unpricedCalls` of each model, by its name, at most 8; absent unless the agent has used several |
+//! | `attempts` | list of maps | the last 8 calls that have ended, see below; absent while there was only one, unless that failed |
+//!
+//! # Attempt
+//!
+//! | attribute | type | meaning |
+//! | --- | --- | --- |
+//! | `startedAt` | string | when the call started |
+//! | `duration` | number | how long it took to the end of its body, in seconds |
+//! | `status` | string | `success` or `error` |
+//! | `errorType` | string | the class of its failure |
+//! | `model` | string | the model that answered |
+//! | `tokenUsage` | map | the tokens that it used |
+//! | `requestId` | string | the provider's id of the request |
+//! | `retryAfter` | number | how long the provider said to wait before another try, in seconds |
+//! | `by` | string | which process has made the call, and its number if several have ended in the same millisecond |
 //!
 //! # Token usage
 //!
