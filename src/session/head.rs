@@ -44,8 +44,8 @@ impl<'a> RequestHead<'a> {
 const TRACEPARENT: &str = "traceparent";
 
 impl RequestHead<'_> {
-    /// The id of the trace in the header `traceparent`: what is between its first two dashes. Whether it
-    /// is one is for whoever keeps it to check.
+    /// The id of the trace in the header `traceparent`: what is between its first two dashes. It is
+    /// not checked.
     pub(crate) fn trace_id(&self) -> Option<&str> {
         let mut parts = self.headers.get(TRACEPARENT)?.to_str().ok()?.trim().split('-');
         // Later versions may have more parts. Version ff is none.

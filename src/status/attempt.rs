@@ -24,7 +24,7 @@ pub struct Attempt {
     pub request_id: Option<Arc<str>>,
     /// How long the provider said to wait before another try.
     pub retry_after: Option<Duration>,
-    pub(super) caller: Caller,
+    pub(super) origin: Origin,
     /// Tells calls apart that one process has seen the end of in one millisecond.
     pub(super) number: u32,
     /// The version of the ledger that has seen its end; zero of a call of another.
@@ -41,9 +41,9 @@ impl PartialEq for Attempt {
     }
 }
 
-/// Which process made a call.
+/// Which process has made a call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Caller {
+pub(super) enum Origin {
     /// Not known: the call was the only one of its agent, and nobody has noted it as an attempt.
     Unknown,
     /// The process with this id among the writers of the item.
@@ -70,7 +70,7 @@ impl Attempt {
             token_usage: agent.token_usage,
             request_id: None,
             retry_after: None,
-            caller: if own.is_some() { Caller::This } else { Caller::Unknown },
+            origin: if own.is_some() { Origin::This } else { Origin::Unknown },
             number: 0,
             version: own.map_or(0, |(_, version)| version),
         })
@@ -88,26 +88,26 @@ impl Attempt {
         self.completed_at.duration_since(self.started_at)
     }
 
-    /// The caller and the number as the item has them.
-    pub(super) fn caller_text(&self) -> Option<String> {
-        match (&self.caller, self.number) {
-            (Caller::Writer(writer), 0) => Some(writer.to_string()),
-            (Caller::Writer(writer), number) => Some(format!("{writer}.{number}")),
+    /// The origin and the number as the item has them.
+    pub(super) fn origin_text(&self) -> Option<String> {
+        match (&self.origin, self.number) {
+            (Origin::Writer(writer), 0) => Some(writer.to_string()),
+            (Origin::Writer(writer), number) => Some(format!("{writer}.{number}")),
             // What this process has made is named before it is written.
-            (Caller::Unknown | Caller::This, _) => None,
+            (Origin::Unknown | Origin::This, _) => None,
         }
     }
 
-    /// The caller and the number from what the item has.
-    pub(super) fn caller_of(text: Option<&str>) -> (Caller, u32) {
-        let Some(text) = text else { return (Caller::Unknown, 0) };
+    /// The origin and the number from what the item has.
+    pub(super) fn origin_of(text: Option<&str>) -> (Origin, u32) {
+        let Some(text) = text else { return (Origin::Unknown, 0) };
         match text.rsplit_once('.') {
-            Some((writer, number)) => (Caller::Writer(writer.into()), number.parse().unwrap_or(0)),
-            None => (Caller::Writer(text.into()), 0),
+            Some((writer, number)) => (Origin::Writer(writer.into()), number.parse().unwrap_or(0)),
+            None => (Origin::Writer(text.into()), 0),
         }
     }
 
-    /// Whether this may be the same call as one whose caller is not known. When that started may not be
+    /// Whether this may be the same call as one whose origin is not known. When that started may not be
     /// known either: an earlier call of its agent may never have ended.
     fn may_be(&self, other: &Self) -> bool {
         self.completed_at == other.completed_at
@@ -122,8 +122,8 @@ impl Attempt {
         Self::only_call_of(agent, None).is_some_and(|only| only.may_be(self))
     }
 
-    fn order(&self) -> (Timestamp, &Caller, u32) {
-        (self.completed_at, &self.caller, self.number)
+    fn order(&self) -> (Timestamp, &Origin, u32) {
+        (self.completed_at, &self.origin, self.number)
     }
 }
 
@@ -155,7 +155,7 @@ impl Attempts {
     }
 
     /// The list, the oldest first.
-    fn in_order(&mut self) -> &mut Vec<Attempt> {
+    fn ordered(&mut self) -> &mut Vec<Attempt> {
         self.newest_own = None;
         self.list.rotate_left(std::mem::take(&mut self.oldest));
         &mut self.list
@@ -199,7 +199,7 @@ impl Attempts {
             place.request_id = details.request_id.map(Into::into);
         }
         place.retry_after = details.retry_after;
-        place.caller = Caller::This;
+        place.origin = Origin::This;
         place.number = number;
         place.version = version;
     }
@@ -213,7 +213,7 @@ impl Attempts {
         model: Option<&Arc<str>>,
         (now, version): (Timestamp, u64),
     ) {
-        let list = self.in_order();
+        let list = self.ordered();
         // One that has ended before another is put in its place.
         let same = list.iter().filter(|known| known.completed_at == now);
         let number = same.map(|known| known.number).max().map_or(0, |last| last.saturating_add(1));
@@ -225,7 +225,7 @@ impl Attempts {
             token_usage: details.usage.copied(),
             request_id: details.request_id.map(Into::into),
             retry_after: details.retry_after,
-            caller: Caller::This,
+            origin: Origin::This,
             number,
             version,
         };
@@ -242,11 +242,11 @@ impl Attempts {
     pub(super) fn insert(&mut self, attempt: Attempt) {
         let is_same = |known: &Attempt| {
             known.order() == attempt.order()
-                || (known.caller == Caller::Unknown || attempt.caller == Caller::Unknown)
+                || (known.origin == Origin::Unknown || attempt.origin == Origin::Unknown)
                     && known.may_be(&attempt)
         };
         if let Some(known) = self.list.iter_mut().find(|known| is_same(known)) {
-            if known.caller == Caller::Unknown {
+            if known.origin == Origin::Unknown {
                 *known = attempt;
             }
             return;
@@ -256,7 +256,7 @@ impl Attempts {
 
     #[cold]
     fn place(&mut self, attempt: Attempt) {
-        let list = self.in_order();
+        let list = self.ordered();
         let at = list.partition_point(|known| known.order() < attempt.order());
         list.insert(at, attempt);
         if list.len() > Self::KEPT {
@@ -273,15 +273,15 @@ impl Attempts {
 
     /// Keeps those that a ledger has seen the end of after this version.
     pub(super) fn keep_newer(&mut self, version: u64) {
-        self.in_order().retain(|attempt| attempt.version > version);
+        self.ordered().retain(|attempt| attempt.version > version);
     }
 
-    /// Names this process as the caller of those that it has made.
-    pub(super) fn name_caller(&mut self, writer: &Arc<str>) {
-        let list = self.in_order();
+    /// Names this process as the origin of those that it has made.
+    pub(super) fn name_origin(&mut self, writer: &Arc<str>) {
+        let list = self.ordered();
         for attempt in &mut *list {
-            if attempt.caller == Caller::This {
-                attempt.caller = Caller::Writer(Arc::clone(writer));
+            if attempt.origin == Origin::This {
+                attempt.origin = Origin::Writer(Arc::clone(writer));
             }
         }
         // The order of calls in one millisecond may have changed.
@@ -289,7 +289,7 @@ impl Attempts {
     }
 
     pub(super) fn has_unnamed(&self) -> bool {
-        self.list.iter().any(|attempt| attempt.caller == Caller::This)
+        self.list.iter().any(|attempt| attempt.origin == Origin::This)
     }
 }
 
@@ -357,7 +357,7 @@ impl AgentStatus {
 mod tests {
     use super::*;
 
-    fn attempt(start: i64, caller: Caller) -> Attempt {
+    fn attempt(start: i64, origin: Origin) -> Attempt {
         Attempt {
             started_at: Timestamp::from_millis(start),
             completed_at: Timestamp::from_millis(start + 5),
@@ -366,7 +366,7 @@ mod tests {
             token_usage: None,
             request_id: None,
             retry_after: None,
-            caller,
+            origin,
             number: 0,
             version: 0,
         }
@@ -402,8 +402,8 @@ mod tests {
     #[test]
     fn two_lists_merge_into_their_union_in_any_order() {
         let of = |writer: &str, starts: &[i64]| -> Attempts {
-            let caller = Caller::Writer(writer.into());
-            starts.iter().map(|start| attempt(*start, caller.clone())).collect()
+            let origin = Origin::Writer(writer.into());
+            starts.iter().map(|start| attempt(*start, origin.clone())).collect()
         };
         let (a, b) = (of("a", &[1, 3, 5, 7, 9]), of("b", &[2, 3, 6, 8, 10]));
         let (mut one, mut other) = (a.clone(), b.clone());
@@ -419,10 +419,10 @@ mod tests {
 
     #[test]
     fn a_call_whose_caller_is_not_known_is_not_there_twice() {
-        let mut list: Attempts = [attempt(1, Caller::Unknown)].into_iter().collect();
-        list.merge(&[attempt(1, Caller::Writer("a".into()))].into_iter().collect());
-        list.merge(&[attempt(1, Caller::Unknown)].into_iter().collect());
-        let callers: Vec<_> = list.iter().map(|attempt| attempt.caller.clone()).collect();
-        assert_eq!(callers, [Caller::Writer("a".into())]);
+        let mut list: Attempts = [attempt(1, Origin::Unknown)].into_iter().collect();
+        list.merge(&[attempt(1, Origin::Writer("a".into()))].into_iter().collect());
+        list.merge(&[attempt(1, Origin::Unknown)].into_iter().collect());
+        let callers: Vec<_> = list.iter().map(|attempt| attempt.origin.clone()).collect();
+        assert_eq!(callers, [Origin::Writer("a".into())]);
     }
 }

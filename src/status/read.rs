@@ -21,9 +21,9 @@ use std::time::Duration;
 
 use super::fit::shorten;
 use super::schema::{
-    ACTIVITY, AGENT_STATUS, ATTEMPTS, BUDGET_EXCEEDED_AT, BUDGET_TOKENS, BUDGET_USD, CALLER, CALLS,
-    COMPLETED_AT, CORRELATION_ID, COST_USD, CREATED_AT, CREATED_AT_OF_OTHERS, DURATION, ERROR,
-    ERROR_TYPE, EXPIRES_AT, FINISH_REASON, LAST_UPDATED, MODEL, MODELS, OVERALL_STATUS,
+    ACTIVITY, AGENT_STATUS, ATTEMPT_BY, ATTEMPTS, BUDGET_EXCEEDED_AT, BUDGET_TOKENS, BUDGET_USD,
+    CALLS, COMPLETED_AT, CORRELATION_ID, COST_USD, CREATED_AT, CREATED_AT_OF_OTHERS, DURATION,
+    ERROR, ERROR_TYPE, EXPIRES_AT, FINISH_REASON, LAST_UPDATED, MODEL, MODELS, OVERALL_STATUS,
     PREVIOUS_RUN, REQUEST_ID, RETRY_AFTER, REVISION, STARTED_AT, SUB_STEPS, TASK_ID,
     TIME_TO_FIRST_CHUNK, TOKEN_COUNTS, TOKEN_USAGE, TOTAL_COST_USD, TOTAL_TOKEN_USAGE, TRACE_ID,
     UNFINISHED_TASKS, UNPRICED_CALLS, WAITING_FOR, WRITERS, is_reserved,
@@ -217,7 +217,7 @@ impl Attempt {
     fn from_item(item: &Item) -> Option<Self> {
         let text = |name| item.get(name).and_then(Value::as_str);
         let class = || text(ERROR_TYPE).unwrap_or(CallError::AGENT).to_owned().into();
-        let (caller, number) = Self::caller_of(text(CALLER));
+        let (origin, number) = Self::origin_of(text(ATTEMPT_BY));
         let started_at: Timestamp = text(STARTED_AT)?.parse().ok()?;
         Some(Self {
             started_at,
@@ -230,7 +230,7 @@ impl Attempt {
                 .and_then(TokenUsage::from_item),
             request_id: text(REQUEST_ID).map(Into::into),
             retry_after: item.get(RETRY_AFTER).and_then(seconds),
-            caller,
+            origin,
             number,
             version: 0,
         })

@@ -162,7 +162,7 @@ pub(super) const MODELS: &str = "models";
 pub(super) const ATTEMPTS: &str = "attempts";
 /// In an attempt: who has made the call, and, after a dot, its number if several have ended in the same
 /// millisecond.
-pub(super) const CALLER: &str = "by";
+pub(super) const ATTEMPT_BY: &str = "by";
 pub(super) const REQUEST_ID: &str = "requestId";
 /// In an attempt: how long to wait before the next, in seconds.
 pub(super) const RETRY_AFTER: &str = "retryAfter";
@@ -410,8 +410,8 @@ impl ModelUsage {
 impl Attempt {
     pub(super) fn to_item(&self) -> Item {
         let mut item = Item::new();
-        if let Some(caller) = self.caller_text() {
-            item.insert(CALLER, caller);
+        if let Some(origin) = self.origin_text() {
+            item.insert(ATTEMPT_BY, origin);
         }
         item.insert(STARTED_AT, self.started_at.to_string());
         item.insert(DURATION, seconds(self.duration()));

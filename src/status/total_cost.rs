@@ -37,7 +37,7 @@ impl TotalCost {
         Self { usd: Some(cost), unpriced_calls: 0 }
     }
 
-    /// The cost of a call of which no cost is known.
+    /// The cost of a call whose cost is not known.
     #[cfg_attr(not(feature = "prices"), allow(dead_code, reason = "nothing has a price"))]
     pub(crate) const UNPRICED: Self = Self { usd: None, unpriced_calls: 1 };
 

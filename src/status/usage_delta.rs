@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! shares are empty    all of the tokens and costs are of `model`, or of no known model if that is none
-//! otherwise           the shares say what is of which model; the rest is of no known model
+//! otherwise           the shares say what each model has used; the rest is of no known model
 //! ```
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub struct ModelUsage {
 }
 
 impl ModelUsage {
-    /// How many models of an agent are told apart. The tokens of further ones are in the sum alone.
+    /// How many models of an agent are told apart. The tokens of others are in the sum alone.
     pub(super) const MAX: usize = 8;
 }
 
@@ -265,7 +265,7 @@ impl AgentStatus {
 
     /// Returns the tokens and costs of its models, ordered by name, if it has used more than one.
     ///
-    /// At most 8 models are told apart. Tokens of others, and those of which no model is known, are in
+    /// At most 8 models are told apart. Tokens of others, and those whose model is not known, are in
     /// [`token_usage`](Self::token_usage) alone.
     #[must_use]
     pub fn models(&self) -> &[ModelUsage] {

@@ -437,9 +437,7 @@ impl Model {
         session: &str,
         agent: Agent,
         run: u64,
-        end: End,
-        cost: Observed,
-        tried: Tried,
+        (end, cost, tried): (End, Observed, Tried),
         now: i64,
     ) {
         self.observed(process, session, agent, run, Observed { calls: 1, ..cost }, now);

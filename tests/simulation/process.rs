@@ -582,7 +582,8 @@ impl Call<'_> {
         attempts::price(&mut cost, self.model, self.has_usage.then_some((input, output)));
         let tried = Tried { failed: end != End::Success, input, output };
         let now = self.actor.now();
-        world.model().ended(*process, session, self.agent, self.run, end, cost, tried, now);
+        let ended = (end, cost, tried);
+        world.model().ended(*process, session, self.agent, self.run, ended, now);
     }
 }
 

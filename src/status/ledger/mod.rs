@@ -130,7 +130,7 @@ pub(crate) struct Ledger {
     /// Set while the workflow is completed for idleness and the table has not acknowledged
     /// it: when the session was last updated before that.
     idle_since: Option<Timestamp>,
-    /// The workflow has gone over a limit, and nobody was told yet.
+    /// The limit that the workflow has just gone over, until it is logged.
     excess: Option<Box<Excess>>,
     /// How many runs have begun in this ledger.
     run: u64,

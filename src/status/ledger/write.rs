@@ -145,7 +145,7 @@ impl Ledger {
         if agents.any(|attempts| attempts.has_unnamed()) {
             let writer = writer.into();
             for (_, agent) in &mut self.local.agents {
-                agent.attempts.name_caller(&writer);
+                agent.attempts.name_origin(&writer);
             }
         }
     }

@@ -83,6 +83,7 @@ fn texts(of: &str) -> Arc<Activities> {
         in_progress: text("in progress"),
         success: text("success"),
         error: text("error"),
+        model: None,
     })
 }
 
