@@ -138,7 +138,9 @@ impl ClientCall {
         };
         let details = self.details(response, usage.as_ref(), cost.as_ref());
         let counted = self.tracked.end_with_task(outcome, task, used, &details);
-        self.telemetry.finish(error.as_ref(), counted.as_ref(), response);
+        let usage = counted.as_ref().map(|counted| &counted.usage);
+        let cost = counted.as_ref().and_then(|counted| counted.cost.as_ref());
+        self.telemetry.finish(error.as_ref(), usage, cost, response);
     }
 
     fn unrecorded(&self, usage: &TokenUsage) -> TokenDelta {
@@ -256,10 +258,10 @@ impl Observer for ClientCall {
         };
         // Usage that is not known any more at the end was recorded before, and was paid for.
         let tokens = usage.as_ref().map(|usage| self.unrecorded(usage));
-        self.remaining = Remaining::Tracker;
-        self.telemetry.finish(error, usage.as_ref(), response);
-        self.remaining = Remaining::Nothing;
         let cost = self.cost(response, usage);
+        self.remaining = Remaining::Tracker;
+        self.telemetry.finish(error, usage.as_ref(), cost.as_ref(), response);
+        self.remaining = Remaining::Nothing;
         let details = self.details(response, usage.as_ref(), cost.as_ref());
         self.tracked.end(outcome, tokens, &details);
     }

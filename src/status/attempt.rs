@@ -286,6 +286,8 @@ impl Attempts {
         }
         // The order of calls in one millisecond may have changed.
         list.sort_by(|a, b| a.order().cmp(&b.order()));
+        // The item may have had one before this process knew of it again.
+        list.dedup_by(|a, b| a.order() == b.order());
     }
 
     pub(super) fn has_unnamed(&self) -> bool {

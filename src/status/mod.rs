@@ -65,7 +65,9 @@ pub use error::{CallError, ErrorMessage, Outcome};
 pub(crate) use error_chain::ErrorChain;
 pub(crate) use finish_reason::most_telling as most_telling_reason;
 pub use item::{Change, Item, ItemVersion, Precondition, Value};
-pub(crate) use ledger::{Lack, Ledger, PendingWrite, TaskUsage, UncertainUsage, attribute_bytes};
+pub(crate) use ledger::{
+    Counted, Lack, Ledger, PendingWrite, TaskUsage, UncertainUsage, attribute_bytes,
+};
 pub use ordered_item::OrderedItem;
 pub use report::AgentReport;
 pub(crate) use session_id::random_writer_id;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::operation::Operation;
 use super::provider::ProviderName;
 use crate::agent::Agent;
-use crate::status::{CallError, TokenUsage};
+use crate::status::{CallError, TokenUsage, TotalCost};
 
 #[cfg(feature = "metrics")]
 use super::call_metrics::CallMetrics;
@@ -29,6 +29,7 @@ pub(super) struct EndedCall<'a> {
     pub(super) response_model: Option<&'a str>,
     pub(super) error: Option<&'a CallError>,
     pub(super) usage: Option<&'a TokenUsage>,
+    pub(super) cost: Option<&'a TotalCost>,
     pub(super) elapsed: Duration,
     /// When the first chunk of a stream came.
     pub(super) first_chunk: Option<Duration>,

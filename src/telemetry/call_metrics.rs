@@ -7,10 +7,10 @@ use ::metrics::{Key, Label, Recorder, SharedString, with_recorder};
 
 use super::agent_metrics::EndedCall;
 use super::metrics::{
-    AGENT_TIME_TO_FIRST_CHUNK, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, CALLS, INFERENCE_DURATION,
-    INPUT_TOKENS, INPUT_TOKENS_PER_CALL, MAX_MODELS, METADATA, OPERATION_DURATION, OTHER_AGENTS,
-    OTHER_MODELS, OUTPUT_TOKENS, OUTPUT_TOKENS_PER_CALL, REASONING_TOKENS, TIME_TO_FIRST_CHUNK,
-    TOKENS,
+    AGENT_TIME_TO_FIRST_CHUNK, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, CALLS, COST,
+    INFERENCE_DURATION, INPUT_TOKENS, INPUT_TOKENS_PER_CALL, MAX_MODELS, METADATA,
+    OPERATION_DURATION, OTHER_AGENTS, OTHER_MODELS, OUTPUT_TOKENS, OUTPUT_TOKENS_PER_CALL,
+    REASONING_TOKENS, TIME_TO_FIRST_CHUNK, TOKENS, UNPRICED_CALLS,
 };
 use super::operation::Operation;
 use super::provider::ProviderName;
@@ -53,6 +53,8 @@ struct CallKeys {
     counters: Box<[Key]>,
     /// The histograms of input and output.
     per_call: Box<[Key]>,
+    cost: Key,
+    unpriced: Key,
 }
 
 impl CallMetrics {
@@ -90,6 +92,14 @@ impl CallMetrics {
             record(to, &keys.duration, class.as_ref(), call.elapsed.as_secs_f64());
             if let Some(first_chunk) = call.first_chunk {
                 record(to, &keys.first_chunk, None, first_chunk.as_secs_f64());
+            }
+            if let Some(cost) = call.cost {
+                if let Some(usd) = cost.usd {
+                    record(to, &keys.cost, None, usd.to_f64());
+                }
+                if cost.unpriced_calls > 0 {
+                    count(&keys.unpriced, cost.unpriced_calls);
+                }
             }
             let counts = counts(call.usage);
             if !keys.is_of_model {
@@ -192,6 +202,8 @@ impl CallKeys {
             is_of_model,
             counters: counters.into(),
             per_call: per_call.iter().copied().map(key).collect(),
+            cost: key(COST),
+            unpriced: key(UNPRICED_CALLS),
         }
     }
 }

@@ -16,6 +16,10 @@
 //! | `agent_status.calls` | counter | calls | `gen_ai.agent.name`, `outcome` (`success`, `error`), `error.type` | finished calls |
 //! | `agent_status.tokens` | counter | tokens | `gen_ai.operation.name`, `gen_ai.agent.name`, `token_type` (`input`, `output`) | tokens that agents and calls for embeddings report |
 //! | `agent_status.time_to_first_chunk` | histogram | seconds | those of a call | a streamed call of an agent, from its start to the first chunk of its body |
+//! | `agent_status.cost` | histogram | US dollars | those of a call | the cost of a call, as far as it is known; its sum is an approximation, and that of the item is exact |
+//! | `agent_status.unpriced_calls` | counter | calls | those of a call | calls whose cost is not known, or only in part |
+//! | `agent_status.cost.ignored` | counter | responses | | costs in responses that are negative or more than 10,000 USD, which are ignored |
+//! | `agent_status.budget.exceeded` | counter | workflows | `limit` (`usd`, `tokens`) | workflows that have gone over a budget |
 //! | `agent_status.writes` | counter | writes | `result` (`applied`, `conflict`, `throttled`, `unavailable`, `permanent`) | finished writes to the store |
 //! | `agent_status.write.duration` | histogram | seconds | `result` | a write to the store |
 //! | `agent_status.write.retries` | counter | writes | | retried writes, after a conflict or a failure |
@@ -115,6 +119,10 @@ pub const WRITE_RETRIES: &str = "agent_status.write.retries";
 pub const SESSIONS_DIRTY: &str = "agent_status.sessions.dirty";
 /// Agents that wait for a task, for input or for authorization: a gauge.
 pub const AGENTS_WAITING: &str = "agent_status.agents.waiting";
+/// What calls cost: a histogram, in US dollars. Recorded with a price list only.
+pub const COST: &str = "agent_status.cost";
+/// Calls whose cost is not known, or only in part: a counter.
+pub const UNPRICED_CALLS: &str = "agent_status.unpriced_calls";
 /// Workflows that have gone over a budget: a counter.
 pub const OVER_BUDGET: &str = "agent_status.budget.exceeded";
 /// Costs in responses that were ignored, since they are negative or over 10,000 USD: a counter.
@@ -187,6 +195,11 @@ pub fn describe() {
             Seconds,
             "Time to the first piece of an agent's stream",
         );
+        // There is no unit for money.
+        to.describe_histogram(COST.into(), None, "Cost of a call, in US dollars".into());
+        counter(UNPRICED_CALLS, "Calls whose cost is not known, or only in part");
+        counter(IGNORED_COSTS, "Costs in responses that no call can have");
+        counter(OVER_BUDGET, "Workflows that have gone over a budget, by limit");
         counter(WRITES, "Writes to the status store, by result");
         histogram(WRITE_DURATION, Seconds, "Duration of a write to the status store");
         counter(WRITE_RETRIES, "Retries of writes to the status store");

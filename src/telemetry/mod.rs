@@ -35,7 +35,7 @@ use self::operation::Operation;
 use self::provider::ProviderName;
 use self::span::{CallSpan, CallStart};
 use crate::agent::Agent;
-use crate::status::{CallError, SessionId, TokenUsage};
+use crate::status::{CallError, SessionId, TokenUsage, TotalCost};
 use crate::usage::{ModelSource, RequestHint, UsageReader};
 
 /// The schema URL of the conventions whose names the spans and the metrics have: the newest of
@@ -149,10 +149,11 @@ impl CallTelemetry {
         &self,
         error: Option<&CallError>,
         usage: Option<&TokenUsage>,
+        cost: Option<&TotalCost>,
         response: Option<&UsageReader>,
     ) {
         if let Some(call) = &self.0 {
-            call.finish(error, usage, response);
+            call.finish(error, usage, cost, response);
         }
     }
 }
@@ -164,6 +165,7 @@ impl Listened {
         &self,
         error: Option<&CallError>,
         usage: Option<&TokenUsage>,
+        cost: Option<&TotalCost>,
         response: Option<&UsageReader>,
     ) {
         let elapsed = self.started_at.elapsed();
@@ -197,7 +199,7 @@ impl Listened {
             } else if operation.is_inference() && was_cut_short(error, response) {
                 self.span.finish_reasons(&["error".into()]);
             }
-            self.span.finish(error, usage);
+            self.span.finish(error, usage, cost);
         }
         self.metrics.ended(&EndedCall {
             operation,
@@ -206,6 +208,7 @@ impl Listened {
             response_model,
             error,
             usage,
+            cost,
             elapsed,
             first_chunk: self.first_chunk,
         });

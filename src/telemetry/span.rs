@@ -15,7 +15,7 @@ use tracing::{Level, Span};
 use super::CallTarget;
 use super::operation::Operation;
 use super::provider::{Provider, ProviderName};
-use crate::status::{CallError, SessionId, TokenUsage};
+use crate::status::{CallError, SessionId, TokenUsage, TotalCost};
 use crate::usage::ResponseInfo;
 
 /// A span of this crate at a level that is known only when it is made. `tracing` needs a place in the
@@ -98,6 +98,8 @@ impl CallSpan {
             server.address = call().target.host,
             server.port = call().target.host.and(call().target.port),
             "error.type" = Empty,
+            // The conventions have no name for it yet.
+            agent_status.cost_usd = Empty,
         ))
     }
 
@@ -161,7 +163,15 @@ impl CallSpan {
     }
 
     /// How the call ended. The span is closed by dropping this.
-    pub(super) fn finish(&self, error: Option<&CallError>, usage: Option<&TokenUsage>) {
+    pub(super) fn finish(
+        &self,
+        error: Option<&CallError>,
+        usage: Option<&TokenUsage>,
+        cost: Option<&TotalCost>,
+    ) {
+        if let Some(usd) = cost.and_then(|cost| cost.usd) {
+            self.0.record("agent_status.cost_usd", usd.to_f64());
+        }
         if let Some(error) = error {
             failed(&self.0, &error.class, error.message.as_str());
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Costs, Session, Shared, StatusTracker};
 use crate::agent::Agent;
 use crate::status::{
-    CallDetails, Outcome, RawText, SessionId, Task, TaskUsage, Timestamp, TokenDelta, TokenUsage,
+    CallDetails, Counted, Outcome, RawText, SessionId, Task, TaskUsage, Timestamp, TokenDelta,
 };
 
 /// One call in flight. Its holder [ends](Self::end) it, once.
@@ -101,8 +101,7 @@ impl TrackedCall {
         }
     }
 
-    /// Ends the call with an answer that belongs to a task. Returns the tokens that count in
-    /// the session.
+    /// Ends the call with an answer that belongs to a task. Returns what counts of it in the session.
     #[cold]
     pub(crate) fn end_with_task(
         &self,
@@ -110,7 +109,7 @@ impl TrackedCall {
         task: Task,
         usage: TaskUsage,
         details: &CallDetails<'_>,
-    ) -> Option<TokenUsage> {
+    ) -> Option<Counted> {
         let (mut counted, mut excess) = (None, None);
         self.tracker.shared().change(&self.session, |state, now| {
             let (ledger, slot) = (&mut state.ledger, self.slot);

@@ -59,7 +59,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) use self::merge::{Lack, UncertainUsage};
-pub(crate) use self::tasks::TaskUsage;
+pub(crate) use self::tasks::{Counted, TaskUsage};
 pub(crate) use self::write::PendingWrite;
 
 use self::expiry::Retention;

@@ -107,6 +107,13 @@ pub(super) struct Used {
     cost: TotalCost,
 }
 
+/// What an answer adds to its task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    pub(crate) usage: TokenUsage,
+    pub(crate) cost: Option<TotalCost>,
+}
+
 /// The tokens of a call whose answer belongs to a task.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TaskUsage {
@@ -173,7 +180,7 @@ impl Tasks {
 }
 
 impl Ledger {
-    /// A call has ended with an answer that belongs to a task. Returns the tokens that count.
+    /// A call has ended with an answer that belongs to a task. Returns what counts of it.
     #[cold]
     pub(crate) fn call_ended_with_task(
         &mut self,
@@ -183,7 +190,7 @@ impl Ledger {
         usage: TaskUsage,
         details: &CallDetails<'_>,
         now: Timestamp,
-    ) -> Option<TokenUsage> {
+    ) -> Option<Counted> {
         let Task { id, waiting_for } = task;
         let TaskUsage { reported, recorded, is_get } = usage;
         let tasks = self.tasks.get_or_insert_default();
@@ -193,7 +200,8 @@ impl Ledger {
             }
             let tokens = reported.map(|usage| usage.delta_from(&recorded));
             self.call_ended(slot, outcome, tokens, details, now);
-            return reported;
+            let cost = details.cost.copied();
+            return reported.map(|usage| Counted { usage, cost });
         };
         let end = match (&outcome, waiting_for) {
             (Outcome::Success, None) => Some(None),
@@ -254,7 +262,7 @@ impl Ledger {
     }
 
     /// Adds to the agent of a task what this usage has beyond the counts seen before.
-    pub(super) fn count(&mut self, id: &TaskId, slot: usize, used: &Used) -> Option<TokenUsage> {
+    pub(super) fn count(&mut self, id: &TaskId, slot: usize, used: &Used) -> Option<Counted> {
         let slot = self.agent_of(id, slot);
         let task = self.tasks.get_or_insert_default().name(id, slot);
         let (largest, cost) = (task.counted.max(&used.tokens), task.cost.max(&used.cost));
@@ -265,9 +273,13 @@ impl Ledger {
         let cost = cost.delta_from(&std::mem::replace(&mut task.cost, cost));
         let delta = UsageDelta::of_tokens(largest.delta_from(&before), used.model.clone());
         let delta = delta.with_cost(cost);
+        let mut counted = Counted { usage: largest.saturating_sub(&before), cost: None };
+        if !cost.is_empty() {
+            counted.cost.get_or_insert_default().add(&cost);
+        }
         task.unsaved.push((self.version + 1, delta.clone()));
         self.add_usage(slot, &delta);
-        Some(largest.saturating_sub(&before))
+        Some(counted)
     }
 
     /// The slot of the agent whose work a task is: the one whose call named it first, or the

@@ -126,7 +126,10 @@ impl Process {
         let outcome = answer.outcome.clone();
         let details = CallDetails::none(at(now));
         let ledger = &mut self.ledger;
-        ledger.call_ended_with_task(slot, outcome, task, usage, &details, at(now))?.input_tokens
+        ledger
+            .call_ended_with_task(slot, outcome, task, usage, &details, at(now))?
+            .usage
+            .input_tokens
     }
 
     /// What an agent is doing: its state, what it waits for, and its task.
