@@ -64,7 +64,7 @@ impl Attempt {
             own.map(|(at, _)| at).or(agent.started_at).zip(agent.completed_at)?;
         Some(Self {
             started_at,
-            completed_at,
+            completed_at: completed_at.max(started_at),
             error_type: agent.error.as_ref().map(|error| error.class.clone()),
             model: agent.model.clone(),
             token_usage: agent.token_usage,
@@ -170,6 +170,8 @@ impl Attempts {
         model: Option<&Arc<str>>,
         (now, version): (Timestamp, u64),
     ) {
+        // The clock may have been set back. An item has the start and the duration.
+        let now = now.max(details.started_at);
         // The common case: the list is full, and its newest is of this process.
         let number = match self.newest_own {
             Some((newest, _)) if newest < now => 0,
