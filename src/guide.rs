@@ -24,6 +24,9 @@ pub mod command {}
 #[doc = include_str!("../docs/telemetry.md")]
 pub mod telemetry {}
 
+#[doc = include_str!("../docs/costs.md")]
+pub mod costs {}
+
 #[doc = include_str!("../docs/limits.md")]
 pub mod limits {}
 

@@ -1,5 +1,5 @@
-//! Records, live in DynamoDB, what each LLM agent of a workflow is doing, how its calls end, and
-//! how many tokens they use.
+//! Records, live in DynamoDB, what each LLM agent of a workflow is doing, how its calls end, how
+//! many tokens they use, and what they cost.
 //!
 //! A service calls several agents over HTTP, each for seconds or minutes, and its users ask: What
 //! is it doing now? Did it fail? What did it cost? This crate answers these questions with a
@@ -77,7 +77,7 @@
 //! - [The portal](crate::guide::portal) and [the command](crate::guide::command): watch workflows in
 //!   a browser or a terminal.
 //! - [Traces and metrics](crate::guide::telemetry), with OpenTelemetry's names.
-//! - [Costs](pricing): what a call costs, by a price list in the format of LiteLLM's.
+//! - [Models and costs](crate::guide::costs): price lists, budgets and attempts.
 //! - [Limits](crate::guide::limits), [performance](crate::guide::performance), and
 //!   [scale and cost](crate::guide::scale) from one workflow to 10,000 per second.
 //! - [Troubleshooting](crate::guide::troubleshooting).

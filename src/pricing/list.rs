@@ -81,6 +81,17 @@ impl Prices {
         read().map_err(|error| error.in_file(path))
     }
 
+    /// Reads the list whose file the environment variable `STATUS_PRICES` names; `None` if that is unset or
+    /// empty.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_file`](Self::from_file).
+    pub fn from_env() -> Result<Option<Self>, PricesError> {
+        let path = std::env::var_os("STATUS_PRICES").filter(|path| !path.is_empty());
+        path.map(Self::from_file).transpose()
+    }
+
     /// Reads a list from JSON text.
     ///
     /// # Errors
