@@ -137,7 +137,8 @@ fn labels_and_their_values_are_those_of_the_code() {
         "reason",
         "limit",
     ];
-    let values = ["applied", "conflict", "success", "error", "full", "closed", "unsaved", "usd", "tokens"];
+    let values =
+        ["applied", "conflict", "success", "error", "full", "closed", "unsaved", "usd", "tokens"];
     for name in labels.iter().chain(&values) {
         assert!(source.contains(&format!("`{name}`")), "the source has no {name}");
     }

@@ -1,19 +1,23 @@
 //! Models, costs and budgets of calls through the layer.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
+use ::metrics::set_default_local_recorder;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_agent_status::pricing::Prices;
 use tower_agent_status::status::{
     AgentReport, AgentState, AgentStatus, Cost, Item, TokenUsage, Value, WorkflowStatus,
 };
 use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader as _};
-use tower_agent_status::{Agent, StatusLayer, StatusTracker, WorkflowError};
+use tower_agent_status::{Agent, StatusLayer, StatusTracker, WorkflowError, metrics};
 
-use crate::support::{AGENT, SESSION, builder, id, of_session, stored};
+use crate::support::spans::Spans;
+use crate::support::{AGENT, SESSION, builder, id, of_session, stored, ticking_clock};
 use crate::warnings::Warnings;
 
 const PRICES: &str = r#"{
@@ -282,4 +286,76 @@ async fn exact_decimals_survive_the_table() {
         let read = WorkflowStatus::from_item(&id(&session), &item);
         assert_eq!(read.agent(AGENT).unwrap().cost().usd, Some(exact), "{text}");
     }
+}
+
+#[tokio::test]
+async fn costs_are_on_the_span_and_in_the_metrics() {
+    let recorder = DebuggingRecorder::new();
+    let _listening = set_default_local_recorder(&recorder);
+    let seen = recorder.snapshotter();
+    let (spans, _guard) = Spans::listen();
+    let (tracker, _) = tracker();
+    let workflow = tracker.workflow(SESSION).budget_usd(0.001).start().unwrap();
+    call(&tracker, AGENT, "/", chat("gpt-4o", 1000, 100, "")).await;
+    call(&tracker, AGENT, "/", chat("gpt-9", 1000, 100, "")).await;
+    call(&tracker, AGENT, "/", chat("gpt-4o", 1000, 100, r#","cost":-1"#)).await;
+    workflow.complete();
+
+    let costs: Vec<_> = spans
+        .by_name("invoke_agent")
+        .iter()
+        .map(|span| span.fields.get("agent_status.cost_usd").cloned())
+        .collect();
+    assert_eq!(costs, [Some("0.0035".to_owned()), None, Some("0.0035".to_owned())]);
+    let mut values = BTreeMap::<_, Vec<f64>>::new();
+    for (key, _, _, value) in seen.snapshot().into_vec() {
+        let of_key = match value {
+            DebugValue::Counter(count) => vec![count as f64],
+            DebugValue::Histogram(all) => all.iter().map(|value| value.0).collect(),
+            DebugValue::Gauge(_) => continue,
+        };
+        values.entry(key.key().name().to_owned()).or_default().extend(of_key);
+    }
+    assert_eq!(values[metrics::COST], [0.0035, 0.0035]);
+    assert_eq!(values[metrics::UNPRICED_CALLS], [1.0]);
+    assert_eq!(values[metrics::IGNORED_COSTS], [1.0]);
+    assert_eq!(values[metrics::OVER_BUDGET], [1.0]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_fetched_again_costs_once() {
+    let (tracker, store) = tracker();
+    let background = |status: &str, usage: &str| {
+        format!(
+            r#"{{"id":"resp_1","object":"response","status":"{status}","model":"gpt-4o"{usage}}}"#
+        )
+    };
+    let used = r#","usage":{"input_tokens":1000,"output_tokens":100,"total_tokens":1100}"#;
+    call(&tracker, AGENT, "/v1/responses", background("queued", "")).await;
+    assert!(status(&tracker, &store).await.total_cost().is_empty(), "nothing is missing yet");
+    for _ in 0..3 {
+        call(&tracker, AGENT, "/v1/responses", background("completed", used)).await;
+    }
+    assert_eq!(status(&tracker, &store).await.total_cost().to_string(), "$0.0035");
+}
+
+#[tokio::test]
+async fn a_stream_has_a_time_to_its_first_chunk() {
+    let store = MemoryStore::new();
+    let tracker = builder(store.clone()).clock(ticking_clock()).start().unwrap();
+    let service = service_fn(async |_: Request<()>| {
+        let event = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+        let response = Response::builder().header("content-type", "text/event-stream");
+        Ok::<_, Infallible>(response.body(Full::new(Bytes::from_static(event.as_bytes()))).unwrap())
+    });
+    let client = StatusLayer::new(&tracker, AGENT).layer(service);
+    let request = of_session(SESSION, Request::post("/").body(()).unwrap());
+    client.oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+    let status = status(&tracker, &store).await;
+    // The clock advances with each reading of it: at the start, and at the first chunk.
+    let time = status.agent(AGENT).unwrap().time_to_first_chunk.unwrap();
+    assert!(time.as_millis() >= 1, "{time:?}");
+    let item = store.get(&id(SESSION)).await.unwrap().unwrap();
+    let agent = item.get(AGENT).and_then(Value::as_map).unwrap();
+    assert_eq!(agent.get("timeToFirstChunk"), Some(&Value::Float(time.as_secs_f64())));
 }
