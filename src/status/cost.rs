@@ -92,6 +92,17 @@ impl Cost {
         Self::reported(parse(ticks, -10)?)
     }
 
+    /// Reads the text of a JSON number that has no more than 15 decimals; `None` for any other.
+    pub(crate) fn from_exact(text: &str) -> Option<Self> {
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let fraction = mantissa.split_once('.').map_or("", |(_, fraction)| fraction);
+        let digits = mantissa.bytes().filter(u8::is_ascii_digit).rev();
+        let zeros = i64::try_from(digits.take_while(|digit| *digit == b'0').count()).ok()?;
+        let decimals = length(fraction).saturating_sub(zeros);
+        let is_exact = decimals.saturating_sub(self::exponent(exponent).ok()?) <= DECIMALS as i64;
+        text.parse().ok().filter(|_| is_exact)
+    }
+
     fn reported(cost: Self) -> Result<Self, ParseCostError> {
         if cost > Self::MAX_REPORTED { Err(ParseCostError::TooLarge) } else { Ok(cost) }
     }
@@ -238,6 +249,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_would_be_rounded_is_not_exact() {
+        for text in ["0", "7", "0.25", "1e-15", "120e-17", "1.5E+3", "0.123456789012345000", "-0.0"]
+        {
+            assert_eq!(Cost::from_exact(text), text.parse().ok(), "{text}");
+            assert!(Cost::from_exact(text).is_some(), "{text}");
+        }
+        for text in
+            ["1e-16", "0.1234567890123456", "1766570400.1234560012817382812", "-1", "x", "1e99"]
+        {
+            assert_eq!(Cost::from_exact(text), None, "{text}");
+        }
+    }
 
     fn units(text: &str) -> Result<u128, ParseCostError> {
         text.parse::<Cost>().map(Cost::as_femto_usd)

@@ -639,7 +639,7 @@ impl Model {
             row.numbers.insert((process, local.run), row.run);
             row.before_run = row.carried.clone();
             row.before_run.insert(process, local.observed_before_run.clone());
-            row.may_lack = Observed::default();
+            // What the log says is missing stays: calls of the previous run that no item had belong to this.
             row.attempts.begin_run(process, &local.tried_before_run);
         }
         row.attempts.carry(process, &local.tried);

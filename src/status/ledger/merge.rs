@@ -220,6 +220,8 @@ impl Ledger {
             let is_of_run_before = saved.is_some_and(|saved| {
                 (saved.state, saved.last_updated) == (agent.state, agent.last_updated)
             });
+            // Its sums change, so that it does not show its only call any more.
+            agent.note_only_call(active.started_at.map(|at| (at, active.last_end)));
             let is_later = agent.last_updated > Some(remote.created_at)
                 || is_own && agent.last_updated == Some(remote.created_at)
                 || agent.last_updated.is_some() && is_ahead(remote.created_at, now);
@@ -229,7 +231,6 @@ impl Ledger {
                     *at = at.map(|at| at.max(remote.created_at));
                 }
             } else {
-                agent.note_only_call(active.started_at.map(|at| (at, active.last_end)));
                 let attempts = std::mem::take(&mut agent.attempts);
                 agent = AgentStatus::pending(Arc::clone(&active.activities.pending));
                 agent.attempts = attempts;

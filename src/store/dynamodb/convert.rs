@@ -71,8 +71,8 @@ fn from_attribute(attribute: AttributeValue) -> Option<Value> {
 /// A number that is not whole: a decimal if a float would not be exact.
 fn other_number(text: &str) -> Option<Value> {
     let float = Value::Float(text.parse().ok().filter(|n: &f64| n.is_finite())?);
-    match text.parse::<Cost>() {
-        Ok(decimal) if float.as_cost() != Some(decimal) => Some(Value::Decimal(decimal)),
+    match Cost::from_exact(text) {
+        Some(decimal) if float.as_cost() != Some(decimal) => Some(Value::Decimal(decimal)),
         _ => Some(float),
     }
 }
