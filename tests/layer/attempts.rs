@@ -1,6 +1,7 @@
 //! The last calls of an agent, one by one.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -100,9 +101,11 @@ async fn the_last_eight_are_kept() {
 #[tokio::test]
 async fn another_process_adds_its_attempts() {
     let store = MemoryStore::new();
+    let clock = Arc::new(ticking_clock());
     for status in [200, 503, 200] {
         // Each knows nothing of the item when its call ends.
-        let tracker = builder(store.clone()).start().unwrap();
+        let clock = Arc::clone(&clock);
+        let tracker = builder(store.clone()).clock(move || clock()).start().unwrap();
         call(&tracker, status).await;
         tracker.shutdown(Duration::from_secs(5)).await.unwrap();
     }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
+use tracing::Dispatch;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
@@ -28,6 +29,11 @@ pub(crate) struct Spans(pub(crate) Arc<Mutex<Vec<(Id, Seen)>>>);
 
 impl Spans {
     pub(crate) fn listen() -> (Self, DefaultGuard) {
+        // While a process has only one subscriber, tracing asks the subscriber of whichever thread comes to a
+        // span first whether anybody wants it, and that thread may have none.
+        static OTHER: LazyLock<Dispatch> =
+            LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+        LazyLock::force(&OTHER);
         let spans = Self::default();
         let subscriber = tracing_subscriber::registry().with(spans.clone());
         (spans, tracing::subscriber::set_default(subscriber))
