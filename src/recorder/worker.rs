@@ -33,8 +33,7 @@ use super::flush_waiters::{Waiters, key};
 use super::rounds::{Round, RoundEnd};
 use super::sequence::Sequence;
 use super::write::{self, FinishedWrite};
-use crate::status::schema::FittedChange;
-use crate::status::{ErrorMessage, Lack, Precondition, UncertainUsage};
+use crate::status::{ErrorMessage, FittedChange, Lack, Precondition, UncertainUsage};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 #[cfg(feature = "metrics")]
 use crate::telemetry::metrics;

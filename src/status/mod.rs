@@ -8,10 +8,12 @@
 //!
 //! | file | what it has |
 //! | --- | --- |
-//! | `document` | a workflow and its agents |
-//! | `schema` | the names of the item's attributes, and the conversion to an item |
+//! | `document`, `agent_status` | a workflow and its agents |
+//! | `schema` | the names of the item's attributes |
+//! | `to_item` | the conversion to an item, and the change from one to the next |
 //! | `serialize` | the same as JSON and the like |
 //! | `read` | the conversion from an item, also one of an older writer |
+//! | `calls_item` | the parts of both conversions about attempts, models, costs and budgets |
 //! | `item`, `ordered_item` | an item's attributes, a change of them, and the order in which they are printed |
 //! | `fit` | what is left out of an item that is too large |
 //! | `ledger` | how calls, workflows and other writers' changes alter a document |
@@ -25,9 +27,11 @@
 //! | `timeout` | whether an error's text says that time ran out |
 //! | `display` | a document as text, for tests |
 
+mod agent_status;
 mod attempt;
 mod budget;
 mod call_details;
+mod calls_item;
 mod cost;
 mod display;
 mod document;
@@ -48,18 +52,20 @@ mod session_id;
 mod task;
 mod timeout;
 mod timestamp;
+mod to_item;
 mod tokens;
 mod total_cost;
 mod usage_delta;
 mod writers;
 
+pub(crate) use agent_status::{Activities, MAX_ACTIVITY_BYTES, activity};
+pub use agent_status::{AgentState, AgentStatus};
 pub use attempt::Attempt;
 pub use budget::Budget;
 pub(crate) use budget::Excess;
 pub(crate) use call_details::{CallDetails, MAX_MODEL_BYTES, RawText};
 pub use cost::{Cost, ParseCostError};
-pub(crate) use document::{Activities, MAX_ACTIVITY_BYTES, activity};
-pub use document::{AgentState, AgentStatus, OverallStatus, PreviousRun, WorkflowStatus};
+pub use document::{OverallStatus, PreviousRun, WorkflowStatus};
 pub use end::ManualEnd;
 pub use error::{CallError, ErrorMessage, Outcome};
 pub(crate) use error_chain::ErrorChain;
@@ -75,6 +81,7 @@ pub use session_id::{InvalidSessionId, SessionId};
 pub(crate) use task::Task;
 pub use task::{TaskId, WaitingFor};
 pub use timestamp::{ParseTimestampError, Timestamp};
+pub(crate) use to_item::FittedChange;
 pub(crate) use tokens::TokenDelta;
 pub use tokens::TokenUsage;
 pub(crate) use total_cost::CostDelta;

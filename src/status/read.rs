@@ -21,10 +21,9 @@ use std::time::Duration;
 
 use super::fit::shorten;
 use super::schema::{
-    ACTIVITY, AGENT_STATUS, ATTEMPT_BY, ATTEMPTS, BUDGET_EXCEEDED_AT, BUDGET_TOKENS, BUDGET_USD,
-    CALLS, COMPLETED_AT, CORRELATION_ID, COST_USD, CREATED_AT, CREATED_AT_OF_OTHERS, DURATION,
-    ERROR, ERROR_TYPE, EXPIRES_AT, FINISH_REASON, LAST_UPDATED, MODEL, MODELS, OVERALL_STATUS,
-    PREVIOUS_RUN, REQUEST_ID, RETRY_AFTER, REVISION, STARTED_AT, SUB_STEPS, TASK_ID,
+    ACTIVITY, AGENT_STATUS, ATTEMPTS, CALLS, COMPLETED_AT, CORRELATION_ID, COST_USD, CREATED_AT,
+    CREATED_AT_OF_OTHERS, DURATION, ERROR, ERROR_TYPE, EXPIRES_AT, FINISH_REASON, LAST_UPDATED,
+    MODEL, MODELS, OVERALL_STATUS, PREVIOUS_RUN, REVISION, STARTED_AT, SUB_STEPS, TASK_ID,
     TIME_TO_FIRST_CHUNK, TOKEN_COUNTS, TOKEN_USAGE, TOTAL_COST_USD, TOTAL_TOKEN_USAGE, TRACE_ID,
     UNFINISHED_TASKS, UNPRICED_CALLS, WAITING_FOR, WRITERS, is_reserved,
 };
@@ -197,69 +196,15 @@ const AGENT_ATTRIBUTES: [&str; 19] = [
     ATTEMPTS,
 ];
 
-impl TotalCost {
-    fn from_item(item: &Item, usd: &str) -> Self {
-        Self {
-            usd: item.get(usd).and_then(Value::as_cost),
-            unpriced_calls: item.get(UNPRICED_CALLS).and_then(Value::as_u64).unwrap_or(0),
-        }
-    }
-}
-
-impl ModelUsage {
-    fn from_item(model: &str, item: &Item) -> Option<Self> {
-        let cost = TotalCost::from_item(item, COST_USD);
-        Some(Self { model: model.into(), token_usage: TokenUsage::from_item(item), cost })
-    }
-}
-
-impl Attempt {
-    fn from_item(item: &Item) -> Option<Self> {
-        let text = |name| item.get(name).and_then(Value::as_str);
-        let class = || text(ERROR_TYPE).unwrap_or(CallError::AGENT).to_owned().into();
-        let (origin, number) = Self::origin_of(text(ATTEMPT_BY));
-        let started_at: Timestamp = text(STARTED_AT)?.parse().ok()?;
-        Some(Self {
-            started_at,
-            completed_at: started_at.saturating_add(item.get(DURATION).and_then(seconds)?),
-            error_type: (text(AGENT_STATUS) == Some(AgentState::Error.as_str())).then(class),
-            model: text(MODEL).map(Into::into),
-            token_usage: item
-                .get(TOKEN_USAGE)
-                .and_then(Value::as_map)
-                .and_then(TokenUsage::from_item),
-            request_id: text(REQUEST_ID).map(Into::into),
-            retry_after: item.get(RETRY_AFTER).and_then(seconds),
-            origin,
-            number,
-            version: 0,
-        })
-    }
-}
-
-impl Budget {
-    fn from_item(item: &Item) -> Option<Self> {
-        let budget = Self {
-            usd: item.get(BUDGET_USD).and_then(Value::as_cost),
-            tokens: item.get(BUDGET_TOKENS).and_then(Value::as_u64),
-            exceeded_at: item
-                .get(BUDGET_EXCEEDED_AT)
-                .and_then(Value::as_str)
-                .and_then(|at| at.parse().ok()),
-        };
-        (!budget.is_empty()).then_some(budget)
-    }
-}
-
 impl TokenUsage {
-    fn from_item(item: &Item) -> Option<Self> {
+    pub(super) fn from_item(item: &Item) -> Option<Self> {
         let count = |name| item.get(name).and_then(Value::as_u64);
         let usage = Self::from_counts(TOKEN_COUNTS.map(count));
         (!usage.is_empty()).then_some(usage)
     }
 }
 
-fn seconds(value: &Value) -> Option<Duration> {
+pub(super) fn seconds(value: &Value) -> Option<Duration> {
     match value {
         Value::Integer(seconds) => Some(Duration::from_secs(*seconds)),
         Value::Float(seconds) => Duration::try_from_secs_f64(*seconds).ok(),

@@ -70,13 +70,12 @@ pub use self::trace::{
 };
 
 use self::decompress::Encoding;
-use self::extract::{Extracted, Extractor, UsageParts};
+use self::extract::{Extracted, Extractor};
 use self::formats::{Accounting, CountOp, RequestFlag, TokenType};
 use self::framing::{Framing, MediaType};
 use self::response_head::{HeadReport, RequestFlags};
-use self::response_info::HeadInfo;
 use self::rpc_status::GrpcStatus;
-use crate::status::{CallDetails, Outcome, RawText, Task, TokenUsage};
+use crate::status::{Outcome, Task, TokenUsage};
 
 /// Reads usage, failures and the end out of one response's body as it passes.
 ///
@@ -255,75 +254,6 @@ impl UsageReader {
             }
         }
         filled.normalized_by(total_is_input, note)
-    }
-
-    /// Returns what the response has said so far of its call, beside tokens and outcome: its model, its
-    /// id, why the model stopped. Also after [`finish`](Self::finish), for anyone who wants to know.
-    ///
-    /// The rows of a file and the results of a batch are about other calls: of such a response only the
-    /// head counts.
-    #[must_use]
-    #[cold]
-    pub fn info(&self) -> ResponseInfo {
-        let mut info = ResponseInfo::default();
-        if !self.states_nothing() {
-            let extracted = self.committed();
-            let stated = self.extractor.stated_info(extracted);
-            info.model_source = stated.model.as_ref().map(|_| ModelSource::Response);
-            info.model = stated.model;
-            info.response_id = stated.response_id;
-            info.finish_reasons = stated.finish_reasons;
-            info.service_tier = stated.service_tier;
-            let parts = self.framing.committed_parts(&self.extractor);
-            let parts = parts.filter(|_| !self.hint.has(RequestFlag::NoUsage));
-            info.web_search_requests = parts.and_then(UsageParts::web_searches);
-            let cost = parts.and_then(UsageParts::cost);
-            info.has_impossible_cost = parts.is_some_and(UsageParts::has_impossible_cost);
-            info.cost_usd = cost.map(|cost| cost.to_string().into());
-        }
-        if let Some(head) = &self.reported {
-            head.info.tell(&mut info);
-        }
-        info
-    }
-
-    /// The model that the response names, or else the path of its request.
-    #[inline]
-    pub(crate) fn model(&self) -> Option<RawText<'_>> {
-        let stated = match self.states_nothing() {
-            true => None,
-            false => self.extractor.stated_model(self.committed().stated()),
-        };
-        stated
-            .or_else(|| self.reported.as_ref()?.info.model().map(|model| RawText(model.as_bytes())))
-    }
-
-    /// Adds what the response says of its call, and copies none of it.
-    #[inline]
-    pub(crate) fn describe<'a>(&'a self, call: &mut CallDetails<'a>) {
-        if !self.states_nothing() {
-            let stated = self.committed().stated();
-            call.model = self.extractor.stated_model(stated);
-            call.finish_reason = self.extractor.stated_reason(stated);
-        }
-        if let Some(head) = &self.reported {
-            Self::describe_head(&head.info, call);
-        }
-    }
-
-    #[cold]
-    fn describe_head<'a>(head: &'a HeadInfo, call: &mut CallDetails<'a>) {
-        if call.model.is_none() {
-            call.model = head.model().map(|model| RawText(model.as_bytes()));
-        }
-        call.request_id = head.request_id();
-        call.retry_after = head.retry_after();
-    }
-
-    /// Whether what the body states is of other calls.
-    #[inline]
-    fn states_nothing(&self) -> bool {
-        self.hint.has_any(&[RequestFlag::Download, RequestFlag::Results])
     }
 
     /// Ends the reading after the last piece, and returns everything read.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 
-use super::formats::{HeadField, MODEL_PATHS};
+use super::UsageReader;
+use super::extract::UsageParts;
+use super::formats::{HeadField, MODEL_PATHS, RequestFlag};
+use crate::status::{CallDetails, RawText};
 
 /// A longer name in a path is none.
 const MAX_MODEL: usize = 128;
@@ -62,6 +65,77 @@ pub struct ResponseInfo {
     pub remaining_requests: Option<u64>,
     /// How many tokens are left of the rate limit, from the headers.
     pub remaining_tokens: Option<u64>,
+}
+
+impl UsageReader {
+    /// Returns what the response has said so far of its call, beside tokens and outcome: its model, its
+    /// id, why the model stopped. Also after [`finish`](Self::finish), for anyone who wants to know.
+    ///
+    /// The rows of a file and the results of a batch are about other calls: of such a response only the
+    /// head counts.
+    #[must_use]
+    #[cold]
+    pub fn info(&self) -> ResponseInfo {
+        let mut info = ResponseInfo::default();
+        if !self.states_nothing() {
+            let extracted = self.committed();
+            let stated = self.extractor.stated_info(extracted);
+            info.model_source = stated.model.as_ref().map(|_| ModelSource::Response);
+            info.model = stated.model;
+            info.response_id = stated.response_id;
+            info.finish_reasons = stated.finish_reasons;
+            info.service_tier = stated.service_tier;
+            let parts = self.framing.committed_parts(&self.extractor);
+            let parts = parts.filter(|_| !self.hint.has(RequestFlag::NoUsage));
+            info.web_search_requests = parts.and_then(UsageParts::web_searches);
+            let cost = parts.and_then(UsageParts::cost);
+            info.has_impossible_cost = parts.is_some_and(UsageParts::has_impossible_cost);
+            info.cost_usd = cost.map(|cost| cost.to_string().into());
+        }
+        if let Some(head) = &self.reported {
+            head.info.tell(&mut info);
+        }
+        info
+    }
+
+    /// The model that the response names, or else the path of its request.
+    #[inline]
+    pub(crate) fn model(&self) -> Option<RawText<'_>> {
+        let stated = match self.states_nothing() {
+            true => None,
+            false => self.extractor.stated_model(self.committed().stated()),
+        };
+        stated
+            .or_else(|| self.reported.as_ref()?.info.model().map(|model| RawText(model.as_bytes())))
+    }
+
+    /// Adds what the response says of its call, and copies none of it.
+    #[inline]
+    pub(crate) fn describe<'a>(&'a self, call: &mut CallDetails<'a>) {
+        if !self.states_nothing() {
+            let stated = self.committed().stated();
+            call.model = self.extractor.stated_model(stated);
+            call.finish_reason = self.extractor.stated_reason(stated);
+        }
+        if let Some(head) = &self.reported {
+            Self::describe_head(&head.info, call);
+        }
+    }
+
+    #[cold]
+    fn describe_head<'a>(head: &'a HeadInfo, call: &mut CallDetails<'a>) {
+        if call.model.is_none() {
+            call.model = head.model().map(|model| RawText(model.as_bytes()));
+        }
+        call.request_id = head.request_id();
+        call.retry_after = head.retry_after();
+    }
+
+    /// Whether what the body states is of other calls.
+    #[inline]
+    fn states_nothing(&self) -> bool {
+        self.hint.has_any(&[RequestFlag::Download, RequestFlag::Results])
+    }
 }
 
 /// What the path of a request and the head of its response tell.

@@ -20,8 +20,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::{Ledger, NewRun, SentDeltas};
-use crate::status::schema::FittedChange;
-use crate::status::{Precondition, Timestamp, UsageDelta, WorkflowStatus, Writers};
+use crate::status::{FittedChange, Precondition, Timestamp, UsageDelta, WorkflowStatus, Writers};
 
 /// One write, from its preparation to its answer.
 #[derive(Clone, Debug)]

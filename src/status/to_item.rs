@@ -1,0 +1,352 @@
+//! The document as the attributes of an item, and the change from one to the next.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::fit::is_too_large;
+use super::schema::{
+    ACTIVITY, AGENT_STATUS, ATTEMPTS, CALLS, COMPLETED_AT, CORRELATION_ID, COST_USD, CREATED_AT,
+    CREATED_DAY, DURATION, ERROR, ERROR_TYPE, EXPIRES_AT, FINISH_REASON, LAST_UPDATED, MODEL,
+    MODELS, OVERALL_STATUS, PREVIOUS_RUN, REVISION, STARTED_AT, TASK_ID, TIME_TO_FIRST_CHUNK,
+    TOKEN_COUNTS, TOKEN_USAGE, TOTAL_COST_USD, TOTAL_TOKEN_USAGE, TRACE_ID, UNFINISHED_TASKS,
+    WAITING_FOR, WRITERS,
+};
+use super::{AgentStatus, Change, Item, PreviousRun, Timestamp, TokenUsage, Value, WorkflowStatus};
+
+/// A change of an item that is small enough to be saved.
+#[derive(Debug)]
+pub(crate) struct FittedChange {
+    pub(crate) change: Change,
+    /// The names of what was left out or cut.
+    pub(crate) left_out: BTreeSet<String>,
+}
+
+impl WorkflowStatus {
+    /// Returns the document as attributes, without the session id: the store adds it under
+    /// the name of its table's key.
+    #[must_use]
+    pub fn to_item(&self) -> Item {
+        let mut item = Item::new();
+        for (name, value) in &self.attributes {
+            item.insert(name, value.clone());
+        }
+        for (name, agent) in &self.agents {
+            item.insert(&**name, agent.to_item());
+        }
+        if let Some(id) = &self.correlation_id {
+            item.insert(CORRELATION_ID, id.as_str());
+        }
+        if let Some(error) = &self.error {
+            item.insert(ERROR, error.as_str());
+        }
+        item.insert(OVERALL_STATUS, self.status_text());
+        item.insert(TOTAL_TOKEN_USAGE, self.total_token_usage().to_item());
+        self.total_cost().insert_into(&mut item, TOTAL_COST_USD);
+        if let Some(budget) = &self.budget {
+            budget.insert_into(&mut item);
+        }
+        if let Some(id) = &self.trace_id {
+            item.insert(TRACE_ID, &**id);
+        }
+        if self.created_at.as_millis() != 0 {
+            item.insert(CREATED_AT, self.created_at.to_string());
+            item.insert(CREATED_DAY, self.created_at.day());
+        }
+        if self.last_updated.as_millis() != 0 {
+            item.insert(LAST_UPDATED, self.last_updated.to_string());
+        }
+        if let Some(at) = self.completed_at {
+            item.insert(COMPLETED_AT, at.to_string());
+        }
+        if let Some(run) = &self.previous_run {
+            item.insert(PREVIOUS_RUN, run.to_item());
+        }
+        if let Some(at) = self.expires_at {
+            item.insert(EXPIRES_AT, u64::try_from(at.as_secs()).unwrap_or(0));
+        }
+        if !self.unfinished_tasks.is_empty() {
+            let ids = self.unfinished_tasks.iter().map(|id| Value::from(id.as_str()));
+            item.insert(UNFINISHED_TASKS, ids.collect::<Vec<_>>());
+        }
+        item.insert(REVISION, self.revision);
+        item.insert(WRITERS, self.writers.to_item());
+        item
+    }
+
+    /// Returns the write that turns the item of `before` (`None`: no item) into the item of
+    /// `self`, or `None` if the two differ in revision and writers only. What does not fit into an
+    /// item is left out. With `writes_derived`, the day of creation, its time and the sum of the tokens
+    /// are written even if they are the same, since an older writer may have left them out.
+    pub(crate) fn change_from(
+        &self,
+        before: Option<&Self>,
+        writes_derived: bool,
+    ) -> Option<FittedChange> {
+        // An older writer sets no day, may format the time in another way, and may have no sum.
+        let bookkeeping = |name: &str| {
+            matches!(name, REVISION | WRITERS)
+                || (writes_derived && matches!(name, CREATED_AT | CREATED_DAY | TOTAL_TOKEN_USAGE))
+        };
+        let mut set = self.to_item();
+        let left_out = self.fit(&mut set);
+        let mut cut = left_out.clone();
+        let before = before.map(|before| {
+            let item = before.to_item();
+            if is_too_large(&item) {
+                // The table lacks this: it is written as soon as there is room.
+                cut.append(&mut before.fit(&mut item.clone()));
+            }
+            item
+        });
+        let mut remove = Vec::new();
+        if let Some(before) = &before {
+            remove.extend(
+                before.iter().map(|(name, _)| name.to_owned()).filter(|n| set.get(n).is_none()),
+            );
+            let differs = |name: &str, value: &Value| {
+                bookkeeping(name) || cut.contains(name) || before.get(name) != Some(value)
+            };
+            set = set.into_iter().filter(|(name, value)| differs(name, value)).collect();
+            if remove.is_empty() && set.iter().all(|(name, _)| bookkeeping(name)) {
+                return None;
+            }
+        }
+        let change = Change { session_id: self.session_id.clone(), set, remove };
+        Some(FittedChange { change, left_out })
+    }
+}
+
+impl AgentStatus {
+    pub(super) fn to_item(&self) -> Item {
+        let mut item = Item::new();
+        item.insert(AGENT_STATUS, self.state_text());
+        item.insert(ACTIVITY, &*self.activity);
+        if let Some(waiting_for) = self.waiting_for {
+            item.insert(WAITING_FOR, waiting_for.as_str());
+            if let Some(id) = &self.task_id {
+                item.insert(TASK_ID, id.as_str());
+            }
+        }
+        let mut time = |name, time: Option<Timestamp>| {
+            if let Some(time) = time {
+                item.insert(name, time.to_string());
+            }
+        };
+        time(STARTED_AT, self.started_at);
+        time(COMPLETED_AT, self.completed_at);
+        time(LAST_UPDATED, self.last_updated);
+        if let Some(duration) = self.duration() {
+            item.insert(DURATION, seconds(duration));
+        }
+        if let Some(model) = &self.model {
+            item.insert(MODEL, &**model);
+        }
+        if let Some(reason) = &self.finish_reason {
+            item.insert(FINISH_REASON, &**reason);
+        }
+        if let Some(time) = self.time_to_first_chunk {
+            item.insert(TIME_TO_FIRST_CHUNK, seconds(time));
+        }
+        if let Some(usage) = &self.token_usage {
+            item.insert(TOKEN_USAGE, usage.to_item());
+        }
+        self.cost().insert_into(&mut item, COST_USD);
+        if !self.models().is_empty() {
+            let models = self.models().iter();
+            let models = models.map(|usage| (usage.model.to_string(), usage.to_item().into()));
+            item.insert(MODELS, models.collect::<Item>());
+        }
+        if !self.attempts.is_empty() {
+            let attempts = self.attempts().map(|attempt| attempt.to_item().into());
+            item.insert(ATTEMPTS, attempts.collect::<Vec<Value>>());
+        }
+        if let Some(error) = &self.error {
+            item.insert(ERROR, error.message.as_str());
+            item.insert(ERROR_TYPE, &*error.class);
+        }
+        if self.calls > 0 {
+            item.insert(CALLS, self.calls);
+        }
+        for (name, value) in self.extra.iter().flat_map(|extra| extra.iter()) {
+            if item.get(name).is_none() {
+                item.insert(name, value.clone());
+            }
+        }
+        item
+    }
+}
+
+impl PreviousRun {
+    pub(super) fn to_item(&self) -> Item {
+        let mut item = Item::new();
+        item.insert(OVERALL_STATUS, self.status_text());
+        if let Some(error) = &self.error {
+            item.insert(ERROR, error.as_str());
+        }
+        if self.created_at.as_millis() != 0 {
+            item.insert(CREATED_AT, self.created_at.to_string());
+        }
+        if let Some(at) = self.completed_at {
+            item.insert(COMPLETED_AT, at.to_string());
+        }
+        item.insert(TOTAL_TOKEN_USAGE, self.total_token_usage.to_item());
+        self.total_cost.insert_into(&mut item, TOTAL_COST_USD);
+        item
+    }
+}
+
+impl TokenUsage {
+    pub(super) fn to_item(self) -> Item {
+        let counts = TOKEN_COUNTS.into_iter().zip(self.counts());
+        counts.filter_map(|(name, count)| Some((name.to_owned(), Value::Integer(count?)))).collect()
+    }
+}
+
+/// A duration in seconds, to the millisecond.
+#[expect(clippy::cast_precision_loss, reason = "2^53 ms are 285,000 years")]
+pub(super) fn seconds(duration: Duration) -> Value {
+    // One division gives the float nearest to the milliseconds. `as_secs_f64` rounds twice, and turns
+    // 1118 ms into 1.1179999999999999 s.
+    Value::Float(duration.as_millis() as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{OverallStatus, SessionId};
+
+    #[test]
+    fn an_item_of_another_writer_gets_its_day_with_the_first_change() {
+        let mut theirs = Item::new();
+        theirs.insert(CREATED_AT, "2025-12-25T00:30:00.123456+01:00");
+        let before = WorkflowStatus::from_item(&SessionId::new("s").unwrap(), &theirs);
+        let mut after = before.clone();
+        after.revision = 1;
+        after.overall_status = OverallStatus::Completed;
+        let adopted = after.change_from(Some(&before), true).unwrap().change.set;
+        assert_eq!(adopted.get(CREATED_AT), Some(&Value::from("2025-12-24T23:30:00.123Z")));
+        assert_eq!(adopted.get(CREATED_DAY), Some(&Value::from("2025-12-24")));
+
+        let mut later = after.clone();
+        later.revision = 2;
+        later.overall_status = OverallStatus::Failed;
+        let change = later.change_from(Some(&after), false).unwrap().change.set;
+        let names: Vec<_> = change.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [OVERALL_STATUS, REVISION, WRITERS]);
+    }
+
+    #[test]
+    fn a_duration_has_the_decimals_of_its_times() {
+        let start = Timestamp::from_millis(1_766_570_400_000);
+        let mut agent = AgentStatus::pending("".into());
+        for millis in 0..10_000 {
+            agent.started_at = Some(start);
+            agent.completed_at = Some(start.saturating_add(Duration::from_millis(millis)));
+            let item = agent.to_item();
+            let Some(Value::Float(duration)) = item.get(DURATION) else {
+                panic!("{item:?} has no duration");
+            };
+            let written = format!("{}.{:03}", millis / 1000, millis % 1000);
+            assert_eq!(*duration, written.parse::<f64>().unwrap());
+        }
+    }
+
+    #[test]
+    fn what_is_missing_in_an_item_follows_from_the_rest() {
+        let id = SessionId::new("s").unwrap();
+        let (early, late) = ("2025-12-24T10:00:00.000Z", "2025-12-24T10:00:17.000Z");
+        let read = |attributes: &[(&str, Value)]| {
+            let attributes = attributes.iter().cloned();
+            let item: Item = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
+            WorkflowStatus::from_item(&id, &item)
+        };
+        let times = |status: &WorkflowStatus| {
+            (status.created_at.to_string(), status.last_updated.to_string())
+        };
+        // A time that is missing is not made up from another.
+        let never = Timestamp::from_millis(0).to_string();
+        let created = read(&[(CREATED_AT, early.into())]);
+        assert_eq!(times(&created), (early.to_owned(), never.clone()));
+        let updated = read(&[(LAST_UPDATED, late.into())]);
+        assert_eq!(times(&updated), (never, late.to_owned()));
+        let status = read(&[(CREATED_AT, early.into()), (LAST_UPDATED, late.into())]);
+        assert_eq!(times(&status), (early.to_owned(), late.to_owned()));
+
+        let status = read(&[
+            (OVERALL_STATUS, "processing".into()),
+            (REVISION, "7".into()),
+            (EXPIRES_AT, u64::MAX.into()),
+            ("pages", Value::List(vec!["1".into()])),
+            ("documentId", "d".into()),
+        ]);
+        assert_eq!(status.overall_status, OverallStatus::Processing);
+        assert_eq!(status.revision, 0);
+        assert!(status.expires_at > Some(status.created_at), "{:?}", status.expires_at);
+        let attributes: Vec<_> = status.attributes.keys().collect();
+        assert_eq!(attributes, ["documentId"], "a list is none of a caller's");
+
+        let tasks = (0..20).map(|n| Value::from(format!("task-{n}"))).collect();
+        let status = read(&[(UNFINISHED_TASKS, Value::List(tasks))]);
+        assert_eq!(status.unfinished_tasks.len(), WorkflowStatus::MAX_UNFINISHED_TASKS);
+    }
+
+    #[test]
+    fn what_is_missing_in_an_agent_follows_from_the_rest() {
+        let (early, late) = ("2025-12-24T10:00:00.000Z", "2025-12-24T10:00:17.000Z");
+        let read = |attributes: &[(&str, Value)]| {
+            let attributes = attributes.iter().cloned();
+            let item: Item = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
+            AgentStatus::from_item(&item).unwrap()
+        };
+        let status = |text: &str| (AGENT_STATUS, Value::from(text));
+        let (start, end) = ((STARTED_AT, early.into()), (COMPLETED_AT, late.into()));
+        let last_updated = |agent: &AgentStatus| agent.last_updated.map(|time| time.to_string());
+        let agent = read(&[status("success"), start.clone(), end.clone()]);
+        assert_eq!(last_updated(&agent).as_deref(), Some(late));
+        let agent = read(&[status("in-progress"), start.clone()]);
+        assert_eq!(last_updated(&agent).as_deref(), Some(early));
+        assert_eq!(read(&[status("pending")]).last_updated, None);
+
+        let error = (ERROR, Value::from("no quota"));
+        assert_eq!(read(&[status("success"), error.clone()]).error, None);
+        let failed = read(&[status("error"), error]).error.unwrap();
+        let class = crate::status::CallError::AGENT;
+        assert_eq!((&*failed.class, failed.message.as_str()), (class, "no quota"));
+
+        // What the times say of the duration counts.
+        let agent = read(&[status("success"), start, end, (DURATION, Value::Integer(3))]);
+        assert_eq!(agent.duration(), Some(Duration::from_secs(17)));
+        assert_eq!(agent.recorded_duration, None);
+
+        let agent = read(&[status("success"), (TOKEN_USAGE, Value::Map(Item::new()))]);
+        assert_eq!(agent.token_usage, None);
+        let names: Vec<_> = agent.to_item().iter().map(|(name, _)| name.to_owned()).collect();
+        assert_eq!(names, [ACTIVITY, AGENT_STATUS], "no calls are not written");
+    }
+
+    #[test]
+    fn an_agent_outranks_an_attribute_and_a_time_before_the_epoch_is_none() {
+        let id = SessionId::new("s").unwrap();
+        let mut status = WorkflowStatus::new(id, Timestamp::from_millis(0));
+        status.attributes.insert("a".to_owned(), "text".into());
+        status.agents = vec![("a".into(), AgentStatus::pending("".into()))];
+        status.expires_at = Some(Timestamp::from_millis(-5_000));
+        let item = status.to_item();
+        assert!(item.get("a").and_then(Value::as_map).is_some(), "{item:?}");
+        assert_eq!(item.get(EXPIRES_AT), Some(&Value::Integer(0)));
+    }
+
+    #[test]
+    fn a_change_that_only_removes_something_is_one() {
+        let id = SessionId::new("s").unwrap();
+        let mut before = WorkflowStatus::new(id, Timestamp::from_millis(0));
+        before.revision = 1;
+        before.correlation_id = Some("c".to_owned());
+        let mut after = before.clone();
+        after.revision = 2;
+        assert!(after.change_from(Some(&before), false).is_none());
+        after.correlation_id = None;
+        let change = after.change_from(Some(&before), false).unwrap().change;
+        assert_eq!(change.remove, [CORRELATION_ID]);
+    }
+}
