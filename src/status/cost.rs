@@ -93,7 +93,8 @@ impl Cost {
     }
 
     /// Reads the text of a JSON number that has no more than 15 decimals; `None` for any other.
-    pub(crate) fn from_exact(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn from_exact(text: &str) -> Option<Self> {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let fraction = mantissa.split_once('.').map_or("", |(_, fraction)| fraction);
         let digits = mantissa.bytes().filter(u8::is_ascii_digit).rev();
