@@ -62,12 +62,18 @@ impl Attempts {
             1 if !all[0].failed && shown.is_empty() => 0,
             calls => calls.min(8),
         };
+        // A call that no item has had when another process begins a run belongs to that. By then it may have
+        // left the list of the last eight, since they are ordered by the clocks of several processes.
+        let ever: usize =
+            self.carried.values().filter_map(|seen| seen.get(name)).map(Vec::len).sum();
+        let may_lack = !self.before_run.is_empty() && ever > 8;
         let mut rest = all.clone();
         let are_known = shown.iter().all(|call| {
             let at = rest.iter().position(|known| known == call);
             at.map(|at| rest.swap_remove(at)).is_some()
         });
-        if shown.len() != expected || !are_known {
+        let is_complete = shown.len() == expected || may_lack && shown.len() < expected;
+        if !is_complete || !are_known {
             return Err(format!("{name} has the attempts {shown:?} of {all:?}: {agent:?}"));
         }
         Ok(())
