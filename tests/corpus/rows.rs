@@ -35,6 +35,16 @@ impl Row {
     /// What comes before its body.
     pub(crate) fn head(&self) -> ResponseHead {
         let json = &self.json;
+        let method = json["request"]["method"].as_str().unwrap_or("POST").parse::<Method>();
+        let path = json["request"]["path"].as_str().unwrap_or_default();
+        let hint = RequestHint::new(&method.unwrap(), path);
+        let status = StatusCode::from_u16(self.status()).unwrap();
+        ResponseHead::new(status, &self.headers(), hint)
+    }
+
+    /// The headers of the response.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let json = &self.json;
         let mut headers = HeaderMap::new();
         let mut add = |name: HeaderName, value: &Json| {
             if let Some(value) = value.as_str() {
@@ -46,11 +56,7 @@ impl Row {
         }
         add(CONTENT_TYPE, &json["content_type"]);
         add(CONTENT_ENCODING, &json["content_encoding"]);
-        let method = json["request"]["method"].as_str().unwrap_or("POST").parse::<Method>();
-        let path = json["request"]["path"].as_str().unwrap_or_default();
-        let hint = RequestHint::new(&method.unwrap(), path);
-        let status = StatusCode::from_u16(self.status()).unwrap();
-        ResponseHead::new(status, &headers, hint)
+        headers
     }
 
     /// What comes after the body.

@@ -3,7 +3,13 @@
 
 use serde_json::Value as Json;
 
-use crate::is_equal;
+use tower_agent_status::pricing::{Call, Prices};
+use tower_agent_status::status::{TokenUsage, TotalCost};
+use tower_agent_status::usage::ResponseInfo;
+
+use crate::recorded::text_of;
+use crate::rows::Row;
+use crate::{is_equal, usd};
 
 /// Providers whose costs LiteLLM computes without the service tier.
 const WITHOUT_TIERS: [&str; 5] = ["fireworks_ai", "perplexity", "deepseek", "tencent", "xai"];
@@ -161,5 +167,116 @@ impl Case<'_> {
         let half = self.price("output_cost_per_token").unwrap_or(0.0) / 2.0;
         let output = self.long("output_cost_per_token", "_batches").unwrap_or(half);
         self.is_batch().then(|| self.sum(input, read, write, output))
+    }
+}
+
+/// A recorded answer whose cost is another than LiteLLM's.
+pub(crate) struct Answer<'a> {
+    pub(crate) list: &'a Json,
+    pub(crate) prices: &'a Prices,
+    pub(crate) row: &'a Row,
+    /// What `.ci/prices.py` found in it, with LiteLLM's cost.
+    pub(crate) line: &'a Json,
+    /// What the crate recorded.
+    pub(crate) cost: TotalCost,
+    pub(crate) recorded_usage: Option<TokenUsage>,
+    /// What the crate's reader found.
+    pub(crate) usage: Option<TokenUsage>,
+    pub(crate) info: &'a ResponseInfo,
+}
+
+pub(crate) fn explain_answer(answer: &Answer<'_>) -> Option<&'static str> {
+    let rules = [
+        ("the answer reports its cost, which goes first", answer.reports_its_cost()),
+        ("searches of the web are paid beside the tokens", answer.searches()),
+        (
+            "a subscription has no price per token: no cost, where LiteLLM's is zero",
+            answer.is_free(),
+        ),
+        ("a GET fetches a run that no call has begun: nothing of it counts", answer.is_fetched()),
+        (
+            "the list has Bedrock's name of the model, which only the path has; a call is priced by the \
+             name in the answer",
+            answer.is_named_by_path(),
+        ),
+    ];
+    rules.into_iter().find(|(_, explains)| *explains).map(|(why, _)| why)
+}
+
+impl Answer<'_> {
+    fn is(&self, cost: f64) -> bool {
+        let ours = self.cost.usd.map(usd);
+        ours.is_some_and(|ours| is_equal(ours, cost, &self.line["usage"]))
+    }
+
+    fn litellm(&self) -> f64 {
+        self.line["litellm"].as_f64().unwrap()
+    }
+
+    fn reports_its_cost(&self) -> bool {
+        let Some(reported) = self.info.cost_usd.as_deref() else { return false };
+        let reported: f64 = reported.parse().unwrap();
+        let text = text_of(self.row);
+        // xAI counts in ticks.
+        let keys = [("cost", 1.0), ("total_cost", 1.0), ("cost_in_usd_ticks", 1e-10)];
+        let is_in_body = keys.into_iter().any(|(key, unit)| {
+            let key = format!("\"{key}\":");
+            text.split(&key).skip(1).any(|rest| {
+                let number = rest.trim_start().split([',', '}', '\n']).next().unwrap();
+                let number = number.trim().parse::<f64>();
+                number.is_ok_and(|number| is_equal(number * unit, reported, &self.line["usage"]))
+            })
+        });
+        is_in_body && self.is(reported)
+    }
+
+    fn searches(&self) -> bool {
+        let Some(searches) = self.info.web_search_requests.filter(|count| *count > 0) else {
+            return false;
+        };
+        let name = self.line["known"].as_str().unwrap();
+        let price = &self.list[name]["search_context_cost_per_query"]["search_context_size_medium"];
+        let searches = u32::try_from(searches).unwrap();
+        price.as_f64().is_some_and(|price| self.is(self.litellm() + f64::from(searches) * price))
+    }
+
+    fn is_free(&self) -> bool {
+        let models =
+            self.line["models"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+        let models: Vec<_> = models.collect();
+        let name = self.prices.entry_name(&models, self.line["provider"].as_str()).unwrap();
+        let fields = self.list[name].as_object().unwrap();
+        let has_price = fields.keys().any(|field| field.contains("cost_per_token"));
+        self.litellm() == 0.0
+            && !has_price
+            && self.cost.usd.is_none()
+            && self.cost.unpriced_calls == 1
+    }
+
+    fn is_fetched(&self) -> bool {
+        self.row.json["request"]["method"] == "GET"
+            && self.usage.is_some()
+            && self.recorded_usage.is_none()
+            && self.cost.is_empty()
+    }
+
+    fn is_named_by_path(&self) -> bool {
+        let known = self.line["known"].as_str().unwrap();
+        let path = self.row.json["request"]["path"].as_str().unwrap_or_default();
+        let answered = self.info.model.as_deref().unwrap_or_default();
+        let price = |models: &[&str]| {
+            let mut call = Call::default();
+            call.models = models;
+            call.provider = self.line["provider"].as_str();
+            call.usage = self.usage;
+            call.cache_write_1h_input_tokens =
+                self.usage.and_then(|usage| usage.cache_write_1h_input_tokens);
+            self.prices.cost(&call).ok().map(|cost| cost.cost)
+        };
+        let of_both = price(&[answered, known]).map(usd);
+        path.replace("%3A", ":").replace("%2F", "/").contains(&format!("/model/{known}/"))
+            && !answered.is_empty()
+            && self.cost.usd == price(&[answered])
+            && of_both.is_some_and(|cost| is_equal(cost, self.litellm(), &self.line["usage"]))
     }
 }

@@ -5,10 +5,14 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod differences;
+mod recorded;
+#[path = "../corpus/rows.rs"]
+mod rows;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use differences::{Case, explain};
 use serde_json::Value as Json;
@@ -16,6 +20,8 @@ use tower_agent_status::pricing::{Call, Prices, Unpriced};
 use tower_agent_status::status::TokenUsage;
 
 const FOLDER: &str = "STATUS_PRICES_COMPARISON";
+/// When `.ci/prices.py` has calls end: on a Wednesday, 2026-11-25 at 02:30 UTC.
+const BILLED_AT: Duration = Duration::from_secs(1_795_573_800);
 
 #[test]
 fn costs_are_those_of_litellm() {
