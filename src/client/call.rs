@@ -263,7 +263,7 @@ impl Observer for ClientCall {
         self.telemetry.finish(error, usage.as_ref(), cost.as_ref(), response);
         self.remaining = Remaining::Nothing;
         let details = self.details(response, usage.as_ref(), cost.as_ref());
-        self.tracked.end(outcome, tokens, &details);
+        self.tracked.end(outcome, tokens.as_ref(), &details);
     }
 
     fn dropped(&mut self) {

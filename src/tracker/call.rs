@@ -84,7 +84,7 @@ impl TrackedCall {
     pub(crate) fn end(
         &self,
         outcome: Outcome,
-        tokens: Option<TokenDelta>,
+        tokens: Option<&TokenDelta>,
         details: &CallDetails<'_>,
     ) {
         let mut excess = None;

@@ -82,7 +82,7 @@ impl Ledger {
         &mut self,
         slot: usize,
         outcome: Outcome,
-        tokens: Option<TokenDelta>,
+        tokens: Option<&TokenDelta>,
         details: &CallDetails<'_>,
         now: Timestamp,
     ) {
@@ -94,7 +94,7 @@ impl Ledger {
             self.name_model(slot, usage, has_model);
         }
         // The common case is that of no tokens.
-        if let Some(tokens) = &tokens {
+        if let Some(tokens) = tokens {
             self.add_tokens(slot, tokens, has_model);
         }
         if let Some(cost) = details.cost {

@@ -199,7 +199,7 @@ impl Ledger {
                 tasks.nameless.push((slot, waiting_for));
             }
             let tokens = reported.map(|usage| usage.delta_from(&recorded));
-            self.call_ended(slot, outcome, tokens, details, now);
+            self.call_ended(slot, outcome, tokens.as_ref(), details, now);
             let cost = details.cost.copied();
             return reported.map(|usage| Counted { usage, cost });
         };

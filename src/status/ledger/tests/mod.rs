@@ -86,7 +86,7 @@ impl Process {
         let slot = self.slot(agent);
         let used = TokenUsage::new(tokens, 0).delta_from(&TokenUsage::default());
         let details = CallDetails::none(at(now));
-        self.ledger.call_ended(slot, outcome, Some(used), &details, at(now));
+        self.ledger.call_ended(slot, outcome, Some(&used), &details, at(now));
     }
 
     /// A call starts and ends at once, with an answer that belongs to a task.
