@@ -229,7 +229,7 @@ async fn attributes_that_would_not_fit_into_an_item_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_attributes_together_have_128_kibibytes_with_their_names() {
+async fn all_attributes_together_have_96_kibibytes_with_their_names() {
     let (tracker, _) = tracker().await;
     let texts = |count: usize| {
         (10..10 + count).fold(tracker.workflow("s"), |workflow, n| {
@@ -237,12 +237,12 @@ async fn all_attributes_together_have_128_kibibytes_with_their_names() {
         })
     };
     assert_eq!(
-        texts(33).start().unwrap_err(),
-        WorkflowError::AttributesTooLarge { bytes: 33 * 4096 }
+        texts(25).start().unwrap_err(),
+        WorkflowError::AttributesTooLarge { bytes: 25 * 4096 }
     );
-    let workflow = texts(32).start().unwrap();
+    let workflow = texts(24).start().unwrap();
     let more = workflow.set_attribute("n", "");
-    assert_eq!(more, Err(WorkflowError::AttributesTooLarge { bytes: 32 * 4096 + 1 }));
+    assert_eq!(more, Err(WorkflowError::AttributesTooLarge { bytes: 24 * 4096 + 1 }));
     // What is replaced does not count.
     workflow.set_attribute("n10", "").unwrap();
     workflow.set_attribute("n", "x".repeat(4092)).unwrap();

@@ -1,8 +1,9 @@
 //! The size of an item, and what is left out of one that is too large to be saved.
 //!
-//! The limits on what users set add up to less than an item holds. What older writers put into
-//! the same item, and agents beyond [`MAX_AGENTS`](crate::StatusTracker::MAX_AGENTS), have no such
-//! limits. The states and the tokens are saved all the same.
+//! The limits on what users set add up to less than an item holds, without the attempts of agents and
+//! their shares by model: those of a few dozen agents at all limits are left out. What older writers put
+//! into the same item, and agents beyond [`MAX_AGENTS`](crate::StatusTracker::MAX_AGENTS), have no such
+//! limits. The states, the tokens and the costs are saved all the same.
 
 use std::collections::BTreeSet;
 
@@ -19,14 +20,24 @@ impl WorkflowStatus {
     /// Cuts the item of this document to what DynamoDB can hold. Returns the names of what was
     /// left out or cut, which is mostly nothing.
     ///
-    /// These are left out, until the item is small enough: the caller's attributes, the largest
-    /// first; what older writers have put into the maps of agents, the largest first; the ends of the
-    /// agents' texts; agents that were not called.
+    /// These are left out, until the item is small enough: the attempts of agents, and then their
+    /// shares by model, the largest first; the caller's attributes, the largest first; what older
+    /// writers have put into the maps of agents, the largest first; the ends of the agents' texts;
+    /// agents that were not called.
     pub(super) fn fit(&self, item: &mut Item) -> BTreeSet<String> {
         let mut excess = Excess(item_size(item).saturating_sub(MAX_ITEM_BYTES));
         let mut cut = BTreeSet::new();
         if excess.0 == 0 {
             return cut;
+        }
+        for attribute in [schema::ATTEMPTS, schema::MODELS] {
+            let size = |name: &str| Some(item.get(name)?.as_map()?.get(attribute)?.size());
+            let sizes = self.agents.iter().filter_map(|(name, _)| Some((size(name)?, name)));
+            let mut sizes: Vec<_> = sizes.collect();
+            sizes.sort_unstable();
+            for (_, name) in sizes.into_iter().rev() {
+                excess.remove_from_agent(item, name, attribute, &mut cut);
+            }
         }
         let mut largest: Vec<_> =
             self.attributes.iter().map(|(name, value)| (value.size(), name)).collect();
@@ -89,6 +100,23 @@ impl Excess {
             cut.insert(name.to_owned());
         }
     }
+
+    /// Removes an attribute from the map of an agent, if the item is too large.
+    fn remove_from_agent(
+        &mut self,
+        item: &mut Item,
+        agent: &str,
+        name: &str,
+        cut: &mut BTreeSet<String>,
+    ) {
+        if self.0 > 0
+            && let Some(Value::Map(mut map)) = item.remove(agent)
+        {
+            self.remove(&mut map, name, &mut BTreeSet::new());
+            item.insert(agent, map);
+            cut.insert(agent.to_owned());
+        }
+    }
 }
 
 /// Cuts a text to this many bytes.
@@ -133,13 +161,18 @@ impl Value {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
+    use crate::status::attempt::{Attempts, Origin};
+    use crate::status::usage_delta::Spending;
     use crate::status::{
-        AgentStatus, CallError, ErrorMessage, MAX_ACTIVITY_BYTES, SessionId, TaskId, Timestamp,
-        TokenUsage, WaitingFor,
+        AgentStatus, Attempt, Budget, CallError, Cost, ErrorMessage, MAX_ACTIVITY_BYTES,
+        ModelUsage, PreviousRun, SessionId, TaskId, Timestamp, TokenUsage, TotalCost, WaitingFor,
     };
     use crate::{Agent, StatusTracker, WorkflowBuilder};
+
+    const MOST: TotalCost = TotalCost { usd: Some(Cost::MAX), unpriced_calls: u64::MAX };
 
     /// A document at every limit, with this many agents.
     fn largest(agents: usize) -> WorkflowStatus {
@@ -154,6 +187,16 @@ mod tests {
             let text = "x".repeat(each - Agent::MAX_NAME_BYTES);
             status.attributes.insert(name(1_000 + n), text.into());
         }
+        status.trace_id = Some("a".repeat(32).into());
+        status.budget = Some(Box::new(Budget {
+            usd: Some(Cost::MAX),
+            tokens: Some(u64::MAX),
+            exceeded_at: Some(time),
+        }));
+        let mut run = PreviousRun::of(&status);
+        run.total_token_usage = TokenUsage::from_counts([Some(u64::MAX); 8]);
+        run.total_cost = MOST;
+        status.previous_run = Some(Box::new(run));
         let id = "t".repeat(TaskId::MAX_BYTES);
         status.unfinished_tasks = vec![TaskId::new(&id).unwrap(); 16];
         for n in 0..256 {
@@ -169,7 +212,39 @@ mod tests {
             agent.last_updated = Some(time);
             agent.token_usage = Some(TokenUsage::from_counts([Some(u64::MAX); 8]));
             agent.calls = u64::MAX;
+            agent.model = Some("m".repeat(Agent::MAX_MODEL_BYTES).into());
+            agent.finish_reason = Some("f".repeat(40).into());
+            agent.time_to_first_chunk = Some(Duration::MAX);
+            agent.spending = Some(Box::new(Spending { cost: MOST, models: Vec::new() }));
             status.agents.push((name(n).into(), agent));
+        }
+        status
+    }
+
+    /// The same with as many attempts and models of each agent as are kept.
+    fn largest_with_calls(agents: usize) -> WorkflowStatus {
+        let mut status = largest(agents);
+        let usage = Some(TokenUsage::from_counts([Some(u64::MAX); 8]));
+        let model = |n: usize| format!("{n:m>width$}", width = Agent::MAX_MODEL_BYTES).into();
+        for (_, agent) in &mut status.agents {
+            for n in 0..Attempts::KEPT {
+                let millis = 1_766_570_400_123 + i64::try_from(n).unwrap();
+                agent.attempts.insert(Attempt {
+                    started_at: Timestamp::from_millis(millis - 86_399_999),
+                    completed_at: Timestamp::from_millis(millis),
+                    error_type: Some("k".repeat(100).into()),
+                    model: Some(model(n)),
+                    token_usage: usage,
+                    request_id: Some("r".repeat(128).into()),
+                    retry_after: Some(Duration::from_millis(31_622_399_999)),
+                    origin: Origin::Writer("w".repeat(8).into()),
+                    number: u32::MAX,
+                    version: 0,
+                });
+            }
+            let models = (0..ModelUsage::MAX).map(model);
+            let models = models.map(|model| ModelUsage { model, token_usage: usage, cost: MOST });
+            agent.spending.as_mut().unwrap().models = models.collect();
         }
         status
     }
@@ -181,8 +256,45 @@ mod tests {
         assert!(item_size(&item) > MAX_ITEM_BYTES / 10 * 9, "{}", item_size(&item));
         assert_eq!(status.fit(&mut item), BTreeSet::new(), "{}", item_size(&item));
         assert_eq!(item, status.to_item());
+        let of_agents =
+            status.agents.iter().map(|(name, _)| name.len() + 1 + item.get(name).unwrap().size());
+        let of_agents: usize = of_agents.sum();
+        assert!((280_000..290_000).contains(&of_agents), "{of_agents}, and the docs say 290 KB");
         // The session id under two names, with the names.
         const { assert!(MAX_ITEM_BYTES + 2 * (2_048 + Agent::MAX_NAME_BYTES) < 400 * 1_024) };
+    }
+
+    #[test]
+    fn attempts_go_first_and_then_the_shares_of_models() {
+        // How many agents keep their attempts and their shares: some, or none, of each.
+        for (agents, keeps_shares) in [(25, true), (60, false), (StatusTracker::MAX_AGENTS, false)]
+        {
+            let status = largest_with_calls(agents);
+            let mut item = status.to_item();
+            let cut = status.fit(&mut item);
+            assert!(!is_too_large(&item), "{}", item_size(&item));
+            let read = WorkflowStatus::from_item(&status.session_id, &item);
+            let has = |of: &dyn Fn(&AgentStatus) -> bool| {
+                read.agents().filter(|(_, agent)| of(agent)).count()
+            };
+            let attempts = has(&|agent| agent.attempts().next().is_some());
+            let shares = has(&|agent| !agent.models().is_empty());
+            if keeps_shares {
+                assert!(attempts < agents && shares == agents, "{attempts} {shares}");
+            } else {
+                assert!(attempts == 0 && shares < agents, "{attempts} {shares}");
+            }
+            // Only agents are cut, and nothing else of them.
+            let is_agent = |name: &String| status.agent(name).is_some();
+            assert!(!cut.is_empty() && cut.iter().all(is_agent));
+            let mut expected = status.clone();
+            for (name, agent) in &mut expected.agents {
+                let read = read.agent(name).unwrap();
+                agent.attempts = read.attempts.clone();
+                agent.spending.as_mut().unwrap().models = read.models().to_vec();
+            }
+            assert!(item == expected.to_item(), "{agents} agents have lost something else");
+        }
     }
 
     #[test]
@@ -210,16 +322,17 @@ mod tests {
 
     #[test]
     fn what_was_left_out_is_written_when_there_is_room() {
-        let large = largest(150);
-        let first = large.change_from(None, false).unwrap();
-        assert!(!first.left_out.is_empty());
-        let mut small = large.clone();
-        small.revision += 1;
-        small.agents.truncate(1);
-        let change = small.change_from(Some(&large), false).unwrap();
-        assert_eq!(change.left_out, BTreeSet::new());
-        let mut item = first.change.set;
-        change.change.apply(&mut item);
-        assert_eq!(item, small.to_item());
+        for large in [largest(150), largest_with_calls(25), largest_with_calls(60)] {
+            let first = large.change_from(None, false).unwrap();
+            assert!(!first.left_out.is_empty());
+            let mut small = large.clone();
+            small.revision += 1;
+            small.agents.truncate(1);
+            let change = small.change_from(Some(&large), false).unwrap();
+            assert_eq!(change.left_out, BTreeSet::new());
+            let mut item = first.change.set;
+            change.change.apply(&mut item);
+            assert_eq!(item, small.to_item());
+        }
     }
 }

@@ -88,7 +88,8 @@ impl StatusTracker {
 
     /// How many agents a session can have before calls of an undeclared one pass untracked.
     /// There is always room for the agents that were declared. This many take at most some
-    /// 230 KB of the 400 KB that DynamoDB allows an item: declare no more.
+    /// 290 KB of the 400 KB that DynamoDB allows an item, without their attempts and the shares of their
+    /// models, which are left out where they do not fit: declare no more.
     pub const MAX_AGENTS: usize = session::MAX_AGENTS;
 
     /// Returns how many calls, workflows and changes were not recorded: because too many sessions

@@ -19,7 +19,7 @@ use crate::status::{
 pub(crate) const MAX_ATTRIBUTES: usize = 64;
 
 /// How many bytes the attributes of a workflow can have, names included.
-pub(crate) const MAX_ATTRIBUTE_BYTES: usize = 128 * 1024;
+pub(crate) const MAX_ATTRIBUTE_BYTES: usize = 96 * 1024;
 
 /// Why attributes do not fit: how many there would be, or how many bytes they would have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

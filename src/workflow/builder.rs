@@ -145,7 +145,7 @@ impl WorkflowBuilder {
     /// How many attributes a session can have, over all writers.
     pub const MAX_ATTRIBUTES: usize = MAX_ATTRIBUTES;
     /// How many bytes the attributes of a session can have together, names and numbers included:
-    /// 128 KiB. With that and [as many agents as there is room for](StatusTracker::MAX_AGENTS), an
+    /// 96 KiB. With that and [as many agents as there is room for](StatusTracker::MAX_AGENTS), an
     /// item stays below the 400 KB that DynamoDB allows.
     pub const MAX_ATTRIBUTE_BYTES: usize = MAX_ATTRIBUTE_BYTES;
     /// How deep the maps of an attribute can be nested.
