@@ -6,7 +6,7 @@ use axum::extract::Request;
 use axum::routing::any;
 use http::{HeaderName, Method, StatusCode};
 use http_body_util::Full;
-use tower_agent_status::status::{OverallStatus, Value, WorkflowStatus};
+use tower_agent_status::status::{Cost, OverallStatus, Value, WorkflowStatus};
 use tower_agent_status::testing::{assert_completed, assert_failed};
 use tower_agent_status::{SessionId, Workflow, WorkflowLayer};
 
@@ -258,6 +258,71 @@ async fn names_that_cannot_be_are_refused_at_set_up() {
     }
     let long = std::panic::AssertUnwindSafe(|| layer().attribute("x", "x".repeat(5000)));
     std::panic::catch_unwind(long).unwrap_err();
+}
+
+#[tokio::test]
+async fn the_item_has_the_trace_of_the_request() {
+    const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let tracking = Tracking::start();
+    let traceparent = |id: &str| format!("00-{id}-00f067aa0ba902b7-01");
+    let upper_case = ID.to_uppercase();
+    for (header, expected) in [
+        (Some(traceparent(ID)), Some(ID)),
+        (Some(format!(" {} ", traceparent(ID))), Some(ID)),
+        (Some(traceparent(&upper_case)), None),
+        (Some(traceparent(&"0".repeat(32))), None),
+        (Some(traceparent(&ID[1..])), None),
+        (Some(traceparent(&ID.replace('4', "g"))), None),
+        (Some(traceparent(ID).replace("00-4", "ff-4")), None),
+        (Some(ID.to_owned()), None),
+        (Some(String::new()), None),
+        (None, None),
+    ] {
+        let mut request = Request::post("/");
+        if let Some(header) = &header {
+            request = request.header("traceparent", header);
+        }
+        let status = document(&tracking, tracking.layer(), request).await;
+        assert_eq!(status.trace_id.as_deref(), expected, "{header:?}");
+        let item = tracking.store.item(status.session_id.as_str()).unwrap();
+        assert_eq!(item.get("traceId").and_then(Value::as_str), expected, "{header:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_item_has_the_budgets_of_the_layer() {
+    let tracking = Tracking::start();
+    for (layer, usd, tokens) in [
+        (tracking.layer(), None, None),
+        (tracking.layer().budget_usd(0.1), Some("0.1"), None),
+        (tracking.layer().budget_tokens(200_000), None, Some(200_000)),
+        (tracking.layer().budget_usd(2.5).budget_tokens(0), Some("2.5"), Some(0)),
+    ] {
+        let status = document(&tracking, layer, Request::post("/")).await;
+        let budget = status.budget.map(|budget| *budget).unwrap_or_default();
+        let usd: Option<Cost> = usd.map(|usd| usd.parse().unwrap());
+        assert_eq!((budget.usd, budget.tokens), (usd, tokens));
+        assert_eq!(budget.exceeded_at, None);
+        let item = tracking.store.item(status.session_id.as_str()).unwrap();
+        assert_eq!(item.get("budgetUsd").cloned(), usd.map(Value::from));
+        assert_eq!(item.get("budgetTokens").and_then(Value::as_u64), tokens);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_budget_is_refused_at_set_up() {
+    let tracking = Tracking::start();
+    for (usd, named) in [
+        (-1.0, "a budget of -1 USD: negative"),
+        (f64::NAN, "a budget of NaN USD: not a number"),
+        (f64::INFINITY, "a budget of inf USD: "),
+        (1e30, "a budget of 1000000000000000000000000000000 USD: too large"),
+    ] {
+        let layer = || WorkflowLayer::new(&tracking.tracker).budget_usd(usd);
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(layer)).unwrap_err();
+        let message = panic.downcast_ref::<String>().unwrap();
+        assert!(message.starts_with("WorkflowLayer: ") && message.contains(named), "{message}");
+    }
 }
 
 #[tokio::test]
