@@ -165,7 +165,8 @@ impl ClientCall {
         usage: Option<TokenUsage>,
     ) -> TotalCost {
         let info = response.info();
-        let models = [info.model.as_deref(), priced.model.as_deref()];
+        // Of Bedrock, only the path has the name that price lists have.
+        let models = [info.model.as_deref(), response.path_model(), priced.model.as_deref()];
         let models: Vec<&str> = models.into_iter().flatten().collect();
         let by_format = || response.format().and_then(Provider::of_format).map(Provider::name);
         self.tracked.costs().of(&PricedCall {

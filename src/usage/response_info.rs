@@ -98,6 +98,11 @@ impl UsageReader {
         info
     }
 
+    /// The model that the path of its request names.
+    pub(crate) fn path_model(&self) -> Option<&str> {
+        self.reported.as_ref()?.info.model()
+    }
+
     /// The model that the response names, or else the path of its request.
     #[inline]
     pub(crate) fn model(&self) -> Option<RawText<'_>> {

@@ -3,7 +3,7 @@
 
 use serde_json::Value as Json;
 
-use tower_agent_status::pricing::{Call, Prices};
+use tower_agent_status::pricing::Prices;
 use tower_agent_status::status::{TokenUsage, TotalCost};
 use tower_agent_status::usage::ResponseInfo;
 
@@ -194,11 +194,6 @@ pub(crate) fn explain_answer(answer: &Answer<'_>) -> Option<&'static str> {
             answer.is_free(),
         ),
         ("a GET fetches a run that no call has begun: nothing of it counts", answer.is_fetched()),
-        (
-            "the list has Bedrock's name of the model, which only the path has; a call is priced by the \
-             name in the answer",
-            answer.is_named_by_path(),
-        ),
     ];
     rules.into_iter().find(|(_, explains)| *explains).map(|(why, _)| why)
 }
@@ -258,25 +253,5 @@ impl Answer<'_> {
             && self.usage.is_some()
             && self.recorded_usage.is_none()
             && self.cost.is_empty()
-    }
-
-    fn is_named_by_path(&self) -> bool {
-        let known = self.line["known"].as_str().unwrap();
-        let path = self.row.json["request"]["path"].as_str().unwrap_or_default();
-        let answered = self.info.model.as_deref().unwrap_or_default();
-        let price = |models: &[&str]| {
-            let mut call = Call::default();
-            call.models = models;
-            call.provider = self.line["provider"].as_str();
-            call.usage = self.usage;
-            call.cache_write_1h_input_tokens =
-                self.usage.and_then(|usage| usage.cache_write_1h_input_tokens);
-            self.prices.cost(&call).ok().map(|cost| cost.cost)
-        };
-        let of_both = price(&[answered, known]).map(usd);
-        path.replace("%3A", ":").replace("%2F", "/").contains(&format!("/model/{known}/"))
-            && !answered.is_empty()
-            && self.cost.usd == price(&[answered])
-            && of_both.is_some_and(|cost| is_equal(cost, self.litellm(), &self.line["usage"]))
     }
 }
