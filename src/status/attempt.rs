@@ -116,6 +116,15 @@ impl Attempt {
             && self.token_usage == other.token_usage
     }
 
+    /// Whether this call, whose origin is not known, may be the other. It was read off an agent, which
+    /// shows the tokens of a call in flight, too, and the model of that.
+    fn may_include(&self, other: &Self) -> bool {
+        let tokens = self.token_usage.unwrap_or_default();
+        self.completed_at == other.completed_at
+            && self.error_type == other.error_type
+            && other.token_usage.is_none_or(|of_other| tokens.max(&of_other) == tokens)
+    }
+
     /// Whether an agent shows all of this, so that it need not be kept as an attempt.
     #[cold]
     pub(super) fn is_shown_by(&self, agent: &AgentStatus) -> bool {
@@ -244,8 +253,8 @@ impl Attempts {
     pub(super) fn insert(&mut self, attempt: Attempt) {
         let is_same = |known: &Attempt| {
             known.order() == attempt.order()
-                || (known.origin == Origin::Unknown || attempt.origin == Origin::Unknown)
-                    && known.may_be(&attempt)
+                || known.origin == Origin::Unknown && known.may_include(&attempt)
+                || attempt.origin == Origin::Unknown && attempt.may_include(known)
         };
         if let Some(known) = self.list.iter_mut().find(|known| is_same(known)) {
             if known.origin == Origin::Unknown {
@@ -428,5 +437,23 @@ mod tests {
         list.merge(&[attempt(1, Origin::Unknown)].into_iter().collect());
         let callers: Vec<_> = list.iter().map(|attempt| attempt.origin.clone()).collect();
         assert_eq!(callers, [Origin::Writer("a".into())]);
+    }
+    #[test]
+    fn an_agent_shows_the_tokens_of_another_call_in_flight_too() {
+        let with = |input, origin| Attempt {
+            token_usage: Some(TokenUsage::new(input, 4)),
+            ..attempt(1, origin)
+        };
+        let (read, known) = (with(90, Origin::Unknown), with(77, Origin::Writer("a".into())));
+        let more = with(91, Origin::Writer("a".into()));
+        for (calls, expected) in [
+            ([&read, &known], vec![&known]),
+            ([&known, &read], vec![&known]),
+            ([&read, &more], vec![&read, &more]),
+        ] {
+            let mut list = Attempts::default();
+            calls.into_iter().for_each(|call| list.insert(call.clone()));
+            assert_eq!(list.iter().collect::<Vec<_>>(), expected);
+        }
     }
 }

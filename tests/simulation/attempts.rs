@@ -36,8 +36,14 @@ impl Attempts {
         self.carried.insert(process, seen.clone());
     }
 
-    /// Checks what an item shows of an agent.
-    pub(crate) fn check(&self, name: &str, agent: &AgentStatus) -> Result<(), String> {
+    /// Checks what an item shows of an agent. One that was `filled_up` may lack any: they are left out
+    /// first.
+    pub(crate) fn check(
+        &self,
+        name: &str,
+        agent: &AgentStatus,
+        filled_up: bool,
+    ) -> Result<(), String> {
         let mut all = Vec::new();
         for (process, seen) in &self.carried {
             let before = self.before_run.get(process).and_then(|before| before.get(name));
@@ -66,7 +72,7 @@ impl Attempts {
         // left the list of the last eight, since they are ordered by the clocks of several processes.
         let ever: usize =
             self.carried.values().filter_map(|seen| seen.get(name)).map(Vec::len).sum();
-        let may_lack = !self.before_run.is_empty() && ever > 8;
+        let may_lack = filled_up || !self.before_run.is_empty() && ever > 8;
         let mut rest = all.clone();
         let are_known = shown.iter().all(|call| {
             let at = rest.iter().position(|known| known == call);

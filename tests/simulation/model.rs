@@ -263,6 +263,8 @@ struct Row {
     set_back: BTreeSet<Agent>,
     /// What the item may lack, as the log has said.
     may_lack: Observed,
+    /// Another writer has filled it up, which some process may still believe.
+    filled_up: bool,
 }
 
 /// The model, and the failures it has found.
@@ -644,6 +646,7 @@ impl Model {
         }
         row.attempts.carry(process, &local.tried);
         row.carried.insert(process, local.observed.clone());
+        row.filled_up |= before.is_some_and(|item| item.get("notes").is_some());
         let changes = row.changes.entry(process).or_default();
         *changes = (*changes).max(local.changes);
 
@@ -687,7 +690,7 @@ impl Model {
                 ));
             }
             if let Some(agent) = is.agent(name).filter(|_| row.may_lack == Observed::default())
-                && let Err(why) = row.attempts.check(name, agent)
+                && let Err(why) = row.attempts.check(name, agent, row.filled_up)
             {
                 wrong.push(why);
             }
