@@ -76,7 +76,7 @@ impl Agent {
     }
 
     /// Declares the model that the agent uses, for an agent whose responses do not name one. A name in a
-    /// response, or in the path of a request, goes first. It has at most
+    /// response, or in the path of a request, takes precedence. It has at most
     /// [`MAX_MODEL_BYTES`](Self::MAX_MODEL_BYTES) bytes; a longer name is left out, since a part of it
     /// would name another model.
     #[must_use]
@@ -87,13 +87,14 @@ impl Agent {
         self
     }
 
-    /// Sets who serves the agent, for the traces and metrics of its calls: `gen_ai.provider.name`.
+    /// Sets the provider that serves the agent, for the traces and metrics of its calls:
+    /// `gen_ai.provider.name`.
     ///
-    /// It counts where the request does not show it. A known host (`api.openai.com`) or path
-    /// (`/model/…/converse`) outranks it, and it outranks what the format of the response suggests. Use
+    /// It is used if the request does not show the provider. A known host (`api.openai.com`) or path
+    /// (`/model/…/converse`) outranks it, and it outranks the format of the response. Use
     /// [OpenTelemetry's name](https://github.com/open-telemetry/semantic-conventions-genai) for the
     /// provider if there is one, such as `openai` or `aws.bedrock`, and any other name if there is none.
-    /// An empty name is none.
+    /// An empty name is ignored.
     #[must_use]
     pub fn provider(mut self, name: impl Into<String>) -> Self {
         let name = name.into();

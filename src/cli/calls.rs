@@ -6,7 +6,7 @@ use tower_agent_status::status::{AgentState, AgentStatus, Attempt, Budget, Model
 
 use super::text::{escaped, time, tokens};
 
-/// A cost, exact, with what it lacks: `≥ $0.5123456 (the cost of 1 call is not known in full)`.
+/// An exact cost, and how many calls it lacks: `≥ $0.5123456 (the cost of 1 call is not known in full)`.
 pub(crate) fn exact_cost(cost: &TotalCost) -> String {
     let mut text = cost.to_string();
     match cost.unpriced_calls {
@@ -31,7 +31,7 @@ pub(crate) fn budget(budget: &Budget) -> String {
     text
 }
 
-/// An agent's model, why that stopped unless it was done, and when its first token came.
+/// An agent's model, why it stopped if that is unusual, and when its first token arrived.
 pub(crate) fn model(agent: &AgentStatus) -> Option<String> {
     let mut parts = Vec::new();
     parts.extend(agent.model.as_ref().map(|model| escaped(model).into_owned()));

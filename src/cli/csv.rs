@@ -9,7 +9,7 @@ pub(crate) fn row<'a>(cells: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// A cell. Control characters are escaped, as in all other output, so that a cell has no line break. A
-/// spreadsheet would run a text that begins like a formula, so that has an apostrophe before it.
+/// spreadsheet would evaluate text that begins like a formula, so an apostrophe is put before it.
 fn cell(text: &str) -> String {
     let mut text = escaped(text).into_owned();
     if text.starts_with(['=', '+', '-', '@']) {

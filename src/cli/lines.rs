@@ -54,9 +54,9 @@ pub(crate) fn known(time: Timestamp) -> Option<Timestamp> {
 pub(crate) enum CostColumn {
     /// Nothing is known of any cost.
     Absent,
-    /// It takes its room from the id and from the activity, so that lines fit into 80 columns.
+    /// It takes room from the id and the activity, so that lines fit into 80 columns.
     Narrow,
-    /// It comes behind the 80 columns.
+    /// It follows the 80 columns.
     Wide,
 }
 
@@ -79,7 +79,7 @@ impl CostColumn {
     }
 }
 
-/// Whether anything is known of a workflow's costs.
+/// Whether a workflow has any known or missing costs.
 pub(crate) fn has_costs(status: &WorkflowStatus) -> bool {
     !status.total_cost().is_empty()
 }

@@ -44,9 +44,9 @@ const SEARCHED: usize = 1_000;
 /// `totalTokens`; and `totalCostUsd` and `unpricedCalls` where the item has them. `status` is as stored,
 /// also where it is an older writer's word.
 ///
-/// With `--csv` it prints a row for each workflow below a row of names, by RFC 4180. `duration` is in
-/// seconds, and `cost_usd` exact; it is a minimum if there are `unpriced_calls`. A text that a
-/// spreadsheet would take for a formula has an apostrophe before it.
+/// With `--csv` it prints a header and a row for each workflow, as RFC 4180 specifies. `duration` is in
+/// seconds, and `cost_usd` is exact, or a minimum if there are `unpriced_calls`. Text that a
+/// spreadsheet would take for a formula is prefixed with an apostrophe.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status list --limit 50
@@ -205,7 +205,7 @@ impl List {
     }
 }
 
-/// A workflow as a row of CSV. What is not known is empty.
+/// A workflow as a row of CSV. Unknown values are empty.
 fn csv_row(status: &WorkflowStatus) -> String {
     let time = |at: Timestamp| known(at).map(|at| at.to_string()).unwrap_or_default();
     let count = |count: Option<u64>| count.map(|count| count.to_string()).unwrap_or_default();

@@ -14,7 +14,7 @@ use super::failure::Failure;
 pub(crate) struct PricesArgs {
     /// Price list for the costs of calls, in the format of LiteLLM's
     /// `model_prices_and_context_window.json`
-    // An empty variable is as good as none, which a `PathBuf` would not allow.
+    // An empty variable counts as unset, which a `PathBuf` would not allow.
     #[arg(long, value_name = "FILE", env = "STATUS_PRICES")]
     prices: Option<OsString>,
 }
@@ -28,10 +28,10 @@ impl PricesArgs {
     }
 }
 
-/// What a response has cost, and what there is to say about it.
+/// The cost of a response, and why it is incomplete or unknown.
 pub(crate) struct ResponseCost {
     cost: Option<CallCost>,
-    /// Why it is not known, or not in full.
+    /// Why it is unknown, or known only in part.
     note: Option<String>,
 }
 
@@ -72,7 +72,7 @@ impl ResponseCost {
         report.insert("costNote".into(), json!(note));
     }
 
-    /// A sentence.
+    /// The cost as a sentence.
     pub(crate) fn explained(&self) -> String {
         let why = self.note.as_deref().unwrap_or_default();
         let Some(cost) = self.cost else { return format!("Not known: {why}.") };

@@ -348,8 +348,8 @@ impl Drawn {
     }
 }
 
-/// Adds the model to an agent's line, behind the usual width, if it fits as a whole: a part of a name
-/// would be another model's.
+/// Adds the model to an agent's line, behind the usual width, if all of it fits: a part of a name
+/// could be the name of another model.
 fn with_model(line: String, agent: &AgentStatus, width: usize, columns: usize) -> String {
     let Some(model) = &agent.model else { return line };
     let model = escaped(model);

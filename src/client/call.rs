@@ -26,9 +26,9 @@ pub struct ClientCall {
     /// A GET fetches what is stored.
     is_get: bool,
     has_chunk: bool,
-    /// There if there is a price list.
+    /// Set if there is a price list.
     priced: Option<Box<PricedBy>>,
-    /// Of a stream, in whole milliseconds.
+    /// In whole milliseconds; only for a stream.
     time_to_first_chunk: Option<Duration>,
     /// The usage that the tracker knows, if any. Only streams have some before their end, and
     /// in a box it keeps all other calls small enough to be moved without a call to `memcpy`.
@@ -38,15 +38,15 @@ pub struct ClientCall {
 /// What the tracker knows of a call in flight.
 struct Recorded {
     usage: TokenUsage,
-    /// The part that came before the model was known.
+    /// The part that was recorded before the model was known.
     without_model: Option<TokenUsage>,
 }
 
-/// What the price of a call follows from, beside its response.
+/// What the price of a call depends on, other than its response.
 pub(super) struct PricedBy {
-    /// Who serves the model, as the request shows it or the agent was declared.
+    /// The provider, as the request shows or the agent declares it.
     provider: Option<Cow<'static, str>>,
-    /// The model that was declared for the agent.
+    /// The model that the agent declares.
     model: Option<Arc<str>>,
 }
 
@@ -131,7 +131,7 @@ impl ClientCall {
         let recorded = self.recorded.as_deref().map(|recorded| recorded.usage).unwrap_or_default();
         let used = TaskUsage { reported: usage, recorded, is_get: self.is_get };
         self.remaining = Remaining::Nothing;
-        // While the task goes on, what it costs is not known, and nothing is missing.
+        // While the task goes on, its cost is unknown but not missing.
         let cost = match task.waiting_for {
             Some(_) if usage.is_none() => None,
             _ => self.cost(response, usage),
@@ -150,7 +150,7 @@ impl ClientCall {
         }
     }
 
-    /// What the call has cost, if there is a price list.
+    /// The cost of the call, if there is a price list.
     #[inline]
     fn cost(&self, response: Option<&UsageReader>, usage: Option<TokenUsage>) -> Option<TotalCost> {
         let cost = self.cost_of(self.priced.as_deref()?, response?, usage);

@@ -59,8 +59,8 @@ impl Serialize for SubStep {
     }
 }
 
-/// An agent's calls as the steps of its work. Where earlier ones are not kept, the first has their number
-/// before it.
+/// An agent's calls as the steps of its work. If earlier calls are no longer kept, the first step says how
+/// many.
 pub(super) fn sub_steps(agent: &AgentStatus) -> Vec<SubStep> {
     let kept = agent.attempts().count() as u64;
     let first = agent.calls.saturating_sub(kept) + 1;

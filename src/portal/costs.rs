@@ -1,5 +1,5 @@
-//! Costs, and shares of models, as the portal's clients get them: the names of the item, and texts that
-//! are ready to be shown.
+//! Costs, and shares of models, as the portal sends them: under the names of the item, and as texts to
+//! display.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 

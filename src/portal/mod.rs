@@ -35,15 +35,15 @@
 //! [waits](crate::status::WorkflowStatus::is_waiting) for a task, for input or for authorization.
 //! A workflow's `completedAt` is null until it has finished, and its `previousRun` is null unless this
 //! run replaced another. An agent's `subSteps` are those that an older writer has put there: a list of
-//! objects, usually with `title`, `status` and `description`. Without them they are made of the agent's
+//! objects, usually with `title`, `status` and `description`. Without them they are made from the agent's
 //! `attempts`, and without those the list is empty.
 //!
 //! Models, costs, attempts, budgets and the trace have the item's names too, and are absent where nothing
-//! is known of them. Beside the item's `costUsd` there is `cost`, its text, as
+//! is known about them. Beside the item's `costUsd` there is `cost`, its text, as
 //! `{"short": "≥ $0.0123", "exact": "≥ $0.012345"}`; likewise `totalCost` beside `totalCostUsd`, also in
-//! lists and in `previousRun`, and `budget` beside `budgetUsd`. A number in JSON is usually read as a
-//! float, so that only the text is exact. Beside an agent's `finishReason` there is `stoppedNormally`:
-//! whether the model was done, or wants a tool to be called.
+//! lists and in `previousRun`, and `budget` beside `budgetUsd`. JSON numbers are usually read as floats,
+//! so only the text is exact. Beside an agent's `finishReason` there is `stoppedNormally`:
+//! whether the model was done, or stopped to call a tool.
 //!
 //! The gauges are computed by the portal, since a process that has died cannot report itself.
 //! They count the stalled and the waiting workflows among the newest, up to 10,000. When the

@@ -191,11 +191,11 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
         self
     }
 
-    /// Sets the price list by which the costs of calls are recorded. By default no costs are.
+    /// Sets the price list from which the costs of calls are computed. By default, no costs are recorded.
     ///
-    /// A cost that a response reports itself goes first. To record only such costs, use an empty list:
+    /// A cost that a response reports takes precedence. To record only reported costs, use an empty list:
     /// `Prices::default()`. A call whose tokens have no price is
-    /// [counted](crate::status::TotalCost::unpriced_calls), and a warning names its model, once.
+    /// [counted](crate::status::TotalCost::unpriced_calls), and a warning is logged once per model.
     #[cfg(feature = "prices")]
     pub fn prices(mut self, prices: crate::pricing::Prices) -> Self {
         self.prices = Some(prices);

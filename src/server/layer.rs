@@ -252,7 +252,7 @@ impl WorkflowLayer {
         self.set(|config| config.retention = Some(retention))
     }
 
-    /// Sets what the calls of each workflow may cost in all, in US dollars, like
+    /// Sets the limit on the total cost of each workflow, in US dollars, like
     /// [`WorkflowBuilder::budget_usd`](crate::WorkflowBuilder::budget_usd).
     ///
     /// # Panics
@@ -269,7 +269,7 @@ impl WorkflowLayer {
         self.set(|config| config.budget_usd = Some(usd))
     }
 
-    /// Sets how many tokens the agents of each workflow may use in all, like
+    /// Sets the limit on the total tokens of each workflow, like
     /// [`WorkflowBuilder::budget_tokens`](crate::WorkflowBuilder::budget_tokens).
     #[must_use]
     pub fn budget_tokens(self, tokens: u64) -> Self {

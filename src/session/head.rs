@@ -40,15 +40,15 @@ impl<'a> RequestHead<'a> {
     }
 }
 
-/// The header of W3C's Trace Context that names the trace and the span of a request.
+/// The header of W3C Trace Context that has the trace id and the parent span id of a request.
 const TRACEPARENT: &str = "traceparent";
 
 impl RequestHead<'_> {
-    /// The id of the trace in the header `traceparent`: what is between its first two dashes. It is
-    /// not checked.
+    /// The trace id in the header `traceparent`: the text between its first two dashes. It is not
+    /// validated.
     pub(crate) fn trace_id(&self) -> Option<&str> {
         let mut parts = self.headers.get(TRACEPARENT)?.to_str().ok()?.trim().split('-');
-        // Later versions may have more parts. Version ff is none.
+        // Later versions may have more parts. Version ff is invalid.
         let (version, trace_id) = (parts.next()?, parts.next()?);
         (version.len() == 2 && version != "ff" && parts.count() >= 2).then_some(trace_id)
     }

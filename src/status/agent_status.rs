@@ -48,8 +48,8 @@ impl fmt::Display for AgentState {
     }
 }
 
-/// The activity text of an agent in each state; and the model that was declared for it, since all who
-/// have the one need the other.
+/// The activity text of an agent in each state, and the model that was declared for it: whatever uses
+/// the one needs the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Activities {
     pub(crate) pending: Arc<str>,
@@ -121,19 +121,19 @@ pub struct AgentStatus {
     pub error: Option<CallError>,
     /// The number of its calls that have ended.
     pub calls: u64,
-    /// The model that answered its last call that named one, or else the one that was
+    /// The model of its last call that named one, or else the one that was
     /// [declared](crate::Agent::model) for it. At most 128 bytes.
     pub model: Option<Arc<str>>,
     /// Why the model stopped in its last call that has ended, as the provider spells it: `stop`,
-    /// `length`, `content_filter`. Of several reasons, the first that is not a
-    /// [normal one](Self::stopped_normally).
+    /// `length`, `content_filter`. If there are several reasons, the first that is not
+    /// [normal](Self::stopped_normally).
     pub finish_reason: Option<Arc<str>>,
-    /// How long the first piece of the body took in its last call that has ended, if that was a
-    /// stream.
+    /// The time from the start of its last ended call to the first chunk of the body, if that was
+    /// a stream.
     pub time_to_first_chunk: Option<Duration>,
     /// When this last changed, or its call in flight was last known to be alive.
     pub last_updated: Option<Timestamp>,
-    /// What its calls have cost, and the shares of its models. Absent if there is neither.
+    /// The cost of its calls, and the shares of its models. Absent if there is neither.
     pub(super) spending: Option<Box<Spending>>,
     pub(super) attempts: Attempts,
     /// The duration in an item that lacks one of the two times.
@@ -214,7 +214,7 @@ impl AgentStatus {
         }
     }
 
-    /// Keeps what its calls have used, and what other writers have put into its map.
+    /// Resets it, except for what its calls have used and what other writers have put into its map.
     pub(crate) fn keep_usage(&mut self, before: Self) {
         self.calls = before.calls;
         self.model = before.model;
@@ -239,8 +239,8 @@ impl AgentStatus {
         self.other_state = None;
     }
 
-    /// Returns `true` if the model has stopped because it was done, or to have a tool called; also if no
-    /// reason is known.
+    /// Returns `true` if the model stopped because it was done or to call a tool, or if no reason is
+    /// known.
     #[must_use]
     pub fn stopped_normally(&self) -> bool {
         self.finish_reason

@@ -1,4 +1,4 @@
-//! [`Attempt`]: one of several calls of an agent; and the list of the last ones.
+//! [`Attempt`], one of several calls of an agent, and the list of the last ones.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{AgentState, AgentStatus, CallDetails, Outcome, RawText, Timestamp, TokenUsage};
 
-/// One of several calls of an agent, or one that failed.
+/// One of several calls of an agent, or its only call if that failed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Attempt {
@@ -14,20 +14,20 @@ pub struct Attempt {
     pub started_at: Timestamp,
     /// When it ended: at the end of its body, or when it failed.
     pub completed_at: Timestamp,
-    /// The class of its failure; `None` if it succeeded. See [`CallError`](super::CallError).
+    /// The error type; `None` if it succeeded. See [`CallError`](super::CallError).
     pub error_type: Option<Cow<'static, str>>,
-    /// The model that answered, if known.
+    /// The model, if known.
     pub model: Option<Arc<str>>,
     /// The tokens that it used, as far as they were reported.
     pub token_usage: Option<TokenUsage>,
     /// The provider's id of the request.
     pub request_id: Option<Arc<str>>,
-    /// How long the provider said to wait before another try.
+    /// How long the provider asked to wait before a retry.
     pub retry_after: Option<Duration>,
     pub(super) origin: Origin,
-    /// Tells calls apart that one process has seen the end of in one millisecond.
+    /// Distinguishes calls of one process that ended in the same millisecond.
     pub(super) number: u32,
-    /// The version of the ledger that has seen its end; zero of a call of another.
+    /// The version of the ledger that recorded its end; zero for a call of another process.
     pub(super) version: u64,
 }
 
@@ -44,18 +44,18 @@ impl PartialEq for Attempt {
 /// Which process has made a call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
-    /// Not known: the call was the only one of its agent, and nobody has noted it as an attempt.
+    /// Unknown: the call was the only one of its agent, and was not recorded as an attempt.
     Unknown,
     /// The process with this id among the writers of the item.
     Writer(Arc<str>),
-    /// This one. The next write names it.
+    /// This process. The next write sets its id.
     This,
 }
 
 impl Attempt {
-    /// The only call of an agent that has ended with it, if that is all that is known of the agent's
-    /// calls. `own` is when it started, and the version of the ledger that has seen its end, if this
-    /// process has made it.
+    /// The call of an agent that has ended after its only call, derived from what the agent shows.
+    /// `own` is when the call started, and the version of the ledger that recorded its end, if this
+    /// process made it.
     pub(super) fn only_call_of(agent: &AgentStatus, own: Option<(Timestamp, u64)>) -> Option<Self> {
         if agent.calls != 1 || !agent.attempts.is_empty() || !agent.has_ended() {
             return None;
@@ -82,7 +82,7 @@ impl Attempt {
         if self.error_type.is_none() { AgentState::Success } else { AgentState::Error }
     }
 
-    /// Returns how long it took.
+    /// Returns the duration of the call.
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.completed_at.duration_since(self.started_at)
@@ -107,8 +107,8 @@ impl Attempt {
         }
     }
 
-    /// Whether this may be the same call as one whose origin is not known. When that started may not be
-    /// known either: an earlier call of its agent may never have ended.
+    /// Whether this may be the same call as one whose origin is unknown. The start of that one may be
+    /// unknown too: an earlier call of its agent may never have ended.
     fn may_be(&self, other: &Self) -> bool {
         self.completed_at == other.completed_at
             && self.error_type == other.error_type
@@ -125,7 +125,7 @@ impl Attempt {
             && other.token_usage.is_none_or(|of_other| tokens.max(&of_other) == tokens)
     }
 
-    /// Whether an agent shows all of this, so that it need not be kept as an attempt.
+    /// Whether the agent itself shows all of this, so that no attempt is needed.
     #[cold]
     pub(super) fn is_shown_by(&self, agent: &AgentStatus) -> bool {
         Self::only_call_of(agent, None).is_some_and(|only| only.may_be(self))
@@ -138,16 +138,16 @@ impl Attempt {
 
 /// The last calls of an agent, in the order in which they ended.
 ///
-/// Each has an id that no other process gives, so that two lists merge into the union of both. A list
-/// has the last [`KEPT`](Self::KEPT); the last of a union are the last of both lists' last.
+/// Each has an id that is unique across processes, so that merging two lists is their union. A list keeps
+/// the last [`KEPT`](Self::KEPT) calls. Merging such lists gives the last calls of both.
 ///
-/// Calls end on their callers' path. So a full list is a ring: a call takes the place of the oldest.
+/// Adding a call is on its caller's path. So a full list is a ring buffer: a call replaces the oldest.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attempts {
     list: Vec<Attempt>,
-    /// Where the oldest is; zero unless the list is full.
+    /// The index of the oldest; zero unless the list is full.
     oldest: usize,
-    /// When the newest ended, if this process has made it, and its number.
+    /// When the newest ended, and its number, if this process made it.
     newest_own: Option<(Timestamp, u32)>,
 }
 
@@ -275,19 +275,19 @@ impl Attempts {
         }
     }
 
-    /// Adds those of another list.
+    /// Adds the calls of another list.
     pub(super) fn merge(&mut self, other: &Self) {
         for attempt in other.iter() {
             self.insert(attempt.clone());
         }
     }
 
-    /// Keeps those that a ledger has seen the end of after this version.
+    /// Keeps the calls whose end was recorded after this version of the ledger.
     pub(super) fn keep_newer(&mut self, version: u64) {
         self.ordered().retain(|attempt| attempt.version > version);
     }
 
-    /// Names this process as the origin of those that it has made.
+    /// Sets this process's id as the origin of its own calls.
     pub(super) fn name_origin(&mut self, writer: &Arc<str>) {
         let list = self.ordered();
         for attempt in &mut *list {
@@ -335,7 +335,7 @@ impl AgentStatus {
         self.attempts.iter()
     }
 
-    /// Forgets its calls and its models, and keeps what they have used together.
+    /// Removes its attempts and its models, and keeps the sums.
     #[cfg_attr(not(feature = "portal"), allow(dead_code, reason = "only lists leave them out"))]
     pub(crate) fn drop_calls(&mut self) {
         self.attempts = Attempts::default();
@@ -344,8 +344,8 @@ impl AgentStatus {
         }
     }
 
-    /// The agent has another call: its only one so far becomes an attempt. `own` is when that started,
-    /// if this process has made it.
+    /// The agent gets another call, so its only one so far becomes an attempt. `own` is when that
+    /// started, if this process made it.
     #[cold]
     pub(super) fn note_only_call(&mut self, own: Option<(Timestamp, u64)>) {
         if let Some(only) = Attempt::only_call_of(self, own) {
@@ -353,7 +353,7 @@ impl AgentStatus {
         }
     }
 
-    /// Notes what the last call to end says of itself. What it says of its model is noted with its
+    /// Records what the last call to end reports, except for its model, which is recorded with its
     /// tokens.
     #[inline]
     pub(super) fn describe_call(&mut self, details: &CallDetails<'_>) {

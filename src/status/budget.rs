@@ -2,16 +2,16 @@
 
 use super::{Cost, Timestamp, WorkflowStatus};
 
-/// The limits on what a workflow may use. Going over one refuses no call: it is logged, counted and
-/// noted here, once.
+/// The limits on what a workflow may use. No call is refused if it exceeds one: that is logged, counted
+/// and recorded here, once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Budget {
-    /// What its calls may cost in all.
+    /// The limit on the total cost of its calls.
     pub usd: Option<Cost>,
-    /// How many tokens its agents may use in all, by [`total_tokens`](super::TokenUsage::total_tokens).
+    /// The limit on the sum of its agents' [`total_tokens`](super::TokenUsage::total_tokens).
     pub tokens: Option<u64>,
-    /// When a process found that the workflow has gone over a limit.
+    /// When the workflow was first found to exceed a limit.
     pub exceeded_at: Option<Timestamp>,
 }
 
@@ -20,8 +20,8 @@ impl Budget {
         *self == Self::default()
     }
 
-    /// Takes the limits that another process has set, unless there are some here, and the first time
-    /// that one was exceeded.
+    /// Takes the limits that another process has set, unless there are some here, and the earlier
+    /// time at which one was exceeded.
     pub(super) fn merge(&mut self, other: &Self) {
         if (self.usd, self.tokens) == (None, None) {
             (self.usd, self.tokens) = (other.usd, other.tokens);
@@ -33,7 +33,7 @@ impl Budget {
     }
 }
 
-/// What a workflow has used more of than it may.
+/// A limit that a workflow has exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Excess {
     Usd { used: Cost, limit: Cost },
@@ -52,7 +52,7 @@ impl Excess {
 }
 
 impl WorkflowStatus {
-    /// The first limit that the workflow has gone over.
+    /// The first limit that the workflow has exceeded.
     pub(super) fn excess(&self) -> Option<Excess> {
         let budget = self.budget.as_deref()?;
         if let Some(limit) = budget.usd

@@ -1,16 +1,16 @@
-//! [`CallDetails`]: what is known of a call at its end, beside its outcome and its tokens.
+//! [`CallDetails`]: what is known about a call at its end, besides its outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Timestamp, TokenUsage, TotalCost};
 
-/// The longest name of a model, in bytes. A longer one is left out, since a part of it would name
-/// another.
+/// The longest name of a model, in bytes. A longer one is left out, since a part of it could be
+/// the name of another.
 pub(crate) const MAX_MODEL_BYTES: usize = 128;
 
-/// A text as a response has it. Most calls of an agent have the same ones: whether a text is one that
-/// can be kept is found out when it differs from the one that is known.
+/// A text as a response has it. Most calls of an agent have the same texts, so a text is validated only
+/// when it differs from the known one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawText<'a>(pub(crate) &'a [u8]);
 
@@ -28,18 +28,18 @@ impl RawText<'_> {
     }
 }
 
-/// What is known of a call at its end, beside its outcome and its tokens.
+/// What is known about a call at its end, besides its outcome.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallDetails<'a> {
     pub(crate) started_at: Timestamp,
-    /// The model that answered, or else the one that was asked or declared.
+    /// The model in the response, or else the one in the request or declared.
     pub(crate) model: Option<RawText<'a>>,
     pub(crate) finish_reason: Option<RawText<'a>>,
-    /// Of a stream.
+    /// Only for a stream.
     pub(crate) time_to_first_chunk: Option<Duration>,
-    /// All tokens of the call, those that it reported while it was in flight included.
+    /// All tokens of the call, including those that it reported while in flight.
     pub(crate) usage: Option<&'a TokenUsage>,
-    /// Those of these that it reported before it named its model.
+    /// The part of them that it reported before it named its model.
     pub(crate) usage_without_model: Option<&'a TokenUsage>,
     /// Absent without a price list.
     pub(crate) cost: Option<&'a TotalCost>,
@@ -48,7 +48,7 @@ pub(crate) struct CallDetails<'a> {
 }
 
 impl CallDetails<'_> {
-    /// What is known of a call that says nothing of itself.
+    /// The details of a call that reports nothing.
     pub(crate) fn none(started_at: Timestamp) -> Self {
         Self {
             started_at,

@@ -1,4 +1,4 @@
-//! What an item has of calls beside their tokens: attempts, models, costs and budgets.
+//! What an item has about calls besides their tokens: attempts, models, costs and budgets.
 
 use super::read::seconds as read_seconds;
 use super::schema::{

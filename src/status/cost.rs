@@ -50,8 +50,8 @@ impl Cost {
         self.0
     }
 
-    /// Creates a cost from a float of US dollars, which is taken for the shortest decimal number that it
-    /// is written as: `0.1` is exactly ten cents.
+    /// Creates a cost from a float of US dollars, read as its shortest decimal representation: `0.1` is
+    /// exactly ten cents.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Cost {
         format!("{usd:e}").parse()
     }
 
-    /// Returns the float of US dollars that is nearest to the amount. Do not add such floats up.
+    /// Returns the nearest float, in US dollars. Do not sum such floats: the result is not exact.
     #[must_use]
     pub fn to_f64(self) -> f64 {
         self.to_string().parse().unwrap_or(f64::INFINITY)

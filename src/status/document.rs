@@ -214,8 +214,8 @@ impl WorkflowStatus {
             .fold(TokenUsage::new(0, 0), |total, usage| total.saturating_add(usage))
     }
 
-    /// Returns what the calls of all agents have cost, as far as that is known. It is empty without a
-    /// price list.
+    /// Returns the cost of the calls of all agents, as far as it is known. It is empty without a price
+    /// list.
     ///
     /// The sum is computed on each call, so it always matches its parts.
     #[must_use]
@@ -241,7 +241,7 @@ pub struct PreviousRun {
     pub completed_at: Option<Timestamp>,
     /// The sum over its agents. Input, output and total are zero if no agent reported tokens.
     pub total_token_usage: TokenUsage,
-    /// What its calls have cost, as far as that is known.
+    /// The cost of its calls, as far as it is known.
     pub total_cost: TotalCost,
 }
 

@@ -1,7 +1,7 @@
-//! Which reasons of a model to stop are normal.
+//! Which finish reasons are normal.
 
-/// Reasons in lower case that say that the model was done, or wants a tool to be called. Each is a value
-/// that the API of a provider documents, or an inference server sends.
+/// The finish reasons, in lower case, of a model that was done or stopped to call a tool. Each is
+/// documented by a provider's API or sent by an inference server.
 const NORMAL: &[&str] = &[
     "stop",
     "end_turn",
@@ -23,12 +23,12 @@ const NORMAL: &[&str] = &[
     "load",
 ];
 
-/// Whether a model has stopped because it was done, or to have a tool called.
+/// Whether a model stopped because it was done, or to call a tool.
 pub(super) fn is_normal(reason: &[u8]) -> bool {
     NORMAL.iter().any(|normal| normal.as_bytes().eq_ignore_ascii_case(reason))
 }
 
-/// The reason to show of those that an answer has: the first that is not normal, or else the first.
+/// The one of a response's reasons to show: the first that is not normal, or else the first.
 pub(crate) fn most_telling<'a>(reasons: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
     let mut first = None;
     for reason in reasons {

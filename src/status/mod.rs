@@ -19,9 +19,9 @@
 //! | `ledger` | how calls, workflows and other writers' changes alter a document |
 //! | `end` | the end of a workflow that none of its processes will finish |
 //! | `tokens`, `cost`, `total_cost`, `budget`, `attempt`, `timestamp`, `session_id`, `task`, `report` | the values in it |
-//! | `call_details` | what is known of a call at its end |
+//! | `call_details` | what is known about a call at its end |
 //! | `usage_delta` | what calls add to an agent, and the shares of its models |
-//! | `finish_reason` | which reasons of a model to stop are normal |
+//! | `finish_reason` | which finish reasons are normal |
 //! | `writers` | which processes have written an item, and what of theirs it has |
 //! | `error`, `error_chain`, `redact` | the text of an error: short and without secrets |
 //! | `timeout` | whether an error's text says that time ran out |

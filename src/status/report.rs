@@ -47,15 +47,15 @@ impl AgentReport {
         self
     }
 
-    /// Names the model that used the tokens. It has 128 bytes at most; a longer name is left out. With
-    /// a price list, its price is that of the tokens.
+    /// Sets the model that used the tokens. Its name has at most 128 bytes; a longer one is left out.
+    /// With a price list, the tokens have the price of this model.
     #[must_use]
     pub fn model(mut self, model: &str) -> Self {
         self.model = (1..=MAX_MODEL_BYTES).contains(&model.len()).then(|| model.into());
         self
     }
 
-    /// Sets what the tokens have cost, in place of the price list.
+    /// Sets the cost of the tokens, which takes precedence over the price list.
     #[must_use]
     pub fn cost(mut self, cost: Cost) -> Self {
         self.cost = TotalCost::new(cost);

@@ -16,10 +16,10 @@
 //! | `createdShard16` | string | the same, and one of 16 shards, such as `2026-11-26.7`: if the table's index of the newest sessions has so many |
 //! | `expiresAt` | number | when the item may be deleted, in seconds since the Unix epoch; absent if it was removed to keep the item |
 //! | `totalTokenUsage` | map | the sum of the agents' token usage |
-//! | `totalCostUsd` | number | what the calls of all agents have cost, in US dollars, to 15 decimals; absent while that is not known of any call |
-//! | `unpricedCalls` | number | how many calls used tokens whose cost is not known, or only in part: the sum is a minimum then; absent if there is none |
-//! | `budgetUsd`, `budgetTokens` | number | what the workflow may cost, and how many tokens it may use; absent without a limit |
-//! | `budgetExceededAt` | string | when a process found that the workflow has gone over one of these |
+//! | `totalCostUsd` | number | the cost of the calls of all agents, in US dollars, to 15 decimal places; absent if no cost is known |
+//! | `unpricedCalls` | number | the number of calls whose cost is unknown, or known only in part; the sum is then a minimum; absent if there is none |
+//! | `budgetUsd`, `budgetTokens` | number | the limits on the workflow's cost and tokens; absent without a limit |
+//! | `budgetExceededAt` | string | when the workflow was first found to exceed one of these |
 //! | `traceId` | string | the id of the distributed trace that the workflow belongs to: 32 hexadecimal digits |
 //! | `previousRun` | map | `overallStatus`, `error`, `createdAt`, `completedAt`, `totalTokenUsage`, `totalCostUsd` and `unpricedCalls` of the run that this one replaced; absent if there was none |
 //! | `unfinishedTasks` | list of strings | the ids of the tasks that calls left unfinished, the newest last, at most 16; absent without any |
@@ -43,11 +43,11 @@
 //! | `calls` | number | the number of its calls that have ended |
 //! | `tokenUsage` | map | the tokens of all its calls |
 //! | `error`, `errorType` | string | the message, in at most 500 bytes, and the class of a failure |
-//! | `model` | string | the model that answered the last call that named one, or else the one that is declared, in at most 128 bytes |
-//! | `finishReason` | string | why the model stopped in the last call that has ended, as the provider spells it; of several reasons the first that is not a normal one |
-//! | `timeToFirstChunk` | number | how long the first piece of the body took in that call, in seconds; only of a stream |
-//! | `costUsd`, `unpricedCalls` | number | as `totalCostUsd` and `unpricedCalls` of the item, of this agent's calls |
-//! | `models` | map | the token usage, `costUsd` and `unpricedCalls` of each model, by its name, at most 8; absent unless the agent has used several |
+//! | `model` | string | the model of the last call that named one, or else the one that is declared, in at most 128 bytes |
+//! | `finishReason` | string | why the model stopped in the last call that has ended, as the provider spells it; if there are several reasons, the first that is not normal |
+//! | `timeToFirstChunk` | number | the time from the start of that call to the first chunk of its body, in seconds; only for a stream |
+//! | `costUsd`, `unpricedCalls` | number | like `totalCostUsd` and `unpricedCalls` of the item, for this agent's calls |
+//! | `models` | map | the token usage, `costUsd` and `unpricedCalls` of each model by its name, for at most 8 models; absent unless the agent has used several |
 //! | `attempts` | list of maps | the last 8 calls that have ended, see below; absent while there was only one, unless that failed |
 //!
 //! # Attempt
@@ -55,14 +55,14 @@
 //! | attribute | type | meaning |
 //! | --- | --- | --- |
 //! | `startedAt` | string | when the call started |
-//! | `duration` | number | how long it took to the end of its body, in seconds |
+//! | `duration` | number | the time to the end of its body, in seconds |
 //! | `status` | string | `success` or `error` |
-//! | `errorType` | string | the class of its failure |
-//! | `model` | string | the model that answered |
+//! | `errorType` | string | the error type, if it failed |
+//! | `model` | string | the model, if known |
 //! | `tokenUsage` | map | the tokens that it used |
 //! | `requestId` | string | the provider's id of the request |
-//! | `retryAfter` | number | how long the provider said to wait before another try, in seconds |
-//! | `by` | string | which process has made the call, and its number if several have ended in the same millisecond |
+//! | `retryAfter` | number | how long the provider asked to wait before a retry, in seconds |
+//! | `by` | string | which process made the call, and its number if several ended in the same millisecond |
 //!
 //! # Token usage
 //!
@@ -120,16 +120,16 @@ pub const ERROR: &str = "error";
 pub const ENDED_BY: &str = "endedBy";
 /// Why [`ENDED_BY`] ended it.
 pub const END_REASON: &str = "endReason";
-/// What the calls of all agents have cost, in US dollars; absent while that is not known of any call.
+/// The cost of the calls of all agents, in US dollars; absent if no cost is known.
 pub const TOTAL_COST_USD: &str = "totalCostUsd";
-/// How many calls used tokens whose cost is not known, or only in part; absent if there is none. In the
-/// item as in the map of an agent.
+/// The number of calls whose cost is unknown, or known only in part; absent if there is none. In the item
+/// and in the map of an agent.
 pub const UNPRICED_CALLS: &str = "unpricedCalls";
-/// What the calls of the workflow may cost, in US dollars.
+/// The limit on the cost of the workflow's calls, in US dollars.
 pub const BUDGET_USD: &str = "budgetUsd";
-/// How many tokens the agents of the workflow may use.
+/// The limit on the tokens of the workflow's agents.
 pub const BUDGET_TOKENS: &str = "budgetTokens";
-/// When it was found that the workflow has gone over one of these.
+/// When the workflow was first found to exceed one of these.
 pub const BUDGET_EXCEEDED_AT: &str = "budgetExceededAt";
 /// The id of the distributed trace that the workflow belongs to.
 pub const TRACE_ID: &str = "traceId";
@@ -153,11 +153,11 @@ pub(super) const TIME_TO_FIRST_CHUNK: &str = "timeToFirstChunk";
 pub(super) const COST_USD: &str = "costUsd";
 pub(super) const MODELS: &str = "models";
 pub(super) const ATTEMPTS: &str = "attempts";
-/// In an attempt: who has made the call, and, after a dot, its number if several have ended in the same
+/// In an attempt: which process made the call, and, after a dot, its number if several ended in the same
 /// millisecond.
 pub(super) const ATTEMPT_BY: &str = "by";
 pub(super) const REQUEST_ID: &str = "requestId";
-/// In an attempt: how long to wait before the next, in seconds.
+/// In an attempt: how long the provider asked to wait before a retry, in seconds.
 pub(super) const RETRY_AFTER: &str = "retryAfter";
 /// The steps of an agent's work, as older writers list them: maps, usually with `title`, `status`
 /// and `description`.

@@ -82,7 +82,7 @@ impl WorkflowStatus {
         before: Option<&Self>,
         writes_derived: bool,
     ) -> Option<FittedChange> {
-        // An older writer sets no day, may format the time in another way, and may have no sum.
+        // An older writer sets no day, may format the time differently, and may have no sum.
         let bookkeeping = |name: &str| {
             matches!(name, REVISION | WRITERS)
                 || (writes_derived && matches!(name, CREATED_AT | CREATED_DAY | TOTAL_TOKEN_USAGE))

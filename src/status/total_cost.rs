@@ -1,14 +1,13 @@
-//! [`TotalCost`]: what calls have cost together, as far as it is known.
+//! [`TotalCost`]: the sum of the costs of calls, as far as they are known.
 
 use std::fmt;
 
 use super::Cost;
 
-/// What calls have cost together, and how many of them are missing from that.
+/// The sum of the costs of calls, and how many calls it lacks.
 ///
-/// A call counts as unpriced if it used tokens whose cost is not known, or only in part: the price list
-/// has no price for its model, or the response reports nothing but a total. The sum is then the least
-/// that the calls have cost, and is displayed so:
+/// A call is unpriced if its cost is unknown, or known only in part: the price list has no price for its
+/// model, say, or the response reports only a total. The sum is then a minimum, and is displayed as one:
 ///
 /// ```
 /// use tower_agent_status::status::TotalCost;
@@ -23,25 +22,25 @@ use super::Cost;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct TotalCost {
-    /// The sum of the costs that are known; `None` if none is. A cost that is known to be zero is
-    /// zero.
+    /// The sum of the known costs; `None` if no cost is known. A cost that is known to be zero is
+    /// `Some`.
     pub usd: Option<Cost>,
-    /// How many calls used tokens that the sum lacks.
+    /// The number of calls whose cost the sum lacks, in whole or in part.
     pub unpriced_calls: u64,
 }
 
 impl TotalCost {
-    /// Creates a sum that lacks nothing.
+    /// Creates a complete sum.
     #[must_use]
     pub fn new(cost: Cost) -> Self {
         Self { usd: Some(cost), unpriced_calls: 0 }
     }
 
-    /// The cost of a call whose cost is not known.
+    /// A single call whose cost is unknown.
     #[cfg_attr(not(feature = "prices"), allow(dead_code, reason = "nothing has a price"))]
     pub(crate) const UNPRICED: Self = Self { usd: None, unpriced_calls: 1 };
 
-    /// Returns `true` if there is neither a cost nor a call that lacks one.
+    /// Returns `true` if there is neither a cost nor an unpriced call.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -117,7 +116,7 @@ fn rounded(cost: Cost, down: bool) -> String {
     if units == 0 {
         return "0".to_owned();
     }
-    // The place of the first digit after the point that is not zero.
+    // The place of the first significant digit after the point.
     let first = DECIMALS.saturating_sub(units.ilog10());
     let places = if first < 2 { 2 } else { (first + 2).min(DECIMALS) };
     let unit = 10_u128.pow(DECIMALS - places);
@@ -142,7 +141,7 @@ fn rounded(cost: Cost, down: bool) -> String {
 }
 
 /// The difference between two sums. It may be negative: a cost that was counted here may turn out to
-/// have been counted elsewhere.
+/// have been counted by another process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CostDelta {
     is_known: bool,
@@ -156,7 +155,7 @@ impl CostDelta {
         *self == Self::default()
     }
 
-    /// How many US dollars it adds, for the log.
+    /// The difference in US dollars, for the log.
     pub(crate) fn to_usd(self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "nobody adds it up")]
         let femto_usd = self.femto_usd as f64;

@@ -1,11 +1,11 @@
 //! [`UsageDelta`]: the calls, tokens and costs to add to an agent; and the agent's sums by model.
 //!
-//! Most agents use one model. Then everything that an agent has used is of its `model`, and nothing else
-//! needs to be kept: neither by an agent nor by a delta. Once that is not so, both keep shares by model:
+//! Most agents use one model. All that such an agent has used belongs to its `model`, and neither the
+//! agent nor a delta keeps anything else. Otherwise, both keep a share for each model:
 //!
 //! ```text
-//! shares are empty    all of the tokens and costs are of `model`, or of no known model if that is none
-//! otherwise           the shares say what each model has used; the rest is of no known model
+//! no shares    all tokens and costs belong to `model`, or to an unknown model if it is `None`
+//! shares       each is what one model has used; the rest belongs to unknown models
 //! ```
 
 use std::sync::Arc;
@@ -21,16 +21,16 @@ pub struct ModelUsage {
     pub model: Arc<str>,
     /// The tokens that it used; `None` if it reported none.
     pub token_usage: Option<TokenUsage>,
-    /// What they cost.
+    /// Its cost.
     pub cost: TotalCost,
 }
 
 impl ModelUsage {
-    /// How many models of an agent are told apart. The tokens of others are in the sum alone.
+    /// The maximum number of an agent's models with a share. The tokens of others are only in the sum.
     pub(super) const MAX: usize = 8;
 }
 
-/// What the calls of an agent have cost, and the shares of its models.
+/// The cost of an agent's calls, and the shares of its models.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Spending {
     pub(super) cost: TotalCost,
@@ -62,13 +62,13 @@ impl UsageDelta {
         Self { tokens, model, ..Self::default() }
     }
 
-    /// The same of so many calls.
+    /// Sets the number of calls.
     pub(super) fn with_calls(mut self, calls: u64) -> Self {
         self.calls = calls;
         self
     }
 
-    /// The same with a cost.
+    /// Sets the cost.
     #[inline]
     pub(super) fn with_cost(mut self, cost: CostDelta) -> Self {
         if !cost.is_empty() {
@@ -77,7 +77,7 @@ impl UsageDelta {
         self
     }
 
-    /// What leads from `earlier` to `later`.
+    /// The difference from `earlier` to `later`.
     pub(super) fn between(earlier: &AgentStatus, later: &AgentStatus) -> Self {
         let usage = |agent: &AgentStatus| agent.token_usage.unwrap_or_default();
         let delta = Self {
@@ -123,7 +123,7 @@ impl UsageDelta {
         !self.tokens.is_empty() || self.cost.is_some()
     }
 
-    /// The delta that undoes this one, calls aside.
+    /// The delta that undoes this one, except for the calls.
     pub(super) fn negated(&self) -> Self {
         let negate = |share: &ShareDelta| ShareDelta {
             model: Arc::clone(&share.model),
@@ -217,7 +217,7 @@ impl UsageDelta {
     }
 }
 
-/// Whether these are the same allocation, as the names of one model nearly always are.
+/// Whether these are the same allocation, as equal names nearly always are.
 #[inline]
 fn is_same(a: Option<&Arc<str>>, b: Option<&Arc<str>>) -> bool {
     match (a, b) {
@@ -227,7 +227,7 @@ fn is_same(a: Option<&Arc<str>>, b: Option<&Arc<str>>) -> bool {
     }
 }
 
-/// The shares of an agent's models, also if it has only one.
+/// The shares of an agent's models, even if it has only one.
 fn shares_of(agent: &AgentStatus) -> Vec<ModelUsage> {
     match agent.models() {
         [] => {
@@ -242,7 +242,7 @@ fn shares_of(agent: &AgentStatus) -> Vec<ModelUsage> {
     }
 }
 
-/// The share of a model, which is added at its place if there is room.
+/// The share of a model, inserted in order if it is new and there is room.
 fn share_of<'a>(models: &'a mut Vec<ModelUsage>, model: &Arc<str>) -> Option<&'a mut ModelUsage> {
     match models.binary_search_by(|known| known.model.cmp(model)) {
         Ok(at) => models.get_mut(at),
@@ -256,8 +256,7 @@ fn share_of<'a>(models: &'a mut Vec<ModelUsage>, model: &Arc<str>) -> Option<&'a
 }
 
 impl AgentStatus {
-    /// Returns what its calls have cost, as far as that is known. It is empty without a
-    /// price list.
+    /// Returns the cost of its calls, as far as it is known. It is empty without a price list.
     #[must_use]
     pub fn cost(&self) -> TotalCost {
         self.spending.as_ref().map_or(TotalCost::default(), |spending| spending.cost)
@@ -265,8 +264,8 @@ impl AgentStatus {
 
     /// Returns the tokens and costs of its models, ordered by name, if it has used more than one.
     ///
-    /// At most 8 models are told apart. Tokens of others, and those whose model is not known, are in
-    /// [`token_usage`](Self::token_usage) alone.
+    /// There are at most 8. Tokens of other models, and of unknown ones, are only in
+    /// [`token_usage`](Self::token_usage).
     #[must_use]
     pub fn models(&self) -> &[ModelUsage] {
         self.spending.as_ref().map_or(&[], |spending| &spending.models)
@@ -276,8 +275,8 @@ impl AgentStatus {
         self.token_usage.is_some() || !self.cost().is_empty()
     }
 
-    /// Sets the model that its last call has used. Returns whether it has that, which it has not if the
-    /// text is none that a model can have.
+    /// Sets the model that its last call has used. Returns `false` if the text is not a valid name of
+    /// a model.
     #[inline]
     pub(super) fn set_model(&mut self, model: RawText<'_>) -> bool {
         self.model.as_ref().is_some_and(|known| model.is(known)) || self.set_other_model(model)
@@ -296,14 +295,14 @@ impl AgentStatus {
         true
     }
 
-    /// Whether all that it has used is of its model, or of none if it has none, and what a call adds is,
-    /// too. `has_model` says that the call is of its model.
+    /// Whether all that it has used, and what a call adds, belongs to its model, or to none if it has
+    /// none. `has_model` says whether the call belongs to its model.
     #[inline]
     pub(super) fn is_of_one_model(&self, has_model: bool) -> bool {
         has_model == self.model.is_some() && self.models().is_empty()
     }
 
-    /// Writes down the share of its only model so far, if there is one.
+    /// Creates the share of its only model so far, if it has one.
     fn tell_models_apart(&mut self) {
         if self.models().is_empty() {
             let models = shares_of(self);
@@ -354,7 +353,7 @@ impl AgentStatus {
         self.simplify_models();
     }
 
-    /// Replaces what it has used by what another process has written of it; nothing for `None`.
+    /// Replaces what it has used with what another process has written; `None` is nothing.
     pub(super) fn set_usage(&mut self, other: Option<&Self>) {
         self.calls = other.map_or(0, |other| other.calls);
         self.token_usage = other.and_then(|other| other.token_usage);
@@ -377,7 +376,7 @@ impl AgentStatus {
             && self.has_amounts()
             && let Some(model) = &self.model
         {
-            // What it has used is not this model's.
+            // What it has used does not belong to this model.
             share_of(&mut models, model);
         }
         if !models.is_empty() {
@@ -385,7 +384,7 @@ impl AgentStatus {
         }
     }
 
-    /// Leaves out the shares if there is only one, and everything is of that.
+    /// Removes the shares if there is only one, and everything belongs to it.
     pub(super) fn simplify_models(&mut self) {
         let [only] = self.models() else { return };
         let is_all = Some(&only.model) == self.model.as_ref()

@@ -20,7 +20,7 @@ pub(crate) struct AgentMetrics {
     calls: std::sync::Arc<CallMetrics>,
 }
 
-/// What the metrics need to know of a call that has ended.
+/// An ended call, as the metrics record it.
 #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "nobody reads it"))]
 pub(super) struct EndedCall<'a> {
     pub(super) operation: Operation,
@@ -31,7 +31,7 @@ pub(super) struct EndedCall<'a> {
     pub(super) usage: Option<&'a TokenUsage>,
     pub(super) cost: Option<&'a TotalCost>,
     pub(super) elapsed: Duration,
-    /// When the first chunk of a stream came.
+    /// When the first chunk of a stream arrived.
     pub(super) first_chunk: Option<Duration>,
 }
 
@@ -60,7 +60,7 @@ impl AgentMetrics {
         Self {}
     }
 
-    /// Whether anybody wants to know of calls.
+    /// Whether a metrics recorder is installed.
     #[inline]
     pub(super) fn are_recorded() -> bool {
         #[cfg(feature = "metrics")]

@@ -16,12 +16,12 @@ use super::operation::Operation;
 use super::provider::ProviderName;
 use crate::status::TokenUsage;
 
-/// The metrics of one agent's calls. What the keys stand for is asked of the current recorder each
-/// time, since that may be installed at any time.
+/// The metrics of one agent's calls. The handles of the keys are requested from the current recorder each
+/// time, since a recorder may be installed at any time.
 #[derive(Debug)]
 pub(super) struct CallMetrics {
     agent: Arc<str>,
-    /// Whether this stands for all agents that were not declared.
+    /// Whether this is for all undeclared agents.
     is_other: bool,
     succeeded: Key,
     keys: Mutex<KeyCache>,
@@ -47,7 +47,7 @@ struct CallLabels {
 struct CallKeys {
     duration: Key,
     first_chunk: Key,
-    /// Of a call of a model, all counts are recorded; of any other, those that are known.
+    /// For a model call, all counts are recorded; for any other, the known ones.
     is_of_model: bool,
     /// The counters, in the order of [`counts`].
     counters: Box<[Key]>,
@@ -68,7 +68,7 @@ impl CallMetrics {
         }
     }
 
-    /// Those of all agents that were not declared.
+    /// The metrics of all undeclared agents.
     pub(super) fn of_undeclared() -> Self {
         Self { is_other: true, ..Self::new(&OTHER_AGENTS.into()) }
     }
@@ -110,7 +110,7 @@ impl CallMetrics {
                 }
                 return;
             }
-            // A response that is fetched again reports the same again, which does not count.
+            // A response that is fetched again reports the same counts again, which are not added.
             let counts = counts.map(Option::unwrap_or_default);
             if !call.operation.is_inference() && counts == [0; 5] {
                 return;
@@ -208,7 +208,7 @@ impl CallKeys {
     }
 }
 
-/// The counters of a call of a model.
+/// The counters of a model call.
 const USAGE_COUNTERS: [&str; 5] =
     [INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS];
 

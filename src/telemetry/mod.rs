@@ -1,11 +1,11 @@
-//! What calls and workflows tell the process's subscriber and its metrics recorder.
+//! What the process's subscriber and its metrics recorder receive about calls and workflows.
 //!
 //! | file | what it has |
 //! | --- | --- |
 //! | `span`, `workflow` | the spans of a call and of a workflow |
 //! | `metrics` | the names of all metrics, and what is recorded of writes |
 //! | `call_metrics`, `agent_metrics` | what is recorded of calls |
-//! | `operation`, `provider` | what a call does, and who serves it |
+//! | `operation`, `provider` | the operation and the provider of a call |
 
 mod agent_metrics;
 #[cfg(feature = "metrics")]
@@ -38,7 +38,7 @@ use crate::agent::Agent;
 use crate::status::{CallError, SessionId, TokenUsage, TotalCost};
 use crate::usage::{ModelSource, RequestHint, UsageReader};
 
-/// The schema URL of the conventions whose names the spans and the metrics have: the newest of
+/// The schema URL of the conventions that the names of spans and metrics follow: the newest version of
 /// OpenTelemetry's conventions for generative AI that has a URL.
 ///
 /// The [guide](crate::guide::telemetry) shows where to set it.
@@ -57,10 +57,10 @@ pub(crate) struct CallTarget<'a> {
 /// The span and the metrics of one call, from its start to its end. Each time is taken once,
 /// for both.
 ///
-/// Where nobody wants to know, it is nothing, and moves with its call at no cost.
+/// Without a subscriber or a recorder it is empty, and moves with its call at no cost.
 pub(crate) struct CallTelemetry(Option<Box<Listened>>);
 
-/// A call that somebody wants to know of.
+/// A call that a subscriber or a recorder observes.
 struct Listened {
     span: CallSpan,
     started_at: Instant,
@@ -74,8 +74,8 @@ struct Listened {
 }
 
 impl CallTelemetry {
-    /// A call starts. Its span, of this level, is a child of the current one. `target` is asked only if
-    /// somebody listens.
+    /// A call starts. Its span, of this level, is a child of the current one. `target` is called only
+    /// with a subscriber or a recorder.
     #[inline]
     pub(crate) fn start<'a>(
         agent: &Agent,
@@ -143,7 +143,7 @@ impl CallTelemetry {
         }
     }
 
-    /// The call has ended. Called once. `response` knows what the response says beside the rest.
+    /// The call has ended. Called once. `response` has what else the response says.
     #[inline]
     pub(crate) fn finish(
         &self,
@@ -216,7 +216,7 @@ impl Listened {
 }
 
 impl<'a> CallStart<'a> {
-    /// What the request and the agent's settings tell.
+    /// What follows from the request and the agent's settings.
     #[cold]
     fn of(agent: &'a Agent, target: CallTarget<'a>) -> Self {
         let by_request = Provider::of_request(target.host, target.path).map(ProviderName::Known);
@@ -232,7 +232,7 @@ impl<'a> CallStart<'a> {
     }
 }
 
-/// Whether a model began to answer, as far as that shows, and failed before it told why it stopped.
+/// Whether a model visibly began to answer, and failed before it gave a finish reason.
 fn was_cut_short(error: Option<&CallError>, response: Option<&UsageReader>) -> bool {
     response.is_some() && error.is_some_and(|error| !error.class.starts_with("http_"))
 }

@@ -1,4 +1,4 @@
-//! [`Operation`]: what a call does, by the names of `gen_ai.operation.name`.
+//! [`Operation`]: the values of `gen_ai.operation.name`.
 
 use http::Method;
 
@@ -9,7 +9,7 @@ pub(super) enum Operation {
     Embeddings,
     FetchResponse,
     GenerateContent,
-    /// A call of an agent, and of anything that is not known to be a model's API.
+    /// A call to an agent, or to anything that is not known to be a model's API.
     InvokeAgent,
     TextCompletion,
 }
@@ -43,7 +43,7 @@ impl Operation {
         if let Some((_, operation)) = last.rsplit_once(':') {
             return Some(match operation {
                 "generateContent" | "streamGenerateContent" => Self::GenerateContent,
-                // Models of others at Vertex.
+                // Other vendors' models at Vertex.
                 "rawPredict" | "streamRawPredict" if before.contains("/publishers/") => Self::Chat,
                 "embedContent" | "batchEmbedContents" => Self::Embeddings,
                 _ => return None,
@@ -67,8 +67,8 @@ impl Operation {
         })
     }
 
-    /// The operation that a format is the answer to, by the name that
-    /// [`Reading::format`](crate::usage::Reading::format) has for it.
+    /// The operation whose answers have a format, by its name in
+    /// [`Reading::format`](crate::usage::Reading::format).
     pub(super) fn of_format(format: &str) -> Self {
         match format {
             "openai.chat_completions"

@@ -1,7 +1,7 @@
-//! [`Provider`]: who serves a model or an agent, by the names of `gen_ai.provider.name`.
+//! [`Provider`]: who serves a model or an agent, the values of `gen_ai.provider.name`.
 //!
 //! The table follows <https://github.com/open-telemetry/semantic-conventions-genai>. Providers that are
-//! not in its list have names of this crate's own, which it allows.
+//! not in its list have custom names, which it allows.
 
 use std::sync::Arc;
 
@@ -58,15 +58,15 @@ impl Provider {
         }
     }
 
-    /// The provider that a request names by itself: by its host, or by a path that only one provider has.
-    /// The host may have a port, and the path no query.
+    /// The provider that a request identifies by its host, or by a path that only one provider has. The
+    /// host may have a port; the path has no query.
     pub(crate) fn of_request(host: Option<&str>, path: &str) -> Option<Self> {
         host.and_then(|host| Self::of_host(host, path)).or_else(|| Self::of_path(path))
     }
 
-    /// The provider that a format comes from, by the name that
-    /// [`Reading::format`](crate::usage::Reading::format) has for it. Others may use it too, above all
-    /// OpenAI's, so a request or a setting that names one outranks it.
+    /// The provider that a format originates from, by its name in
+    /// [`Reading::format`](crate::usage::Reading::format). Others may use the format too, OpenAI's above
+    /// all, so the request and the agent's settings outrank it.
     pub(crate) fn of_format(format: &str) -> Option<Self> {
         let family = format.split_once('.').map_or(format, |(family, _)| family);
         Some(match family {

@@ -1,8 +1,8 @@
 //! The tracing span of a call, in the terms of OpenTelemetry's conventions for generative AI.
 //!
 //! The names are those of <https://github.com/open-telemetry/semantic-conventions-genai>, where they are
-//! "in development". They are written here, in `workflow` and in `metrics`, and nowhere else. A field
-//! that is not known stays empty, which is not recorded.
+//! "in development". They are written here, in `workflow` and in `metrics`, and nowhere else. An unknown
+//! field stays empty and is not recorded.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use super::provider::{Provider, ProviderName};
 use crate::status::{CallError, SessionId, TokenUsage, TotalCost};
 use crate::usage::ResponseInfo;
 
-/// A span of this crate at a level that is known only when it is made. `tracing` needs a place in the
-/// code for each.
+/// A span of this crate at a level that is known only at run time. `tracing` needs a callsite for each
+/// level.
 macro_rules! span_at {
     ($level:expr, $($fields:tt)*) => {
         match $level {
@@ -42,7 +42,7 @@ pub(super) fn may_be_wanted(level: Level) -> bool {
 /// The span of one call. Where no subscriber wants it, it is nothing but a flag.
 pub(super) struct CallSpan(Span);
 
-/// What is known of a call when it starts.
+/// What is known about a call when it starts.
 pub(super) struct CallStart<'a> {
     pub(super) agent: &'a str,
     pub(super) operation: Option<Operation>,
@@ -62,8 +62,8 @@ impl CallStart<'_> {
 }
 
 impl CallSpan {
-    /// A child of the current span, with what is known when the call starts. `call` is asked only if
-    /// a subscriber wants the span.
+    /// A child of the current span, with what is known when the call starts. `call` is called only
+    /// if a subscriber enables the span.
     #[inline]
     pub(super) fn new<'c, 'a: 'c>(
         level: Level,
@@ -133,7 +133,7 @@ impl CallSpan {
         self.0.record("gen_ai.provider.name", provider.name());
     }
 
-    /// What the response says of itself.
+    /// What the response says about itself.
     pub(super) fn info(
         &self,
         info: &ResponseInfo,
@@ -157,7 +157,7 @@ impl CallSpan {
         }
     }
 
-    /// Why the model stopped. A field has no lists, so they are written as text.
+    /// Why the model stopped. A field cannot be a list, so the reasons are written as text.
     pub(super) fn finish_reasons(&self, reasons: &[Box<str>]) {
         self.0.record("gen_ai.response.finish_reasons", debug(reasons));
     }
@@ -191,18 +191,18 @@ impl CallSpan {
     }
 }
 
-/// What a span is about has failed.
+/// Marks a span as failed.
 pub(super) fn failed(span: &Span, class: &str, message: impl std::fmt::Display) {
     span.record("otel.status_code", "ERROR");
     span.record("otel.status_description", display(message));
     span.record("error.type", class);
 }
 
-/// The name of a span: the operation, and the agent or the model that is asked.
+/// The name of a span: the operation, and the agent or the requested model.
 fn name(operation: Operation, agent: &str, request_model: Option<&str>) -> String {
     let of = match operation {
         Operation::InvokeAgent => Some(agent),
-        // Ids would make as many names.
+        // Ids would make the names too many.
         Operation::FetchResponse => None,
         _ => request_model,
     };

@@ -21,7 +21,7 @@ struct Running {
     started: Instant,
 }
 
-/// The span of a workflow, for all that happens inside of it.
+/// The span of a workflow, for everything that happens inside it.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkflowSpan(Span);
 
@@ -53,7 +53,7 @@ impl WorkflowTelemetry {
         running.as_ref().map_or(WorkflowSpan(Span::none()), |running| running.span.clone())
     }
 
-    /// The workflow has ended, with an error if there is a class of one. Only the first end counts.
+    /// The workflow has ended, with an error if there is an error type. Only the first end counts.
     pub(crate) fn finish(&self, error: Option<(&str, &dyn Display)>) {
         // Not while it is locked: a subscriber may panic.
         let running = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();

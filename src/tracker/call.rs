@@ -65,8 +65,8 @@ impl TrackedCall {
         &self.session.id
     }
 
-    /// Adds the tokens that the call has used since the last time, of this model if it is known by now.
-    /// Returns whether a model is, which may be the one that was declared.
+    /// Adds the tokens that the call has used since the last time, of this model if it is already known.
+    /// Returns whether a model is known, which may be the declared one.
     pub(crate) fn progress(&self, tokens: TokenDelta, model: Option<RawText<'_>>) -> bool {
         let mut has_model = false;
         self.tracker.shared().change_usage(&self.session, |state, now| {

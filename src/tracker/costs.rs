@@ -1,15 +1,15 @@
-//! [`Costs`]: what calls cost, by the tracker's price list; nothing at all without the feature `prices`.
+//! [`Costs`]: the costs of calls, by the tracker's price list; empty without the feature `prices`.
 
 use crate::status::{Timestamp, TokenUsage, TotalCost};
 
 #[cfg(feature = "prices")]
 pub(crate) use self::list::Costs;
 
-/// What the cost of a call follows from.
+/// What the cost of a call depends on.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(not(feature = "prices"), expect(dead_code, reason = "nothing has a price"))]
 pub(crate) struct PricedCall<'a> {
-    /// The names of the model, the most exact first.
+    /// The names of the model, the most specific first.
     pub(crate) models: &'a [&'a str],
     /// Whether the response itself names the model that answered.
     pub(crate) is_answered: bool,
@@ -17,9 +17,9 @@ pub(crate) struct PricedCall<'a> {
     pub(crate) usage: Option<TokenUsage>,
     pub(crate) service_tier: Option<&'a str>,
     pub(crate) web_searches: u64,
-    /// What the response says that the call has cost, in US dollars.
+    /// The cost that the response reports, in US dollars.
     pub(crate) reported_usd: Option<&'a str>,
-    /// Whether it reports a cost that none can be.
+    /// Whether it reports an impossible cost.
     pub(crate) has_impossible_cost: bool,
     pub(crate) at: Timestamp,
 }
@@ -34,14 +34,14 @@ mod list {
     use crate::status::Cost;
     use crate::tracker::log_once::LogOnce;
 
-    /// How many models without a price are logged, each once.
+    /// The maximum number of models without a price that are logged, each once.
     const MAX_WARNINGS: usize = 64;
 
     /// The tracker's price list, if it has one.
     #[derive(Default)]
     pub(crate) struct Costs {
         prices: Option<Prices>,
-        /// What was logged as unpriced: the models, or why there is none.
+        /// The reasons and models that were logged.
         unpriced: Mutex<HashSet<Box<str>>>,
         ignored: LogOnce,
     }
@@ -57,7 +57,7 @@ mod list {
             self.prices.is_some()
         }
 
-        /// What a call has cost. Its response may say so itself.
+        /// The cost of a call. Its response may report it.
         pub(crate) fn of(&self, call: &PricedCall<'_>) -> TotalCost {
             let Some(prices) = &self.prices else { return TotalCost::default() };
             let reported = call.reported_usd.map(Cost::from_reported);
@@ -83,7 +83,7 @@ mod list {
                     total.unpriced_calls = u64::from(!cost.complete);
                     total
                 }
-                // An agent that is no model has no tokens, and neither has a request that was rejected.
+                // An agent that is not a model uses no tokens, and neither does a rejected request.
                 Err(Unpriced::NoUsage) if !call.is_answered => TotalCost::default(),
                 Err(why) => {
                     self.warn(why, call.models);
@@ -103,13 +103,13 @@ mod list {
                 tracing::warn!(
                     model,
                     reason = why.as_str(),
-                    "a call has no cost: {why}; costs of its workflow are shown as a minimum; further \
-                     calls like it are not logged"
+                    "a call has no cost: {why}; the cost of its workflow is shown as a minimum; \
+                     further occurrences are not logged"
                 );
             }
         }
 
-        /// Counts a cost that none can be.
+        /// Counts an impossible cost.
         #[cold]
         fn ignore(&self) {
             #[cfg(feature = "metrics")]
@@ -120,7 +120,7 @@ mod list {
     }
 }
 
-/// The tracker's price list, which it cannot have.
+/// No price list, since the feature is off.
 #[cfg(not(feature = "prices"))]
 #[derive(Default)]
 pub(crate) struct Costs;

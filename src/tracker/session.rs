@@ -322,7 +322,7 @@ impl SessionHandle {
         has_room
     }
 
-    /// Adds what the tokens of a report cost, unless it says so itself.
+    /// Adds the cost of a report's tokens, unless the report has one.
     fn price(&self, agent: &Agent, report: &mut AgentReport) {
         if report.model.is_none() {
             report.model = agent.shared_model().map(|model| (**model).into());

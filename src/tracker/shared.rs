@@ -131,7 +131,7 @@ impl Shared {
         }
     }
 
-    /// Says that a workflow has gone over a limit. Its calls go on.
+    /// Warns that a workflow has exceeded a limit. Its calls go on.
     #[cold]
     pub(crate) fn warn_of_excess(id: &SessionId, excess: &Excess) {
         #[cfg(feature = "metrics")]
@@ -139,11 +139,11 @@ impl Shared {
         match *excess {
             Excess::Usd { used, limit } => tracing::warn!(
                 session_id = %id, used_usd = %used, budget_usd = %limit,
-                "a workflow has cost more than its budget; its calls go on"
+                "a workflow has exceeded its cost budget; its calls go on"
             ),
             Excess::Tokens { used, limit } => tracing::warn!(
                 session_id = %id, used_tokens = used, budget_tokens = limit,
-                "a workflow has used more tokens than its budget; its calls go on"
+                "a workflow has exceeded its token budget; its calls go on"
             ),
         }
     }

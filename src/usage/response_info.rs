@@ -54,7 +54,7 @@ pub struct ResponseInfo {
     /// What the call has cost in US dollars, where the response says so, as an exact decimal number such
     /// as `0.00502`. OpenRouter's `cost` does not include what another provider bills to a key of one's own.
     pub cost_usd: Option<Box<str>>,
-    /// Whether the response reports a cost that none can be, such as a negative one.
+    /// Whether the response reports an impossible cost, such as a negative one.
     pub has_impossible_cost: bool,
     /// The provider's id of the request, from the headers.
     pub request_id: Option<Box<str>>,
@@ -68,8 +68,8 @@ pub struct ResponseInfo {
 }
 
 impl UsageReader {
-    /// Returns what the response has said so far of its call, beside tokens and outcome: its model, its
-    /// id, why the model stopped. Also after [`finish`](Self::finish), for anyone who wants to know.
+    /// Returns what the response has said so far about its call, besides tokens and outcome: its model, its
+    /// id, why the model stopped. It can also be called after [`finish`](Self::finish).
     ///
     /// The rows of a file and the results of a batch are about other calls: of such a response only the
     /// head counts.

@@ -198,18 +198,18 @@ impl WorkflowBuilder {
         self
     }
 
-    /// Sets what the calls of the workflow may cost in all, in US dollars, by the
+    /// Sets the limit on the total cost of the workflow's calls, in US dollars, by the
     /// [price list](crate::StatusTrackerBuilder) of the tracker.
     ///
-    /// A workflow that costs more goes on: no call is refused. A warning is logged, the metric
-    /// `agent_status.budget.exceeded` counts it, and the item notes when that was, each once.
+    /// A workflow that exceeds it continues: no call is refused. A warning is logged, the metric
+    /// `agent_status.budget.exceeded` is incremented, and the item records the time, each once.
     pub fn budget_usd(mut self, usd: f64) -> Self {
         self.budget_usd = Some(usd);
         self
     }
 
-    /// Sets how many tokens the agents of the workflow may use in all. What happens to a workflow that
-    /// uses more is said at [`budget_usd`](Self::budget_usd).
+    /// Sets the limit on the total tokens of the workflow's agents. A workflow that exceeds it continues,
+    /// as with [`budget_usd`](Self::budget_usd).
     pub fn budget_tokens(mut self, tokens: u64) -> Self {
         self.description.budget.get_or_insert_default().tokens = Some(tokens);
         self
@@ -293,7 +293,7 @@ pub(crate) fn check_correlation_id(id: Option<&str>) -> Result<(), WorkflowError
     check_size("correlationId", Some(id.map_or(0, str::len)))
 }
 
-/// Whether this is the id of a trace, as W3C's Trace Context has it.
+/// Whether this is a valid trace id of W3C Trace Context.
 fn is_trace_id(id: &str) -> bool {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     id.len() == 32 && id.bytes().all(is_digit) && id.bytes().any(|byte| byte != b'0')

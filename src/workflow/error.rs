@@ -55,12 +55,12 @@ pub enum WorkflowError {
         /// How many bytes they would have, names included.
         bytes: usize,
     },
-    /// The budget is no amount of US dollars.
-    #[error("a budget of {usd} USD: {why}; use an amount from 0 to 10^22 USD")]
+    /// The budget is not a valid amount of US dollars.
+    #[error("invalid budget of {usd} USD: {why}; use an amount from 0 to 10^22 USD")]
     Budget {
         /// The budget.
         usd: String,
-        /// Why it is none.
+        /// Why it is invalid.
         why: ParseCostError,
     },
     /// The session has no room for another agent that was not declared.

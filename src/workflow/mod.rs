@@ -198,7 +198,7 @@ impl Workflow {
         self.fail_as(class, error);
     }
 
-    /// Fails the workflow with an error of this class, of low cardinality.
+    /// Fails the workflow with an error of this type, which has low cardinality.
     pub(crate) fn fail_as(&self, class: &str, error: impl fmt::Display) {
         self.open.fail(class, &ErrorMessage::new(error));
     }
@@ -227,7 +227,7 @@ impl Workflow {
     }
 }
 
-/// The class of an error of the program's own: its type, if that says anything.
+/// The `error.type` of the program's own error: its Rust type, if that is informative.
 fn error_class<E>(_: &E) -> &'static str {
     let name = std::any::type_name::<E>().trim_start_matches(['&', ' ']);
     let is_text = matches!(name, "str" | "alloc::string::String" | "core::fmt::Arguments");

@@ -1,11 +1,11 @@
-//! [`TaskScope`]: what the tasks of a workflow run in.
+//! [`TaskScope`]: the scope in which the tasks of a workflow run.
 
 use crate::status::SessionId;
 use crate::telemetry::WorkflowSpan;
 use crate::tracker::Scope;
 
-/// What the tasks of a workflow run in: the scope that says which session their calls belong to, and
-/// the workflow's span.
+/// The scope in which the tasks of a workflow run: the session that their calls belong to, and the
+/// workflow's span.
 pub(crate) struct TaskScope {
     scope: Scope,
     span: WorkflowSpan,

@@ -54,7 +54,7 @@ fn pace(text: &str) -> Result<f64, &'static str> {
     factor.ok_or("expected a number from 0 to 100")
 }
 
-/// The price list of the examples. Its first entry says as of when.
+/// The price list of the examples. Its first entry has its date.
 const PRICES: &str = include_str!("../../../examples/orchestrator/prices.json");
 
 const HOUR: Duration = Duration::from_secs(60 * 60);

@@ -1,8 +1,8 @@
 // What is known of an agent's calls: its model, its cost, its attempts, and their marks on the time line
 
-// What a cost lacks, as text for its title.
+// How many calls a cost lacks, as text for its tooltip.
 const lacks = (unpriced) => (unpriced ? "; the cost of " + (unpriced === 1 ? "1 call" : unpriced + " calls") + " is not known in full" : "");
-// A cost, rounded. The exact amount is its title.
+// A rounded cost. The exact amount is its tooltip.
 function showCost(node, cost, unpriced) {
   node.hidden = !cost;
   text(node, cost ? cost.short : "");
@@ -63,7 +63,7 @@ function renderModels(table, models) {
   const row = (kind, role, ...cells) => el("tr", { role: "row" }, ...cells.map((cell, place) => {
     const node = el(kind, { role: place === 0 && kind === "td" ? "rowheader" : role });
     if (typeof cell === "string") node.append(cell); else showCost(node, cell.cost, cell.unpricedCalls);
-    // A cell without a cost is empty, not gone.
+    // A cell without a cost is empty, not removed.
     node.hidden = false;
     return node;
   }));
@@ -96,13 +96,13 @@ function renderAttempts(part, agent) {
     title: "Attempt " + (first + place) + ": " + (attempt.errorType ?? word(attempt.status)) + " after " + duration(1000 * attempt.duration) })));
 }
 
-// The steps that an older writer has noted. Others are made of the attempts, which have a list of their own.
+// The steps that an older writer wrote. Others are made from the attempts, which have a list of their own.
 function notedSteps({ subSteps, attempts }) {
   const isMade = attempts?.length === subSteps.length && subSteps.every(({ title }) => /^Attempt \d+$/.test(title));
   return isMade ? [] : subSteps;
 }
 
-// When an agent's last call that has ended began, as far as that is known.
+// When an agent's last ended call started, if known.
 function lastCallBegan(agent) {
   let began = agent.calls > 1 ? NaN : parse(agent.startedAt), ended = -Infinity;
   for (const attempt of agent.attempts ?? []) {

@@ -53,8 +53,8 @@ impl Ledger {
         true
     }
 
-    /// A call that is in flight has used more tokens, of this model if it is known by now. Returns whether
-    /// a model is.
+    /// A call in flight has used more tokens, of this model if it is already known. Returns whether
+    /// a model is known.
     pub(crate) fn call_progressed(
         &mut self,
         slot: usize,
@@ -107,7 +107,7 @@ impl Ledger {
         active.in_flight = active.in_flight.saturating_sub(1);
         active.last_end = self.version + 1;
         let agent = &mut self.local.agents[slot].1;
-        // An agent shows its only call, if that ended well and the agent with it.
+        // An agent itself shows its only call, if that succeeded and ended the agent.
         let is_shown = agent.calls == 1
             && active.in_flight == 0
             && outcome == Outcome::Success
@@ -137,7 +137,7 @@ impl Ledger {
         self.touch(now);
     }
 
-    /// Tokens that a call reported before it named its model are of this one.
+    /// Assigns tokens that a call reported before it named its model to this model.
     #[cold]
     pub(super) fn name_model(&mut self, slot: usize, usage: &TokenUsage, has_model: bool) {
         if !has_model {
@@ -159,7 +159,7 @@ impl Ledger {
         model.or_else(declared).is_some_and(|model| agent.set_model(model))
     }
 
-    /// The model of a call that has the one of its agent, or none.
+    /// The model of a call: that of its agent, or none.
     pub(super) fn model_of_call(&self, slot: usize, has_model: bool) -> Option<Arc<str>> {
         self.local.agents[slot].1.model.clone().filter(|_| has_model)
     }
@@ -235,7 +235,7 @@ impl Ledger {
         self.touch(now);
     }
 
-    /// Notes a call that was reported as an attempt, if it failed or is one of several.
+    /// Records a reported call as an attempt, if it failed or is one of several.
     fn note_reported_call(
         &mut self,
         slot: usize,
@@ -391,8 +391,8 @@ impl Ledger {
         self.set_ended(slot, None, Some(error), now);
     }
 
-    /// The agent is about to show something else than its only call so far, if that is all that it
-    /// shows.
+    /// The agent is about to change: its only call so far becomes an attempt, if the agent shows nothing
+    /// else.
     #[inline]
     fn note_only_call(&mut self, slot: usize) {
         if self.local.agents[slot].1.calls == 1 {

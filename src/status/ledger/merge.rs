@@ -165,7 +165,7 @@ impl Ledger {
         Lack { uncertain, is_another: is_another && !is_recovered }
     }
 
-    /// Notes which of the writes that were not acknowledged the item has had. Returns the version of the
+    /// Records which of the unacknowledged writes have reached the item. Returns the version of the
     /// newest.
     fn note_seen(&mut self, remote: &WorkflowStatus, writer: &str) -> Option<u64> {
         let sent = self.unacknowledged.iter();
@@ -220,7 +220,7 @@ impl Ledger {
             let is_of_run_before = saved.is_some_and(|saved| {
                 (saved.state, saved.last_updated) == (agent.state, agent.last_updated)
             });
-            // Its sums change, so that it does not show its only call any more.
+            // Its sums change, so it no longer shows only its one call.
             agent.note_only_call(active.started_at.map(|at| (at, active.last_end)));
             let is_later = agent.last_updated > Some(remote.created_at)
                 || is_own && agent.last_updated == Some(remote.created_at)

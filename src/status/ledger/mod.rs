@@ -130,7 +130,7 @@ pub(crate) struct Ledger {
     /// Set while the workflow is completed for idleness and the table has not acknowledged
     /// it: when the session was last updated before that.
     idle_since: Option<Timestamp>,
-    /// The limit that the workflow has just gone over, until it is logged.
+    /// The limit that the workflow has just exceeded, until it is logged.
     excess: Option<Box<Excess>>,
     /// How many runs have begun in this ledger.
     run: u64,
@@ -154,7 +154,7 @@ struct ActiveCalls {
     in_flight: u32,
     /// When the first of the calls in flight started.
     started_at: Option<Timestamp>,
-    /// The version with the end of the last call that has ended here.
+    /// The version with the end of the last call that ended in this process.
     last_end: u64,
     /// The first error among the calls that overlap, or that a call was cancelled, if there is
     /// no other.
@@ -414,7 +414,7 @@ impl Ledger {
         }
     }
 
-    /// Notes that the workflow has gone over a limit, if it has just done so.
+    /// Records that the workflow has exceeded a limit, if it has just done so.
     #[inline]
     fn check_budget(&mut self, now: Timestamp) {
         if self.local.budget.is_some() {
@@ -434,14 +434,13 @@ impl Ledger {
         }
     }
 
-    /// What the workflow has just used more of than it may. It is returned once.
+    /// The limit that the workflow has just exceeded. It is returned once.
     #[inline]
     pub(crate) fn take_excess(&mut self) -> Option<Box<Excess>> {
         self.excess.take()
     }
 
-    /// When the only call of an agent started, and the version with its end, if this process has made
-    /// it.
+    /// When the only call of an agent started, and the version with its end, if this process made it.
     fn own_call(&self, slot: usize) -> Option<(Timestamp, u64)> {
         let active = &self.active[slot];
         let is_own =

@@ -100,7 +100,7 @@ impl Ledger {
         }
     }
 
-    /// Notes the trace and the limits of this run, likewise.
+    /// Records the trace and the limits of this run, likewise.
     pub(super) fn note_limits(&mut self, trace_id: Option<&Arc<str>>, budget: Option<&Budget>) {
         let knows_item = self.base.is_some() || self.first_seq.is_some();
         if let Some(after) = self.new_run_after.as_mut().filter(|_| knows_item) {

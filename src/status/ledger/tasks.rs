@@ -99,7 +99,7 @@ pub(super) struct Fetched {
     pub(super) is_named: bool,
 }
 
-/// What an answer says that its task has used in all.
+/// The total usage that an answer reports for its task.
 #[derive(Clone, Debug)]
 pub(super) struct Used {
     tokens: TokenUsage,

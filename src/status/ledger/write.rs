@@ -138,7 +138,7 @@ impl Ledger {
         })
     }
 
-    /// Notes in the attempts of this process that they are its own.
+    /// Sets this process as the origin of its own attempts.
     fn name_attempts(&mut self, writer: &str) {
         let mut agents = self.local.agents.iter_mut().map(|(_, agent)| &mut agent.attempts);
         if agents.any(|attempts| attempts.has_unnamed()) {
