@@ -38,7 +38,8 @@ pub(crate) struct ResponseCost {
 impl ResponseCost {
     pub(crate) fn of(reading: &Reading, info: &ResponseInfo, prices: &Prices) -> Self {
         let reported = info.cost_usd.as_deref().map(Cost::from_reported);
-        let models: Vec<_> = info.model.as_deref().into_iter().collect();
+        let models = [&info.model, &info.path_model].map(|model| model.as_deref());
+        let models: Vec<_> = models.into_iter().flatten().collect();
         let mut call = Call::default();
         call.models = &models;
         call.usage = reading.usage;
@@ -47,7 +48,7 @@ impl ResponseCost {
             call.cache_write_1h_input_tokens = usage.cache_write_1h_input_tokens;
         }
         call.service_tier = info.service_tier.as_deref();
-        call.web_searches = info.web_search_requests.unwrap_or(0);
+        call.web_search_requests = info.web_search_requests.unwrap_or(0);
         call.reported_cost = reported.and_then(Result::ok);
         match prices.cost(&call) {
             Ok(cost) if cost.complete => Self { cost: Some(cost), note: None },

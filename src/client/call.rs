@@ -166,8 +166,9 @@ impl ClientCall {
     ) -> TotalCost {
         let info = response.info();
         // Of Bedrock, only the path has the name that price lists have.
-        let models = [info.model.as_deref(), response.path_model(), priced.model.as_deref()];
-        let models: Vec<&str> = models.into_iter().flatten().collect();
+        let models = [&info.model, &info.path_model].map(|model| model.as_deref());
+        let models = models.into_iter().chain([priced.model.as_deref()]);
+        let models: Vec<&str> = models.flatten().collect();
         let by_format = || response.format().and_then(Provider::of_format).map(Provider::name);
         self.tracked.costs().of(&PricedCall {
             models: &models,
@@ -175,7 +176,7 @@ impl ClientCall {
             provider: priced.provider.as_deref().or_else(by_format),
             usage,
             service_tier: info.service_tier.as_deref(),
-            web_searches: info.web_search_requests.unwrap_or(0),
+            web_search_requests: info.web_search_requests.unwrap_or(0),
             reported_usd: info.cost_usd.as_deref(),
             has_impossible_cost: info.has_impossible_cost,
             at: self.tracked.now(),

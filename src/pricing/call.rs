@@ -33,7 +33,7 @@ pub struct Call<'a> {
     /// the others.
     pub at: Option<Timestamp>,
     /// The number of searches of the web that the provider made for the call.
-    pub web_searches: u64,
+    pub web_search_requests: u64,
     /// How much of the results a search reads, if the response says so.
     pub search_context_size: Option<SearchContextSize>,
     /// The number of other requests that are paid for beside the tokens, such as searches of files. No
@@ -69,7 +69,7 @@ pub enum CostSource {
 /// Why a call has no cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Unpriced {
+pub enum UnpricedReason {
     /// No count of tokens is known.
     NoUsage,
     /// The total is known, and not how much of it is input.
@@ -82,7 +82,7 @@ pub enum Unpriced {
     NoTokenPrice,
 }
 
-impl Unpriced {
+impl UnpricedReason {
     /// Returns a short name for it, such as `unknown_model`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -96,7 +96,7 @@ impl Unpriced {
     }
 }
 
-impl fmt::Display for Unpriced {
+impl fmt::Display for UnpricedReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::NoUsage => "the response reports no tokens",
@@ -108,7 +108,7 @@ impl fmt::Display for Unpriced {
     }
 }
 
-impl std::error::Error for Unpriced {}
+impl std::error::Error for UnpricedReason {}
 
 impl Prices {
     /// Returns the cost of a call, by the rules in the [module's docs](super).
@@ -116,21 +116,22 @@ impl Prices {
     /// # Errors
     ///
     /// If the call has no cost, the reason. It is not zero then: it is not known.
-    pub fn cost(&self, call: &Call<'_>) -> Result<CallCost, Unpriced> {
+    pub fn cost(&self, call: &Call<'_>) -> Result<CallCost, UnpricedReason> {
         if let Some(cost) = call.reported_cost {
             return Ok(CallCost { cost, complete: true, source: CostSource::Reported });
         }
         let usage = call.usage.unwrap_or_default();
         if usage.input_tokens.is_none() && usage.output_tokens.is_none() {
             let total = usage.total_tokens.is_some();
-            return Err(if total { Unpriced::TotalOnly } else { Unpriced::NoUsage });
+            return Err(if total { UnpricedReason::TotalOnly } else { UnpricedReason::NoUsage });
         }
         if call.models.iter().all(|model| model.trim().is_empty()) {
-            return Err(Unpriced::NoModel);
+            return Err(UnpricedReason::NoModel);
         }
-        let (_, entry) = self.find(call.models, call.provider).ok_or(Unpriced::UnknownModel)?;
+        let (_, entry) =
+            self.find(call.models, call.provider).ok_or(UnpricedReason::UnknownModel)?;
         if !entry.prices_tokens() {
-            return Err(Unpriced::NoTokenPrice);
+            return Err(UnpricedReason::NoTokenPrice);
         }
         let mut sum = Sum { cost: Cost::ZERO, complete: true };
         sum.add_tokens(entry, call, &usage);
@@ -179,9 +180,9 @@ impl Sum {
         let is_gemini = entry.is_from("gemini")
             || entry.is_from("vertex_ai") && !entry.is_from("vertex_ai-anthropic_models");
         let searches = if is_gemini && !entry.pays_per_search {
-            call.web_searches.min(1)
+            call.web_search_requests.min(1)
         } else {
-            call.web_searches
+            call.web_search_requests
         };
         let size = call.search_context_size.unwrap_or(if entry.is_from("perplexity") {
             SearchContextSize::Low

@@ -36,7 +36,7 @@
 //! Prices are rounded half to even at 10⁻¹⁵ USD, and everything after that is exact.
 //!
 //! A call has no cost if its model has no entry, or if only the total of its tokens is known, and the
-//! [reason](Unpriced) says why. A cost that lacks a part is not [complete](CallCost::complete):
+//! [reason](UnpricedReason) says why. A cost that lacks a part is not [complete](CallCost::complete):
 //! a call that ended before it reported its output, tokens without a price, a search without one.
 //!
 //! # Names of models
@@ -79,7 +79,7 @@ mod rates;
 #[cfg(test)]
 mod tests;
 
-pub use call::{Call, CallCost, CostSource, Unpriced};
+pub use call::{Call, CallCost, CostSource, UnpricedReason};
 pub use error::PricesError;
 pub use list::Prices;
 

@@ -91,7 +91,7 @@ fn cost(
     model: &str,
     usage: TokenUsage,
     set: impl FnOnce(&mut Call<'_>),
-) -> Result<(u128, bool), Unpriced> {
+) -> Result<(u128, bool), UnpricedReason> {
     let models = [model];
     let mut call = Call { models: &models, usage: Some(usage), ..Call::default() };
     set(&mut call);
@@ -228,7 +228,7 @@ fn some_hours_have_prices() {
 fn requests_have_fees() {
     let searches = |count, size| {
         move |call: &mut Call<'_>| {
-            call.web_searches = count;
+            call.web_search_requests = count;
             call.search_context_size = size;
         }
     };
@@ -271,15 +271,15 @@ fn a_part_of_the_usage_gives_a_part_of_the_cost() {
 #[test]
 fn what_has_no_cost_says_why() {
     let total = TokenUsage { total_tokens: Some(10), ..TokenUsage::default() };
-    assert_eq!(cost("plain", total, |_| {}), Err(Unpriced::TotalOnly));
-    assert_eq!(cost("plain", TokenUsage::default(), |_| {}), Err(Unpriced::NoUsage));
-    assert_eq!(cost("plain", tokens(1, 1), |call| call.usage = None), Err(Unpriced::NoUsage));
-    assert_eq!(cost("", tokens(1, 1), |_| {}), Err(Unpriced::NoModel));
-    assert_eq!(cost("plain", tokens(1, 1), |call| call.models = &[]), Err(Unpriced::NoModel));
-    assert_eq!(cost("plai", tokens(1, 1), |_| {}), Err(Unpriced::UnknownModel));
-    assert_eq!(cost("sample_spec", tokens(1, 1), |_| {}), Err(Unpriced::UnknownModel));
-    assert_eq!(cost("by the second", tokens(1, 1), |_| {}), Err(Unpriced::NoTokenPrice));
-    assert_eq!(cost("nothing", tokens(1, 1), |_| {}), Err(Unpriced::NoTokenPrice));
+    assert_eq!(cost("plain", total, |_| {}), Err(UnpricedReason::TotalOnly));
+    assert_eq!(cost("plain", TokenUsage::default(), |_| {}), Err(UnpricedReason::NoUsage));
+    assert_eq!(cost("plain", tokens(1, 1), |call| call.usage = None), Err(UnpricedReason::NoUsage));
+    assert_eq!(cost("", tokens(1, 1), |_| {}), Err(UnpricedReason::NoModel));
+    assert_eq!(cost("plain", tokens(1, 1), |call| call.models = &[]), Err(UnpricedReason::NoModel));
+    assert_eq!(cost("plai", tokens(1, 1), |_| {}), Err(UnpricedReason::UnknownModel));
+    assert_eq!(cost("sample_spec", tokens(1, 1), |_| {}), Err(UnpricedReason::UnknownModel));
+    assert_eq!(cost("by the second", tokens(1, 1), |_| {}), Err(UnpricedReason::NoTokenPrice));
+    assert_eq!(cost("nothing", tokens(1, 1), |_| {}), Err(UnpricedReason::NoTokenPrice));
 }
 
 #[test]
@@ -350,7 +350,7 @@ proptest! {
             usage: Some(usage),
             cache_write_1h_input_tokens: counts[4].map(|count| count / 2),
             service_tier: tier.as_deref(),
-            web_searches: searches,
+            web_search_requests: searches,
             ..Call::default()
         };
         if let Ok(cost) = prices().cost(&call) {

@@ -124,9 +124,9 @@ pub const COST: &str = "agent_status.cost";
 /// Calls whose cost is unknown, or known only in part: a counter.
 pub const UNPRICED_CALLS: &str = "agent_status.unpriced_calls";
 /// Workflows that have exceeded a budget: a counter.
-pub const OVER_BUDGET: &str = "agent_status.budget.exceeded";
+pub const BUDGET_EXCEEDED: &str = "agent_status.budget.exceeded";
 /// Costs in responses that are negative or more than 10,000 USD, which are ignored: a counter.
-pub const IGNORED_COSTS: &str = "agent_status.cost.ignored";
+pub const COST_IGNORED: &str = "agent_status.cost.ignored";
 /// Updates that were lost and will never be recorded: a counter.
 pub const LOST: &str = "agent_status.lost";
 
@@ -198,8 +198,8 @@ pub fn describe() {
         // There is no unit for money.
         to.describe_histogram(COST.into(), None, "Cost of a call, in US dollars".into());
         counter(UNPRICED_CALLS, "Calls whose cost is unknown, or known only in part");
-        counter(IGNORED_COSTS, "Ignored costs in responses: negative, or over 10,000 USD");
-        counter(OVER_BUDGET, "Workflows that have exceeded a budget, by limit");
+        counter(COST_IGNORED, "Ignored costs in responses: negative, or over 10,000 USD");
+        counter(BUDGET_EXCEEDED, "Workflows that have exceeded a budget, by limit");
         counter(WRITES, "Writes to the status store, by result");
         histogram(WRITE_DURATION, Seconds, "Duration of a write to the status store");
         counter(WRITE_RETRIES, "Retries of writes to the status store");
@@ -256,14 +256,14 @@ pub(crate) fn waiting(agents: usize) {
 
 /// A workflow has exceeded this limit of its budget.
 pub(crate) fn over_budget(limit: &'static str) {
-    let key = Key::from_parts(OVER_BUDGET, vec![Label::from_static_parts("limit", limit)]);
+    let key = Key::from_parts(BUDGET_EXCEEDED, vec![Label::from_static_parts("limit", limit)]);
     with_recorder(|to| to.register_counter(&key, &METADATA).increment(1));
 }
 
 /// A response reported an impossible cost.
 #[cfg(feature = "prices")]
 pub(crate) fn ignored_cost() {
-    static KEY: Key = Key::from_static_name(IGNORED_COSTS);
+    static KEY: Key = Key::from_static_name(COST_IGNORED);
     with_recorder(|to| to.register_counter(&KEY, &METADATA).increment(1));
 }
 

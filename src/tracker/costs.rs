@@ -16,7 +16,7 @@ pub(crate) struct PricedCall<'a> {
     pub(crate) provider: Option<&'a str>,
     pub(crate) usage: Option<TokenUsage>,
     pub(crate) service_tier: Option<&'a str>,
-    pub(crate) web_searches: u64,
+    pub(crate) web_search_requests: u64,
     /// The cost that the response reports, in US dollars.
     pub(crate) reported_usd: Option<&'a str>,
     /// Whether it reports an impossible cost.
@@ -30,7 +30,7 @@ mod list {
     use std::sync::{Mutex, PoisonError};
 
     use super::{PricedCall, TotalCost};
-    use crate::pricing::{Call, Prices, Unpriced};
+    use crate::pricing::{Call, Prices, UnpricedReason};
     use crate::status::Cost;
     use crate::tracker::log_once::LogOnce;
 
@@ -73,7 +73,7 @@ mod list {
                 cache_write_1h_input_tokens: usage.and_then(|u| u.cache_write_1h_input_tokens),
                 service_tier: call.service_tier,
                 at: Some(call.at),
-                web_searches: call.web_searches,
+                web_search_requests: call.web_search_requests,
                 reported_cost: reported.and_then(Result::ok),
                 ..Call::default()
             };
@@ -84,7 +84,7 @@ mod list {
                     total
                 }
                 // An agent that is not a model uses no tokens, and neither does a rejected request.
-                Err(Unpriced::NoUsage) if !call.is_answered => TotalCost::default(),
+                Err(UnpricedReason::NoUsage) if !call.is_answered => TotalCost::default(),
                 Err(why) => {
                     self.warn(why, call.models);
                     TotalCost::UNPRICED
@@ -94,7 +94,7 @@ mod list {
 
         /// Logs why a call has no cost, once for each model.
         #[cold]
-        fn warn(&self, why: Unpriced, models: &[&str]) {
+        fn warn(&self, why: UnpricedReason, models: &[&str]) {
             let model = models.first().copied().unwrap_or_default();
             let mut logged = self.unpriced.lock().unwrap_or_else(PoisonError::into_inner);
             let key = format!("{} {model}", why.as_str());
@@ -115,7 +115,7 @@ mod list {
             #[cfg(feature = "metrics")]
             crate::telemetry::metrics::ignored_cost();
             let what = "a response reports a cost that is negative or more than 10,000 USD";
-            self.ignored.warn(&what, "ignored; the price list is used instead");
+            self.ignored.warn(&what, "ignored; the price list applies instead");
         }
     }
 }

@@ -335,7 +335,7 @@ impl SessionHandle {
                 provider: agent.provider_name().map(|name| &**name),
                 usage: report.token_usage,
                 service_tier: None,
-                web_searches: 0,
+                web_search_requests: 0,
                 reported_usd: None,
                 has_impossible_cost: false,
                 at: self.shared.now(),

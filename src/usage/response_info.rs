@@ -41,6 +41,9 @@ pub struct ResponseInfo {
     pub model: Option<Box<str>>,
     /// Where [`model`](Self::model) was found.
     pub model_source: Option<ModelSource>,
+    /// The model, or the deployment, that the path of the request names. For Bedrock, price lists have this
+    /// name, and responses may have another.
+    pub path_model: Option<Box<str>>,
     /// The id of the answer. The `id` of JSON-RPC is the request's and none of the answer's.
     pub response_id: Option<Box<str>>,
     /// Why the model stopped, as the provider spells it (`length`, `max_tokens`, `content_filter`), each
@@ -96,11 +99,6 @@ impl UsageReader {
             head.info.tell(&mut info);
         }
         info
-    }
-
-    /// The model that the path of its request names.
-    pub(crate) fn path_model(&self) -> Option<&str> {
-        self.reported.as_ref()?.info.model()
     }
 
     /// The model that the response names, or else the path of its request.
@@ -218,9 +216,12 @@ impl HeadInfo {
 
     /// Adds what is known to `info`.
     pub(super) fn tell(&self, info: &mut ResponseInfo) {
-        if let (None, Some((model, source))) = (&info.model, &self.path_model) {
-            info.model = Some(model.as_str().into());
-            info.model_source = Some(*source);
+        if let Some((model, source)) = &self.path_model {
+            info.path_model = Some(model.as_str().into());
+            if info.model.is_none() {
+                info.model.clone_from(&info.path_model);
+                info.model_source = Some(*source);
+            }
         }
         info.request_id = self.request_id.as_ref().map(|(id, _)| id.clone());
         info.retry_after = self.retry_after;

@@ -198,8 +198,8 @@ impl WorkflowBuilder {
         self
     }
 
-    /// Sets the limit on the total cost of the workflow's calls, in US dollars, by the
-    /// [price list](crate::StatusTrackerBuilder) of the tracker.
+    /// Sets the limit on the total cost of the workflow's calls, in US dollars, by the price list of the
+    /// tracker. Without one, or without the feature `prices`, no cost is known, and it is never exceeded.
     ///
     /// A workflow that exceeds it continues: no call is refused. A warning is logged, the metric
     /// `agent_status.budget.exceeded` is incremented, and the item records the time, each once.

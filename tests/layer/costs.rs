@@ -318,8 +318,8 @@ async fn costs_are_on_the_span_and_in_the_metrics() {
     }
     assert_eq!(values[metrics::COST], [0.0035, 0.0035]);
     assert_eq!(values[metrics::UNPRICED_CALLS], [1.0]);
-    assert_eq!(values[metrics::IGNORED_COSTS], [1.0]);
-    assert_eq!(values[metrics::OVER_BUDGET], [1.0]);
+    assert_eq!(values[metrics::COST_IGNORED], [1.0]);
+    assert_eq!(values[metrics::BUDGET_EXCEEDED], [1.0]);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use differences::{Case, explain};
 use serde_json::Value as Json;
-use tower_agent_status::pricing::{Call, Prices, Unpriced};
+use tower_agent_status::pricing::{Call, Prices, UnpricedReason};
 use tower_agent_status::status::TokenUsage;
 
 const FOLDER: &str = "STATUS_PRICES_COMPARISON";
@@ -89,7 +89,7 @@ fn costs_are_those_of_litellm() {
                 let ours = prices.cost(&call);
                 let ours_usd = match &ours {
                     Ok(ours) => usd(ours.cost),
-                    Err(Unpriced::NoTokenPrice) => f64::NAN,
+                    Err(UnpricedReason::NoTokenPrice) => f64::NAN,
                     Err(other) => panic!("{model}: {other}"),
                 };
                 compared += 1;
@@ -138,7 +138,7 @@ fn searches(prices: &Prices, model: &str, provider: &str, usage: &Json, count: u
         let models = [model];
         call.models = &models;
         call.provider = Some(provider);
-        call.web_searches = searches;
+        call.web_search_requests = searches;
         prices.cost(&call).map(|cost| cost.cost)
     };
     match (cost(count), cost(0)) {
@@ -183,7 +183,7 @@ fn recorded_calls_cost_what_litellm_says() {
         match (row["litellm"].as_f64(), &ours) {
             (Some(theirs), _) if is(theirs) => equal += 1,
             // Subscriptions. LiteLLM takes a price that is not there for zero.
-            (Some(0.0), Err(Unpriced::NoTokenPrice)) => subscriptions += 1,
+            (Some(0.0), Err(UnpricedReason::NoTokenPrice)) => subscriptions += 1,
             (Some(_), _) => unexplained.push(text()),
             (None, Ok(_)) => ours_alone.push(text()),
             (None, Err(_)) => {}
