@@ -22,8 +22,22 @@ pub(super) struct AgentSelector {
 
 impl AgentSelector {
     /// The agent of a request; `Ok(None)` if nothing yields one.
-    #[inline]
+    // Most clients have one agent: what others need is out of line.
+    #[inline(always)]
     pub(super) fn select<'a>(
+        &self,
+        registry: &Registry,
+        named: Option<&Agent>,
+        head: &dyn Fn() -> RequestHead<'a>,
+    ) -> Result<Option<Cow<'_, Arc<RegisteredAgent>>>, InvalidName> {
+        if named.is_none() && self.rules.is_empty() && self.from.is_none() {
+            return Ok(self.default.as_ref().map(Cow::Borrowed));
+        }
+        self.select_by_request(registry, named, head)
+    }
+
+    #[inline(never)]
+    fn select_by_request<'a>(
         &self,
         registry: &Registry,
         named: Option<&Agent>,
@@ -31,9 +45,6 @@ impl AgentSelector {
     ) -> Result<Option<Cow<'_, Arc<RegisteredAgent>>>, InvalidName> {
         if let Some(agent) = named {
             return registry.resolve(agent).map(|agent| Some(Cow::Owned(agent)));
-        }
-        if self.rules.is_empty() && self.from.is_none() {
-            return Ok(self.default.as_ref().map(Cow::Borrowed));
         }
         let head = head();
         if let Some((_, agent)) = self.rules.iter().find(|(target, _)| target.matches(head)) {

@@ -250,14 +250,11 @@ where
 {
     type Output = Self;
 
-    fn answered(&mut self, pending: Pending<O>) -> ResponseObserver<O> {
-        // Both types of a status have three digits.
-        let status = StatusCode::from_u16(self.status().as_u16()).unwrap_or_default();
-        pending.answered(status, &mut header_map(self.headers()))
-    }
-
-    fn observed(mut self, observer: Option<ResponseObserver<O>>) -> Self {
-        if let Some(observer) = observer {
+    fn observed(mut self, pending: Option<Pending<O>>) -> Self {
+        if let Some(pending) = pending {
+            // Both types of a status have three digits.
+            let status = StatusCode::from_u16(self.status().as_u16()).unwrap_or_default();
+            let observer = pending.answered(status, &mut header_map(self.headers()));
             let body = self.take_body();
             *self.body_mut() = observed(body, observer);
         }

@@ -71,16 +71,6 @@ enum Remaining {
     Nothing,
 }
 
-/// Ends a call whose telemetry could not be started. Dropped by a panic only.
-struct StartGuard<'a>(&'a TrackedCall);
-
-impl Drop for StartGuard<'_> {
-    fn drop(&mut self) {
-        let details = CallDetails::none(self.0.started_at());
-        self.0.end(Outcome::Error(CallError::lost_in_a_panic()), None, &details);
-    }
-}
-
 impl ClientCall {
     /// Starts the telemetry of a call that the tracker knows already.
     #[inline]
@@ -88,22 +78,22 @@ impl ClientCall {
         tracked: TrackedCall,
         is_get: bool,
         priced: Option<Box<PricedBy>>,
-        telemetry: impl FnOnce(&TrackedCall) -> CallTelemetry,
+        start_telemetry: impl FnOnce(&mut CallTelemetry, &TrackedCall),
     ) -> Self {
-        let guard = StartGuard(&tracked);
-        let telemetry = telemetry(&tracked);
-        std::mem::forget(guard);
-        let remaining = Remaining::TelemetryAndTracker;
-        Self {
+        let mut call = Self {
             tracked,
-            telemetry,
-            remaining,
+            telemetry: CallTelemetry::default(),
+            // If the telemetry panics, the tracker learns that the call has ended.
+            remaining: Remaining::Tracker,
             is_get,
             has_chunk: false,
             priced,
             time_to_first_chunk: None,
             recorded: None,
-        }
+        };
+        start_telemetry(&mut call.telemetry, &call.tracked);
+        call.remaining = Remaining::TelemetryAndTracker;
+        call
     }
 
     /// Does something with the telemetry that may panic.
@@ -124,10 +114,7 @@ impl ClientCall {
         task: Task,
         response: Option<&UsageReader>,
     ) {
-        let error = match &outcome {
-            Outcome::Success => None,
-            Outcome::Error(error) => Some(error.clone()),
-        };
+        let error = outcome.error().cloned();
         let recorded = self.recorded.as_deref().map(|recorded| recorded.usage).unwrap_or_default();
         let used = TaskUsage { reported: usage, recorded, is_get: self.is_get };
         self.remaining = Remaining::Nothing;
@@ -246,7 +233,7 @@ impl Observer for ClientCall {
 
     fn finish(
         &mut self,
-        outcome: Outcome,
+        mut outcome: Outcome,
         usage: Option<TokenUsage>,
         task: Option<Box<Task>>,
         response: Option<&UsageReader>,
@@ -254,18 +241,16 @@ impl Observer for ClientCall {
         if let Some(task) = task {
             return self.finish_with_task(outcome, usage, *task, response);
         }
-        let error = match &outcome {
-            Outcome::Success => None,
-            Outcome::Error(error) => Some(error),
-        };
         // Usage that is not known any more at the end was recorded before, and was paid for.
         let tokens = usage.as_ref().map(|usage| self.unrecorded(usage));
         let cost = self.cost(response, usage);
-        self.remaining = Remaining::Tracker;
-        self.telemetry.finish(error, usage.as_ref(), cost.as_ref(), response);
+        if self.telemetry.is_observed() {
+            self.remaining = Remaining::Tracker;
+            self.telemetry.finish(outcome.error(), usage.as_ref(), cost.as_ref(), response);
+        }
         self.remaining = Remaining::Nothing;
         let details = self.details(response, usage.as_ref(), cost.as_ref());
-        self.tracked.end(outcome, tokens.as_ref(), &details);
+        self.tracked.end(&mut outcome, tokens.as_ref(), &details);
     }
 
     fn dropped(&mut self) {
@@ -291,7 +276,7 @@ impl Drop for ClientCall {
             Remaining::Nothing => {}
             Remaining::Tracker => {
                 let details = CallDetails::none(self.tracked.started_at());
-                self.tracked.end(lost(), None, &details);
+                self.tracked.end(&mut lost(), None, &details);
             }
             Remaining::TelemetryAndTracker => self.finish(lost(), None, None, None),
         }

@@ -16,7 +16,7 @@ use super::tracking::Tracking;
 use crate::agent::InvalidName;
 use crate::exchange::{
     DefaultErrorDisplay, ErrorDisplay, ExchangeBody, ObservableResponse, Observer, Pending,
-    ResponseObserver, WithSources,
+    WithSources,
 };
 use crate::session::RequestHead;
 use crate::tracker::StatusTracker;
@@ -294,11 +294,8 @@ where
 {
     type Output = Self;
 
-    fn answered(&mut self, pending: Pending<O>) -> ResponseObserver<O> {
-        pending.answered(self.status(), self.headers_mut())
-    }
-
-    fn observed(self, observer: Option<ResponseObserver<O>>) -> Self {
+    fn observed(mut self, pending: Option<Pending<O>>) -> Self {
+        let observer = pending.map(|pending| pending.answered(self.status(), self.headers_mut()));
         let Some(observer) = observer.filter(|observer| !observer.is_over()) else { return self };
         let url = self.url().clone();
         let mut response = http::Response::<Body>::from(self);

@@ -13,7 +13,7 @@ use crate::agent::InvalidName;
 use crate::exchange::Pending;
 use crate::session::{RequestHead, SessionLocation, SessionLookup};
 use crate::status::SessionId;
-use crate::telemetry::{CallTarget, CallTelemetry};
+use crate::telemetry::CallTarget;
 use crate::tracker::{Session, StatusTracker, TrackedCall};
 
 /// How the calls of a client are tracked; nothing if the layer is disabled.
@@ -181,13 +181,13 @@ impl Active {
             true => Some(Box::new(PricedBy::new(agent.agent(), request.head()))),
             false => None,
         };
-        let call = ClientCall::new(tracked, is_get, priced, |tracked| {
+        let call = ClientCall::new(tracked, is_get, priced, |telemetry, tracked| {
             let target = || {
                 let RequestHead { method, scheme, host, port, path, .. } = request.head();
                 CallTarget { method, host, port: port.or_else(|| port_of(scheme?)), path }
             };
             let (session, level) = (tracked.session_id(), shared.span_level());
-            CallTelemetry::start(agent.agent(), agent.metrics(), session, level, &target)
+            telemetry.start(agent.agent(), agent.metrics(), session, level, &target);
         });
         let pending = Pending::new(call, request.method(), Some(request.path()));
         ownership::own(request, shared.number());

@@ -10,7 +10,7 @@ use pin_project::pin_project;
 
 use super::body::ExchangeBody;
 use super::error_display::{DefaultErrorDisplay, ErrorDisplay};
-use super::{Observer, Pending, ResponseObserver};
+use super::{Observer, Pending};
 use crate::status::CallError;
 
 /// The future of a service whose exchanges are observed.
@@ -40,24 +40,18 @@ pub trait ObservableResponse<O: Observer, D> {
     /// The same response, with its body observed.
     type Output;
 
-    /// Shows the exchange the head of the response.
-    fn answered(&mut self, pending: Pending<O>) -> ResponseObserver<O>;
-
-    /// Has the body observed, if there is an observer.
-    fn observed(self, observer: Option<ResponseObserver<O>>) -> Self::Output;
+    /// Shows the exchange the head of the response, if there is an exchange, and has the body observed.
+    fn observed(self, pending: Option<Pending<O>>) -> Self::Output;
 }
 
 impl<B: http_body::Body, O: Observer, D> ObservableResponse<O, D> for Response<B> {
     type Output = Response<ExchangeBody<B, O, D>>;
 
-    fn answered(&mut self, pending: Pending<O>) -> ResponseObserver<O> {
-        pending.answered(self.status(), self.headers_mut())
-    }
-
     // `map` and a call of its own would copy the head of the response twice.
     #[inline(always)]
-    fn observed(self, observer: Option<ResponseObserver<O>>) -> Self::Output {
-        let (head, body) = self.into_parts();
+    fn observed(self, pending: Option<Pending<O>>) -> Self::Output {
+        let (mut head, body) = self.into_parts();
+        let observer = pending.map(|pending| pending.answered(head.status, &mut head.headers));
         Response::from_parts(head, ExchangeBody::new(body, observer))
     }
 }
@@ -96,36 +90,28 @@ where
     O: Observer,
     D: ErrorDisplay<E>,
 {
-    let Poll::Ready(mut result) = Pending::poll_in(Some(&pending), || inner.poll(cx)) else {
-        *slot = Some(pending);
-        return Poll::Pending;
-    };
-    let observer = answered::<_, _, _, D>(pending, &mut result);
-    Poll::Ready(result.map(|response| response.observed(observer)))
-}
-
-/// The exchange was answered, or has failed.
-fn answered<R, E, O, D>(
-    pending: Pending<O>,
-    result: &mut Result<R, E>,
-) -> Option<ResponseObserver<O>>
-where
-    R: ObservableResponse<O, D>,
-    O: Observer,
-    D: ErrorDisplay<E>,
-{
-    match result {
-        Ok(response) => Some(response.answered(pending)),
-        Err(error) => {
-            let shown = D::display(error);
-            pending.failed(if D::is_timeout(error) {
-                CallError::timeout(&shown)
-            } else {
-                CallError::transport(&shown)
-            });
-            None
+    match Pending::poll_in(Some(&pending), || inner.poll(cx)) {
+        Poll::Pending => {
+            *slot = Some(pending);
+            Poll::Pending
+        }
+        Poll::Ready(Ok(response)) => Poll::Ready(Ok(response.observed(Some(pending)))),
+        Poll::Ready(Err(error)) => {
+            failed::<_, _, D>(pending, &error);
+            Poll::Ready(Err(error))
         }
     }
+}
+
+/// The exchange has failed without a response.
+#[cold]
+fn failed<E, O: Observer, D: ErrorDisplay<E>>(pending: Pending<O>, error: &E) {
+    let shown = D::display(error);
+    pending.failed(if D::is_timeout(error) {
+        CallError::timeout(&shown)
+    } else {
+        CallError::transport(&shown)
+    });
 }
 
 impl<F, O: Observer, D> fmt::Debug for ExchangeFuture<F, O, D> {

@@ -9,8 +9,7 @@ use super::state::ExchangeState;
 use crate::usage::{End, Progress, UsageReader};
 
 /// A response that is being read.
-#[expect(missing_debug_implementations, reason = "nobody outside of the crate can have one")]
-pub struct ResponseObserver<O: Observer>(Box<ExchangeState<O>>);
+pub(crate) struct ResponseObserver<O: Observer>(Box<ExchangeState<O>>);
 
 impl<O: Observer> ResponseObserver<O> {
     /// The response whose head was the last step.

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AgentState, AgentStatus, CallDetails, Outcome, RawText, Timestamp, TokenUsage};
+use super::{
+    AgentState, AgentStatus, CallDetails, Outcome, RawText, Timestamp, TokenUsage, is_reason,
+};
 
 /// One of several calls of an agent, or its only call if that failed.
 #[derive(Clone, Debug)]
@@ -360,7 +362,10 @@ impl AgentStatus {
         match (&self.finish_reason, details.finish_reason) {
             (None, None) => {}
             (Some(known), Some(reason)) if reason.is(known) => {}
-            (_, reason) => self.finish_reason = reason.and_then(RawText::to_text),
+            (_, reason) => {
+                let reason = reason.filter(|reason| is_reason(reason.0));
+                self.finish_reason = reason.and_then(RawText::to_text);
+            }
         }
         self.time_to_first_chunk = details.time_to_first_chunk;
     }

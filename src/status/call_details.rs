@@ -34,6 +34,7 @@ pub(crate) struct CallDetails<'a> {
     pub(crate) started_at: Timestamp,
     /// The model in the response, or else the one in the request or declared.
     pub(crate) model: Option<RawText<'a>>,
+    /// Not checked whether it [is one](super::is_reason).
     pub(crate) finish_reason: Option<RawText<'a>>,
     /// Only for a stream.
     pub(crate) time_to_first_chunk: Option<Duration>,

@@ -290,7 +290,13 @@ mod tests {
             let later = now().saturating_add(DAY);
             let tokens = crate::status::TokenUsage::new(100, 20).delta_from(&Default::default());
             let details = crate::status::CallDetails::none(later);
-            ledger.call_ended(0, crate::status::Outcome::Success, Some(&tokens), &details, later);
+            ledger.call_ended(
+                0,
+                &mut crate::status::Outcome::Success,
+                Some(&tokens),
+                &details,
+                later,
+            );
             ledger.finish(Ok(()), later);
             let _ = ledger.write_conflicted(Some(&item), "process1", later);
             let write = ledger.prepare_write("process1", 1_766_570_400_004, true, later).unwrap();

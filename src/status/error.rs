@@ -17,6 +17,18 @@ pub enum Outcome {
     Error(CallError),
 }
 
+impl Outcome {
+    /// Returns the failure, if the call failed.
+    #[inline]
+    #[must_use]
+    pub fn error(&self) -> Option<&CallError> {
+        match self {
+            Self::Success => None,
+            Self::Error(error) => Some(error),
+        }
+    }
+}
+
 /// An agent's failure: a class to group by and a short message to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

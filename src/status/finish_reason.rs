@@ -23,6 +23,11 @@ const NORMAL: &[&str] = &[
     "load",
 ];
 
+/// Whether a reason is a name: not a text, nor what stands for one that is too long.
+pub(crate) fn is_reason(word: &[u8]) -> bool {
+    !word.is_empty() && word != b"?" && word.iter().all(u8::is_ascii_graphic)
+}
+
 /// Whether a model stopped because it was done, or to call a tool.
 pub(super) fn is_normal(reason: &[u8]) -> bool {
     NORMAL.iter().any(|normal| normal.as_bytes().eq_ignore_ascii_case(reason))

@@ -69,7 +69,7 @@ pub use document::{OverallStatus, PreviousRun, WorkflowStatus};
 pub use end::ManualEnd;
 pub use error::{CallError, ErrorMessage, Outcome};
 pub(crate) use error_chain::ErrorChain;
-pub(crate) use finish_reason::most_telling as most_telling_reason;
+pub(crate) use finish_reason::{is_reason, most_telling as most_telling_reason};
 pub use item::{Change, Item, ItemVersion, Precondition, Value};
 pub(crate) use ledger::{
     Counted, Lack, Ledger, PendingWrite, TaskUsage, UncertainUsage, attribute_bytes,

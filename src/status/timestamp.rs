@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, SystemTimeError, UNIX_EPOCH};
 
 /// A time in UTC, with millisecond precision.
 ///
@@ -64,13 +64,27 @@ impl Timestamp {
     }
 }
 
-impl From<SystemTime> for Timestamp {
-    fn from(time: SystemTime) -> Self {
-        let millis = match time.duration_since(UNIX_EPOCH) {
+impl Timestamp {
+    #[cold]
+    fn out_of_range(since_epoch: Result<Duration, SystemTimeError>) -> Self {
+        Self::from_millis(match since_epoch {
             Ok(after) => millis(after),
             Err(before) => -millis(before.duration()),
-        };
-        Self::from_millis(millis)
+        })
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    #[inline]
+    fn from(time: SystemTime) -> Self {
+        const MAX_SECONDS: u64 = Timestamp::MAX_MILLIS as u64 / 1000;
+        match time.duration_since(UNIX_EPOCH) {
+            // Any clock shows a time in this range, which needs no clamping.
+            Ok(after) if after.as_secs() < MAX_SECONDS => {
+                Self(after.as_secs() as i64 * 1000 + i64::from(after.subsec_millis()))
+            }
+            since => Self::out_of_range(since),
+        }
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) struct CallTarget<'a> {
 /// for both.
 ///
 /// Without a subscriber or a recorder it is empty, and moves with its call at no cost.
+#[derive(Default)]
 pub(crate) struct CallTelemetry(Option<Box<Listened>>);
 
 /// A call that a subscriber or a recorder observes.
@@ -78,34 +79,35 @@ impl CallTelemetry {
     /// with a subscriber or a recorder.
     #[inline]
     pub(crate) fn start<'a>(
+        &mut self,
         agent: &Agent,
         metrics: &AgentMetrics,
         session: &SessionId,
         level: Level,
         target: &dyn Fn() -> CallTarget<'a>,
-    ) -> Self {
-        if !span::may_be_wanted(level) && !AgentMetrics::are_recorded() {
-            return Self(None);
+    ) {
+        if span::may_be_wanted(level) || AgentMetrics::are_recorded() {
+            self.start_for_listeners(agent, metrics, session, level, target);
         }
-        Self::start_for_listeners(agent, metrics, session, level, target)
     }
 
     #[inline(never)]
     fn start_for_listeners<'a>(
+        &mut self,
         agent: &Agent,
         metrics: &AgentMetrics,
         session: &SessionId,
         level: Level,
         target: &dyn Fn() -> CallTarget<'a>,
-    ) -> Self {
+    ) {
         let call = OnceCell::new();
         let known = || call.get_or_init(|| CallStart::of(agent, target()));
         let span = CallSpan::new(level, session, &known);
         if !span.is_enabled() && !AgentMetrics::are_recorded() {
-            return Self(None);
+            return;
         }
         known();
-        let listened = call.into_inner().map(|call| {
+        self.0 = call.into_inner().map(|call| {
             Box::new(Listened {
                 span,
                 started_at: Instant::now(),
@@ -117,7 +119,12 @@ impl CallTelemetry {
                 first_chunk: None,
             })
         });
-        Self(listened)
+    }
+
+    /// Whether a subscriber or a recorder observes the call.
+    #[inline]
+    pub(crate) fn is_observed(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Makes what happens until the guard is dropped part of the call's span.

@@ -79,11 +79,12 @@ impl TrackedCall {
         has_model
     }
 
-    /// Ends the call, and adds the tokens that it has used since the last time.
+    /// Ends the call, and adds the tokens that it has used since the last time. Takes the error out of the
+    /// outcome, which is a reference so that it is not copied into the closure.
     #[inline]
     pub(crate) fn end(
         &self,
-        outcome: Outcome,
+        outcome: &mut Outcome,
         tokens: Option<&TokenDelta>,
         details: &CallDetails<'_>,
     ) {
@@ -92,7 +93,9 @@ impl TrackedCall {
             let is_current = state.ledger.run() == self.run;
             if is_current {
                 state.ledger.call_ended(self.slot, outcome, tokens, details, now);
-                excess = state.ledger.take_excess();
+                if state.ledger.has_excess() {
+                    excess = state.ledger.take_excess();
+                }
             }
             is_current
         });

@@ -70,7 +70,7 @@ pub use self::trace::{
 };
 
 use self::decompress::Encoding;
-use self::extract::{Extracted, Extractor};
+use self::extract::{Extracted, Extractor, TokenCounts};
 use self::formats::{Accounting, CountOp, RequestFlag, TokenType};
 use self::framing::{Framing, MediaType};
 use self::response_head::{HeadReport, RequestFlags};
@@ -190,6 +190,7 @@ impl UsageReader {
     }
 
     /// Whether the response is a stream of events, as far as its beginning shows.
+    #[inline]
     pub(crate) fn is_stream(&self) -> bool {
         self.framing.is_stream()
     }
@@ -212,14 +213,16 @@ impl UsageReader {
     #[inline(always)]
     pub fn usage(&self) -> Option<TokenUsage> {
         let extracted = self.committed();
-        let mut usage = self.usage_by_rules(extracted, &mut |_| {})?;
+        // One place for all of it: the counts take 128 bytes, which would be copied.
+        let mut usage = self.usage_by_rules(extracted, &mut |_| {});
         // Nearly all have none, whatever is committed.
         if self.extractor.parts().is_some()
+            && let Some(usage) = &mut usage
             && let Some(parts) = self.framing.committed_parts(&self.extractor)
         {
-            parts.complete(&mut usage);
+            parts.complete(usage);
         }
-        Some(usage)
+        usage
     }
 
     /// The same, and each rule by which the counts became tokens.
@@ -237,11 +240,23 @@ impl UsageReader {
         if counts.is_empty() && self.reported.is_none() {
             return None;
         }
-        let reported = self.reported.as_deref().filter(|reported| !reported.counts.is_empty());
-        let Some(HeadReport { counts: headers, .. }) = reported else {
-            return counts.normalized_by(total_is_input, note);
-        };
-        // The headers fill in what the body leaves out.
+        match self.reported.as_deref() {
+            Some(HeadReport { counts: headers, .. }) if !headers.is_empty() => {
+                Self::filled_in_from(headers, counts, total_is_input(), note)
+            }
+            _ => counts.normalized_by(total_is_input, note),
+        }
+    }
+
+    /// The headers fill in what the body leaves out.
+    #[cold]
+    fn filled_in_from(
+        headers: &TokenCounts,
+        counts: &TokenCounts,
+        total_is_input: bool,
+        note: &mut impl FnMut(TokenRule),
+    ) -> Option<TokenUsage> {
+        let total_is_input = || total_is_input;
         if counts.normalized(total_is_input).is_none() {
             note(TokenRule::FromHeaders);
             return headers.normalized_by(|| false, note);

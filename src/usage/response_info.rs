@@ -113,7 +113,7 @@ impl UsageReader {
     }
 
     /// Adds what the response says of its call, and copies none of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn describe<'a>(&'a self, call: &mut CallDetails<'a>) {
         if !self.states_nothing() {
             let stated = self.committed().stated();

@@ -207,6 +207,7 @@ impl ActiveCalls {
     }
 
     /// Sets the activity of the agent: to this text, or to its own for its state.
+    #[inline]
     fn set_activity(&mut self, activity: Option<Arc<str>>, agent: &mut AgentStatus) {
         self.activity_is_stale = activity.is_none();
         if let Some(activity) = activity {
@@ -434,6 +435,12 @@ impl Ledger {
         }
     }
 
+    /// Whether the workflow has just exceeded a limit.
+    #[inline]
+    pub(crate) fn has_excess(&self) -> bool {
+        self.excess.is_some()
+    }
+
     /// The limit that the workflow has just exceeded. It is returned once.
     #[inline]
     pub(crate) fn take_excess(&mut self) -> Option<Box<Excess>> {
@@ -448,6 +455,7 @@ impl Ledger {
         Some((active.started_at.filter(|_| is_own)?, active.last_end))
     }
 
+    #[inline]
     fn touch(&mut self, now: Timestamp) {
         self.local.last_updated = self.local.last_updated.max(now);
         self.version += 1;

@@ -185,7 +185,7 @@ impl Ledger {
     pub(crate) fn call_ended_with_task(
         &mut self,
         slot: usize,
-        outcome: Outcome,
+        mut outcome: Outcome,
         task: Task,
         usage: TaskUsage,
         details: &CallDetails<'_>,
@@ -199,7 +199,7 @@ impl Ledger {
                 tasks.nameless.push((slot, waiting_for));
             }
             let tokens = reported.map(|usage| usage.delta_from(&recorded));
-            self.call_ended(slot, outcome, tokens.as_ref(), details, now);
+            self.call_ended(slot, &mut outcome, tokens.as_ref(), details, now);
             let cost = details.cost.copied();
             return reported.map(|usage| Counted { usage, cost });
         };
@@ -247,7 +247,7 @@ impl Ledger {
             _ => {}
         }
         let details = CallDetails { cost: None, usage_without_model: None, ..*details };
-        self.call_ended(slot, outcome, None, &details, now);
+        self.call_ended(slot, &mut outcome, None, &details, now);
         counted
     }
 

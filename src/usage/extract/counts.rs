@@ -174,31 +174,41 @@ impl TokenCounts {
         note: &mut impl FnMut(TokenRule),
     ) -> Option<TokenUsage> {
         let total = self.get(TokenType::Total);
-        let mut usage = match (self.get(TokenType::Input), self.get(TokenType::Output)) {
+        let (input, mut output) = match (self.get(TokenType::Input), self.get(TokenType::Output)) {
             (Some(input), Some(output)) if self.accounting & NORMALIZED != 0 => {
                 note(TokenRule::Summed);
-                TokenUsage::new(input, output)
+                (Some(input), Some(output))
             }
-            (Some(input), Some(output)) => self.both(input, output, note),
+            (Some(input), Some(output)) => {
+                let (input, output) = self.both(input, output, note);
+                (Some(input), Some(output))
+            }
             (input, output) => self.one_or_none(input, output, total_is_input(), note)?,
         };
-        if let Some(total) = total {
-            let sum = usage.total_tokens.unwrap_or(0);
-            if total < sum {
-                note(TokenRule::TotalRaised);
-            }
-            usage.total_tokens = Some(total.max(sum));
-        } else {
-            note(TokenRule::TotalIsSum);
+        let sum = input.unwrap_or(0).saturating_add(output.unwrap_or(0));
+        let mut all = total.unwrap_or(0).max(sum);
+        match total {
+            Some(total) if total < sum => note(TokenRule::TotalRaised),
+            Some(_) => {}
+            None => note(TokenRule::TotalIsSum),
         }
         if self.accounting & TOTAL_EXCLUDES_REASONING != 0 && total.is_some() {
             note(TokenRule::ReasoningAddedToTotal);
-            self.exclude_reasoning(&mut usage);
+            let thought = self.get(TokenType::Reasoning).unwrap_or(0);
+            output = output.map(|output| output.saturating_add(thought));
+            all = all.saturating_add(thought);
         }
-        usage.cache_read_input_tokens = self.get(TokenType::CacheRead);
-        usage.cache_write_input_tokens = self.get(TokenType::CacheWrite);
-        usage.reasoning_tokens = self.get(TokenType::Reasoning);
-        Some(usage)
+        // Made in one piece, so that none of it is copied.
+        Some(TokenUsage {
+            input_tokens: input,
+            output_tokens: output,
+            total_tokens: Some(all),
+            cache_read_input_tokens: self.get(TokenType::CacheRead),
+            cache_write_input_tokens: self.get(TokenType::CacheWrite),
+            reasoning_tokens: self.get(TokenType::Reasoning),
+            cache_write_5m_input_tokens: None,
+            cache_write_1h_input_tokens: None,
+        })
     }
 
     /// Adds what is not included in input and output to them.
@@ -208,7 +218,7 @@ impl TokenCounts {
         mut input: u64,
         mut output: u64,
         note: &mut impl FnMut(TokenRule),
-    ) -> TokenUsage {
+    ) -> (u64, u64) {
         let total = self.get(TokenType::Total);
         let plain = input.saturating_add(output);
         // Whether input and output add up to the total with this much on top, and not without.
@@ -262,7 +272,7 @@ impl TokenCounts {
         if add_reasoning {
             output = output.saturating_add(thought);
         }
-        TokenUsage::new(input, output)
+        (input, output)
     }
 
     /// Fills in what is missing of input and output, if anything follows for it.
@@ -273,7 +283,7 @@ impl TokenCounts {
         output: Option<u64>,
         total_is_input: bool,
         note: &mut impl FnMut(TokenRule),
-    ) -> Option<TokenUsage> {
+    ) -> Option<(Option<u64>, Option<u64>)> {
         let total = self.get(TokenType::Total);
         let thought = self.get(TokenType::Reasoning);
         let (input, output) = match (input, output, total) {
@@ -283,7 +293,7 @@ impl TokenCounts {
             }
             (None, None, Some(_)) => {
                 note(TokenRule::OnlyTotal);
-                return Some(TokenUsage::default());
+                return Some((None, None));
             }
             (None, None, None) => (0, thought.map(|_| 0)?),
             (Some(input), None, None) => {
@@ -309,27 +319,19 @@ impl TokenCounts {
                     note(rule);
                 }
                 note(TokenRule::OutputFromTotal);
-                return Some(TokenUsage::new(input, total.saturating_sub(input)));
+                return Some((Some(input), Some(total.saturating_sub(input))));
             }
             (None, Some(output), Some(total)) => {
                 let excludes = self.accounting & OUTPUT_EXCLUDES_REASONING != 0;
                 let thought = thought.filter(|_| excludes).unwrap_or(0);
                 let output = output.saturating_add(thought);
                 note(TokenRule::InputFromTotal);
-                return Some(TokenUsage::new(total.saturating_sub(output), output));
+                return Some((Some(total.saturating_sub(output)), Some(output)));
             }
             (Some(input), Some(output), _) => (input, output),
         };
-        Some(self.both(input, output, note))
-    }
-
-    /// Adds reasoning to the output and to the total.
-    #[cold]
-    fn exclude_reasoning(&self, usage: &mut TokenUsage) {
-        let thought = self.get(TokenType::Reasoning).unwrap_or(0);
-        for tokens in [&mut usage.output_tokens, &mut usage.total_tokens] {
-            *tokens = tokens.map(|tokens| tokens.saturating_add(thought));
-        }
+        let (input, output) = self.both(input, output, note);
+        Some((Some(input), Some(output)))
     }
 
     fn cached(&self) -> u64 {

@@ -10,7 +10,7 @@
 
 use super::error_text::unescape;
 use super::{Extracted, Extractor};
-use crate::status::{RawText, most_telling_reason};
+use crate::status::{RawText, is_reason, most_telling_reason};
 use crate::usage::formats::{Format, InfoField, Word};
 use crate::usage::json::TEXT_BLOCK;
 
@@ -209,12 +209,12 @@ impl Extractor {
         self.stated_raw(stated, InfoField::Model).map(RawText)
     }
 
-    /// The one to show of the reasons that were stated.
+    /// The one to show of the reasons that were stated. It may be [none](is_reason).
     #[inline]
     pub(in crate::usage) fn stated_reason(&self, stated: &Stated) -> Option<RawText<'_>> {
         match (stated.reason, stated.more_reasons) {
             (0, 0) => None,
-            (_, 0) => self.first_reason(stated).filter(|reason| is_reason(reason)).map(RawText),
+            (_, 0) => self.first_reason(stated).map(RawText),
             _ => self.stated_reason_of_several(stated).map(RawText),
         }
     }
@@ -253,10 +253,4 @@ impl Extractor {
 /// A reason, if it is one.
 fn reason(word: &[u8]) -> Option<Box<str>> {
     is_reason(word).then(|| String::from_utf8_lossy(word).into())
-}
-
-/// Whether a reason is a name: not a text, nor what stands for one that is too long.
-#[inline]
-fn is_reason(word: &[u8]) -> bool {
-    !word.is_empty() && word != b"?" && word.iter().all(u8::is_ascii_graphic)
 }

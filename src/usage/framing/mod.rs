@@ -148,19 +148,26 @@ impl Framing {
     }
 
     /// Whether the response is a stream of events, as far as its first bytes show.
+    #[inline]
     pub(super) fn is_stream(&self) -> bool {
+        match (&self.framer, self.media_type) {
+            (Framer::Json(_) | Framer::Undetected { .. }, MediaType::Json) => false,
+            _ => self.is_other_stream(),
+        }
+    }
+
+    #[cold]
+    fn is_other_stream(&self) -> bool {
         match &self.framer {
+            Framer::Json(_) => self.media_type == MediaType::Lines,
             Framer::Sse(_) => true,
             Framer::Binary(binary) if matches!(**binary, Binary::EventStream(_)) => true,
-            Framer::Json(_) => self.media_type == MediaType::Lines,
-            Framer::Undetected { .. } | Framer::Html | Framer::Opaque | Framer::Binary(_) => {
-                match self.media_type {
-                    MediaType::Lines | MediaType::Sse | MediaType::EventStream => true,
-                    // The other protocols do not tell a stream from a single message.
-                    MediaType::Rpc(rpc) => rpc.protocol == Protocol::Connect,
-                    MediaType::Json | MediaType::Html | MediaType::Other => false,
-                }
-            }
+            _ => match self.media_type {
+                MediaType::Lines | MediaType::Sse | MediaType::EventStream => true,
+                // The other protocols do not tell a stream from a single message.
+                MediaType::Rpc(rpc) => rpc.protocol == Protocol::Connect,
+                MediaType::Json | MediaType::Html | MediaType::Other => false,
+            },
         }
     }
 

@@ -82,11 +82,11 @@ impl Process {
         self.ledger.call_started(slot, false, at(now));
     }
 
-    fn end(&mut self, agent: &str, outcome: Outcome, tokens: u64, now: i64) {
+    fn end(&mut self, agent: &str, mut outcome: Outcome, tokens: u64, now: i64) {
         let slot = self.slot(agent);
         let used = TokenUsage::new(tokens, 0).delta_from(&TokenUsage::default());
         let details = CallDetails::none(at(now));
-        self.ledger.call_ended(slot, outcome, Some(&used), &details, at(now));
+        self.ledger.call_ended(slot, &mut outcome, Some(&used), &details, at(now));
     }
 
     /// A call starts and ends at once, with an answer that belongs to a task.
