@@ -11,7 +11,7 @@ use crate::agent::Agent;
 use crate::exchange::Observer;
 use crate::session::RequestHead;
 use crate::status::{
-    CallDetails, CallError, Outcome, Task, TaskUsage, TokenDelta, TokenUsage, TotalCost,
+    CallDetails, CallError, NewTokens, Outcome, Task, TaskUsage, TokenDelta, TokenUsage, TotalCost,
 };
 use crate::telemetry::{CallTelemetry, Provider};
 use crate::tracker::{PricedCall, TrackedCall};
@@ -234,15 +234,23 @@ impl Observer for ClientCall {
     fn finish(
         &mut self,
         mut outcome: Outcome,
-        usage: Option<TokenUsage>,
         task: Option<Box<Task>>,
         response: Option<&UsageReader>,
     ) {
+        let usage = response.and_then(UsageReader::usage);
         if let Some(task) = task {
             return self.finish_with_task(outcome, usage, *task, response);
         }
         // Usage that is not known any more at the end was recorded before, and was paid for.
-        let tokens = usage.as_ref().map(|usage| self.unrecorded(usage));
+        let rest;
+        let tokens = match (&usage, &self.recorded) {
+            (None, _) => NewTokens::None,
+            (Some(usage), None) => NewTokens::All(usage),
+            (Some(usage), Some(recorded)) => {
+                rest = usage.delta_from(&recorded.usage);
+                NewTokens::Rest(&rest)
+            }
+        };
         let cost = self.cost(response, usage);
         if self.telemetry.is_observed() {
             self.remaining = Remaining::Tracker;
@@ -250,7 +258,7 @@ impl Observer for ClientCall {
         }
         self.remaining = Remaining::Nothing;
         let details = self.details(response, usage.as_ref(), cost.as_ref());
-        self.tracked.end(&mut outcome, tokens.as_ref(), &details);
+        self.tracked.end(&mut outcome, tokens, &details);
     }
 
     fn dropped(&mut self) {
@@ -259,7 +267,7 @@ impl Observer for ClientCall {
         } else {
             CallError::new(CallError::CANCELLED, "the caller gave up before the agent answered")
         };
-        self.finish(Outcome::Error(error), None, None, None);
+        self.finish(Outcome::Error(error), None, None);
     }
 }
 
@@ -276,9 +284,9 @@ impl Drop for ClientCall {
             Remaining::Nothing => {}
             Remaining::Tracker => {
                 let details = CallDetails::none(self.tracked.started_at());
-                self.tracked.end(&mut lost(), None, &details);
+                self.tracked.end(&mut lost(), NewTokens::None, &details);
             }
-            Remaining::TelemetryAndTracker => self.finish(lost(), None, None, None),
+            Remaining::TelemetryAndTracker => self.finish(lost(), None, None),
         }
     }
 }

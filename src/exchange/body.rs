@@ -153,7 +153,7 @@ mod tests {
 
     use super::*;
     use crate::exchange::Pending;
-    use crate::status::{Outcome, Task, TokenUsage};
+    use crate::status::{Outcome, Task};
     use crate::usage::UsageReader;
 
     /// Notes what it observes.
@@ -180,7 +180,6 @@ mod tests {
         fn finish(
             &mut self,
             outcome: Outcome,
-            _: Option<TokenUsage>,
             _: Option<Box<Task>>,
             response: Option<&UsageReader>,
         ) {

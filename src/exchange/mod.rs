@@ -80,16 +80,9 @@ pub trait Observer: Sized {
     /// The tokens used so far, from the reader of the response.
     fn progress(&mut self, _usage: &TokenUsage, _response: &UsageReader) {}
 
-    /// The exchange has ended, and used these tokens in all. The response may belong to a task,
-    /// which need not have ended with it. `response` has read the response, if there was one, and knows
-    /// what that says beside all this.
-    fn finish(
-        &mut self,
-        outcome: Outcome,
-        usage: Option<TokenUsage>,
-        task: Option<Box<Task>>,
-        response: Option<&UsageReader>,
-    );
+    /// The exchange has ended. The response may belong to a task, which need not have ended with it.
+    /// `response` has read the response, if there was one, and knows what that says of tokens and all else.
+    fn finish(&mut self, outcome: Outcome, task: Option<Box<Task>>, response: Option<&UsageReader>);
 
     /// Nobody waits for the response any more.
     fn dropped(&mut self);

@@ -130,7 +130,7 @@ impl<O: Observer> ExchangeState<O> {
             feed(reader);
             observer.chunk(|| reader.is_stream());
             let outcome = reader.classify(End::Complete).0;
-            observer.finish(outcome, reader.usage(), reader.task(), Some(reader));
+            observer.finish(outcome, reader.task(), Some(reader));
         };
         match (head.take(), reader) {
             (Some(head), _) => finish(&mut UsageReader::new(head)),
@@ -157,14 +157,14 @@ impl<O: Observer> ExchangeState<O> {
         self.phase = Phase::Over;
         if let Some((reader, observer)) = self.reader() {
             let outcome = reader.classify(end).0;
-            observer.finish(outcome, reader.usage(), reader.task(), Some(reader));
+            observer.finish(outcome, reader.task(), Some(reader));
         }
     }
 
     /// The exchange has failed before there was a response.
     pub(super) fn failed(&mut self, error: CallError) {
         self.phase = Phase::Over;
-        self.observer.finish(Outcome::Error(error), None, None, None);
+        self.observer.finish(Outcome::Error(error), None, None);
     }
 }
 

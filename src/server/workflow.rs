@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::exchange::Observer;
-use crate::status::{CallError, Outcome, SessionId, Task, TokenUsage};
+use crate::status::{CallError, Outcome, SessionId, Task};
 use crate::usage::UsageReader;
 use crate::workflow::{TaskScope, Workflow};
 
@@ -77,13 +77,7 @@ impl Observer for WorkflowObserver {
                 || self.is_connect && status.is_success();
     }
 
-    fn finish(
-        &mut self,
-        outcome: Outcome,
-        _: Option<TokenUsage>,
-        _: Option<Box<Task>>,
-        _: Option<&UsageReader>,
-    ) {
+    fn finish(&mut self, outcome: Outcome, _: Option<Box<Task>>, _: Option<&UsageReader>) {
         match outcome {
             _ if self.is_left_open => {
                 if self.workflow.is_last() {

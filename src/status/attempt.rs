@@ -197,7 +197,7 @@ impl Attempts {
         self.oldest = (self.oldest + 1) % Self::KEPT;
         place.started_at = details.started_at;
         place.completed_at = now;
-        if place.error_type.is_some() || *outcome != Outcome::Success {
+        if place.error_type.is_some() || outcome.error().is_some() {
             place.error_type = class_of(outcome);
         }
         if place.model.as_ref().map(Arc::as_ptr) != model.map(Arc::as_ptr) {
@@ -208,10 +208,9 @@ impl Attempts {
             Some(usage) => place.token_usage = Some(*usage),
             None => place.token_usage = None,
         }
-        if place.request_id.is_some() || details.request_id.is_some() {
-            place.request_id = details.request_id.map(Into::into);
+        if place.request_id.is_some() || place.retry_after.is_some() || details.head.is_some() {
+            (place.request_id, place.retry_after) = details.of_head();
         }
-        place.retry_after = details.retry_after;
         place.origin = Origin::This;
         place.number = number;
         place.version = version;
@@ -230,14 +229,15 @@ impl Attempts {
         // One that has ended before another is put in its place.
         let same = list.iter().filter(|known| known.completed_at == now);
         let number = same.map(|known| known.number).max().map_or(0, |last| last.saturating_add(1));
+        let (request_id, retry_after) = details.of_head();
         let attempt = Attempt {
             started_at: details.started_at,
             completed_at: now,
             error_type: class_of(outcome),
             model: model.cloned(),
             token_usage: details.usage.copied(),
-            request_id: details.request_id.map(Into::into),
-            retry_after: details.retry_after,
+            request_id,
+            retry_after,
             origin: Origin::This,
             number,
             version,

@@ -44,7 +44,13 @@ pub(crate) struct CallDetails<'a> {
     pub(crate) usage_without_model: Option<&'a TokenUsage>,
     /// Absent without a price list.
     pub(crate) cost: Option<&'a TotalCost>,
-    pub(crate) request_id: Option<&'a str>,
+    pub(crate) head: Option<&'a HeadDetails>,
+}
+
+/// What the head of a response says about a call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HeadDetails {
+    pub(crate) request_id: Option<Box<str>>,
     pub(crate) retry_after: Option<Duration>,
 }
 
@@ -59,8 +65,14 @@ impl CallDetails<'_> {
             usage: None,
             usage_without_model: None,
             cost: None,
-            request_id: None,
-            retry_after: None,
+            head: None,
         }
+    }
+
+    /// The id of the request, and how long to wait before another.
+    #[cold]
+    pub(super) fn of_head(&self) -> (Option<Arc<str>>, Option<Duration>) {
+        let id = self.head.and_then(|head| head.request_id.as_deref());
+        (id.map(Into::into), self.head.and_then(|head| head.retry_after))
     }
 }

@@ -30,6 +30,14 @@ pub enum OverallStatus {
 }
 
 impl OverallStatus {
+    /// A call has started or ended, so the workflow is no longer initializing.
+    #[inline]
+    pub(super) fn begin(&mut self) {
+        if *self == Self::Initializing {
+            *self = Self::Processing;
+        }
+    }
+
     /// Returns the spelling used in the table, or `other`.
     #[must_use]
     pub fn as_str(self) -> &'static str {

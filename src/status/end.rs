@@ -288,12 +288,12 @@ mod tests {
             let mut item = ended(&end, item);
             let at_end = WorkflowStatus::from_item(&id(), &item);
             let later = now().saturating_add(DAY);
-            let tokens = crate::status::TokenUsage::new(100, 20).delta_from(&Default::default());
+            let tokens = crate::status::TokenUsage::new(100, 20);
             let details = crate::status::CallDetails::none(later);
             ledger.call_ended(
                 0,
                 &mut crate::status::Outcome::Success,
-                Some(&tokens),
+                crate::status::NewTokens::All(&tokens),
                 &details,
                 later,
             );

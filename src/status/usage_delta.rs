@@ -154,16 +154,41 @@ impl UsageDelta {
     /// Adds tokens of a model, if there is no other. Returns whether it did.
     #[inline]
     pub(super) fn add_tokens(&mut self, tokens: &TokenDelta, model: Option<&Arc<str>>) -> bool {
-        if !self.has_amounts() && self.shares.is_empty() {
-            self.model = model.cloned();
-            self.tokens = *tokens;
-            return true;
-        }
-        let is_of_one = is_same(self.model.as_ref(), model) && self.shares.is_empty();
+        let is_of_one = self.takes_model(model);
         if is_of_one {
             self.tokens.add(tokens);
         }
         is_of_one
+    }
+
+    /// Adds all tokens of a call to this delta and to its agent's sum, if there is no other model.
+    /// Returns whether it did.
+    #[inline]
+    pub(super) fn add_call(
+        &mut self,
+        usage: &TokenUsage,
+        sum: &mut Option<TokenUsage>,
+        model: Option<&Arc<str>>,
+    ) -> bool {
+        let is_of_one = self.takes_model(model);
+        if is_of_one {
+            self.tokens.add_to_both(sum.get_or_insert_default(), usage);
+        }
+        is_of_one
+    }
+
+    /// Whether all that it has, and what is about to be added to it, belongs to this model.
+    #[inline]
+    fn takes_model(&mut self, model: Option<&Arc<str>>) -> bool {
+        if !self.shares.is_empty() {
+            return false;
+        }
+        let is_same = is_same(self.model.as_ref(), model);
+        if !is_same && !self.has_amounts() {
+            self.model = model.cloned();
+            return true;
+        }
+        is_same
     }
 
     #[inline]

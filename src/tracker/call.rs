@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::{Costs, Session, Shared, StatusTracker};
 use crate::agent::Agent;
 use crate::status::{
-    CallDetails, Counted, Outcome, RawText, SessionId, Task, TaskUsage, Timestamp, TokenDelta,
+    CallDetails, Counted, NewTokens, Outcome, RawText, SessionId, Task, TaskUsage, Timestamp,
+    TokenDelta,
 };
 
 /// One call in flight. Its holder [ends](Self::end) it, once.
@@ -85,7 +86,7 @@ impl TrackedCall {
     pub(crate) fn end(
         &self,
         outcome: &mut Outcome,
-        tokens: Option<&TokenDelta>,
+        tokens: NewTokens<'_>,
         details: &CallDetails<'_>,
     ) {
         let mut excess = None;

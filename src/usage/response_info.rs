@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, header};
 use super::UsageReader;
 use super::extract::UsageParts;
 use super::formats::{HeadField, MODEL_PATHS, RequestFlag};
-use crate::status::{CallDetails, RawText};
+use crate::status::{CallDetails, HeadDetails, RawText};
 
 /// A longer name in a path is none.
 const MAX_MODEL: usize = 128;
@@ -130,8 +130,7 @@ impl UsageReader {
         if call.model.is_none() {
             call.model = head.model().map(|model| RawText(model.as_bytes()));
         }
-        call.request_id = head.request_id();
-        call.retry_after = head.retry_after();
+        call.head = Some(&head.details);
     }
 
     /// Whether what the body states is of other calls.
@@ -145,9 +144,9 @@ impl UsageReader {
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeadInfo {
     path_model: Option<(String, ModelSource)>,
-    /// With the number of its row in the table.
-    request_id: Option<(Box<str>, u8)>,
-    retry_after: Option<Duration>,
+    details: HeadDetails,
+    /// The number of the row of the table that the request's id is from.
+    request_id_row: u8,
     remaining_requests: Option<u64>,
     remaining_tokens: Option<u64>,
 }
@@ -180,16 +179,17 @@ impl HeadInfo {
     ) {
         match field {
             HeadField::RequestId => {
-                let outranks = self.request_id.as_ref().is_none_or(|(_, known)| row < *known);
+                let outranks = self.details.request_id.is_none() || row < self.request_id_row;
                 let id = value.to_str().map(str::trim).unwrap_or_default();
                 if outranks && (1..=MAX_REQUEST_ID).contains(&id.len()) {
-                    self.request_id = Some((id.into(), row));
+                    self.details.request_id = Some(id.into());
+                    self.request_id_row = row;
                 }
             }
             HeadField::RetryAfter => {
                 let millis = headers.get("retry-after-ms").and_then(number);
                 let wait = millis.map(Duration::from_millis).or_else(|| wait_of(value, headers));
-                self.retry_after = wait.filter(|wait| wait.as_secs() <= MAX_WAIT);
+                self.details.retry_after = wait.filter(|wait| wait.as_secs() <= MAX_WAIT);
             }
             HeadField::RemainingRequests => {
                 self.remaining_requests = self.remaining_requests.or_else(|| number(value));
@@ -206,14 +206,6 @@ impl HeadInfo {
         self.path_model.as_ref().map(|(model, _)| &**model)
     }
 
-    pub(super) fn request_id(&self) -> Option<&str> {
-        self.request_id.as_ref().map(|(id, _)| &**id)
-    }
-
-    pub(super) fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
-    }
-
     /// Adds what is known to `info`.
     pub(super) fn tell(&self, info: &mut ResponseInfo) {
         if let Some((model, source)) = &self.path_model {
@@ -223,8 +215,8 @@ impl HeadInfo {
                 info.model_source = Some(*source);
             }
         }
-        info.request_id = self.request_id.as_ref().map(|(id, _)| id.clone());
-        info.retry_after = self.retry_after;
+        info.request_id.clone_from(&self.details.request_id);
+        info.retry_after = self.details.retry_after;
         info.remaining_requests = self.remaining_requests;
         info.remaining_tokens = self.remaining_tokens;
     }

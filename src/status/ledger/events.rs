@@ -18,10 +18,10 @@
 
 use std::sync::Arc;
 
-use super::Ledger;
+use super::{AgentUsage, Ledger};
 use crate::status::{
-    AgentReport, AgentState, AgentStatus, CallDetails, CallError, ErrorMessage, Outcome,
-    OverallStatus, RawText, Timestamp, TokenDelta, TokenUsage, TotalCost, UsageDelta,
+    AgentReport, AgentState, AgentStatus, CallDetails, CallError, ErrorMessage, NewTokens, Outcome,
+    OverallStatus, RawText, Timestamp, TokenDelta, TokenUsage, UsageDelta,
 };
 
 impl Ledger {
@@ -63,9 +63,10 @@ impl Ledger {
         now: Timestamp,
     ) -> bool {
         self.note_only_call(slot);
-        let has_model = self.set_model(slot, model);
-        self.add_tokens(slot, &tokens, has_model);
-        let agent = &mut self.local.agents[slot].1;
+        let mut usage = self.usage(slot);
+        let has_model = usage.set_model(model);
+        usage.add_tokens(&tokens, has_model);
+        let agent = usage.agent;
         // The call may have started after its workflow ended. Then the agent's state is that
         // of an earlier call, and must not look newer in a merge.
         if agent.state == AgentState::InProgress {
@@ -83,26 +84,33 @@ impl Ledger {
         &mut self,
         slot: usize,
         outcome: &mut Outcome,
-        tokens: Option<&TokenDelta>,
+        tokens: NewTokens<'_>,
         details: &CallDetails<'_>,
         now: Timestamp,
     ) {
         // It does not show this one, if the workflow had ended before.
         self.note_only_call(slot);
-        let has_model = self.set_model(slot, details.model);
-        self.local.agents[slot].1.describe_call(details);
-        if let Some(usage) = details.usage_without_model {
-            self.name_model(slot, usage, has_model);
+        // Each index is checked once.
+        let mut usage = AgentUsage {
+            active: &mut self.active[slot],
+            agent: &mut self.local.agents[slot].1,
+            unsent: &mut self.unsent[slot],
+        };
+        let has_model = usage.set_model(details.model);
+        if let Some(tokens) = details.usage_without_model {
+            usage.name_model(tokens, has_model);
         }
-        // The common case is that of no tokens.
-        if let Some(tokens) = tokens {
-            self.add_tokens(slot, tokens, has_model);
+        match tokens {
+            NewTokens::None => {}
+            NewTokens::All(tokens) => usage.add_call(tokens, has_model),
+            NewTokens::Rest(tokens) => usage.add_tokens(tokens, has_model),
         }
         if let Some(cost) = details.cost {
-            self.add_cost(slot, cost, has_model);
+            usage.add_cost(cost, has_model);
         }
-        let (active, agent) = (&mut self.active[slot], &mut self.local.agents[slot].1);
-        for calls in [&mut self.unsent[slot].calls, &mut agent.calls] {
+        let AgentUsage { active, agent, unsent } = usage;
+        agent.describe_call(details);
+        for calls in [&mut unsent.calls, &mut agent.calls] {
             *calls = calls.saturating_add(1);
         }
         active.in_flight = active.in_flight.saturating_sub(1);
@@ -119,48 +127,25 @@ impl Ledger {
             agent.attempts.push(outcome, details, model, (now, self.version + 1));
         }
         active.reported_in_progress = false;
-        match std::mem::replace(outcome, Outcome::Success) {
+        match outcome {
             Outcome::Success => active.has_success = true,
-            Outcome::Error(error) => active.add_error(error),
+            Outcome::Error(_) => active.add_error_of(outcome),
         }
         if active.in_flight == 0 {
-            let error = active.take_error();
             if self.tasks.is_none() {
                 active.is_after_end = false;
-                self.set_ended(slot, None, error, now);
+                self.local.overall_status.begin();
+                match active.error {
+                    None => active.end(agent, None, None, now),
+                    Some(_) => active.end_with_error(agent, now),
+                }
             } else {
+                let error = active.take_error();
                 self.set_ended_with_tasks(slot, error, now);
             }
         }
         self.check_budget(now);
         self.touch(now);
-    }
-
-    /// Assigns tokens that a call reported before it named its model to this model.
-    #[cold]
-    pub(super) fn name_model(&mut self, slot: usize, usage: &TokenUsage, has_model: bool) {
-        if !has_model {
-            return;
-        }
-        let tokens = usage.as_delta();
-        let model = self.model_of_call(slot, has_model);
-        // In this order, since a sum stops at zero.
-        self.add_usage(slot, &UsageDelta::of_tokens(tokens, model));
-        self.add_usage(slot, &UsageDelta::of_tokens(tokens.negated(), None));
-    }
-
-    /// Sets the model of an agent to that of a call, or else to the one that was declared for it. Returns
-    /// whether the call has one.
-    #[inline]
-    pub(super) fn set_model(&mut self, slot: usize, model: Option<RawText<'_>>) -> bool {
-        let declared = || Some(RawText(self.active[slot].activities.model.as_ref()?.as_bytes()));
-        let agent = &mut self.local.agents[slot].1;
-        model.or_else(declared).is_some_and(|model| agent.set_model(model))
-    }
-
-    /// The model of a call: that of its agent, or none.
-    pub(super) fn model_of_call(&self, slot: usize, has_model: bool) -> Option<Arc<str>> {
-        self.local.agents[slot].1.model.clone().filter(|_| has_model)
     }
 
     /// Sets the state of an agent whose calls pass through no layer.
@@ -170,10 +155,11 @@ impl Ledger {
         let ends = matches!(state, AgentState::Success | AgentState::Error);
         self.note_only_call(slot);
         let model = model.as_deref().map(|model| RawText(model.as_bytes()));
-        let has_model = self.set_model(slot, model);
-        let model = self.model_of_call(slot, has_model);
+        let mut usage = self.usage(slot);
+        let has_model = usage.set_model(model);
+        let model = usage.model_of_call(has_model);
         let delta = UsageDelta::of_tokens(tokens, model.clone()).with_cost(cost.as_delta());
-        self.add_usage(slot, &delta.with_calls(u64::from(ends)));
+        usage.add(&delta.with_calls(u64::from(ends)));
         let error = error.or_else(|| (state == AgentState::Error).then(default_error));
         if ends {
             let outcome = match (state, &error) {
@@ -332,12 +318,9 @@ impl Ledger {
         agent.wait_no_more();
         self.active[slot].set_activity(activity, agent);
         agent.touch(now);
-        if self.local.overall_status == OverallStatus::Initializing {
-            self.local.overall_status = OverallStatus::Processing;
-        }
+        self.local.overall_status.begin();
     }
 
-    #[inline(always)]
     pub(super) fn set_ended(
         &mut self,
         slot: usize,
@@ -345,19 +328,8 @@ impl Ledger {
         error: Option<CallError>,
         now: Timestamp,
     ) {
-        if self.local.overall_status == OverallStatus::Initializing {
-            self.local.overall_status = OverallStatus::Processing;
-        }
-        let active = &mut self.active[slot];
-        let agent = &mut self.local.agents[slot].1;
-        let started_at = *agent.started_at.get_or_insert(active.started_at.unwrap_or(now));
-        agent.state = if error.is_none() { AgentState::Success } else { AgentState::Error };
-        agent.wait_no_more();
-        active.set_activity(activity, agent);
-        // The start may come from another process, whose clock is ahead.
-        agent.completed_at = Some(now.max(started_at));
-        agent.error = error;
-        agent.touch(now);
+        self.local.overall_status.begin();
+        self.active[slot].end(&mut self.local.agents[slot].1, activity, error, now);
     }
 
     #[cold]
@@ -398,30 +370,6 @@ impl Ledger {
             let own = self.own_call(slot);
             self.local.agents[slot].1.note_only_call(own);
         }
-    }
-
-    /// Adds tokens of a call to its agent.
-    #[inline]
-    fn add_tokens(&mut self, slot: usize, tokens: &TokenDelta, has_model: bool) {
-        let (agent, unsent) = (&mut self.local.agents[slot].1, &mut self.unsent[slot]);
-        if agent.is_of_one_model(has_model) && unsent.add_tokens(tokens, agent.model.as_ref()) {
-            agent.token_usage.get_or_insert_default().add(tokens);
-        } else {
-            let model = self.model_of_call(slot, has_model);
-            self.add_usage(slot, &UsageDelta::of_tokens(*tokens, model));
-        }
-    }
-
-    #[cold]
-    fn add_cost(&mut self, slot: usize, cost: &TotalCost, has_model: bool) {
-        let model = self.model_of_call(slot, has_model);
-        let delta = UsageDelta::of_tokens(TokenDelta::default(), model);
-        self.add_usage(slot, &delta.with_cost(cost.as_delta()));
-    }
-
-    pub(super) fn add_usage(&mut self, slot: usize, delta: &UsageDelta) {
-        self.unsent[slot].add(delta);
-        self.local.agents[slot].1.add_usage(delta);
     }
 }
 

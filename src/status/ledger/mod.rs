@@ -43,6 +43,8 @@
 //! recorder. Preparing a write copies the document once under the lock; comparing it with
 //! `base` happens outside.
 
+mod active_calls;
+mod agent_usage;
 mod events;
 mod expiry;
 mod merge;
@@ -62,6 +64,8 @@ pub(crate) use self::merge::{Lack, UncertainUsage};
 pub(crate) use self::tasks::{Counted, TaskUsage};
 pub(crate) use self::write::PendingWrite;
 
+use self::active_calls::ActiveCalls;
+use self::agent_usage::AgentUsage;
 use self::expiry::Retention;
 use self::new_run::NewRun;
 use self::new_run_after::NewRunAfter;
@@ -71,8 +75,8 @@ use self::write::LostWrite;
 
 use super::usage_delta::UsageDelta;
 use super::{
-    Activities, AgentState, AgentStatus, Budget, CallError, Excess, ItemVersion, SessionId,
-    Timestamp, Value, WorkflowStatus,
+    Activities, AgentState, AgentStatus, Budget, Excess, ItemVersion, SessionId, Timestamp, Value,
+    WorkflowStatus,
 };
 
 /// How many bytes of an item these attributes take, names included.
@@ -145,75 +149,6 @@ pub(crate) struct Ledger {
     /// The version that the last write carried, whatever became of it. The item that the write met
     /// says nothing about later changes.
     sent_version: u64,
-}
-
-/// The calls of one agent that are in flight in this process.
-#[derive(Debug)]
-struct ActiveCalls {
-    activities: Arc<Activities>,
-    in_flight: u32,
-    /// When the first of the calls in flight started.
-    started_at: Option<Timestamp>,
-    /// The version with the end of the last call that ended in this process.
-    last_end: u64,
-    /// The first error among the calls that overlap, or that a call was cancelled, if there is
-    /// no other.
-    error: Option<CallError>,
-    /// A call among those that overlap has succeeded.
-    has_success: bool,
-    /// A call among those in flight, or the one whose task the agent waits for, started after
-    /// the workflow had ended.
-    is_after_end: bool,
-    /// The agent was reported to be in progress, and no later event has ended that.
-    reported_in_progress: bool,
-    /// A write of this process has carried calls or tokens of the agent.
-    is_recorded: bool,
-    /// The document is to show the agent's own text for its state, and does not yet. The
-    /// text is filled in when the document is read: calls change the state more often than
-    /// that, and each change of a shared text is two atomic operations on its count.
-    activity_is_stale: bool,
-}
-
-impl ActiveCalls {
-    fn none(activities: Arc<Activities>) -> Self {
-        Self {
-            activities,
-            in_flight: 0,
-            started_at: None,
-            last_end: 0,
-            error: None,
-            has_success: false,
-            is_after_end: false,
-            reported_in_progress: false,
-            is_recorded: false,
-            activity_is_stale: false,
-        }
-    }
-
-    /// One of the calls that overlap has failed, or is known to have failed.
-    fn add_error(&mut self, error: CallError) {
-        match &mut self.error {
-            Some(first) if first.class == CallError::CANCELLED => *first = error,
-            Some(_) => {}
-            none => *none = Some(error),
-        }
-    }
-
-    /// The error of the calls that overlapped, now that the last has ended. One that was
-    /// cancelled counts only if none succeeded: its caller raced it against another.
-    fn take_error(&mut self) -> Option<CallError> {
-        let has_success = self.has_success;
-        self.error.take_if(|error| !(has_success && error.class == CallError::CANCELLED))
-    }
-
-    /// Sets the activity of the agent: to this text, or to its own for its state.
-    #[inline]
-    fn set_activity(&mut self, activity: Option<Arc<str>>, agent: &mut AgentStatus) {
-        self.activity_is_stale = activity.is_none();
-        if let Some(activity) = activity {
-            agent.activity = activity;
-        }
-    }
 }
 
 /// The deltas that one write carried, by slot.
@@ -445,6 +380,14 @@ impl Ledger {
     #[inline]
     pub(crate) fn take_excess(&mut self) -> Option<Box<Excess>> {
         self.excess.take()
+    }
+
+    fn usage(&mut self, slot: usize) -> AgentUsage<'_> {
+        AgentUsage {
+            active: &mut self.active[slot],
+            agent: &mut self.local.agents[slot].1,
+            unsent: &mut self.unsent[slot],
+        }
     }
 
     /// When the only call of an agent started, and the version with its end, if this process made it.

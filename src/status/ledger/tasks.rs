@@ -35,8 +35,8 @@ use std::sync::Arc;
 
 use super::Ledger;
 use crate::status::{
-    AgentState, CallDetails, CallError, Outcome, OverallStatus, Task, TaskId, Timestamp,
-    TokenUsage, TotalCost, UsageDelta, WaitingFor, WorkflowStatus,
+    AgentState, CallDetails, CallError, NewTokens, Outcome, Task, TaskId, Timestamp, TokenUsage,
+    TotalCost, UsageDelta, WaitingFor, WorkflowStatus,
 };
 
 /// How many answers with an id a session remembers.
@@ -199,7 +199,8 @@ impl Ledger {
                 tasks.nameless.push((slot, waiting_for));
             }
             let tokens = reported.map(|usage| usage.delta_from(&recorded));
-            self.call_ended(slot, &mut outcome, tokens.as_ref(), details, now);
+            let tokens = tokens.as_ref().map_or(NewTokens::None, NewTokens::Rest);
+            self.call_ended(slot, &mut outcome, tokens, details, now);
             let cost = details.cost.copied();
             return reported.map(|usage| Counted { usage, cost });
         };
@@ -214,16 +215,17 @@ impl Ledger {
         let end = end.map(|error| TaskEnd { error, at: now });
 
         // The call's own tokens are taken back, and what its answer adds to the task is counted.
-        let has_model = self.set_model(slot, details.model);
+        let mut own = self.usage(slot);
+        let has_model = own.set_model(details.model);
         if let Some(usage) = details.usage_without_model {
-            self.name_model(slot, usage, has_model);
+            own.name_model(usage, has_model);
         }
-        let model = self.model_of_call(slot, has_model);
+        let model = own.model_of_call(has_model);
         let tokens = reported.unwrap_or(recorded);
         let cost = details.cost.copied().unwrap_or_default();
         let used = Used { tokens, model: model.clone(), cost };
         let taken_back = TokenUsage::default().delta_from(&recorded);
-        self.add_usage(slot, &UsageDelta::of_tokens(taken_back, model));
+        own.add(&UsageDelta::of_tokens(taken_back, model));
         let is_named = self.is_left_unfinished(&id);
         let task = self.tasks.as_mut().and_then(|tasks| tasks.known(&id));
         if let Some(task) = task.filter(|_| !is_get) {
@@ -247,7 +249,7 @@ impl Ledger {
             _ => {}
         }
         let details = CallDetails { cost: None, usage_without_model: None, ..*details };
-        self.call_ended(slot, &mut outcome, None, &details, now);
+        self.call_ended(slot, &mut outcome, NewTokens::None, &details, now);
         counted
     }
 
@@ -278,7 +280,7 @@ impl Ledger {
             counted.cost.get_or_insert_default().add(&cost);
         }
         task.unsaved.push((self.version + 1, delta.clone()));
-        self.add_usage(slot, &delta);
+        self.usage(slot).add(&delta);
         Some(counted)
     }
 
@@ -411,9 +413,7 @@ impl Ledger {
         id: Option<TaskId>,
         now: Timestamp,
     ) {
-        if self.local.overall_status == OverallStatus::Initializing {
-            self.local.overall_status = OverallStatus::Processing;
-        }
+        self.local.overall_status.begin();
         let active = &mut self.active[slot];
         let agent = &mut self.local.agents[slot].1;
         agent.started_at.get_or_insert(active.started_at.unwrap_or(now));

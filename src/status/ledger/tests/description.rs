@@ -101,13 +101,25 @@ fn an_agent_that_was_first_seen_in_the_table_has_its_own_texts_once_it_is_called
     process.save(&mut table, 1);
     let slot = process.ledger.slot(&"a".into(), &texts("w"));
     process.ledger.call_started(slot, false, at(2));
-    process.ledger.call_ended(slot, &mut Outcome::Success, None, &CallDetails::none(at(3)), at(3));
+    process.ledger.call_ended(
+        slot,
+        &mut Outcome::Success,
+        NewTokens::None,
+        &CallDetails::none(at(3)),
+        at(3),
+    );
     assert_eq!(activity(&mut process, "a"), "success, says w");
     // What is shown is of the texts that the agent had then.
     process.ledger.call_started(slot, false, at(4));
     process.ledger.slot(&"a".into(), &texts("x"));
     assert_eq!(activity(&mut process, "a"), "in progress, says w");
-    process.ledger.call_ended(slot, &mut failure("no"), None, &CallDetails::none(at(5)), at(5));
+    process.ledger.call_ended(
+        slot,
+        &mut failure("no"),
+        NewTokens::None,
+        &CallDetails::none(at(5)),
+        at(5),
+    );
     assert_eq!(activity(&mut process, "a"), "error, says x");
 }
 
@@ -125,7 +137,13 @@ fn the_text_of_another_process_is_shown_with_its_state() {
     // The call ends while a write is in flight.
     one.ledger.heartbeat(at(2));
     let write = one.prepare(4).unwrap();
-    one.ledger.call_ended(slot, &mut Outcome::Success, None, &CallDetails::none(at(5)), at(5));
+    one.ledger.call_ended(
+        slot,
+        &mut Outcome::Success,
+        NewTokens::None,
+        &CallDetails::none(at(5)),
+        at(5),
+    );
     let found = table.write(&write).unwrap_err();
     one.conflict(found.as_ref(), 10);
     one.save(&mut table, 10);

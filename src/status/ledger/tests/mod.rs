@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::status::{
-    AgentReport, CallDetails, ErrorMessage, Item, ItemVersion, Outcome, OverallStatus,
-    Precondition, Task, TaskId, TokenUsage, WaitingFor,
+    AgentReport, CallDetails, CallError, ErrorMessage, Item, ItemVersion, NewTokens, Outcome,
+    OverallStatus, Precondition, Task, TaskId, TokenUsage, WaitingFor,
 };
 
 fn id() -> SessionId {
@@ -84,9 +84,9 @@ impl Process {
 
     fn end(&mut self, agent: &str, mut outcome: Outcome, tokens: u64, now: i64) {
         let slot = self.slot(agent);
-        let used = TokenUsage::new(tokens, 0).delta_from(&TokenUsage::default());
+        let used = TokenUsage::new(tokens, 0);
         let details = CallDetails::none(at(now));
-        self.ledger.call_ended(slot, &mut outcome, Some(&used), &details, at(now));
+        self.ledger.call_ended(slot, &mut outcome, NewTokens::All(&used), &details, at(now));
     }
 
     /// A call starts and ends at once, with an answer that belongs to a task.
