@@ -1,5 +1,5 @@
 //! Many errors reveal what failed only in their sources. Which sources are recorded, in every
-//! kind of client.
+//! kind of client; `reqwest` has a test for reqwest's.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -23,9 +23,7 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::net::TcpSocket;
 use tower::{BoxError, ServiceExt as _, service_fn};
 use tower_agent_status::store::MemoryStore;
-use tower_agent_status::{
-    DefaultErrorDisplay, ErrorDisplay, Layer, StatusLayer, StatusMiddleware, StatusTracker,
-};
+use tower_agent_status::{DefaultErrorDisplay, ErrorDisplay, Layer, StatusLayer, StatusTracker};
 
 use crate::support::agent::{client, raw_agent};
 use crate::support::{AGENT, SESSION, builder, id, of_session};
@@ -288,41 +286,6 @@ async fn sources_are_redacted_too() {
             assert!(!message.contains(secret), "{message}");
         }
     }
-}
-
-#[tokio::test]
-async fn clients_of_reqwest_record_them_either_way() {
-    let (_socket, url) = nobody();
-    let (tracker, layer) = layer();
-    let request = || reqwest::Request::new(http::Method::GET, url.parse().unwrap());
-    let mut recorded_of = Vec::new();
-
-    let service = layer.layer(reqwest::Client::new());
-    id(SESSION).scope(service.oneshot(request())).await.unwrap_err();
-    recorded_of.push(recorded(&tracker));
-    let service = layer.clone().error_sources().layer(reqwest::Client::new());
-    id(SESSION).scope(service.oneshot(request())).await.unwrap_err();
-    recorded_of.push(recorded(&tracker));
-
-    let inner = || reqwest_middleware::ClientBuilder::new(reqwest::Client::new());
-    let service = layer.layer(inner().build());
-    id(SESSION).scope(service.oneshot(request())).await.unwrap_err();
-    recorded_of.push(recorded(&tracker));
-    for middleware in
-        [StatusMiddleware::from(layer.clone()), StatusMiddleware::from(layer.error_sources())]
-    {
-        let client = inner().with(middleware).build();
-        id(SESSION).scope(client.execute(request())).await.unwrap_err();
-        recorded_of.push(recorded(&tracker));
-    }
-    for (class, message) in &recorded_of {
-        assert_eq!(class, "transport");
-        assert!(message.contains("Connection refused"), "{message}");
-        assert!(!message.contains("secret"), "{message}");
-    }
-    assert_eq!(recorded_of.len(), 5);
-    recorded_of.dedup();
-    assert_eq!(recorded_of.len(), 1, "{recorded_of:?}");
 }
 
 /// The connector of an SDK client whose calls end so.

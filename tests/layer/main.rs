@@ -43,3 +43,6 @@ mod waiting;
 #[path = "../store/warnings.rs"]
 mod warnings;
 mod workflow_spans;
+
+// `tests/reqwest012` shares some of these files, and has the middleware of another version here.
+use tower_agent_status::StatusMiddleware;

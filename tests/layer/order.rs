@@ -152,7 +152,7 @@ async fn reqwest_follows_redirects_inside_and_its_answer_keeps_the_last_url() {
     let agent = agent_that_moved().await;
     let tracker = tracker();
     let client = reqwest_middleware::ClientBuilder::new(::reqwest::Client::new())
-        .with(tower_agent_status::StatusMiddleware::new(&tracker, AGENT))
+        .with(crate::StatusMiddleware::new(&tracker, AGENT))
         .build();
     let request = client.get(agent.url("/old")).with_extension(crate::support::id(SESSION));
     let response = request.send().await.unwrap();

@@ -8,8 +8,9 @@ use http::{Extensions, Response};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Extension, Middleware, Next};
 use tower_agent_status::status::{AgentState, TokenUsage, WorkflowStatus};
 use tower_agent_status::store::MemoryStore;
-use tower_agent_status::{Agent, StatusLayer, StatusMiddleware, StatusTracker};
+use tower_agent_status::{Agent, StatusLayer, StatusTracker};
 
+use crate::StatusMiddleware;
 use crate::support::agent::{AgentBody, MockAgent, data, piped, whole};
 use crate::support::{builder, id};
 
@@ -474,6 +475,43 @@ mod tower_stack {
         let status = tower.stored().await;
         let error = status.agent("a").unwrap().error.clone().unwrap();
         assert!(error.message.as_str().contains("refused"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn errors_are_recorded_with_their_sources_either_way() {
+        // Nothing listens on port 1 of this machine.
+        let request = || get("http://127.0.0.1:1/invocations?key=secret");
+        let tower = tower();
+        let mut recorded = Vec::new();
+        let mut record = async || {
+            let status = tower.stored().await;
+            let error = status.agent("a").unwrap().error.clone().unwrap();
+            recorded.push((error.class.to_string(), error.message.as_str().to_owned()));
+        };
+        let inner = || ClientBuilder::new(::reqwest::Client::new());
+
+        of_s(tower.client(), request()).await.unwrap_err();
+        record().await;
+        let asked_for = tower.layer().error_sources().layer(::reqwest::Client::new());
+        of_s(asked_for, request()).await.unwrap_err();
+        record().await;
+        of_s(tower.layer().layer(inner().build()), request()).await.unwrap_err();
+        record().await;
+        for middleware in [
+            StatusMiddleware::from(tower.layer()),
+            StatusMiddleware::from(tower.layer().error_sources()),
+        ] {
+            of_s(inner().with(middleware).build(), request()).await.unwrap_err();
+            record().await;
+        }
+        for (class, message) in &recorded {
+            assert_eq!(class, "transport");
+            assert!(message.contains("Connection refused"), "{message}");
+            assert!(!message.contains("secret"), "{message}");
+        }
+        assert_eq!(recorded.len(), 5);
+        recorded.dedup();
+        assert_eq!(recorded.len(), 1, "{recorded:?}");
     }
 
     #[tokio::test]

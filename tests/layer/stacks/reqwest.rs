@@ -12,11 +12,12 @@ use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use reqwest_retry::policies::ExponentialBackoff;
 use reqwest_retry::{Jitter, RetryTransientMiddleware};
 use tower::{Layer as _, Service, ServiceExt as _};
-use tower_agent_status::{SessionId, StatusLayer, StatusMiddleware, StatusTracker};
+use tower_agent_status::{SessionId, StatusLayer, StatusTracker};
 
 use super::agent::PATIENCE;
 use super::clients::{AnyClient, Kind, Place, Settings, from_fn, of_extensions, retried};
 use super::seen::{Answer, By, Event, Failure, Head, Reading};
+use crate::StatusMiddleware;
 use crate::support::AGENT;
 
 /// A client of reqwest-middleware.

@@ -11,7 +11,7 @@ use http_body_util::Full;
 use serde_json::Value as Json;
 use tower::{Layer, Service as _, ServiceExt as _, service_fn};
 use tower_agent_status::store::MemoryStore;
-use tower_agent_status::{StatusLayer, StatusMiddleware, StatusTracker};
+use tower_agent_status::{StatusLayer, StatusTracker};
 
 use super::agent::Framing::{Streamed, Whole};
 use super::agent::Step::{Data, Reset, Stalls};
@@ -19,6 +19,7 @@ use super::agent::{Does, Framing, Reply, ScriptedAgent, Step};
 use super::clients::{Kind, Settings};
 use super::kinds;
 use super::seen::Reads;
+use crate::StatusMiddleware;
 use crate::support::{AGENT, SESSION, builder, id, of_session};
 
 /// Part of every secret, whatever its format.
