@@ -89,6 +89,7 @@
 //! | `dynamodb` | yes | [`store::DynamoDbStore`], with the AWS SDK | 155 |
 //! | `decompression` | yes | token usage from gzip, deflate, br and zstd bodies | 53 |
 //! | `reqwest` | | the layer for reqwest and reqwest-middleware ([`StatusMiddleware`]) | 85 |
+//! | `reqwest012` | | the same for reqwest 0.12 and reqwest-middleware 0.4 ([`mod@reqwest012`]) | 91 |
 //! | `aws` | | the layer for AWS SDK clients, such as Bedrock's and AgentCore's ([`aws`]) | 57 |
 //! | `cli` | | the command `tower-agent-status` | 230 |
 //! | `portal` | | [`portal`]: an axum router with the status as JSON, live events and a page | 81 |
@@ -97,7 +98,7 @@
 //! | `prices` | | [`pricing`]: what calls cost, by a price list in the format of LiteLLM's | 37 |
 //! | none | | the layer, the tracker and the store in memory | 35 |
 //! | default | | | 168 |
-//! | all | | | 238 |
+//! | all | | | 242 |
 //!
 //! The last column is the number of crates compiled with that feature alone, on Linux, including
 //! build dependencies. Most of `dynamodb` is the AWS SDK with its HTTP and TLS stack, which a
@@ -145,6 +146,9 @@ pub use client::StatusMiddleware;
 #[cfg(feature = "aws")]
 #[cfg_attr(docsrs, doc(cfg(feature = "aws")))]
 pub use client::aws;
+#[cfg(feature = "reqwest012")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest012")))]
+pub use client::reqwest012;
 pub use client::{StatusBody, StatusFuture, StatusLayer, StatusService, Target};
 pub use exchange::{DefaultErrorDisplay, ErrorDisplay, WithSources};
 #[cfg(feature = "prices")]

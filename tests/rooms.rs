@@ -61,8 +61,10 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
 /// Only these files may name a crate that is somebody else's to change.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("::metrics", &["src/telemetry/metrics.rs", "src/telemetry/call_metrics.rs"]),
-    ("reqwest", &["src/client/reqwest.rs", "src/exchange/error_display.rs"]),
-    ("reqwest_middleware", &["src/client/reqwest.rs", "src/exchange/error_display.rs"]),
+    ("reqwest", &["src/client/reqwest/", "src/exchange/error_display.rs"]),
+    ("reqwest_middleware", &["src/client/reqwest/", "src/exchange/error_display.rs"]),
+    ("reqwest012", &["src/client/reqwest012.rs", "src/exchange/error_display.rs"]),
+    ("reqwest_middleware04", &["src/client/reqwest012.rs", "src/exchange/error_display.rs"]),
     ("dynoxide", &["src/store/embedded.rs", "src/store/embedded/"]),
     ("aws_sdk_dynamodb", &["src/store/"]),
     ("aws_smithy_runtime", &["src/client/aws.rs"]),

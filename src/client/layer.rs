@@ -224,7 +224,7 @@ impl<D> StatusLayer<D> {
         StatusLayer::from_tracking(self.tracking)
     }
 
-    #[cfg(feature = "reqwest")]
+    #[cfg(any(feature = "reqwest", feature = "reqwest012"))]
     pub(super) fn into_tracking(self) -> Tracking {
         self.tracking
     }

@@ -7,7 +7,7 @@
 //! | file | what it has |
 //! | --- | --- |
 //! | `layer`, `service` | the layer, and the tower service of `http::Request` |
-//! | `reqwest`, `aws` | the same for reqwest, reqwest-middleware and the AWS SDK |
+//! | `reqwest`, `reqwest012`, `aws` | the same for reqwest, reqwest-middleware and the AWS SDK |
 //! | `request` | what tracking needs from a client's request type |
 //! | `tracking` | how a call begins: its session, its agent, its owner |
 //! | `agent_selector`, `target` | which agent a request is for |
@@ -23,6 +23,8 @@ mod ownership;
 mod request;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+#[cfg(feature = "reqwest012")]
+pub mod reqwest012;
 mod service;
 mod target;
 mod tracking;

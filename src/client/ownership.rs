@@ -20,7 +20,7 @@
 //! nothing: that saves some 150 instructions of a call. Any further trackers, which few processes
 //! have, share one type that holds their numbers and is allocated.
 
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "reqwest", feature = "reqwest012"))]
 use http::Extensions;
 
 use super::request::OutgoingRequest;
@@ -67,7 +67,7 @@ pub(super) fn own(request: &mut impl OutgoingRequest, tracker: u64) {
 }
 
 /// Takes the mark of this tracker off again.
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "reqwest", feature = "reqwest012"))]
 pub(super) fn release(extensions: &mut Extensions, tracker: u64) {
     match tracker {
         1 => drop(extensions.remove::<OwnerMark<1>>()),
@@ -102,7 +102,7 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "reqwest")]
+    #[cfg(any(feature = "reqwest", feature = "reqwest012"))]
     #[test]
     fn taken_off_is_the_mark_of_that_tracker_alone() {
         let mut request = http::Request::new(());

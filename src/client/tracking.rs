@@ -49,7 +49,7 @@ impl Tracking {
     }
 
     /// Whether calls may be tracked at all.
-    #[cfg(feature = "reqwest")]
+    #[cfg(any(feature = "reqwest", feature = "reqwest012"))]
     pub(super) fn is_enabled(&self) -> bool {
         self.active.is_some()
     }
@@ -111,7 +111,7 @@ impl Tracking {
     }
 
     /// Removes this tracker's mark from a request's extensions.
-    #[cfg(feature = "reqwest")]
+    #[cfg(any(feature = "reqwest", feature = "reqwest012"))]
     pub(super) fn release(&self, extensions: &mut http::Extensions) {
         if let Some(active) = &self.active {
             ownership::release(extensions, active.tracker.shared().number());

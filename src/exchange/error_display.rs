@@ -73,6 +73,14 @@ fn as_error<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
     if let Some(error) = error.downcast_ref::<reqwest_middleware::Error>() {
         return Some(error);
     }
+    #[cfg(feature = "reqwest012")]
+    if let Some(error) = error.downcast_ref::<reqwest012::Error>() {
+        return Some(error);
+    }
+    #[cfg(feature = "reqwest012")]
+    if let Some(error) = error.downcast_ref::<reqwest_middleware04::Error>() {
+        return Some(error);
+    }
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return Some(error);
     }

@@ -45,7 +45,7 @@ use http::{HeaderMap, Method, StatusCode};
 pub(crate) use self::body::ExchangeBody;
 pub use self::error_display::{DefaultErrorDisplay, ErrorDisplay, WithSources};
 pub(crate) use self::future::ExchangeFuture;
-#[cfg(any(feature = "aws", feature = "reqwest"))]
+#[cfg(any(feature = "aws", feature = "reqwest", feature = "reqwest012"))]
 pub(crate) use self::future::ObservableResponse;
 pub(crate) use self::response_observer::ResponseObserver;
 

@@ -1,19 +1,22 @@
 //! The layer in reqwest's clients: [`StatusMiddleware`] for reqwest-middleware, and
 //! [`StatusService`] over any service of reqwest's own types.
+//!
+//! This file is compiled for each version of reqwest, which the module around it names: write here
+//! only what all of them have, and what differs there.
 
 use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
-use ::reqwest::{Body, Request, Response, ResponseBuilderExt, Url};
-use ::reqwest_middleware::{Middleware, Next};
 use http::{Extensions, Method};
 use tower_service::Service;
 
-use super::layer::StatusLayer;
-use super::request::OutgoingRequest;
-use super::service::{StatusFuture, StatusService};
-use super::tracking::Tracking;
+use super::reqwest::{Body, Request, Response, ResponseBuilderExt, Url};
+use super::reqwest_middleware::{self, Middleware, Next};
 use crate::agent::InvalidName;
+use crate::client::layer::StatusLayer;
+use crate::client::request::OutgoingRequest;
+use crate::client::service::{StatusFuture, StatusService};
+use crate::client::tracking::Tracking;
 use crate::exchange::{
     DefaultErrorDisplay, ErrorDisplay, ExchangeBody, ObservableResponse, Observer, Pending,
     WithSources,
@@ -21,11 +24,8 @@ use crate::exchange::{
 use crate::session::RequestHead;
 use crate::tracker::StatusTracker;
 
-/// Tracks every call of an agent's `reqwest_middleware` client.
-///
 /// The equivalent of [`StatusLayer`](crate::StatusLayer) for reqwest-middleware, with the same
-/// outcomes. The caller receives a
-/// [`reqwest::Response`](::reqwest::Response) with its URL, extensions, version, remote address
+/// outcomes. The caller receives a [`reqwest::Response`](Response) with its URL, extensions, version, remote address
 /// and content length; if its body fails, the error has one more `reqwest::Error` among its
 /// sources. To set more options, convert a configured layer:
 /// `StatusMiddleware::from(StatusLayer::new(..).session_header(..))`.
@@ -36,15 +36,6 @@ use crate::tracker::StatusTracker;
 ///
 /// Middleware runs in the order in which it was attached. After a retry middleware, every
 /// attempt is a call; before it, only the last response is seen.
-///
-/// ```
-/// # use tower_agent_status::{StatusMiddleware, StatusTracker};
-/// # fn example(tracker: &StatusTracker) -> reqwest_middleware::ClientWithMiddleware {
-/// reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
-///     .with(StatusMiddleware::new(tracker, "pdfAdapter"))
-///     .build()
-/// # }
-/// ```
 #[derive(Clone, Debug)]
 pub struct StatusMiddleware {
     tracking: Tracking,
@@ -164,10 +155,9 @@ impl Drop for MarkedExtensions<'_> {
     }
 }
 
-/// Tracks the calls of a [`reqwest::Client`](::reqwest::Client), of a
-/// [`ClientWithMiddleware`](::reqwest_middleware::ClientWithMiddleware), or of a tower stack
-/// around one. The caller receives a [`reqwest::Response`](::reqwest::Response) with its URL,
-/// extensions, version, remote address and content length.
+/// Tracks the calls of a [`reqwest::Client`](super::reqwest::Client), of a
+/// [`ClientWithMiddleware`](reqwest_middleware::ClientWithMiddleware), or of a tower stack
+/// around one. The caller receives a [`reqwest::Response`](Response) with its URL, extensions, version, remote address and content length.
 ///
 /// A `reqwest::Request` has no public extensions. To give one a
 /// [`SessionId`](crate::SessionId), convert it from an `http::Request` that has it, with
