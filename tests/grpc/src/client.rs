@@ -4,8 +4,10 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use tonic::body::Body;
 use tonic::client::{Grpc, GrpcService};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Status, Streaming};
-use tower::BoxError;
+use tower::{BoxError, Service};
 use tower_agent_status::SessionId;
 
 use crate::{SESSION, Text};
@@ -31,6 +33,20 @@ where
     /// A client that writes this before each path.
     pub fn with_origin(service: T, origin: http::Uri) -> Self {
         Self(Grpc::with_origin(service, origin))
+    }
+
+    /// A client that calls this before each request, with the bounds of generated clients.
+    pub fn with_interceptor<F>(service: T, interceptor: F) -> AgentClient<InterceptedService<T, F>>
+    where
+        F: Interceptor,
+        T::ResponseBody: Default,
+        T: Service<
+                http::Request<Body>,
+                Response = http::Response<<T as GrpcService<Body>>::ResponseBody>,
+            >,
+        <T as Service<http::Request<Body>>>::Error: Into<BoxError> + Send + Sync,
+    {
+        AgentClient::new(InterceptedService::new(service, interceptor))
     }
 
     async fn ready(&mut self) -> Result<(), Status> {

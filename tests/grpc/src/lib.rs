@@ -4,6 +4,7 @@
 mod agent;
 mod client;
 mod codec;
+pub mod recipe;
 mod servers;
 
 pub use agent::Agent;

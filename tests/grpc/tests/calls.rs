@@ -3,7 +3,8 @@
 use std::future::pending;
 use std::time::Duration;
 
-use grpc_clients::{Agent, AgentClient, HyperServer, TonicServer, Tracking, request};
+use grpc_clients::recipe::client;
+use grpc_clients::{Agent, AgentClient, HyperServer, SESSION, TonicServer, Tracking, request};
 use http::{Request, Response};
 use tonic::body::Body;
 use tonic::service::interceptor::InterceptedService;
@@ -34,7 +35,7 @@ fn assert_error(agent: &AgentStatus, class: &str, message: &str) {
 #[tokio::test]
 async fn a_call_that_succeeds() {
     let (server, tracking) = (server().await, Tracking::start());
-    let mut client = AgentClient::new(tracking.layer().layer(server.channel()));
+    let mut client = client(&tracking.tracker, &server.endpoint());
     assert_eq!(client.invoke(request("go")).await.unwrap(), r#"{"success": false}"#);
     assert_success(&tracking.agent());
 }
@@ -42,10 +43,20 @@ async fn a_call_that_succeeds() {
 #[tokio::test]
 async fn a_call_that_fails() {
     let (server, tracking) = (server().await, Tracking::start());
-    let mut client = AgentClient::new(tracking.layer().layer(server.channel()));
+    let mut client = client(&tracking.tracker, &server.endpoint());
     let status = client.invoke(request("fail")).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert_error(&tracking.agent(), "grpc_unavailable", "no room for “this”: 100%");
+}
+
+#[tokio::test]
+async fn a_call_that_its_caller_retries() {
+    let (server, tracking) = (server().await, Tracking::start());
+    let mut client = client(&tracking.tracker, &server.endpoint());
+    client.invoke(request("fail")).await.unwrap_err();
+    client.invoke(request("go")).await.unwrap();
+    let agent = tracking.agent();
+    assert_eq!((agent.state, agent.calls), (AgentState::Success, 2));
 }
 
 #[tokio::test]
@@ -55,9 +66,16 @@ async fn an_interceptor_goes_around_the_layer_or_inside_of_it() {
     let pass = |request: tonic::Request<()>| Ok(request);
 
     let tracking = Tracking::start();
-    let channel = InterceptedService::new(tracking.layer().layer(server.channel()), pass);
-    AgentClient::new(channel).invoke(request("go")).await.unwrap();
+    let channel = tracking.layer().layer(server.channel());
+    AgentClient::with_interceptor(channel, pass).invoke(request("go")).await.unwrap();
     assert_success(&tracking.agent());
+
+    let tracking = Tracking::start();
+    let channel = tracking.layer().layer(server.channel());
+    let status = AgentClient::with_interceptor(channel, refuse).invoke(request("go")).await;
+    assert_eq!(status.unwrap_err().code(), Code::PermissionDenied);
+    // The request has not reached the layer.
+    assert!(tracking.tracker.status(SESSION).is_none());
 
     let tracking = Tracking::start();
     let channel = tracking.layer().layer(InterceptedService::new(server.channel(), refuse));
@@ -68,7 +86,7 @@ async fn an_interceptor_goes_around_the_layer_or_inside_of_it() {
 #[tokio::test]
 async fn a_method_that_is_not_there() {
     let (server, tracking) = (server().await, Tracking::start());
-    let mut client = AgentClient::new(tracking.layer().layer(server.channel()));
+    let mut client = client(&tracking.tracker, &server.endpoint());
     assert_eq!(client.call_unknown().await.unwrap_err().code(), Code::Unimplemented);
     assert_error(&tracking.agent(), "grpc_unimplemented", "no such method");
 }
@@ -76,7 +94,7 @@ async fn a_method_that_is_not_there() {
 #[tokio::test]
 async fn a_stream_that_succeeds() {
     let (server, tracking) = (server().await, Tracking::start());
-    let mut client = AgentClient::new(tracking.layer().layer(server.channel()));
+    let mut client = client(&tracking.tracker, &server.endpoint());
     let mut messages = client.watch(request("one two three")).await.unwrap();
     for word in ["one", "two", "three"] {
         assert_eq!(tracking.agent().state, AgentState::InProgress);
@@ -89,7 +107,7 @@ async fn a_stream_that_succeeds() {
 #[tokio::test]
 async fn a_stream_that_fails_after_three_messages() {
     let (server, tracking) = (server().await, Tracking::start());
-    let mut client = AgentClient::new(tracking.layer().layer(server.channel()));
+    let mut client = client(&tracking.tracker, &server.endpoint());
     let mut messages = client.watch(request("one two three fail")).await.unwrap();
     for word in ["one", "two", "three"] {
         assert_eq!(messages.message().await.unwrap().unwrap(), word);
@@ -101,7 +119,7 @@ async fn a_stream_that_fails_after_three_messages() {
 #[tokio::test]
 async fn a_stream_that_fails_at_once() {
     let (server, tracking) = (server().await, Tracking::start());
-    let mut client = AgentClient::new(tracking.layer().layer(server.channel()));
+    let mut client = client(&tracking.tracker, &server.endpoint());
     let mut messages = client.watch(request("fail")).await.unwrap();
     assert_eq!(messages.message().await.unwrap_err().code(), Code::Unavailable);
     assert_error(&tracking.agent(), "grpc_unavailable", "no room");
@@ -110,7 +128,7 @@ async fn a_stream_that_fails_at_once() {
 #[tokio::test]
 async fn a_stream_that_is_dropped_early() {
     let (server, tracking) = (server().await, Tracking::start());
-    let mut client = AgentClient::new(tracking.layer().layer(server.channel()));
+    let mut client = client(&tracking.tracker, &server.endpoint());
     let mut messages = client.watch(request("one hang")).await.unwrap();
     assert_eq!(messages.message().await.unwrap().unwrap(), "one");
     drop(messages);
@@ -120,7 +138,7 @@ async fn a_stream_that_is_dropped_early() {
 #[tokio::test]
 async fn a_server_that_dies_in_the_middle() {
     let (server, tracking) = (HyperServer::start(Agent).await, Tracking::start());
-    let mut client = AgentClient::new(tracking.layer().layer(server.channel()));
+    let mut client = client(&tracking.tracker, &server.endpoint());
     let mut messages = client.watch(request("one hang")).await.unwrap();
     assert_eq!(messages.message().await.unwrap().unwrap(), "one");
     server.kill();
@@ -135,7 +153,7 @@ async fn a_response_that_ends_without_a_status() {
         Ok::<_, BoxError>(response.body(http_body_util::Full::from("\0\0\0\0\x02hi")).unwrap())
     };
     let (server, tracking) = (HyperServer::start(service_fn(answer)).await, Tracking::start());
-    let mut client = AgentClient::new(tracking.layer().layer(server.channel()));
+    let mut client = client(&tracking.tracker, &server.endpoint());
     assert_eq!(client.invoke(request("go")).await.unwrap_err().code(), Code::Unknown);
     assert_error(&tracking.agent(), "incomplete", "broke off");
 }
@@ -143,7 +161,7 @@ async fn a_response_that_ends_without_a_status() {
 #[tokio::test]
 async fn a_server_that_keeps_a_deadline_of_its_own() {
     let (server, tracking) = (server().await, Tracking::start());
-    let mut client = AgentClient::new(tracking.layer().layer(server.channel()));
+    let mut client = client(&tracking.tracker, &server.endpoint());
     let status = client.invoke(request("late")).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_error(&tracking.agent(), "timeout", "the model is slow");
@@ -154,7 +172,7 @@ async fn a_server_that_is_given_a_timeout() {
     let mut builder = Server::builder().timeout(Duration::from_millis(1));
     let server = TonicServer::start(builder.add_service(Agent)).await;
     let tracking = Tracking::start();
-    let mut client = AgentClient::new(tracking.layer().layer(server.channel()));
+    let mut client = client(&tracking.tracker, &server.endpoint());
     let status = client.invoke(request("hang")).await.unwrap_err();
     // What tonic makes of a time-out of its own.
     assert_eq!(status.code(), Code::Cancelled);
@@ -172,8 +190,7 @@ async fn silent() -> HyperServer {
 #[tokio::test]
 async fn a_deadline_of_the_client() {
     let (server, tracking) = (silent().await, Tracking::start());
-    let layer = tracking.layer().error_sources();
-    let mut client = AgentClient::new(layer.layer(server.channel()));
+    let mut client = client(&tracking.tracker, &server.endpoint());
     let mut hurried = request("hang");
     hurried.set_timeout(Duration::from_millis(1));
     client.invoke(hurried).await.unwrap_err();
@@ -183,9 +200,8 @@ async fn a_deadline_of_the_client() {
 #[tokio::test]
 async fn a_timeout_of_the_channel() {
     let (server, tracking) = (silent().await, Tracking::start());
-    let channel = server.endpoint().timeout(Duration::from_millis(1)).connect_lazy();
-    let layer = tracking.layer().error_sources();
-    let mut client = AgentClient::new(layer.layer(channel));
+    let endpoint = server.endpoint().timeout(Duration::from_millis(1));
+    let mut client = client(&tracking.tracker, &endpoint);
     client.invoke(request("hang")).await.unwrap_err();
     assert_error(&tracking.agent(), "timeout", "Timeout expired");
 }
