@@ -28,25 +28,13 @@ pub struct Clients {
 
 impl Clients {
     pub fn new(url: &str, http_client: &SharedHttpClient, timeouts: &TimeoutConfig) -> Self {
-        // Three attempts, without a pause between them.
-        let retries = RetryConfig::standard()
-            .with_max_attempts(3)
-            .with_initial_backoff(Duration::from_millis(1));
-        let credentials = || Credentials::new("AKIDEXAMPLE", "secret", None, None, "tests");
-        let bedrock = bedrock::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(credentials())
-            .endpoint_url(url)
-            .retry_config(retries.clone())
-            .timeout_config(timeouts.clone())
-            .http_client(http_client.clone());
+        let bedrock = bedrock_config(url, timeouts).http_client(http_client.clone());
         let agentcore = agentcore::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::from_static("us-east-1"))
             .credentials_provider(credentials())
             .endpoint_url(url)
-            .retry_config(retries)
+            .retry_config(retries())
             .timeout_config(timeouts.clone())
             .http_client(http_client.clone());
         Self {
@@ -54,6 +42,26 @@ impl Clients {
             agentcore: agentcore::Client::from_conf(agentcore.build()),
         }
     }
+}
+
+/// The configuration of a client of Bedrock, without its HTTP client.
+pub fn bedrock_config(url: &str, timeouts: &TimeoutConfig) -> bedrock::config::Builder {
+    bedrock::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(credentials())
+        .endpoint_url(url)
+        .retry_config(retries())
+        .timeout_config(timeouts.clone())
+}
+
+fn credentials() -> Credentials {
+    Credentials::new("AKIDEXAMPLE", "secret", None, None, "tests")
+}
+
+/// Three attempts, without a pause between them.
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(1))
 }
 
 /// The SDK's own HTTP client, without TLS.

@@ -4,4 +4,5 @@
 pub mod clients;
 pub mod frames;
 pub mod in_memory;
+pub mod recipe;
 pub mod service;
