@@ -66,8 +66,9 @@
 //!   200, how overlapping calls, retries and unfinished tasks count, and how tokens add up.
 //! - [Sessions](crate::guide::sessions): how the layer finds the session of a call, which
 //!   [scopes](Workflow::scope) reach into tasks, and how sessions start and end.
-//! - [Clients](crate::guide::clients): Tower, tonic, reqwest, reqwest-middleware and the AWS SDK;
-//!   one client for several agents; error sources; turning tracking off.
+//! - [Clients](crate::guide::clients): a recipe for each of Tower, reqwest, reqwest-middleware, the AWS
+//!   and Azure SDKs, tonic, async-openai, rig and others; one client for several agents; error sources;
+//!   turning tracking off.
 //! - [Layer order](crate::guide::stack): retries, timeouts, buffers, decompression. In short:
 //!   inside `tower::retry`, outside `tower::timeout`, inside decompression.
 //! - [Services](server): [`WorkflowLayer`] opens a workflow for each request to your own server.
