@@ -80,6 +80,7 @@ recipes! {
     Hyper: asks streams retries is_dropped_early times_out;
     HyperUtil: asks streams retries is_dropped_early times_out;
     Reqwest: asks streams retries is_dropped_early times_out;
+    Reqwest012: asks streams retries is_dropped_early times_out;
     ReqwestMiddleware: asks streams retries is_dropped_early times_out;
     Rig: asks streams retries is_dropped_early times_out;
 }

@@ -33,7 +33,7 @@ fn adapter_lines(path: &str) -> usize {
     let code = region(path, "// adapter").unwrap();
     let (imports, code) = code.split_once("#[derive").unwrap();
     assert!(imports.starts_with("use "), "{path}");
-    lines(code) + 1
+    lines(code)
 }
 
 /// The recipes in the sources of the packages, by their files.
@@ -77,13 +77,23 @@ fn rows() -> Vec<Row> {
     rows.collect()
 }
 
-/// The version of a crate that the package of a file is locked to. Of several, the newest.
-fn locked(name: &str, path: &str) -> String {
+/// The versions of a crate that the package of a file is locked to.
+fn locked(name: &str, path: &str) -> Vec<String> {
     let package = path.split_once("/src/").unwrap().0;
     let lock = read(&format!("{package}/Cargo.lock"));
     let key = format!("name = \"{name}\"\nversion = \"");
-    let versions = lock.split(&key).skip(1).map(|rest| rest.split_once('"').unwrap().0);
-    versions.last().unwrap_or_else(|| panic!("{package} is not locked to any {name}")).to_owned()
+    let versions = lock.split(&key).skip(1).map(|rest| rest.split_once('"').unwrap().0.to_owned());
+    versions.collect()
+}
+
+/// The start of the versions of a crate that a recipe uses, where there are several.
+fn line_of(recipe: &str) -> &'static str {
+    match recipe.rsplit_once('/').unwrap().1 {
+        "reqwest012.rs" => "0.12.",
+        "reqwest.rs" => "0.13.",
+        "reqwest_middleware.rs" => "0.5.",
+        _ => "",
+    }
 }
 
 #[test]
@@ -102,7 +112,9 @@ fn the_docs_show_each_recipe_as_it_is() {
 #[test]
 fn the_table_has_the_versions_that_are_tested() {
     for row in rows() {
-        assert_eq!(row.version, locked(&row.name, &row.recipe), "the version of {}", row.name);
+        let mut locked = locked(&row.name, &row.recipe);
+        locked.retain(|version| version.starts_with(line_of(&row.recipe)));
+        assert_eq!(locked, [row.version], "the version of {}", row.name);
     }
 }
 
@@ -127,6 +139,6 @@ fn the_table_has_each_recipe_and_its_length() {
 fn adapters_are_short() {
     for name in ["azure_core", "rmcp"] {
         let lines = adapter_lines(&format!("tests/clients/src/adapters/{name}.rs"));
-        assert!(lines <= 60, "the adapter {name} has {lines} lines");
+        assert!(lines <= 50, "the adapter {name} has {lines} lines");
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream::BoxStream};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
-use rmcp::model::{ClientJsonRpcMessage as Message, ClientRequest};
+use reqwest::RequestBuilder;
+use rmcp::model::ClientRequest::CallToolRequest;
+use rmcp::model::{ClientJsonRpcMessage as Message, JsonRpcRequest as Call};
 use rmcp::transport::streamable_http_client::{
     SseError, StreamableHttpClient, StreamableHttpError as Error,
     StreamableHttpPostResponse as Posted,
@@ -29,28 +31,21 @@ impl StreamableHttpClient for ToolCalls {
         token: Option<String>,
         headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<Posted, Error<reqwest::Error>> {
-        let client = self.0.get_ref();
-        match &message {
-            Message::Request(r) if matches!(r.request, ClientRequest::CallToolRequest(_)) => {}
-            _ => return client.post_message(uri, message, session, token, headers).await,
-        }
-        let mut request = client.post(&*uri).headers(headers.into_iter().collect());
-        request = request.header(ACCEPT, "text/event-stream, application/json").json(&message);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        if let Some(session) = &session {
-            request = request.header("mcp-session-id", &**session);
-        }
+        let Message::Request(Call { request: CallToolRequest(_), .. }) = &message else {
+            return self.0.get_ref().post_message(uri, message, session, token, headers).await;
+        };
+        let request = self.0.get_ref().post(&*uri).headers(headers.into_iter().collect());
+        let request = request.header(ACCEPT, "text/event-stream, application/json").json(&message);
+        let request = token.iter().fold(request, RequestBuilder::bearer_auth);
+        let request = session.iter().fold(request, |r, id| r.header("mcp-session-id", &**id));
         let response = self.0.clone().oneshot(request.build()?).await?;
         if session.is_some() && response.status() == http::StatusCode::NOT_FOUND {
             return Err(Error::SessionExpired);
         }
-        let response = response.error_for_status()?;
-        let content_type = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        if content_type.is_some_and(|value| value.starts_with(b"text/event-stream")) {
-            let events = SseStream::from_bytes_stream(response.bytes_stream());
-            return Ok(Posted::Sse(events.boxed(), None));
+        let content_type = response.error_for_status_ref()?.headers().get(CONTENT_TYPE);
+        if content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream")) {
+            let events = SseStream::from_bytes_stream(response.bytes_stream()).boxed();
+            return Ok(Posted::Sse(events, None));
         }
         Ok(Posted::Json(response.json().await?, None))
     }

@@ -1,4 +1,4 @@
-//! The recipes, one in each file. That of reqwest 0.12 will be `reqwest012.rs`.
+//! The recipes, one in each file.
 
 mod async_openai;
 mod axum;
@@ -7,6 +7,7 @@ mod hyper;
 mod hyper_util;
 pub mod lambda_http;
 mod reqwest;
+mod reqwest012;
 mod reqwest_middleware;
 mod rig;
 pub mod rmcp;
@@ -18,4 +19,5 @@ pub use self::hyper::Hyper;
 pub use self::hyper_util::HyperUtil;
 pub use self::reqwest::Reqwest;
 pub use self::reqwest_middleware::ReqwestMiddleware;
+pub use self::reqwest012::Reqwest012;
 pub use self::rig::Rig;
