@@ -600,6 +600,10 @@ impl Model {
 
     /// The table refused a write because of the item it holds.
     pub(crate) fn refused(&mut self, note: &Note, found: Option<&Item>) {
+        if let Some(row) = self.rows.get_mut(&note.session) {
+            // The process goes on to believe what it has found.
+            row.filled_up |= is_filled_up(found);
+        }
         let row = self.rows.get(&note.session);
         let run = row.map_or(0, |row| row.run);
         let had = row.map(|row| row.agent_changes.clone()).unwrap_or_default();
@@ -646,7 +650,7 @@ impl Model {
         }
         row.attempts.carry(process, &local.tried);
         row.carried.insert(process, local.observed.clone());
-        row.filled_up |= before.is_some_and(|item| item.get("notes").is_some());
+        row.filled_up |= is_filled_up(before);
         let changes = row.changes.entry(process).or_default();
         *changes = (*changes).max(local.changes);
 
@@ -1023,6 +1027,11 @@ fn shown(agent: &AgentStatus) -> Observed {
         femto_usd: agent.cost().usd.unwrap_or_default().as_femto_usd(),
         unpriced: agent.cost().unpriced_calls,
     }
+}
+
+/// Whether another writer has filled the item up.
+fn is_filled_up(item: Option<&Item>) -> bool {
+    item.is_some_and(|item| item.get("notes").is_some())
 }
 
 /// Checks what holds for every item, whatever has happened.
