@@ -222,24 +222,39 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// Starts the recorder on the current tokio runtime, which needs its timers enabled
     /// (`Builder::enable_time`; `#[tokio::main]` has them).
     ///
+    /// If that runtime ends before the tracker does, as with a tracker in a `static` that several
+    /// `#[tokio::test]`s use, the recorder goes on with the next change,
+    /// [flush](StatusTracker::flush) or [shutdown](StatusTracker::shutdown) that is made inside of
+    /// another. Until then, what is unsaved stays in memory. Call `flush` at the end of each runtime.
+    ///
+    /// A current-thread runtime makes progress only while something blocks on it.
+    ///
     /// # Errors
     ///
     /// If an agent's name is invalid, or if there is no runtime.
     pub fn start(self) -> Result<StatusTracker, StartError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        let (tracker, recorder) = self.build()?;
-        runtime.spawn(recorder);
+        let worker = self.worker()?;
+        let tracker = StatusTracker::new(Arc::clone(worker.shared()));
+        tracker.shared().restart_with(worker.start_another());
+        runtime.spawn(worker.run());
         Ok(tracker)
     }
 
-    /// Returns the tracker and its recorder, a future that the caller must run to its end. Until
-    /// it is polled, [`flush`](StatusTracker::flush) and
+    /// Returns the tracker and its recorder, a future that the caller must run to its end: if it is
+    /// dropped earlier, nothing is recorded any more. Until it is polled, [`flush`](StatusTracker::flush) and
     /// [`shutdown`](StatusTracker::shutdown) wait.
     ///
     /// # Errors
     ///
     /// If an agent's name is invalid.
     pub fn build(self) -> Result<(StatusTracker, Recorder), StartError> {
+        let worker = self.worker()?;
+        let tracker = StatusTracker::new(Arc::clone(worker.shared()));
+        Ok((tracker, Recorder(Box::pin(worker.run()))))
+    }
+
+    fn worker(self) -> Result<Worker<S>, StartError> {
         let store = Arc::new(self.store);
         let names: Arc<dyn ReservedNames> = store.clone();
         #[cfg(feature = "prices")]
@@ -250,11 +265,9 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
         for agent in self.agents {
             shared.registry.declare(agent)?;
         }
-        let tracker = StatusTracker::new(Arc::clone(&shared));
         #[cfg(feature = "metrics")]
         crate::telemetry::metrics::describe();
-        let worker = Worker::new(shared, store, self.settings);
-        Ok((tracker, Recorder(Box::pin(worker.run()))))
+        Ok(Worker::new(shared, store, self.settings))
     }
 }
 

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `builder` | the settings, and how a tracker starts |
 //! | `worker` | the task: batches, writes, retries, heartbeats |
+//! | `worker/lifecycle` | how the task starts, and ends with a shutdown or its runtime |
 //! | `due` | the sessions that wait to be written, the first that is due in front |
 //! | `write` | one write: how it is sent, and how it has ended |
 //! | `concurrency` | how many writes may be in flight |
@@ -32,6 +33,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::status::ErrorMessage;
 use crate::tracker::{Command, StatusTracker, UnsavedSession};
 
 pub use self::builder::{StartError, StatusTrackerBuilder};
@@ -51,56 +53,77 @@ impl StatusTracker {
     /// # Errors
     ///
     /// Returns the sessions that could not be saved, and why, and those that were not reached
-    /// within the minute. The recorder keeps retrying them.
+    /// within the minute. The recorder keeps retrying them. After a shutdown, it returns how many
+    /// changes came too late to be recorded, if any did.
+    ///
+    /// If the runtime of the recorder has ended, the recorder goes on in the current one. Outside of
+    /// a tokio runtime this is not possible, and all unsaved sessions are returned.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, saving continues in the background.
     pub async fn flush(&self) -> Result<(), UnsavedError> {
-        let (reply, answer) = oneshot::channel();
-        self.shared().handoff.send(Command::Flush(reply));
-        self.unsaved_error(answer.await.ok())
+        self.ask(Command::Flush).await
     }
 
     /// Saves everything and stops the recorder.
     ///
     /// Each unsaved session is written at once, as by [`flush`](Self::flush). Failed writes are
     /// retried, with backoff, until the timeout. Changes made after this has
-    /// returned are not saved; the first of them is logged.
+    /// returned are not saved; the first of them is logged. To save what has changed and go on, as
+    /// at the end of a test, use [`flush`](Self::flush).
     ///
     /// # Errors
     ///
-    /// Returns the sessions that could not be saved, and why.
+    /// As those of [`flush`](Self::flush).
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, the recorder still stops as described.
     pub async fn shutdown(&self, timeout: Duration) -> Result<(), UnsavedError> {
-        let (reply, answer) = oneshot::channel();
         let deadline = Instant::now() + timeout.min(FAR);
-        self.shared().handoff.send(Command::Shutdown { deadline, reply });
-        self.unsaved_error(answer.await.ok())
+        self.ask(|reply| Command::Shutdown { deadline, reply }).await
     }
 
-    fn unsaved_error(&self, unsaved: Option<Vec<UnsavedSession>>) -> Result<(), UnsavedError> {
-        // Without a reply there is no recorder any more: nothing will be saved.
-        let unsaved = unsaved.unwrap_or_else(|| self.shared().unsaved(|_| None));
-        if unsaved.is_empty() { Ok(()) } else { Err(UnsavedError { unsaved }) }
+    /// Sends the recorder a command, and waits for its reply.
+    async fn ask(
+        &self,
+        command: impl Fn(oneshot::Sender<Vec<UnsavedSession>>) -> Command,
+    ) -> Result<(), UnsavedError> {
+        let unsaved = loop {
+            if let Err(why) = self.shared().require_recorder() {
+                // Nothing will be saved here.
+                break self.shared().unsaved(|_| Some(ErrorMessage::new(&why)));
+            }
+            let (reply, answer) = oneshot::channel();
+            self.shared().handoff.send(command(reply));
+            // Without a reply, the recorder was stopped, perhaps with another runtime than this.
+            if let Ok(unsaved) = answer.await {
+                break unsaved;
+            }
+        };
+        let lost = self.shared().lost_after_the_end();
+        if unsaved.is_empty() && lost == 0 { Ok(()) } else { Err(UnsavedError { unsaved, lost }) }
     }
 }
 
-/// The error returned when the newest state of some sessions could not be saved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The error returned when the newest state of some sessions could not be saved, or changes came too
+/// late to be recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnsavedError {
-    /// The sessions; at least one.
+    /// The sessions.
     pub unsaved: Vec<UnsavedSession>,
+    /// How many calls, workflows and changes came after the recorder had ended, most often because
+    /// the tracker was shut down. They are not recorded.
+    pub lost: u64,
 }
 
 impl fmt::Display for UnsavedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 5;
         match self.unsaved.len() {
+            0 => {}
             1 => f.write_str("1 session could not be saved: ")?,
             n => write!(f, "{n} sessions could not be saved: ")?,
         }
@@ -110,9 +133,14 @@ impl fmt::Display for UnsavedError {
         if self.unsaved.len() > SHOWN {
             f.write_str(", …")?;
         }
-        match self.unsaved.iter().find_map(|unsaved| unsaved.error.as_ref()) {
-            Some(error) => write!(f, " ({error})"),
-            None => Ok(()),
+        if let Some(error) = self.unsaved.iter().find_map(|unsaved| unsaved.error.as_ref()) {
+            write!(f, " ({error})")?;
+        }
+        let separator = if self.unsaved.is_empty() { "" } else { "; " };
+        match self.lost {
+            0 => Ok(()),
+            1 => write!(f, "{separator}1 change came after the recorder had ended and is lost"),
+            n => write!(f, "{separator}{n} changes came after the recorder had ended and are lost"),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! [`Sequence`]: the numbers of a tracker's writes.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tokio::time::Instant;
 
 use crate::status::Timestamp;
@@ -10,19 +12,31 @@ use crate::status::Timestamp;
 /// or two more than the last if that is higher. It is even; the ledger makes it odd where that says
 /// something. While the clock is behind an earlier time, the time
 /// goes on from there at the pace of instants.
-pub(super) struct Sequence {
-    last: u64,
+///
+/// Clones share it, since the recorder that follows on another runtime is the same writer.
+#[derive(Clone)]
+pub(super) struct Sequence(Arc<Mutex<Last>>);
+
+/// The last number, and the time that it was taken from.
+struct Last {
+    number: u64,
     time: u64,
     at: Instant,
 }
 
 impl Sequence {
     pub(super) fn new() -> Self {
-        Self { last: 0, time: 0, at: Instant::now() }
+        Self(Arc::new(Mutex::new(Last { number: 0, time: 0, at: Instant::now() })))
     }
 
     /// The number of the next write.
-    pub(super) fn next(&mut self, clock: Timestamp, now: Instant) -> u64 {
+    pub(super) fn next(&self, clock: Timestamp, now: Instant) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).next(clock, now)
+    }
+}
+
+impl Last {
+    fn next(&mut self, clock: Timestamp, now: Instant) -> u64 {
         let passed = now.saturating_duration_since(self.at).as_millis();
         let passed = u64::try_from(passed).unwrap_or(u64::MAX);
         let clock = u64::try_from(clock.as_millis()).unwrap_or(0);
@@ -31,8 +45,8 @@ impl Sequence {
             self.time = clock.max(self.time.saturating_add(passed));
             self.at = now;
         }
-        self.last = (self.time & !1).max(self.last.saturating_add(2));
-        self.last
+        self.number = (self.time & !1).max(self.number.saturating_add(2));
+        self.number
     }
 }
 
@@ -45,7 +59,7 @@ mod tests {
     #[test]
     fn numbers_rise_and_follow_the_time_whatever_the_clock_does() {
         let begin = Instant::now();
-        let mut sequence = Sequence { last: 0, time: 0, at: begin };
+        let mut sequence = Last { number: 0, time: 0, at: begin };
         let mut next = |clock, seconds| {
             let now = begin + Duration::from_secs(seconds);
             sequence.next(Timestamp::from_millis(clock), now)

@@ -15,6 +15,8 @@
 //! there is tried once, side by side: neither a backoff, nor a pause after throttling, nor the
 //! limit after failures holds it up. [`Rounds`](super::rounds) has the bounds of that.
 
+mod lifecycle;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::future::poll_fn;
@@ -25,19 +27,18 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use super::UnsavedError;
 use super::backoff::{FailedWrites, backoff};
 use super::concurrency::WriteLimit;
 use super::due::Due;
 use super::flush_waiters::{Waiters, key};
 use super::rounds::{Round, RoundEnd};
 use super::sequence::Sequence;
-use super::write::{self, FinishedWrite};
+use super::write::{self, FinishedWrite, InFlight};
 use crate::status::{ErrorMessage, FittedChange, Lack, Precondition, UncertainUsage};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 #[cfg(feature = "metrics")]
 use crate::telemetry::metrics;
-use crate::tracker::{Batch, Command, Session, Shared, UnsavedSession};
+use crate::tracker::{Batch, Command, RecorderEnd, Session, Shared, UnsavedSession};
 
 /// How many conflicts in a row are retried at once before the session backs off.
 const CONFLICTS_AT_ONCE: u32 = 3;
@@ -56,24 +57,8 @@ pub(super) struct Settings {
     pub(super) max_writes_in_flight: Option<usize>,
 }
 
-/// Closes the hand-off and logs what is unsaved, however the recorder ends.
-struct CloseGuard(Arc<Shared>);
-
-impl Drop for CloseGuard {
-    fn drop(&mut self) {
-        self.0.handoff.close();
-        let unsaved = self.0.unsaved(|_| None);
-        if !unsaved.is_empty() {
-            #[cfg(feature = "metrics")]
-            metrics::lost("unsaved", unsaved.len() as u64);
-            let error = UnsavedError { unsaved };
-            tracing::error!(%error, "the recorder has ended");
-        }
-    }
-}
-
 pub(super) struct Worker<S> {
-    guard: CloseGuard,
+    shared: Arc<Shared>,
     store: Arc<S>,
     settings: Settings,
     /// Sessions to write, the first that is due on top.
@@ -99,6 +84,8 @@ pub(super) struct Worker<S> {
     next_sweep: Option<Instant>,
     /// When the token usage of running streams is next written.
     next_usage: Option<Instant>,
+    /// It replaces one that was stopped, and has not run yet.
+    is_new_replacement: bool,
 }
 
 type Reply = oneshot::Sender<Vec<UnsavedSession>>;
@@ -112,7 +99,7 @@ struct Shutdown {
 impl<S: StatusStore> Worker<S> {
     pub(super) fn new(shared: Arc<Shared>, store: Arc<S>, settings: Settings) -> Self {
         Self {
-            guard: CloseGuard(shared),
+            shared,
             store,
             settings,
             due: BinaryHeap::new(),
@@ -127,14 +114,15 @@ impl<S: StatusStore> Worker<S> {
             sequence: Sequence::new(),
             next_sweep: None,
             next_usage: None,
+            is_new_replacement: false,
         }
     }
 
-    fn shared(&self) -> &Arc<Shared> {
-        &self.guard.0
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
-    pub(super) async fn run(mut self) {
+    async fn save_changes(&mut self) {
         let mut writes = FuturesUnordered::new();
         loop {
             let now = Instant::now();
@@ -150,7 +138,7 @@ impl<S: StatusStore> Worker<S> {
                 break;
             }
             let wake_at = self.wake_at(now, writes.len());
-            let shared = Arc::clone(self.shared());
+            let shared = Arc::clone(&self.shared);
             tokio::select! {
                 // The same happenings lead to the same writes, so that a failure can be
                 // replayed. Batch and the sweep are seen to above, whatever came first.
@@ -163,7 +151,7 @@ impl<S: StatusStore> Worker<S> {
         // A write that is still in flight may yet be applied; its session counts as unsaved.
         drop(writes);
         // Closed first, so that a change made from now on counts as lost.
-        self.shared().handoff.close();
+        self.shared.end_recorder(RecorderEnd::ShutDown);
         for reply in self.shutdown.take().map(|shutdown| shutdown.replies).unwrap_or_default() {
             // The caller may have stopped waiting.
             let _ = reply.send(self.unsaved());
@@ -174,7 +162,7 @@ impl<S: StatusStore> Worker<S> {
     fn take_batch(&mut self, now: Instant) {
         let ends = self.shutdown.is_some();
         let usage_is_due = ends || self.next_usage.is_some_and(|at| at <= now);
-        self.guard.0.handoff.take(&mut self.batch, usage_is_due);
+        self.shared.handoff.take(&mut self.batch, usage_is_due);
         let delay = if ends { Duration::ZERO } else { self.settings.batch_delay };
         let dirty = self.batch.dirty.drain(..).map(|session| Due { at: now + delay, session });
         let usage = self.batch.usage.drain(..).map(|session| Due { at: now, session });
@@ -200,9 +188,8 @@ impl<S: StatusStore> Worker<S> {
             };
             self.start_round(now, end);
         }
-        if self.next_sweep.is_none() && self.shared().has_sessions() {
-            self.next_sweep =
-                Some(now + self.shared().sweep_every(self.settings.heartbeat_interval));
+        if self.next_sweep.is_none() && self.shared.has_sessions() {
+            self.next_sweep = Some(now + self.shared.sweep_every(self.settings.heartbeat_interval));
         }
     }
 
@@ -212,7 +199,7 @@ impl<S: StatusStore> Worker<S> {
         let due = std::mem::take(&mut self.due).into_sorted_vec();
         self.first.extend(due.into_iter().rev().map(|Reverse(due)| due.session));
         let mut unsaved = Vec::new();
-        self.shared().for_each_session(|session| {
+        self.shared.for_each_session(|session| {
             let state = session.lock();
             if state.is_queued() {
                 unsaved.push((Arc::clone(session), state.ledger.version()));
@@ -264,9 +251,9 @@ impl<S: StatusStore> Worker<S> {
         session: Arc<Session>,
         in_flight: usize,
     ) -> Option<impl Future<Output = FinishedWrite> + use<S>> {
-        let clock = self.shared().now();
+        let clock = self.shared.now();
         let seq = self.sequence.next(clock, Instant::now());
-        let writer = &self.shared().writer;
+        let writer = &self.shared.writer;
         let pending =
             session.take(|state| state.ledger.prepare_write(writer, seq, state.is_open(), clock));
         let Some(mut pending) = pending else {
@@ -283,7 +270,7 @@ impl<S: StatusStore> Worker<S> {
             return None;
         };
         if !left_out.is_empty() {
-            self.shared().warnings.item.warn(
+            self.shared.warnings.item.warn(
                 &format_args!("{left_out:?} of session `{}`", session.id),
                 "the item is too large for DynamoDB and is saved without some texts: set fewer or \
                  shorter attributes, or use fewer agents",
@@ -295,6 +282,7 @@ impl<S: StatusStore> Worker<S> {
         }
         // The ledger needs it no more.
         let precondition = std::mem::replace(&mut pending.precondition, Precondition::Absent);
+        let in_flight_write = InFlight::new(&self.shared, session, pending);
         let store = Arc::clone(&self.store);
         let (epoch, window) = (self.waiters.epoch(), self.limit.start(in_flight));
         Some(async move {
@@ -303,15 +291,16 @@ impl<S: StatusStore> Worker<S> {
             let took = started.elapsed();
             #[cfg(feature = "metrics")]
             metrics::written(write::result_name(&result), took);
-            FinishedWrite { session, pending, result, took, window, epoch }
+            FinishedWrite { write: in_flight_write, result, took, window, epoch }
         })
     }
 
     /// Acts on how a write has ended.
     fn finish_write(&mut self, write: FinishedWrite) {
-        let FinishedWrite { session, pending, result, took, window, epoch } = write;
-        let clock = self.shared().now();
-        let writer = &self.guard.0.writer;
+        let FinishedWrite { write, result, took, window, epoch } = write;
+        let Some((session, pending)) = write.end() else { return };
+        let clock = self.shared.now();
+        let writer = &self.shared.writer;
         let mut lack = Lack::default();
         let mut excess = None;
         let mut resumes_finished = false;
@@ -334,7 +323,7 @@ impl<S: StatusStore> Worker<S> {
             Shared::warn_of_excess(&session.id, &excess);
         }
         if resumes_finished {
-            self.guard.0.warn_of_finished(&session.id);
+            self.shared.warn_of_finished(&session.id);
         }
         if lack.is_another {
             tracing::error!(
@@ -408,7 +397,7 @@ impl<S: StatusStore> Worker<S> {
         self.waiters.tried(session, saved, failed.as_ref(), epoch);
         if !is_dirty {
             self.failures.remove(&key(session));
-            self.shared().release(session, IDLE, Instant::now());
+            self.shared.release(session, IDLE, Instant::now());
         }
     }
 
@@ -450,19 +439,19 @@ impl<S: StatusStore> Worker<S> {
             return;
         }
         // A heartbeat that would be due by the next sweep is sent now.
-        let every = self.shared().sweep_every(self.settings.heartbeat_interval);
+        let every = self.shared.sweep_every(self.settings.heartbeat_interval);
         let silent = self.settings.heartbeat_interval.saturating_sub(every);
-        self.shared().for_each_session(|session| {
-            self.shared().heartbeat(session, silent, now);
-            self.shared().finish_idle(session, now);
-            self.shared().release(session, IDLE, now);
+        self.shared.for_each_session(|session| {
+            self.shared.heartbeat(session, silent, now);
+            self.shared.finish_idle(session, now);
+            self.shared.release(session, IDLE, now);
         });
         #[cfg(feature = "metrics")]
-        metrics::waiting(self.shared().waiting_agents());
-        self.next_sweep = self.shared().has_sessions().then(|| now + every);
+        metrics::waiting(self.shared.waiting_agents());
+        self.next_sweep = self.shared.has_sessions().then(|| now + every);
     }
 
     fn unsaved(&self) -> Vec<UnsavedSession> {
-        self.shared().unsaved(|session| self.failures.get(&key(session))?.error.clone())
+        self.shared.unsaved(|session| self.failures.get(&key(session))?.error.clone())
     }
 }

@@ -9,16 +9,45 @@ use tokio::time::timeout;
 
 use crate::status::{Change, PendingWrite, Precondition};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
-use crate::tracker::Session;
+use crate::tracker::{Session, Shared};
 
 /// The longest that a write can take. After that it counts as failed, though it may still be
 /// applied. The stores of this crate give up long before.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A write in flight. If it is dropped before its [end](Self::end), its answer is lost, and its
+/// session goes back to the hand-off.
+pub(super) struct InFlight {
+    shared: Arc<Shared>,
+    session: Arc<Session>,
+    pending: Option<PendingWrite>,
+}
+
+impl InFlight {
+    pub(super) fn new(shared: &Arc<Shared>, session: Arc<Session>, pending: PendingWrite) -> Self {
+        Self { shared: Arc::clone(shared), session, pending: Some(pending) }
+    }
+
+    /// The write has an answer, which is the caller's to acknowledge.
+    pub(super) fn end(mut self) -> Option<(Arc<Session>, PendingWrite)> {
+        let pending = self.pending.take()?;
+        Some((Arc::clone(&self.session), pending))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Some(pending) = self.pending.take()
+            && self.session.acknowledge(|state| state.ledger.write_failed(&pending, true))
+        {
+            self.shared.handoff.put_back(Arc::clone(&self.session));
+        }
+    }
+}
+
 /// A write that has ended.
 pub(super) struct FinishedWrite {
-    pub(super) session: Arc<Session>,
-    pub(super) pending: PendingWrite,
+    pub(super) write: InFlight,
     pub(super) result: Result<WriteOutcome, StoreError>,
     /// How long the store took to answer.
     pub(super) took: Duration,

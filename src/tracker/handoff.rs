@@ -21,6 +21,10 @@
 //! lists, under which the request path pushes and takes that waker. A command is pushed under
 //! the same lock, so it comes with everything that was marked before it.
 //!
+//! **No recorder.** A recorder that is stopped before its end, because its runtime has ended, puts
+//! everything in its hands back on the list `dirty`, so the invariant holds without one. Whoever
+//! changes an entry then learns that there is no recorder, and starts another, which takes the lists.
+//!
 //! **Cost.** A change takes the entry's lock, which only calls of the same session share, and the
 //! lock of the lists only if the entry was not queued yet: for a push and, at most, one wake-up.
 //! The lists are swapped, not copied, so that they allocate nothing once they are large enough.
@@ -33,7 +37,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+use super::sync::{AtomicU8, Mutex, MutexGuard, Ordering};
 
 /// What an entry holds.
 pub(crate) trait Content {
@@ -50,6 +54,17 @@ pub(crate) enum Mark {
     Usage,
     /// It must be saved.
     Dirty,
+}
+
+/// Whether a recorder takes what is pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecorderState {
+    /// It does.
+    Running,
+    /// There is none: it was stopped before its end. Another one can go on.
+    Stopped,
+    /// There will be none: it has ended.
+    Ended,
 }
 
 /// Something that the request path changes and the recorder saves.
@@ -133,8 +148,8 @@ impl<I, C: Content> Entry<I, C> {
 /// The lists that the request path fills and the recorder empties.
 pub(crate) struct Handoff<I, C, O> {
     lists: Mutex<Lists<I, C, O>>,
-    /// Written under the lock of the lists only.
-    closed: AtomicBool,
+    /// A [`RecorderState`], written under the lock of the lists only.
+    recorder: AtomicU8,
 }
 
 struct Lists<I, C, O> {
@@ -183,49 +198,50 @@ impl<I, C: Content, O> Handoff<I, C, O> {
             has_changed: false,
             waker: None,
         };
-        Self { lists: Mutex::new(lists), closed: AtomicBool::new(false) }
+        Self { lists: Mutex::new(lists), recorder: AtomicU8::new(RecorderState::Running as u8) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Lists<I, C, O>> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes an entry, and queues it if the change must be saved. Returns `false` if it must
-    /// be saved but the recorder has ended.
+    /// Changes an entry, and queues it if the change must be saved. Returns whether there is a
+    /// recorder to save it.
     #[inline]
     pub(crate) fn change(
         &self,
         entry: &Arc<Entry<I, C>>,
         change: impl FnOnce(&mut C) -> Mark,
-    ) -> bool {
+    ) -> RecorderState {
         let mut state = entry.lock();
         let mark = change(&mut state.content);
         let is_new = match mark {
-            Mark::Nothing => false,
+            Mark::Nothing => return RecorderState::Running,
             Mark::Usage => !state.queued && !std::mem::replace(&mut state.has_usage, true),
             Mark::Dirty => !std::mem::replace(&mut state.queued, true),
         };
         if !is_new {
-            return true;
+            // Under the lock of the entry, so that a recorder that ends later sees the change.
+            return self.recorder();
         }
         let mut lists = self.lock();
         let list = if mark == Mark::Dirty { &mut lists.dirty } else { &mut lists.usage };
         list.push(Arc::clone(entry));
         let waker = lists.notify();
-        let is_open = !self.is_closed();
+        let recorder = self.recorder();
         drop(lists);
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
-        is_open
+        recorder
     }
 
-    /// Sends the recorder a command. Once the recorder has ended it is dropped, and with it the
-    /// sender of its reply.
+    /// Sends the recorder a command. Without a recorder it is dropped, and with it the sender of
+    /// its reply.
     pub(crate) fn send(&self, command: O) {
         let mut lists = self.lock();
-        if self.is_closed() {
+        if self.recorder() != RecorderState::Running {
             return;
         }
         lists.commands.push(command);
@@ -265,14 +281,51 @@ impl<I, C: Content, O> Handoff<I, C, O> {
 
     /// For the recorder: it has ended and takes nothing any more.
     pub(crate) fn close(&self) {
-        let mut lists = self.lock();
-        self.closed.store(true, Ordering::Release);
-        let commands = std::mem::take(&mut lists.commands);
-        drop(lists);
-        drop(commands);
+        self.leave(RecorderState::Ended, std::iter::empty());
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+    /// For the recorder: it was stopped before its end, with these entries in its hands. If it has
+    /// ended already, this changes nothing.
+    pub(crate) fn stop(&self, in_hand: impl IntoIterator<Item = Arc<Entry<I, C>>>) {
+        if self.recorder() != RecorderState::Ended {
+            self.leave(RecorderState::Stopped, in_hand);
+        }
+    }
+
+    fn leave(&self, state: RecorderState, in_hand: impl IntoIterator<Item = Arc<Entry<I, C>>>) {
+        let mut lists = self.lock();
+        self.recorder.store(state as u8, Ordering::Release);
+        lists.dirty.extend(in_hand);
+        let commands = std::mem::take(&mut lists.commands);
+        let waker = lists.waker.take();
+        drop(lists);
+        drop((commands, waker));
+    }
+
+    /// For the recorder: lets go of an entry that is not acknowledged as saved.
+    pub(crate) fn put_back(&self, entry: Arc<Entry<I, C>>) {
+        self.lock().dirty.push(entry);
+    }
+
+    /// Claims the place of a recorder that was stopped. If this returns `true`, the caller must
+    /// start another one.
+    pub(crate) fn replace_stopped(&self) -> bool {
+        let _lists = self.lock();
+        let is_stopped = self.recorder() == RecorderState::Stopped;
+        if is_stopped {
+            self.recorder.store(RecorderState::Running as u8, Ordering::Release);
+        }
+        is_stopped
+    }
+
+    #[inline]
+    pub(crate) fn recorder(&self) -> RecorderState {
+        const RUNNING: u8 = RecorderState::Running as u8;
+        const STOPPED: u8 = RecorderState::Stopped as u8;
+        match self.recorder.load(Ordering::Acquire) {
+            RUNNING => RecorderState::Running,
+            STOPPED => RecorderState::Stopped,
+            _ => RecorderState::Ended,
+        }
     }
 }

@@ -19,6 +19,7 @@
 //! | `costs` | what calls cost, by the tracker's price list |
 //! | `scope` | the task-local that says which session a call belongs to |
 //! | `handoff` | how a changed session reaches the recorder |
+//! | `recorder` | how a recorder is replaced whose runtime has ended |
 //! | `command` | requests to the recorder: flush, shutdown |
 //! | `log_once` | warnings that would repeat at every call |
 //! | `clock`, `sync` | the time of day, and the locks that a model checker replaces |
@@ -30,6 +31,7 @@ mod costs;
 mod handoff;
 mod last_change;
 mod log_once;
+mod recorder;
 mod registry;
 mod scope;
 mod session;
@@ -48,6 +50,7 @@ pub(crate) use clock::Clock;
 pub(crate) use command::Command;
 pub use command::UnsavedSession;
 pub(crate) use costs::{Costs, PricedCall};
+pub(crate) use recorder::{RecorderEnd, Start};
 pub(crate) use registry::{RegisteredAgent, Registry, ReservedNames};
 pub(crate) use scope::Scope;
 pub(crate) use session::{
@@ -57,7 +60,7 @@ pub(crate) use shared::{Batch, Limits, Shared};
 
 /// Holds the newest state of every session and saves it in the background.
 ///
-/// Clones share the same tracker. Layers and workflows hold one. When the last is dropped, the
+/// Clones share the same tracker, also across threads and runtimes. Layers and workflows hold one. When the last is dropped, the
 /// recorder tries once more to save what is unsaved, and ends. A process that is about to end
 /// should call [`shutdown`](Self::shutdown) instead, which waits and returns what could not be
 /// saved.
@@ -73,7 +76,7 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.handoff.send(Command::LastTry);
+        self.shared.send_last_try();
     }
 }
 
@@ -94,7 +97,7 @@ impl StatusTracker {
 
     /// Returns how many calls, workflows and changes were not recorded: because too many sessions
     /// were live or unsaved, because a session had too many [agents](Self::MAX_AGENTS), or
-    /// because the tracker was shut down. The first of each kind is logged.
+    /// because the tracker was shut down or its recorder has ended otherwise. The first of each kind is logged.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.shared().lost.load(Ordering::Relaxed)

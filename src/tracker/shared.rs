@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::handoff::{self, Handoff, Mark};
+use super::handoff::{self, Handoff, Mark, RecorderState};
 use super::log_once::{LogOnce, Warnings};
+use super::recorder::RecorderLink;
 use super::registry::{Registry, ReservedNames};
 use super::session::SessionState;
 use super::sessions::Sessions;
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     sessions: Mutex<Sessions>,
     pub(crate) handoff: Handoff<SessionId, SessionState, Command>,
+    pub(super) recorder: RecorderLink,
     pub(crate) warnings: Warnings,
     losses: Losses,
     pub(super) lost: AtomicU64,
@@ -68,6 +70,7 @@ impl Shared {
             registry: Registry::new(reserved),
             sessions: Mutex::default(),
             handoff: Handoff::new(),
+            recorder: RecorderLink::default(),
             warnings: Warnings::default(),
             losses: Losses::default(),
             lost: AtomicU64::new(0),
@@ -89,7 +92,7 @@ impl Shared {
     /// The session with this id, which is added if it is new; `None` if there is no room for
     /// it, or the recorder has ended.
     pub(crate) fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
-        if self.handoff.is_closed() {
+        if self.has_ended() {
             self.lose_after_the_end(id);
             return None;
         }
@@ -168,7 +171,7 @@ impl Shared {
     pub(crate) fn session_of(&self, scope: &Scope) -> Option<Arc<Session>> {
         // A session that a scope holds is not released; see `release`.
         match scope.cached(self.number) {
-            Some(session) if !self.handoff.is_closed() => Some(session),
+            Some(session) if !self.has_ended() => Some(session),
             _ => {
                 let session = self.session(scope.id())?;
                 scope.cache(self.number, Arc::clone(&session));
@@ -185,12 +188,14 @@ impl Shared {
         change: impl FnOnce(&mut SessionState, Timestamp) -> bool,
     ) {
         let clock = self.now();
-        let is_queued = self.handoff.change(session, |state| {
+        let recorder = self.handoff.change(session, |state| {
             let now = state.time_of_event(clock);
             if change(state, now) { Mark::Dirty } else { Mark::Nothing }
         });
-        if !is_queued {
-            self.lose_after_the_end(&session.id);
+        match recorder {
+            RecorderState::Running => {}
+            RecorderState::Stopped => self.replace_recorder(),
+            RecorderState::Ended => self.lose_after_the_end(&session.id),
         }
     }
 
@@ -202,10 +207,13 @@ impl Shared {
         change: impl FnOnce(&mut SessionState, Timestamp) -> bool,
     ) {
         let clock = self.now();
-        self.handoff.change(session, |state| {
+        let recorder = self.handoff.change(session, |state| {
             let now = state.time_of_event(clock);
             if change(state, now) { Mark::Usage } else { Mark::Nothing }
         });
+        if recorder == RecorderState::Stopped {
+            self.replace_recorder();
+        }
     }
 
     pub(super) fn lock_sessions(&self) -> MutexGuard<'_, Sessions> {
@@ -213,8 +221,10 @@ impl Shared {
     }
 
     /// Counts a change that came after the recorder has ended.
+    #[cold]
     fn lose_after_the_end(&self, id: &SessionId) {
-        self.lose("closed", "the tracker was shut down", &self.losses.closed, id);
+        self.count_after_the_end();
+        self.lose("closed", &self.recorder_end().to_string(), &self.losses.closed, id);
     }
 
     /// Counts a call whose agent has no room in its session.

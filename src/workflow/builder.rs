@@ -121,7 +121,7 @@ impl StatusTracker {
             .shared()
             .session(session)
             .map(|session| SessionHandle::new(self.shared(), session));
-        session.ok_or_else(|| match self.shared().handoff.is_closed() {
+        session.ok_or_else(|| match self.shared().has_ended() {
             true => WorkflowError::ShutDown,
             false => WorkflowError::Full,
         })

@@ -80,8 +80,11 @@ pub enum WorkflowError {
          `StatusTrackerBuilder::max_sessions`"
     )]
     Full,
-    /// The tracker was shut down.
-    #[error("the tracker was shut down and no longer records anything")]
+    /// The tracker was shut down, or its recorder has ended otherwise.
+    #[error(
+        "the tracker was shut down, or its recorder dropped, and records nothing any more: call \
+         `shutdown` last, or `flush` to save what has changed so far"
+    )]
     ShutDown,
 }
 

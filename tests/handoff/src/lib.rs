@@ -13,6 +13,6 @@ mod recorder;
 
 /// Loom's counterparts of what the crate imports from the standard library.
 mod sync {
-    pub(super) use loom::sync::atomic::{AtomicBool, Ordering};
+    pub(super) use loom::sync::atomic::{AtomicU8, Ordering};
     pub(super) use loom::sync::{Mutex, MutexGuard};
 }

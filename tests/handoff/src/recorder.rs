@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use loom::sync::Notify;
 
 use crate::flush_waiters::Waiters;
-use crate::handoff::{Batch, Content, Entry, Handoff, Mark};
+use crate::handoff::{Batch, Content, Entry, Handoff, Mark, RecorderState};
 
 /// A session whose state is just a version number.
 pub(crate) type Session = Entry<&'static str, Doc>;
@@ -35,6 +35,8 @@ impl Content for Doc {
 pub(crate) enum Command {
     Flush(Reply),
     End,
+    /// The task of the recorder is dropped, wherever it is.
+    Stop,
 }
 
 /// The caller's end of a flush.
@@ -95,18 +97,22 @@ pub(crate) fn saved(session: &Arc<Session>) -> u64 {
     session.lock().saved
 }
 
-/// Changes a session. Returns its new version, and whether the tracker accepted the change.
-pub(crate) fn change(tracker: &Tracker, session: &Arc<Session>, mark: Mark) -> (u64, bool) {
+/// Changes a session. Returns its new version, and whether there is a recorder to save it.
+pub(crate) fn change(
+    tracker: &Tracker,
+    session: &Arc<Session>,
+    mark: Mark,
+) -> (u64, RecorderState) {
     let mut version = 0;
-    let accepted = tracker.change(session, |doc| {
+    let recorder = tracker.change(session, |doc| {
         doc.version += 1;
         version = doc.version;
         mark
     });
-    (version, accepted)
+    (version, recorder)
 }
 
-/// Saves sessions until [`Command::End`] arrives or `is_done` returns true. Returns the version
+/// Saves sessions until a command ends or stops it, or `is_done` returns true. Returns the version
 /// that each session then has.
 pub(crate) fn run(
     tracker: &Tracker,
@@ -117,7 +123,7 @@ pub(crate) fn run(
     let mut waiters = Waiters::<Session, (), Reply>::new();
     let mut due: Vec<Arc<Session>> = Vec::new();
     let mut write: Option<(Arc<Session>, u64)> = None;
-    let (mut ends, mut usage_is_due) = (false, false);
+    let (mut ends, mut stops, mut usage_is_due) = (false, false, false);
     loop {
         tracker.take(&mut batch, usage_is_due);
         // Usage that is waiting becomes due in the next iteration.
@@ -131,6 +137,7 @@ pub(crate) fn run(
         for command in batch.commands.drain(..) {
             match command {
                 Command::End => ends = true,
+                Command::Stop => stops = true,
                 Command::Flush(reply) => {
                     let queued = sessions.iter().filter_map(|session| {
                         let state = session.lock();
@@ -139,6 +146,17 @@ pub(crate) fn run(
                     waiters.add(queued, reply);
                 }
             }
+        }
+        if stops {
+            // The answer of a write in flight is lost: it may be saved or not.
+            if let Some((session, _)) = write.take()
+                && session.acknowledge(|_| ())
+            {
+                tracker.put_back(session);
+            }
+            drop(waiters);
+            tracker.stop(due);
+            return versions(sessions);
         }
         // A write takes two iterations, so that changes can arrive while it is in flight.
         let tried = if let Some((session, version)) = write.take() {
@@ -171,5 +189,9 @@ pub(crate) fn run(
         }
     }
     tracker.close();
+    versions(sessions)
+}
+
+fn versions(sessions: &[Arc<Session>]) -> Vec<u64> {
     sessions.iter().map(|session| session.lock().version).collect()
 }
