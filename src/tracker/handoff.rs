@@ -22,7 +22,7 @@
 //! the same lock, so it comes with everything that was marked before it.
 //!
 //! **No recorder.** A recorder that is stopped before its end, because its runtime has ended, puts
-//! everything in its hands back on the list `dirty`, so the invariant holds without one. Whoever
+//! everything in its hands back on the list `dirty`, so the invariant holds without one. Anyone who
 //! changes an entry then learns that there is no recorder, and starts another, which takes the lists.
 //!
 //! **Cost.** A change takes the entry's lock, which only calls of the same session share, and the

@@ -8,7 +8,7 @@ use tower_agent_status::store::DynamoDbStore;
 use crate::warnings::Warnings;
 
 /// The output of `from_env` in a process with these variables and no other AWS settings.
-fn from_env(variables: &[(&str, &str)]) -> String {
+pub(crate) fn from_env(variables: &[(&str, &str)]) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["environment::child", "--exact", "--ignored", "--nocapture"])
         .env_clear()
@@ -38,10 +38,10 @@ fn region(store: &DynamoDbStore) -> &str {
     store.client().config().region().unwrap().as_ref()
 }
 
-const TABLE: (&str, &str) = ("STATUS_TABLE_NAME", "agent-status");
-const REGION: (&str, &str) = ("AWS_REGION", "eu-west-1");
-const KEY: (&str, &str) = ("AWS_ACCESS_KEY_ID", "test");
-const SECRET: (&str, &str) = ("AWS_SECRET_ACCESS_KEY", "very-secret-indeed");
+pub(crate) const TABLE: (&str, &str) = ("STATUS_TABLE_NAME", "agent-status");
+pub(crate) const REGION: (&str, &str) = ("AWS_REGION", "eu-west-1");
+pub(crate) const KEY: (&str, &str) = ("AWS_ACCESS_KEY_ID", "test");
+pub(crate) const SECRET: (&str, &str) = ("AWS_SECRET_ACCESS_KEY", "very-secret-indeed");
 /// A reserved port, on which nothing listens.
 const NOBODY: (&str, &str) = ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1");
 
@@ -69,11 +69,12 @@ fn a_table_that_cannot_be_reached_is_a_warning() {
     assert!(said.contains("ok: agent-status eu-west-1"), "{said}");
     assert!(said.contains("asked again before the first request"), "{said}");
     assert!(said.to_lowercase().contains("refused"), "{said}");
+    assert!(said.contains("nothing listens there"), "{said}");
     assert!(!said.contains(SECRET.1), "{said}");
 }
 
 #[test]
-fn a_character_that_no_header_can_hold_is_an_error_that_names_the_variable() {
+fn a_value_that_cannot_be_sent_is_an_error_that_names_the_variable() {
     let bad = [
         ("AWS_ACCESS_KEY_ID", "AKIA123\n"),
         ("AWS_SECRET_ACCESS_KEY", "very-secret-indeed\n"),
@@ -83,6 +84,13 @@ fn a_character_that_no_header_can_hold_is_an_error_that_names_the_variable() {
         ("AWS_SDK_UA_APP_ID", "app\n"),
         ("_X_AMZN_TRACE_ID", "Root=1\n"),
         ("AWS_ROLE_SESSION_NAME", "é"),
+        // Nor can a name or a signature have a blank at its end.
+        ("AWS_REGION", "eu-west-1 "),
+        ("AWS_REGION", " "),
+        ("AWS_ACCESS_KEY_ID", " AKIA123"),
+        ("AWS_SECRET_ACCESS_KEY", "very-secret-indeed\t"),
+        ("AWS_PROFILE", "prod\n"),
+        ("AWS_ENDPOINT_URL", "http://localhost:8000\r\n"),
     ];
     for (name, value) in bad {
         let said = from_env(&[TABLE, REGION, KEY, SECRET, NOBODY, (name, value)]);

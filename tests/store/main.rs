@@ -24,4 +24,5 @@ mod reshard;
 mod script;
 mod search;
 mod sockets;
+mod startup;
 mod warnings;

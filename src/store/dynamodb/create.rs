@@ -12,9 +12,10 @@ use aws_sdk_dynamodb::types::{
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::error::{CREDENTIALS_REMEDY, RequestError, RequestErrorKind, SetupError};
+use super::error::{RequestError, RequestErrorKind, SetupError, and};
 use super::index::{RECENT_INDEX, Shards};
 use super::layout::TableSettings;
+use super::remedy::remedy;
 use crate::status::schema;
 
 /// How long a new table may take to become active. Usually it takes seconds.
@@ -32,8 +33,7 @@ pub(super) async fn create(
             RequestErrorKind::AccessDenied => {
                 format!("; allow `dynamodb:{operation}`, or have the table created by another role")
             }
-            RequestErrorKind::NoCredentials => CREDENTIALS_REMEDY.to_owned(),
-            _ => String::new(),
+            kind => and(remedy(kind)),
         };
         let message = error.message;
         SetupError::new(format!("cannot create DynamoDB table `{table}`: {message}{remedy}"))
@@ -159,7 +159,7 @@ async fn wait_until_active(client: &Client, table: &str) -> Result<(), SetupErro
             Err(error) if is_not_found(&error) => "it was not found".to_owned(),
             Err(error) => match RequestError::from_sdk(&error) {
                 RequestError {
-                    kind: RequestErrorKind::Throttled | RequestErrorKind::Unavailable,
+                    kind: RequestErrorKind::Throttled | RequestErrorKind::Unavailable(_),
                     message,
                 } => message.to_string(),
                 // A role that may create the table but not describe it cannot wait for it.

@@ -16,9 +16,10 @@ use aws_sdk_dynamodb::types::{KeyType, ScalarAttributeType, TableDescription, Ta
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::error::{CREDENTIALS_REMEDY, RequestError, RequestErrorKind, SetupError};
+use super::error::{RequestError, RequestErrorKind, SetupError, and};
 use super::index::Indexes;
 use super::layout::{AttributeNames, TableLayout, TableSettings, enabled_ttl};
+use super::remedy::{Outage, remedy};
 use crate::status::{ErrorMessage, schema};
 use crate::store::StoreErrorKind;
 
@@ -43,7 +44,11 @@ pub(super) async fn discover(
     timeout(DISCOVERY_TIMEOUT, describe(client, table, settings)).await.unwrap_or_else(|_| {
         Err(DiscoveryError::Unavailable(
             StoreErrorKind::Unavailable,
-            format!("DynamoDB table `{table}` did not respond within {DISCOVERY_TIMEOUT:?}"),
+            format!(
+                "DynamoDB table `{table}` in {} did not respond within {DISCOVERY_TIMEOUT:?}{}",
+                region(client),
+                and(remedy(RequestErrorKind::Unavailable(Outage::NoResponse)))
+            ),
         ))
     })
 }
@@ -138,7 +143,7 @@ pub(super) async fn indexes(
         Err(_) => {
             let message = format!("no response within {DISCOVERY_TIMEOUT:?}");
             Err(RequestError {
-                kind: RequestErrorKind::Unavailable,
+                kind: RequestErrorKind::Unavailable(Outage::NoResponse),
                 message: ErrorMessage::new(message),
             })
         }
@@ -198,17 +203,19 @@ pub(super) fn usable_key(
 /// The error of a failed `DescribeTable` or `DescribeTimeToLive`.
 pub(super) fn describe_failed(client: &Client, table: &str, error: RequestError) -> DiscoveryError {
     let RequestError { kind, message } = error;
-    let kind = match kind {
+    let remedy = and(remedy(kind));
+    let region = region(client);
+    let store_kind = match kind {
         RequestErrorKind::TableNotFound => {
             return DiscoveryError::Unusable(missing(client, table, "does not exist"));
         }
-        RequestErrorKind::NoCredentials => {
+        RequestErrorKind::Credentials(_) => {
             return DiscoveryError::Unusable(SetupError::new(format!(
-                "cannot use DynamoDB table `{table}`: {message}{CREDENTIALS_REMEDY}"
+                "cannot use DynamoDB table `{table}` in {region}: {message}{remedy}"
             )));
         }
         RequestErrorKind::Throttled => StoreErrorKind::Throttled,
-        RequestErrorKind::Unavailable | RequestErrorKind::ResourceInUse => {
+        RequestErrorKind::Unavailable(_) | RequestErrorKind::ResourceInUse => {
             StoreErrorKind::Unavailable
         }
         RequestErrorKind::AccessDenied
@@ -223,16 +230,17 @@ pub(super) fn describe_failed(client: &Client, table: &str, error: RequestError)
         }
     };
     DiscoveryError::Unavailable(
-        kind,
-        format!(
-            "cannot reach DynamoDB table `{table}`; check the network, AWS_REGION and \
-             AWS_ENDPOINT_URL_DYNAMODB: {message}"
-        ),
+        store_kind,
+        format!("cannot describe DynamoDB table `{table}` in {region}: {message}{remedy}"),
     )
 }
 
+fn region(client: &Client) -> &str {
+    client.config().region().map_or("no region", |region| region.as_ref())
+}
+
 fn missing(client: &Client, table: &str, what: &str) -> SetupError {
-    let region = client.config().region().map_or("no region", |region| region.as_ref());
+    let region = region(client);
     SetupError::missing_table(format!(
         "DynamoDB table `{table}` {what} in {region}: check STATUS_TABLE_NAME, AWS_REGION and the \
          account, or create it with `DynamoDbStore::create_table`, `tower-agent-status table \

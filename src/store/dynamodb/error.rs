@@ -4,11 +4,13 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+use super::remedy::{Credentials, Outage, remedy};
 use crate::status::{ErrorChain, ErrorMessage};
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -69,14 +71,14 @@ impl Error for SetupError {}
 pub(super) enum RequestErrorKind {
     /// Too many requests for the table, the account or the partition.
     Throttled,
-    /// No response, or one that reports trouble of the service.
-    Unavailable,
+    /// No response, or one that reports trouble which may pass.
+    Unavailable(Outage),
     /// The role lacks the permission.
     AccessDenied,
     /// The service does not know the table.
     TableNotFound,
     /// There are no credentials to sign with, or the service rejects them.
-    NoCredentials,
+    Credentials(Credentials),
     /// The endpoint does not implement the operation, as with some emulators.
     UnsupportedOperation,
     /// The table exists already, or is being changed.
@@ -104,29 +106,43 @@ impl RequestError {
     {
         let status = error.raw_response().map(|response| response.status().as_u16());
         if let Some(error) = error.as_service_error() {
-            let code = error.code().unwrap_or("no error code");
-            let message = error.message().unwrap_or("no message");
-            return Self {
-                kind: classify(code, message, status),
-                message: ErrorMessage::new(format_args!("{code}: {message}")),
+            let code = error.code().unwrap_or_default();
+            let text = error.message().unwrap_or("no message");
+            let message = match status {
+                // From something between here and DynamoDB.
+                Some(status) if code.is_empty() => {
+                    ErrorMessage::new(format_args!("status {status} without an error of DynamoDB"))
+                }
+                _ => ErrorMessage::new(format_args!("{code}: {text}")),
             };
+            return Self { kind: classify(code, text, status), message };
         }
         // The SDK's own message is only "dispatch failure".
         let message = ErrorMessage::new(ErrorChain(error));
         let kind = match (credentials_error(error), error) {
             // The SDK's own message lists every provider and why it does not apply.
             (Some(CredentialsError::CredentialsNotLoaded(_)), _) => {
-                let kind = RequestErrorKind::NoCredentials;
+                // The SDK skips a file that it cannot read.
+                if let Some(message) = unreadable_profiles() {
+                    return Self {
+                        kind: RequestErrorKind::Credentials(Credentials::Profile),
+                        message,
+                    };
+                }
+                let kind = RequestErrorKind::Credentials(Credentials::Missing);
                 // Unless the profile has no part in it, as with a client of the application.
                 let asked = ErrorChain(error).to_string().contains("rofile");
                 let profile = asked.then(named_profile).flatten();
                 return Self { kind, message: missing_credentials(profile.as_deref()) };
             }
             // A profile that cannot be read, or that refers to itself.
-            (Some(CredentialsError::InvalidConfiguration(_)), _) => RequestErrorKind::NoCredentials,
+            (Some(CredentialsError::InvalidConfiguration(_)), _) => {
+                RequestErrorKind::Credentials(Credentials::Profile)
+            }
+            (Some(_), _) => RequestErrorKind::Unavailable(Outage::CredentialsProvider),
             // The request could not be built, and could not be next time.
             (None, SdkError::ConstructionFailure(_)) => RequestErrorKind::Rejected,
-            _ => RequestErrorKind::Unavailable,
+            _ => RequestErrorKind::Unavailable(Outage::of_connection(error)),
         };
         Self { kind, message }
     }
@@ -138,9 +154,9 @@ impl RequestError {
         let store_kind = match kind {
             RequestErrorKind::Throttled => StoreErrorKind::Throttled,
             // Credentials may appear later: a role is attached, or its provider recovers.
-            RequestErrorKind::Unavailable
+            RequestErrorKind::Unavailable(_)
             | RequestErrorKind::ResourceInUse
-            | RequestErrorKind::NoCredentials => StoreErrorKind::Unavailable,
+            | RequestErrorKind::Credentials(_) => StoreErrorKind::Unavailable,
             RequestErrorKind::AccessDenied
             | RequestErrorKind::TableNotFound
             | RequestErrorKind::UnsupportedOperation
@@ -153,7 +169,6 @@ impl RequestError {
             RequestErrorKind::TableNotFound => {
                 "; create the table, or check its name, the region and the account".to_owned()
             }
-            RequestErrorKind::NoCredentials => CREDENTIALS_REMEDY.to_owned(),
             RequestErrorKind::ItemTooLarge => {
                 "; the limit is 400 KB: set fewer or shorter attributes".into()
             }
@@ -161,7 +176,7 @@ impl RequestError {
                 "; the table's partition key was assumed to be `{key}`: set STATUS_TABLE_KEY to \
                  the right one, or allow `dynamodb:DescribeTable` so that it can be discovered"
             ),
-            _ => String::new(),
+            kind => and(remedy(kind)),
         };
         let text = format!("cannot {operation} DynamoDB table `{table}`: {message}{remedy}");
         StoreError::new(store_kind, text)
@@ -179,8 +194,10 @@ pub(super) struct RequestContext<'a> {
     pub(super) key: &'a str,
 }
 
-pub(super) const CREDENTIALS_REMEDY: &str = "; provide AWS credentials by AWS_ACCESS_KEY_ID and \
-     AWS_SECRET_ACCESS_KEY, by AWS_PROFILE, or by a role of the task, the function or the instance";
+/// A remedy as the end of a message.
+pub(super) fn and(remedy: &str) -> String {
+    if remedy.is_empty() { String::new() } else { format!("; {remedy}") }
+}
 
 fn classify(code: &str, message: &str, status: Option<u16>) -> RequestErrorKind {
     match code {
@@ -194,25 +211,38 @@ fn classify(code: &str, message: &str, status: Option<u16>) -> RequestErrorKind 
         "AccessDeniedException" | "AccessDenied" => RequestErrorKind::AccessDenied,
         "ResourceNotFoundException" => RequestErrorKind::TableNotFound,
         "ResourceInUseException" => RequestErrorKind::ResourceInUse,
+        "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => {
+            RequestErrorKind::Unavailable(Outage::ClockSkew)
+        }
+        // "Signature expired: 20261126T120000Z is now earlier than …", or "not yet current".
+        "InvalidSignatureException" | "SignatureDoesNotMatch"
+            if message.contains("Signature expired") || message.contains("not yet current") =>
+        {
+            RequestErrorKind::Unavailable(Outage::ClockSkew)
+        }
+        "InvalidSignatureException" | "SignatureDoesNotMatch" | "IncompleteSignatureException" => {
+            RequestErrorKind::Credentials(Credentials::WrongSecret)
+        }
         "UnrecognizedClientException"
-        | "InvalidSignatureException"
-        | "IncompleteSignatureException"
+        | "InvalidClientTokenId"
+        | "NotAuthorized"
         | "MissingAuthenticationTokenException"
-        | "MissingAuthenticationToken" => RequestErrorKind::NoCredentials,
+        | "MissingAuthenticationToken" => RequestErrorKind::Credentials(Credentials::Rejected),
         "UnknownOperationException" | "UnsupportedOperation" | "NotImplemented" => {
             RequestErrorKind::UnsupportedOperation
         }
-        // Their provider renews expired credentials, and the others are temporary.
-        "ExpiredTokenException"
-        | "ExpiredToken"
-        | "TransactionInProgressException"
+        // Their provider renews expired credentials.
+        "ExpiredTokenException" | "ExpiredToken" => {
+            RequestErrorKind::Unavailable(Outage::ExpiredToken)
+        }
+        "TransactionInProgressException"
         | "TransactionConflictException"
         | "ReplicatedWriteConflictException"
-        | "LimitExceededException" => RequestErrorKind::Unavailable,
+        | "LimitExceededException" => RequestErrorKind::Unavailable(Outage::Service),
         _ if status == Some(429) => RequestErrorKind::Throttled,
         // Trouble of the service, or no response of DynamoDB at all: the page of a proxy, or a
         // success whose body broke off.
-        _ if !status.is_some_and(is_rejection) => RequestErrorKind::Unavailable,
+        _ if !status.is_some_and(is_rejection) => RequestErrorKind::Unavailable(Outage::Service),
         "ValidationException" if message.contains("tem size") => RequestErrorKind::ItemTooLarge,
         "ValidationException" if message.contains("does not match the schema") => {
             RequestErrorKind::KeyMismatch
@@ -233,6 +263,25 @@ pub(super) fn is_rejection(status: u16) -> bool {
 /// The profile that is to be used, if one is named.
 fn named_profile() -> Option<String> {
     std::env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty())
+}
+
+/// Names the file of profiles that exists and cannot be read, if there is one.
+fn unreadable_profiles() -> Option<ErrorMessage> {
+    let files = [("AWS_SHARED_CREDENTIALS_FILE", "credentials"), ("AWS_CONFIG_FILE", "config")];
+    files.into_iter().find_map(|(variable, name)| {
+        let path = match std::env::var_os(variable).filter(|path| !path.is_empty()) {
+            Some(path) => PathBuf::from(path),
+            None => std::env::home_dir()?.join(".aws").join(name),
+        };
+        let error = std::fs::read_to_string(&path).err()?;
+        if error.kind() == io::ErrorKind::NotFound {
+            return None;
+        }
+        let path = path.display();
+        Some(ErrorMessage::new(format_args!(
+            "no AWS credentials were found, and `{path}` ({variable}) cannot be read: {error}"
+        )))
+    })
 }
 
 /// Names the profile, since a misspelt one has credentials under another name.
@@ -259,7 +308,7 @@ pub(super) fn never_connected(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-fn sources<'a>(
+pub(super) fn sources<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())

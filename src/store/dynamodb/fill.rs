@@ -135,7 +135,7 @@ impl DynamoDbStore {
             let is_transient = matches!(
                 error.kind,
                 RequestErrorKind::Throttled
-                    | RequestErrorKind::Unavailable
+                    | RequestErrorKind::Unavailable(_)
                     | RequestErrorKind::ResourceInUse
             );
             if !is_transient || attempts == MAX_ATTEMPTS {

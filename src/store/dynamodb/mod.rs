@@ -17,6 +17,7 @@ mod layout;
 mod query;
 mod read;
 mod recent;
+mod remedy;
 mod reshard;
 mod search;
 mod sent_attempts;
@@ -170,7 +171,10 @@ impl DynamoDbStore {
     /// | `AWS_ENDPOINT_URL_DYNAMODB`, else `AWS_ENDPOINT_URL` | Another endpoint, such as `http://localhost:8000` |
     /// | `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` | `true`: ignore those two |
     /// | `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT` | `true`: use the region's FIPS or dual-stack endpoint |
-    /// | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | The proxy for requests to AWS: `HTTPS_PROXY` for DynamoDB, and `HTTP_PROXY` for endpoints such as `http://localhost:8000`. `NO_PROXY=localhost` excepts a host. Each also in lower case. |
+    /// | `HTTPS_PROXY` | The proxy for DynamoDB, such as `http://user:password@proxy:3128`: the SDK opens a tunnel through it (`CONNECT`), so it sees only the host. |
+    /// | `HTTP_PROXY` | The proxy for `http` URLs: an endpoint such as `http://localhost:8000`, and **the sources of credentials** of instances and containers. These are local: set `NO_PROXY=localhost,169.254.169.254,169.254.170.2,169.254.170.23`. Ignored if `REQUEST_METHOD` is set, as in CGI. |
+    /// | `ALL_PROXY` | The proxy where the other two are not set. |
+    /// | `NO_PROXY` | Hosts without a proxy, separated by commas: names (with their subdomains), addresses, networks (`10.0.0.0/8`), or `*`. Each of these four also in lower case. |
     ///
     /// The store sets its own retries and timeouts, and does not share the SDK's retry quota
     /// with other clients of the process. A write fails after at most 10 s, and the recorder

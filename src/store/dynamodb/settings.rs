@@ -40,6 +40,19 @@ const IN_HEADERS: [&str; 12] = [
     "_X_AMZN_TRACE_ID",
 ];
 
+/// What else the SDK reads and does not trim.
+const UNTRIMMED: [&str; 9] = [
+    "AWS_PROFILE",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+];
+
 /// This crate's own settings. The AWS variables are the SDK's.
 #[derive(Debug, PartialEq)]
 pub(super) struct Settings {
@@ -89,6 +102,11 @@ impl Settings {
         for name in IN_HEADERS {
             check_header(name, var(name))?;
         }
+        for name in UNTRIMMED {
+            if let Ok(value) = var(name) {
+                check_ends(name, &value)?;
+            }
+        }
         Ok(Self { table, assumed })
     }
 }
@@ -103,19 +121,31 @@ fn check_header(name: &str, value: Result<String, VarError>) -> Result<(), Setup
             return Err(SetupError::new(format!("{name} is not valid Unicode: set it again")));
         }
     };
+    check_ends(name, &value)?;
     let is_allowed = |c: char| c.is_ascii_graphic() || c == ' ';
     let Some(other) = value.chars().find(|c| !is_allowed(*c)) else { return Ok(()) };
-    let (what, remedy) = match other {
-        '\n' | '\r' if value.trim_end_matches(['\n', '\r']).chars().all(is_allowed) => (
-            "ends with a line break".to_owned(),
-            "set it without one, as `printf %s` and `echo -n` write it",
-        ),
-        other => {
-            let code = u32::from(other);
-            (format!("contains the character U+{code:04X}"), "set it to printable ASCII")
-        }
+    let code = u32::from(other);
+    Err(SetupError::new(format!(
+        "{name} contains the character U+{code:04X}, which no HTTP header can hold: set it to \
+         printable ASCII"
+    )))
+}
+
+/// Checks that nothing blank is around the value of this variable, as around one that was read
+/// from a file. The SDK would take it as part of the key, the region or the name.
+fn check_ends(name: &str, value: &str) -> Result<(), SetupError> {
+    let what = if value.ends_with(['\n', '\r']) {
+        "ends with a line break"
+    } else if value.ends_with(char::is_whitespace) {
+        "ends with a blank"
+    } else if value.starts_with(char::is_whitespace) {
+        "begins with a blank"
+    } else {
+        return Ok(());
     };
-    Err(SetupError::new(format!("{name} {what}, which no HTTP header can hold: {remedy}")))
+    Err(SetupError::new(format!(
+        "{name} {what}: set it without, as `printf %s` and `echo -n` write it"
+    )))
 }
 
 impl AttributeNames {

@@ -144,7 +144,7 @@ fn the_end_leaves_nobody_waiting_and_no_change_unseen() {
     });
 }
 
-/// A recorder is stopped with sessions in its hands, while others change them and flush. Whoever
+/// A recorder is stopped with sessions in its hands, while others change them and flush. Anyone who
 /// finds that there is none starts another, only one of them does, and a flush answers in the end.
 #[test]
 fn another_recorder_goes_on_where_one_was_stopped() {
