@@ -213,7 +213,8 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     }
 
     /// Sets the level of the spans of calls and workflows. The default is `INFO`. Their target is
-    /// `tower_agent_status`; the [guide](crate::guide::telemetry) lists their fields.
+    /// always `tower_agent_status`, since `tracing` keeps it with the source line; the
+    /// [guide](crate::guide::telemetry) has their fields, and how to filter them.
     pub fn span_level(mut self, level: Level) -> Self {
         self.limits.span_level = level;
         self
