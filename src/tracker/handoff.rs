@@ -307,9 +307,18 @@ impl<I, C: Content, O> Handoff<I, C, O> {
         self.lock().dirty.push(entry);
     }
 
-    /// Claims the place of a recorder that was stopped. If this returns `true`, the caller must
-    /// start another one.
-    pub(crate) fn replace_stopped(&self) -> bool {
+    /// Calls `start` if the recorder was stopped, so that another goes on. Of several threads that
+    /// do this at once, one calls it. Returns whether there is a recorder then: one that starts may
+    /// be stopped at once.
+    pub(crate) fn restart(&self, start: impl FnOnce()) -> RecorderState {
+        if self.claim_stopped() {
+            start();
+        }
+        self.recorder()
+    }
+
+    /// Claims the place of a recorder that was stopped.
+    fn claim_stopped(&self) -> bool {
         let _lists = self.lock();
         let is_stopped = self.recorder() == RecorderState::Stopped;
         if is_stopped {

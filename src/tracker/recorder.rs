@@ -104,12 +104,12 @@ impl Shared {
         let (Ok(runtime), Some(start)) = (Handle::try_current(), self.recorder.start.get()) else {
             return Err(NO_RUNTIME.to_owned());
         };
-        if self.handoff.replace_stopped() {
+        let recorder = self.handoff.restart(|| {
             start(&runtime);
             tracing::debug!("the recorder's runtime has ended: a recorder was started on this one");
-        }
+        });
         // A runtime that is ending drops a task as it is spawned.
-        match self.handoff.recorder() {
+        match recorder {
             RecorderState::Stopped => Err(NO_RUNTIME.to_owned()),
             RecorderState::Running | RecorderState::Ended => Ok(()),
         }

@@ -9,7 +9,9 @@ mod flush_waiters;
 #[path = "../../../src/tracker/handoff.rs"]
 mod handoff;
 mod models;
+mod process;
 mod recorder;
+mod restarts;
 
 /// Loom's counterparts of what the crate imports from the standard library.
 mod sync {

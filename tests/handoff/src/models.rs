@@ -10,7 +10,7 @@ use crate::recorder::{Answer, Command, Session, Tracker, change, run, saved, ses
 
 /// Runs a model in every interleaving with at most this many preemptions. Loom's
 /// documentation recommends two or three, which expose most bugs.
-fn check(switches: usize, model: impl Fn() + Sync + Send + 'static) {
+pub(crate) fn check(switches: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound.get_or_insert(switches);
     builder.check(model);
@@ -104,8 +104,8 @@ fn a_flush_answers_after_what_came_before_it() {
             let (version, _) = change(&tracker, &session, mark);
             let (reply, answer) = Answer::new();
             tracker.send(Command::Flush(reply));
-            let saved = answer.wait().expect("the recorder is running");
-            assert!(saved >= version, "the flush answered too early");
+            let report = answer.wait().expect("the recorder is running");
+            assert!(report.saved >= version, "the flush answered too early");
             other.join().unwrap();
             tracker.send(Command::End);
             recorder.join().unwrap();
@@ -131,8 +131,8 @@ fn the_end_leaves_nobody_waiting_and_no_change_unseen() {
         let (version, recorder_then) = change(&tracker, &session, Mark::Dirty);
         let (reply, answer) = Answer::new();
         tracker.send(Command::Flush(reply));
-        if let Some(saved) = answer.wait() {
-            assert!(saved >= version, "the flush answered too early");
+        if let Some(report) = answer.wait() {
+            assert!(report.saved >= version, "the flush answered too early");
         }
         ending.join().unwrap();
         let seen = recorder.join().unwrap();
@@ -141,69 +141,5 @@ fn the_end_leaves_nobody_waiting_and_no_change_unseen() {
             "an accepted change is neither saved nor reported as unsaved"
         );
         assert_eq!(tracker.recorder(), RecorderState::Ended);
-    });
-}
-
-/// A recorder is stopped with sessions in its hands, while others change them and flush. Anyone who
-/// finds that there is none starts another, only one of them does, and a flush answers in the end.
-#[test]
-fn another_recorder_goes_on_where_one_was_stopped() {
-    check(2, || {
-        let tracker = Arc::new(Tracker::new());
-        let sessions = [session("a")];
-        let first = recorder_of(&tracker, sessions.to_vec(), &[u64::MAX]);
-        let stopping = {
-            let tracker = Arc::clone(&tracker);
-            thread::spawn(move || tracker.send(Command::Stop))
-        };
-        let mut second = None;
-        let mut require_recorder = || match tracker.recorder() {
-            RecorderState::Running => {}
-            RecorderState::Stopped => {
-                assert!(tracker.replace_stopped() && second.is_none());
-                second = Some(recorder_of(&tracker, sessions.to_vec(), &[u64::MAX]));
-            }
-            RecorderState::Ended => panic!("nobody has ended it"),
-        };
-        let (version, recorder) = change(&tracker, &sessions[0], Mark::Dirty);
-        if recorder == RecorderState::Stopped {
-            require_recorder();
-        }
-        let saved = loop {
-            require_recorder();
-            let (reply, answer) = Answer::new();
-            tracker.send(Command::Flush(reply));
-            if let Some(saved) = answer.wait() {
-                break saved;
-            }
-        };
-        assert!(saved >= version, "the flush answered too early");
-        stopping.join().unwrap();
-        first.join().unwrap();
-        require_recorder();
-        tracker.send(Command::End);
-        second.expect("the first was stopped").join().unwrap();
-    });
-}
-
-/// Of several that find that the recorder was stopped, one replaces it.
-#[test]
-fn a_stopped_recorder_is_replaced_once() {
-    check(3, || {
-        let tracker = Arc::new(Tracker::new());
-        let session = session("a");
-        tracker.stop([]);
-        let other = {
-            let (tracker, session) = (Arc::clone(&tracker), Arc::clone(&session));
-            thread::spawn(move || {
-                change(&tracker, &session, Mark::Dirty);
-                tracker.replace_stopped()
-            })
-        };
-        let (_, recorder) = change(&tracker, &session, Mark::Dirty);
-        let here = recorder == RecorderState::Stopped && tracker.replace_stopped();
-        assert!(here != other.join().unwrap());
-        let recorder = recorder_of(&tracker, vec![Arc::clone(&session)], &[2]);
-        recorder.join().unwrap();
     });
 }

@@ -34,19 +34,41 @@ impl Content for Doc {
 
 pub(crate) enum Command {
     Flush(Reply),
+    /// Save everything, or what there is time for, then end.
+    Shutdown {
+        is_late: bool,
+        reply: Reply,
+    },
     End,
     /// The task of the recorder is dropped, wherever it is.
     Stop,
 }
 
-/// The caller's end of a flush.
+/// What the caller of a flush or a shutdown learns.
+#[derive(Clone, Copy)]
+pub(crate) struct Report {
+    /// The version of the first session that is saved.
+    pub(crate) saved: u64,
+    /// How many sessions could not be saved.
+    pub(crate) unsaved: usize,
+}
+
+impl Report {
+    /// What is saved, and how many sessions are not.
+    pub(crate) fn of(sessions: &[Arc<Session>]) -> Self {
+        let unsaved = sessions.iter().filter(|session| session.lock().is_dirty()).count();
+        Self { saved: saved(&sessions[0]), unsaved }
+    }
+}
+
+/// The caller's end of a flush or a shutdown.
 #[derive(Clone)]
 pub(crate) struct Answer {
-    answered: Arc<Mutex<Option<Option<u64>>>>,
+    answered: Arc<Mutex<Option<Option<Report>>>>,
     notify: Arc<Notify>,
 }
 
-/// The recorder's end of a flush. Dropping it without [`send`](Self::send) means that there
+/// The recorder's end of a flush or a shutdown. Dropping it without [`send`](Self::send) means that there
 /// will be no answer.
 pub(crate) struct Reply(Answer);
 
@@ -56,9 +78,8 @@ impl Answer {
         (Reply(answer.clone()), answer)
     }
 
-    /// Waits for the recorder's answer: the version up to which the session is saved. Returns
-    /// `None` if the recorder ended instead.
-    pub(crate) fn wait(&self) -> Option<u64> {
+    /// Waits for the recorder's answer. Returns `None` if the recorder ended or was stopped instead.
+    pub(crate) fn wait(&self) -> Option<Report> {
         loop {
             if let Some(answered) = *self.answered.lock().unwrap() {
                 return answered;
@@ -68,15 +89,15 @@ impl Answer {
         }
     }
 
-    fn set(&self, answered: Option<u64>) {
+    fn set(&self, answered: Option<Report>) {
         self.answered.lock().unwrap().get_or_insert(answered);
         self.notify.notify();
     }
 }
 
 impl Reply {
-    fn send(self, saved: u64) {
-        self.0.set(Some(saved));
+    fn send(self, report: Report) {
+        self.0.set(Some(report));
     }
 }
 
@@ -123,7 +144,8 @@ pub(crate) fn run(
     let mut waiters = Waiters::<Session, (), Reply>::new();
     let mut due: Vec<Arc<Session>> = Vec::new();
     let mut write: Option<(Arc<Session>, u64)> = None;
-    let (mut ends, mut stops, mut usage_is_due) = (false, false, false);
+    let mut shutdowns: Vec<Reply> = Vec::new();
+    let (mut ends, mut is_late, mut stops, mut usage_is_due) = (false, false, false, false);
     loop {
         tracker.take(&mut batch, usage_is_due);
         // Usage that is waiting becomes due in the next iteration.
@@ -137,6 +159,11 @@ pub(crate) fn run(
         for command in batch.commands.drain(..) {
             match command {
                 Command::End => ends = true,
+                Command::Shutdown { is_late: now, reply } => {
+                    ends = true;
+                    is_late |= now;
+                    shutdowns.push(reply);
+                }
                 Command::Stop => stops = true,
                 Command::Flush(reply) => {
                     let queued = sessions.iter().filter_map(|session| {
@@ -148,15 +175,13 @@ pub(crate) fn run(
             }
         }
         if stops {
-            // The answer of a write in flight is lost: it may be saved or not.
-            if let Some((session, _)) = write.take()
-                && session.acknowledge(|_| ())
-            {
-                tracker.put_back(session);
-            }
-            drop(waiters);
+            lose(tracker, write);
             tracker.stop(due);
+            // The replies of flushes and shutdowns are dropped after that.
             return versions(sessions);
+        }
+        if is_late {
+            break;
         }
         // A write takes two iterations, so that changes can arrive while it is in flight.
         let tried = if let Some((session, version)) = write.take() {
@@ -179,7 +204,7 @@ pub(crate) fn run(
             waiters.tried(&session, session.lock().saved, None, epoch);
         }
         for (reply, _) in waiters.take_answered() {
-            reply.send(saved(&sessions[0]));
+            reply.send(Report { saved: saved(&sessions[0]), unsaved: 0 });
         }
         if is_done() || ends && due.is_empty() && write.is_none() {
             break;
@@ -188,8 +213,21 @@ pub(crate) fn run(
             loom::future::block_on(poll_fn(|cx| tracker.poll_changed(cx)));
         }
     }
+    lose(tracker, write);
     tracker.close();
+    for reply in shutdowns {
+        reply.send(Report::of(sessions));
+    }
     versions(sessions)
+}
+
+/// Drops a write in flight. Its answer is lost: it may be in the table or not.
+fn lose(tracker: &Tracker, write: Option<(Arc<Session>, u64)>) {
+    if let Some((session, _)) = write
+        && session.acknowledge(|_| ())
+    {
+        tracker.put_back(session);
+    }
 }
 
 fn versions(sessions: &[Arc<Session>]) -> Vec<u64> {
