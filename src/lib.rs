@@ -88,16 +88,16 @@
 //! | feature | default | what it adds | crates |
 //! | --- | --- | --- | --- |
 //! | `dynamodb` | yes | [`store::DynamoDbStore`], with the AWS SDK | 155 |
-//! | `decompression` | yes | token usage from gzip, deflate, br and zstd bodies | 53 |
-//! | `reqwest` | | the layer for reqwest and reqwest-middleware ([`StatusMiddleware`]) | 85 |
-//! | `reqwest012` | | the same for reqwest 0.12 and reqwest-middleware 0.4 ([`mod@reqwest012`]) | 91 |
+//! | `decompression` | yes | token usage from gzip, deflate, br and zstd bodies | 52 |
+//! | `reqwest` | | the layer for reqwest and reqwest-middleware ([`StatusMiddleware`]) | 84 |
+//! | `reqwest012` | | the same for reqwest 0.12 and reqwest-middleware 0.4 ([`mod@reqwest012`]) | 90 |
 //! | `aws` | | the layer for AWS SDK clients, such as Bedrock's and AgentCore's ([`aws`]) | 57 |
 //! | `cli` | | the command `tower-agent-status` | 230 |
-//! | `portal` | | [`portal`]: an axum router with the status as JSON, live events and a page | 81 |
+//! | `portal` | | [`portal`]: an axum router with the status as JSON, live events and a page | 80 |
 //! | `embedded` | | an in-process DynamoDB engine, in memory or in one file | 180 |
-//! | `metrics` | | [metrics](mod@crate::metrics) of calls, tokens and writes, through the `metrics` facade | 38 |
-//! | `prices` | | [`pricing`]: what calls cost, by a price list in the format of LiteLLM's | 37 |
-//! | none | | the layer, the tracker and the store in memory | 35 |
+//! | `metrics` | | [metrics](mod@crate::metrics) of calls, tokens and writes, through the `metrics` facade | 37 |
+//! | `prices` | | [`pricing`]: what calls cost, by a price list in the format of LiteLLM's | 36 |
+//! | none | | the layer, the tracker and the store in memory | 34 |
 //! | default | | | 168 |
 //! | all | | | 242 |
 //!
@@ -113,9 +113,13 @@
 //!
 //! # Supported Rust versions
 //!
-//! The minimum is Rust 1.94.1, which the AWS SDK requires. The crate is tested with 1.95, and
-//! clippy checks that the standard library of the minimum suffices. A newer minimum is not a breaking
-//! change.
+//! The minimum is Rust 1.89, for the layer alone and with the features `dynamodb`, `decompression`,
+//! `reqwest`, `portal`, `metrics` and `prices`. For a package whose `rust-version` is that low, Cargo
+//! chooses the last AWS SDK that supports it. The newest SDK needs 1.94.1, and so do the features `aws`,
+//! `embedded` and `cli` with any.
+//!
+//! The crate is tested with 1.95. Clippy checks that the standard library of 1.89 suffices, and a script
+//! the versions that dependencies declare. A newer minimum is not a breaking change.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod agent;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::status::cut;
+
 /// The longest excerpt of a value in a message, in bytes.
 const MAX_EXCERPT_BYTES: usize = 40;
 
@@ -67,11 +69,8 @@ impl PricesError {
 
     /// A price that is none, with the JSON text of its value.
     pub(super) fn price(entry: &str, field: String, value: &str, fault: &'static str) -> Self {
-        let mut value = value.to_owned();
-        if value.len() > MAX_EXCERPT_BYTES {
-            value.truncate(value.floor_char_boundary(MAX_EXCERPT_BYTES));
-            value.push('…');
-        }
+        let ellipsis = if value.len() > MAX_EXCERPT_BYTES { "…" } else { "" };
+        let value = format!("{}{ellipsis}", cut(value, MAX_EXCERPT_BYTES));
         let (entry, field, value) = (entry.into(), field.into(), value.into());
         Kind::Price { entry, field, value, fault }.into()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::Attempts;
-use super::fit::shorten;
+use super::cut::shorten;
 use super::usage_delta::Spending;
 use super::{CallError, Item, TaskId, Timestamp, TokenUsage, WaitingFor, finish_reason};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::fit::shorten;
+use super::cut::shorten;
 use super::schema::{END_REASON, ENDED_BY};
 use super::{
     Change, ErrorMessage, Item, Ledger, Precondition, SessionId, Timestamp, Value, WorkflowStatus,

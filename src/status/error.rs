@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-use super::fit::shorten;
+use super::cut::{cut, shorten};
 use super::{TaskId, WaitingFor, redact, timeout};
 
 /// How a call ended.
@@ -191,7 +191,7 @@ impl fmt::Write for Head {
             self.text.push_str(piece);
             return Ok(());
         }
-        self.text.push_str(&piece[..piece.floor_char_boundary(room)]);
+        self.text.push_str(cut(piece, room));
         Err(fmt::Error)
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use super::cut::shorten;
 use super::{AgentState, Item, Value, WorkflowStatus, schema};
 
 /// The largest item that is written. DynamoDB allows 400 KB, names included. The rest is for the
@@ -116,14 +117,6 @@ impl Excess {
             item.insert(agent, map);
             cut.insert(agent.to_owned());
         }
-    }
-}
-
-/// Cuts a text to this many bytes.
-pub(crate) fn shorten(text: &mut String, max: usize) {
-    if text.len() > max {
-        text.truncate(text.floor_char_boundary(max - '…'.len_utf8()));
-        text.push('…');
     }
 }
 

@@ -24,6 +24,7 @@
 //! | `finish_reason` | which finish reasons are normal |
 //! | `writers` | which processes have written an item, and what of theirs it has |
 //! | `error`, `error_chain`, `redact` | the text of an error: short and without secrets |
+//! | `cut` | texts that are cut to a number of bytes |
 //! | `timeout` | whether an error's text says that time ran out |
 //! | `display` | a document as text, for tests |
 
@@ -33,6 +34,7 @@ mod budget;
 mod call_details;
 mod calls_item;
 mod cost;
+mod cut;
 mod display;
 mod document;
 mod end;
@@ -65,6 +67,8 @@ pub use budget::Budget;
 pub(crate) use budget::Excess;
 pub(crate) use call_details::{CallDetails, HeadDetails, MAX_MODEL_BYTES, RawText};
 pub use cost::{Cost, ParseCostError};
+#[cfg(any(feature = "dynamodb", feature = "prices"))]
+pub(crate) use cut::cut;
 pub use document::{OverallStatus, PreviousRun, WorkflowStatus};
 pub use end::ManualEnd;
 pub use error::{CallError, ErrorMessage, Outcome};

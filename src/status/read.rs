@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fit::shorten;
+use super::cut::shorten;
 use super::schema::{
     ACTIVITY, AGENT_STATUS, ATTEMPTS, CALLS, COMPLETED_AT, CORRELATION_ID, COST_USD, CREATED_AT,
     CREATED_AT_OF_OTHERS, DURATION, ERROR, ERROR_TYPE, EXPIRES_AT, FINISH_REASON, LAST_UPDATED,

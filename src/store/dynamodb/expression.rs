@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::convert::to_attribute;
 use super::index::Indexes;
 use super::layout::AttributeNames;
-use crate::status::{Change, ItemVersion, Precondition, Value, schema};
+use crate::status::{Change, ItemVersion, Precondition, Value, cut, schema};
 
 /// The longest partition key, in bytes.
 const MAX_KEY_BYTES: usize = 2_048;
@@ -178,7 +178,7 @@ fn index_key(value: &Value) -> Option<AttributeValue> {
 
 /// What stands for a text in an index: as much of it as the key of an index may have.
 pub(super) fn search_key(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MAX_KEY_BYTES)]
+    cut(text, MAX_KEY_BYTES)
 }
 
 /// The attributes to read of an item, as a projection expression.

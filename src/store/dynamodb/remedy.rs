@@ -77,7 +77,10 @@ impl Outage {
             .any(|kind| matches!(kind, HostUnreachable | NetworkUnreachable | NetworkDown))
         {
             Self::NoRoute
-        } else if ["tls handshake", "certificate"].iter().any(|word| text.contains(word)) {
+        } else if ["tls handshake", "certificate", "corrupt message"]
+            .iter()
+            .any(|word| text.contains(word))
+        {
             Self::Tls
         } else {
             Self::NoResponse
