@@ -92,6 +92,11 @@ fn each_refusal_has_its_own_remedy() {
             KEY_ID,
         ),
         ("ExpiredTokenException", "The security token included in the request is expired", RENEW),
+        (
+            "RequestTimeTooSkewed",
+            "The difference between the request time and now is too large",
+            CLOCK,
+        ),
         ("ThrottlingException", "Rate exceeded", "throttles"),
         ("InternalServerError", "The request could not be completed", "trouble"),
     ];
@@ -112,7 +117,8 @@ fn a_refused_action_is_named_with_the_table() {
                    dynamodb:DescribeTable on resource: arn:aws:dynamodb:eu-west-1:1:table/agent-status";
     let address = serve(refusal(400, "AccessDeniedException", message));
     let said = started_at(&format!("http://{address}"), &[]);
-    for part in ["ok: ", "cannot discover", "`dynamodb:DescribeTable`", "table/agent-status"] {
+    for part in ["ok: ", "allow `dynamodb:DescribeTable`", "STATUS_TABLE_KEY", "table/agent-status"]
+    {
         assert!(said.contains(part), "{part}: {said}");
     }
 }

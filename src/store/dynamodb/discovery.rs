@@ -74,8 +74,8 @@ async fn describe(
                 ttl = settings.names.ttl,
                 shards = settings.recent_shards,
                 error = %error.message,
-                "cannot discover the table's key and TTL attribute (`dynamodb:DescribeTable`): \
-                 using the settings"
+                "cannot discover the table's key and TTL attribute: using the settings; allow \
+                 `dynamodb:DescribeTable`, or check STATUS_TABLE_KEY and STATUS_TABLE_TTL"
             );
             return Ok(TableLayout::assumed(settings));
         }
@@ -103,8 +103,8 @@ async fn describe(
                     table,
                     ttl = settings.ttl,
                     error = %message,
-                    "cannot discover the table's TTL attribute \
-                     (`dynamodb:DescribeTimeToLive`): using the settings"
+                    "cannot discover the table's TTL attribute: using the settings; allow \
+                     `dynamodb:DescribeTimeToLive`, or check STATUS_TABLE_TTL"
                 );
                 None
             }
