@@ -59,6 +59,9 @@ impl StatusTracker {
     /// If the runtime of the recorder has ended, the recorder goes on in the current one. Outside of
     /// a tokio runtime this is not possible, and all unsaved sessions are returned.
     ///
+    /// A runtime that still exists keeps its recorder. If nothing drives it, as between two calls of
+    /// `block_on` on a current-thread runtime, this waits, however long that takes.
+    ///
     /// # Cancel safety
     ///
     /// If the future is dropped, saving continues in the background.
