@@ -125,8 +125,13 @@
 mod agent;
 mod client;
 mod exchange;
+#[cfg(feature = "forward")]
+#[cfg_attr(docsrs, doc(cfg(feature = "forward")))]
+pub mod forward;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+#[cfg(any(feature = "portal", feature = "forward"))]
+mod listener;
 #[cfg(feature = "portal")]
 #[cfg_attr(docsrs, doc(cfg(feature = "portal")))]
 pub mod portal;

@@ -50,7 +50,11 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         &["agent", "pricing", "status", "store", "telemetry", "tracker"],
         &["http", "http_body"],
     ),
-    ("portal", &["agent", "status", "store"], &["hyper"]),
+    // What serves, and how it does.
+    ("listener", &[], &["axum"]),
+    ("portal", &["agent", "listener", "status", "store"], &["hyper"]),
+    // The forwarder sees the layer from outside.
+    ("forward", &["listener", "status"], &["axum"]),
     // The command sees the crate from outside.
     ("cli", &[], &["axum", "tower"]),
     // Documentation alone.

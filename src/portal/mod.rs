@@ -62,10 +62,7 @@
 //! [`TraceLayer`](tower_http::trace::TraceLayer).
 
 mod attempts;
-mod connection;
-mod connections;
 mod costs;
-mod descriptors;
 mod events;
 mod gauges;
 mod guard;
@@ -85,9 +82,9 @@ use std::time::Duration;
 
 use axum::Router;
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Shared};
 
 use crate::agent::Agent;
+use crate::listener::{ShutdownSignal, Token};
 use crate::store::StatusReader;
 
 pub use gauges::{STALLED_WORKFLOWS, WAITING_WORKFLOWS};
@@ -109,7 +106,7 @@ pub struct Portal<R> {
 
 struct Settings {
     agents: Vec<Agent>,
-    token: Option<String>,
+    token: Option<Token>,
     poll_interval: Duration,
     keep_alive: Duration,
     heartbeat: Duration,
@@ -130,9 +127,6 @@ impl fmt::Debug for Settings {
             .finish_non_exhaustive()
     }
 }
-
-/// Resolves when the portal should shut down.
-type ShutdownSignal = Shared<BoxFuture<'static, ()>>;
 
 impl<R: StatusReader> Portal<R> {
     /// Creates a portal that reads from `reader`.
@@ -175,7 +169,7 @@ impl<R: StatusReader> Portal<R> {
     /// Requires this bearer token on every route except the page, which holds no data and
     /// prompts for the token.
     pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.settings.token = Some(token.into());
+        self.settings.token = Some(Token::new(token));
         self
     }
 

@@ -69,7 +69,7 @@ pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
         .route("/api/workflow/{session_id}/events", get(events))
         .with_state(Arc::new(shared));
     if let Some(token) = token {
-        api = api.route_layer(from_fn_with_state(Arc::from(token), guard::require_token));
+        api = api.route_layer(from_fn_with_state(token, guard::require_token));
     }
     // The first layer listed is the outermost.
     let layers = ServiceBuilder::new()

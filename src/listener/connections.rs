@@ -1,4 +1,4 @@
-//! [`Connections`]: the connections of the portal's server, up to a limit.
+//! [`Connections`]: the connections of a server, up to a limit.
 //!
 //! ```text
 //! accepted ─▶ a place is free ───────────────────────────▶ served
@@ -9,8 +9,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::sleep;
 
 /// The connections of a server.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(super) struct Connection {
     waiting: Arc<Waiting>,
     /// Its key among those that wait. The first is the one that has waited longest.
     age: AtomicU64,
+    /// How many of its requests are being answered: on HTTP/2 there may be several at once.
+    answering: watch::Sender<usize>,
     closed: Arc<Notify>,
     _place: OwnedSemaphorePermit,
 }
@@ -65,6 +69,7 @@ impl Connections {
         let connection = Arc::new(Connection {
             waiting: Arc::clone(&self.waiting),
             age: AtomicU64::new(0),
+            answering: watch::Sender::new(0),
             closed: Arc::default(),
             _place: place,
         });
@@ -85,9 +90,27 @@ impl Connection {
         self.closed.notified().await;
     }
 
+    /// Resolves when the connection has waited for a request for this long.
+    pub(super) async fn idle(&self, limit: Duration) {
+        let mut answering = self.answering.subscribe();
+        loop {
+            // The sender is in `self`, so it is not gone.
+            let _ = answering.wait_for(|requests| *requests == 0).await;
+            tokio::select! {
+                () = sleep(limit) => return,
+                _ = answering.changed() => {}
+            }
+        }
+    }
+
     /// Marks the start of a request.
     pub(super) fn answer(self: &Arc<Self>) -> Answering {
-        self.stop_waiting();
+        self.answering.send_modify(|requests| {
+            *requests += 1;
+            if *requests == 1 {
+                self.stop_waiting();
+            }
+        });
         Answering(Arc::clone(self))
     }
 
@@ -110,7 +133,13 @@ impl Drop for Connection {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.wait();
+        let connection = &self.0;
+        connection.answering.send_modify(|requests| {
+            *requests -= 1;
+            if *requests == 0 {
+                connection.wait();
+            }
+        });
     }
 }
 
