@@ -12,6 +12,8 @@ mod demo;
 mod end;
 mod explain;
 mod failure;
+#[cfg(feature = "forward")]
+mod forward;
 mod inspect;
 mod json;
 mod lines;
@@ -68,6 +70,8 @@ enum Command {
     Show(show::Show),
     Watch(watch::Watch),
     Serve(serve::Serve),
+    #[cfg(feature = "forward")]
+    Forward(forward::Forward),
     End(end::End),
     Delete(delete::Delete),
     Demo(demo::Demo),
@@ -96,6 +100,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             Command::Show(show) => show.run().await,
             Command::Watch(watch) => watch.run().await,
             Command::Serve(serve) => serve.run().await,
+            #[cfg(feature = "forward")]
+            Command::Forward(forward) => forward.run().await,
             Command::End(end) => end.run().await,
             Command::Delete(delete) => delete.run().await,
             Command::Demo(demo) => demo.run().await,

@@ -56,8 +56,9 @@ impl Serve {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         log::start();
         #[cfg(unix)]
-        raise_descriptor_limit();
-        let token = self.token_env.as_deref().map(token).transpose()?;
+        raise_descriptor_limit(ENOUGH_DESCRIPTORS);
+        let how = "as `Authorization: Bearer …`";
+        let token = self.token_env.as_deref().map(|variable| token(variable, how)).transpose()?;
         let store = self.store.open().await?;
         let name = self.store.name(&store);
         let end = termination()?;
@@ -90,25 +91,27 @@ impl Serve {
     }
 }
 
-/// Raises the limit of open files, as far as this process may: each client that watches a workflow
-/// has one. Enough for as many as the portal admits.
+/// As many as the portal admits clients, and some more.
 #[cfg(unix)]
-fn raise_descriptor_limit() {
+const ENOUGH_DESCRIPTORS: u64 = 16_384;
+
+/// Raises the limit of open files, as far as this process may: each connection is one.
+#[cfg(unix)]
+pub(crate) fn raise_descriptor_limit(enough: u64) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    const ENOUGH: u64 = 16_384;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH));
+    let wanted = maximum.map_or(enough, |maximum| maximum.min(enough));
     if current.is_some_and(|current| current < wanted) {
-        // Without it, the portal admits fewer.
+        // Without it, the server admits fewer.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
     }
 }
 
-fn token(variable: &str) -> Result<String, Failure> {
+/// Reads the token of a server from a variable. `how` says how clients send it.
+pub(crate) fn token(variable: &str, how: &str) -> Result<String, Failure> {
     env::var(variable).ok().filter(|token| !token.is_empty()).ok_or_else(|| {
         Failure::Unusable(format!(
-            "{variable} is not set: set it to the token that clients send as `Authorization: \
-             Bearer …`"
+            "{variable} is not set: set it to the token that clients send {how}"
         ))
     })
 }
