@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Empty, Full};
 use serde_json::json;
 
 use super::BoxError;
@@ -69,6 +69,11 @@ impl ErrorResponse {
         }
         response
     }
+}
+
+/// A body without data.
+pub(super) fn empty() -> AnyBody {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
 pub(super) fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<AnyBody> {

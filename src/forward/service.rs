@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
 use tower_service::Service;
 
-use super::error::{AnyBody, ErrorResponse, json_response};
+use super::error::{AnyBody, ErrorResponse, empty, json_response};
 use super::route::{OWN_ROUTES, Route, check_dots};
 use super::upgrade::{self, Asked};
 use super::upstream::Upstream;
@@ -118,6 +118,7 @@ impl Shared {
             return Err(ErrorResponse::new(StatusCode::LOOP_DETECTED, message));
         }
         let version = request.version();
+        let is_head = request.method() == Method::HEAD;
         let (forwarded, asked) = prepare(request, uri, session);
         let response = agent.stack.clone().oneshot(forwarded).await;
         let mut response = response.map_err(|error| ErrorResponse::of_call(name, &error))?;
@@ -125,6 +126,10 @@ impl Shared {
         headers::prepare_response(response.headers_mut(), is_upgrade);
         if is_upgrade {
             response = upgrade::accept(asked, response)?;
+        }
+        if is_head {
+            // Some servers send a body over HTTP/2 all the same, which is an error of the stream.
+            response = response.map(|_| empty());
         }
         // Of the connection to the agent. The client has its own.
         *response.version_mut() = version;

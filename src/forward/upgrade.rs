@@ -1,12 +1,11 @@
 //! Connections that change their protocol, such as to a WebSocket's.
 
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
 use hyper::upgrade::{OnUpgrade, on};
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 
-use super::error::{AnyBody, ErrorResponse};
+use super::error::{AnyBody, ErrorResponse, empty};
 use crate::listener::UpgradeSlot;
 
 /// A client that asks for another protocol.
@@ -35,5 +34,5 @@ pub(super) fn accept(
         // The agent is in progress as long as its response is there.
         drop(body);
     });
-    Ok(Response::from_parts(head, Empty::new().map_err(|never| match never {}).boxed_unsync()))
+    Ok(Response::from_parts(head, empty()))
 }
