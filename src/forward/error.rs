@@ -32,7 +32,6 @@ impl ErrorResponse {
             StatusCode::UNAUTHORIZED => "unauthorized",
             StatusCode::FORBIDDEN => "forbidden",
             StatusCode::NOT_FOUND => "not_found",
-            StatusCode::CONFLICT => "conflict",
             StatusCode::BAD_GATEWAY => "bad_gateway",
             StatusCode::GATEWAY_TIMEOUT => "gateway_timeout",
             StatusCode::SERVICE_UNAVAILABLE => "unavailable",

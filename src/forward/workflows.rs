@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::error::{AnyBody, ErrorResponse, json_response};
 use super::route::{decoded, first_segment, session_id};
-use crate::status::{AgentState, Item, Value, WorkflowStatus};
+use crate::status::{AgentState, Item, OverallStatus, Value, WorkflowStatus};
 use crate::{SessionId, StatusTracker, Workflow, WorkflowError};
 
 /// The largest body of a request to these routes, in bytes: what an item has room for, twice over.
@@ -109,12 +109,6 @@ impl Workflows {
             Some(Json::Bool(new_run)) => *new_run,
             Some(_) => return Err(ErrorResponse::bad_request("`newRun` must be true or false")),
         };
-        let status = self.tracker.status(session.as_str());
-        let is_finished = status.is_some_and(|status| status.overall_status.is_finished());
-        if is_finished && !new_run {
-            let message = "the workflow has finished: to run it again, set `newRun` to true";
-            return Err(ErrorResponse::new(StatusCode::CONFLICT, message));
-        }
         let mut opened = self.lock();
         if let Some(known) = opened.get_mut(session).filter(|_| !new_run) {
             // Another handle would be another run of the workflow in traces and metrics.
@@ -124,7 +118,7 @@ impl Workflows {
                 .initialize_status(session.as_str(), correlation_id.as_deref(), &attributes)
                 .map_err(|error| refused(&error))?;
             known.changed_at = Instant::now();
-            return Ok(self.described(session, StatusCode::OK));
+            return Ok(described(&known.workflow.status(), StatusCode::OK));
         }
         let mut builder = self.tracker.workflow(session.as_str());
         if let Some(id) = correlation_id {
@@ -137,13 +131,13 @@ impl Workflows {
             builder = builder.new_run();
         }
         let workflow = builder.start().map_err(|error| refused(&error))?;
+        let status = workflow.status();
         let opening = Opened { workflow, changed_at: Instant::now(), calls: 0 };
         if let Some(earlier) = opened.insert(session.clone(), opening) {
             // Its run is over.
             earlier.workflow.detach();
         }
-        drop(opened);
-        Ok(self.described(session, StatusCode::CREATED))
+        Ok(described(&status, StatusCode::CREATED))
     }
 
     /// Finishes a workflow that was opened here, or a session that this process knows from its
@@ -154,31 +148,30 @@ impl Workflows {
         result: Result<(), &str>,
     ) -> Result<Response<AnyBody>, ErrorResponse> {
         let opened = self.lock().remove(session);
-        match (opened, result) {
-            (Some(Opened { workflow, .. }), Ok(())) => workflow.complete(),
-            (Some(Opened { workflow, .. }), Err(error)) => workflow.fail(error),
-            (None, _) => {
-                if self.tracker.status(session.as_str()).is_none() {
-                    let message = "this process has not opened the session: open it with \
-                                   `PUT /-/workflows/{session}`, or call an agent for it";
-                    return Err(ErrorResponse::new(StatusCode::NOT_FOUND, message));
-                }
-                let result: Result<(), &dyn fmt::Display> = match &result {
-                    Ok(()) => Ok(()),
-                    Err(error) => Err(error),
-                };
-                self.tracker
-                    .finalize_status(session.as_str(), result)
-                    .map_err(|error| refused(&error))?;
+        if let Some(Opened { workflow, .. }) = opened {
+            match result {
+                Ok(()) => workflow.complete(),
+                Err(error) => workflow.fail(error),
             }
+            return Ok(described(&workflow.status(), StatusCode::OK));
         }
-        Ok(self.described(session, StatusCode::OK))
-    }
-
-    fn described(&self, session: &SessionId, status: StatusCode) -> Response<AnyBody> {
-        let workflow = self.tracker.status(session.as_str());
-        let overall = workflow.as_ref().map(WorkflowStatus::status_text);
-        json_response(status, &json!({ "sessionId": session.as_str(), "overallStatus": overall }))
+        let Some(mut status) = self.tracker.status(session.as_str()) else {
+            let message = "this process does not have the session: open it with \
+                           `PUT /-/workflows/{session}`, or call an agent for it";
+            return Err(ErrorResponse::new(StatusCode::NOT_FOUND, message));
+        };
+        let outcome: Result<(), &dyn fmt::Display> = match &result {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error),
+        };
+        let finished = self.tracker.finalize_status(session.as_str(), outcome);
+        finished.map_err(|error| refused(&error))?;
+        // Once it is saved, a finished session leaves memory. One that had finished stays as it was.
+        if !status.overall_status.is_finished() {
+            let end = if result.is_ok() { OverallStatus::Completed } else { OverallStatus::Failed };
+            status.overall_status = end;
+        }
+        Ok(described(&status, StatusCode::OK))
     }
 
     /// Fails the workflows whose orchestrators are gone, again and again.
@@ -227,6 +220,12 @@ impl Opened {
         }
         now.saturating_duration_since(self.changed_at) < timeout
     }
+}
+
+fn described(workflow: &WorkflowStatus, status: StatusCode) -> Response<AnyBody> {
+    let session = workflow.session_id.as_str();
+    let body = json!({ "sessionId": session, "overallStatus": workflow.status_text() });
+    json_response(status, &body)
 }
 
 /// The session and what to do with it, of a path below `/-`.

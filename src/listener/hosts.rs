@@ -54,6 +54,10 @@ impl Hosts {
             return false;
         }
         let name = authority.host();
+        let port = host.get(name.len()..).unwrap_or_default();
+        if !port.trim_start_matches(|c: char| c == ':' || c.is_ascii_digit()).is_empty() {
+            return false;
+        }
         if let Some(address) = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
             let address = address.parse::<Ipv6Addr>();
             return address.is_ok_and(|address| self.any_address || address.is_loopback());
@@ -102,6 +106,8 @@ mod tests {
             "localhost/",
             "http://localhost",
             "localhost, example.com",
+            "localhost:80.example.com",
+            "127.0.0.1:80.example.com",
         ] {
             assert!(!Hosts::default().allow(host), "{host}");
         }

