@@ -210,9 +210,9 @@ impl Forward {
 
     /// Sets how many connections of clients there may be. Defaults to 10,000; the minimum is 1.
     ///
-    /// Where the process may not open as many descriptors, there are fewer: a quarter of them, and
-    /// at least 64, are left for the rest of the process. Each call that is in flight needs one more
-    /// for its connection to the agent, so allow the process twice as many.
+    /// A call in flight takes two descriptors: one more for its connection to the agent. Where the
+    /// process may not open twice as many descriptors, there are fewer connections: a quarter of the
+    /// descriptors, and at least 64, are left for the rest of the process.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.settings.max_connections = connections.max(1);
         self

@@ -62,7 +62,8 @@ impl Listener {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let Self { listener, .. } = self;
-        let max_connections = descriptors::leave_free(settings.max_connections);
+        let max_connections =
+            descriptors::leave_free(settings.max_connections, settings.descriptors_each());
         let connections = Connections::new(max_connections);
         let http = Http::new(service, refuse, settings, shutdown.clone());
         let name = settings.name;

@@ -4,16 +4,17 @@
 const RESERVE: usize = 64;
 
 /// Lowers a number of connections so far that a quarter of the process's descriptors, and at
-/// least [`RESERVE`] of them, are free for the rest of the process.
-pub(super) fn leave_free(connections: usize) -> usize {
-    within(connections, limit())
+/// least [`RESERVE`] of them, are free for the rest of the process. A connection takes `each`
+/// descriptors.
+pub(super) fn leave_free(connections: usize, each: usize) -> usize {
+    within(connections, each, limit())
 }
 
-fn within(connections: usize, limit: Option<usize>) -> usize {
+fn within(connections: usize, each: usize, limit: Option<usize>) -> usize {
     let Some(limit) = limit else { return connections };
     // With a limit below twice the reserve, both get half.
     let reserve = (limit / 4).max(RESERVE).min(limit / 2);
-    connections.min(limit - reserve).max(1)
+    connections.min((limit - reserve) / each).max(1)
 }
 
 /// The number of descriptors that the process may open; `None` if it is not limited.
@@ -46,7 +47,10 @@ mod tests {
             (100, Some(256), 100),
         ];
         for (wanted, limit, expected) in table {
-            assert_eq!(within(wanted, limit), expected, "{wanted} of {limit:?}");
+            assert_eq!(within(wanted, 1, limit), expected, "{wanted} of {limit:?}");
+        }
+        for (limit, expected) in [(20_000, 7_500), (1_024, 384), (1, 1)] {
+            assert_eq!(within(10_000, 2, Some(limit)), expected, "two each of {limit}");
         }
     }
 
@@ -56,6 +60,6 @@ mod tests {
         use rustix::process::{Resource, getrlimit};
         let limit = getrlimit(Resource::Nofile).current;
         let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        assert_eq!(leave_free(usize::MAX), within(usize::MAX, limit));
+        assert_eq!(leave_free(usize::MAX, 1), within(usize::MAX, 1, limit));
     }
 }

@@ -49,3 +49,10 @@ pub(crate) struct Settings {
     /// upgrades, and without a date of its own.
     pub(crate) is_proxy: bool,
 }
+
+impl Settings {
+    /// How many descriptors a connection takes: that of a proxy has another one behind it.
+    fn descriptors_each(&self) -> usize {
+        if self.is_proxy { 2 } else { 1 }
+    }
+}
