@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod command;
+pub mod memory;
 pub mod raw;
 
 use std::future::Future;
