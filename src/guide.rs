@@ -9,6 +9,10 @@ pub mod sessions {}
 #[doc = include_str!("../docs/clients.md")]
 pub mod clients {}
 
+#[cfg(feature = "forward")]
+#[doc = include_str!("../docs/forward.md")]
+pub mod forward {}
+
 #[doc = include_str!("../docs/stack.md")]
 pub mod stack {}
 

@@ -69,6 +69,8 @@
 //! - [Clients](crate::guide::clients): a recipe for each of Tower, reqwest, reqwest-middleware, the AWS
 //!   and Azure SDKs, tonic, async-openai, rig and others; one client for several agents; error sources;
 //!   turning tracking off.
+//! - [The forwarder](crate::guide::forward): for clients in any language that take nothing but a base
+//!   URL.
 //! - [Layer order](crate::guide::stack): retries, timeouts, buffers, decompression. In short:
 //!   inside `tower::retry`, outside `tower::timeout`, inside decompression.
 //! - [Services](server): [`WorkflowLayer`] opens a workflow for each request to your own server.
@@ -95,6 +97,7 @@
 //! | `cli` | | the command `tower-agent-status` | 230 |
 //! | `portal` | | [`portal`]: an axum router with the status as JSON, live events and a page | 80 |
 //! | `embedded` | | an in-process DynamoDB engine, in memory or in one file | 180 |
+//! | `forward` | | [`forward`]: a forwarder for clients that take nothing but a base URL; with `cli`, also as a command | 83 |
 //! | `metrics` | | [metrics](mod@crate::metrics) of calls, tokens and writes, through the `metrics` facade | 37 |
 //! | `prices` | | [`pricing`]: what calls cost, by a price list in the format of LiteLLM's | 36 |
 //! | none | | the layer, the tracker and the store in memory | 34 |

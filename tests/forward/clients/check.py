@@ -50,7 +50,7 @@ def forwarder(server, secure, folder):
         "SSL_CERT_FILE": f"{folder}/agent.pem",
     }
     command = [COMMAND, "forward", "--addr", "127.0.0.1:0", "--embedded", f"{folder}/status.db", "--token-env", "STATUS_FORWARD_TOKEN"]
-    command += ["--agent", f"tradeExtraction={url}/v1", "--agent", f"claude={url}", "--agent", f"pdfAdapter={ARN}"]
+    command += ["--agent", f"tradeExtraction={url}/v1", "--agent", f"tradeMatching={url}", "--agent", f"pdfAdapter={ARN}"]
     command += ["--agent", f"secure=https://127.0.0.1:{secure.server_port}/v1", "--max-signed-body", "1000000"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -144,32 +144,32 @@ async def openai_async(root):
 
 
 def anthropic_sync(root):
-    client = lambda session: anthropic.Anthropic(api_key="sk", base_url=base(root, "claude", session))
+    client = lambda session: anthropic.Anthropic(api_key="sk", base_url=base(root, "tradeMatching", session))
     question = {"model": "claude-sonnet-4-6", "max_tokens": 100, "messages": QUESTION}
     answer = client("anthropic").messages.create(**question)
     assert answer.content[0].text == "three trades"
-    expect("anthropic", "success", tokens=40, agent="claude")
+    expect("anthropic", "success", tokens=40, agent="tradeMatching")
     with client("anthropic-stream").messages.stream(**question) as stream:
         assert "".join(stream.text_stream) == "three trades"
-    expect("anthropic-stream", "success", tokens=40, agent="claude")
+    expect("anthropic-stream", "success", tokens=40, agent="tradeMatching")
     client("anthropic-retry").messages.create(**{**question, "model": "flaky"})
-    expect("anthropic-retry", "success", tokens=40, calls=3, agent="claude")
+    expect("anthropic-retry", "success", tokens=40, calls=3, agent="tradeMatching")
     with client("anthropic-leaves").messages.create(**{**question, "model": "endless"}, stream=True) as stream:
         next(iter(stream))
     # What the first event has told.
-    expect("anthropic-leaves", "error", error="cancelled", tokens=26, agent="claude")
+    expect("anthropic-leaves", "error", error="cancelled", tokens=26, agent="tradeMatching")
 
 
 async def anthropic_async(root):
     question = {"model": "claude-sonnet-4-6", "max_tokens": 100, "messages": QUESTION}
-    async with anthropic.AsyncAnthropic(api_key="sk", base_url=base(root, "claude", "anthropic-async")) as client:
+    async with anthropic.AsyncAnthropic(api_key="sk", base_url=base(root, "tradeMatching", "anthropic-async")) as client:
         async with client.messages.stream(**question) as stream:
             assert (await stream.get_final_message()).usage.output_tokens == 15
-    expect("anthropic-async", "success", tokens=40, agent="claude")
-    async with anthropic.AsyncAnthropic(api_key="sk", base_url=base(root, "claude", "anthropic-async-retry")) as client:
+    expect("anthropic-async", "success", tokens=40, agent="tradeMatching")
+    async with anthropic.AsyncAnthropic(api_key="sk", base_url=base(root, "tradeMatching", "anthropic-async-retry")) as client:
         answer = await client.messages.create(**{**question, "model": "flaky"})
         assert answer.content[0].text == "three trades"
-    expect("anthropic-async-retry", "success", tokens=40, calls=3, agent="claude")
+    expect("anthropic-async-retry", "success", tokens=40, calls=3, agent="tradeMatching")
 
 
 def aws(root, server):
@@ -235,6 +235,17 @@ def node(root):
     expect("node-leaves", "error", error="cancelled")
 
 
+def example(root):
+    """The orchestrator in Python, which has nothing but its base URLs changed."""
+    script = pathlib.Path(__file__).parents[3] / "examples/forward/orchestrator.py"
+    keys = ["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+    environment = {**os.environ, **dict.fromkeys(keys, "key"), "AWS_DEFAULT_REGION": agents.REGION}
+    environment |= {"FORWARD_URL": f"{root}/{TOKEN}", "PDF_ADAPTER_ARN": ARN}
+    done = subprocess.run([sys.executable, script, "trades"], env=environment, capture_output=True, text=True)
+    assert done.stdout == "three trades\n", done
+    return done.stderr.strip()
+
+
 def workflow(root):
     def tell(method, path, body):
         request = urllib.request.Request(f"{root}/-/workflows/{path}", json.dumps(body).encode(), method=method)
@@ -285,6 +296,7 @@ def main():
             aws(root, server)
             node(root)
             workflow(root)
+            session = example(root)
             # The agents' threads see the end of their connections a moment later.
             left = sum(error == "cancelled" for _, _, error, _, _ in expected.values())
             for _ in range(3_000):
@@ -294,9 +306,13 @@ def main():
             assert len(server.left) == left, f"{len(server.left)} agents were left, not {left}"
         wrong = list(differences(folder))
         assert not wrong, "\n".join(wrong)
-        stored = item(folder, "workflow")
+        stored, orchestrated = item(folder, "workflow"), item(folder, session)
     seen = [stored[name] for name in ("overallStatus", "documentId", "correlationId")]
     assert seen == ["completed", "FAB_1", "corr_1"], seen
+    agents_of_example = ["pdfAdapter", "tradeExtraction", "tradeMatching"]
+    seen = [orchestrated[name]["status"] for name in agents_of_example]
+    tokens = orchestrated["totalTokenUsage"]["totalTokens"]
+    assert (seen, tokens) == (["success"] * 3, 9 + 15 + 40), orchestrated
     for _, headers in server.requests:
         text = str(headers).lower()
         assert TOKEN not in text and "x-workflow-session-id" not in text, headers

@@ -131,7 +131,7 @@ async fn what_cannot_be_bound_is_an_error_with_a_remedy() {
     let taken = std::net::TcpListener::bind(ANY_PORT).unwrap();
     let error = forward().bind(taken.local_addr().unwrap()).await.unwrap_err();
     assert!(matches!(error, BindError::Listen { .. }));
-    forward().token("x").bind(anywhere).await.unwrap();
+    let _bound = forward().token("x").bind(anywhere).await.unwrap();
 }
 
 /// A request to the routes for orchestrators: its status, and its body.

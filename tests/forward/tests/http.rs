@@ -208,6 +208,20 @@ async fn a_client_may_wait_for_100_continue() {
 }
 
 #[tokio::test]
+async fn other_informational_responses_are_dropped() {
+    let agent = RecordingAgent::answering(
+        "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n\
+         HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+    )
+    .await;
+    let forwarder = Forwarder::start(&agent.url()).await;
+    let get = format!("GET /{AGENT}/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let response = exchange(forwarder.address, get).await;
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n") && response.ends_with("ok"), "{response}");
+    assert!(!response.contains("link"), "{response}");
+}
+
+#[tokio::test]
 async fn a_redirect_is_passed_on_and_not_followed() {
     let agent = RecordingAgent::answering(
         "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://elsewhere.example/x\r\ncontent-length: 0\r\n\r\n",

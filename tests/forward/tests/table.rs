@@ -12,6 +12,7 @@ mod clients;
 #[allow(dead_code)]
 mod reqwest;
 #[path = "../../layer/stacks/rows.rs"]
+#[allow(dead_code)]
 mod rows;
 #[path = "../../layer/stacks/sdk.rs"]
 #[allow(dead_code)]
