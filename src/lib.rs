@@ -99,10 +99,11 @@
 //! | `embedded` | | an in-process DynamoDB engine, in memory or in one file | 180 |
 //! | `forward` | | [`forward`]: a forwarder for clients that take nothing but a base URL; with `cli`, also as a command | 83 |
 //! | `metrics` | | [metrics](mod@crate::metrics) of calls, tokens and writes, through the `metrics` facade | 37 |
+//! | `prometheus` | | with `cli` and `forward`, the option `--metrics-addr` of the command | 79 |
 //! | `prices` | | [`pricing`]: what calls cost, by a price list in the format of LiteLLM's | 36 |
 //! | none | | the layer, the tracker and the store in memory | 34 |
 //! | default | | | 168 |
-//! | all | | | 242 |
+//! | all | | | 261 |
 //!
 //! The last column is the number of crates compiled with that feature alone, on Linux, including
 //! build dependencies. Most of `dynamodb` is the AWS SDK with its HTTP and TLS stack, which a

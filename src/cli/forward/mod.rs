@@ -1,6 +1,7 @@
 //! `forward`: runs the forwarder.
 
 mod credentials;
+mod metrics;
 mod runtime;
 mod sign;
 mod target;
@@ -89,6 +90,11 @@ pub(crate) struct Forward {
 
     #[command(flatten)]
     prices: PricesArgs,
+
+    /// Address to serve metrics on for Prometheus, at `/metrics`, without a token; needs the feature
+    /// `prometheus`
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_addr: Option<SocketAddr>,
 }
 
 /// Parses a duration that is not zero.
@@ -107,6 +113,9 @@ impl Forward {
         let how = "in the header `x-agent-status-token` or as the first segment of the path";
         let token = self.token_env.as_deref().map(|variable| token(variable, how)).transpose()?;
         let prices = self.prices.read()?;
+        if let Some(address) = self.metrics_addr {
+            metrics::serve(address)?;
+        }
         // Creates a file that does not exist: this command is what fills it.
         let store = match self.store.is_embedded() {
             true => self.store.open_without_discovery().await?,

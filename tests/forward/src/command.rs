@@ -12,14 +12,8 @@ pub fn binary() -> &'static PathBuf {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
         let built = Command::new(env!("CARGO"))
             .args(["build", "--locked", "--quiet", "--bin", "tower-agent-status"])
-            .args([
-                "--features",
-                "cli,forward",
-                "--message-format",
-                "json",
-                "--manifest-path",
-                root,
-            ])
+            .args(["--features", "cli,forward,prometheus"])
+            .args(["--message-format", "json", "--manifest-path", root])
             .stderr(Stdio::inherit())
             .output()
             .unwrap();

@@ -1,5 +1,4 @@
-//! A thousand streams at once, of which some clients leave and some agents break off. Every outcome is
-//! right, and neither memory nor descriptors grow from one round to the next.
+//! A thousand streams at once. Some clients leave, and some agents break off. Every outcome is right, and neither memory nor descriptors grow from one round to the next.
 
 use std::fs;
 use std::net::SocketAddr;
