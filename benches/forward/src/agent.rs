@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::{Error, Write as _};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
@@ -44,6 +45,14 @@ async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, Er
             ("application/json", Full::from(small()).map_err(|never| match never {}).boxed())
         }
         "/stream" => ("text/event-stream", BodyExt::boxed(StreamBody::new(events()))),
+        "/slow" => {
+            let first = stream::iter([Ok(Frame::data(event("a")))]);
+            let rest = stream::once(async {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                Ok(Frame::data(Bytes::from_static(b"data: [DONE]\n\n")))
+            });
+            ("text/event-stream", BodyExt::boxed(StreamBody::new(first.chain(rest))))
+        }
         "/open" => {
             let first = stream::iter([Ok(Frame::data(event("a")))]);
             ("text/event-stream", BodyExt::boxed(StreamBody::new(first.chain(stream::pending()))))

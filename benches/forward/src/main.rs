@@ -22,9 +22,12 @@ fn main() -> Result<()> {
             // The processes that the bench starts.
             ["agent"] => agent::serve().await,
             ["forward", agent] => serve::forward(agent).await,
-            [] => measure::all(measure::Rounds::full()).await,
-            ["--quick"] => measure::all(measure::Rounds::quick()).await,
-            _ => Err("usage: against-nginx [--quick]".into()),
+            [] => measure::all(measure::Rounds::full(), "").await,
+            ["--quick"] => measure::all(measure::Rounds::quick(), "").await,
+            [part @ ("calls" | "load" | "memory")] => {
+                measure::all(measure::Rounds::full(), part).await
+            }
+            _ => Err("usage: against-nginx [--quick | calls | load | memory]".into()),
         }
     })
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -17,6 +18,16 @@ pub struct Process(Child);
 impl Process {
     pub fn start(command: &mut Command) -> Result<Self> {
         Ok(Self(command.kill_on_drop(true).spawn()?))
+    }
+
+    /// Asks the process to end, and waits until it has. Its children may outlive one that is killed.
+    pub fn stop(&mut self) {
+        let id = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        if id.is_some_and(|id| kill_process(id, Signal::TERM).is_ok()) {
+            while let Ok(None) = self.0.try_wait() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
     }
 
     /// Starts this program with other arguments, and reads the address that it prints.

@@ -16,7 +16,7 @@ impl Row {
         Self { name, is_rate: false, values: Default::default() }
     }
 
-    /// A measurement of which more is better.
+    /// A measurement that should be high.
     pub fn rate(name: &'static str) -> Self {
         Self { is_rate: true, ..Self::new(name) }
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -56,6 +57,9 @@ impl Way {
 
 impl Drop for Way {
     fn drop(&mut self) {
+        if let Some(proxy) = &mut self.proxy {
+            proxy.stop();
+        }
         if let Some(folder) = &self.folder {
             let _ = fs::remove_dir_all(folder);
         }
@@ -104,8 +108,14 @@ http {{
     fs::write(&file, configuration)?;
     let mut command = Command::new("nginx");
     // Not the log of the system, before the configuration is read.
-    let proxy =
-        Process::start(command.arg("-p").arg(&folder).args(["-e", "stderr", "-c"]).arg(&file))?;
+    let proxy = Process::start(
+        command
+            .arg("-p")
+            .arg(&folder)
+            .args(["-e", "stderr", "-c"])
+            .arg(&file)
+            .stdout(Stdio::null()),
+    )?;
     let way = Way { kind: Kind::Nginx, address, proxy: Some(proxy), folder: Some(folder) };
     for _ in 0..500 {
         if TcpStream::connect(address).await.is_ok() {
