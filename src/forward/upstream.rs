@@ -99,7 +99,7 @@ mod tests {
         ] {
             let uri = Upstream::parse(base).unwrap().uri(rest, query).unwrap();
             assert_eq!(uri.to_string(), expected);
-            assert_eq!(uri.authority().unwrap(), Upstream::parse(base).unwrap().authority);
+            assert_eq!(uri.authority().unwrap(), &Upstream::parse(base).unwrap().authority);
         }
     }
 
