@@ -25,6 +25,8 @@ pub struct ListRequest {
     /// Only sessions that come after this one: those that were created before it, or at the same
     /// time with a greater id.
     pub after: Option<(Timestamp, SessionId)>,
+    /// Only sessions that were created at this time or later.
+    pub since: Option<Timestamp>,
     /// The attributes that are read of each item, beside `sessionId` and `createdAt`, or `None` for
     /// all. A store may read more.
     pub attributes: Option<Vec<String>>,
@@ -34,7 +36,7 @@ impl ListRequest {
     /// Requests the newest sessions, with all of their attributes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { limit, after: None, attributes: None }
+        Self { limit, after: None, since: None, attributes: None }
     }
 
     /// Requests only what follows this session of another list.
@@ -44,6 +46,12 @@ impl ListRequest {
     #[must_use]
     pub fn after(self, session_id: &SessionId, item: &Item) -> Self {
         Self { after: Some((created_at(item), session_id.clone())), ..self }
+    }
+
+    /// Requests only sessions that were created at this time or later.
+    #[must_use]
+    pub fn since(self, time: Timestamp) -> Self {
+        Self { since: Some(time), ..self }
     }
 
     /// Requests only these attributes of each item, and those by which a list is sorted and a
@@ -61,9 +69,11 @@ impl ListRequest {
 
     /// Whether a session that was created then belongs into the list.
     pub(super) fn includes(&self, created_at: Timestamp, session_id: &SessionId) -> bool {
-        self.after
+        let is_after = self
+            .after
             .as_ref()
-            .is_none_or(|(time, id)| created_at < *time || created_at == *time && session_id > id)
+            .is_none_or(|(time, id)| created_at < *time || created_at == *time && session_id > id);
+        is_after && self.since.is_none_or(|since| created_at >= since)
     }
 }
 
@@ -90,12 +100,15 @@ pub struct RecentItems<T = Item> {
     /// Whether the store has sessions that are missing from its index, so that newer ones may be
     /// missing here. `DynamoDbStore::backfill` adds them to the index.
     pub unindexed: bool,
+    /// The read units that the list took, as the table has counted them. `None` if the store does not
+    /// count any.
+    pub read_units: Option<f64>,
 }
 
 impl<T> RecentItems<T> {
     /// Creates a result from items with their session ids, newest first.
     #[must_use]
     pub fn new(items: Vec<(SessionId, T)>, truncated: bool) -> Self {
-        Self { items, truncated, unindexed: false }
+        Self { items, truncated, unindexed: false, read_units: None }
     }
 }

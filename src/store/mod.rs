@@ -16,6 +16,7 @@ mod dynamodb;
 #[cfg(feature = "embedded")]
 #[cfg_attr(docsrs, doc(cfg(feature = "embedded")))]
 mod embedded;
+mod find;
 mod list;
 mod memory;
 mod shared;
@@ -32,6 +33,7 @@ pub use dynamodb::{
     ReshardAction, ReshardPlan, ReshardProgress, SearchIndex, SetupError, TableDescription,
     TimeToLive,
 };
+pub use find::{FindRequest, FoundItems};
 pub use list::{ListRequest, RecentItems};
 pub use memory::MemoryStore;
 
@@ -143,6 +145,33 @@ pub trait StatusReader: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<RecentItems<T>>, StoreError>> + Send {
         let _ = (attribute, value, request, map);
         std::future::ready(Ok(None))
+    }
+
+    /// Returns what `map` makes of the newest items in which an attribute has a value, and how far
+    /// the store has looked for them.
+    ///
+    /// With an index of the attribute, this is a [search](Self::search). Without one, the store looks
+    /// at the newest sessions, 2,000 at most unless the request [says
+    /// otherwise](FindRequest::max_searched).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store could not be read.
+    fn find<T: Send>(
+        &self,
+        request: &FindRequest,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> impl Future<Output = Result<FoundItems<T>, StoreError>> + Send {
+        async move {
+            let (attribute, value) = (&request.attribute, &request.value);
+            let list = request.list(request.limit);
+            if let Some(found) = self.search(attribute, value, &list, &map).await? {
+                return Ok(FoundItems::of_index(found, request));
+            }
+            let list = request.list(request.max_searched);
+            let kept = self.list(&list, |id, item| request.keep(id, item, &map)).await?;
+            Ok(FoundItems::of_list(kept, request))
+        }
     }
 
     /// Returns the items created last, at most `limit` of them, whole.

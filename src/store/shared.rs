@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{ListRequest, RecentItems, StatusReader, StatusStore, StoreError, WriteOutcome};
+use super::{
+    FindRequest, FoundItems, ListRequest, RecentItems, StatusReader, StatusStore, StoreError,
+    WriteOutcome,
+};
 use crate::status::{Change, Item, Precondition, SessionId};
 
 impl<S: StatusStore> StatusStore for Arc<S> {
@@ -48,6 +51,14 @@ impl<S: StatusReader> StatusReader for Arc<S> {
         map: impl Fn(&SessionId, Item) -> T + Send + Sync,
     ) -> Result<Option<RecentItems<T>>, StoreError> {
         (**self).search(attribute, value, request, map).await
+    }
+
+    async fn find<T: Send>(
+        &self,
+        request: &FindRequest,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<FoundItems<T>, StoreError> {
+        (**self).find(request, map).await
     }
 
     async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {

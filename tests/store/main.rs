@@ -13,6 +13,7 @@ mod endpoint;
 mod environment;
 mod faults;
 mod files;
+mod find;
 mod large_items;
 mod lists;
 mod mixed;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, ReturnConsumedCapacity};
 use tokio::time::{Instant, sleep};
 
 use super::DynamoDbStore;
@@ -37,6 +37,8 @@ pub(super) struct Page {
     pub(super) items: Vec<Attributes>,
     /// Where the next page starts.
     pub(super) next: Option<Attributes>,
+    /// What it took.
+    pub(super) capacity: Option<ConsumedCapacity>,
 }
 
 /// Attributes for an item, and what was read of it.
@@ -66,6 +68,7 @@ impl DynamoDbStore {
             .set_expression_attribute_names(Some(names))
             .consistent_read(scan.is_consistent)
             .set_limit(scan.page_limit)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .set_exclusive_start_key(start);
         if scan.segments > 1 {
             request = request.segment(segment).total_segments(scan.segments);
@@ -74,6 +77,7 @@ impl DynamoDbStore {
         Ok(Page {
             items: output.items.unwrap_or_default(),
             next: output.last_evaluated_key.filter(|key| !key.is_empty()),
+            capacity: output.consumed_capacity,
         })
     }
 

@@ -16,6 +16,7 @@ mod index;
 mod layout;
 mod query;
 mod read;
+mod read_units;
 mod recent;
 mod remedy;
 mod reshard;

@@ -12,17 +12,18 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
 
 use super::DynamoDbStore;
 use super::error::RequestError;
 use super::layout::AttributeNames;
+use super::read_units::ReadUnits;
 use crate::status::{SessionId, Timestamp, schema};
 use crate::store::ListRequest;
-use std::time::Duration;
 
 /// How many queries of a list may be in flight at once.
 const QUERIES_AT_ONCE: usize = 16;
@@ -34,6 +35,7 @@ pub(super) struct IndexQuery<'a> {
     store: &'a DynamoDbStore,
     names: &'a AttributeNames,
     request: &'a ListRequest,
+    units: &'a ReadUnits,
     at_once: Semaphore,
 }
 
@@ -68,8 +70,9 @@ impl<'a> IndexQuery<'a> {
         store: &'a DynamoDbStore,
         names: &'a AttributeNames,
         request: &'a ListRequest,
+        units: &'a ReadUnits,
     ) -> Self {
-        Self { store, names, request, at_once: Semaphore::new(QUERIES_AT_ONCE) }
+        Self { store, names, request, units, at_once: Semaphore::new(QUERIES_AT_ONCE) }
     }
 
     /// The newest sessions of these partitions that the request asks for, `limit` at most.
@@ -118,19 +121,29 @@ impl<'a> IndexQuery<'a> {
             .expression_attribute_values(":p", AttributeValue::S(partition.value.clone()))
             .scan_index_forward(false)
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .set_exclusive_start_key(partition.start.take());
-        query = match &self.request.after {
-            None => query.key_condition_expression("#p = :p"),
-            Some((time, _)) => {
-                // Older writers may note times more exactly.
-                let time = time.saturating_add(Duration::from_millis(1)).to_string();
-                query
-                    .key_condition_expression("#p = :p AND #c <= :c")
-                    .expression_attribute_names("#c", schema::CREATED_AT)
-                    .expression_attribute_values(":c", AttributeValue::S(time))
+        // Older writers may note times more exactly.
+        const MORE: Duration = Duration::from_millis(1);
+        let newest = self.request.after.as_ref().map(|(time, _)| time.saturating_add(MORE));
+        let oldest = self.request.since.map(|time| time.saturating_sub(MORE));
+        query = query.key_condition_expression(match (oldest, newest) {
+            (None, None) => "#p = :p",
+            (None, Some(_)) => "#p = :p AND #c <= :c",
+            (Some(_), None) => "#p = :p AND #c >= :s",
+            (Some(_), Some(_)) => "#p = :p AND #c BETWEEN :s AND :c",
+        });
+        if oldest.is_some() || newest.is_some() {
+            query = query.expression_attribute_names("#c", schema::CREATED_AT);
+        }
+        for (alias, time) in [(":s", oldest), (":c", newest)] {
+            if let Some(time) = time {
+                let time = AttributeValue::S(time.to_string());
+                query = query.expression_attribute_values(alias, time);
             }
-        };
+        }
         let output = query.send().await.map_err(|error| RequestError::from_sdk(&error))?;
+        self.units.add(output.consumed_capacity.as_ref());
         partition.start = output.last_evaluated_key.filter(|key| !key.is_empty());
         partition.is_done = partition.start.is_none();
         let listed = |mut keys: HashMap<String, AttributeValue>| {

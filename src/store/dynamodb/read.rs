@@ -3,15 +3,20 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, KeysAndAttributes, ReturnConsumedCapacity, ReturnValue,
+};
 use tokio::time::sleep;
 
 use super::error::RequestError;
 use super::expression::Projection;
 use super::layout::AttributeNames;
+use super::read_units::ReadUnits;
 use super::{DynamoDbStore, convert, session_id};
 use crate::status::{Item, SessionId};
-use crate::store::{ListRequest, RecentItems, StatusReader, StoreError, StoreErrorKind};
+use crate::store::{
+    FindRequest, FoundItems, ListRequest, RecentItems, StatusReader, StoreError, StoreErrorKind,
+};
 
 /// The maximum number of items in one `BatchGetItem`.
 pub(super) const MAX_BATCH_GET: usize = 100;
@@ -50,6 +55,7 @@ impl DynamoDbStore {
         names: &AttributeNames,
         attributes: Option<&[String]>,
         found: &mut HashMap<SessionId, Item>,
+        units: &ReadUnits,
     ) -> Result<(), StoreError> {
         let key_of = |id: &&SessionId| {
             HashMap::from([(names.key.clone(), AttributeValue::S(id.to_string()))])
@@ -73,12 +79,15 @@ impl DynamoDbStore {
                 .client()
                 .batch_get_item()
                 .request_items(self.table_name(), keys_of_table)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await
                 .map_err(|error| {
                     let request = self.request("read from", "dynamodb:BatchGetItem", names);
                     RequestError::from_sdk(&error).into_store_error(request)
                 })?;
+            // It has an entry for each table, and there is only one.
+            units.add(output.consumed_capacity().first());
             // All items are of the one table requested, which the response may call by its name
             // or by its ARN.
             for attributes in output.responses.into_iter().flatten().flat_map(|(_, items)| items) {
@@ -125,7 +134,13 @@ impl DynamoDbStore {
 /// of 1 MB, which is some 30,000 items of usual size. If the table is larger, the result holds
 /// the newest of the items scanned, and is [truncated](RecentItems::truncated). If the last two
 /// weeks of the index return too few, one page is scanned before the days further back, since
-/// that page may be the whole table.
+/// that page may be the whole table. A list [since](ListRequest::since) a time is not scanned for, as
+/// long as the index has the days since then.
+///
+/// [`find`](StatusReader::find) uses an index of the attribute if there is one. Otherwise it looks at
+/// the list, in batches of 100 items, and stops when it has found as many as it may. A batch of items
+/// of up to 4 KB takes 50 read units, so 2,000 items take 1,000, and 33 more for their entries in the
+/// index. Where the list has to be scanned, it looks at all that is scanned.
 impl StatusReader for DynamoDbStore {
     async fn get(&self, session_id: &SessionId) -> Result<Option<Item>, StoreError> {
         self.read_item(session_id).await
@@ -141,7 +156,7 @@ impl StatusReader for DynamoDbStore {
         let names = self.names().await?;
         let mut found = HashMap::with_capacity(ids.len());
         for batch in ids.chunks(MAX_BATCH_GET) {
-            self.read_batch(batch, names, None, &mut found).await?;
+            self.read_batch(batch, names, None, &mut found, &ReadUnits::default()).await?;
         }
         Ok(session_ids.iter().map(|id| found.get(id).cloned()).collect())
     }
@@ -161,7 +176,16 @@ impl StatusReader for DynamoDbStore {
         request: &ListRequest,
         map: impl Fn(&SessionId, Item) -> T + Send + Sync,
     ) -> Result<Option<RecentItems<T>>, StoreError> {
-        self.newest_with(attribute, value, request, map).await
+        let looked = self.newest_with(attribute, value, request, map).await?;
+        Ok(looked.map(|looked| looked.found))
+    }
+
+    async fn find<T: Send>(
+        &self,
+        request: &FindRequest,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<FoundItems<T>, StoreError> {
+        self.find_by_attribute(request, map).await
     }
 
     async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use futures_util::future::try_join_all;
 
 use super::error::{RequestError, RequestErrorKind};
@@ -25,6 +25,7 @@ use super::index::{Indexes, RecentIndex};
 use super::layout::TableLayout;
 use super::query::{IndexQuery, ListedId, QueriedIndex};
 use super::read::MAX_BATCH_GET;
+use super::read_units::ReadUnits;
 use super::{DynamoDbStore, convert, session_id};
 use crate::status::{Item, SessionId, Timestamp, schema};
 use crate::store::list::created_at;
@@ -44,6 +45,10 @@ const CLOCK_SKEW: Duration = Duration::from_secs(60 * 60);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How many days the index is queried before the current one: those for which items are retained
+/// usually, and one more.
+const LISTED_DAYS: u32 = (schema::DEFAULT_RETENTION.as_secs() / DAY.as_secs()) as u32 + 1;
+
 impl DynamoDbStore {
     /// What `map` makes of the newest items. They are mapped page by page, or batch by batch, so
     /// that no more than one of these is in memory.
@@ -52,32 +57,49 @@ impl DynamoDbStore {
         request: &ListRequest,
         map: impl Fn(&SessionId, Item) -> T + Send + Sync,
     ) -> Result<RecentItems<T>, StoreError> {
-        if request.limit == 0 {
-            return Ok(RecentItems::new(Vec::new(), false));
+        let newest = NewestItems::new(request, |_| true, map);
+        self.look_at_newest(request, newest).await.map(|looked| looked.found)
+    }
+
+    /// Looks at the newest items, as many as `request` says, for those that `newest` keeps.
+    pub(super) async fn look_at_newest<T, F, M>(
+        &self,
+        request: &ListRequest,
+        mut newest: NewestItems<'_, T, F, M>,
+    ) -> Result<Looked<T>, StoreError>
+    where
+        F: Fn(&Item) -> bool,
+        M: Fn(&SessionId, Item) -> T,
+    {
+        let units = ReadUnits::default();
+        if request.limit == 0 || newest.limit == 0 {
+            return Ok(Looked { is_end: false, ..Looked::nothing() });
         }
         let layout = self.layout().await?;
-        let mut newest = NewestItems::new(request, |_| true, map);
         let mut scan = Scan::default();
         let mut days = days(request);
         let mut ids = Vec::new();
-        for far in [false, true] {
-            if !self.query_days(layout, request, &mut days, far, &mut ids).await? {
+        // The index has all days since a time that is asked for: no scan finds more.
+        let is_bounded = request.since.is_some_and(|since| since >= oldest_listed());
+        let passes: &[bool] = if is_bounded { &[true] } else { &[false, true] };
+        for &far in passes {
+            if !self.query_days(layout, request, &mut days, far, &mut ids, &units).await? {
                 break;
             }
-            if ids.len() == request.limit {
-                return self.indexed(&ids, scan, layout, request, newest).await;
+            if ids.len() == request.limit || is_bounded {
+                return self.indexed(&ids, scan, layout, request, newest, &units).await;
             }
             if !far {
-                self.scan_page(&mut scan, layout, request, &mut newest).await?;
+                self.scan_page(&mut scan, layout, request, &mut newest, &units).await?;
                 if scan.is_done {
                     break;
                 }
             }
         }
         while !scan.is_done && scan.pages < MAX_PAGES {
-            self.scan_page(&mut scan, layout, request, &mut newest).await?;
+            self.scan_page(&mut scan, layout, request, &mut newest, &units).await?;
         }
-        Ok(RecentItems::new(newest.into_items(), !scan.is_done))
+        Ok(newest.into_scanned(&scan, &units))
     }
 
     /// Returns the sessions whose ids start with `prefix`, newest first. Their items have
@@ -99,12 +121,13 @@ impl DynamoDbStore {
         let shown = [schema::LAST_UPDATED, schema::OVERALL_STATUS];
         let request = ListRequest::new(usize::MAX).attributes(shown);
         let mut found = NewestItems::new(&request, |_| true, |_, item| item);
+        let units = ReadUnits::default();
         // The caller may delete what is found.
         let mut scan = Scan { prefix: prefix.to_owned(), is_consistent: true, ..Scan::default() };
         while !scan.is_done && scan.pages < pages {
-            self.scan_page(&mut scan, layout, &request, &mut found).await?;
+            self.scan_page(&mut scan, layout, &request, &mut found, &units).await?;
         }
-        Ok(RecentItems::new(found.into_items(), !scan.is_done))
+        Ok(found.into_scanned(&scan, &units).found)
     }
 
     /// Reads the sessions that the index has listed. If others are missing from the index, a table of one
@@ -116,30 +139,31 @@ impl DynamoDbStore {
         layout: &TableLayout,
         request: &ListRequest,
         mut newest: NewestItems<'_, T, F, M>,
-    ) -> Result<RecentItems<T>, StoreError>
+        units: &ReadUnits,
+    ) -> Result<Looked<T>, StoreError>
     where
         F: Fn(&Item) -> bool,
         M: Fn(&SessionId, Item) -> T,
     {
-        let Some(seen) = self.index_gaps(layout).await else {
-            return self.read_newest(ids, layout, request, newest).await;
+        let Some(seen) = self.index_gaps(layout, units).await else {
+            return self.read_newest(ids, layout, request, newest, units).await;
         };
         if scan.pages == 0 && !seen.is_large {
             // The index has a list already, so a failed scan does not fail it.
-            let scanned = self.scan_page(&mut scan, layout, request, &mut newest).await;
+            let scanned = self.scan_page(&mut scan, layout, request, &mut newest, units).await;
             if scan.is_done {
-                return Ok(RecentItems::new(newest.into_items(), false));
+                return Ok(newest.into_scanned(&scan, units));
             }
             if scanned.is_ok() {
                 self.note_large_table().await;
             }
         }
-        let mut recent = self.read_newest(ids, layout, request, newest).await?;
+        let mut looked = self.read_newest(ids, layout, request, newest, units).await?;
         if seen.can_be_backfilled {
             self.warn_of_unindexed();
-            recent.unindexed = true;
+            looked.found.unindexed = true;
         }
-        Ok(recent)
+        Ok(looked)
     }
 
     /// Adds the sessions of the next days in the index to `ids`, up to the limit of the request.
@@ -151,8 +175,9 @@ impl DynamoDbStore {
         days: &mut impl Iterator<Item = String>,
         far: bool,
         ids: &mut Vec<ListedId>,
+        units: &ReadUnits,
     ) -> Result<bool, StoreError> {
-        let query = IndexQuery::new(self, &layout.names, request);
+        let query = IndexQuery::new(self, &layout.names, request, units);
         let mut indexes = self.indexes(layout).await;
         let mut asked = 0;
         // Doubles the number of days queried at once: a busy table needs a day or two, and a
@@ -227,31 +252,42 @@ impl DynamoDbStore {
         Err(error.into_store_error(request))
     }
 
-    /// Reads the items of the sessions found in an index.
+    /// Reads the items of the sessions found in an index, batch by batch until `newest` has what it
+    /// keeps.
     pub(super) async fn read_newest<T, F, M>(
         &self,
         ids: &[ListedId],
         layout: &TableLayout,
         request: &ListRequest,
         mut newest: NewestItems<'_, T, F, M>,
-    ) -> Result<RecentItems<T>, StoreError>
+        units: &ReadUnits,
+    ) -> Result<Looked<T>, StoreError>
     where
         F: Fn(&Item) -> bool,
         M: Fn(&SessionId, Item) -> T,
     {
         let attributes = request.attributes.as_deref();
+        let mut searched = 0;
         for batch in ids.chunks(MAX_BATCH_GET) {
+            searched += batch.len();
             let ids: Vec<_> = batch.iter().map(|(_, id)| id).collect();
             let mut found = HashMap::with_capacity(ids.len());
-            self.read_batch(&ids, &layout.names, attributes, &mut found).await?;
+            self.read_batch(&ids, &layout.names, attributes, &mut found, units).await?;
             // In the order of the list. An index is updated with a delay: an item may be deleted.
             for id in ids {
                 if let Some((id, item)) = found.remove_entry(id) {
                     newest.add(id, item);
                 }
             }
+            if batch.last().is_some_and(|last| newest.is_settled(last)) {
+                break;
+            }
         }
-        Ok(RecentItems::new(newest.into_items(), false))
+        let reached = searched.checked_sub(1).and_then(|last| ids.get(last));
+        let reached = reached.map(|(Reverse(time), _)| *time);
+        // Fewer than asked for are all that the index has.
+        let is_end = searched == ids.len() && ids.len() < request.limit && !newest.has_more;
+        Ok(Looked { searched, reached, is_end, ..newest.into_looked(units) })
     }
 
     /// Scans the next page of the table.
@@ -261,6 +297,7 @@ impl DynamoDbStore {
         layout: &TableLayout,
         request: &ListRequest,
         newest: &mut NewestItems<'_, T, F, M>,
+        units: &ReadUnits,
     ) -> Result<(), StoreError>
     where
         F: Fn(&Item) -> bool,
@@ -280,6 +317,7 @@ impl DynamoDbStore {
             .table_name(self.table_name())
             .set_projection_expression(projection)
             .consistent_read(scan.is_consistent)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .set_exclusive_start_key(start);
         // Every id matches an empty prefix, which an expression may not contain.
         if !scan.prefix.is_empty() {
@@ -294,9 +332,11 @@ impl DynamoDbStore {
                 let request = self.request("read from", "dynamodb:Scan", names);
                 RequestError::from_sdk(&error).into_store_error(request)
             })?;
+        units.add(output.consumed_capacity.as_ref());
         for attributes in output.items.into_iter().flatten() {
             let item = convert::to_item(attributes, names);
             if let Some(id) = session_id(&item) {
+                scan.items += 1;
                 newest.add(id, item);
             }
         }
@@ -327,13 +367,18 @@ async fn query_part(
 /// usually.
 fn days(request: &ListRequest) -> impl Iterator<Item = String> + use<> {
     let now = Timestamp::from(SystemTime::now()).saturating_add(CLOCK_SKEW);
-    let days = schema::DEFAULT_RETENTION.as_secs() / DAY.as_secs() + 2;
-    let days = u32::try_from(days).unwrap_or(u32::MAX);
     let newest = request.after.as_ref().map_or(now, |(time, _)| now.min(*time));
-    let oldest = now.saturating_sub(DAY.saturating_mul(days - 1)).day();
-    (0..days)
+    let oldest = oldest_listed();
+    let oldest = request.since.map_or(oldest, |since| oldest.max(since)).day();
+    (0..=LISTED_DAYS)
         .map(move |ago| newest.saturating_sub(DAY.saturating_mul(ago)).day())
         .take_while(move |day| *day >= oldest)
+}
+
+/// How far back the index is queried.
+fn oldest_listed() -> Timestamp {
+    let now = Timestamp::from(SystemTime::now()).saturating_add(CLOCK_SKEW);
+    now.saturating_sub(DAY * LISTED_DAYS)
 }
 
 /// The progress of a scan.
@@ -345,7 +390,29 @@ struct Scan {
     is_consistent: bool,
     start: Option<HashMap<String, AttributeValue>>,
     pages: usize,
+    /// How many items they had.
+    items: usize,
     is_done: bool,
+}
+
+/// What a look at the newest items has found, and how far it went.
+pub(super) struct Looked<T> {
+    pub(super) found: RecentItems<T>,
+    /// How many items it looked at.
+    pub(super) searched: usize,
+    /// When the last of them was created. `None` if they came in no order.
+    pub(super) reached: Option<Timestamp>,
+    /// Whether there are no more items to find.
+    pub(super) is_end: bool,
+}
+
+impl<T> Looked<T> {
+    /// Nobody had to look.
+    pub(super) fn nothing() -> Self {
+        let mut found = RecentItems::new(Vec::new(), false);
+        found.read_units = Some(0.0);
+        Self { found, searched: 0, reached: None, is_end: true }
+    }
 }
 
 /// What `map` makes of the newest of the items added that the request asks for and that have what
@@ -354,7 +421,11 @@ pub(super) struct NewestItems<'a, T, F, M> {
     request: &'a ListRequest,
     filter: F,
     map: M,
+    /// How many to keep.
+    limit: usize,
     items: BTreeMap<ListedId, T>,
+    /// Whether there were more.
+    has_more: bool,
 }
 
 impl<'a, T, F, M> NewestItems<'a, T, F, M>
@@ -363,7 +434,13 @@ where
     M: Fn(&SessionId, Item) -> T,
 {
     pub(super) fn new(request: &'a ListRequest, filter: F, map: M) -> Self {
-        Self { request, filter, map, items: BTreeMap::new() }
+        let (items, limit) = (BTreeMap::new(), request.limit);
+        Self { request, filter, map, limit, items, has_more: false }
+    }
+
+    /// Keeps so many, of the newest that the request asks for.
+    pub(super) fn keep(self, limit: usize) -> Self {
+        Self { limit, ..self }
     }
 
     fn add(&mut self, id: SessionId, item: Item) {
@@ -373,12 +450,30 @@ where
         }
         let value = (self.map)(&id, item);
         self.items.insert((Reverse(created_at), id), value);
-        if self.items.len() > self.request.limit {
+        if self.items.len() > self.limit {
             self.items.pop_last();
+            self.has_more = true;
         }
     }
 
-    fn into_items(self) -> Vec<(SessionId, T)> {
-        self.items.into_iter().map(|((_, id), item)| (id, item)).collect()
+    /// Whether no item after this one would be kept.
+    fn is_settled(&self, last: &ListedId) -> bool {
+        self.items.len() == self.limit
+            && self.items.last_key_value().is_some_and(|(kept, _)| kept <= last)
+    }
+
+    /// After a scan.
+    fn into_scanned(self, scan: &Scan, units: &ReadUnits) -> Looked<T> {
+        let is_end = scan.is_done && !self.has_more;
+        let mut looked = Looked { searched: scan.items, is_end, ..self.into_looked(units) };
+        looked.found.truncated = !scan.is_done;
+        looked
+    }
+
+    fn into_looked(self, units: &ReadUnits) -> Looked<T> {
+        let items = self.items.into_iter().map(|((_, id), item)| (id, item)).collect();
+        let mut found = RecentItems::new(items, false);
+        found.read_units = units.sum();
+        Looked { found, searched: 0, reached: None, is_end: false }
     }
 }

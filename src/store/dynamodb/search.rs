@@ -1,11 +1,13 @@
-//! [`search`](crate::store::StatusReader::search): the sessions in which an attribute has a value.
+//! [`search`](crate::store::StatusReader::search) and [`find`](crate::store::StatusReader::find): the
+//! sessions in which an attribute has a value.
 
 use super::DynamoDbStore;
 use super::expression::search_key;
 use super::query::{IndexQuery, QueriedIndex};
-use super::recent::NewestItems;
+use super::read_units::ReadUnits;
+use super::recent::{Looked, NewestItems};
 use crate::status::{Item, SessionId, Value};
-use crate::store::{ListRequest, RecentItems, StoreError};
+use crate::store::{FindRequest, FoundItems, ListRequest, RecentItems, StoreError};
 
 impl DynamoDbStore {
     /// The newest items with this value, or `None` without an index of the attribute.
@@ -15,15 +17,16 @@ impl DynamoDbStore {
         value: &str,
         request: &ListRequest,
         map: impl Fn(&SessionId, Item) -> T + Send + Sync,
-    ) -> Result<Option<RecentItems<T>>, StoreError> {
+    ) -> Result<Option<Looked<T>>, StoreError> {
         let layout = self.layout().await?;
         let indexes = self.indexes(layout).await;
         let Some(index) = indexes.of_attribute(attribute) else { return Ok(None) };
         let key = search_key(value);
         if key.is_empty() || request.limit == 0 {
-            return Ok(Some(RecentItems::new(Vec::new(), false)));
+            return Ok(Some(Looked::nothing()));
         }
-        let query = IndexQuery::new(self, &layout.names, request);
+        let units = ReadUnits::default();
+        let query = IndexQuery::new(self, &layout.names, request, &units);
         let index = QueriedIndex { name: &index.name, key: attribute };
         let found = query.newest(index, [key.to_owned()], request.limit).await;
         let ids = match found {
@@ -48,6 +51,36 @@ impl DynamoDbStore {
             attributes.push(attribute.to_owned());
         }
         let newest = NewestItems::new(&request, has_value, map);
-        self.read_newest(&ids, layout, &request, newest).await.map(Some)
+        let looked = self.read_newest(&ids, layout, &request, newest, &units).await?;
+        Ok(Some(looked))
+    }
+
+    /// The newest items with this value: from an index of the attribute, or else by a look at the
+    /// newest of all.
+    pub(super) async fn find_by_attribute<T>(
+        &self,
+        request: &FindRequest,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<FoundItems<T>, StoreError> {
+        let (attribute, value) = (&request.attribute, &request.value);
+        let list = request.list(request.limit);
+        let (looked, indexed) = match self.newest_with(attribute, value, &list, &map).await? {
+            Some(looked) => (Looked { reached: None, ..looked }, true),
+            None => {
+                let list = request.list(request.max_searched);
+                let newest = NewestItems::new(&list, |item| request.matches(item), map);
+                let newest = newest.keep(request.limit);
+                (self.look_at_newest(&list, newest).await?, false)
+            }
+        };
+        let RecentItems { items, truncated, unindexed, read_units } = looked.found;
+        let mut found = FoundItems::new(items, looked.searched);
+        found.indexed = indexed;
+        found.reached = looked.reached;
+        found.complete = looked.is_end && !unindexed;
+        found.truncated = truncated;
+        found.unindexed = unindexed;
+        found.read_units = read_units;
+        Ok(found)
     }
 }

@@ -15,6 +15,7 @@ use super::backfill::BackfillCounts;
 use super::error::RequestErrorKind;
 use super::index::Indexes;
 use super::layout::TableLayout;
+use super::read_units::ReadUnits;
 
 /// Whether the index has all sessions, as of the last sample.
 #[derive(Clone, Debug)]
@@ -33,7 +34,11 @@ pub(super) struct IndexCoverage {
 impl DynamoDbStore {
     /// The coverage of the index as of a few minutes ago at most. `None` if the index has all sessions,
     /// as far as is known.
-    pub(super) async fn index_gaps(&self, layout: &TableLayout) -> Option<IndexCoverage> {
+    pub(super) async fn index_gaps(
+        &self,
+        layout: &TableLayout,
+        units: &ReadUnits,
+    ) -> Option<IndexCoverage> {
         let indexes = layout.indexes();
         let index = indexes.newest().map(|index| index.name.clone());
         let mut seen = self.0.unindexed.lock().await;
@@ -43,7 +48,7 @@ impl DynamoDbStore {
         if !is_known {
             let before = seen.take();
             let (has_unindexed, can_be_backfilled) =
-                match self.sample_for_coverage(layout, &indexes).await {
+                match self.sample_for_coverage(layout, &indexes, units).await {
                     Some(counts) => (counts.unindexed + counts.undated > 0, counts.unindexed > 0),
                     // Without an answer, the last one stands.
                     None => {
@@ -67,8 +72,9 @@ impl DynamoDbStore {
         &self,
         layout: &TableLayout,
         indexes: &Indexes,
+        units: &ReadUnits,
     ) -> Option<BackfillCounts> {
-        let error = match self.small_sample(layout, indexes).await {
+        let error = match self.small_sample(layout, indexes, units).await {
             Ok(counts) => return Some(counts),
             Err(error) => error,
         };

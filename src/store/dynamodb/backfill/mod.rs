@@ -24,6 +24,7 @@ use super::error::{RequestError, RequestErrorKind, SetupError};
 use super::fill::{Attributes, FillScan, Pace, Page, UPDATES_AT_ONCE};
 use super::index::{Indexes, RecentIndex, Shards};
 use super::layout::TableLayout;
+use super::read_units::ReadUnits;
 use super::{DynamoDbStore, TimeToLive};
 use crate::status::{Timestamp, schema};
 
@@ -202,9 +203,11 @@ impl DynamoDbStore {
         &self,
         layout: &TableLayout,
         indexes: &Indexes,
+        units: &ReadUnits,
     ) -> Result<BackfillCounts, RequestError> {
         let requirements = Requirements::new(layout.names.key.clone(), &indexes.recent, None);
         let pages = self.sample(&requirements, SMALL_SAMPLE_OF_PART).await?;
+        pages.iter().for_each(|page| units.add(page.capacity.as_ref()));
         let mut report = BackfillReport::default();
         for item in pages.iter().flat_map(|page| &page.items) {
             requirements.additions_for(item, now(), &mut report);
