@@ -2,15 +2,19 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use console::style;
 use indicatif::HumanCount;
 use serde_json::json;
-use tower_agent_status::status::{Timestamp, TokenUsage, WorkflowStatus, schema};
-use tower_agent_status::store::StatusReader as _;
+use tower_agent_status::SessionId;
+use tower_agent_status::status::{Item, Timestamp, TokenUsage, WorkflowStatus, schema};
+use tower_agent_status::store::{
+    DynamoDbStore, FindRequest, FoundItems, ListRequest, RecentItems, StatusReader as _,
+};
 
-use super::args::Heartbeat;
+use super::args::{Heartbeat, duration};
 use super::csv;
 use super::failure::{Failure, note};
 use super::json::json as to_json;
@@ -34,7 +38,8 @@ const CSV: [&str; 12] = [
     "error",
 ];
 
-/// How many of the newest workflows are searched with `--status`.
+/// How many of the newest workflows are searched with `--status`; with `--attribute`, it is
+/// [`FindRequest::MAX_SEARCHED`].
 const SEARCHED: usize = 1_000;
 
 /// List the newest workflows, newest first.
@@ -47,10 +52,15 @@ const SEARCHED: usize = 1_000;
 /// With `--csv` it prints a header and a row for each workflow, as RFC 4180 specifies. `duration` is in
 /// seconds, and `cost_usd` is exact, or a minimum if there are `unpriced_calls`. Text that a
 /// spreadsheet would take for a formula is prefixed with an apostrophe.
+///
+/// With `--attribute` it finds workflows by the exact value of an attribute: through the table's index
+/// of the attribute, or among the newest 2,000. How far it looked, and the read units that it took, are
+/// printed to standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status list --limit 50
   tower-agent-status list --limit 1000 --csv > costs.csv
+  tower-agent-status list --attribute documentId=FAB_26933659 --since 2d
   tower-agent-status list --status failed --json | jq -r '.[].sessionId'")]
 pub(crate) struct List {
     #[command(flatten)]
@@ -63,6 +73,15 @@ pub(crate) struct List {
     /// List only workflows with this status, among the 1,000 newest; may be repeated
     #[arg(long, value_enum)]
     status: Vec<StatusFilter>,
+
+    /// List only workflows in which this attribute has this value, among the 2,000 newest if the
+    /// table has no index of the attribute
+    #[arg(long, value_name = "NAME=VALUE", value_parser = attribute)]
+    attribute: Option<(String, String)>,
+
+    /// List only workflows that were started this long ago at most, such as 12h or 2d
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    since: Option<Duration>,
 
     /// Print JSON
     #[arg(long)]
@@ -91,20 +110,35 @@ enum StatusFilter {
     Waiting,
 }
 
+fn attribute(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err("expected NAME=VALUE, such as documentId=FAB_26933659"),
+    }
+}
+
+/// What was read, and what to say about that.
+struct Listed {
+    /// Those with a status that was asked for.
+    found: Vec<WorkflowStatus>,
+    truncated: bool,
+    unindexed: bool,
+    /// How far the search went.
+    extent: Option<String>,
+}
+
 impl List {
     pub(crate) async fn run(self) -> Result<ExitCode, Failure> {
         let store = self.store.open().await?;
-        let limit = usize::from(self.limit);
-        let requested = if self.status.is_empty() { limit } else { SEARCHED.max(limit) };
-        let recent = store.recent(requested).await?;
-        let searched = recent.items.len();
-        let mut found: Vec<_> = recent
-            .items
-            .iter()
-            .map(|(id, item)| WorkflowStatus::from_item(id, item))
-            .filter(|status| self.matches(status))
-            .collect();
-        found.truncate(limit);
+        let since = self.since.map(|since| now().saturating_sub(since));
+        let listed = match &self.attribute {
+            Some((name, value)) => self.find(&store, name, value, since).await?,
+            None => self.newest(&store, since).await?,
+        };
+        let mut found = listed.found;
+        found.truncate(usize::from(self.limit));
 
         let mut out = io::stdout().lock();
         if self.json {
@@ -118,22 +152,68 @@ impl List {
         } else {
             self.print(&mut out, &found)?;
         }
-        if recent.truncated {
+        if listed.truncated {
             note(&format!(
                 "The table is too large to search, so newer workflows may be missing: add the index \
                  that `{}` describes.",
                 self.store.command("table check"),
             ));
-        } else if recent.unindexed {
+        } else if listed.unindexed {
             note(&format!(
                 "Some workflows of older writers are missing from the index, so newer ones may be \
                  missing here: `{}` adds them.",
                 self.store.command("table backfill"),
             ));
-        } else if !self.status.is_empty() && found.len() < limit && searched == requested {
-            note(&format!("Searched only the {} newest workflows.", HumanCount(searched as u64)));
+        }
+        if let Some(extent) = listed.extent {
+            note(&extent);
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The newest workflows.
+    async fn newest(
+        &self,
+        store: &DynamoDbStore,
+        since: Option<Timestamp>,
+    ) -> Result<Listed, Failure> {
+        let limit = usize::from(self.limit);
+        let requested = if self.status.is_empty() { limit } else { SEARCHED.max(limit) };
+        let mut request = ListRequest::new(requested);
+        request.since = since;
+        let list = store.list(&request, |_, item| item).await?;
+        let RecentItems { items, truncated, unindexed, .. } = list;
+        let searched = items.len();
+        let found = self.matching(&items);
+        let is_cut = !self.status.is_empty() && found.len() < limit && searched == requested;
+        let extent = (is_cut && !truncated && !unindexed).then(|| {
+            format!("Searched only the {} newest workflows.", HumanCount(searched as u64))
+        });
+        Ok(Listed { found, truncated, unindexed, extent })
+    }
+
+    /// The newest workflows in which an attribute has a value.
+    async fn find(
+        &self,
+        store: &DynamoDbStore,
+        name: &str,
+        value: &str,
+        since: Option<Timestamp>,
+    ) -> Result<Listed, Failure> {
+        let limit = usize::from(self.limit);
+        // With `--status`, some of those found are left out.
+        let requested = if self.status.is_empty() { limit } else { FindRequest::MAX_SEARCHED };
+        let mut request = FindRequest::new(name, value).limit(requested.max(limit));
+        request.since = since;
+        let search = store.find(&request, |_, item| item).await?;
+        let found = self.matching(&search.items);
+        let extent = Some(extent(&search, name));
+        Ok(Listed { found, truncated: search.truncated, unindexed: search.unindexed, extent })
+    }
+
+    fn matching(&self, items: &[(SessionId, Item)]) -> Vec<WorkflowStatus> {
+        let statuses = items.iter().map(|(id, item)| WorkflowStatus::from_item(id, item));
+        statuses.filter(|status| self.matches(status)).collect()
     }
 
     fn matches(&self, status: &WorkflowStatus) -> bool {
@@ -203,6 +283,32 @@ impl List {
         }
         Ok(())
     }
+}
+
+/// How far a search looked, and what it took.
+fn extent(search: &FoundItems, attribute: &str) -> String {
+    let searched = HumanCount(search.searched as u64);
+    let mut text = match search {
+        FoundItems { indexed: true, .. } => format!("Searched the index of `{attribute}`"),
+        FoundItems { truncated: true, .. } => format!("Searched {searched} workflows"),
+        FoundItems { complete: true, .. } => format!("Searched all of {searched} workflows"),
+        FoundItems { reached: Some(time), .. } => {
+            format!("Searched the newest {searched} workflows, back to {time}")
+        }
+        _ => format!("Searched {searched} workflows"),
+    };
+    if let Some(units) = search.read_units {
+        text.push_str(&format!(", for {units} read units"));
+    }
+    text.push('.');
+    // With an index, a list that is cut is one that reached its limit.
+    if !search.complete && !search.truncated && !search.unindexed {
+        text.push_str(match search.indexed {
+            true => " There may be more: raise --limit.",
+            false => " There may be more: raise --limit, or add an index of the attribute.",
+        });
+    }
+    text
 }
 
 /// A workflow as a row of CSV. Unknown values are empty.

@@ -139,3 +139,63 @@ async fn a_session_that_runs_again_is_sorted_by_its_new_run() {
     tracker.shutdown(Duration::from_secs(5)).await.unwrap();
     assert_eq!(sessions().await, json!(["again", "newer", "older"]));
 }
+
+#[tokio::test]
+async fn a_workflow_is_found_by_an_attribute() {
+    let file = File::new("list-attribute");
+    for n in 0..130_u32 {
+        let status = if n % 2 == 0 { "completed" } else { "failed" };
+        let document = format!("FAB_{}", n % 40);
+        let created = HOUR + SECOND * n;
+        file.put(&format!("s{n}"), with(item(status, created), "documentId", document.into()))
+            .await;
+    }
+    file.put("old", with(item("failed", 30 * HOUR), "documentId", "FAB_1".into())).await;
+    file.put("other", with(item("failed", HOUR), "sourceType", "FAB_1".into())).await;
+    let find = |arguments: &[&str]| {
+        let all = ["list", "--attribute", "documentId=FAB_1"].iter().chain(arguments);
+        file.run(all.copied()).assert_code(0)
+    };
+    let ids = |arguments: &[&str]| -> Vec<String> {
+        let found = find(&[arguments, &["--json"]].concat()).json();
+        let ids = found.as_array().unwrap().iter().map(|row| row["sessionId"].as_str().unwrap());
+        ids.map(str::to_owned).collect()
+    };
+    assert_eq!(ids(&[]), ["s1", "s41", "s81", "s121", "old"]);
+    assert_eq!(ids(&["--since", "2d"]), ["s1", "s41", "s81", "s121", "old"]);
+    assert_eq!(ids(&["--since", "2h"]), ["s1", "s41", "s81", "s121"]);
+    assert_eq!(ids(&["--status", "completed"]), [""; 0]);
+    assert_eq!(ids(&["--status", "failed", "--limit", "2"]), ["s1", "s41"]);
+
+    // How far it looked, and what that took.
+    find(&[]).assert_stderr(&["Searched all of 132 workflows, for ", " read units."]);
+    find(&["--since", "2h"]).assert_stderr(&["Searched all of 131 workflows, for "]);
+    let cut = find(&["--since", "2h", "--limit", "2"]);
+    cut.assert_stderr(&["Searched the newest 100 workflows, back to ", "There may be more"]);
+    let csv = find(&["--csv", "--since", "2h"]);
+    assert_eq!(csv.out.lines().count(), 5);
+    assert!(csv.out.starts_with("session,"), "{}", csv.out);
+    let none = file.run(["list", "--attribute", "documentId=FAB_99"]).assert_code(0);
+    assert_eq!(none.out, "no workflows\n");
+}
+
+#[tokio::test]
+async fn a_list_goes_back_as_far_as_asked_for() {
+    let file = File::new("list-since");
+    file.put("new", item("completed", HOUR)).await;
+    file.put("old", item("completed", 3 * HOUR)).await;
+    let found = file.run(["list", "--json", "--since", "2h"]).assert_code(0);
+    assert_eq!(found.json().as_array().unwrap().len(), 1);
+    assert_eq!(found.err, "");
+}
+
+#[test]
+fn an_attribute_has_a_name_and_a_value() {
+    let file = File::new("list-attribute-usage");
+    for text in ["documentId", "=FAB_1", "documentId="] {
+        file.run(["list", "--attribute", text])
+            .assert_code(2)
+            .assert_stderr(&["--attribute", "documentId=FAB_26933659"]);
+    }
+    file.run(["list", "--since", "yesterday"]).assert_code(2).assert_stderr(&["--since", "12h"]);
+}
