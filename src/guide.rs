@@ -22,6 +22,9 @@ pub mod item {}
 #[doc = include_str!("../docs/portal.md")]
 pub mod portal {}
 
+#[doc = include_str!("../docs/webhook.md")]
+pub mod webhook {}
+
 #[doc = include_str!("../docs/command.md")]
 pub mod command {}
 

@@ -79,6 +79,7 @@
 //!   [`status::schema`] lists its attributes.
 //! - [The portal](crate::guide::portal) and [the command](crate::guide::command): watch workflows in
 //!   a browser or a terminal.
+//! - [Webhooks](crate::guide::webhook): learn of workflows that fail or stall.
 //! - [Traces and metrics](crate::guide::telemetry), with OpenTelemetry's names.
 //! - [Models and costs](crate::guide::costs): price lists, budgets and attempts.
 //! - [Limits](crate::guide::limits), [performance](crate::guide::performance), and
@@ -101,6 +102,7 @@
 //! | `metrics` | | [metrics](mod@crate::metrics) of calls, tokens and writes, through the `metrics` facade | 37 |
 //! | `prometheus` | | with `cli` and `forward`, the option `--metrics-addr` of the command | 79 |
 //! | `prices` | | [`pricing`]: what calls cost, by a price list in the format of LiteLLM's | 36 |
+//! | `webhook` | | [`webhook`]: posts workflows that fail or stall to a URL | 79 |
 //! | none | | the layer, the tracker and the store in memory | 34 |
 //! | default | | | 168 |
 //! | all | | | 261 |
@@ -151,6 +153,9 @@ mod telemetry;
 pub mod testing;
 mod tracker;
 pub mod usage;
+#[cfg(feature = "webhook")]
+#[cfg_attr(docsrs, doc(cfg(feature = "webhook")))]
+pub mod webhook;
 mod workflow;
 
 pub use agent::{Agent, InvalidName};

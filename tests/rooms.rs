@@ -52,9 +52,10 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     // What serves, and how it does.
     ("listener", &[], &["axum"]),
-    ("portal", &["agent", "listener", "status", "store"], &["hyper"]),
+    ("portal", &["agent", "listener", "status", "store", "webhook"], &["hyper"]),
     // The forwarder sees the layer from outside.
     ("forward", &["listener", "status"], &["axum"]),
+    ("webhook", &["status", "store", "telemetry"], &["axum", "hyper"]),
     // The command sees the crate from outside.
     ("cli", &[], &["axum", "tower"]),
     // Documentation alone.
@@ -69,6 +70,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("reqwest_middleware", &["src/client/reqwest/", "src/exchange/error_display.rs"]),
     ("reqwest012", &["src/client/reqwest012.rs", "src/exchange/error_display.rs"]),
     ("reqwest_middleware04", &["src/client/reqwest012.rs", "src/exchange/error_display.rs"]),
+    ("hmac", &["src/webhook/signature.rs"]),
+    ("hyper_rustls", &["src/forward/", "src/webhook/send.rs"]),
     ("dynoxide", &["src/store/embedded.rs", "src/store/embedded/"]),
     ("aws_sdk_dynamodb", &["src/store/"]),
     ("aws_smithy_runtime", &["src/client/aws.rs"]),

@@ -4,11 +4,14 @@ use std::env;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tower_agent_status::Agent;
 use tower_agent_status::portal::{Portal, ServeError};
+use tower_agent_status::store::StatusReader;
+use tower_agent_status::webhook::{InvalidWebhook, RunningWebhook, Webhook};
 
-use super::args::Heartbeat;
+use super::args::{Heartbeat, duration};
 use super::failure::{Failure, note};
 use super::log;
 use super::store::StoreArgs;
@@ -17,12 +20,16 @@ use super::store::StoreArgs;
 ///
 /// For Prometheus, /api/workflow/metrics reports how many workflows have stalled.
 ///
+/// With --webhook, it also posts JSON to a URL for each workflow that fails or stalls. It then reads the
+/// table all the time.
+///
 /// Prints its URL, logs to standard error, and stops on Ctrl-C or SIGTERM.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status serve --embedded agent-status-demo.db
   tower-agent-status serve --agent 'pdfAdapter=Waiting for upload' --agent 'tradeExtraction=Waiting for PDF processing'
-  PORTAL_TOKEN=… tower-agent-status serve --addr 0.0.0.0:8080 --token-env PORTAL_TOKEN")]
+  PORTAL_TOKEN=… tower-agent-status serve --addr 0.0.0.0:8080 --token-env PORTAL_TOKEN
+  WEBHOOK_SECRET=… tower-agent-status serve --webhook https://alerts.example.com/workflows --webhook-secret-env WEBHOOK_SECRET")]
 pub(crate) struct Serve {
     #[command(flatten)]
     store: StoreArgs,
@@ -42,7 +49,70 @@ pub(crate) struct Serve {
     agents: Vec<Agent>,
 
     #[command(flatten)]
+    webhook: WebhookArgs,
+
+    #[command(flatten)]
     heartbeat: Heartbeat,
+}
+
+/// The options of a webhook.
+#[derive(Debug, clap::Args)]
+struct WebhookArgs {
+    /// URL to which each workflow that fails or stalls is posted as JSON, at least once. Can also be set
+    /// by STATUS_WEBHOOK_URL, which other users of this host cannot see
+    #[arg(long, value_name = "URL", env = "STATUS_WEBHOOK_URL", hide_env = true)]
+    webhook: Option<String>,
+
+    /// Environment variable that holds the secret with which requests are signed: 24 to 64 bytes in
+    /// base64
+    #[arg(long, value_name = "VAR", requires = "webhook")]
+    webhook_secret_env: Option<String>,
+
+    /// Attribute of a workflow to send, too; may be repeated
+    #[arg(long, value_name = "NAME", requires = "webhook")]
+    webhook_attribute: Vec<String>,
+
+    /// Also send to addresses that are not public, such as those of this host, and by http
+    #[arg(long, requires = "webhook")]
+    webhook_allow_private: bool,
+
+    /// How long before its start to look back for workflows that have failed or stalled, such as after
+    /// a restart; at most a day
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = look_back)]
+    webhook_look_back: Duration,
+}
+
+fn look_back(text: &str) -> Result<Duration, &'static str> {
+    match duration(text)? {
+        time if time > Duration::from_secs(24 * 60 * 60) => Err("the maximum is a day: 24h"),
+        time => Ok(time),
+    }
+}
+
+impl WebhookArgs {
+    /// Starts the webhook, if there is a URL.
+    fn start(
+        self,
+        reader: impl StatusReader,
+        heartbeat: Duration,
+    ) -> Result<Option<RunningWebhook>, Failure> {
+        let Some(url) = &self.webhook else { return Ok(None) };
+        let unusable = |error: InvalidWebhook| Failure::Unusable(error.to_string());
+        let mut webhook = Webhook::new(url)
+            .map_err(unusable)?
+            .attributes(self.webhook_attribute)
+            .heartbeat_interval(heartbeat)
+            .look_back(self.webhook_look_back);
+        if let Some(variable) = &self.webhook_secret_env {
+            let remedy = "set it to the secret of the webhook, such as `openssl rand -base64 32` \
+                          prints";
+            webhook = webhook.secret(&secret(variable, remedy)?).map_err(unusable)?;
+        }
+        if self.webhook_allow_private {
+            webhook = webhook.allow_private_addresses();
+        }
+        webhook.start(reader).map(Some).map_err(unusable)
+    }
 }
 
 fn agent(text: &str) -> Result<Agent, &'static str> {
@@ -62,12 +132,16 @@ impl Serve {
         let store = self.store.open().await?;
         let name = self.store.name(&store);
         let end = termination()?;
+        let webhook = self.webhook.start(store.clone(), self.heartbeat.heartbeat)?;
         let mut portal = Portal::new(store)
             .agents(self.agents)
             .heartbeat_interval(self.heartbeat.heartbeat)
             .with_graceful_shutdown(end);
         if let Some(token) = token {
             portal = portal.token(token);
+        }
+        if let Some(webhook) = &webhook {
+            portal = portal.webhook(webhook);
         }
         let server = portal.bind(self.addr).await.map_err(|error| match error {
             ServeError::NoToken(address) => Failure::Unusable(format!(
@@ -109,11 +183,13 @@ pub(crate) fn raise_descriptor_limit(enough: u64) {
 
 /// Reads the token of a server from a variable. `how` says how clients send it.
 pub(crate) fn token(variable: &str, how: &str) -> Result<String, Failure> {
-    env::var(variable).ok().filter(|token| !token.is_empty()).ok_or_else(|| {
-        Failure::Unusable(format!(
-            "{variable} is not set: set it to the token that clients send {how}"
-        ))
-    })
+    secret(variable, &format!("set it to the token that clients send {how}"))
+}
+
+/// The value of a variable that must be set.
+fn secret(variable: &str, remedy: &str) -> Result<String, Failure> {
+    let value = env::var(variable).ok().filter(|value| !value.is_empty());
+    value.ok_or_else(|| Failure::Unusable(format!("{variable} is not set: {remedy}")))
 }
 
 /// Resolves on Ctrl-C or SIGTERM.

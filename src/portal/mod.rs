@@ -25,7 +25,7 @@
 //! | `GET /api/workflow/{sessionId}/status` | the workflow; an unknown session is pending |
 //! | `GET /api/workflow/{sessionId}/events` | the same as server-sent events, one for each change |
 //! | `GET /api/workflow/recent?limit=10` | the newest workflows, newest first; at most 500 |
-//! | `GET /api/workflow/metrics?limit=1000` | the gauges [`STALLED_WORKFLOWS`] and [`WAITING_WORKFLOWS`], for Prometheus |
+//! | `GET /api/workflow/metrics?limit=1000` | the gauges [`STALLED_WORKFLOWS`] and [`WAITING_WORKFLOWS`], for Prometheus, and the metrics of a [webhook](Portal::webhook) |
 //! | `GET /health` | 200 if the store can be read, or else 503; only where the portal [serves on its own](Portal::bind), without a token |
 //!
 //! Names and values are those of the [item](crate::status::schema), with four differences:
@@ -75,6 +75,7 @@ mod routes;
 mod serve;
 mod state;
 mod view;
+mod webhook_metrics;
 
 use std::fmt;
 use std::future::Future;
@@ -89,6 +90,7 @@ use crate::store::StatusReader;
 
 pub use gauges::{STALLED_WORKFLOWS, WAITING_WORKFLOWS};
 pub use serve::{ServeError, Server};
+use webhook_metrics::WebhookMetrics;
 
 /// Returns the portal's routes with default settings: agents are listed as each item has
 /// them, and there is no access control. See [`Portal`] for the settings.
@@ -111,6 +113,7 @@ struct Settings {
     keep_alive: Duration,
     heartbeat: Duration,
     max_connections: usize,
+    webhook: WebhookMetrics,
     shutdown: ShutdownSignal,
 }
 
@@ -124,6 +127,7 @@ impl fmt::Debug for Settings {
             .field("keep_alive", &self.keep_alive)
             .field("heartbeat", &self.heartbeat)
             .field("max_connections", &self.max_connections)
+            .field("webhook", &self.webhook)
             .finish_non_exhaustive()
     }
 }
@@ -140,6 +144,7 @@ impl<R: StatusReader> Portal<R> {
                 keep_alive: Duration::from_secs(15),
                 heartbeat: Duration::from_secs(30),
                 max_connections: 10_000,
+                webhook: WebhookMetrics::default(),
                 shutdown: std::future::pending().boxed().shared(),
             },
         }
@@ -213,6 +218,16 @@ impl<R: StatusReader> Portal<R> {
     /// [`serve`](Server::serve) for what happens when there are more.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.settings.max_connections = connections.max(1);
+        self
+    }
+
+    /// Adds the metrics of this webhook to `/api/workflow/metrics`, after the gauges.
+    ///
+    /// It does not keep the webhook running.
+    #[cfg(feature = "webhook")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "webhook")))]
+    pub fn webhook(mut self, webhook: &crate::webhook::RunningWebhook) -> Self {
+        self.settings.webhook = WebhookMetrics::of(webhook);
         self
     }
 

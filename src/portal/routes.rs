@@ -47,7 +47,8 @@ const UNINDEXED: HeaderName = HeaderName::from_static("x-unindexed");
 
 pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
     let Portal { reader, settings } = portal;
-    let Settings { agents, token, poll_interval, keep_alive, heartbeat, shutdown, .. } = settings;
+    let Settings { agents, token, poll_interval, keep_alive, heartbeat, webhook, shutdown, .. } =
+        settings;
     let reader = Arc::new(reader);
     let view = Arc::new(View { agents, heartbeat });
     let shared = AppState {
@@ -56,6 +57,7 @@ pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
         signs: RecentList::new(Arc::clone(&reader), poll_interval, gauges::SignOfLife::of),
         reader,
         view,
+        webhook,
         keep_alive,
         shutdown,
     };
@@ -171,7 +173,8 @@ async fn metrics<R: StatusReader>(
     let limit = requested_limit(query, gauges::DEFAULT_LIMIT, gauges::MAX_LIMIT)?;
     let recent = shared.signs.read(limit).await?;
     let now = SystemTime::now().into();
-    let text = gauges::exposition(&recent, limit, shared.view.heartbeat, now);
+    let mut text = gauges::exposition(&recent, limit, shared.view.heartbeat, now);
+    text.push_str(shared.webhook.exposition().as_ref());
     let headers =
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     Ok((headers, text).into_response())

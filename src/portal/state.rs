@@ -13,6 +13,7 @@ use super::live::Live;
 use super::recent::RecentList;
 use super::response::ErrorResponse;
 use super::view::View;
+use super::webhook_metrics::WebhookMetrics;
 use crate::status::WorkflowStatus;
 use crate::store::{RecentItems, StatusReader};
 
@@ -25,6 +26,7 @@ pub(super) struct AppState<R> {
     pub(super) recent: RecentList<R, WorkflowStatus>,
     /// For the gauges, which read more of them and show less of each.
     pub(super) signs: RecentList<R, SignOfLife>,
+    pub(super) webhook: WebhookMetrics,
     pub(super) keep_alive: Duration,
     pub(super) shutdown: ShutdownSignal,
 }

@@ -25,6 +25,9 @@
 //! | `agent_status.write.retries` | counter | writes | | retried writes, after a conflict or a failure |
 //! | `agent_status.sessions.dirty` | gauge | sessions | | sessions that wait to be written, or are being written; with several trackers, those of the last one to report |
 //! | `agent_status.agents.waiting` | gauge | agents | | agents that wait for a task, for input or for authorization, in the sessions in memory; counted every few seconds, and with several trackers, those of the last one to report |
+//! | `agent_status.webhook.requests` | counter | requests | `result` (`success`, `error`) | requests of a webhook: accepted, or to be made again |
+//! | `agent_status.webhook.dropped` | counter | notifications | `reason` (`full`, `expired`) | notifications of a webhook that found its queue full, or were not accepted for a day |
+//! | `agent_status.webhook.pending` | gauge | notifications | | notifications in the queue of a webhook; with several, those of the last one to report |
 //! | `agent_status.lost` | counter | changes | `reason` (`full`, `closed`, `unsaved`) | changes that were not recorded: too many sessions were live, a session had too many agents, the tracker was shut down, or a session was still unsaved when the recorder ended |
 //!
 //! The `gen_ai` names and units follow OpenTelemetry's [conventions for generative
@@ -127,6 +130,12 @@ pub const UNPRICED_CALLS: &str = "agent_status.unpriced_calls";
 pub const BUDGET_EXCEEDED: &str = "agent_status.budget.exceeded";
 /// Costs in responses that are negative or more than 10,000 USD, which are ignored: a counter.
 pub const COST_IGNORED: &str = "agent_status.cost.ignored";
+/// Requests of a webhook: a counter.
+pub const WEBHOOK_REQUESTS: &str = "agent_status.webhook.requests";
+/// Notifications of a webhook that found its queue full, or were not accepted for a day: a counter.
+pub const WEBHOOK_DROPPED: &str = "agent_status.webhook.dropped";
+/// Notifications in the queue of a webhook: a gauge.
+pub const WEBHOOK_PENDING: &str = "agent_status.webhook.pending";
 /// Updates that were lost and will never be recorded: a counter.
 pub const LOST: &str = "agent_status.lost";
 
@@ -207,6 +216,10 @@ pub fn describe() {
         to.describe_gauge(SESSIONS_DIRTY.into(), Some(Count), what.into());
         let what = "Agents that wait for a task, for input or for authorization";
         to.describe_gauge(AGENTS_WAITING.into(), Some(Count), what.into());
+        counter(WEBHOOK_REQUESTS, "Requests of a webhook, by result");
+        counter(WEBHOOK_DROPPED, "Notifications of a webhook that were dropped, by reason");
+        let what = "Notifications in the queue of a webhook";
+        to.describe_gauge(WEBHOOK_PENDING.into(), Some(Count), what.into());
         counter(LOST, "Calls, changes and sessions whose status is not saved and will not be");
     });
 }
@@ -265,6 +278,27 @@ pub(crate) fn over_budget(limit: &'static str) {
 pub(crate) fn ignored_cost() {
     static KEY: Key = Key::from_static_name(COST_IGNORED);
     with_recorder(|to| to.register_counter(&KEY, &METADATA).increment(1));
+}
+
+/// A request of a webhook was answered, or failed.
+#[cfg(feature = "webhook")]
+pub(crate) fn webhook_request(result: &'static str) {
+    let key = Key::from_parts(WEBHOOK_REQUESTS, vec![Label::from_static_parts("result", result)]);
+    with_recorder(|to| to.register_counter(&key, &METADATA).increment(1));
+}
+
+/// A notification of a webhook was dropped.
+#[cfg(feature = "webhook")]
+pub(crate) fn webhook_dropped(reason: &'static str) {
+    let key = Key::from_parts(WEBHOOK_DROPPED, vec![Label::from_static_parts("reason", reason)]);
+    with_recorder(|to| to.register_counter(&key, &METADATA).increment(1));
+}
+
+/// So many notifications of a webhook are in its queue.
+#[cfg(feature = "webhook")]
+pub(crate) fn webhook_pending(notifications: u64) {
+    static KEY: Key = Key::from_static_name(WEBHOOK_PENDING);
+    with_recorder(|to| to.register_gauge(&KEY, &METADATA).set(notifications as f64));
 }
 
 /// So much is not recorded, and will not be.

@@ -25,3 +25,4 @@ mod support;
 mod table;
 mod terminal;
 mod watch;
+mod webhook;

@@ -104,13 +104,13 @@ async fn half_sent_requests_do_not_use_up_the_descriptors() {
 }
 
 #[cfg(unix)]
-fn end(mut serve: Child, signal: &str) -> Option<i32> {
+pub(crate) fn end(mut serve: Child, signal: &str) -> Option<i32> {
     let id = serve.id().to_string();
     assert!(std::process::Command::new("kill").args([signal, &id]).status().unwrap().success());
     serve.wait().unwrap().code()
 }
 
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();

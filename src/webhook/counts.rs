@@ -1,0 +1,87 @@
+//! [`WebhookCounts`]: what has become of the notifications.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What has become of a webhook's notifications since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WebhookCounts {
+    /// Notifications that the receiver has accepted.
+    pub delivered: u64,
+    /// Requests that the receiver has not accepted: each is made again.
+    pub failed: u64,
+    /// Notifications that found the queue full. They are found again when there is room.
+    pub dropped_full: u64,
+    /// Notifications that were not accepted within a day.
+    pub dropped_expired: u64,
+    /// Notifications in the queue, those in flight included.
+    pub pending: u64,
+}
+
+/// The counters behind it.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    delivered: AtomicU64,
+    failed: AtomicU64,
+    dropped_full: AtomicU64,
+    dropped_expired: AtomicU64,
+    pending: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn read(&self) -> WebhookCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        WebhookCounts {
+            delivered: read(&self.delivered),
+            failed: read(&self.failed),
+            dropped_full: read(&self.dropped_full),
+            dropped_expired: read(&self.dropped_expired),
+            pending: read(&self.pending),
+        }
+    }
+
+    pub(super) fn queued(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        self.report_pending();
+    }
+
+    /// The receiver has accepted a notification.
+    pub(super) fn delivered(&self) {
+        self.delivered.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        crate::telemetry::metrics::webhook_request("success");
+        self.left_queue();
+    }
+
+    /// The receiver has not accepted one.
+    pub(super) fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        crate::telemetry::metrics::webhook_request("error");
+    }
+
+    /// The queue was full.
+    pub(super) fn found_full(&self) {
+        self.dropped_full.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        crate::telemetry::metrics::webhook_dropped("full");
+    }
+
+    /// A notification in the queue was not accepted for too long.
+    pub(super) fn expired(&self) {
+        self.dropped_expired.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        crate::telemetry::metrics::webhook_dropped("expired");
+        self.left_queue();
+    }
+
+    fn left_queue(&self) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+        self.report_pending();
+    }
+
+    fn report_pending(&self) {
+        #[cfg(feature = "metrics")]
+        crate::telemetry::metrics::webhook_pending(self.pending.load(Ordering::Relaxed));
+    }
+}
