@@ -11,11 +11,12 @@ use std::fs;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use script::{Script, Step};
+use serde_json::{Value as Json, json};
 use tower::ServiceExt as _;
 use tower_agent_status::SessionId;
 use tower_agent_status::metrics;
 use tower_agent_status::portal::{Portal, STALLED_WORKFLOWS, WAITING_WORKFLOWS};
-use tower_agent_status::status::{Change, Item, ItemVersion, Precondition, schema};
+use tower_agent_status::status::{Change, Item, ItemVersion, OverallStatus, Precondition, schema};
 use tower_agent_status::store::{DynamoDbStore, MemoryStore, StatusReader, StatusStore};
 
 fn file(name: &str) -> String {
@@ -53,6 +54,9 @@ fn known_metrics() -> BTreeSet<String> {
         metrics::WRITE_RETRIES,
         metrics::SESSIONS_DIRTY,
         metrics::AGENTS_WAITING,
+        metrics::WEBHOOK_REQUESTS,
+        metrics::WEBHOOK_DROPPED,
+        metrics::WEBHOOK_PENDING,
         metrics::LOST,
         STALLED_WORKFLOWS,
         WAITING_WORKFLOWS,
@@ -73,7 +77,11 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
     words
         .filter(is_ours)
         // The suffixes of a histogram's series, and the prefix that a pattern matches.
-        .map(|word| word.strip_suffix("_sum").unwrap_or(word).trim_end_matches('_').to_owned())
+        .map(|word| {
+            let suffixes = ["_sum", "_count", "_bucket"];
+            let name = suffixes.iter().find_map(|suffix| word.strip_suffix(suffix));
+            name.unwrap_or(word).trim_end_matches('_').to_owned()
+        })
         .filter(|word| !OUR_PREFIXES.contains(&&*format!("{word}_")))
         .collect()
 }
@@ -81,7 +89,8 @@ fn metrics_in(text: &str) -> BTreeSet<String> {
 #[test]
 fn no_metric_is_named_that_the_code_does_not_have() {
     let known = known_metrics();
-    for name in ["monitoring.yaml", "collector.yaml", "rules.yml", "rules_test.yml"] {
+    for name in ["monitoring.yaml", "collector.yaml", "rules.yml", "rules_test.yml", "grafana.json"]
+    {
         let used = metrics_in(&file(name));
         assert!(!used.is_empty(), "{name}");
         let unknown: Vec<_> = used.difference(&known).collect();
@@ -91,7 +100,7 @@ fn no_metric_is_named_that_the_code_does_not_have() {
 
 #[test]
 fn every_metric_is_brought_to_the_dashboard() {
-    for name in ["monitoring.yaml", "collector.yaml"] {
+    for name in ["monitoring.yaml", "collector.yaml", "grafana.json"] {
         let used = metrics_in(&file(name));
         let missing: Vec<_> = known_metrics().difference(&used).cloned().collect();
         assert!(missing.is_empty(), "{name} lacks {missing:?}");
@@ -137,18 +146,28 @@ fn labels_and_their_values_are_those_of_the_code() {
         "reason",
         "limit",
     ];
-    let values =
-        ["applied", "conflict", "success", "error", "full", "closed", "unsaved", "usd", "tokens"];
+    let values = [
+        "applied", "conflict", "success", "error", "full", "closed", "unsaved", "expired", "usd",
+        "tokens",
+    ];
     for name in labels.iter().chain(&values) {
         assert!(source.contains(&format!("`{name}`")), "the source has no {name}");
     }
     // The labels in braces and the dimensions are among them.
     let shown: BTreeSet<_> = labels.into_iter().map(shown).collect();
     let rules = file("rules.yml");
-    for group in rules.split("by (").skip(1) {
-        let names = group.split(')').next().unwrap().split(", ");
-        for name in names.filter(|name| *name != "job") {
-            assert!(shown.contains(name), "rules.yml groups by {name}");
+    for (file, text) in [("rules.yml", rules), ("grafana.json", file("grafana.json"))] {
+        for group in text.split("by (").skip(1) {
+            let names = group.split(')').next().unwrap().split(", ");
+            // The scraper's job, and the bucket of a histogram.
+            for name in names.filter(|name| !["job", "le"].contains(name)) {
+                assert!(shown.contains(name), "{file} groups by {name}");
+            }
+        }
+        for legend in text.split("{{").skip(1) {
+            let name = legend.split("}}").next().unwrap().trim();
+            let is_template = name.starts_with('$');
+            assert!(is_template || shown.contains(name), "{file} shows {name}");
         }
     }
     let collector = file("collector.yaml");
@@ -157,6 +176,101 @@ fn labels_and_their_values_are_those_of_the_code() {
         let names = names.split(['[', ']', ',']).map(str::trim).filter(|name| !name.is_empty());
         for name in names {
             assert!(shown.contains(name), "collector.yaml has the dimension {name}");
+        }
+    }
+}
+
+/// The text between two others.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Vec<&'a str> {
+    text.split(start).skip(1).map(|rest| rest.split(end).next().unwrap()).collect()
+}
+
+/// Whether an event matches a pattern of EventBridge: of values, `anything-but` and `exists`.
+fn matches(pattern: &Json, event: Option<&Json>) -> bool {
+    match pattern {
+        Json::Object(fields) => fields
+            .iter()
+            .all(|(name, pattern)| matches(pattern, event.and_then(|event| event.get(name)))),
+        Json::Array(any) => any.iter().any(|one| match (one, event) {
+            (Json::Object(rule), event) if rule.contains_key("exists") => {
+                rule["exists"] == event.is_some()
+            }
+            (Json::Object(rule), event) => {
+                let not = rule["anything-but"].as_array().unwrap();
+                event.is_some_and(|event| !not.contains(event))
+            }
+            (value, event) => event == Some(value),
+        }),
+        other => panic!("{other} is no pattern"),
+    }
+}
+
+#[test]
+fn the_pipe_passes_on_what_has_failed_and_nothing_else() {
+    let text = file("notify.yaml");
+    let patterns: Vec<Json> = between(&text, "- Pattern: '", "'\n")
+        .into_iter()
+        .map(|pattern| serde_json::from_str(pattern).unwrap())
+        .collect();
+    assert_eq!(patterns.len(), 2);
+    let passes = |old: Option<&str>, new: Option<&str>| {
+        let image = |status: Option<&str>| match status {
+            None => Json::Null,
+            // An item of an older writer.
+            Some("") => json!({ "sessionId": { "S": "s" } }),
+            Some(status) => {
+                json!({ "sessionId": { "S": "s" }, (schema::OVERALL_STATUS): { "S": status } })
+            }
+        };
+        let mut event = json!({ "dynamodb": { "OldImage": image(old), "NewImage": image(new) } });
+        let images = event["dynamodb"].as_object_mut().unwrap();
+        images.retain(|_, image| !image.is_null());
+        patterns.iter().filter(|pattern| matches(pattern, Some(&event))).count()
+    };
+    let failed = OverallStatus::Failed.as_str();
+    let others = ["initializing", "processing", "completed", "pending"];
+    for old in others {
+        assert_eq!(passes(Some(old), Some(failed)), 1, "{old}");
+        assert_eq!(passes(Some(failed), Some(old)), 0, "{old}");
+    }
+    assert_eq!((passes(None, Some(failed)), passes(Some(""), Some(failed))), (1, 1));
+    assert_eq!((passes(Some(failed), Some(failed)), passes(Some(failed), None)), (0, 0));
+    assert_eq!((passes(None, Some("processing")), passes(None, Some(""))), (0, 0));
+    // The event has attributes of the item, under their names.
+    let names = between(&text, "<$.dynamodb.NewImage.", ".S>");
+    for name in &names {
+        assert!(
+            text.contains(&format!("\"{name}\": \"<$.dynamodb.NewImage.{name}.S>\"")),
+            "{name}"
+        );
+        assert!(schema_names().contains(name), "{name}");
+    }
+    assert_eq!(names.len(), 5);
+}
+
+fn schema_names() -> [&'static str; 5] {
+    let (id, status, error) = (schema::SESSION_ID, schema::OVERALL_STATUS, schema::ERROR);
+    [id, status, error, schema::CREATED_AT, schema::LAST_UPDATED]
+}
+
+#[test]
+fn the_panels_of_the_dashboard_have_a_place_and_a_query() {
+    let dashboard: Json = serde_json::from_str(&file("grafana.json")).unwrap();
+    let (mut taken, mut ids) = (BTreeSet::new(), BTreeSet::new());
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let title = panel["title"].as_str().unwrap();
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}");
+        let place = |name: &str| panel["gridPos"][name].as_u64().unwrap();
+        assert!(place("x") + place("w") <= 24, "{title}");
+        for x in place("x")..place("x") + place("w") {
+            for y in place("y")..place("y") + place("h") {
+                assert!(taken.insert((x, y)), "{title} overlaps at {x}, {y}");
+            }
+        }
+        let targets = panel["targets"].as_array().unwrap();
+        assert!(!targets.is_empty(), "{title}");
+        for target in targets {
+            assert!(!metrics_in(target["expr"].as_str().unwrap()).is_empty(), "{title}: {target}");
         }
     }
 }
@@ -253,7 +367,7 @@ fn item_of_a_day() -> Item {
 
 #[test]
 fn the_check_sees_what_it_looks_for() {
-    let text = "rate(agent_status_writes{}[5m]) gen_ai_client_operation_duration_sum ^agent_status_.* agent_status:x";
+    let text = "rate(agent_status_writes{}[5m]) gen_ai_client_operation_duration_sum gen_ai_client_operation_duration_bucket ^agent_status_.* agent_status:x";
     let expected = ["agent_status_writes", "gen_ai_client_operation_duration"].map(str::to_owned);
     assert_eq!(metrics_in(text), BTreeSet::from(expected));
 }
