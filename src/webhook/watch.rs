@@ -32,6 +32,9 @@ const MAX_OPEN: usize = 10_000;
 /// How many items are read and kept at once.
 const BATCH: usize = 100;
 
+/// The longest time from a failed read to the next.
+const MAX_BACKOFF: Duration = Duration::from_secs(5 * 60);
+
 /// For how long a read may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -56,7 +59,8 @@ pub(super) struct Watcher<R> {
     last_long: Option<Instant>,
     /// Whether the queue had no room for a notification.
     was_full: bool,
-    has_failed: bool,
+    /// How often in a row the store could not be read.
+    failures: u32,
     has_warned_of_open: bool,
 }
 
@@ -92,7 +96,7 @@ impl<R: StatusReader> Watcher<R> {
             known: Known::new(),
             last_long: None,
             was_full: false,
-            has_failed: false,
+            failures: 0,
             has_warned_of_open: false,
         }
     }
@@ -108,17 +112,22 @@ impl<R: StatusReader> Watcher<R> {
                 Err(StoreError::new(StoreErrorKind::Unavailable, text))
             });
             match looked {
-                Ok(()) if std::mem::take(&mut self.has_failed) => {
+                Ok(()) if std::mem::take(&mut self.failures) > 0 => {
                     tracing::info!("the webhook can read the store again");
                 }
                 Ok(()) => {}
                 Err(error) => {
                     // What it has missed may be older than a short look goes.
                     self.last_long = None;
-                    if !std::mem::replace(&mut self.has_failed, true) {
+                    if self.failures == 0 {
                         let error = ErrorMessage::new(error);
                         tracing::warn!(%error, "the webhook cannot read the store; trying again");
                     }
+                    self.failures = self.failures.saturating_add(1);
+                    // A long look costs more, so there are fewer while the store is overloaded.
+                    let every = self.watch.every;
+                    let backoff = every.saturating_mul(1 << self.failures.min(16));
+                    ticks.reset_after(backoff.min(MAX_BACKOFF).max(every));
                 }
             }
         }

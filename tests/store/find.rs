@@ -34,8 +34,8 @@ fn begun(name: &str, created: Timestamp, document: &str) -> Change {
     Change::new(session_id, item, Vec::new())
 }
 
-async fn write(store: &impl StatusStore, name: &str, ago: Duration, document: &str) {
-    store.write(&begun(name, at(ago), document), Precondition::Absent).await.unwrap();
+async fn write(store: &impl StatusStore, name: &str, created: Timestamp, document: &str) {
+    store.write(&begun(name, created, document), Precondition::Absent).await.unwrap();
 }
 
 async fn find(store: &impl StatusReader, request: &FindRequest) -> FoundItems<String> {
@@ -46,14 +46,14 @@ fn ids(found: &FoundItems<String>) -> Vec<&str> {
     found.items.iter().map(|(_, id)| id.as_str()).collect()
 }
 
-/// A table with 250 sessions, one a minute. Every 50th has the value `d`, from `s49`.
-async fn table() -> (DynamoDbStore, Script) {
+/// A table with 250 sessions, one a minute before `now`. Every 50th has the value `d`, from `s49`.
+async fn table(now: Timestamp) -> (DynamoDbStore, Script) {
     let script = Script::default();
     let store = DynamoDbStore::new(script.client(1), "status");
     store.create_table().await.unwrap();
     for n in 0..250_u32 {
         let document = if n % 50 == 49 { "d" } else { "another" };
-        write(&store, &format!("s{n}"), MINUTE * n, document).await;
+        write(&store, &format!("s{n}"), now.saturating_sub(MINUTE * n), document).await;
     }
     // The table is sampled for sessions missing from the index every few minutes.
     store.recent(1).await.unwrap();
@@ -63,7 +63,8 @@ async fn table() -> (DynamoDbStore, Script) {
 
 #[tokio::test]
 async fn it_stops_at_the_batch_that_has_enough() {
-    let (store, script) = table().await;
+    let now = at(Duration::ZERO);
+    let (store, script) = table(now).await;
     let request = FindRequest::new("documentId", "d").limit(2).max_searched(240);
     let found = find(&store, &request).await;
     assert_eq!(ids(&found), ["s49", "s99"]);
@@ -88,14 +89,15 @@ async fn it_stops_at_the_batch_that_has_enough() {
 
 #[tokio::test]
 async fn it_looks_no_further_than_it_may() {
-    let (store, script) = table().await;
+    let now = at(Duration::ZERO);
+    let (store, script) = table(now).await;
     let request = FindRequest::new("documentId", "d").max_searched(120);
     let found = find(&store, &request).await;
     assert_eq!(ids(&found), ["s49", "s99"]);
     assert_eq!((found.searched, found.complete), (120, false));
     // Nor further back than asked for.
     script.log();
-    let since = at(MINUTE * 60 + MINUTE / 2);
+    let since = now.saturating_sub(MINUTE * 60);
     let found = find(&store, &FindRequest::new("documentId", "d").since(since)).await;
     assert_eq!(ids(&found), ["s49"]);
     assert_eq!((found.searched, found.complete), (61, true));
@@ -114,9 +116,10 @@ async fn it_looks_no_further_than_it_may() {
 #[tokio::test]
 async fn nothing_is_found_beyond_two_thousand() {
     let store = DynamoDbStore::embedded_in_memory().unwrap();
+    let now = at(Duration::ZERO);
     for n in 0..2_001_u32 {
-        write(&store, &format!("s{n}"), MINUTE / 60 * n, if n < 2_000 { "another" } else { "d" })
-            .await;
+        let document = if n < 2_000 { "another" } else { "d" };
+        write(&store, &format!("s{n}"), now.saturating_sub(MINUTE / 60 * n), document).await;
     }
     let request = FindRequest::new("documentId", "d").attributes(["overallStatus"]);
     let found = find(&store, &request).await;
@@ -130,16 +133,17 @@ async fn nothing_is_found_beyond_two_thousand() {
 #[tokio::test]
 async fn an_index_of_the_attribute_answers_at_once() {
     let store = sharded(4).await;
+    let now = at(Duration::ZERO);
     for n in 0..300_u32 {
         let document = if n % 100 == 99 { "d" } else { "another" };
-        write(&store, &format!("s{n}"), MINUTE * n, document).await;
+        write(&store, &format!("s{n}"), now.saturating_sub(MINUTE * n), document).await;
     }
     let found = find(&store, &FindRequest::new("documentId", "d")).await;
     assert_eq!(ids(&found), ["s99", "s199", "s299"]);
     assert_eq!((found.indexed, found.searched, found.complete), (true, 3, true));
     // The query, and three items.
     assert_eq!(found.read_units, Some(2.0));
-    let since = at(MINUTE * 200);
+    let since = now.saturating_sub(MINUTE * 200);
     let found = find(&store, &FindRequest::new("documentId", "d").limit(2).since(since)).await;
     assert_eq!(ids(&found), ["s99", "s199"]);
     assert!(!found.complete);
@@ -149,18 +153,19 @@ async fn an_index_of_the_attribute_answers_at_once() {
 
 #[tokio::test]
 async fn sessions_that_the_index_lacks_are_found_or_missed_aloud() {
-    let (store, script) = table().await;
+    let now = at(Duration::ZERO);
+    let (store, script) = table(now).await;
     // Like an item of another writer.
     let put = store.client().put_item().table_name("status");
     put.item("sessionId", AttributeValue::S("theirs".into()))
-        .item("createdAt", AttributeValue::S(at(HOUR).to_string()))
+        .item("createdAt", AttributeValue::S(now.saturating_sub(HOUR).to_string()))
         .item("overallStatus", AttributeValue::S("pending".into()))
         .item("documentId", AttributeValue::S("d".into()))
         .send()
         .await
         .unwrap();
     let reopened = || DynamoDbStore::new(store.client().clone(), "status");
-    let request = FindRequest::new("documentId", "d").since(at(2 * HOUR));
+    let request = FindRequest::new("documentId", "d").since(now.saturating_sub(2 * HOUR));
     let found = find(&reopened(), &request).await;
     assert_eq!(ids(&found), ["s49", "theirs", "s99"]);
     assert!(found.complete && !found.unindexed);
@@ -177,7 +182,8 @@ async fn sessions_that_the_index_lacks_are_found_or_missed_aloud() {
 
 #[tokio::test]
 async fn without_an_index_the_table_is_scanned() {
-    let (store, script) = table().await;
+    let now = at(Duration::ZERO);
+    let (store, script) = table(now).await;
     script.always("Query", Step::refuse("AccessDeniedException"));
     let found = find(&store, &FindRequest::new("documentId", "d").limit(2)).await;
     assert_eq!(ids(&found), ["s49", "s99"]);
@@ -187,6 +193,30 @@ async fn without_an_index_the_table_is_scanned() {
     let found = find(&store, &FindRequest::new("documentId", "d")).await;
     assert!(found.truncated && !found.complete);
     assert_eq!(script.count("Scan"), 1 + 64);
+}
+
+/// The table of costs in `docs/webhook.md` is computed from these.
+#[tokio::test]
+async fn a_list_of_the_last_minutes_takes_half_a_unit_for_each_item() {
+    let store = DynamoDbStore::embedded_in_memory().unwrap();
+    let units = async |request: ListRequest| {
+        let list = store.list(&request, |_, _| ()).await.unwrap();
+        (list.items.len(), list.read_units.unwrap())
+    };
+    let now = at(Duration::ZERO);
+    let last_minutes = || ListRequest::new(10_000).since(now.saturating_sub(MINUTE * 2));
+    // The first list samples the table, in eight parts.
+    units(last_minutes()).await;
+    let (items, idle) = units(last_minutes()).await;
+    // A query of the day, and within an hour of midnight one of the next.
+    assert!(items == 0 && (0.5..=1.0).contains(&idle), "{idle}");
+    for n in 0..200_u32 {
+        write(&store, &format!("s{n}"), now.saturating_sub(MINUTE / 60 * n), "d").await;
+    }
+    let (items, busy) = units(last_minutes()).await;
+    assert_eq!(items, 121);
+    let index = busy - items as f64 / 2.0;
+    assert!((0.5..=3.0).contains(&index), "{index}");
 }
 
 /// A store of somebody else's, without an index of any attribute.
