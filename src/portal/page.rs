@@ -1,5 +1,7 @@
 //! The page: a single HTML document with its own style and script, and the content security
 //! policy that allows no others.
+//!
+//! Its parts are files in `page`, put together here. Scripts share one scope, in this order.
 
 use std::sync::LazyLock;
 
@@ -9,17 +11,43 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use sha2::{Digest as _, Sha256};
 
-const STYLE: &str = include_str!("page/page.css");
-const SCRIPT: &str = concat!(
-    include_str!("page/base.js"),
-    include_str!("page/calls.js"),
-    include_str!("page/workflow.js"),
-    include_str!("page/list.js"),
+const STYLE: &str = concat!(
+    include_str!("page/base.css"),
+    include_str!("page/list.css"),
+    include_str!("page/workflow.css"),
+    include_str!("page/window.css"),
 );
 
+const SCRIPT: &str = concat!(
+    include_str!("page/dom.js"),
+    include_str!("page/time.js"),
+    include_str!("page/words.js"),
+    include_str!("page/link.js"),
+    include_str!("page/request.js"),
+    include_str!("page/calls.js"),
+    include_str!("page/steps.js"),
+    include_str!("page/tokens.js"),
+    include_str!("page/workflow.js"),
+    include_str!("page/clock.js"),
+    include_str!("page/watch.js"),
+    include_str!("page/list.js"),
+    include_str!("page/navigation.js"),
+    include_str!("page/main.js"),
+);
+
+/// What the placeholders of the page stand for.
+const PARTS: &[(&str, &str)] = &[
+    ("{{icons}}", include_str!("page/icons.html")),
+    ("{{list}}", include_str!("page/list.html")),
+    ("{{workflow}}", include_str!("page/workflow.html")),
+    ("{{dialogs}}", include_str!("page/dialogs.html")),
+    ("{{style}}", STYLE),
+    ("{{script}}", SCRIPT),
+];
+
 static PAGE: LazyLock<String> = LazyLock::new(|| {
-    let page = include_str!("page/page.html");
-    page.replace("{{style}}", STYLE).replace("{{script}}", SCRIPT)
+    let page = include_str!("page/page.html").to_owned();
+    PARTS.iter().fold(page, |page, (name, part)| page.replace(name, part))
 });
 
 /// Allows the page's own style and script by their digests. A script that a stored text might

@@ -5,6 +5,7 @@ use std::process::Command;
 use axum::Router;
 use base64::Engine as _;
 use http::StatusCode;
+use sha2::{Digest as _, Sha256};
 
 use crate::support::{Store, portal, whole};
 
@@ -23,6 +24,33 @@ async fn it_is_self_contained() {
     // Inline styles and handlers would need a looser policy.
     for inline in [" style=\"", " onclick", " onload", "eval(", "new Function"] {
         assert!(!body.contains(inline), "the page has {inline}");
+    }
+}
+
+/// Each file of the page is in it, whole. Those of markup may have placeholders for others.
+#[tokio::test]
+async fn it_is_made_of_all_its_files() {
+    let (_, headers, body) = whole(&portal(Store::default()).router(), "/").await;
+    assert!(!body.contains("{{"), "a placeholder is left");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/portal/page");
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut pieces =
+            text.split("{{").map(|part| part.split_once("}}").map_or(part, |(_, rest)| rest));
+        assert!(pieces.all(|piece| body.contains(piece)), "{}", path.display());
+        assert!(text.lines().count() <= 500, "{} is too long", path.display());
+        files += 1;
+    }
+    assert!(files > 20, "{files} files");
+    // The digests are those of the style and of the script as served.
+    let policy = headers["content-security-policy"].to_str().unwrap();
+    for element in ["style", "script"] {
+        let (_, rest) = body.split_once(&format!("<{element}>")).unwrap();
+        let (text, _) = rest.split_once(&format!("</{element}>")).unwrap();
+        let digest = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text));
+        assert!(policy.contains(&format!("'sha256-{digest}'")), "{element}: {policy}");
     }
 }
 

@@ -1,0 +1,6 @@
+// The start
+
+document.addEventListener("visibilitychange", () => { if (!document.hidden && shown) tick(); });
+
+route();
+keepList();
