@@ -10,7 +10,8 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use http::header::CACHE_CONTROL;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::request::Parts;
+use http::{HeaderName, StatusCode};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -18,35 +19,55 @@ use super::ShutdownSignal;
 use super::live::{self, Snapshot};
 use super::response::ErrorResponse;
 use super::state::{AppState, session_id};
+use super::view::View;
+use super::visible::Viewer;
 use crate::status::SessionId;
 use crate::store::StatusReader;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
+/// The detail of a response when no more workflows can be watched.
+pub(super) const TOO_MANY: &str = "too many workflows are being watched; try again later";
+
+/// The headers of an event stream, beside its type.
+pub(super) const STREAM_HEADERS: [(HeaderName, &str); 2] = [
+    (CACHE_CONTROL, "no-store"),
+    // nginx would buffer the events.
+    (HeaderName::from_static("x-accel-buffering"), "no"),
+];
+
 pub(super) async fn events<R: StatusReader>(
     State(shared): State<Arc<AppState<R>>>,
     path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Response, ErrorResponse> {
     let session_id = SessionId::from_key(session_id(path)?)
         .map_err(|error| ErrorResponse::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     let mut states = shared.live.watch(&session_id).map_err(|live::TooManySessions| {
         tracing::warn!(?session_id, "too many sessions are being watched; refused another");
-        let detail = "too many workflows are being watched; try again later";
-        ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, TOO_MANY)
     })?;
-    if let Some(last) = headers.get(LAST_EVENT_ID) {
+    let last = parts.headers.get(LAST_EVENT_ID).cloned();
+    let viewer = shared.viewer(parts);
+    if let Some(last) = last {
         let is_known = |state: &live::State| state.snapshot.is_some() || state.is_stale;
         let state = states.wait_for(is_known).await;
-        let id = state.ok().and_then(|state| state.snapshot.as_ref()?.id.clone());
+        let snapshot = state.ok().and_then(|state| state.snapshot.clone());
+        let snapshot =
+            snapshot.map(|snapshot| snapshot.seen_by(&viewer, &session_id, &shared.view));
+        let id = snapshot.and_then(|snapshot| snapshot.id);
         // The client has seen the end, and nothing has changed since. A browser does not
         // reconnect after 204.
-        if id.is_some_and(|id| *last == *id) {
+        if id.is_some_and(|id| last == *id) {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
     }
     let watcher = Watcher {
+        session_id,
         states,
+        viewer,
+        view: Arc::clone(&shared.view),
+        is_closed: false,
         last: None,
         is_stale: false,
         is_open: false,
@@ -57,17 +78,17 @@ pub(super) async fn events<R: StatusReader>(
         let event = watcher.next().await?;
         Some((Ok::<_, Infallible>(event), watcher))
     });
-    let headers = [
-        (CACHE_CONTROL, "no-store"),
-        // nginx would buffer the events.
-        (HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    Ok((headers, Sse::new(events)).into_response())
+    Ok((STREAM_HEADERS, Sse::new(events)).into_response())
 }
 
 /// The state of one client's event stream.
 struct Watcher {
+    session_id: SessionId,
     states: watch::Receiver<live::State>,
+    viewer: Viewer,
+    view: Arc<View>,
+    /// Whether there will be no other state.
+    is_closed: bool,
     /// What the client was sent last.
     last: Option<Snapshot>,
     is_stale: bool,
@@ -96,6 +117,9 @@ impl Watcher {
                 self.is_stale = is_stale;
                 return Some(self.comment());
             }
+            let is_end = snapshot.as_ref().is_some_and(|snapshot| snapshot.id.is_some());
+            let snapshot = snapshot
+                .map(|snapshot| snapshot.seen_by(&self.viewer, &self.session_id, &self.view));
             if let Some(snapshot) = snapshot
                 && self.last.as_ref() != Some(&snapshot)
             {
@@ -104,7 +128,12 @@ impl Watcher {
                 return Some(event);
             }
             tokio::select! {
-                changed = self.states.changed() => changed.ok()?,
+                changed = self.states.changed(), if !self.is_closed => match changed {
+                    Ok(()) => {}
+                    // The end of a workflow that the client may not see is not shown either.
+                    Err(_) if is_end => self.is_closed = true,
+                    Err(_) => return None,
+                },
                 () = &mut keep_alive => return Some(self.comment()),
                 () = self.shutdown.clone() => return None,
             }

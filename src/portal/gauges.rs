@@ -5,9 +5,12 @@
 //! have, so the portal counts them in the table. It does so at each scrape, and reads nothing
 //! without one.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::view;
+use super::listed::summarize;
+use super::visible::Viewer;
 use crate::status::{Item, SessionId, Timestamp, WorkflowStatus};
 use crate::store::RecentItems;
 
@@ -34,10 +37,19 @@ pub(super) struct SignOfLife {
 
 impl SignOfLife {
     pub(super) fn of(session_id: &SessionId, item: Item) -> Self {
-        let mut status = view::summary(session_id, item);
+        let mut sign = Self::with_attributes(session_id, item);
+        sign.status.attributes = BTreeMap::new();
+        sign.status.correlation_id = None;
+        sign
+    }
+
+    /// Keeps that by which [`Visible`](super::visible::Visible) may decide.
+    pub(super) fn with_attributes(session_id: &SessionId, item: Item) -> Self {
+        let mut status = WorkflowStatus::from_item(session_id, &item);
+        drop(item);
+        summarize(&mut status, |_| Arc::default());
         let is_waiting = status.is_waiting();
         status.agents = Vec::new();
-        status.correlation_id = None;
         Self { status, is_waiting }
     }
 
@@ -50,12 +62,13 @@ impl SignOfLife {
 pub(super) fn exposition(
     recent: &RecentItems<SignOfLife>,
     limit: usize,
+    viewer: &Viewer,
     heartbeat: Duration,
     now: Timestamp,
 ) -> String {
     let items = &recent.items[..limit.min(recent.items.len())];
     let (mut stalled, mut waiting) = (0, 0);
-    for (_, sign) in items {
+    for (_, sign) in items.iter().filter(|(_, sign)| viewer.sees(&sign.status)) {
         stalled += usize::from(sign.is_stalled(now, heartbeat));
         waiting += usize::from(sign.is_waiting);
     }

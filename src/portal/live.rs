@@ -7,8 +7,10 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::version::Version;
 use super::view::{Rendered, View, etag};
-use crate::status::{Item, SessionId, Timestamp, WorkflowStatus};
+use super::visible::Viewer;
+use crate::status::{Item, SessionId, WorkflowStatus};
 use crate::store::{StatusReader, StoreError, StoreErrorKind};
 
 /// The most sessions that can be watched at once. Each is read at every poll, even if it
@@ -46,12 +48,28 @@ pub(super) struct Snapshot {
     /// The event's id, set once the workflow has finished. A browser that reconnects sends
     /// it back, which tells that it has seen the end.
     pub(super) id: Option<String>,
+    /// The workflow, if there is one and something decides [who may see it](super::visible).
+    pub(super) status: Option<Arc<WorkflowStatus>>,
 }
 
 impl Snapshot {
-    fn new(workflow: &Rendered) -> Self {
+    fn new(workflow: &Rendered, status: Option<WorkflowStatus>) -> Self {
         let Rendered { json, finished } = workflow;
-        Self { json: json.as_str().into(), id: finished.then(|| etag(json)) }
+        let id = finished.then(|| etag(json));
+        Self { json: json.as_str().into(), id, status: status.map(Arc::new) }
+    }
+}
+
+impl Snapshot {
+    /// What a viewer sees: a workflow that they may not see is one that is not there.
+    pub(super) fn seen_by(self, viewer: &Viewer, session_id: &SessionId, view: &View) -> Self {
+        match &self.status {
+            Some(status) if !viewer.sees(status) => {
+                let now = SystemTime::now().into();
+                Self::new(&view.workflow(session_id.as_str(), None, now), None)
+            }
+            _ => self,
+        }
     }
 }
 
@@ -73,6 +91,8 @@ struct Shared<R> {
     reader: Arc<R>,
     view: Arc<View>,
     poll_interval: Duration,
+    /// Whether watchers need the workflow, beside its JSON.
+    keeps_status: bool,
     watched: Mutex<Watched>,
     /// Wakes the polling task for a session that has not been read yet.
     added: Notify,
@@ -91,32 +111,16 @@ struct Session {
     older_reads: u8,
 }
 
-/// Tells whether one read of an item is older than another.
-#[derive(Clone, Copy, Debug)]
-struct Version {
-    created_at: Timestamp,
-    last_updated: Timestamp,
-    /// 0 if an older writer has put the item there, since those keep no revision.
-    revision: u64,
-}
-
-impl Version {
-    fn is_older_than(self, last: Self) -> bool {
-        // A new run is created later than the previous run, whatever its revision.
-        if self.created_at > last.created_at {
-            return false;
-        }
-        // An item without a revision is either one that an older writer has put in the place of
-        // what was read last, or what was there before a revision came.
-        let has_none = self.revision == 0 && last.revision > 0;
-        self.revision < last.revision && !(has_none && self.last_updated > last.last_updated)
-    }
-}
-
 impl<R: StatusReader> Live<R> {
-    pub(super) fn new(reader: Arc<R>, view: Arc<View>, poll_interval: Duration) -> Self {
+    pub(super) fn new(
+        reader: Arc<R>,
+        view: Arc<View>,
+        poll_interval: Duration,
+        keeps_status: bool,
+    ) -> Self {
         let (watched, added) = (Mutex::default(), Notify::new());
-        Self { shared: Arc::new(Shared { reader, view, poll_interval, watched, added }) }
+        let shared = Shared { reader, view, poll_interval, keeps_status, watched, added };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Watches a session until the receiver is dropped. The channel closes once the workflow
@@ -219,9 +223,10 @@ impl<R: StatusReader> Shared<R> {
         let mut watched = self.lock();
         for (session_id, item) in session_ids.iter().zip(items) {
             let Some(session) = watched.sessions.get_mut(session_id) else { continue };
-            let snapshot = if session.accepts(session_id, item.as_ref()) {
-                let workflow = self.view.workflow(session_id.as_str(), item.as_ref(), now);
-                Some(Snapshot::new(&workflow))
+            let status = item.as_ref().map(|item| WorkflowStatus::from_item(session_id, item));
+            let snapshot = if session.accepts(status.as_ref()) {
+                let workflow = self.view.workflow(session_id.as_str(), status.as_ref(), now);
+                Some(Snapshot::new(&workflow, status.filter(|_| self.keeps_status)))
             } else {
                 session.state.borrow().snapshot.clone()
             };
@@ -259,15 +264,8 @@ impl Session {
 
     /// Whether to show what was read. An eventually consistent read may return an older item
     /// than the read before it, or none.
-    fn accepts(&mut self, session_id: &SessionId, item: Option<&Item>) -> bool {
-        let found = item.map(|item| {
-            let status = WorkflowStatus::from_item(session_id, item);
-            Version {
-                created_at: status.created_at,
-                last_updated: status.last_updated,
-                revision: status.revision,
-            }
-        });
+    fn accepts(&mut self, status: Option<&WorkflowStatus>) -> bool {
+        let found = status.map(Version::of);
         let is_older = match (found, self.version) {
             (_, None) => false,
             (None, Some(_)) => true,

@@ -62,19 +62,26 @@
 //! [`TraceLayer`](tower_http::trace::TraceLayer).
 
 mod attempts;
+mod board;
 mod costs;
+mod entry;
 mod events;
 mod gauges;
 mod guard;
 mod health;
+mod listed;
 mod live;
+mod overview;
 mod page;
 mod recent;
 mod response;
 mod routes;
 mod serve;
 mod state;
+mod stream;
+mod version;
 mod view;
+mod visible;
 mod webhook_metrics;
 
 use std::fmt;
@@ -86,6 +93,7 @@ use futures_util::FutureExt as _;
 
 use crate::agent::Agent;
 use crate::listener::{ShutdownSignal, Token};
+use crate::status::WorkflowStatus;
 use crate::store::StatusReader;
 
 pub use gauges::{STALLED_WORKFLOWS, WAITING_WORKFLOWS};
@@ -113,6 +121,7 @@ struct Settings {
     keep_alive: Duration,
     heartbeat: Duration,
     max_connections: usize,
+    visible: Option<visible::Visible>,
     webhook: WebhookMetrics,
     shutdown: ShutdownSignal,
 }
@@ -127,6 +136,7 @@ impl fmt::Debug for Settings {
             .field("keep_alive", &self.keep_alive)
             .field("heartbeat", &self.heartbeat)
             .field("max_connections", &self.max_connections)
+            .field("visible", &self.visible)
             .field("webhook", &self.webhook)
             .finish_non_exhaustive()
     }
@@ -144,6 +154,7 @@ impl<R: StatusReader> Portal<R> {
                 keep_alive: Duration::from_secs(15),
                 heartbeat: Duration::from_secs(30),
                 max_connections: 10_000,
+                visible: None,
                 webhook: WebhookMetrics::default(),
                 shutdown: std::future::pending().boxed().shared(),
             },
@@ -218,6 +229,39 @@ impl<R: StatusReader> Portal<R> {
     /// [`serve`](Server::serve) for what happens when there are more.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.settings.max_connections = connections.max(1);
+        self
+    }
+
+    /// Shows each request only the workflows for which this returns `true`.
+    ///
+    /// For a service that shows each user their own sessions. It is called with the head of the
+    /// request, in whose [extensions](http::request::Parts::extensions) or headers your service
+    /// finds the user, and with a workflow; and again at each change of a workflow that is watched.
+    /// It applies to every route: of a single session that is not visible, the response is that for
+    /// one that does not exist.
+    ///
+    /// Decide by the workflow's `session_id`, `correlation_id` and `attributes`: where many are
+    /// read, the rest may be missing. It is called for up to 500 workflows at a time, so it must not
+    /// block.
+    ///
+    /// ```
+    /// use tower_agent_status::{portal::Portal, store::MemoryStore};
+    ///
+    /// #[derive(Clone)]
+    /// struct Tenant(String);
+    ///
+    /// // `Tenant` is an extension that your service's own authentication has set.
+    /// let portal = Portal::new(MemoryStore::new()).visible(|request, workflow| {
+    ///     let tenant = request.extensions.get::<Tenant>();
+    ///     let owner = workflow.attributes.get("tenant").and_then(|owner| owner.as_str());
+    ///     tenant.is_some_and(|Tenant(name)| Some(name.as_str()) == owner)
+    /// });
+    /// ```
+    pub fn visible(
+        mut self,
+        is_visible: impl Fn(&http::request::Parts, &WorkflowStatus) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.visible = Some(visible::Visible::new(is_visible));
         self
     }
 

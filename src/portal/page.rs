@@ -30,6 +30,8 @@ const SCRIPT: &str = concat!(
     include_str!("page/workflow.js"),
     include_str!("page/clock.js"),
     include_str!("page/watch.js"),
+    include_str!("page/stream.js"),
+    include_str!("page/share.js"),
     include_str!("page/list.js"),
     include_str!("page/navigation.js"),
     include_str!("page/main.js"),

@@ -52,6 +52,11 @@ impl<R: StatusReader, T: Send> RecentList<R, T> {
         Self { reader, interval, shown, last }
     }
 
+    /// What is kept of an item.
+    pub(super) fn shown(&self) -> fn(&SessionId, Item) -> T {
+        self.shown
+    }
+
     /// Returns the newest items: at least `limit`, if the store has that many.
     pub(super) async fn get(&self, limit: usize) -> Result<Arc<RecentItems<T>>, Arc<StoreError>> {
         let requested_at = Instant::now();

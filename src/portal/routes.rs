@@ -15,7 +15,8 @@ use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
     REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode};
 use tower::ServiceBuilder;
 use tower_http::compression::CompressionLayer;
 use tower_http::limit::{self, RequestBodyLimitLayer};
@@ -23,14 +24,18 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
+use super::board::Board;
 use super::events::events;
+use super::gauges::SignOfLife;
+use super::listed::Listed;
 use super::live::Live;
 use super::recent::{MAX_LIMIT, RecentList};
 use super::response::{ErrorResponse, json};
 use super::state::{AppState, session_id};
+use super::stream::stream;
 use super::view::{View, etag};
-use super::{Portal, Settings, gauges, guard, page, view};
-use crate::status::SessionId;
+use super::{Portal, Settings, board, entry, gauges, guard, page};
+use crate::status::{SessionId, WorkflowStatus};
 use crate::store::StatusReader;
 
 const DEFAULT_LIMIT: usize = 10;
@@ -47,28 +52,55 @@ const UNINDEXED: HeaderName = HeaderName::from_static("x-unindexed");
 
 pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
     let Portal { reader, settings } = portal;
-    let Settings { agents, token, poll_interval, keep_alive, heartbeat, webhook, shutdown, .. } =
-        settings;
+    let Settings {
+        agents,
+        token,
+        poll_interval,
+        keep_alive,
+        heartbeat,
+        visible,
+        webhook,
+        shutdown,
+        ..
+    } = settings;
     let reader = Arc::new(reader);
     let view = Arc::new(View { agents, heartbeat });
+    let is_same_for_all = visible.is_none();
+    // Who may see a workflow can depend on all of its attributes.
+    let (listed, sign) = match is_same_for_all {
+        true => (Listed::new as fn(&_, _) -> _, SignOfLife::of as fn(&_, _) -> _),
+        false => (Listed::with_attributes as _, SignOfLife::with_attributes as _),
+    };
+    let lists = Arc::new(RecentList::new(Arc::clone(&reader), poll_interval, listed));
+    let board = Board::new(
+        Arc::clone(&reader),
+        Arc::clone(&lists),
+        Arc::clone(&view),
+        poll_interval,
+        is_same_for_all,
+    );
     let shared = AppState {
-        live: Live::new(Arc::clone(&reader), Arc::clone(&view), poll_interval),
-        recent: RecentList::new(Arc::clone(&reader), poll_interval, view::summary),
-        signs: RecentList::new(Arc::clone(&reader), poll_interval, gauges::SignOfLife::of),
+        live: Live::new(Arc::clone(&reader), Arc::clone(&view), poll_interval, !is_same_for_all),
+        board,
+        recent: lists,
+        signs: RecentList::new(Arc::clone(&reader), poll_interval, sign),
         reader,
         view,
+        visible,
         webhook,
         keep_alive,
         shutdown,
     };
     let ordinary = Router::new()
         .route("/api/workflow/recent", get(recent))
+        .route("/api/workflow/overview", get(overview))
         .route("/api/workflow/metrics", get(metrics))
         .route("/api/workflow/{session_id}/status", get(status))
         .route_layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, TIMEOUT));
     // Outside the timeout: a stream lasts as long as its workflow.
     let mut api = ordinary
         .route("/api/workflow/{session_id}/events", get(events))
+        .route("/api/workflow/events", get(stream))
         .with_state(Arc::new(shared));
     if let Some(token) = token {
         api = api.route_layer(from_fn_with_state(token, guard::require_token));
@@ -118,34 +150,45 @@ async fn explain(response: http::Response<limit::ResponseBody<Body>>) -> Respons
 async fn status<R: StatusReader>(
     State(shared): State<Arc<AppState<R>>>,
     path: Result<Path<String>, PathRejection>,
+    parts: Parts,
 ) -> Result<Response, ErrorResponse> {
     let session_id = session_id(path)?;
     // No table has a key of that length, so the workflow is unknown.
-    let item = match SessionId::from_key(&session_id) {
-        Ok(key) => shared.reader.get(&key).await,
-        Err(_) => Ok(None),
+    let status = match SessionId::from_key(&session_id) {
+        Ok(key) => {
+            let item = shared.reader.get(&key).await.map_err(|error| {
+                tracing::error!(%error, ?session_id, "cannot read the status of a workflow");
+                ErrorResponse::unreadable()
+            })?;
+            item.map(|item| WorkflowStatus::from_item(&key, &item))
+        }
+        Err(_) => None,
     };
-    let item = item.map_err(|error| {
-        tracing::error!(%error, ?session_id, "cannot read the status of a workflow");
-        ErrorResponse::unreadable()
-    })?;
-    let workflow = shared.view.workflow(&session_id, item.as_ref(), SystemTime::now().into());
+    let viewer = shared.viewer(parts);
+    let status = status.filter(|status| viewer.sees(status));
+    let workflow = shared.view.workflow(&session_id, status.as_ref(), SystemTime::now().into());
     Ok(json(workflow.json))
 }
 
 async fn recent<R: StatusReader>(
     State(shared): State<Arc<AppState<R>>>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Response, ErrorResponse> {
+    let has_attributes = requests_attributes(&query)?;
     let limit = requested_limit(query, DEFAULT_LIMIT, MAX_LIMIT)?;
-    let recent = shared.recent.read(limit).await?;
-    let items = &recent.items[..limit.min(recent.items.len())];
-    let list = shared.view.list(items, SystemTime::now().into());
+    let known = parts.headers.get(IF_NONE_MATCH).cloned();
+    let viewer = shared.viewer(parts);
+    // Of those that somebody sees, any may be among the newest.
+    let read = if shared.visible.is_some() { MAX_LIMIT } else { limit };
+    let recent = shared.recent.read(read).await?;
+    let seen = recent.items.iter().map(|(_, listed)| &**listed);
+    let seen = seen.filter(|listed| viewer.sees_listed(listed)).take(limit);
+    let list = entry::list(seen, has_attributes, &shared.view, SystemTime::now().into());
     // Clients poll the list, and it rarely changes between two polls. The tag is weak since
     // the compressed list has the same.
     let tag = format!("W/\"{}\"", etag(&list));
-    let mut response = if headers.get(IF_NONE_MATCH).is_some_and(|known| *known == *tag) {
+    let mut response = if known.is_some_and(|known| known == *tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         json(list)
@@ -166,18 +209,44 @@ async fn recent<R: StatusReader>(
     Ok(response)
 }
 
+async fn overview<R: StatusReader>(
+    State(shared): State<Arc<AppState<R>>>,
+    parts: Parts,
+) -> Result<Response, ErrorResponse> {
+    let recent = shared.recent.read(MAX_LIMIT).await?;
+    let viewer = shared.viewer(parts);
+    let sees = |listed: &_| viewer.sees_listed(listed);
+    Ok(json(board::render(&recent, sees, &shared.view, SystemTime::now().into())))
+}
+
 async fn metrics<R: StatusReader>(
     State(shared): State<Arc<AppState<R>>>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
+    parts: Parts,
 ) -> Result<Response, ErrorResponse> {
     let limit = requested_limit(query, gauges::DEFAULT_LIMIT, gauges::MAX_LIMIT)?;
     let recent = shared.signs.read(limit).await?;
     let now = SystemTime::now().into();
-    let mut text = gauges::exposition(&recent, limit, shared.view.heartbeat, now);
+    let viewer = shared.viewer(parts);
+    let mut text = gauges::exposition(&recent, limit, &viewer, shared.view.heartbeat, now);
     text.push_str(shared.webhook.exposition().as_ref());
     let headers =
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     Ok((headers, text).into_response())
+}
+
+/// The query parameter `attributes`: existing clients do not expect them in a list.
+fn requests_attributes(
+    query: &Result<Query<HashMap<String, String>>, QueryRejection>,
+) -> Result<bool, ErrorResponse> {
+    match query.as_ref().ok().and_then(|query| query.get("attributes")).map(String::as_str) {
+        None | Some("false") => Ok(false),
+        Some("" | "true") => Ok(true),
+        Some(_) => {
+            let detail = "`attributes` must be `true` or `false`";
+            Err(ErrorResponse::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
+        }
+    }
 }
 
 /// The query parameter `limit`.

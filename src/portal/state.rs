@@ -6,15 +6,18 @@ use std::time::Duration;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use http::StatusCode;
+use http::request::Parts;
 
 use super::ShutdownSignal;
+use super::board::Board;
 use super::gauges::SignOfLife;
+use super::listed::Listed;
 use super::live::Live;
 use super::recent::RecentList;
 use super::response::ErrorResponse;
 use super::view::View;
+use super::visible::{Viewer, Visible};
 use super::webhook_metrics::WebhookMetrics;
-use crate::status::WorkflowStatus;
 use crate::store::{RecentItems, StatusReader};
 
 #[derive(Debug)]
@@ -22,13 +25,21 @@ pub(super) struct AppState<R> {
     pub(super) reader: Arc<R>,
     pub(super) view: Arc<View>,
     pub(super) live: Live<R>,
+    pub(super) board: Board<R>,
     /// For lists of workflows.
-    pub(super) recent: RecentList<R, WorkflowStatus>,
+    pub(super) recent: Arc<RecentList<R, Arc<Listed>>>,
     /// For the gauges, which read more of them and show less of each.
     pub(super) signs: RecentList<R, SignOfLife>,
+    pub(super) visible: Option<Visible>,
     pub(super) webhook: WebhookMetrics,
     pub(super) keep_alive: Duration,
     pub(super) shutdown: ShutdownSignal,
+}
+
+impl<R> AppState<R> {
+    pub(super) fn viewer(&self, parts: Parts) -> Viewer {
+        Viewer::new(self.visible.as_ref(), parts)
+    }
 }
 
 impl<R: StatusReader, T: Send> RecentList<R, T> {

@@ -4,8 +4,6 @@
 //! added at the end. Those of models, costs, attempts and budgets are there only where there is something
 //! to say, so that the JSON of other items stays as it was.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -18,8 +16,8 @@ use super::costs::{Models, OF_AGENT, OF_WORKFLOW, add_budget, add_cost};
 use crate::agent::Agent;
 use crate::status::schema::SUB_STEPS;
 use crate::status::{
-    AgentState, AgentStatus, Item, PreviousRun, SessionId, TaskId, Timestamp, TokenUsage, Value,
-    WaitingFor, WorkflowStatus, Writers,
+    AgentState, AgentStatus, Item, PreviousRun, TaskId, Timestamp, TokenUsage, Value, WaitingFor,
+    WorkflowStatus,
 };
 
 /// The status of a workflow that is not in the store.
@@ -43,20 +41,18 @@ pub(super) struct Rendered {
 }
 
 impl View {
-    /// Renders a workflow. Without an item it is pending, and so are the declared agents.
+    /// Renders a workflow. Without a status it is pending, and so are the declared agents.
     pub(super) fn workflow(
         &self,
         session_id: &str,
-        item: Option<&Item>,
+        status: Option<&WorkflowStatus>,
         now: Timestamp,
     ) -> Rendered {
-        let id = SessionId::from_key(session_id).ok();
-        let status = id.zip(item).map(|(id, item)| WorkflowStatus::from_item(&id, item));
         let json = to_json(&WorkflowJson {
             session_id,
-            status: status.as_ref(),
-            agents: self.agents_of(status.as_ref()),
-            stalled: status.as_ref().is_some_and(|status| status.is_stalled(now, self.heartbeat)),
+            status,
+            agents: self.agents_of(status),
+            stalled: status.is_some_and(|status| status.is_stalled(now, self.heartbeat)),
         });
         Rendered {
             json,
@@ -64,22 +60,12 @@ impl View {
         }
     }
 
-    /// Renders a list of workflows from their [summaries](summary).
-    pub(super) fn list(&self, workflows: &[(SessionId, WorkflowStatus)], now: Timestamp) -> String {
-        let entries: Vec<_> = workflows
-            .iter()
-            .map(|(_, status)| ListEntry {
-                status,
-                agents: self.agents_of(Some(status)),
-                stalled: status.is_stalled(now, self.heartbeat),
-            })
-            .collect();
-        to_json(&entries)
-    }
-
     /// The declared agents in order, then those that only the item has, in the order in which
     /// they started.
-    fn agents_of<'a>(&'a self, status: Option<&'a WorkflowStatus>) -> Vec<AgentView<'a>> {
+    pub(super) fn agents_of<'a>(
+        &'a self,
+        status: Option<&'a WorkflowStatus>,
+    ) -> Vec<AgentView<'a>> {
         let declared = self.agents.iter().map(|agent| AgentView {
             name: agent.name(),
             status: status.and_then(|status| status.agent(agent.name())),
@@ -95,31 +81,7 @@ impl View {
     }
 }
 
-/// What a list shows of a workflow. The rest of the item, which can be most of it, is left out.
-pub(super) fn summary(session_id: &SessionId, item: Item) -> WorkflowStatus {
-    let mut status = WorkflowStatus::from_item(session_id, &item);
-    drop(item);
-    status.attributes = BTreeMap::new();
-    status.error = None;
-    status.previous_run = None;
-    status.unfinished_tasks = Vec::new();
-    status.writers = Writers::default();
-    status.budget = None;
-    status.trace_id = None;
-    let nothing = Arc::<str>::default();
-    for (_, agent) in &mut status.agents {
-        agent.activity = Arc::clone(&nothing);
-        agent.error = None;
-        agent.task_id = None;
-        agent.extra = None;
-        agent.model = None;
-        agent.finish_reason = None;
-        agent.drop_calls();
-    }
-    status
-}
-
-fn to_json(value: &impl Serialize) -> String {
+pub(super) fn to_json(value: &impl Serialize) -> String {
     #[expect(clippy::expect_used, reason = "only a map whose keys are not strings fails")]
     serde_json::to_string(value).expect("all keys are strings")
 }
@@ -204,10 +166,10 @@ impl Serialize for Agents<'_> {
     }
 }
 
-struct AgentView<'a> {
-    name: &'a str,
+pub(super) struct AgentView<'a> {
+    pub(super) name: &'a str,
     /// The agent's entry in the item.
-    status: Option<&'a AgentStatus>,
+    pub(super) status: Option<&'a AgentStatus>,
     /// The activity of a pending agent that has none.
     pending: &'a str,
 }
@@ -217,7 +179,7 @@ impl AgentView<'_> {
         self.status.map_or(AgentState::Pending, |status| status.state)
     }
 
-    fn state_text(&self) -> &str {
+    pub(super) fn state_text(&self) -> &str {
         self.status.map_or(AgentState::Pending.as_str(), AgentStatus::state_text)
     }
 
@@ -320,41 +282,8 @@ impl Serialize for SubSteps<'_> {
     }
 }
 
-/// A workflow in a list.
-struct ListEntry<'a> {
-    status: &'a WorkflowStatus,
-    agents: Vec<AgentView<'a>>,
-    stalled: bool,
-}
-
-impl Serialize for ListEntry<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let status = self.status;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("sessionId", status.session_id.as_str())?;
-        map.serialize_entry("status", status.status_text())?;
-        map.serialize_entry("createdAt", &time(status.created_at))?;
-        map.serialize_entry("lastUpdated", &time(status.last_updated))?;
-        map.serialize_entry("correlationId", &status.correlation_id)?;
-        map.serialize_entry("stalled", &self.stalled)?;
-        map.serialize_entry("totalTokens", &status.total_token_usage().total_tokens)?;
-        map.serialize_entry("agents", &States(&self.agents))?;
-        map.serialize_entry("waiting", &status.is_waiting())?;
-        add_cost(&mut map, &status.total_cost(), OF_WORKFLOW)?;
-        map.end()
-    }
-}
-
-struct States<'a>(&'a [AgentView<'a>]);
-
-impl Serialize for States<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|agent| (agent.name, agent.state_text())))
-    }
-}
-
 /// Formats a time. The Unix epoch stands for a time that the item does not have.
-fn time(time: Timestamp) -> Option<String> {
+pub(super) fn time(time: Timestamp) -> Option<String> {
     (time.as_millis() != 0).then(|| time.to_string())
 }
 

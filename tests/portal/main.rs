@@ -20,6 +20,7 @@ mod page;
 mod recent;
 mod serving;
 mod status;
+mod stream;
 mod support;
 mod table;
 #[path = "../store/warnings.rs"]

@@ -1,25 +1,29 @@
 // The state of the connection
 
-const links = { list: true, events: true };
-let link = "wait", linkSince = Date.now(), problem = "";
-function setLink(state) {
-  if (state !== link) { link = state; linkSince = now(); }
-  showLink();
+let problem = "", lastSeen = null;
+function linkState() {
+  if (read.list === "lost" || read.stream === "lost") return "lost";
+  if (view === "board") return overview ? read.stream : read.stream === "stale" || read.stream === "refused" ? read.stream : "wait";
+  if (chosen === null) return read.list === "stale" ? "stale" : "idle";
+  if (problem) return "refused";
+  if (shown?.finished && !watching) return "ended";
+  return shown || read.stream === "stale" ? read.stream : "wait";
 }
 function showLink() {
-  const shown = !links.list || !links.events ? "lost" : link;
-  attribute($("link"), "data-link", shown);
+  const state = linkState();
+  attribute($("link"), "data-link", state);
   const as = lastSeen ? " Last updated at " + clock.format(lastSeen) + "." : "";
   text($("link"), {
     wait: "Connecting…",
     live: "Live",
+    polled: "A proxy holds back the events: asking every 2 s instead.",
     idle: "Connected",
     ended: "Finished. No further changes are expected.",
     stale: "The status store is not responding." + as + " Retrying…",
     lost: "Connection lost." + as + " Reconnecting…",
     refused: problem,
-  }[shown]);
+  }[state]);
   // The clocks run only while the connection is live.
   tick();
 }
-const isLive = () => links.list && links.events && link === "live";
+const isLive = () => ["live", "polled"].includes(linkState());

@@ -98,11 +98,11 @@ $("list").addEventListener("keydown", (event) => {
   target.focus();
 });
 
-async function loadList() {
-  const response = await request("recent?limit=500", { cache: "no-cache" });
-  $("truncated").hidden = response.headers.get("x-truncated") !== "true";
-  $("unindexed").hidden = response.headers.get("x-unindexed") !== "true";
-  return response.json();
+// A list that the leading tab has read
+function shownList({ list, truncated, unindexed }) {
+  $("truncated").hidden = !truncated;
+  $("unindexed").hidden = !unindexed;
+  showList(list);
 }
 function showList(list) {
   order = list.map((entry) => entry.sessionId);
@@ -111,28 +111,26 @@ function showList(list) {
   $("welcome").hidden = order.length > 0 || chosen !== null;
   const newest = order[0] ?? null;
   if (following) choose(newest);
-  // A finished workflow has changed: late token usage, or a new run.
   const entry = entries.get(chosen)?.entry;
-  if (entry && shown?.finished && !watching && entry.lastUpdated !== shown.workflow.lastUpdated) {
-    watching = new AbortController();
-    watch(chosen, watching.signal);
-  }
+  if (entry && shown?.finished && !watching && entry.lastUpdated !== shown.workflow.lastUpdated) watchAgain();
 }
-async function keepList() {
-  for (;;) {
-    if (!document.hidden) {
-      try {
-        const list = await loadList();
-        links.list = true;
-        try { showList(list); } catch (error) { reportError(error); }
-      } catch (error) {
-        // The event stream reports a store that fails; a server that fails is noticed here.
-        links.list = error instanceof Refused;
-        if (error instanceof Refused && chosen === null) setLink("stale");
-      }
-      showLink();
+// Reads the list again and again, in the leading tab.
+async function keepList(signal) {
+  let tag = null;
+  while (!signal.aborted) {
+    try {
+      const response = await request("recent?limit=500&attributes=true", { cache: "no-cache", signal });
+      const isSame = tag !== null && response.headers.get("etag") === tag;
+      tag = response.headers.get("etag");
+      const is = (name) => response.headers.get(name) === "true";
+      if (!isSame) cache.list = { kind: "list", list: await response.json(), truncated: is("x-truncated"), unindexed: is("x-unindexed"), skew };
+      try { post(isSame ? { kind: "list-same", skew } : cache.list); } catch (error) { reportError(error); }
+    } catch (error) {
+      if (signal.aborted) return;
+      // The event stream reports a store that fails; a server that fails is noticed here.
+      post({ kind: "list-failed", state: error instanceof Refused ? "stale" : "lost" });
     }
-    await pause(links.list ? LIST_EVERY : 1000);
+    await pause(read.list === "lost" ? 1000 : LIST_EVERY, signal);
   }
 }
 

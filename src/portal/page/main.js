@@ -3,4 +3,4 @@
 document.addEventListener("visibilitychange", () => { if (!document.hidden && shown) tick(); });
 
 route();
-keepList();
+if (!document.hidden) enter();

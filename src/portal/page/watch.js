@@ -1,92 +1,50 @@
-// The selected workflow and its events
+// The selected workflow and its changes
 
-let chosen = null, following = true, watching = null, shown = null, lastSeen = null;
+let chosen = null, following = true, watching = false, shown = null, view = "workflow", overview = null;
 
 function choose(sessionId) {
   // A finished workflow is not watched any more, and stays as it is until the list has news of it.
   if (sessionId === chosen && (watching || shown?.finished)) return;
   chosen = sessionId;
   shown = lastSeen = null;
-  watching?.abort();
-  watching = null;
-  links.events = true;
+  problem = "";
+  watching = sessionId !== null;
   $("workflow").hidden = true;
   markChosen();
-  if (sessionId === null) return setLink("idle");
-  setLink("wait");
-  watching = new AbortController();
-  watch(sessionId, watching.signal);
+  tell();
+  showLink();
 }
-
-async function watch(sessionId, signal) {
-  for (let failures = 0; !signal.aborted; failures++) {
-    try {
-      const ended = await follow(sessionId, signal, () => { failures = 0; });
-      if (signal.aborted) return;
-      if (ended) { watching = null; return setLink("ended"); }
-    } catch (error) {
-      if (signal.aborted) return;
-      if (error instanceof Refused && error.status < 500) {
-        problem = "The portal cannot show this workflow (" + error.message + ").";
-        return setLink("refused");
-      }
-    }
-    links.events = false;
-    showLink();
-    await pause(Math.min(4000, 250 * 2 ** failures) * (0.75 + Math.random() / 2), signal);
-  }
+// The list has news of a workflow that had finished: late tokens, or a new run.
+function watchAgain() {
+  watching = true;
+  tell();
+  showLink();
 }
-
-// Reads events until the stream ends. Returns whether the workflow has finished.
-async function follow(sessionId, signal, onByte) {
-  const connection = new AbortController();
-  const stop = () => connection.abort();
-  signal.addEventListener("abort", stop);
-  let silence = setTimeout(stop, SILENCE);
-  try {
-    const response = await request(encodeURIComponent(sessionId) + "/events", { signal: connection.signal, cache: "no-store" });
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (signal.aborted) return false;
-      if (done) return shown !== null && shown.finished && rest === "";
-      clearTimeout(silence);
-      silence = setTimeout(stop, SILENCE);
-      onByte();
-      const events = (rest + value).split("\n\n");
-      rest = events.pop();
-      for (const event of events) {
-        links.events = true;
-        if (event.startsWith(":")) {
-          setLink(event.includes("stale") ? "stale" : shown ? "live" : "wait");
-          continue;
-        }
-        const data = event.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice(6));
-        // An error in rendering must not look like a lost connection.
-        if (data.length > 0) try { show(JSON.parse(data.join("\n"))); } catch (error) { reportError(error); }
-        setLink("live");
-      }
-    }
-  } finally {
-    clearTimeout(silence);
-    signal.removeEventListener("abort", stop);
-  }
+function refused(detail) {
+  problem = "The portal cannot show this workflow: " + detail + ".";
+  watching = false;
+}
+function shownWorkflow(workflow) {
+  // Once it has finished, only news of it are shown.
+  if (!watching && shown?.finished) return;
+  show(workflow);
+  if (shown.finished && watching) { watching = false; tell(); }
 }
 
 function show(workflow) {
   const before = shown;
   shown = { workflow, finished: ["completed", "failed"].includes(workflow.overallStatus) };
   lastSeen = now();
-  $("workflow").hidden = false;
+  problem = "";
+  $("workflow").hidden = view === "board";
   render();
   announce(before?.workflow, workflow);
-  const entry = entries.get(workflow.sessionId);
+  const entry = entries.get(workflow.sessionId)?.entry;
   if (entry && workflow.createdAt) {
     const agents = Object.fromEntries(Object.entries(workflow.agents).map(([name, agent]) => [name, agent.status]));
     const { createdAt, lastUpdated, correlationId, stalled, waiting, totalCost, unpricedCalls } = workflow;
     updateEntry({ sessionId: workflow.sessionId, status: workflow.overallStatus, createdAt, lastUpdated, correlationId, stalled,
-      totalTokens: workflow.totalTokenUsage.totalTokens, agents, waiting, totalCost, unpricedCalls });
+      totalTokens: workflow.totalTokenUsage.totalTokens, agents, waiting, totalCost, unpricedCalls, attributes: entry.attributes });
   }
 }
 

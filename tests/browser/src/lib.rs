@@ -99,6 +99,32 @@ impl Browser {
         self.post("url", &json!({ "url": url })).await.map(drop)
     }
 
+    /// Opens another window of the same browser at an address, and switches to it.
+    pub async fn open_window(&self, url: &str) -> Result<String, Error> {
+        let window = self.post("window/new", &json!({ "type": "window" })).await?;
+        let handle = window["handle"].as_str().unwrap_or_default().to_owned();
+        self.switch_to(&handle).await?;
+        self.open(url).await?;
+        Ok(handle)
+    }
+
+    /// Switches to a window.
+    pub async fn switch_to(&self, handle: &str) -> Result<(), Error> {
+        self.post("window", &json!({ "handle": handle })).await.map(drop)
+    }
+
+    /// The window that commands go to.
+    pub async fn window(&self) -> Result<String, Error> {
+        let answer = self.client.get(format!("{}/window", self.session)).send().await?;
+        Ok(value(answer).await?.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Closes the window that commands go to.
+    pub async fn close_window(&self) -> Result<(), Error> {
+        let answer = self.client.delete(format!("{}/window", self.session)).send().await?;
+        value(answer).await.map(drop)
+    }
+
     /// Runs a function body in the page and returns its result.
     pub async fn run(&self, script: &str) -> Result<Value, Error> {
         self.post("execute/sync", &json!({ "script": script, "args": [] })).await

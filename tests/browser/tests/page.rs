@@ -3,6 +3,7 @@
 
 mod costs;
 mod scene;
+mod sharing;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -374,7 +375,7 @@ async fn the_time_of_a_finished_workflow_ends_with_its_end() {
     else {
         return;
     };
-    let shown = "document.getElementById('elapsed').textContent + ' ' + document.querySelector('.lane i').style.width";
+    let shown = "document.getElementById('elapsed').textContent + ' ' + document.querySelector('.lane i')?.style.width";
     browser.wait_for(&format!("{shown} === '10.0 s 80%'")).await.unwrap();
     browser.open(&scene.page("called")).await.unwrap();
     browser.wait_for(&format!("{shown} === '10.0 s 100%'")).await.unwrap();

@@ -97,7 +97,7 @@ impl Scene {
 }
 
 /// A workflow that started and ended the given seconds ago, or is still running.
-fn workflow(status: &str, started: f64, ended: f64) -> Json {
+pub fn workflow(status: &str, started: f64, ended: f64) -> Json {
     let agent = |text: &str, from: f64, to: f64| {
         json!({
             "status": "success", "activity": text, "calls": 1,
