@@ -1,9 +1,9 @@
 //! [`Board`]: the newest workflows, read again and again while somebody watches the overview.
 //!
 //! ```text
-//! every 3 s             the newest 500
-//! every second          the newest 10, for those that have begun since
-//! at each poll          those that are running, up to 200
+//! every 3 s        the newest 500
+//! at each poll     the newest 10, for those that have begun since
+//!                  and those that are running, up to 200
 //! ```
 
 use std::collections::HashMap;
@@ -23,8 +23,7 @@ use crate::store::{ListRequest, RecentItems, StatusReader, StoreError, StoreErro
 
 /// How often the whole list is read.
 const LIST_INTERVAL: Duration = Duration::from_secs(3);
-/// How often the newest are listed, and how many.
-const NEWEST_INTERVAL: Duration = Duration::from_secs(1);
+/// How many of the newest are listed at each poll.
 const NEWEST: usize = 10;
 /// How many running workflows are read at each poll.
 const MAX_RUNNING: usize = 200;
@@ -155,7 +154,7 @@ impl<R: StatusReader> Shared<R> {
         if schedule.newest <= started_at {
             let request = ListRequest::new(NEWEST);
             let newest = self.reader.list(&request, self.listed).await?;
-            schedule.newest = started_at + NEWEST_INTERVAL.max(started_at.elapsed() * PAUSE);
+            schedule.newest = started_at + started_at.elapsed() * PAUSE;
             let is_new = |(id, _): &&(SessionId, Arc<Listed>)| !known.contains_key(id);
             begun = newest.items.iter().filter(is_new).cloned().collect();
             if begun.len() == NEWEST {
@@ -203,7 +202,7 @@ impl<R: StatusReader> Shared<R> {
             .map_err(|error| StoreError::new(error.kind(), error.to_string()))?;
         let took = started_at.elapsed();
         schedule.list = started_at + LIST_INTERVAL.max(took * PAUSE);
-        schedule.newest = started_at + NEWEST_INTERVAL.max(took * PAUSE);
+        schedule.newest = started_at + took * PAUSE;
         Ok((*recent).clone())
     }
 

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 const STYLE: &str = concat!(
     include_str!("page/base.css"),
     include_str!("page/list.css"),
+    include_str!("page/board.css"),
     include_str!("page/workflow.css"),
     include_str!("page/window.css"),
 );
@@ -33,7 +34,12 @@ const SCRIPT: &str = concat!(
     include_str!("page/stream.js"),
     include_str!("page/share.js"),
     include_str!("page/list.js"),
+    include_str!("page/board.js"),
+    include_str!("page/lanes.js"),
+    include_str!("page/charts.js"),
+    include_str!("page/find.js"),
     include_str!("page/navigation.js"),
+    include_str!("page/keys.js"),
     include_str!("page/main.js"),
 );
 
@@ -41,6 +47,7 @@ const SCRIPT: &str = concat!(
 const PARTS: &[(&str, &str)] = &[
     ("{{icons}}", include_str!("page/icons.html")),
     ("{{list}}", include_str!("page/list.html")),
+    ("{{board}}", include_str!("page/board.html")),
     ("{{workflow}}", include_str!("page/workflow.html")),
     ("{{dialogs}}", include_str!("page/dialogs.html")),
     ("{{style}}", STYLE),

@@ -4,7 +4,7 @@
 const NICE = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800];
 let axis = "";
 function tick() {
-  if (!shown) return;
+  if (!shown || view === "board") return;
   const { workflow, finished } = shown;
   const agents = Object.entries(workflow.agents);
   const times = (key) => agents.map(([, agent]) => parse(agent[key])).filter((time) => !isNaN(time));
@@ -47,4 +47,5 @@ function tick() {
   marks.forEach((mark, place) => style($("ticks").children[place], "left", (100000 * mark / span).toFixed(2) + "%"));
 }
 setInterval(() => { if (!document.hidden && shown && !shown.finished) tick(); }, 100);
-setInterval(() => { if (!document.hidden) { renderAges(); if (shown) tick(); } }, 5000);
+setInterval(() => { if (!document.hidden) tickBoard(); }, 250);
+setInterval(() => { if (!document.hidden) { renderAges(); renderProblemAges(); if (shown) tick(); } }, 5000);

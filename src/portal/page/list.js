@@ -1,11 +1,11 @@
 // The list of workflows
 
 const entries = new Map(), items = new Map();
-let order = [], filter = "all", wanted = "";
+let order = [];
 
 function makeItem(sessionId) {
   const part = { dot: el("i", { class: "dot" }), status: el("span", { class: "status" }), more: el("span"), when: el("span", { class: "when" }), pips: el("span", { class: "pips", "aria-hidden": "true" }), cost: el("span", { class: "cost" }) };
-  const anchor = el("a", { href: "#" + encodeURIComponent(sessionId), tabindex: "-1", title: sessionId },
+  const anchor = el("a", { href: hashOf(sessionId), tabindex: "-1", title: sessionId },
     el("span", { class: "row" }, part.dot, el("span", { class: "name" }, sessionId), part.cost),
     el("span", { class: "sub" }, part.status, part.more, part.when), part.pips);
   const item = el("li", {}, anchor);
@@ -22,7 +22,10 @@ function updateEntry(entry) {
   if (items.has(entry.sessionId)) renderItem(entry.sessionId);
 }
 function renderItem(sessionId) {
-  const { entry } = entries.get(sessionId), part = items.get(sessionId).parts;
+  fillItem(items.get(sessionId), entries.get(sessionId).entry);
+}
+function fillItem(item, entry) {
+  const part = item.parts, created = parse(entry.createdAt);
   const state = entry.stalled ? "stalled" : entry.waiting ? "waiting" : entry.status;
   attribute(part.dot, "data-state", state);
   attribute(part.status, "data-state", state);
@@ -32,7 +35,7 @@ function renderItem(sessionId) {
   const states = Object.values(entry.agents);
   if (part.pips.children.length !== states.length) part.pips.replaceChildren(...states.map(() => el("i")));
   states.forEach((agent, place) => attribute(part.pips.children[place], "data-state", agent === "in-progress" && state !== entry.status ? state : agent));
-  renderAge(sessionId);
+  text(part.when, created ? ago(created) : "");
 }
 function renderAge(sessionId) {
   const { created } = entries.get(sessionId);
@@ -40,12 +43,6 @@ function renderAge(sessionId) {
 }
 function renderAges() { for (const sessionId of items.keys()) renderAge(sessionId); }
 
-const FILTERS = {
-  all: () => true,
-  running: (entry) => !entry.stalled && ["initializing", "processing"].includes(entry.status),
-  failed: (entry) => entry.status === "failed",
-  stalled: (entry) => entry.stalled,
-};
 function renderList() {
   for (const sessionId of order) {
     if (!items.has(sessionId)) { items.set(sessionId, makeItem(sessionId)); renderItem(sessionId); }
@@ -54,9 +51,9 @@ function renderList() {
   let visible = 0;
   for (const sessionId of order) {
     const { entry } = entries.get(sessionId);
-    const matches = FILTERS[filter](entry) && (sessionId + " " + (entry.correlationId ?? "")).toLowerCase().includes(wanted);
-    items.get(sessionId).hidden = !matches;
-    visible += matches;
+    const isShown = matches(entry);
+    items.get(sessionId).hidden = !isShown;
+    visible += isShown;
   }
   text($("count"), visible === order.length ? count(visible) : count(visible) + " of " + count(order.length));
   $("none").hidden = visible > 0;
@@ -84,7 +81,9 @@ function markChosen() {
   // The list is a single Tab stop; the arrow keys move within it.
   const focused = $("list").contains(document.activeElement) ? document.activeElement : null;
   (focused ?? $("list").querySelector("li:not([hidden]) a[aria-current]") ?? $("list").querySelector("li:not([hidden]) a"))?.setAttribute("tabindex", "0");
-  if (following) attribute($("follow"), "aria-current", "true"); else $("follow").removeAttribute("aria-current");
+  for (const [id, isCurrent] of [["follow", following], ["to-board", view === "board"]]) {
+    if (isCurrent) attribute($(id), "aria-current", "page"); else $(id).removeAttribute("aria-current");
+  }
 }
 $("list").addEventListener("keydown", (event) => {
   const shownItems = [...$("list").children].filter((item) => !item.hidden).map((item) => item.firstChild);
@@ -108,7 +107,7 @@ function showList(list) {
   order = list.map((entry) => entry.sessionId);
   list.forEach(updateEntry);
   renderList();
-  $("welcome").hidden = order.length > 0 || chosen !== null;
+  if (view !== "board") $("welcome").hidden = order.length > 0 || chosen !== null;
   const newest = order[0] ?? null;
   if (following) choose(newest);
   const entry = entries.get(chosen)?.entry;
@@ -133,10 +132,3 @@ async function keepList(signal) {
     await pause(read.list === "lost" ? 1000 : LIST_EVERY, signal);
   }
 }
-
-document.querySelectorAll(".filters button").forEach((button) => button.addEventListener("click", () => {
-  filter = button.dataset.filter;
-  document.querySelectorAll(".filters button").forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
-  renderList();
-}));
-$("search").addEventListener("input", () => { wanted = $("search").value.trim().toLowerCase(); renderList(); });

@@ -2,5 +2,6 @@
 
 document.addEventListener("visibilitychange", () => { if (!document.hidden && shown) tick(); });
 
+readAddress();
 route();
 if (!document.hidden) enter();

@@ -1,6 +1,6 @@
 // The selected workflow and its changes
 
-let chosen = null, following = true, watching = false, shown = null, view = "workflow", overview = null;
+let chosen = null, following = true, watching = false, shown = null, view = "workflow";
 
 function choose(sessionId) {
   // A finished workflow is not watched any more, and stays as it is until the list has news of it.

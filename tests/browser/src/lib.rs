@@ -43,6 +43,7 @@ pub mod key {
     pub const TAB: &str = "\u{e004}";
     pub const SHIFT: &str = "\u{e008}";
     pub const ENTER: &str = "\u{e007}";
+    pub const ESCAPE: &str = "\u{e00c}";
     pub const HOME: &str = "\u{e011}";
     pub const END: &str = "\u{e010}";
     pub const UP: &str = "\u{e013}";
@@ -188,6 +189,11 @@ impl Browser {
         let log = self.post("se/log", &json!({ "type": "browser" })).await?;
         let entries = log.as_array().into_iter().flatten();
         Ok(entries.map(|entry| format!("{}: {}", entry["level"], entry["message"])).collect())
+    }
+
+    /// Frees what the page does not use any more, so that its memory can be measured.
+    pub async fn collect_garbage(&self) -> Result<(), Error> {
+        self.devtools("HeapProfiler.collectGarbage", &json!({})).await
     }
 
     async fn devtools(&self, command: &str, parameters: &Value) -> Result<(), Error> {

@@ -1,6 +1,8 @@
 //! The portal's page as a browser shows it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod barriers;
+mod board;
 mod costs;
 mod scene;
 mod sharing;
@@ -119,7 +121,7 @@ async fn each_state_appears_within_a_second() {
 async fn the_newest_is_shown_unless_one_is_chosen() {
     let scene = Scene::start().await;
     scene.fill(2).await;
-    let Some(browser) = browser("the_newest_is_shown", &scene.page("")).await else { return };
+    let Some(browser) = browser("the_newest_is_shown", &scene.page("newest")).await else { return };
     let shown = |id: &str| format!("document.getElementById('session').textContent === '{id}'");
     browser.wait_for(&shown("running")).await.unwrap();
     let mut newer = json!({ "overallStatus": "processing" });
@@ -149,7 +151,8 @@ async fn markup_from_the_store_stays_text() {
         "createdAt": scene::ago(3.0), "lastUpdated": scene::ago(1.0), "documentId": MARKUP, "<b>": MARKUP,
     });
     scene.put(MARKUP, &item).await;
-    let Some(browser) = browser("markup_from_the_store_stays_text", &scene.page("")).await else {
+    let Some(browser) = browser("markup_from_the_store_stays_text", &scene.page("newest")).await
+    else {
         return;
     };
     browser.wait_for("document.querySelectorAll('#steps li').length === 5").await.unwrap();
@@ -232,7 +235,7 @@ fn run(status: &str, created: f64, agents: &[(&str, Value)]) -> Value {
 
 #[tokio::test]
 async fn a_new_run_is_followed_after_the_end_of_the_one_before() {
-    for address in ["", "again"] {
+    for address in ["newest", "again"] {
         let scene = Scene::start().await;
         let agent = json!({
             "status": "success", "startedAt": scene::ago(7_200.0), "completedAt": scene::ago(3_600.0),
@@ -512,8 +515,8 @@ async fn an_agent_that_waits_says_what_for() {
         .wait_for("document.querySelectorAll('#steps li[data-state=\"success\"]').length === 2")
         .await
         .unwrap();
-    let waiting = "return document.querySelectorAll('[data-state=\"waiting\"]').length";
-    browser.wait_for(&format!("({}) === 0", waiting.trim_start_matches("return "))).await.unwrap();
+    let waiting = "document.querySelectorAll('#workflow [data-state=\"waiting\"], #list [data-state=\"waiting\"]').length === 0";
+    browser.wait_for(waiting).await.unwrap();
     console_is_quiet(&browser, &[]).await;
 }
 
@@ -554,7 +557,8 @@ async fn a_word_that_is_not_known_is_shown_as_it_is() {
 async fn the_keyboard_reaches_everything() {
     let scene = Scene::start().await;
     scene.fill(20).await;
-    let Some(browser) = browser("the_keyboard_reaches_everything", &scene.page("")).await else {
+    let Some(browser) = browser("the_keyboard_reaches_everything", &scene.page("newest")).await
+    else {
         return;
     };
     browser.wait_for("document.querySelectorAll('#list li').length === 24").await.unwrap();
@@ -564,13 +568,14 @@ async fn the_keyboard_reaches_everything() {
         browser.run(here).await.unwrap().as_str().unwrap().to_owned()
     };
     let mut stops = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..11 {
         browser.press(&[key::TAB]).await.unwrap();
         stops.push(focus().await);
     }
-    let expected =
-        ["skip", "search", "all", "running", "failed", "stalled", "follow", "item running"];
-    assert_eq!(stops, expected);
+    let filters = ["all", "running", "waiting", "stalled", "failed", "completed"];
+    assert_eq!(stops[..2], ["skip", "search"]);
+    assert_eq!(stops[2..8], filters);
+    assert_eq!(stops[8..], ["to-board", "follow", "item running"]);
     // Every element that takes the focus is visible.
     let outline = "return getComputedStyle(document.activeElement).outlineStyle";
     assert_eq!(browser.run(outline).await.unwrap(), "solid");
@@ -593,7 +598,7 @@ async fn the_keyboard_reaches_everything() {
     browser.wait_for("document.querySelectorAll('#list li').length === 25").await.unwrap();
     assert_eq!(focus().await, "item running");
 
-    for _ in 0..3 {
+    for _ in 0..4 {
         browser.press(&[key::SHIFT, key::TAB]).await.unwrap();
     }
     assert_eq!(focus().await, "failed");
@@ -601,7 +606,7 @@ async fn the_keyboard_reaches_everything() {
     let visible = "return [...document.querySelectorAll('#list li:not([hidden]) .dot')].every((dot) => dot.dataset.state === 'failed')";
     assert_eq!(browser.run(visible).await.unwrap(), true);
     assert_eq!(browser.run("return document.activeElement.ariaPressed").await.unwrap(), "true");
-    for _ in 0..3 {
+    for _ in 0..5 {
         browser.press(&[key::SHIFT, key::TAB]).await.unwrap();
     }
     assert_eq!(focus().await, "search");
@@ -700,7 +705,7 @@ async fn it_is_never_wider_than_the_window() {
     };
     for size in [NARROWEST, PHONE, (800, 600), DESKTOP, (2560, 1440)] {
         browser.look(size, false).await.unwrap();
-        for session in ["completed", &long, ""] {
+        for session in ["completed", &long, "newest", "board", ""] {
             browser.open(&scene.page(session)).await.unwrap();
             browser.wait_for("document.querySelectorAll('#list li').length === 8").await.unwrap();
             browser.wait_for("document.querySelector('#steps li')").await.unwrap();
