@@ -24,7 +24,10 @@
 //! | `GET /` | the page |
 //! | `GET /api/workflow/{sessionId}/status` | the workflow; an unknown session is pending |
 //! | `GET /api/workflow/{sessionId}/events` | the same as server-sent events, one for each change |
-//! | `GET /api/workflow/recent?limit=10` | the newest workflows, newest first; at most 500 |
+//! | `GET /api/workflow/recent?limit=10` | the newest workflows, newest first; at most 500; with their short attributes if `attributes=true` |
+//! | `GET /api/workflow/overview` | the newest 500 at a glance: how many are in each state, what is running, what failed or stalled in 24 hours, figures of each hour and of each agent |
+//! | `GET /api/workflow/events?session=a&session=b&overview=true` | up to 100 workflows, and the overview, in one stream of server-sent events |
+//! | `GET /api/workflow/search?attribute=documentId&value=FAB_1` | the workflows in which an attribute has a value: from the table's index of it, or of the newest 2,000 |
 //! | `GET /api/workflow/metrics?limit=1000` | the gauges [`STALLED_WORKFLOWS`] and [`WAITING_WORKFLOWS`], for Prometheus, and the metrics of a [webhook](Portal::webhook) |
 //! | `GET /health` | 200 if the store can be read, or else 503; only where the portal [serves on its own](Portal::bind), without a token |
 //!
@@ -76,6 +79,7 @@ mod page;
 mod recent;
 mod response;
 mod routes;
+mod search;
 mod serve;
 mod state;
 mod stream;

@@ -17,6 +17,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
+use tokio::sync::Mutex;
 use tower::ServiceBuilder;
 use tower_http::compression::CompressionLayer;
 use tower_http::limit::{self, RequestBodyLimitLayer};
@@ -31,6 +32,7 @@ use super::listed::Listed;
 use super::live::Live;
 use super::recent::{MAX_LIMIT, RecentList};
 use super::response::{ErrorResponse, json};
+use super::search::search;
 use super::state::{AppState, session_id};
 use super::stream::stream;
 use super::view::{View, etag};
@@ -83,6 +85,7 @@ pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
         live: Live::new(Arc::clone(&reader), Arc::clone(&view), poll_interval, !is_same_for_all),
         board,
         recent: lists,
+        searching: Mutex::default(),
         signs: RecentList::new(Arc::clone(&reader), poll_interval, sign),
         reader,
         view,
@@ -94,6 +97,7 @@ pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
     let ordinary = Router::new()
         .route("/api/workflow/recent", get(recent))
         .route("/api/workflow/overview", get(overview))
+        .route("/api/workflow/search", get(search))
         .route("/api/workflow/metrics", get(metrics))
         .route("/api/workflow/{session_id}/status", get(status))
         .route_layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, TIMEOUT));

@@ -7,6 +7,7 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use http::StatusCode;
 use http::request::Parts;
+use tokio::sync::Mutex;
 
 use super::ShutdownSignal;
 use super::board::Board;
@@ -30,6 +31,8 @@ pub(super) struct AppState<R> {
     pub(super) recent: Arc<RecentList<R, Arc<Listed>>>,
     /// For the gauges, which read more of them and show less of each.
     pub(super) signs: RecentList<R, SignOfLife>,
+    /// Held by the search that reads the store.
+    pub(super) searching: Mutex<()>,
     pub(super) visible: Option<Visible>,
     pub(super) webhook: WebhookMetrics,
     pub(super) keep_alive: Duration,

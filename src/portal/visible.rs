@@ -37,6 +37,11 @@ impl Viewer {
         Self(visible.map(|visible| Arc::new((visible.clone(), parts))))
     }
 
+    /// Whether nothing is hidden from anyone.
+    pub(super) fn sees_all(&self) -> bool {
+        self.0.is_none()
+    }
+
     pub(super) fn sees_listed(&self, listed: &Listed) -> bool {
         self.sees(&listed.status)
     }

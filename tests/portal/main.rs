@@ -8,6 +8,7 @@
 
 #[cfg(unix)]
 mod attack;
+mod board;
 mod connections;
 mod costs;
 mod events;
@@ -18,11 +19,13 @@ mod layers;
 mod older_writers;
 mod page;
 mod recent;
+mod search;
 mod serving;
 mod status;
 mod stream;
 mod support;
 mod table;
+mod visible;
 #[path = "../store/warnings.rs"]
 mod warnings;
 mod watchers;

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::StatusCode;
+use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::support::{Store, ask, completed, get, portal, processing, whole};
+use crate::support::{Store, ask, completed, portal, processing, whole};
 
 const POLL: Duration = Duration::from_secs(1);
 
@@ -21,7 +21,13 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) async fn open(router: &Router, query: &str) -> Self {
-        let response = ask(router, get(&format!("/api/workflow/events?{query}"))).await;
+        Self::open_as(router, query, "").await
+    }
+
+    pub(crate) async fn open_as(router: &Router, query: &str, tenant: &str) -> Self {
+        let request =
+            Request::get(format!("/api/workflow/events?{query}")).header("tenant", tenant);
+        let response = ask(router, request.body(Body::empty()).unwrap()).await;
         assert_eq!(response.status(), StatusCode::OK);
         let headers = response.headers();
         assert_eq!(headers["content-type"], "text/event-stream");
