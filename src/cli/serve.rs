@@ -48,6 +48,11 @@ pub(crate) struct Serve {
     #[arg(long = "agent", value_name = "NAME=TEXT", value_parser = agent)]
     agents: Vec<Agent>,
 
+    /// Address of a trace, with `{traceId}` for its id, such as
+    /// `https://grafana.example/explore/{traceId}`; the page links to it
+    #[arg(long, value_name = "URL")]
+    trace_url: Option<String>,
+
     #[command(flatten)]
     webhook: WebhookArgs,
 
@@ -139,6 +144,11 @@ impl Serve {
             .with_graceful_shutdown(end);
         if let Some(token) = token {
             portal = portal.token(token);
+        }
+        if let Some(url) = self.trace_url {
+            portal = portal
+                .trace_url(url)
+                .map_err(|error| Failure::Unusable(format!("`--trace-url`: {error}")))?;
         }
         if let Some(webhook) = &webhook {
             portal = portal.webhook(webhook);

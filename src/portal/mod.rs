@@ -44,7 +44,8 @@
 //! Models, costs, attempts, budgets and the trace have the item's names too, and are absent where nothing
 //! is known about them. Beside the item's `costUsd` there is `cost`, its text, as
 //! `{"short": "≥ $0.0123", "exact": "≥ $0.012345"}`; likewise `totalCost` beside `totalCostUsd`, also in
-//! lists and in `previousRun`, and `budget` beside `budgetUsd`. JSON numbers are usually read as floats,
+//! lists and in `previousRun`, and `budget` beside `budgetUsd`. Beside `traceId` there is `traceUrl`, if
+//! [`Portal::trace_url`] is set. JSON numbers are usually read as floats,
 //! so only the text is exact. Beside an agent's `finishReason` there is `stoppedNormally`:
 //! whether the model was done, or stopped to call a tool.
 //!
@@ -83,6 +84,7 @@ mod search;
 mod serve;
 mod state;
 mod stream;
+mod trace_url;
 mod version;
 mod view;
 mod visible;
@@ -102,6 +104,7 @@ use crate::store::StatusReader;
 
 pub use gauges::{STALLED_WORKFLOWS, WAITING_WORKFLOWS};
 pub use serve::{ServeError, Server};
+pub use trace_url::InvalidTraceUrl;
 use webhook_metrics::WebhookMetrics;
 
 /// Returns the portal's routes with default settings: agents are listed as each item has
@@ -126,6 +129,7 @@ struct Settings {
     heartbeat: Duration,
     max_connections: usize,
     visible: Option<visible::Visible>,
+    trace_url: Option<trace_url::TraceUrl>,
     webhook: WebhookMetrics,
     shutdown: ShutdownSignal,
 }
@@ -141,6 +145,7 @@ impl fmt::Debug for Settings {
             .field("heartbeat", &self.heartbeat)
             .field("max_connections", &self.max_connections)
             .field("visible", &self.visible)
+            .field("trace_url", &self.trace_url)
             .field("webhook", &self.webhook)
             .finish_non_exhaustive()
     }
@@ -159,6 +164,7 @@ impl<R: StatusReader> Portal<R> {
                 heartbeat: Duration::from_secs(30),
                 max_connections: 10_000,
                 visible: None,
+                trace_url: None,
                 webhook: WebhookMetrics::default(),
                 shutdown: std::future::pending().boxed().shared(),
             },
@@ -277,6 +283,20 @@ impl<R: StatusReader> Portal<R> {
     pub fn webhook(mut self, webhook: &crate::webhook::RunningWebhook) -> Self {
         self.settings.webhook = WebhookMetrics::of(webhook);
         self
+    }
+
+    /// Sets where the trace of a workflow can be seen, such as
+    /// `https://grafana.example/explore/{traceId}`. The page links to it.
+    ///
+    /// `{traceId}` stands for the trace's id. Workflows without one have no link.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the address lacks `{traceId}`, or if it is not one of `https` or `http`
+    /// with the id after the host.
+    pub fn trace_url(mut self, url: impl Into<String>) -> Result<Self, InvalidTraceUrl> {
+        self.settings.trace_url = Some(trace_url::TraceUrl::new(url.into())?);
+        Ok(self)
     }
 
     /// Shuts down when this future resolves: event streams end, and so does the portal's own

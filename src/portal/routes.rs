@@ -61,12 +61,13 @@ pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
         keep_alive,
         heartbeat,
         visible,
+        trace_url,
         webhook,
         shutdown,
         ..
     } = settings;
     let reader = Arc::new(reader);
-    let view = Arc::new(View { agents, heartbeat });
+    let view = Arc::new(View { agents, heartbeat, trace_url });
     let is_same_for_all = visible.is_none();
     // Who may see a workflow can depend on all of its attributes.
     let (listed, sign) = match is_same_for_all {

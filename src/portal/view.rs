@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::attempts::{Attempts, SubStep, sub_steps};
 use super::costs::{Models, OF_AGENT, OF_WORKFLOW, add_budget, add_cost};
+use super::trace_url::TraceUrl;
 use crate::agent::Agent;
 use crate::status::schema::SUB_STEPS;
 use crate::status::{
@@ -30,6 +31,7 @@ pub(super) struct View {
     pub(super) agents: Vec<Agent>,
     /// A workflow that is silent for three times as long is stalled.
     pub(super) heartbeat: Duration,
+    pub(super) trace_url: Option<TraceUrl>,
 }
 
 /// A workflow as JSON.
@@ -53,6 +55,7 @@ impl View {
             status,
             agents: self.agents_of(status),
             stalled: status.is_some_and(|status| status.is_stalled(now, self.heartbeat)),
+            trace_url: self.trace_url.as_ref(),
         });
         Rendered {
             json,
@@ -96,6 +99,7 @@ struct WorkflowJson<'a> {
     status: Option<&'a WorkflowStatus>,
     agents: Vec<AgentView<'a>>,
     stalled: bool,
+    trace_url: Option<&'a TraceUrl>,
 }
 
 impl Serialize for WorkflowJson<'_> {
@@ -135,6 +139,9 @@ impl Serialize for WorkflowJson<'_> {
             }
             if let Some(budget) = &status.budget {
                 add_budget(&mut map, budget)?;
+            }
+            if let (Some(url), Some(id)) = (self.trace_url, &status.trace_id) {
+                map.serialize_entry("traceUrl", &url.of(id))?;
             }
         }
         map.end()

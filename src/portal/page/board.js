@@ -48,7 +48,7 @@ function renderBoard() {
   renderProblems(overview);
   renderCharts(overview.hours, overview.partial);
   renderPaces(overview.agents);
-  document.title = count(numbers.running) + " running" + (numbers.stalled ? ", " + count(numbers.stalled) + " stalled" : "") + " · Agent status";
+  titleOfBoard(overview);
   tickBoard();
 }
 

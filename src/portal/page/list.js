@@ -108,6 +108,7 @@ function showList(list) {
   list.forEach(updateEntry);
   renderList();
   if (view !== "board") $("welcome").hidden = order.length > 0 || chosen !== null;
+  if (shown) renderRelated(shown.workflow);
   const newest = order[0] ?? null;
   if (following) choose(newest);
   const entry = entries.get(chosen)?.entry;

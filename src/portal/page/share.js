@@ -2,7 +2,7 @@
 //
 // Of the visible tabs, the one that holds a lock leads: it reads what all of them want, and posts
 // it to a channel. When it is hidden or closed, another one gets the lock. While all are hidden,
-// nothing is read. Where there are no locks, as without TLS, each visible tab reads for itself.
+// nothing is read, unless notifications are on: then one of them reads the overview. Where there are no locks, as without TLS, each visible tab reads for itself.
 
 const tab = Math.random().toString(36).slice(2);
 const channel = navigator.locks ? new BroadcastChannel("agent-status " + base) : null;
@@ -29,14 +29,22 @@ function receive(message) {
     case "list": read.list = "ok"; skew = message.skew; lastList = message; shownList(message); break;
     case "workflow": if (message.data.sessionId === chosen) shownWorkflow(message.data); break;
     case "refused": if (message.data.sessionId === chosen) refused(message.data.detail); break;
-    case "overview": if (view === "board") shownOverview(message.data); break;
+    case "overview":
+      notice(message.data);
+      if (view === "board") shownOverview(message.data);
+      break;
   }
   showLink();
 }
 
 // What this tab wants
 function mine() {
-  return { sessions: view !== "board" && chosen !== null && watching ? [chosen] : [], overview: view === "board" };
+  const isShown = !document.hidden;
+  return {
+    isShown,
+    sessions: isShown && view !== "board" && chosen !== null && watching ? [chosen] : [],
+    overview: (isShown && view === "board") || notices,
+  };
 }
 function tell() {
   if (!place) return;
@@ -45,6 +53,12 @@ function tell() {
 }
 // The leading tab notes what a tab wants, and sends it what is known already.
 function take(message) {
+  // A browser slows the timers of a hidden tab down, so that one that is shown reads.
+  if (document.hidden && message.isShown) {
+    leave();
+    enter();
+    return;
+  }
   const isNew = !wants.has(message.tab);
   wants.set(message.tab, message);
   const to = message.tab;
@@ -74,7 +88,10 @@ function leave() {
   channel?.postMessage({ kind: "bye", tab });
 }
 channel?.addEventListener("message", ({ data }) => { if (place) receive(data); });
-document.addEventListener("visibilitychange", () => { if (document.hidden) leave(); else enter(); });
+document.addEventListener("visibilitychange", () => {
+  leave();
+  if (!document.hidden || notices) enter();
+});
 addEventListener("pagehide", leave);
 addEventListener("pageshow", () => { if (!document.hidden) enter(); });
 
@@ -88,7 +105,8 @@ async function lead(signal) {
   wants.set(tab, { tab, ...mine() });
   channel?.postMessage({ kind: "who" });
   try {
-    await Promise.all([keepList(signal), keepStream(signal)]);
+    // A hidden tab shows no list.
+    await Promise.all([document.hidden ? null : keepList(signal), keepStream(signal)]);
   } finally {
     leading = false;
   }

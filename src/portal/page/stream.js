@@ -28,7 +28,7 @@ async function keepStream(signal) {
   };
   // A laptop that has slept may wait long for a connection that is gone.
   const pulse = setInterval(() => {
-    if (Date.now() - beat > 15000) reopen();
+    if (Date.now() - beat > 15000 && !document.hidden) reopen();
     beat = Date.now();
   }, 5000);
   const stop = () => { connection?.abort(); wake?.(); };

@@ -8,6 +8,7 @@ function render() {
   draw($("overall").firstChild, overall);
   text($("overall").lastChild, word(overall));
   renderFacts(workflow);
+  renderAround(workflow);
   renderPreviousRun(workflow.previousRun);
   renderAlarm(workflow, overall);
   renderBudget(workflow);
@@ -27,8 +28,7 @@ function render() {
   text($("since"), created ? "started " + at(created) : overall === "pending" ? "not started" : "");
   const updated = parse(workflow.lastUpdated);
   text($("changed-at"), updated ? at(updated) : "");
-  document.title = { completed: "✓ ", failed: "✗ ", stalled: "‖ ", waiting: "… ", processing: done + "/" + agents.length + " " }[overall] ?? "";
-  document.title += workflow.sessionId + " · Agent status";
+  titleOfWorkflow(workflow, overall, done, agents.length);
   tick();
 }
 

@@ -1,10 +1,13 @@
 //! The portal's page as a browser shows it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod around;
 mod barriers;
 mod board;
 mod costs;
+mod notices;
 mod scene;
+mod served;
 mod sharing;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -568,14 +571,14 @@ async fn the_keyboard_reaches_everything() {
         browser.run(here).await.unwrap().as_str().unwrap().to_owned()
     };
     let mut stops = Vec::new();
-    for _ in 0..11 {
+    for _ in 0..12 {
         browser.press(&[key::TAB]).await.unwrap();
         stops.push(focus().await);
     }
     let filters = ["all", "running", "waiting", "stalled", "failed", "completed"];
     assert_eq!(stops[..2], ["skip", "search"]);
     assert_eq!(stops[2..8], filters);
-    assert_eq!(stops[8..], ["to-board", "follow", "item running"]);
+    assert_eq!(stops[8..], ["to-board", "follow", "notify", "item running"]);
     // Every element that takes the focus is visible.
     let outline = "return getComputedStyle(document.activeElement).outlineStyle";
     assert_eq!(browser.run(outline).await.unwrap(), "solid");
@@ -598,7 +601,7 @@ async fn the_keyboard_reaches_everything() {
     browser.wait_for("document.querySelectorAll('#list li').length === 25").await.unwrap();
     assert_eq!(focus().await, "item running");
 
-    for _ in 0..4 {
+    for _ in 0..5 {
         browser.press(&[key::SHIFT, key::TAB]).await.unwrap();
     }
     assert_eq!(focus().await, "failed");

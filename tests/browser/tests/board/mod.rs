@@ -239,16 +239,16 @@ async fn it_can_be_used_with_the_keyboard_alone() {
     };
     // Tab reaches the counts and the lanes after the list.
     let mut stops = Vec::new();
-    for _ in 0..12 {
+    for _ in 0..13 {
         browser.press(&[key::TAB]).await.unwrap();
         stops.push(focus().await);
     }
     let first = browser.run("return order[0]").await.unwrap();
     let lane = browser.run("return [...lanes.keys()][0]").await.unwrap();
-    let expected = ["skip", "search", "to-board", "follow", first.as_str().unwrap()];
-    assert_eq!(stops[..5], expected);
-    assert_eq!(stops[5..11], ["all", "running", "waiting", "stalled", "failed", "completed"]);
-    assert_eq!(stops[11], lane.as_str().unwrap());
+    let expected = ["skip", "search", "to-board", "follow", "notify", first.as_str().unwrap()];
+    assert_eq!(stops[..6], expected);
+    assert_eq!(stops[6..12], ["all", "running", "waiting", "stalled", "failed", "completed"]);
+    assert_eq!(stops[12], lane.as_str().unwrap());
 
     browser.press(&["?"]).await.unwrap();
     browser.wait_for("document.getElementById('help').open").await.unwrap();

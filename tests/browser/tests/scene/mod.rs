@@ -33,22 +33,43 @@ impl Scene {
     }
 
     pub async fn with_token(token: Option<&str>) -> Self {
-        let address = ([127, 0, 0, 1], 0).into();
-        let mut scene = Self { store: MemoryStore::new(), address, server: None };
+        let mut scene = Self::new();
         scene.serve(token).await;
         scene
     }
 
+    /// Serves with other settings.
+    pub async fn start_with(
+        settings: impl FnOnce(Portal<MemoryStore>) -> Portal<MemoryStore>,
+    ) -> Self {
+        let mut scene = Self::new();
+        scene.serve_with(settings).await;
+        scene
+    }
+
+    fn new() -> Self {
+        let address = ([127, 0, 0, 1], 0).into();
+        Self { store: MemoryStore::new(), address, server: None }
+    }
+
     /// Serves the store at the address; the first time, at a free one.
     pub async fn serve(&mut self, token: Option<&str>) {
+        self.serve_with(|portal| match token {
+            Some(token) => portal.token(token),
+            None => portal,
+        })
+        .await;
+    }
+
+    async fn serve_with(
+        &mut self,
+        settings: impl FnOnce(Portal<MemoryStore>) -> Portal<MemoryStore>,
+    ) {
         let (stop, stopped) = oneshot::channel::<()>();
-        let mut portal = Portal::new(self.store.clone())
+        let portal = Portal::new(self.store.clone())
             .agents(AGENTS.map(|(name, text)| Agent::new(name).pending(text)))
             .with_graceful_shutdown(async { drop(stopped.await) });
-        if let Some(token) = token {
-            portal = portal.token(token);
-        }
-        let server = portal.bind(self.address).await.unwrap();
+        let server = settings(portal).bind(self.address).await.unwrap();
         self.address = server.local_addr();
         let serving = tokio::spawn(async { server.serve().await.unwrap() });
         self.server = Some((stop, serving));
