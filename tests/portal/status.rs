@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tower_agent_status::portal;
 
-use crate::support::{Store, ago, portal, whole};
+use crate::support::{Store, ago, portal, processing, whole};
 use crate::warnings::Warnings;
 
 #[tokio::test]
@@ -239,4 +239,21 @@ async fn an_agent_declared_twice_has_the_later_text() {
     assert_eq!(body.matches(r#""one":"#).count(), 1, "{body}");
     assert!(body.contains("second") && !body.contains("first"), "{body}");
     assert!(body.find(r#""one":"#) < body.find(r#""two":"#), "it keeps its place: {body}");
+}
+
+#[tokio::test]
+async fn a_trace_has_an_address_at_the_end_if_the_host_says_where() {
+    let store = Store::default();
+    let mut item = processing(1);
+    item["traceId"] = json!("0af7651916cd43dd8448eb211c80319c");
+    store.put("traced", &item).await;
+    store.put("untraced", &processing(1)).await;
+    let path = "/api/workflow/traced/status";
+    let (_, _, without) = whole(&portal(store.clone()).router(), path).await;
+    let with = portal(store).trace_url("https://traces.example/t/{traceId}").unwrap().router();
+    let (_, _, body) = whole(&with, path).await;
+    let end = r#","traceUrl":"https://traces.example/t/0af7651916cd43dd8448eb211c80319c"}"#;
+    assert_eq!(body, without.strip_suffix('}').unwrap().to_owned() + end);
+    let (_, _, body) = whole(&with, "/api/workflow/untraced/status").await;
+    assert!(!body.contains("traceUrl"), "{body}");
 }

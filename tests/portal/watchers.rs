@@ -1,4 +1,4 @@
-//! A thousand clients that watch a hundred workflows over TCP.
+//! A thousand clients that watch a hundred workflows over TCP, and five that watch the overview.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use crate::support::{Store, completed, portal, processing};
 const SESSIONS: usize = 100;
 const WATCHERS: u64 = 1_000;
 const REVISIONS: u64 = 5;
+const BOARDS: usize = 5;
 
 /// Watches a session to its end, and returns the number of events and the last status.
 async fn watch(address: SocketAddr, session: String, all: Arc<Barrier>) -> (usize, String) {
@@ -38,6 +39,28 @@ async fn watch(address: SocketAddr, session: String, all: Arc<Barrier>) -> (usiz
         }
     }
     (events, last)
+}
+
+/// Watches the overview until all sessions have completed, and returns the number of events.
+async fn watch_overview(address: SocketAddr, all: Arc<Barrier>) -> usize {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = "GET /api/workflow/events?overview=true HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut lines = BufReader::new(stream).lines();
+    let mut events = 0;
+    loop {
+        let line = lines.next_line().await.unwrap().unwrap();
+        let Some(data) = line.strip_prefix("data: ") else { continue };
+        let overview: Value = serde_json::from_str(data).unwrap();
+        assert_eq!(overview["workflows"], SESSIONS);
+        events += 1;
+        if events == 1 {
+            all.wait().await;
+        }
+        if overview["counts"]["completed"] == SESSIONS {
+            return events;
+        }
+    }
 }
 
 /// Reads a number of this process from a file in `/proc/self`.
@@ -74,7 +97,11 @@ async fn no_watcher_misses_the_end() {
     let before = memory();
     let mut watchers = JoinSet::new();
     let number = self::watchers();
-    let all = Arc::new(Barrier::new(number + 1));
+    let all = Arc::new(Barrier::new(number + BOARDS + 1));
+    let mut boards = JoinSet::new();
+    for _ in 0..BOARDS {
+        boards.spawn(watch_overview(address, Arc::clone(&all)));
+    }
     for n in 0..number {
         watchers.spawn(watch(address, format!("s{}", n % SESSIONS), Arc::clone(&all)));
     }
@@ -85,7 +112,8 @@ async fn no_watcher_misses_the_end() {
             store.put(&format!("s{session}"), &processing(revision)).await;
         }
         let batches = store.reads().batches;
-        while store.reads().batches < batches + 2 {
+        // Those of the workflows and those of the overview.
+        while store.reads().batches < batches + 4 {
             tokio::task::yield_now().await;
         }
     }
@@ -106,18 +134,28 @@ async fn no_watcher_misses_the_end() {
         events += seen;
     }
     assert_eq!(ended, number);
-    assert_eq!((reads.gets, reads.lists), (0, 0));
+    let mut overviews = 0;
+    while let Some(seen) = boards.join_next().await {
+        overviews += seen.unwrap();
+    }
+    assert!(overviews >= 2 * BOARDS, "{overviews} events");
+    assert_eq!(reads.gets, 0);
     let batches = reads.batches - first.batches;
-    // Two reads per second, give or take one at each end, and not one per watcher.
+    let lists = reads.lists - first.lists;
+    // Two reads per second for all who watch a workflow, give or take one at each end; two and two
+    // lists for all boards; and not one per watcher.
     #[expect(clippy::cast_precision_loss)]
-    let (batches_a_second, most) = (batches as f64 / seconds, 2.0 * seconds + 2.0);
-    assert!((batches as f64) <= most, "{batches} reads in {seconds} s");
+    let (a_second, most) = (|reads: usize| reads as f64 / seconds, 2.0 * seconds + 2.0);
+    assert!(a_second(batches) <= 2.0 * most / seconds, "{batches} reads in {seconds} s");
+    assert!(a_second(lists) <= most / seconds, "{lists} lists in {seconds} s");
     assert_eq!(reads.keys - first.keys, batches * SESSIONS);
     let grown = after.zip(before).map_or(0, |(after, before)| after.saturating_sub(before));
     println!(
-        "{number} watchers of {SESSIONS} sessions: {batches_a_second:.1} reads a second of \
-         {SESSIONS} items each, {events} events, {} KiB for each watcher with both ends of its \
-         connection",
+        "{number} watchers of {SESSIONS} sessions and {BOARDS} of the overview: {:.1} reads a \
+         second of {SESSIONS} items each and {:.1} lists, {events} events and {overviews} \
+         overviews, {} KiB for each watcher with both ends of its connection",
+        a_second(batches),
+        a_second(lists),
         grown / number as u64
     );
 }

@@ -39,9 +39,9 @@ async fn axe_finds_none() {
         ] {
             browser.open(&scene.page(session)).await.unwrap();
             browser.wait_for(is_shown).await.unwrap();
-            browser.run(&format!("{axe}; window.found = null; axe.run().then((result) => {{ window.found = result; }})")).await.unwrap();
-            browser.wait_for("window.found").await.unwrap();
-            let found = "return window.found.violations.map(({ id, nodes }) => [id, ...nodes.slice(0, 3).map((node) => node.html.slice(0, 160) + ' | ' + node.failureSummary)])";
+            browser.run(&format!("{axe}; window.barriers = null; axe.run().then((result) => {{ window.barriers = result; }})")).await.unwrap();
+            browser.wait_for("window.barriers").await.unwrap();
+            let found = "return window.barriers.violations.map(({ id, nodes }) => [id, ...nodes.slice(0, 3).map((node) => node.html.slice(0, 160) + ' | ' + node.failureSummary)])";
             let found: Value = browser.run(found).await.unwrap();
             assert_eq!(found, json!([]), "{session} at {size:?}");
         }
