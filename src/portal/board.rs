@@ -1,7 +1,7 @@
 //! [`Board`]: the newest workflows, read again and again while somebody watches the overview.
 //!
 //! ```text
-//! every 3 s        the newest 500
+//! every 10 s       the newest 500
 //! at each poll     the newest 10, for those that have begun since
 //!                  and those that are running, up to 200
 //! ```
@@ -21,8 +21,8 @@ use super::view::View;
 use crate::status::{Item, OverallStatus, SessionId, Timestamp};
 use crate::store::{ListRequest, RecentItems, StatusReader, StoreError, StoreErrorKind};
 
-/// How often the whole list is read.
-const LIST_INTERVAL: Duration = Duration::from_secs(3);
+/// How often the whole list is read, which costs as much as everything else in that time.
+const LIST_INTERVAL: Duration = Duration::from_secs(10);
 /// How many of the newest are listed at each poll.
 const NEWEST: usize = 10;
 /// How many running workflows are read at each poll.

@@ -48,7 +48,7 @@ pub(super) struct Snapshot {
     /// The event's id, set once the workflow has finished. A browser that reconnects sends
     /// it back, which tells that it has seen the end.
     pub(super) id: Option<String>,
-    /// The workflow, if there is one and something decides [who may see it](super::visible).
+    /// The workflow, if there is one and something decides about [access](super::visible) to it.
     pub(super) status: Option<Arc<WorkflowStatus>>,
 }
 

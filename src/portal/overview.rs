@@ -31,7 +31,7 @@ pub(super) struct Extent {
     pub(super) unindexed: bool,
 }
 
-/// Renders the overview of workflows, of which the newest comes first.
+/// Renders the overview of workflows, the newest first.
 pub(super) fn overview<'a>(
     workflows: impl IntoIterator<Item = &'a Listed>,
     extent: Extent,

@@ -69,7 +69,7 @@ pub(super) fn routes<R: StatusReader>(portal: Portal<R>) -> Router {
     let reader = Arc::new(reader);
     let view = Arc::new(View { agents, heartbeat, trace_url });
     let is_same_for_all = visible.is_none();
-    // Who may see a workflow can depend on all of its attributes.
+    // Access to a workflow can depend on all of its attributes.
     let (listed, sign) = match is_same_for_all {
         true => (Listed::new as fn(&_, _) -> _, SignOfLife::of as fn(&_, _) -> _),
         false => (Listed::with_attributes as _, SignOfLife::with_attributes as _),

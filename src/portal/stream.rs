@@ -161,7 +161,7 @@ struct Watcher {
     /// The overview that the client was sent last.
     overview: Option<Arc<str>>,
     is_overview_stale: bool,
-    /// What the client was told last: whether the store does not answer.
+    /// Whether the store did not answer, in the last comment that the client was sent.
     is_stale: bool,
     is_open: bool,
     viewer: Viewer,

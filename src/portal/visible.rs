@@ -1,4 +1,4 @@
-//! [`Viewer`]: a request for workflows, of which it may see all or some.
+//! [`Viewer`]: a request, with access to all workflows or to some.
 
 use std::fmt;
 use std::sync::Arc;

@@ -44,6 +44,11 @@ fn invalid_arguments_are_named() {
     {
         file.run(["serve", name, value]).assert_code(2).assert_stderr(&[name]);
     }
+    file.run(["serve", "--trace-url", "https://traces.example/"]).assert_code(2).assert_stderr(&[
+        "--trace-url",
+        "https://traces.example/",
+        "{traceId}",
+    ]);
 }
 
 #[cfg(unix)]

@@ -20,7 +20,7 @@ fn sessions(found: &Value) -> Vec<&str> {
     found.iter().map(|entry| entry["sessionId"].as_str().unwrap()).collect()
 }
 
-/// Workflows of which the first is the oldest, one for each second.
+/// Workflows, the oldest first, one for each second.
 async fn fill(store: &Store, workflows: u32) {
     for n in 0..workflows {
         let time = format!("2025-12-24T{:02}:{:02}:{:02}.000Z", n / 3600, n / 60 % 60, n % 60);

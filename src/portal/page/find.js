@@ -113,7 +113,7 @@ async function searchTable(name, value) {
 }
 function howFar({ workflows, indexed, searched, oldest, complete, readUnits }) {
   const found = workflows.length === 0 ? "None" : count(workflows.length);
-  const cost = readUnits === null ? "" : "; it took " + number.format(Math.round(10 * readUnits) / 10) + " read units";
+  const cost = readUnits === null ? "" : "; it took " + number.format(Math.round(10 * readUnits) / 10) + (readUnits === 1 ? " read unit" : " read units");
   if (indexed) return found + " in the table's index of this attribute" + cost + ".";
   const reach = complete ? "the " + count(searched) + " workflows of the table" : "the " + count(searched) + " newest workflows" + (parse(oldest) ? ", back to " + day.format(parse(oldest)) : "");
   return found + " among " + reach + cost + ".";

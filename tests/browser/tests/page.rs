@@ -154,6 +154,14 @@ async fn markup_from_the_store_stays_text() {
         "createdAt": scene::ago(3.0), "lastUpdated": scene::ago(1.0), "documentId": MARKUP, "<b>": MARKUP,
     });
     scene.put(MARKUP, &item).await;
+    let mut running = item.clone();
+    running["overallStatus"] = json!("processing");
+    running["createdAt"] = json!(scene::ago(9.0));
+    running["revision"] = json!(1);
+    running[MARKUP] =
+        json!({ "status": "in-progress", "activity": MARKUP, "startedAt": scene::ago(8.0) });
+    let second = format!("{MARKUP}2");
+    scene.put(&second, &running).await;
     let Some(browser) = browser("markup_from_the_store_stays_text", &scene.page("newest")).await
     else {
         return;
@@ -174,10 +182,38 @@ async fn markup_from_the_store_stays_text() {
         let text = format!("return document.querySelector('{place}').textContent");
         assert_eq!(browser.run(&text).await.unwrap(), MARKUP, "{place}");
     }
-    let made = "return document.querySelectorAll('img, #workflow b b, dt b, script').length";
+    browser.wait_for("document.querySelector('#related-of .name')").await.unwrap();
+    let related = "return document.querySelector('#related-of .name').textContent";
+    assert_eq!(browser.run(related).await.unwrap(), second);
+    assert!(browser.run("return document.title").await.unwrap().as_str().unwrap().contains(MARKUP));
+    // The board, and what a search finds.
+    browser.run("location.hash = '#board'").await.unwrap();
+    browser.wait_for("document.querySelector('#lanes .name')").await.unwrap();
+    browser
+        .run("document.getElementById('search').value = 'onerror'; setSearch('onerror')")
+        .await
+        .unwrap();
+    let search = json!(["documentId", MARKUP]);
+    browser.run(&format!("searchTable(...{search})")).await.unwrap();
+    browser.wait_for("document.querySelectorAll('#found .name').length === 2").await.unwrap();
+    let working = format!("{MARKUP} · {MARKUP}");
+    let twice = format!("{MARKUP} · {MARKUP}");
+    for (place, expected) in [
+        ("#lanes .name", second.as_str()),
+        ("#lanes .now", &working),
+        ("#lanes .track span", MARKUP),
+        ("#problems .name", MARKUP),
+        ("#problems .what b", &twice),
+        ("#problems .what span", MARKUP),
+        ("#paces-of tr:last-child th", MARKUP),
+        ("#found .name", MARKUP),
+    ] {
+        let text = format!("return document.querySelector('{place}').textContent");
+        assert_eq!(browser.run(&text).await.unwrap(), expected, "{place}");
+    }
+    let made = "return document.querySelectorAll('img, #workflow b b, #board-view b b, dt b, script').length";
     assert_eq!(browser.run(made).await.unwrap(), 1, "the page's own script alone");
     assert_eq!(browser.run("return window.broken === undefined").await.unwrap(), true);
-    assert!(browser.run("return document.title").await.unwrap().as_str().unwrap().contains(MARKUP));
     console_is_quiet(&browser, &[]).await;
 }
 

@@ -283,6 +283,56 @@ async fn it_can_be_used_with_the_keyboard_alone() {
     console_is_quiet(&browser, &[]).await;
 }
 
+#[tokio::test]
+async fn a_search_of_the_table_says_how_far_it_looked() {
+    let scene = Scene::start().await;
+    fill(&scene, 5, 1).await;
+    let Some(browser) = browser("a search of the table", &scene.page("board")).await else {
+        return;
+    };
+    browser.wait_for("order.length === 7").await.unwrap();
+    // Enter searches the table if the list has nothing.
+    browser.press(&["/"]).await.unwrap();
+    browser.type_text("documentid:fab_0").await.unwrap();
+    browser.wait_for("document.getElementById('none').hidden === false").await.unwrap();
+    browser.press(&[key::ENTER]).await.unwrap();
+    let result = "document.getElementById('further-result').textContent";
+    browser
+        .wait_for(&format!("{result} === \"None in the table's index of this attribute.\""))
+        .await
+        .unwrap();
+    // As typed, with the name as the list spells it.
+    let asked = "return document.querySelector('#further-by button').textContent";
+    assert_eq!(browser.run(asked).await.unwrap(), "documentId = fab_0");
+    for (answer, expected) in [
+        (
+            json!({ "workflows": [], "indexed": false, "searched": 40, "oldest": null, "complete": true, "readUnits": 20.25 }),
+            "None among the 40 workflows of the table; it took 20.3 read units.",
+        ),
+        (
+            json!({ "workflows": [1, 2], "indexed": false, "searched": 2_000, "oldest": null, "complete": false, "readUnits": null }),
+            "2 among the 2,000 newest workflows.",
+        ),
+        (
+            json!({ "workflows": [1], "indexed": true, "searched": 1, "oldest": null, "complete": true, "readUnits": 1.0 }),
+            "1 in the table's index of this attribute; it took 1 read unit.",
+        ),
+    ] {
+        let text = browser.run(&format!("return howFar({answer})")).await.unwrap();
+        assert_eq!(text, expected);
+    }
+    let answer = json!({ "workflows": [], "indexed": false, "searched": 2_000, "oldest": "2025-12-24T10:00:00.000Z", "complete": false, "readUnits": 1_000.0 });
+    let text = browser.run(&format!("return howFar({answer})")).await.unwrap();
+    let text = text.as_str().unwrap();
+    assert!(
+        text.contains(", back to ")
+            && text.contains("2025")
+            && text.ends_with("; it took 1,000 read units."),
+        "{text}"
+    );
+    console_is_quiet(&browser, &[]).await;
+}
+
 /// Five hundred workflows with fifty that run and twenty changes a second, for ten minutes. Of the
 /// changes, two a second are ends, and two are new workflows.
 #[tokio::test]

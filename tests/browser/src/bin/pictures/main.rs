@@ -98,6 +98,10 @@ async fn main() -> Result<(), Error> {
     browser.wait_for(matching).await?;
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     browser.screenshot(&pictures.join("portal.png")).await?;
+    browser.open(url.split('#').next().unwrap_or(&url)).await?;
+    browser.wait_for("document.querySelector('#lanes li')").await?;
+    browser.wait_for("document.querySelectorAll('#problems li').length > 1").await?;
+    browser.screenshot(&pictures.join("board.png")).await?;
     let page = shown().page(COMMAND);
     let page = base64::engine::general_purpose::STANDARD.encode(page);
     browser.look((1000, 240), true).await?;
