@@ -61,6 +61,15 @@ pub struct Browser {
 impl Browser {
     /// Starts the driver and a browser. Returns `None` if this machine has none.
     pub async fn start() -> Result<Option<Self>, Error> {
+        Self::start_with(None).await
+    }
+
+    /// The same, with a trace of what each page does. See [`trace`](Self::trace).
+    pub async fn start_traced() -> Result<Option<Self>, Error> {
+        Self::start_with(Some("devtools.timeline")).await
+    }
+
+    async fn start_with(traced: Option<&str>) -> Result<Option<Self>, Error> {
         let spawned = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())
@@ -82,13 +91,19 @@ impl Browser {
             }
         };
         let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
-        let wanted = json!({ "capabilities": { "alwaysMatch": {
+        let mut wanted = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": { "args": [
                 "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
                 "--hide-scrollbars", "--force-color-profile=srgb",
             ] },
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
+        if let Some(categories) = traced {
+            let wanted = &mut wanted["capabilities"]["alwaysMatch"];
+            let categories = json!({ "traceCategories": categories });
+            wanted["goog:chromeOptions"]["perfLoggingPrefs"] = categories;
+            wanted["goog:loggingPrefs"]["performance"] = json!("ALL");
+        }
         let url = format!("http://127.0.0.1:{port}/session");
         let answer = value(client.post(&url).json(&wanted).send().await?).await?;
         let session = format!("{url}/{}", answer["sessionId"].as_str().unwrap_or_default());
@@ -189,6 +204,18 @@ impl Browser {
         let log = self.post("se/log", &json!({ "type": "browser" })).await?;
         let entries = log.as_array().into_iter().flatten();
         Ok(entries.map(|entry| format!("{}: {}", entry["level"], entry["message"])).collect())
+    }
+
+    /// The events of the trace since the start, as Chromium's trace viewer has them. Ends it.
+    pub async fn trace(&self) -> Result<Vec<Value>, Error> {
+        let log = self.post("se/log", &json!({ "type": "performance" })).await?;
+        let messages = log
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| serde_json::from_str::<Value>(entry["message"].as_str()?).ok());
+        let events = messages.filter(|it| it["message"]["method"] == "Tracing.dataCollected");
+        Ok(events.map(|mut event| event["message"]["params"].take()).collect())
     }
 
     /// Frees what the page does not use any more, so that its memory can be measured.

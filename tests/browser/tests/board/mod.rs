@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use browser_tests::key;
+use browser_tests::{Browser, key};
 use serde_json::{Value, json};
 
 use crate::scene::{self, Scene, ago, artefact};
@@ -338,10 +338,11 @@ async fn a_search_of_the_table_says_how_far_it_looked() {
 #[tokio::test]
 #[ignore = "a measurement of ten minutes"]
 async fn a_busy_board_for_ten_minutes() {
-    const SECONDS: u64 = 600;
+    let seconds = std::env::var("SECONDS").map_or(600, |text| text.parse().unwrap());
     let scene = Scene::start().await;
     fill(&scene, 449, 50).await;
-    let Some(browser) = browser("a busy board", &scene.page("board")).await else { return };
+    let Some(browser) = Browser::start_traced().await.unwrap() else { return };
+    browser.open(&scene.page("board")).await.unwrap();
     browser.look(WALL, false).await.unwrap();
     browser.wait_for("document.querySelectorAll('#lanes > li').length === 50").await.unwrap();
     browser.wait_for("document.querySelectorAll('#list li').length === 500").await.unwrap();
@@ -364,7 +365,7 @@ async fn a_busy_board_for_ten_minutes() {
     let mut slots: Vec<_> = (0..50).map(|n| (browser_session(n), start)).collect();
     let mut measured = Vec::new();
     let mut changes = 0_u32;
-    for second in 0..SECONDS {
+    for second in 0..seconds {
         if second % 60 == 0 {
             measured.push(memory().await);
         }
@@ -391,15 +392,56 @@ async fn a_busy_board_for_ten_minutes() {
         tokio::time::sleep_until(start + Duration::from_secs(second + 1)).await;
     }
     measured.push(memory().await);
+    let tasks = Tasks::of(&browser.trace().await.unwrap());
     let frames = browser
         .run("const sorted = window.frames.toSorted((a, b) => a - b), at = (part) => Math.round(10 * sorted[Math.floor(part * (sorted.length - 1))]) / 10;
-              return { count: sorted.length, median: at(.5), p99: at(.99), longest: at(1), longTasks: window.long }")
+              return { count: sorted.length, median: at(.5), p99: at(.99), longest: at(1), longTasks: window.long.length }")
         .await
         .unwrap();
+    scene::print(&tasks.summary());
     scene::print(&format!(
         "{changes} changes; frames in ms: {frames}; KiB of heap and elements each minute: {measured:?}"
     ));
     console_is_quiet(&browser, &[]).await;
+}
+
+/// How long the tasks of a page kept its thread busy, in ms: other processes do not count.
+#[derive(Default)]
+struct Tasks {
+    script: Vec<f64>,
+    style_and_layout: Vec<f64>,
+}
+
+impl Tasks {
+    fn of(trace: &[Value]) -> Self {
+        let mut tasks = Self::default();
+        for event in trace {
+            let Some(busy) = event["tdur"].as_f64() else { continue };
+            match event["name"].as_str().unwrap_or_default() {
+                "FunctionCall" | "RunMicrotasks" | "EvaluateScript" => {
+                    tasks.script.push(busy / 1_000.0);
+                }
+                "UpdateLayoutTree" | "Layout" => tasks.style_and_layout.push(busy / 1_000.0),
+                _ => {}
+            }
+        }
+        tasks
+    }
+
+    fn summary(self) -> String {
+        let of = |mut times: Vec<f64>| {
+            times.sort_by(f64::total_cmp);
+            let at = |part: f64| times.get((part * times.len() as f64) as usize).or(times.last());
+            let [median, p99, most] =
+                [at(0.5), at(0.99), times.last()].map(|it| *it.unwrap_or(&0.0));
+            format!("{} with a median of {median:.1}, p99 {p99:.1}, at most {most:.1}", times.len())
+        };
+        format!(
+            "ms of the page's thread: script {}; style and layout {}",
+            of(self.script),
+            of(self.style_and_layout)
+        )
+    }
 }
 
 /// The name of a running session that [`fill`] has put there.
