@@ -15,7 +15,7 @@ use crate::support::{portal, whole};
 const TABLE: &str = "status";
 
 /// A store on a table with this partition key.
-async fn table(key: &str) -> DynamoDbStore {
+pub(crate) async fn table(key: &str) -> DynamoDbStore {
     let client = DynamoDbStore::embedded_client().unwrap();
     let definition =
         AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S);
