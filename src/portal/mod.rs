@@ -49,6 +49,32 @@
 //! so only the text is exact. Beside an agent's `finishReason` there is `stoppedNormally`:
 //! whether the model was done, or stopped to call a tool.
 //!
+//! A list with `attributes=true`, the overview and a search have the attributes of up to 256 bytes each
+//! and 2 KiB in all.
+//!
+//! The overview is about the newest 500 workflows; `partial` tells whether there may be more, and `oldest`
+//! how far back they reach. It has
+//!
+//! - `counts`, the number of workflows in each state: an overall status, `stalled`, `waiting` or `other`;
+//! - `running`, at most 200 of those that run or wait, the oldest first; their `agents` have `status`,
+//!   `startedAt`, `completedAt`, `waitingFor` and `activity`;
+//! - `problems`, at most 50 that have failed or stalled in the last 24 hours, the newest first: the
+//!   `workflow`, its first `error` with the `agent` and the `errorType`, and `endedAt`. `problemCount` is
+//!   the number of all;
+//! - `hours`, for each of the last 24 that the list reaches back to: `start`, `workflows` created then,
+//!   how many of them `failed`, their `totalTokens` and cost;
+//! - `agents`, for each: how many are `running`, `succeeded` or ended with `errors`, and the
+//!   `medianDuration` and `p95Duration` of those that succeeded, in seconds. The latter is null if fewer than
+//!   20 have.
+//!
+//! The stream of several workflows has the events `workflow`, which are those of a single one; `overview`;
+//! and `refused`, with a `sessionId` that cannot be watched and the `detail`. It stays open when workflows
+//! finish. In any stream, a comment tells whether the store is answering: `live` or `stale`.
+//!
+//! A search finds exact values; a number is compared as text. `indexed` tells whether an index or the key
+//! was asked, `searched` how many workflows were looked at and `oldest` how far back, `complete` whether
+//! these are all, and `readUnits` what it cost, or null if the store does not say. At most 500 are returned.
+//!
 //! The gauges are computed by the portal, since a process that has died cannot report itself.
 //! They count the stalled and the waiting workflows among the newest, up to 10,000. When the
 //! count of stalled workflows is zero but some may exist outside what was read, its gauge is

@@ -72,7 +72,7 @@ async fn several_workflows_share_a_stream_and_a_poll() {
     store.put("a", &processing(1)).await;
     let router = portal(store.clone()).poll_interval(POLL).router();
     let mut stream = Stream::open(&router, "session=a&session=b&session=a").await;
-    let mut found = vec![stream.event("workflow").await, stream.event("workflow").await];
+    let mut found = [stream.event("workflow").await, stream.event("workflow").await];
     found.sort_by_key(|workflow| workflow["sessionId"].to_string());
     let (_, _, same) = whole(&router, "/api/workflow/a/status").await;
     assert_eq!(found[0], serde_json::from_str::<Value>(&same).unwrap());

@@ -31,7 +31,7 @@ fn workflow(status: &str, began: f64, agents: &[(&str, Value)]) -> Value {
     let updated = if ended { began - 12.0 } else { 1.0 };
     let mut workflow = json!({
         "overallStatus": status, "createdAt": ago(began), "lastUpdated": ago(updated.max(0.0)), "revision": 3,
-        "documentId": format!("FAB_{}", 26_930_000 + began as u64 % 50), "sourceType": if began as u64 % 2 == 0 { "BANK" } else { "COUNTERPARTY" },
+        "documentId": format!("FAB_{}", 26_930_000 + began as u64 % 50), "sourceType": if (began as u64).is_multiple_of(2) { "BANK" } else { "COUNTERPARTY" },
         "correlationId": format!("corr_{:06}", began as u64 / 60),
     });
     for (name, agent) in agents {
@@ -374,7 +374,7 @@ async fn a_busy_board_for_ten_minutes() {
             let took = since.elapsed().as_secs_f64() + 1.0;
             changes += 1;
             let pdf = ("pdfAdapter", agent("success", took, Some(took * 0.8)));
-            if changes % 10 == 0 {
+            if changes.is_multiple_of(10) {
                 let agents = [pdf, ("tradeExtraction", agent("success", took * 0.8, Some(0.0)))];
                 let mut ended = workflow("completed", took, &agents);
                 ended["lastUpdated"] = ago(0.0).into();
