@@ -6,6 +6,7 @@
 const base = location.pathname.replace(/\/?$/, "/") + "api/workflow/";
 const $ = (id) => document.getElementById(id);
 const LIST_EVERY = 3000;   // ms between two requests for the list
+const LIST_AT_REST = 12000; // the same, while the overview shows that nothing begins or ends
 const SILENCE = 40000;     // ms without a byte after which a connection is considered dead
 const SVG = "http://www.w3.org/2000/svg";
 

@@ -114,10 +114,16 @@ function showList(list) {
   const entry = entries.get(chosen)?.entry;
   if (entry && shown?.finished && !watching && entry.lastUpdated !== shown.workflow.lastUpdated) watchAgain();
 }
+// What changes in the overview when a workflow begins or ends
+function figures() {
+  const { overview } = cache;
+  return overview && JSON.stringify([overview.counts, overview.oldest, overview.running.map(({ sessionId }) => sessionId)]);
+}
 // Reads the list again and again, in the leading tab.
 async function keepList(signal) {
   let tag = null;
   while (!signal.aborted) {
+    const start = Date.now(), before = figures();
     try {
       const response = await request("recent?limit=500&attributes=true", { cache: "no-cache", signal });
       const isSame = tag !== null && response.headers.get("etag") === tag;
@@ -131,5 +137,7 @@ async function keepList(signal) {
       post({ kind: "list-failed", state: error instanceof Refused ? "stale" : "lost" });
     }
     await pause(read.list === "lost" ? 1000 : LIST_EVERY, signal);
+    const isAtRest = () => before !== null && read.list === "ok" && read.stream === "live" && figures() === before;
+    while (!signal.aborted && isAtRest() && Date.now() - start < LIST_AT_REST) await pause(500, signal);
   }
 }

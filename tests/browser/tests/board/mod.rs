@@ -333,6 +333,32 @@ async fn a_search_of_the_table_says_how_far_it_looked() {
     console_is_quiet(&browser, &[]).await;
 }
 
+#[tokio::test]
+async fn the_list_is_read_less_often_while_nothing_happens() {
+    let scene = Scene::start().await;
+    scene.put("one", &workflow("completed", 60.0, &[])).await;
+    let Some(browser) = browser("the_list_is_read_less_often", &scene.page("board")).await else {
+        return;
+    };
+    browser.wait_for("overview && order.length === 1").await.unwrap();
+    let reads =
+        "performance.getEntriesByType('resource').filter(({ name }) => name.includes('/recent'))";
+    // The first may have been before the overview came.
+    browser.wait_for(&format!("{reads}.length >= 3")).await.unwrap();
+    let pause = format!("const reads = {reads}; return reads[2].startTime - reads[1].startTime");
+    let pause = browser.run(&pause).await.unwrap().as_f64().unwrap();
+    assert!(pause > 10_000.0, "{pause} ms between two reads");
+    // A workflow that begins is listed at once.
+    let before = browser.run(&format!("return {reads}.length")).await.unwrap();
+    scene.put("two", &workflow("processing", 1.0, &[])).await;
+    browser.wait_for("order.length === 2").await.unwrap();
+    assert_eq!(
+        browser.run(&format!("return {reads}.length")).await.unwrap().as_u64(),
+        before.as_u64().map(|reads| reads + 1)
+    );
+    console_is_quiet(&browser, &[]).await;
+}
+
 /// Five hundred workflows with fifty that run and twenty changes a second, for ten minutes. Of the
 /// changes, two a second are ends, and two are new workflows.
 #[tokio::test]
