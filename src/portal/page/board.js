@@ -84,8 +84,10 @@ function renderProblemAges() { for (const { parts, time } of problems.values()) 
 // How long each agent takes
 
 const paces = new Map();
+// A long name is wrapped between its words.
+const inWords = (name) => name.split(/(?=[A-Z_-])/).flatMap((part, place) => (place ? [el("wbr"), part] : [part]));
 function makePace(name) {
-  const cells = [0, 1, 2].map(() => el("td", { role: "cell" })), row = el("tr", { role: "row" }, el("th", { role: "rowheader", scope: "row" }, name), ...cells);
+  const cells = [0, 1, 2].map(() => el("td", { role: "cell" })), row = el("tr", { role: "row" }, el("th", { role: "rowheader", scope: "row" }, ...inWords(name)), ...cells);
   row.cells3 = cells;
   return row;
 }
