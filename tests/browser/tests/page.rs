@@ -726,6 +726,16 @@ async fn a_token_is_asked_for_and_kept() {
     browser.run("location.reload()").await.unwrap();
     browser.wait_for("document.querySelectorAll('#list li').length === 5").await.unwrap();
     assert_eq!(browser.run("return document.getElementById('door').open").await.unwrap(), false);
+    // Another tab takes it from this one, also if this one is hidden and reads nothing.
+    for hide in ["", sharing::HIDE] {
+        browser.run(hide).await.unwrap();
+        let first = browser.window().await.unwrap();
+        browser.open_window(&scene.page("running")).await.unwrap();
+        browser.wait_for("document.getElementById('link').dataset.link === 'live'").await.unwrap();
+        browser.wait_for("shown && !document.getElementById('door').open").await.unwrap();
+        browser.close_window().await.unwrap();
+        browser.switch_to(&first).await.unwrap();
+    }
     console_is_quiet(&browser, &["401 (Unauthorized)"]).await;
 }
 

@@ -4,6 +4,7 @@ use browser_tests::Browser;
 use serde_json::{Value, json};
 
 use crate::scene::{self, Scene, ago};
+use crate::sharing::{HIDE, SHOW};
 use crate::{browser, console_is_quiet};
 
 /// Records the notifications that the page shows.
@@ -15,10 +16,6 @@ const RECORD: &str = "
       constructor(title, { body, tag }) { super(); window.shownNotices.push([title, body]); window.lastNotice = this; this.tag = tag; }
       close() {}
     };";
-
-const HIDE: &str = "Object.defineProperty(document, 'hidden', { value: true, configurable: true });
-    document.dispatchEvent(new Event('visibilitychange'))";
-const SHOW: &str = "delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))";
 
 const PRESS: &str = "document.getElementById('notify').click()";
 

@@ -15,6 +15,13 @@ const TABS: usize = 8;
 
 const IS_LIVE: &str = "document.getElementById('link').dataset.link === 'live'";
 
+/// What a browser does when a tab is hidden, and when it is shown again.
+pub const HIDE: &str =
+    "Object.defineProperty(document, 'hidden', { value: true, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'))";
+pub const SHOW: &str =
+    "delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))";
+
 async fn leads(browser: &Browser) -> bool {
     browser.run("return leading").await.unwrap() == true
 }
@@ -79,10 +86,7 @@ async fn a_hidden_tab_lets_another_one_read() {
     let first = browser.window().await.unwrap();
     browser.wait_for(IS_LIVE).await.unwrap();
     assert!(leads(&browser).await);
-    // What a browser does when a tab is hidden.
-    let hide = "Object.defineProperty(document, 'hidden', { value: true, configurable: true });
-                document.dispatchEvent(new Event('visibilitychange'))";
-    browser.run(hide).await.unwrap();
+    browser.run(HIDE).await.unwrap();
     browser.wait_for("!leading").await.unwrap();
     let held = "navigator.locks.query().then(({ held, pending }) => { window.locks = held.length + pending.length; })";
     browser.run(held).await.unwrap();
@@ -93,8 +97,7 @@ async fn a_hidden_tab_lets_another_one_read() {
     // The first is shown again: it has what the second reads.
     scene.finish("running").await;
     browser.switch_to(&first).await.unwrap();
-    let shown = "delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))";
-    browser.run(shown).await.unwrap();
+    browser.run(SHOW).await.unwrap();
     browser
         .wait_for("document.getElementById('overall').dataset.state === 'completed'")
         .await
