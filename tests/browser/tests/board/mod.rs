@@ -349,13 +349,16 @@ async fn the_list_is_read_less_often_while_nothing_happens() {
     let pause = browser.run(&pause).await.unwrap().as_f64().unwrap();
     assert!(pause > 10_000.0, "{pause} ms between two reads");
     // A workflow that begins is listed at once.
-    let before = browser.run(&format!("return {reads}.length")).await.unwrap();
+    let count = async || {
+        let count = browser.run(&format!("return {reads}.length")).await.unwrap();
+        count.as_u64().unwrap()
+    };
+    let before = count().await;
     scene.put("two", &workflow("processing", 1.0, &[])).await;
     browser.wait_for("order.length === 2").await.unwrap();
-    assert_eq!(
-        browser.run(&format!("return {reads}.length")).await.unwrap().as_u64(),
-        before.as_u64().map(|reads| reads + 1)
-    );
+    // One read, or two if one was due anyway.
+    let reads = count().await - before;
+    assert!((1..=2).contains(&reads), "{reads} reads");
     console_is_quiet(&browser, &[]).await;
 }
 
