@@ -317,6 +317,14 @@ async fn a_search_of_the_table_says_how_far_it_looked() {
             json!({ "workflows": [1], "indexed": true, "searched": 1, "oldest": null, "complete": true, "readUnits": 1.0 }),
             "1 in the table's index of this attribute; it took 1 read unit.",
         ),
+        (
+            json!({ "workflows": [1], "indexed": false, "searched": null, "oldest": null, "complete": true, "readUnits": null }),
+            "1 among the workflows of the table.",
+        ),
+        (
+            json!({ "workflows": [1], "indexed": false, "searched": null, "oldest": null, "complete": false, "readUnits": null }),
+            "1 among the newest workflows.",
+        ),
     ] {
         let text = browser.run(&format!("return howFar({answer})")).await.unwrap();
         assert_eq!(text, expected);
