@@ -96,7 +96,7 @@ impl Serialize for SearchJson<'_> {
         let FoundItems { items, indexed, searched, reached, complete, read_units, .. } = &self.found;
         let found = items.iter().map(|(_, found)| found).filter(|found| self.viewer.sees_listed(found));
         let entries: Vec<_> = found.map(|found| Entry::new(found, self.view, self.now)).collect();
-        // How many there are is for those who may see them all.
+        // How many there are is only told to a user to whom all are shown.
         let sees_all = self.viewer.sees_all();
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("attribute", &self.attribute)?;

@@ -115,7 +115,7 @@ function howFar({ workflows, indexed, searched, oldest, complete, readUnits }) {
   const found = workflows.length === 0 ? "None" : count(workflows.length);
   const cost = readUnits === null ? "" : "; it took " + number.format(Math.round(10 * readUnits) / 10) + (readUnits === 1 ? " read unit" : " read units");
   if (indexed) return found + " in the table's index of this attribute" + cost + ".";
-  // Whoever may not see all workflows is not told how many there are.
+  // A user to whom some are hidden is not told how many there are.
   const searchedCount = searched === null ? "" : count(searched) + " ";
   const reach = "the " + searchedCount + (complete ? "workflows of the table" : "newest workflows") + (!complete && parse(oldest) ? ", back to " + day.format(parse(oldest)) : "");
   return found + " among " + reach + cost + ".";
