@@ -39,11 +39,14 @@ const MAX_REFUSALS: usize = 16;
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many requests a client may have in flight on one connection over HTTP/2.
+#[cfg(feature = "forward")]
 const MAX_STREAMS: u32 = 250;
 
 /// How often a silent client is asked over HTTP/2 whether it is still there, and how long it may
 /// take for the answer.
+#[cfg(feature = "forward")]
 const PING_INTERVAL: Duration = Duration::from_secs(30);
+#[cfg(feature = "forward")]
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Serves connections.
