@@ -77,7 +77,8 @@ async fn find<R: StatusReader>(
         Ok(id) => reader.get(&id).await?.map(|item| (id, item)),
         Err(_) => None,
     };
-    let items: Vec<_> = item.map(|(id, item)| (id.clone(), listed(&id, item))).into_iter().collect();
+    let items: Vec<_> =
+        item.map(|(id, item)| (id.clone(), listed(&id, item))).into_iter().collect();
     let searched = items.len();
     Ok(FoundItems { indexed: true, complete: true, ..FoundItems::new(items, searched) })
 }
@@ -93,8 +94,10 @@ struct SearchJson<'a> {
 
 impl Serialize for SearchJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let FoundItems { items, indexed, searched, reached, complete, read_units, .. } = &self.found;
-        let found = items.iter().map(|(_, found)| found).filter(|found| self.viewer.sees_listed(found));
+        let FoundItems { items, indexed, searched, reached, complete, read_units, .. } =
+            &self.found;
+        let found =
+            items.iter().map(|(_, found)| found).filter(|found| self.viewer.sees_listed(found));
         let entries: Vec<_> = found.map(|found| Entry::new(found, self.view, self.now)).collect();
         // How many there are is only told to a user to whom all are shown.
         let sees_all = self.viewer.sees_all();
