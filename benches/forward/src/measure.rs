@@ -58,10 +58,10 @@ pub async fn all(rounds: Rounds, part: &str) -> Result<()> {
 /// One call after the other, on a connection that is kept.
 async fn calls(ways: &[Way], rounds: &Rounds) -> Result<Vec<Row>> {
     let mut first_byte = Row::new("first byte of a stream, µs");
-    let mut small = Row::new("answer of 2 KB, µs");
+    let mut small = Row::new("response of 2 KB, µs");
     let mut slow = Row::new("the same, 99th percentile, µs");
     let mut stream = Row::new("stream of 5,000 events, ms");
-    let mut stream_time = Row::new("the same, processor time of the proxy for an event, µs");
+    let mut stream_time = Row::new("the same, CPU time of the proxy per event, µs");
     let mut large = Row::new("1 GiB, ms");
     for round in 0..=rounds.rounds {
         for way in ways {
@@ -104,7 +104,7 @@ async fn calls(ways: &[Way], rounds: &Rounds) -> Result<Vec<Row>> {
 /// As many calls as there can be, of 2 KB each, on 64 connections.
 async fn load(ways: &[Way], rounds: &Rounds) -> Result<Vec<Row>> {
     let mut rate = Row::rate("requests per second, 64 connections");
-    let mut time = Row::new("the same, processor time of the proxy for a request, µs");
+    let mut time = Row::new("the same, CPU time of the proxy per request, µs");
     for round in 0..=rounds.rounds {
         for way in ways {
             let before = processor_time(way)?;
