@@ -47,15 +47,15 @@ const SEARCHED: usize = 1_000;
 /// With `--json` it prints an array. Each element has `sessionId`, `status`, `createdAt` and
 /// `lastUpdated` (RFC 3339, or null if the item has none), `stalled`, `waiting`, and
 /// `totalTokens`; and `totalCostUsd` and `unpricedCalls` where the item has them. `status` is as stored,
-/// also where it is an older writer's word.
+/// even if only an older writer uses that word.
 ///
 /// With `--csv` it prints a header and a row for each workflow, as RFC 4180 specifies. `duration` is in
 /// seconds, and `cost_usd` is exact, or a minimum if there are `unpriced_calls`. Text that a
 /// spreadsheet would take for a formula is prefixed with an apostrophe.
 ///
 /// With `--attribute` it finds workflows by the exact value of an attribute: through the table's index
-/// of the attribute, or among the newest 2,000. How far it looked, and the read units that it took, are
-/// printed to standard error.
+/// of the attribute, or else among the newest 2,000. It prints to standard error how far back it searched
+/// and how many read units that took.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tower-agent-status list --limit 50
@@ -70,16 +70,16 @@ pub(crate) struct List {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
 
-    /// List only workflows with this status, among the 1,000 newest; may be repeated
+    /// List only workflows with this status, among the newest 1,000; may be repeated
     #[arg(long, value_enum)]
     status: Vec<StatusFilter>,
 
-    /// List only workflows in which this attribute has this value, among the 2,000 newest if the
-    /// table has no index of the attribute
+    /// List only workflows in which this attribute has this value, among the newest 2,000 if the table
+    /// has no index of the attribute
     #[arg(long, value_name = "NAME=VALUE", value_parser = attribute)]
     attribute: Option<(String, String)>,
 
-    /// List only workflows that were started this long ago at most, such as 12h or 2d
+    /// List only workflows that started at most this long ago, such as 12h or 2d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     since: Option<Duration>,
 
@@ -102,7 +102,7 @@ enum StatusFilter {
     Processing,
     Completed,
     Failed,
-    /// An older writer's word, which is not known
+    /// An unknown status, of an older writer
     Other,
     /// Not finished, and no heartbeat recently
     Stalled,
@@ -291,7 +291,7 @@ fn extent(search: &FoundItems, attribute: &str) -> String {
     let mut text = match search {
         FoundItems { indexed: true, .. } => format!("Searched the index of `{attribute}`"),
         FoundItems { truncated: true, .. } => format!("Searched {searched} workflows"),
-        FoundItems { complete: true, .. } => format!("Searched all of {searched} workflows"),
+        FoundItems { complete: true, .. } => format!("Searched all {searched} workflows"),
         FoundItems { reached: Some(time), .. } => {
             format!("Searched the newest {searched} workflows, back to {time}")
         }
@@ -301,7 +301,7 @@ fn extent(search: &FoundItems, attribute: &str) -> String {
         text.push_str(&format!(", for {units} read units"));
     }
     text.push('.');
-    // With an index, a list that is cut is one that reached its limit.
+    // With an index, an incomplete list is one that reached its limit.
     if !search.complete && !search.truncated && !search.unindexed {
         text.push_str(match search.indexed {
             true => " There may be more: raise --limit.",

@@ -21,7 +21,7 @@ use super::store::StoreArgs;
 /// For Prometheus, /api/workflow/metrics reports how many workflows have stalled.
 ///
 /// With --webhook, it also posts JSON to a URL for each workflow that fails or stalls. It then reads the
-/// table all the time.
+/// table even while nobody is watching.
 ///
 /// Prints its URL, logs to standard error, and stops on Ctrl-C or SIGTERM.
 #[derive(Debug, clap::Args)]
@@ -48,7 +48,7 @@ pub(crate) struct Serve {
     #[arg(long = "agent", value_name = "NAME=TEXT", value_parser = agent)]
     agents: Vec<Agent>,
 
-    /// Address of a trace, with `{traceId}` for its id, such as
+    /// URL of a workflow's trace, with `{traceId}` for its id, such as
     /// `https://grafana.example/explore/{traceId}`; the page links to it
     #[arg(long, value_name = "URL")]
     trace_url: Option<String>,
@@ -63,8 +63,8 @@ pub(crate) struct Serve {
 /// The options of a webhook.
 #[derive(Debug, clap::Args)]
 struct WebhookArgs {
-    /// URL to which each workflow that fails or stalls is posted as JSON, at least once. Can also be set
-    /// by STATUS_WEBHOOK_URL, which other users of this host cannot see
+    /// URL to which each workflow that fails or stalls is posted as JSON, at least once. To hide it from
+    /// other users of this host, set it with the environment variable STATUS_WEBHOOK_URL instead
     #[arg(long, value_name = "URL", env = "STATUS_WEBHOOK_URL", hide_env = true)]
     webhook: Option<String>,
 
@@ -73,23 +73,22 @@ struct WebhookArgs {
     #[arg(long, value_name = "VAR", requires = "webhook")]
     webhook_secret_env: Option<String>,
 
-    /// Attribute of a workflow to send, too; may be repeated
+    /// Attribute of a workflow to include; may be repeated
     #[arg(long, value_name = "NAME", requires = "webhook")]
     webhook_attribute: Vec<String>,
 
-    /// Also send to addresses that are not public, such as those of this host, and by http
+    /// Also allow addresses that are not public, such as those of this host, and http
     #[arg(long, requires = "webhook")]
     webhook_allow_private: bool,
 
-    /// How long before its start to look back for workflows that have failed or stalled, such as after
-    /// a restart; at most a day
+    /// How far back to look, at startup, for workflows that have failed or stalled; at most a day
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = look_back)]
     webhook_look_back: Duration,
 }
 
 fn look_back(text: &str) -> Result<Duration, &'static str> {
     match duration(text)? {
-        time if time > Duration::from_secs(24 * 60 * 60) => Err("the maximum is a day: 24h"),
+        time if time > Duration::from_secs(24 * 60 * 60) => Err("the duration must be at most 24h"),
         time => Ok(time),
     }
 }
@@ -175,7 +174,7 @@ impl Serve {
     }
 }
 
-/// As many as the portal admits clients, and some more.
+/// One for each client that the portal admits, and some more.
 #[cfg(unix)]
 const ENOUGH_DESCRIPTORS: u64 = 16_384;
 

@@ -1,9 +1,9 @@
 //! The layer in the clients of reqwest 0.12 and reqwest-middleware 0.4.
 //!
-//! For programs that have not moved to reqwest 0.13, which the feature `reqwest` is for. All of it is
-//! the same: [`StatusLayer`](crate::StatusLayer) wraps a `reqwest::Client` or any other service of
-//! its requests, and [`StatusMiddleware`] is for reqwest-middleware. With both features, one program
-//! can track clients of both versions with the same [`StatusTracker`](crate::StatusTracker).
+//! For programs that have not moved to reqwest 0.13, which has the feature `reqwest`. Usage is the
+//! same: [`StatusLayer`](crate::StatusLayer) wraps a `reqwest::Client` or any other service of its
+//! requests, and [`StatusMiddleware`] is for reqwest-middleware. With both features, one program can
+//! track clients of both versions with the same [`StatusTracker`](crate::StatusTracker).
 //!
 //! ```toml
 //! tower-agent-status = { version = "0.1", features = ["reqwest012"] }
@@ -17,7 +17,7 @@ mod adapter;
 
 use ::{reqwest_middleware04 as reqwest_middleware, reqwest012 as reqwest};
 
-/// Tracks every call of an agent's client of reqwest-middleware 0.4, which is for reqwest 0.12.
+/// Middleware for reqwest-middleware 0.4 and reqwest 0.12 that tracks every call of an agent's client.
 ///
 /// ```
 /// # // The program has the crates under their own names.

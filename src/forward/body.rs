@@ -1,4 +1,4 @@
-//! [`RequestBody`] and [`ResponseBody`]: what passes between a client and an agent.
+//! [`RequestBody`] and [`ResponseBody`]: the bodies that are forwarded.
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,10 +11,10 @@ use hyper::body::Incoming;
 
 use super::BoxError;
 
-/// The body of a request as the stack of an agent receives it: a stream from the client, or bytes.
+/// The body of a request to an agent: a stream from the client, or bytes.
 pub struct RequestBody(Inner);
 
-/// The body of a response as [`Client`](super::Client) returns it: a stream from the agent, or bytes.
+/// The body of a response of [`Client`](super::Client): a stream from the agent, or bytes.
 pub struct ResponseBody(Inner);
 
 type Inner = Either<Incoming, Full<Bytes>>;

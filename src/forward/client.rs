@@ -21,16 +21,16 @@ use super::{BoxError, RequestBody, ResponseBody};
 /// How long it may take to connect to an agent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection to an agent is kept for the next call. Common servers of agents close one
-/// that is idle for five seconds, and a call that meets the end of its connection fails.
+/// How long an idle connection to an agent is kept. Common servers close one that is idle for five
+/// seconds, and a call that is sent at that moment fails.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The HTTP client that calls the agents of a forwarder: hyper-util's, with TLS by rustls and the
-/// root certificates of the system.
+/// The HTTP client that calls a forwarder's agents: hyper-util's client, with TLS by rustls and the
+/// system's root certificates.
 ///
-/// It speaks the version of HTTP that the request has, which is that of the forwarder's client:
-/// HTTP/1.1, or HTTP/2, over `http` with prior knowledge, and over `https` if the agent has it. It
-/// never follows redirects, and takes no proxy from the environment.
+/// It uses the version of HTTP of the request, and so that of the forwarder's client: HTTP/1.1, or
+/// HTTP/2. HTTP/2 is spoken with prior knowledge over `http`, and if the agent negotiates it over
+/// `https`. The client never follows redirects, and ignores the proxy settings of the environment.
 #[derive(Clone, Debug)]
 pub struct Client {
     http1: Hyper,
@@ -48,12 +48,12 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// If the system has no root certificates.
+    /// If the system's root certificates cannot be read.
     pub fn new() -> io::Result<Self> {
         Ok(Self::with(&tls()?.with_native_roots()?.with_no_client_auth()))
     }
 
-    /// Creates a client that trusts nobody, for agents without TLS. It needs no root certificates.
+    /// Creates a client for agents without TLS. It needs no root certificates, and trusts none.
     pub(super) fn without_tls() -> io::Result<Self> {
         let nobody = rustls::RootCertStore::empty();
         Ok(Self::with(&tls()?.with_root_certificates(nobody).with_no_client_auth()))

@@ -49,7 +49,7 @@ impl ErrorResponse {
         self
     }
 
-    /// A call that has failed before its response began.
+    /// The response to a call that failed before the agent's response began.
     pub(super) fn of_call(agent: &str, error: &BoxError) -> Self {
         let status = match <DefaultErrorDisplay as ErrorDisplay<BoxError>>::is_timeout(error) {
             true => StatusCode::GATEWAY_TIMEOUT,

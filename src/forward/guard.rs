@@ -1,4 +1,4 @@
-//! Who may call: the host, the token, and no web page.
+//! Access control: the host, the token, and no web pages.
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Method, Request, StatusCode, Version};
@@ -11,34 +11,37 @@ use crate::listener::{HostError, Hosts, Token, check_host};
 /// Set by browsers, to say where a request comes from. `none` is the user, in the address bar.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// Refuses what is no request of an agent's client: of a web page, to another host, or of a client
-/// that takes the forwarder for a proxy of the whole web.
+/// Refuses requests of web pages, to other hosts, and of clients that use the forwarder as a general
+/// proxy.
 pub(super) fn check<B>(request: &Request<B>, hosts: &Hosts) -> Result<(), ErrorResponse> {
     let headers = request.headers();
     let is_page = headers.contains_key(ORIGIN)
         || headers.get_all(SEC_FETCH_SITE).iter().any(|site| site != "none");
     if is_page {
-        let message = "web pages may not call the forwarder";
+        let message = "web pages are not allowed to call the forwarder";
         return Err(ErrorResponse::new(StatusCode::FORBIDDEN, message));
     }
     if request.method() == Method::CONNECT {
-        let message = "the forwarder opens no tunnels; call an agent as `/{agent}/…`";
+        let message =
+            "the forwarder does not support CONNECT; use it as a base URL, as in `/{agent}/…`";
         return Err(ErrorResponse::new(StatusCode::METHOD_NOT_ALLOWED, message));
     }
     let is_absolute = request.version() < Version::HTTP_2 && request.uri().authority().is_some();
     if is_absolute {
-        let message = "the forwarder is not a proxy for other hosts; use it as a base URL";
+        let message = "the forwarder is not a proxy for other hosts; use it as a base URL, as in `/{agent}/…`";
         return Err(ErrorResponse::bad_request(message));
     }
     check_host(request, hosts).map_err(|error| match error {
-        HostError::NotOne => ErrorResponse::bad_request("a request must have one `Host` header"),
+        HostError::NotOne => {
+            ErrorResponse::bad_request("a request must have exactly one `Host` header")
+        }
         HostError::NotAllowed => ErrorResponse::new(
             StatusCode::MISDIRECTED_REQUEST,
             "the host of the request is not allowed; allow it with `allow_host`, or with \
              `--allow-host` of the command",
         ),
     })?;
-    // Over HTTP/2 both may be there, and an agent might read the other one.
+    // An HTTP/2 request may have both, and the agent might read the other one.
     let authority = request.uri().authority().map(http::uri::Authority::as_str);
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     match (authority, host) {
@@ -49,7 +52,7 @@ pub(super) fn check<B>(request: &Request<B>, hosts: &Hosts) -> Result<(), ErrorR
     }
 }
 
-/// Checks the token, if there is one to check. Returns the path behind it.
+/// Checks the token, if one is set. Returns the rest of the path.
 pub(super) fn check_token<'a>(
     token: Option<&Token>,
     headers: &HeaderMap,

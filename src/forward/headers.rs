@@ -1,5 +1,4 @@
-//! The headers that belong to one connection alone, and so are not passed on (RFC 9110, section
-//! 7.6.1).
+//! Hop-by-hop headers, which are not forwarded (RFC 9110, section 7.6.1).
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, Entry, HOST, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
@@ -23,7 +22,7 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version) -> bool
     let upgrade = if is_http2 { None } else { requested_upgrade(headers) };
     let takes_trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     if headers.contains_key(TRANSFER_ENCODING) {
-        // It decides where the body ends. The length is what a request is smuggled with.
+        // It decides where the body ends. A length beside it would allow request smuggling.
         headers.remove(CONTENT_LENGTH);
     }
     remove_hop_by_hop(headers);

@@ -1,9 +1,9 @@
-//! The forwarder: an HTTP server through which agents are called by clients that take nothing but
-//! a base URL.
+//! The forwarder: an HTTP server that records and forwards the calls of clients that accept only a
+//! base URL.
 //!
-//! Many clients of agents build their own HTTP client, in Rust and even more so in Python and
-//! TypeScript, and cannot take a layer. They can call a [`Forward`] instead: it sends each request
-//! through a Tower stack with the layer in it to where the agent is.
+//! Many clients, in Rust and even more so in Python and TypeScript, build their own HTTP client and
+//! accept no layer. They can call a [`Forward`] instead: it forwards each request to its agent
+//! through a Tower stack with the layer.
 //!
 //! ```
 //! use tower_agent_status::{SessionId, StatusTracker, forward::Forward, store::MemoryStore};
@@ -23,27 +23,27 @@
 //! assert!(base_url.ends_with("/pdfAdapter/~session-corr_abc123"));
 //!
 //! let server = tokio::spawn(forward.serve());
-//! // … give the base URL to a client …
+//! // … configure a client with the base URL …
 //! # server.await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! See [the guide](crate::guide::forward) for the addresses, for what HTTP demands of a proxy, and
-//! for the command that does the same for other languages.
+//! See [the guide](crate::guide::forward) for the paths, for what HTTP requires of a proxy, and for
+//! the command that does the same for other languages.
 //!
-//! | file | what it has |
+//! | file | contents |
 //! | --- | --- |
-//! | `server`, `urls` | the bound server, and the addresses of its agents |
+//! | `server`, `urls` | the bound server, and the base URLs of its agents |
 //! | `service` | one request, from the client to the agent and back |
-//! | `guard` | who may call: the host, the token, and no web page |
+//! | `guard` | access control: the host, the token, and no web pages |
 //! | `route` | which agent and which session a path names |
 //! | `upstream` | where an agent is |
-//! | `headers` | the headers that belong to one connection alone |
-//! | `upgrade` | connections that change their protocol |
+//! | `headers` | hop-by-hop headers |
+//! | `upgrade` | upgraded connections |
 //! | `client`, `body` | the client that calls the agents, and its bodies |
-//! | `workflows` | `/-/workflows`, for orchestrators that say when they are done |
-//! | `error` | the responses of the forwarder itself |
+//! | `workflows` | `/-/workflows`, where orchestrators open and end workflows |
+//! | `error` | the forwarder's own error responses |
 
 mod body;
 mod client;
@@ -78,18 +78,18 @@ pub use self::server::{BindError, Server};
 pub use self::upstream::InvalidUpstream;
 pub use self::urls::{UrlError, Urls};
 
-/// The header that has the session of a request, if its path has none.
+/// The header that names the session of a request, if its path does not.
 pub const SESSION_HEADER: &str = "x-workflow-session-id";
 
-/// The header that has the [token](Forward::token), if the path has none.
+/// The header that carries the [token](Forward::token), if the path does not.
 pub const TOKEN_HEADER: &str = "x-agent-status-token";
 
-/// The longest session that the path or the header of a request may name, in bytes.
+/// The maximum length, in bytes, of a session id in the path or the header of a request.
 pub const MAX_SESSION_BYTES: usize = 256;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Configures a forwarder in front of agents. See the [module](self).
+/// Configures a forwarder. See the [module](self).
 #[must_use = "a forwarder does nothing until it is bound"]
 pub struct Forward {
     tracker: StatusTracker,
@@ -116,7 +116,7 @@ struct Settings {
 }
 
 impl Forward {
-    /// Creates a forwarder without agents, whose calls this tracker records.
+    /// Creates a forwarder without agents. The tracker records its calls.
     pub fn new(tracker: &StatusTracker) -> Self {
         Self {
             tracker: tracker.clone(),
@@ -133,12 +133,12 @@ impl Forward {
         }
     }
 
-    /// Adds an agent, which is called with a [`Client`] and a [`StatusLayer`](crate::StatusLayer)
-    /// around it.
+    /// Adds an agent, which is called through a [`StatusLayer`](crate::StatusLayer) around a
+    /// [`Client`].
     ///
-    /// `upstream` is the agent's base URL, such as `https://api.openai.com/v1`: what follows the
-    /// agent and the session in the path of a request is appended to it. [`bind`](Self::bind)
-    /// returns an error if it is not one, or if the agent cannot have that name.
+    /// `upstream` is the agent's base URL, such as `https://api.openai.com/v1`. The part of a request's
+    /// path after the agent and the session is appended to it. [`bind`](Self::bind) returns an error if
+    /// the URL or the name is invalid.
     pub fn agent(mut self, name: impl Into<String>, upstream: impl Into<String>) -> Self {
         self.agents.push(Agent { name: name.into(), upstream: upstream.into(), stack: None });
         self
@@ -146,12 +146,12 @@ impl Forward {
 
     /// Adds an agent with a Tower stack of your own, which receives requests to `upstream`.
     ///
-    /// Nothing is added to the stack, so it should have a [`StatusLayer`](crate::StatusLayer) with
+    /// Nothing is added to the stack, so it should contain a [`StatusLayer`](crate::StatusLayer) with
     /// the agent's name. The session is in the request's extensions.
     ///
-    /// A request body is a stream that can be read once, so a layer that retries must collect it
-    /// before. An error of the stack that is a time-out, as that of `tower::timeout` is, is answered
-    /// with 504, and any other with 502.
+    /// A request body is a stream that can be read only once, so a layer that retries must collect it
+    /// first. If the stack fails with a time-out, such as that of `tower::timeout`, the client gets
+    /// 504; for any other error it gets 502.
     ///
     /// ```
     /// use std::time::Duration;
@@ -188,56 +188,58 @@ impl Forward {
         self
     }
 
-    /// Requires this token with every request, in the header `x-agent-status-token` or as the first
-    /// segment of the path. It is not passed on.
+    /// Requires this token on every request, in the header `x-agent-status-token` or as the first
+    /// segment of the path. It is not forwarded. Only `/-/health` needs no token.
     ///
-    /// A forwarder on an address other than loopback needs one, and so do the routes under
-    /// `/-/workflows`. See [`bind`](Self::bind) for what a token may consist of.
+    /// Addresses other than loopback require a token, and so do the routes under `/-/workflows`. See
+    /// [`bind`](Self::bind) for what a token may consist of.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.settings.token = Some(Token::new(token));
         self
     }
 
-    /// Accepts requests whose `Host` is this name, without a port.
+    /// Also accepts requests whose `Host` is this name, on any port. Give the name without a port.
     ///
-    /// `localhost`, names that end in `.localhost` and addresses of loopback are always accepted,
-    /// and with a [token](Self::token) all other IP addresses. Any other name is refused with 421,
-    /// so that a web page cannot reach the forwarder through a name of its own.
+    /// `localhost`, names that end in `.localhost` and loopback addresses are always accepted, and with
+    /// a [token](Self::token) all other IP addresses too. Any other host gets 421, against DNS
+    /// rebinding.
     pub fn allow_host(mut self, name: impl Into<String>) -> Self {
         self.settings.hosts.push(name.into());
         self
     }
 
-    /// Sets how many connections of clients there may be. Defaults to 10,000; the minimum is 1.
+    /// Sets the maximum number of client connections. Defaults to 10,000; the minimum is 1.
     ///
-    /// A call in flight takes two descriptors: one more for its connection to the agent. Where the
-    /// process may not open twice as many descriptors, there are fewer connections: a quarter of the
+    /// A call in flight takes two file descriptors: one for the client's connection and one for the
+    /// agent's. If the process may not open that many, fewer connections are accepted: a quarter of the
     /// descriptors, and at least 64, are left for the rest of the process.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.settings.max_connections = connections.max(1);
         self
     }
 
-    /// Sets how long an agent may take until its response begins. By default it may take as long
-    /// as its client waits. Applies to agents that were added with [`agent`](Self::agent).
+    /// Sets how long an agent may take until its response begins. By default there is no limit: the
+    /// forwarder waits as long as the client does. Applies to agents added with
+    /// [`agent`](Self::agent).
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.settings.response_timeout = Some(timeout);
         self
     }
 
-    /// Sets how long a workflow that was opened with `PUT /-/workflows/{session}` may be without a
-    /// call until it fails, since its orchestrator is gone. Defaults to 10 minutes.
+    /// Sets how long a workflow that was opened with `PUT /-/workflows/{session}` may go without a
+    /// call before it fails, since its orchestrator is presumed dead. Defaults to 10 minutes.
     ///
-    /// While an agent of it is in progress, or [waits](crate::status::AgentStatus::waiting_for), it
-    /// does not fail. Sessions that are known only from their calls end with the
-    /// [idle timeout](crate::StatusTrackerBuilder::idle_timeout) of the tracker.
+    /// A workflow does not fail while one of its agents is in progress, or
+    /// [waits](crate::status::AgentStatus::waiting_for). Sessions that are known only from their calls
+    /// complete after the tracker's [idle timeout](crate::StatusTrackerBuilder::idle_timeout), if it
+    /// has one.
     pub fn workflow_timeout(mut self, timeout: Duration) -> Self {
         self.settings.workflow_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
-    /// Sets how long calls in flight may take to end at the
-    /// [shutdown](Self::with_graceful_shutdown). Defaults to 10 s.
+    /// Sets how long calls in flight may take to end after the
+    /// [shutdown signal](Self::with_graceful_shutdown). Defaults to 10 s.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.settings.shutdown_timeout = timeout;
         self

@@ -24,7 +24,8 @@ pub(super) struct Route<'a> {
 impl<'a> Route<'a> {
     pub(super) fn parse(path: &'a str) -> Result<Self, ErrorResponse> {
         let Some(path) = path.strip_prefix('/') else {
-            let message = "the path must begin with a slash and the name of an agent";
+            let message =
+                "the path must begin with a slash and the name of an agent, as in `/{agent}/…`";
             return Err(ErrorResponse::bad_request(message));
         };
         let (first, rest) = first_segment(path);
@@ -45,7 +46,7 @@ impl<'a> Route<'a> {
                     invalid_session("the value of the header is not visible ASCII")
                 })?),
                 (Some(_), Some(_)) => {
-                    let message = "the header `x-workflow-session-id` is there more than once";
+                    let message = "there is more than one header `x-workflow-session-id`; send one";
                     return Err(ErrorResponse::bad_request(message));
                 }
             };
@@ -104,7 +105,7 @@ pub(super) fn check_dots(rest: &str) -> Result<(), ErrorResponse> {
     let decoded: Vec<u8> = percent_decode_str(rest).collect();
     let mut segments = decoded.split(|byte| matches!(byte, b'/' | b'\\'));
     if segments.any(|segment| matches!(segment, b"." | b"..")) {
-        let message = "the path contains a segment `.` or `..`; resolve it in the client";
+        let message = "the path has a segment `.` or `..`; resolve it in the client";
         return Err(ErrorResponse::bad_request(message));
     }
     Ok(())

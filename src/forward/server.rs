@@ -24,8 +24,8 @@ use crate::{InvalidName, Layer as _, SessionId, StatusLayer, StatusTracker};
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 64 << 10;
 
-/// How long a client may read nothing of a response. A client may well pause in the middle of a
-/// stream, to work on what it has read.
+/// How long a client may read nothing of a response. Clients do pause in the middle of a stream, to
+/// work on what they have read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 impl Forward {
@@ -33,10 +33,10 @@ impl Forward {
     ///
     /// # Errors
     ///
-    /// - If there is no agent, or one of them cannot have its name or be at its URL.
+    /// - If there is no agent, or the name or the URL of one is invalid.
     /// - If the address is not a loopback address and no [token](Self::token) is set, or if the
     ///   token is not 1 to 1,024 visible ASCII characters.
-    /// - If an agent's URL is `https` and the system has no root certificates.
+    /// - If an agent's URL is `https` and the system's root certificates cannot be read.
     /// - If the address cannot be bound.
     pub async fn bind(self, address: SocketAddr) -> Result<Server, BindError> {
         let Self { tracker, agents, settings } = self;
@@ -135,30 +135,29 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Those of [`Urls::url`].
+    /// If the forwarder has no such agent, or the session id is too long.
     pub fn url(&self, agent: &str, session: &SessionId) -> Result<String, UrlError> {
         self.urls.url(agent, session)
     }
 
-    /// Returns the base URLs of the agents, to be used while the server runs.
+    /// Returns the base URLs of the agents, for use while the server runs.
     #[must_use]
     pub fn urls(&self) -> Urls {
         self.urls.clone()
     }
 
     /// Serves HTTP/1.1, and HTTP/2 with prior knowledge, until the
-    /// [shutdown](Forward::with_graceful_shutdown). Calls in flight then have the
+    /// [shutdown signal](Forward::with_graceful_shutdown). Calls in flight then have the
     /// [shutdown timeout](Forward::shutdown_timeout) to end.
     ///
-    /// A connection is closed if a request's head does not arrive, or no other request follows,
-    /// within 75 s, or if the client has not read anything of a response for 15 minutes. A head may
-    /// have 64 KiB and 100 headers; a larger one gets 431.
+    /// A connection is closed if it is idle or sends no complete head for 75 s, or if the client reads
+    /// nothing of a response for 15 minutes. A head may have 64 KiB and 100 headers; a larger one gets
+    /// 431.
     ///
-    /// If [`max_connections`](Forward::max_connections) are open, the one that has waited longest
-    /// for a request is closed for a new one. If each is being answered, the new one gets 503.
+    /// If [`max_connections`](Forward::max_connections) are open, a new one closes the one that has
+    /// waited longest for a request. If all of them are being answered, the new one gets 503.
     ///
-    /// If the returned future is dropped, all connections are closed, and the calls end as
-    /// `cancelled`.
+    /// Dropping the returned future closes all connections, and calls in flight end as `cancelled`.
     pub async fn serve(self) {
         let Self { listener, service, workflows, settings, shutdown, .. } = self;
         tokio::select! {
@@ -184,7 +183,7 @@ fn refuse() -> Response<AnyBody> {
         .into_response()
 }
 
-/// Why a forwarder could not be bound.
+/// The error returned when a forwarder cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
@@ -192,13 +191,15 @@ pub enum BindError {
     #[error("the forwarder has no agent: add one with `Forward::agent`")]
     NoAgents,
     /// An agent's name is invalid.
-    #[error("an agent cannot be forwarded to: {0}")]
+    #[error("the forwarder cannot have an agent of this name: {0}")]
     Agent(InvalidName),
-    /// An agent's name means something else in a path.
-    #[error("an agent cannot be forwarded to: `{0}` means something else in a path; rename it")]
+    /// An agent's name has another meaning in a path: `-`, `.` or `..`.
+    #[error(
+        "the forwarder cannot have an agent `{0}`, which has another meaning in a path; rename it"
+    )]
     ReservedName(String),
     /// Two agents have the same name.
-    #[error("the agent `{0}` was added twice")]
+    #[error("the agent `{0}` was added twice; rename or remove one")]
     Duplicate(String),
     /// An agent's URL is invalid.
     #[error("the URL of the agent `{agent}` is invalid: {error}")]
@@ -210,7 +211,7 @@ pub enum BindError {
     },
     /// The system's root certificates could not be read.
     #[error(
-        "an agent's URL is https, and the root certificates of the system cannot be read: {0}; \
+        "an agent's URL is https, and the system's root certificates cannot be read: {0}; \
          install them, or name a file with SSL_CERT_FILE"
     )]
     RootCertificates(io::Error),

@@ -105,16 +105,18 @@ impl Shared {
             return self.workflows.respond(&rest, self.token.is_some(), request).await;
         }
         let (name, agent) = self.agents.get_key_value(&*route.first).ok_or_else(|| {
-            let message = "the path must begin with the name of an agent, as in `/{agent}/…`, \
-                           and there is none of that name";
+            let message = "there is no agent of this name; the path must begin with the name of \
+                           one, as in `/{agent}/…`";
             ErrorResponse::new(StatusCode::NOT_FOUND, message)
         })?;
         let (session, rest) = route.session(headers)?;
         check_dots(rest)?;
         let uri = agent.upstream.uri(rest, request.uri().query());
-        let uri = uri.ok_or_else(|| ErrorResponse::bad_request("the path is invalid"))?;
+        let uri = uri.ok_or_else(|| {
+            ErrorResponse::bad_request("the path with its query is too long or not valid in a URL")
+        })?;
         if headers::is_loop(headers) {
-            let message = "the call has come back to the forwarder: check the agents' URLs";
+            let message = "the request came back to the forwarder: an agent's URL leads to it";
             return Err(ErrorResponse::new(StatusCode::LOOP_DETECTED, message));
         }
         let version = request.version();

@@ -1,4 +1,4 @@
-//! Connections that change their protocol, such as to a WebSocket's.
+//! Upgraded connections, such as those of WebSockets.
 
 use http::{Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, on};
@@ -21,7 +21,7 @@ pub(super) fn accept(
     mut response: Response<AnyBody>,
 ) -> Result<Response<AnyBody>, ErrorResponse> {
     let Some(Asked { client, slot }) = asked else {
-        let message = "the agent changed protocols, and nobody asked it to";
+        let message = "the agent responded with 101 to a request without an upgrade";
         return Err(ErrorResponse::new(StatusCode::BAD_GATEWAY, message));
     };
     let agent = on(&mut response);

@@ -12,7 +12,7 @@ pub(super) struct Upstream {
     base: String,
 }
 
-/// Why an agent cannot be at a URL.
+/// The error returned when an agent's URL is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidUpstream {
@@ -22,11 +22,11 @@ pub enum InvalidUpstream {
     /// Its scheme is neither `http` nor `https`.
     #[error("the scheme must be http or https")]
     Scheme,
-    /// It contains a user or a password.
-    #[error("it must not contain a user or a password; let the client send a header")]
+    /// It contains a user name or a password.
+    #[error("it must not contain a user name or a password; let the client send a header instead")]
     UserInfo,
-    /// It has a query.
-    #[error("it must not have a query; let the client send it")]
+    /// It has a query or a fragment.
+    #[error("it must not have a query or a fragment; let the client send the query")]
     Query,
 }
 

@@ -11,10 +11,10 @@ use super::MAX_SESSION_BYTES;
 use crate::SessionId;
 use crate::listener::Token;
 
-/// What a segment of a path has no need to encode.
+/// What must be encoded in a segment of a path: all but the unreserved characters.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The base URLs of the agents of a forwarder, for as long as the process runs. Cheap to clone.
+/// The base URLs of a forwarder's agents. Cheap to clone.
 #[derive(Clone)]
 pub struct Urls {
     shared: Arc<Shared>,
@@ -34,7 +34,7 @@ pub enum UrlError {
     #[error("the forwarder has no agent `{0}`; add it with `Forward::agent`")]
     UnknownAgent(String),
     /// The session's id is too long.
-    #[error("the id of the session has {bytes} bytes; in a URL, the limit is {MAX_SESSION_BYTES}")]
+    #[error("the session id has {bytes} bytes; the limit in a URL is {MAX_SESSION_BYTES}")]
     SessionTooLong {
         /// Its length, in bytes.
         bytes: usize,
@@ -53,8 +53,8 @@ impl Urls {
     /// Returns the base URL of an agent for the calls of a session, without a slash at its end:
     /// `http://127.0.0.1:8090/pdfAdapter/~session-corr_abc123`.
     ///
-    /// If the forwarder has a [token](super::Forward::token), the URL contains it, and is as secret
-    /// as that. A forwarder on all addresses of the machine is called on loopback.
+    /// If the forwarder has a [token](super::Forward::token), the URL contains it, so keep the URL
+    /// secret. If the forwarder listens on all addresses, the URL is that of loopback.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ impl Urls {
         Ok(url)
     }
 
-    /// The URL of the forwarder itself, without a slash at its end and without a token.
+    /// Returns the URL of the forwarder itself, without a slash at its end and without a token.
     #[must_use]
     pub fn root(&self) -> String {
         let mut address = self.shared.address;

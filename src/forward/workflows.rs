@@ -1,10 +1,10 @@
-//! [`Workflows`]: `/-/workflows`, where orchestrators say what they do and when they are done.
+//! [`Workflows`]: `/-/workflows`, where orchestrators open and end workflows.
 //!
 //! | route | body |
 //! | --- | --- |
 //! | `PUT /-/workflows/{session}` | `correlationId`, `attributes` and `newRun`, each optional |
 //! | `POST /-/workflows/{session}/complete` | none, or `{}` |
-//! | `POST /-/workflows/{session}/fail` | `error`, a text |
+//! | `POST /-/workflows/{session}/fail` | `error`: the reason, as text |
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -68,14 +68,14 @@ impl Workflows {
         let (session, action) = parse(path)?;
         let method = if matches!(action, Action::Open) { Method::PUT } else { Method::POST };
         if request.method() != method {
-            let message = format!("the route takes {method} only");
+            let message = format!("this route accepts only {method}");
             let allow = if method == Method::PUT { "PUT" } else { "POST" };
             let error = ErrorResponse::new(StatusCode::METHOD_NOT_ALLOWED, message);
             return Err(error.with_header(ALLOW, allow));
         }
         if !has_token {
-            let message = "the routes under /-/workflows need a token: start the forwarder with \
-                           `Forward::token`, or with `--token-env` of the command";
+            let message = "the routes under /-/workflows require a token: set one with \
+                           `--token-env` or `Forward::token`";
             return Err(ErrorResponse::new(StatusCode::FORBIDDEN, message));
         }
         // A page in a browser can send anything else without being asked.
@@ -93,7 +93,9 @@ impl Workflows {
             Action::Fail => {
                 let body = object(&body, &["error"])?;
                 let error = text(&body, "error")?.ok_or_else(|| {
-                    ErrorResponse::bad_request("`error` is missing: say why the workflow failed")
+                    ErrorResponse::bad_request(
+                        "`error` is missing: give the reason why the workflow failed",
+                    )
                 })?;
                 self.finish(&session, Err(&error))
             }
@@ -156,7 +158,7 @@ impl Workflows {
             return Ok(described(&workflow.status(), StatusCode::OK));
         }
         let Some(mut status) = self.tracker.status(session.as_str()) else {
-            let message = "this process does not have the session: open it with \
+            let message = "this forwarder does not know the session: open it with \
                            `PUT /-/workflows/{session}`, or call an agent for it";
             return Err(ErrorResponse::new(StatusCode::NOT_FOUND, message));
         };
@@ -232,7 +234,7 @@ fn described(workflow: &WorkflowStatus, status: StatusCode) -> Response<AnyBody>
 fn parse(path: &str) -> Result<(SessionId, Action), ErrorResponse> {
     let unknown = || {
         let message =
-            "no such route: use `/-/workflows/{session}`, and `complete` or `fail` below it";
+            "no such route: use `/-/workflows/{session}`, or `complete` or `fail` below it";
         ErrorResponse::new(StatusCode::NOT_FOUND, message)
     };
     let path = path.strip_prefix("/workflows/").ok_or_else(unknown)?;
@@ -257,12 +259,12 @@ async fn read(body: Incoming) -> Result<Bytes, ErrorResponse> {
     match collected {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let message = format!("the body is larger than {MAX_BODY} bytes");
+            let message = format!("the body is larger than the limit of {MAX_BODY} bytes");
             Err(ErrorResponse::new(StatusCode::PAYLOAD_TOO_LARGE, message))
         }
         Ok(Err(_)) => Err(ErrorResponse::bad_request("the body could not be read")),
         Err(_) => {
-            let message = "the body took too long";
+            let message = "the body did not arrive in time";
             Err(ErrorResponse::new(StatusCode::REQUEST_TIMEOUT, message))
         }
     }
@@ -303,8 +305,8 @@ fn attributes(attributes: Option<&Json>) -> Result<Vec<(String, Value)>, ErrorRe
             let values = attributes.iter().map(|(name, value)| {
                 let value = value_of(value).ok_or_else(|| {
                     ErrorResponse::bad_request(format!(
-                        "the attribute {name:?} has a value that an item cannot have: use strings, \
-                         numbers, lists and objects"
+                        "the attribute {name:?} has an unsupported value: use strings, numbers, \
+                         lists and objects"
                     ))
                 })?;
                 Ok((name.clone(), value))

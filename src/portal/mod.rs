@@ -25,11 +25,11 @@
 //! | `GET /api/workflow/{sessionId}/status` | the workflow; an unknown session is pending |
 //! | `GET /api/workflow/{sessionId}/events` | the same as server-sent events, one for each change |
 //! | `GET /api/workflow/recent?limit=10` | the newest workflows, newest first; at most 500; with their short attributes if `attributes=true` |
-//! | `GET /api/workflow/overview` | the newest 500 at a glance: how many are in each state, what is running, what failed or stalled in 24 hours, figures of each hour and of each agent |
+//! | `GET /api/workflow/overview` | an overview of the newest 500: how many are in each state, what is running, what failed or stalled in the last 24 hours, statistics by hour and by agent |
 //! | `GET /api/workflow/events?session=a&session=b&overview=true` | up to 100 workflows, and the overview, in one stream of server-sent events |
-//! | `GET /api/workflow/search?attribute=documentId&value=FAB_1` | the workflows in which an attribute has a value: from the table's index of it, or of the newest 2,000 |
+//! | `GET /api/workflow/search?attribute=documentId&value=FAB_1` | the workflows in which an attribute has a value: from the table's index of it, or else among the newest 2,000 |
 //! | `GET /api/workflow/metrics?limit=1000` | the gauges [`STALLED_WORKFLOWS`] and [`WAITING_WORKFLOWS`], for Prometheus, and the metrics of a [webhook](Portal::webhook) |
-//! | `GET /health` | 200 if the store can be read, or else 503; only where the portal [serves on its own](Portal::bind), without a token |
+//! | `GET /health` | 200 if the store can be read, or else 503. Needs no token; only when the portal [serves on its own](Portal::bind) |
 //!
 //! Names and values are those of the [item](crate::status::schema), with four differences:
 //! agents are grouped under `agents` and your own attributes under `attributes`; an agent's
@@ -49,36 +49,37 @@
 //! so only the text is exact. Beside an agent's `finishReason` there is `stoppedNormally`:
 //! whether the model was done, or stopped to call a tool.
 //!
-//! A list with `attributes=true`, the overview and a search have the attributes of up to 256 bytes each
+//! A list with `attributes=true`, the overview and a search include attributes of up to 256 bytes each,
 //! and 2 KiB in all.
 //!
-//! The overview is about the newest 500 workflows; `partial` tells whether there may be more, and `oldest`
+//! The overview covers the newest 500 workflows; `partial` tells whether there may be more, and `oldest`
 //! how far back they reach. It has
 //!
 //! - `counts`, the number of workflows in each state: an overall status, `stalled`, `waiting` or `other`;
-//! - `running`, at most 200 of those that run or wait, the oldest first; their `agents` have `status`,
+//! - `running`, at most 200 running or waiting workflows, oldest first; their `agents` have `status`,
 //!   `startedAt`, `completedAt`, `waitingFor` and `activity`;
-//! - `problems`, at most 50 that have failed or stalled in the last 24 hours, the newest first: the
+//! - `problems`, at most 50 workflows that have failed or stalled in the last 24 hours, newest first: the
 //!   `workflow`, its first `error` with the `agent` and the `errorType`, and `endedAt`. `problemCount` is
-//!   the number of all;
-//! - `hours`, for each of the last 24 that the list reaches back to: `start`, `workflows` created then,
-//!   how many of them `failed`, their `totalTokens` and cost;
-//! - `agents`, for each: how many are `running`, `succeeded` or ended with `errors`, and the
-//!   `medianDuration` and `p95Duration` of those that succeeded, in seconds. The latter is null if fewer than
-//!   20 have.
+//!   the total number;
+//! - `hours`, for each of the last 24 hours that the list reaches back to: its `start`, the number of
+//!   `workflows` created in it, how many of these `failed`, and their `totalTokens` and cost;
+//! - `agents`, for each agent: how many times it is `running`, has `succeeded` or has ended with `errors`,
+//!   and the `medianDuration` and `p95Duration` of its successes, in seconds. `p95Duration` is null if there
+//!   are fewer than 20.
 //!
-//! The stream of several workflows has the events `workflow`, which are those of a single one; `overview`;
-//! and `refused`, with a `sessionId` that cannot be watched and the `detail`. It stays open when workflows
-//! finish. In any stream, a comment tells whether the store is answering: `live` or `stale`.
+//! The stream of several workflows has the events `workflow`, as in the stream of a single one; `overview`;
+//! and `refused`, with a `sessionId` that cannot be watched and the reason as `detail`. It stays open when
+//! workflows finish. In any stream, a comment tells whether the store is responding: `live` or `stale`.
 //!
 //! A search finds exact values; a number is compared as text. `indexed` tells whether an index or the key
-//! was asked, `searched` how many workflows were looked at and `oldest` how far back, `complete` whether
-//! these are all, and `readUnits` what it cost, or null if the store does not say. At most 500 are returned.
+//! was used, `searched` how many workflows were searched, `oldest` how far back they reach, `complete`
+//! whether these are all matches, and `readUnits` how many read units the search used, or null if the store
+//! does not count them. At most 500 workflows are returned.
 //!
 //! The gauges are computed by the portal, since a process that has died cannot report itself.
 //! They count the stalled and the waiting workflows among the newest, up to 10,000. When the
-//! count of stalled workflows is zero but some may exist outside what was read, its gauge is
-//! absent: if every workflow read is too recent to have stalled, or if the store could search
+//! count of stalled workflows is zero but there may be some among those that were not read, its gauge
+//! is absent: if every workflow read is too recent to have stalled, or if the store could search
 //! only part of its items. In the latter case the list also has the header `x-truncated: true`. A
 //! list that may lack sessions of older writers, since those are missing from the index, has the header
 //! `x-unindexed: true`, and the log has a warning with the remedy.
@@ -254,30 +255,31 @@ impl<R: StatusReader> Portal<R> {
         self
     }
 
-    /// Sets how many connections the portal's own [server](Self::bind) has at most.
+    /// Sets the maximum number of connections of the portal's own [server](Self::bind).
     ///
-    /// Defaults to 10,000; the minimum is 1. Where the process may not open as many descriptors,
-    /// it has fewer: a quarter of them, and at least 64, are left for the rest of the process. So
-    /// the usual `ulimit -n` of 1,024 allows 768 connections, and 256 allow 192.
+    /// Defaults to 10,000; the minimum is 1. If the process may not open that many file descriptors,
+    /// fewer connections are accepted: a quarter of the descriptors, and at least 64, are left for the
+    /// rest of the process. So the usual `ulimit -n` of 1,024 allows 768 connections, and 256 allows
+    /// 192.
     ///
-    /// A connection has some 20 KB of memory, and up to 32 KiB more while the head of a request
+    /// A connection takes some 20 KB of memory, and up to 32 KiB more while the head of a request
     /// arrives. Each client that watches a workflow has a connection. See
-    /// [`serve`](Server::serve) for what happens when there are more.
+    /// [`serve`](Server::serve) for what happens at the limit.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.settings.max_connections = connections.max(1);
         self
     }
 
-    /// Shows each request only the workflows for which this returns `true`.
+    /// Shows each request only the workflows for which this function returns `true`.
     ///
-    /// For a service that shows each user their own sessions. It is called with the head of the
-    /// request, in whose [extensions](http::request::Parts::extensions) or headers your service
-    /// finds the user, and with a workflow; and again at each change of a workflow that is watched.
-    /// It applies to every route: of a single session that is not visible, the response is that for
-    /// one that does not exist.
+    /// Use it to show each user only their own sessions. The function is called with the head of the
+    /// request, which identifies the user by its
+    /// [extensions](http::request::Parts::extensions) or headers, and with a workflow. For a watched
+    /// workflow, it is called again at each change. It applies to every route: the response for a
+    /// session that is not visible is the same as for one that does not exist.
     ///
-    /// Decide by the workflow's `session_id`, `correlation_id` and `attributes`: where many are
-    /// read, the rest may be missing. It is called for up to 500 workflows at a time, so it must not
+    /// Decide by the workflow's `session_id`, `correlation_id` and `attributes`: in lists, the other
+    /// fields may be missing. The function is called for up to 500 workflows at a time, so it must not
     /// block.
     ///
     /// ```
@@ -301,9 +303,10 @@ impl<R: StatusReader> Portal<R> {
         self
     }
 
-    /// Adds the metrics of this webhook to `/api/workflow/metrics`, after the gauges.
+    /// Adds the metrics of this webhook to `/api/workflow/metrics`.
     ///
-    /// It does not keep the webhook running.
+    /// The portal does not keep the webhook running: hold on to the
+    /// [`RunningWebhook`](crate::webhook::RunningWebhook).
     #[cfg(feature = "webhook")]
     #[cfg_attr(docsrs, doc(cfg(feature = "webhook")))]
     pub fn webhook(mut self, webhook: &crate::webhook::RunningWebhook) -> Self {
@@ -311,15 +314,15 @@ impl<R: StatusReader> Portal<R> {
         self
     }
 
-    /// Sets where the trace of a workflow can be seen, such as
-    /// `https://grafana.example/explore/{traceId}`. The page links to it.
+    /// Sets the URL of a workflow's trace, such as `https://grafana.example/explore/{traceId}`. The page
+    /// links to it.
     ///
-    /// `{traceId}` stands for the trace's id. Workflows without one have no link.
+    /// `{traceId}` is replaced by the id of the trace. Workflows without a trace have no link.
     ///
     /// # Errors
     ///
-    /// Returns an error if the address lacks `{traceId}`, or if it is not one of `https` or `http`
-    /// with the id after the host.
+    /// Returns an error unless the URL is `https` or `http`, and has `{traceId}` exactly once, after the
+    /// host.
     pub fn trace_url(mut self, url: impl Into<String>) -> Result<Self, InvalidTraceUrl> {
         self.settings.trace_url = Some(trace_url::TraceUrl::new(url.into())?);
         Ok(self)

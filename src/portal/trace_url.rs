@@ -1,4 +1,4 @@
-//! [`TraceUrl`]: where the trace of a workflow can be seen.
+//! [`TraceUrl`]: the URL of a workflow's trace.
 
 use std::fmt::Write as _;
 
@@ -6,16 +6,16 @@ use http::Uri;
 
 const PLACEHOLDER: &str = "{traceId}";
 
-/// The address of a trace, with a placeholder for its id.
+/// The URL of a trace, with a placeholder for its id.
 #[derive(Clone, Debug)]
 pub(super) struct TraceUrl {
     before: String,
     after: String,
 }
 
-/// The error returned for an address of traces that cannot be used.
+/// The error returned when the URL of traces is invalid.
 #[derive(Debug, thiserror::Error)]
-#[error("`{url}` is not an address of traces: {problem}")]
+#[error("`{url}` is not a URL of traces: {problem}")]
 pub struct InvalidTraceUrl {
     url: String,
     problem: &'static str,
@@ -35,7 +35,7 @@ impl TraceUrl {
         Err(InvalidTraceUrl { url, problem })
     }
 
-    /// The address of this trace.
+    /// The URL of this trace.
     pub(super) fn of(&self, trace_id: &str) -> String {
         let mut url = self.before.clone();
         for byte in trace_id.bytes() {
@@ -105,10 +105,7 @@ mod tests {
             ("/traces/{traceId}", "it must begin with `https://` or `http://`, a host and a path"),
         ] {
             let error = TraceUrl::new(url.to_owned()).unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                format!("`{url}` is not an address of traces: {problem}")
-            );
+            assert_eq!(error.to_string(), format!("`{url}` is not a URL of traces: {problem}"));
         }
     }
 }

@@ -78,7 +78,7 @@ impl<S> fmt::Debug for StatusTrackerBuilder<S> {
 }
 
 impl<S: StatusStore> StatusTrackerBuilder<S> {
-    /// Declares an agent: each workflow shows it as pending from its start, with its own texts.
+    /// Declares an agent: each workflow shows it as pending from the start, with the agent's own texts.
     pub fn agent(mut self, agent: Agent) -> Self {
         self.agents.push(agent);
         self
@@ -112,7 +112,7 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
         self
     }
 
-    /// Completes a session that is known only from its calls once it was idle for this long, for
+    /// Completes a session that is known only from its calls once it has been idle for this long, for
     /// services that have no place to open a workflow. By default such a session stays
     /// `processing` until [`finalize_status`](StatusTracker::finalize_status).
     ///
@@ -120,8 +120,8 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// still counts, but does not reopen the session. If another process holds the workflow
     /// open, the timeout should be longer than that process's
     /// [heartbeat interval](Self::heartbeat_interval), since a heartbeat shows that the session
-    /// is alive. A session is completed within one and a half timeouts after this process has last
-    /// changed it, or has learned that another did. While an agent is in progress the session is
+    /// is alive. A session is completed within one and a half timeouts after this process last
+    /// changed it, or learned that another had. While an agent is in progress the session is
     /// not idle, unless it [waits](Self::waiting_timeout) for too long. A workflow that this process
     /// has opened never ends this way.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
@@ -147,23 +147,22 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     ///
     /// A session is live while a workflow is open on it, a call of it is in flight, or a
     /// [scope](crate::Workflow::scope) holds it. One that is saved and idle stays in memory for
-    /// ten minutes, and leaves earlier if its room is needed. Its next call resumes it from its
-    /// item. An [idle timeout](Self::idle_timeout) does not keep it: a session that has left stays
-    /// as it is until a call resumes it, and the first to leave so is logged.
+    /// ten minutes, or less if its room is needed. Its next call resumes it from its item. An
+    /// [idle timeout](Self::idle_timeout) does not keep it in memory: a session that was evicted is not
+    /// completed until a call resumes it, and the first such eviction is logged.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.limits.max_sessions = sessions;
         self
     }
 
     /// Sets how long the item of a session is kept after its creation, if the table has time to
-    /// live: from one minute to 30 years; anything beyond counts as the nearest of the two. The
-    /// default is 90 days.
+    /// live. It is clamped to a range from one minute to 30 years. The default is 90 days.
     ///
-    /// It holds for sessions and runs that begin in this process, unless the workflow has a
-    /// [retention of its own](crate::WorkflowBuilder::retention). What an item says stands: a
-    /// process that resumes a session does not change it. The expiry is never in the past. One that
-    /// is close when the item is written is put off to a day later, or to the retention after that
-    /// write if that is shorter, so that an item lasts for as long as it is written.
+    /// It applies to sessions and runs that begin in this process, unless the workflow has a
+    /// [retention of its own](crate::WorkflowBuilder::retention). A process that resumes a session does
+    /// not change the expiry of its item. The expiry is never in the past: if it is near when the item
+    /// is written, it is postponed to a day after the write, or to the retention after it if that is
+    /// shorter. So an item lasts for as long as it is written.
     pub fn retention(mut self, retention: Duration) -> Self {
         self.limits.retention = retention;
         self
@@ -172,20 +171,20 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// Sets how many writes may be in flight at once, over all sessions: at least one, and no more
     /// in a [flush](StatusTracker::flush) or a [shutdown](StatusTracker::shutdown).
     ///
-    /// By default the tracker finds the number from the store's answers. It begins with 64. While
-    /// writes wait for others to end and the answers stay quick, it grows, up to 512. When answers
-    /// take more than twice as long as the best of the last minute, or more than 250 ms, it falls
-    /// again, but not below 64. In a flush or a shutdown that takes longer than a second there may
-    /// be 256 in any case.
+    /// By default the tracker adapts the number to the store's response times. It begins with 64. While
+    /// writes are queued and responses stay quick, it grows, up to 512. When responses take more than
+    /// twice as long as the best of the last minute, or more than 250 ms, it falls again, but not below
+    /// 64. During a flush or a shutdown that takes longer than a second, up to 256 are allowed in any
+    /// case.
     ///
-    /// Either number is halved by each write that fails or is throttled, and rises again with
-    /// those that succeed.
+    /// Either number is halved by each write that fails or is throttled, and rises again with those
+    /// that succeed.
     ///
     /// # File descriptors
     ///
     /// A client of DynamoDB opens a connection for each write in flight, and so takes as many file
-    /// descriptors: up to 512 of those that the process may have (`ulimit -n`, often 1,024). A
-    /// process that needs them for something else should set a number.
+    /// descriptors: up to 512 of those that the process may open (`ulimit -n`, often 1,024). A
+    /// process that needs them for something else should set a lower number.
     pub fn max_writes_in_flight(mut self, writes: usize) -> Self {
         self.settings.max_writes_in_flight = Some(writes.max(1));
         self
@@ -204,7 +203,7 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
 
     /// Sets the source of the time of day. The default is the system's clock.
     ///
-    /// The clock may be adjusted while the tracker runs. It gives the times that are written, and
+    /// The clock may be adjusted while the tracker runs. It provides the times that are written, and
     /// decides how long ago a session finished. Heartbeats and timeouts use tokio's clock. The times of
     /// a session in memory never go back.
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
@@ -224,9 +223,9 @@ impl<S: StatusStore> StatusTrackerBuilder<S> {
     /// (`Builder::enable_time`; `#[tokio::main]` has them).
     ///
     /// If that runtime ends before the tracker does, as with a tracker in a `static` that several
-    /// `#[tokio::test]`s use, the recorder goes on with the next change,
-    /// [flush](StatusTracker::flush) or [shutdown](StatusTracker::shutdown) that is made inside of
-    /// another. Until then, what is unsaved stays in memory. Call `flush` at the end of each runtime.
+    /// `#[tokio::test]`s use, the recorder resumes at the next change,
+    /// [flush](StatusTracker::flush) or [shutdown](StatusTracker::shutdown) inside another runtime.
+    /// Until then, unsaved changes stay in memory. Call `flush` at the end of each runtime.
     ///
     /// A current-thread runtime makes progress only while something blocks on it.
     ///

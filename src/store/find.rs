@@ -1,4 +1,4 @@
-//! [`FindRequest`] and [`FoundItems`]: sessions by the value of an attribute.
+//! [`FindRequest`] and [`FoundItems`]: finding sessions by the value of an attribute.
 
 use super::list::created_at;
 use super::{ListRequest, RecentItems};
@@ -19,14 +19,15 @@ use crate::status::{Item, SessionId, Timestamp, Value};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FindRequest {
-    /// The attribute: one of the caller's, or any other of the item whose value is a string or a
-    /// number, such as `correlationId`.
+    /// The name of the attribute: one of your own, or any other attribute of the item whose value is a
+    /// string or a number, such as `correlationId`.
     pub attribute: String,
-    /// The value, as text: `17` finds the number and the string.
+    /// The exact value, as text: `17` finds both the number and the string.
     pub value: String,
-    /// How many sessions to find at most.
+    /// The maximum number of sessions to find.
     pub limit: usize,
-    /// How many of the newest sessions to look at, if the store has no index of the attribute.
+    /// The maximum number of sessions to search, newest first, if the store has no index of the
+    /// attribute.
     pub max_searched: usize,
     /// Only sessions that were created at this time or later.
     pub since: Option<Timestamp>,
@@ -35,7 +36,7 @@ pub struct FindRequest {
 }
 
 impl FindRequest {
-    /// How many sessions are looked at, unless the request says otherwise.
+    /// The default of [`max_searched`](Self::max_searched).
     pub const MAX_SEARCHED: usize = 2_000;
 
     /// Requests the newest 100 sessions in which the attribute has this value, among the newest
@@ -52,13 +53,14 @@ impl FindRequest {
         }
     }
 
-    /// Requests so many sessions at most.
+    /// Sets the maximum number of sessions to find.
     #[must_use]
     pub fn limit(self, limit: usize) -> Self {
         Self { limit, ..self }
     }
 
-    /// Looks at so many of the newest sessions at most, if the store has no index of the attribute.
+    /// Sets the maximum number of sessions to search, newest first, if the store has no index of the
+    /// attribute.
     #[must_use]
     pub fn max_searched(self, max_searched: usize) -> Self {
         Self { max_searched, ..self }
@@ -104,36 +106,36 @@ impl FindRequest {
     }
 }
 
-/// The sessions found, with their items or with what a function made of each; and how far the store
-/// has looked.
+/// The sessions found, each with its item or with what a function returned for it; and how far the
+/// store searched.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct FoundItems<T = Item> {
     /// The items with their session ids, newest first.
     pub items: Vec<(SessionId, T)>,
-    /// Whether they come from an index of the attribute. Otherwise the store has looked at the newest
-    /// sessions, one after another.
+    /// Whether the store used an index of the attribute. Otherwise it searched the newest sessions one by
+    /// one.
     pub indexed: bool,
-    /// How many sessions the store has looked at.
+    /// The number of sessions that the store searched.
     pub searched: usize,
-    /// When the last of these was created: the store has looked at all since then. `None` if there
-    /// were none, if there is an index of the attribute, or if the store looks in no order.
+    /// When the oldest session searched was created: the store has searched all sessions since then.
+    /// `None` if it searched none, used an index of the attribute, or searched in no order.
     pub reached: Option<Timestamp>,
-    /// Whether these are all of the sessions that were asked for. Otherwise others may exist, since the
-    /// store stopped at one of the limits or its list has gaps, as the fields below tell.
+    /// Whether these are all matching sessions. Otherwise there may be more: the store stopped at one of
+    /// the limits, or its list has gaps, as the fields below tell.
     pub complete: bool,
-    /// As [`RecentItems::truncated`]: the store looked at a part of its items, in no order.
+    /// As [`RecentItems::truncated`]: the store searched only part of its items, in no order.
     pub truncated: bool,
     /// As [`RecentItems::unindexed`]: some sessions are missing from the index of the newest ones.
     pub unindexed: bool,
-    /// The read units that it took, as the table has counted them. `None` if the store does not count
-    /// any.
+    /// The read units that the search used, as reported by the table. `None` if the store does not count
+    /// them.
     pub read_units: Option<f64>,
 }
 
 impl<T> FoundItems<T> {
-    /// Creates a result from items with their session ids, newest first, among so many sessions that
-    /// the store has looked at.
+    /// Creates a result from items with their session ids, newest first, and the number of sessions that
+    /// the store searched. The other fields are false or `None`.
     #[must_use]
     pub fn new(items: Vec<(SessionId, T)>, searched: usize) -> Self {
         Self {

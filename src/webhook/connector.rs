@@ -107,13 +107,13 @@ impl fmt::Display for RefusedAddress {
         match refusal {
             Refusal::Private => write!(
                 f,
-                "the address {address} is not public: use a receiver that is, or allow private \
+                "the address {address} is not public: use a public receiver, or allow private \
                  addresses (`--webhook-allow-private`, `Webhook::allow_private_addresses`)"
             ),
             Refusal::Metadata => write!(
                 f,
-                "the address {address} is one of a cloud's metadata service, to which no \
-                 notification is sent: use another URL"
+                "the address {address} is one of a cloud's metadata service, which is never \
+                 allowed: use another URL"
             ),
         }
     }

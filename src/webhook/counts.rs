@@ -1,20 +1,21 @@
-//! [`WebhookCounts`]: what has become of the notifications.
+//! [`WebhookCounts`]: the counts of notifications and requests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What has become of a webhook's notifications since it was started.
+/// The counts of a webhook's notifications and requests since it was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebhookCounts {
-    /// Notifications that the receiver has accepted.
+    /// The number of notifications that the receiver accepted.
     pub delivered: u64,
-    /// Requests that the receiver has not accepted: each is made again.
+    /// The number of requests that the receiver did not accept. A notification can count several times.
     pub failed: u64,
-    /// Notifications that found the queue full. They are found again when there is room.
+    /// The number of notifications dropped because the queue was full. Most are found again when it has
+    /// room; each counts once.
     pub dropped_full: u64,
-    /// Notifications that were not accepted within a day.
+    /// The number of notifications dropped because they were not accepted within a day.
     pub dropped_expired: u64,
-    /// Notifications in the queue, those in flight included.
+    /// The number of notifications in the queue, including those in flight.
     pub pending: u64,
 }
 

@@ -118,7 +118,7 @@ pub(super) async fn deliver<F>(
                     Ok(()) => {
                         counters.delivered();
                         if std::mem::take(&mut is_down) {
-                            tracing::info!("the webhook's receiver accepts notifications again");
+                            tracing::info!("the webhook's receiver is accepting notifications again");
                         }
                         continue;
                     }
@@ -130,11 +130,11 @@ pub(super) async fn deliver<F>(
                 let at = Instant::now() + backoff(queued.failures, failed.retry_after);
                 if at.duration_since(queued.since) > MAX_AGE {
                     counters.expired();
-                    tracing::warn!(%id, %why, "a notification is dropped: it was not accepted for a day");
+                    tracing::warn!(%id, %why, "dropped a notification that was not accepted for a day");
                     continue;
                 }
                 if !std::mem::replace(&mut is_down, true) {
-                    tracing::warn!(%id, %why, "the webhook's receiver does not accept a notification; trying again");
+                    tracing::warn!(%id, %why, "the webhook's receiver did not accept a notification; trying again");
                 } else {
                     tracing::debug!(%id, %why, failures = queued.failures, "a notification is still not accepted");
                 }

@@ -1,6 +1,6 @@
-//! [`Webhook`]: tells another service which workflows have failed or stalled.
+//! [`Webhook`]: notifies another service of workflows that fail or stall.
 //!
-//! It posts JSON to a URL, at least once for each workflow that fails or stalls, while nobody watches.
+//! It posts JSON to a URL, at least once for each such workflow, even if nobody is watching.
 //!
 //! ```no_run
 //! use tower_agent_status::store::DynamoDbStore;
@@ -18,8 +18,8 @@
 //! # }
 //! ```
 //!
-//! The [guide](crate::guide::webhook) lists the fields, and says how a receiver verifies a request, what
-//! is promised, and what it costs.
+//! The [guide](crate::guide::webhook) describes the fields, how to verify a request, the guarantees of
+//! delivery, and the cost.
 
 mod address;
 mod connector;
@@ -54,7 +54,7 @@ pub use self::counts::WebhookCounts;
 #[cfg(feature = "portal")]
 pub(crate) type SharedCounters = Arc<Counters>;
 
-/// The error returned when a webhook cannot be used as it is set.
+/// The error returned when the settings of a webhook are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidWebhook(String);
@@ -65,7 +65,7 @@ impl InvalidWebhook {
     }
 }
 
-/// A webhook over a store. [`start`](Self::start) starts it.
+/// Configures a webhook. [`start`](Self::start) starts it.
 #[must_use = "a webhook does nothing until `start` is called"]
 pub struct Webhook {
     url: Uri,
@@ -96,10 +96,10 @@ impl Webhook {
     ///
     /// # Errors
     ///
-    /// Returns an error if the URL is not one, has another scheme or a user name, or has no host. The
-    /// error does not contain the URL, which may have a secret.
+    /// Returns an error if the URL is invalid, has another scheme, has a user name, or has no host. The
+    /// error does not contain the URL, which may include a secret.
     pub fn new(url: &str) -> Result<Self, InvalidWebhook> {
-        const EXPECTED: &str = "it has to be such as https://alerts.example.com/workflows";
+        const EXPECTED: &str = "expected a URL such as https://alerts.example.com/workflows";
         let invalid =
             |what: &str| InvalidWebhook::new(format!("the webhook's URL {what}: {EXPECTED}"));
         let url: Uri = url.trim().parse().map_err(|_| invalid("is not valid"))?;
@@ -135,35 +135,35 @@ impl Webhook {
     ///
     /// # Errors
     ///
-    /// Returns an error unless the secret is 24 to 64 bytes in base64, with or without `whsec_` before
-    /// them.
+    /// Returns an error unless the secret is 24 to 64 bytes in base64, with or without the prefix
+    /// `whsec_`.
     pub fn secret(self, secret: &str) -> Result<Self, InvalidWebhook> {
         Ok(Self { secret: Some(Secret::parse(secret)?), ..self })
     }
 
-    /// Sends these attributes of a workflow, too. By default, none is sent, since they may be
+    /// Includes these attributes of a workflow. By default none is included, since they may be
     /// confidential.
     ///
-    /// Those that would take more than 16 KiB together are left out, and named in
+    /// Attributes that do not fit into 16 KiB together are left out, and listed in
     /// `omittedAttributes`.
     pub fn attributes<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.watch.attributes.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// Also sends to addresses that are not public: those of this host and of private networks; and by
-    /// `http`.
+    /// Also allows addresses that are not public, such as those of this host and of private networks,
+    /// and `http`.
     ///
-    /// By default, a request is refused when it would connect to a loopback, link-local, private,
-    /// unique-local, IPv4-mapped or otherwise special address, whatever the name of the host. Addresses
-    /// at which a cloud hands out metadata are always refused.
+    /// By default, the webhook does not connect to a loopback, link-local, private, unique-local,
+    /// IPv4-mapped or otherwise special address, whatever host name resolves to it. The addresses of
+    /// cloud metadata services are always refused.
     pub fn allow_private_addresses(mut self) -> Self {
         self.connector.allows_private = true;
         self
     }
 
-    /// Resolves the name of the host with this function, instead of the operating system. The addresses
-    /// that it returns are checked, too.
+    /// Resolves the host name with this function instead of the operating system. The addresses that it
+    /// returns are checked as well.
     pub fn resolver<F>(mut self, resolve: impl Fn(String) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
@@ -173,8 +173,8 @@ impl Webhook {
         self
     }
 
-    /// Sets how long a request may take until the head of its response. Defaults to 10 s; the minimum
-    /// is 10 ms.
+    /// Sets how long a request may take until the head of its response arrives. Defaults to 10 s; the
+    /// minimum is 10 ms.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: timeout.max(Duration::from_millis(10)), ..self }
     }
@@ -193,19 +193,20 @@ impl Webhook {
         self
     }
 
-    /// Sets for how long before its start the webhook looks back: workflows that have failed or stalled
-    /// since then are sent, even if they were sent before a restart. Defaults to an hour; the maximum
-    /// is a day.
+    /// Sets how far back the webhook looks when it starts: it sends workflows that have failed or
+    /// stalled since then, even if they were sent before a restart. Defaults to an hour; the maximum is
+    /// a day.
     pub fn look_back(self, time: Duration) -> Self {
         Self { look_back: time.min(Duration::from_secs(24 * 60 * 60)), ..self }
     }
 
-    /// Starts reading from `reader` and sending.
+    /// Starts to read from `reader` and to send, on the current Tokio runtime.
     ///
     /// # Errors
     ///
-    /// Returns an error if the URL needs [private addresses](Self::allow_private_addresses), or if this
-    /// host has no CA certificates.
+    /// Returns an error if the URL is allowed only with
+    /// [private addresses](Self::allow_private_addresses), or if the system's root certificates cannot
+    /// be read.
     ///
     /// # Panics
     ///
@@ -214,7 +215,7 @@ impl Webhook {
         let Self { url, secret, connector, timeout, look_back, mut watch } = self;
         if url.scheme_str() == Some("http") && !connector.allows_private {
             return Err(InvalidWebhook::new(
-                "the webhook's URL is http, which anyone on the way can read: use https, or allow \
+                "the webhook's URL is http, which is not encrypted: use https, or allow \
                  private addresses (`--webhook-allow-private`, `Webhook::allow_private_addresses`)",
             ));
         }
@@ -235,8 +236,8 @@ impl Webhook {
     }
 }
 
-/// A webhook that has been started. It stops when this is dropped: what is in its queue is then found
-/// again by the next start, within its [`look_back`](Webhook::look_back).
+/// A running webhook. It stops when this is dropped. What is still in its queue is then found again at
+/// the next start, within the [look-back](Webhook::look_back).
 #[derive(Debug)]
 #[must_use = "a webhook stops when this is dropped"]
 pub struct RunningWebhook {
@@ -245,7 +246,7 @@ pub struct RunningWebhook {
 }
 
 impl RunningWebhook {
-    /// Returns what has become of the notifications so far.
+    /// Returns the counts of notifications and requests so far.
     #[must_use]
     pub fn counts(&self) -> WebhookCounts {
         self.counters.read()

@@ -38,8 +38,8 @@ impl Sender {
         let tls = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
         let tls = tls.map_err(|error| {
             InvalidWebhook::new(format!(
-                "the certificates of this host cannot be read, which a webhook needs: {error}; \
-                 install its CA certificates"
+                "the system's root certificates cannot be read, which a webhook needs: {error}; \
+                 install them, or name a file with SSL_CERT_FILE"
             ))
         })?;
         // The webhook's settings decide whether the URL may be `http`.

@@ -28,7 +28,7 @@ impl Secret {
         let encoded = text.trim().strip_prefix(PREFIX).unwrap_or(text.trim());
         let invalid = |what: &str| {
             InvalidWebhook::new(format!(
-                "the webhook's secret {what}: it has to be 24 to 64 bytes in base64, such as \
+                "the webhook's secret {what}: expected 24 to 64 bytes in base64, such as \
                  `openssl rand -base64 32` prints"
             ))
         };

@@ -213,8 +213,8 @@ impl<R: StatusReader> Watcher<R> {
         } else if !self.open.contains(&id) && !std::mem::replace(&mut self.has_warned_of_open, true)
         {
             tracing::warn!(
-                "the webhook watches {MAX_OPEN} unfinished workflows, and learns of others every \
-                 hour only"
+                "the webhook already watches {MAX_OPEN} unfinished workflows: it reads any others \
+                 only once an hour"
             );
         }
     }

@@ -168,8 +168,8 @@ async fn a_workflow_is_found_by_an_attribute() {
     assert_eq!(ids(&["--status", "failed", "--limit", "2"]), ["s1", "s41"]);
 
     // How far it looked, and what that took.
-    find(&[]).assert_stderr(&["Searched all of 132 workflows, for ", " read units."]);
-    find(&["--since", "2h"]).assert_stderr(&["Searched all of 131 workflows, for "]);
+    find(&[]).assert_stderr(&["Searched all 132 workflows, for ", " read units."]);
+    find(&["--since", "2h"]).assert_stderr(&["Searched all 131 workflows, for "]);
     let cut = find(&["--since", "2h", "--limit", "2"]);
     cut.assert_stderr(&["Searched the newest 100 workflows, back to ", "There may be more"]);
     let csv = find(&["--csv", "--since", "2h"]);

@@ -23,7 +23,7 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Loads them once, so that a lack of them is known at the start.
+    /// Loads the credentials once, so that missing ones are an error at startup.
     pub(super) async fn load() -> Result<Self, Failure> {
         let config = Arc::new(aws_config::load_defaults(BehaviorVersion::latest()).await);
         let credentials = Self { config, loaded: Arc::default() };
@@ -31,7 +31,7 @@ impl Credentials {
             let why = std::error::Error::source(&error)
                 .map_or_else(|| error.to_string(), ToString::to_string);
             Failure::Unusable(format!(
-                "calls of AgentCore runtimes need AWS credentials: {why}; set AWS_ACCESS_KEY_ID \
+                "calls to AgentCore runtimes need AWS credentials: {why}; set AWS_ACCESS_KEY_ID \
                  and AWS_SECRET_ACCESS_KEY, a profile, or a role"
             ))
         })?;
@@ -46,7 +46,7 @@ impl Credentials {
         let provider = self
             .config
             .credentials_provider()
-            .ok_or_else(|| CredentialsError::not_loaded("there is no provider of credentials"))?;
+            .ok_or_else(|| CredentialsError::not_loaded("no credentials provider is configured"))?;
         let credentials = provider.provide_credentials().await?;
         *loaded = Some(credentials.clone());
         Ok(credentials)

@@ -32,9 +32,9 @@ const SAVE_TIMEOUT: Duration = Duration::from_secs(5);
 #[cfg(unix)]
 const ENOUGH_DESCRIPTORS: u64 = 32_768;
 
-/// Forward the calls of agents, and record them: for clients that take nothing but a base URL.
+/// Record and forward the calls of clients that accept only a base URL.
 ///
-/// A client uses `http://127.0.0.1:8090/AGENT/~SESSION` as the base URL of an agent, or
+/// As the base URL of an agent, set `http://127.0.0.1:8090/AGENT/~SESSION`, or
 /// `http://127.0.0.1:8090/AGENT` with the session in the header `x-workflow-session-id`.
 ///
 /// Prints its URL, logs to standard error, and stops on Ctrl-C or SIGTERM.
@@ -57,22 +57,21 @@ pub(crate) struct Forward {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     addr: SocketAddr,
 
-    /// Environment variable that holds the token which clients must send, in the header
+    /// Environment variable that holds the token clients must send, in the header
     /// `x-agent-status-token` or as the first segment of the path
     #[arg(long, value_name = "VAR")]
     token_env: Option<String>,
 
-    /// Host name under which clients call, besides localhost and, with a token, all IP addresses;
-    /// may be repeated
+    /// Host name to accept, besides localhost and, with a token, all IP addresses; may be repeated
     #[arg(long = "allow-host", value_name = "NAME")]
     hosts: Vec<String>,
 
-    /// How long a session may be without a call until it ends: as completed, or as failed if it was
+    /// How long a session may go without a call before it ends: as completed, or as failed if it was
     /// opened with `PUT /-/workflows/SESSION`
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = timeout)]
     idle_timeout: Duration,
 
-    /// How long an agent may take until its response begins; by default as long as the client waits
+    /// How long an agent may take until its response begins; by default as long as its client waits
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     response_timeout: Option<Duration>,
 
@@ -80,19 +79,19 @@ pub(crate) struct Forward {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     shutdown_timeout: Duration,
 
-    /// Largest request body to a runtime, which is read as a whole to be signed, in bytes
+    /// Maximum size of a request body to a runtime, in bytes: it is read into memory to be signed
     #[arg(long, value_name = "BYTES", default_value_t = 10_000_000)]
     max_signed_body: usize,
 
-    /// Most connections of clients
+    /// Maximum number of client connections
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
     max_connections: usize,
 
     #[command(flatten)]
     prices: PricesArgs,
 
-    /// Address to serve metrics on for Prometheus, at `/metrics`, without a token; needs the feature
-    /// `prometheus`
+    /// Address on which to serve metrics to Prometheus, at `/metrics` and without a token; needs the
+    /// feature `prometheus`
     #[arg(long, value_name = "ADDRESS")]
     metrics_addr: Option<SocketAddr>,
 }
@@ -203,7 +202,7 @@ impl Forward {
         let mut client = Client::new().map_err(|error| {
             let remedy = "install them, or name a file with SSL_CERT_FILE";
             Failure::Unusable(format!(
-                "the root certificates of the system cannot be read: {error}; {remedy}"
+                "the system's root certificates cannot be read: {error}; {remedy}"
             ))
         })?;
         if let Some(timeout) = self.response_timeout {

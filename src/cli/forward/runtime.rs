@@ -51,7 +51,7 @@ where
                 Box::pin(async { Ok(response.await?.map(Either::Left)) })
             }
             None => {
-                let body = r#"{"error":{"type":"not_found","message":"the path names another runtime than the one that the agent was given"}}"#;
+                let body = r#"{"error":{"type":"not_found","message":"the path names a runtime other than that of the agent"}}"#;
                 let body = ResponseBody::from(Bytes::from_static(body.as_bytes()));
                 let mut response = Response::new(Either::Right(body));
                 *response.status_mut() = StatusCode::NOT_FOUND;

@@ -114,7 +114,7 @@ fn signed_headers(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 
 fn too_large(limit: usize) -> Response<ResponseBody> {
     let message = format!(
-        r#"{{"error":{{"type":"invalid_request","message":"the body is larger than {limit} bytes, which is as much as the forwarder signs; raise `--max-signed-body`"}}}}"#
+        r#"{{"error":{{"type":"invalid_request","message":"the body is larger than {limit} bytes, the limit for signed calls; raise `--max-signed-body`"}}}}"#
     );
     let mut response = Response::new(ResponseBody::from(Bytes::from(message)));
     *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;

@@ -59,7 +59,7 @@ impl RuntimeArn {
             "aws-cn" => "amazonaws.com.cn",
             _ => {
                 return Err(format!(
-                    "the partition `{partition}` is not known; use aws, aws-cn or aws-us-gov"
+                    "the partition `{partition}` is not supported; use aws, aws-cn or aws-us-gov"
                 ));
             }
         };

@@ -1,4 +1,4 @@
-// What there is around a workflow: its id, its JSON, its trace, and the workflows that belong to it
+// What belongs to a workflow: its id, its JSON, its trace, and related workflows
 
 const MAX_RELATED = 12;
 let relatedKey = "";
@@ -20,7 +20,7 @@ function relatedTo(workflow) {
   for (const { entry, created } of entries.values()) {
     if (entry.sessionId === workflow.sessionId) continue;
     if (workflow.correlationId && entry.correlationId === workflow.correlationId) found.push([created, entry, "same correlation id"]);
-    else if (documentId && entry.attributes?.documentId === documentId && created < own && !(before?.[0] > created)) before = [created, entry, "before, of the same document"];
+    else if (documentId && entry.attributes?.documentId === documentId && created < own && !(before?.[0] > created)) before = [created, entry, "previous, same document"];
   }
   found.sort((a, b) => b[0] - a[0]);
   return [...(before ? [before] : []), ...found.slice(0, MAX_RELATED)];
@@ -51,9 +51,9 @@ async function copy(value) {
   const isCopied = document.execCommand("copy");
   field.remove();
   $("copy").focus();
-  if (!isCopied) throw new Error("the browser does not allow it");
+  if (!isCopied) throw new Error("the browser did not allow copying");
 }
-$("copy").addEventListener("click", () => copy(shown.workflow.sessionId).then(() => says("Copied."), () => says("The browser does not allow it.")));
+$("copy").addEventListener("click", () => copy(shown.workflow.sessionId).then(() => says("Copied."), () => says("The browser did not allow copying.")));
 $("download").addEventListener("click", async () => {
   const { sessionId } = shown.workflow;
   try {

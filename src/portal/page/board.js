@@ -71,11 +71,11 @@ function renderProblems({ problems: all, problemCount }) {
     draw(part.badge.firstChild, state);
     text(part.badge.lastChild, word(state));
     text(part.fault.firstChild, [agent, errorType].filter(Boolean).join(" · "));
-    text(part.fault.lastChild, error ?? (workflow.stalled ? "No heartbeat: its process has stopped, or cannot reach the table." : "It gave no reason."));
+    text(part.fault.lastChild, error ?? (workflow.stalled ? "No heartbeat: its process has stopped, or cannot reach the table." : "No reason was given."));
   }
   renderProblemAges();
   $("no-problems").hidden = shownProblems.length > 0;
-  text($("no-problems"), all.length ? "None matches the filter." : "None.");
+  text($("no-problems"), all.length ? "None match the filter." : "None.");
   text($("problems-note"), problemCount > all.length ? "The newest " + all.length + " of " + count(problemCount) : problemCount ? count(problemCount) : "");
 }
 
@@ -99,7 +99,7 @@ function renderPaces(agents) {
     const [median, p95, errors] = paces.get(name).cells3;
     text(median, seconds(agent.medianDuration));
     text(p95, seconds(agent.p95Duration));
-    attribute(p95, "title", agent.p95Duration === null ? "Known from 20 successes on; there are " + agent.succeeded + "." : "of " + count(agent.succeeded));
+    attribute(p95, "title", agent.p95Duration === null ? "Shown after 20 successes; there are " + count(agent.succeeded) + " so far." : "of " + count(agent.succeeded) + " successes");
     text(errors, count(agent.errors));
     errors.classList.toggle("bad", agent.errors > 0);
   }

@@ -1,4 +1,4 @@
-// The filter and the search. Both are in the address, so that a link shows the same.
+// The filter and the search. Both are in the URL, so that a link shows the same.
 
 const FILTERS = {
   all: () => true,

@@ -59,7 +59,7 @@ function renderLanes({ running, agents, counts }) {
   const total = counts.initializing + counts.processing + counts.waiting;
   text($("lanes-note"), total > running.length ? "The oldest " + running.length + " of " + count(total) : "");
   $("no-lanes").hidden = all.length > 0;
-  text($("no-lanes"), running.length ? "None matches the filter." : "No workflow is running.");
+  text($("no-lanes"), running.length ? "None match the filter." : "No workflow is running.");
 }
 
 // Lets the bars grow. They stop while the connection is lost.

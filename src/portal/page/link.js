@@ -16,7 +16,7 @@ function showLink() {
   text($("link"), {
     wait: "Connecting…",
     live: "Live",
-    polled: "A proxy holds back the events: asking every 2 s instead.",
+    polled: "A proxy is buffering the events: polling every 2 s instead.",
     idle: "Connected",
     ended: "Finished. No further changes are expected.",
     stale: "The status store is not responding." + as + " Retrying…",

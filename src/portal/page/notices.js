@@ -1,4 +1,4 @@
-// Notifications of the browser on failure: off until somebody asks for them
+// Browser notifications of failures: off until the user turns them on
 //
 // The tab that leads shows them, so that there is one for all tabs. If all tabs are hidden, one of
 // them still reads the overview.
@@ -26,10 +26,10 @@ function showNotices(trouble) {
 }
 $("notify").addEventListener("click", async () => {
   if (notices) return setNotices(false);
-  if (!("Notification" in window)) return showNotices("This browser has no notifications, or none for a page without TLS.");
+  if (!("Notification" in window)) return showNotices("This browser does not support notifications, or not for a page without TLS.");
   const answer = await Notification.requestPermission();
   if (answer === "granted") setNotices(true);
-  else showNotices("The browser does not allow notifications of this page: change that in its settings.");
+  else showNotices("The browser blocks notifications from this page. Allow them in its settings.");
 });
 addEventListener("storage", ({ key }) => {
   if (key !== NOTICES) return;

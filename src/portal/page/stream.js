@@ -59,7 +59,7 @@ async function keepStream(signal) {
           continue;
         }
         if (error instanceof Refused && error.status < 500) {
-          problem = "The portal refuses this (" + error.message + ").";
+          problem = "The portal refused the request (" + error.message + ").";
           setStream("refused");
           await pause(30000, signal);
           continue;

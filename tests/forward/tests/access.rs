@@ -125,7 +125,7 @@ async fn what_cannot_be_bound_is_an_error_with_a_remedy() {
         assert!(matches!(error, BindError::Agent(_)), "{name}");
     }
     let error = forward().agent(AGENT, "http://b.example").bind(ANY_PORT).await.unwrap_err();
-    assert_eq!(error.to_string(), "the agent `pdfAdapter` was added twice");
+    assert_eq!(error.to_string(), "the agent `pdfAdapter` was added twice; rename or remove one");
     let error = forward().agent("b", "https://u:p@b.example").bind(ANY_PORT).await.unwrap_err();
     assert!(matches!(error, BindError::Upstream { error: InvalidUpstream::UserInfo, .. }));
     let taken = std::net::TcpListener::bind(ANY_PORT).unwrap();

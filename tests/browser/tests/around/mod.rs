@@ -32,7 +32,7 @@ async fn related_runs_are_listed_and_searched_for() {
     let related = "return [...document.querySelectorAll('#related-of li')].map((item) => [item.querySelector('.name').textContent, item.querySelector('.how').textContent])";
     assert_eq!(
         browser.run(related).await.unwrap(),
-        json!([["before", "before, of the same document"], ["sibling", "same correlation id"]])
+        json!([["before", "previous, same document"], ["sibling", "same correlation id"]])
     );
     for (name, size) in [("1280x800", DESKTOP), ("390x844", PHONE)] {
         browser.look(size, false).await.unwrap();

@@ -116,10 +116,10 @@ async fn a_browser_that_allows_none_says_so() {
     };
     browser.run("window.Notification = { permission: 'default', requestPermission: async () => 'denied' }").await.unwrap();
     browser.run(PRESS).await.unwrap();
-    browser.wait_for("document.getElementById('notify-trouble').textContent.startsWith('The browser does not allow notifications')").await.unwrap();
+    browser.wait_for("document.getElementById('notify-trouble').textContent.startsWith('The browser blocks notifications')").await.unwrap();
     browser.run("delete window.Notification").await.unwrap();
     browser.run(PRESS).await.unwrap();
-    browser.wait_for("document.getElementById('notify-trouble').textContent.startsWith('This browser has no notifications')").await.unwrap();
+    browser.wait_for("document.getElementById('notify-trouble').textContent.startsWith('This browser does not support notifications')").await.unwrap();
     assert_eq!(browser.run("return notices").await.unwrap(), false);
     console_is_quiet(&browser, &[]).await;
 }
