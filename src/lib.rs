@@ -69,8 +69,7 @@
 //! - [Clients](crate::guide::clients): a recipe for each of Tower, reqwest, reqwest-middleware, the AWS
 //!   and Azure SDKs, tonic, async-openai, rig and others; one client for several agents; error sources;
 //!   turning tracking off.
-//! - [The forwarder](crate::guide::forward): for clients in any language that take nothing but a base
-//!   URL.
+//! - [The forwarder](crate::guide::forward): for clients in any language that accept only a base URL.
 //! - [Layer order](crate::guide::stack): retries, timeouts, buffers, decompression. In short:
 //!   inside `tower::retry`, outside `tower::timeout`, inside decompression.
 //! - [Services](server): [`WorkflowLayer`] opens a workflow for each request to your own server.
@@ -79,7 +78,7 @@
 //!   [`status::schema`] lists its attributes.
 //! - [The portal](crate::guide::portal) and [the command](crate::guide::command): watch workflows in
 //!   a browser or a terminal.
-//! - [Webhooks](crate::guide::webhook): learn of workflows that fail or stall.
+//! - [Webhooks](crate::guide::webhook): be notified of workflows that fail or stall.
 //! - [Traces and metrics](crate::guide::telemetry), with OpenTelemetry's names.
 //! - [Models and costs](crate::guide::costs): price lists, budgets and attempts.
 //! - [Limits](crate::guide::limits), [performance](crate::guide::performance), and
@@ -98,10 +97,10 @@
 //! | `cli` | | the command `tower-agent-status` | 230 |
 //! | `portal` | | [`portal`]: an axum router with the status as JSON, live events and a page | 80 |
 //! | `embedded` | | an in-process DynamoDB engine, in memory or in one file | 180 |
-//! | `forward` | | [`forward`]: a forwarder for clients that take nothing but a base URL; with `cli`, also as a command | 83 |
+//! | `forward` | | [`forward`]: an HTTP server that records the calls of clients that accept only a base URL; with `cli`, also as a command | 83 |
 //! | `metrics` | | [metrics](mod@crate::metrics) of calls, tokens and writes, through the `metrics` facade | 37 |
 //! | `prometheus` | | with `cli` and `forward`, the option `--metrics-addr` of the command | 79 |
-//! | `prices` | | [`pricing`]: what calls cost, by a price list in the format of LiteLLM's | 36 |
+//! | `prices` | | [`pricing`]: the cost of calls, from a price list in LiteLLM's format | 36 |
 //! | `webhook` | | [`webhook`]: posts workflows that fail or stall to a URL | 79 |
 //! | none | | the layer, the tracker and the store in memory | 34 |
 //! | default | | | 168 |

@@ -1,4 +1,4 @@
-"""An orchestrator of three agents in Python, whose calls the forwarder records.
+"""A Python orchestrator of three agents. The forwarder records its calls.
 
     pip install anthropic boto3 openai
     tower-agent-status forward --embedded status.db \\
@@ -8,8 +8,8 @@
     python orchestrator.py 'the text of a document'
     tower-agent-status watch --embedded status.db SESSION
 
-`base_url` is all that knows of the forwarder: return the URLs above instead, and the agents are called
-directly. FORWARD_URL is where the forwarder is; if it has a token, append a slash and the token.
+Only `base_url` knows of the forwarder: if it returns the URLs above, the agents are called directly.
+FORWARD_URL is the URL of the forwarder; if it has a token, append a slash and the token.
 """
 
 import json

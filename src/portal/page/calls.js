@@ -1,7 +1,7 @@
 // What is known of an agent's calls: its model, its cost, its attempts, and their marks on the time line
 
 // How many calls a cost lacks, as text for its tooltip.
-const lacks = (unpriced) => (unpriced ? "; the cost of " + (unpriced === 1 ? "1 call" : unpriced + " calls") + " is not known in full" : "");
+const lacks = (unpriced) => (unpriced ? "; the cost of " + (unpriced === 1 ? "1 call" : unpriced + " calls") + " is not fully known" : "");
 // A rounded cost. The exact amount is its tooltip.
 function showCost(node, cost, unpriced) {
   node.hidden = !cost;
@@ -16,7 +16,7 @@ function renderTotalCost(workflow) {
   if (totalCost) big("cost", totalCost.short);
   attribute($("cost"), "title", totalCost ? totalCost.exact + lacks(unpricedCalls) : "");
   const notes = [];
-  if (unpricedCalls) notes.push(count(unpricedCalls) + (unpricedCalls === 1 ? " call" : " calls") + " not known in full");
+  if (unpricedCalls) notes.push(count(unpricedCalls) + (unpricedCalls === 1 ? " call" : " calls") + " not fully priced");
   if (budget) notes.push("budget " + budget.short);
   text($("cost-note"), notes.join(", "));
 }

@@ -1,7 +1,7 @@
 // The lanes of the running workflows: their agents' bars, on one scale from the start of each
 
 const lanes = new Map();
-const SLOW = "runs longer than 95 % of the time";
+const SLOW = "is running longer than its 95th percentile";
 let laneWidth = 0;
 new ResizeObserver(() => { laneWidth = $("lanes-ticks").clientWidth; tickBoard(); }).observe($("lanes-ticks"));
 

@@ -485,7 +485,7 @@ async fn the_texts_of_the_tiles_stay_within_them() {
                    for (const [elapsed, changed, done, total, cost] of values.flatMap((texts) => [texts, [...texts, '≥ $0.0123'], [...texts, '≥ $1,234,567.89']])) {
                      $('cost-tile').hidden = !cost;
                      $('tiles').classList.toggle('costs', Boolean(cost));
-                     if (cost) { big('cost', cost); text($('cost-note'), '100 calls not known in full, budget $1,234,567.89'); }
+                     if (cost) { big('cost', cost); text($('cost-note'), '100 calls not fully priced, budget $1,234,567.89'); }
                      big('elapsed', elapsed); big('changed', changed); big('done', done); big('total', total);
                      text($('split'), total + ' in, ' + total + ' out');
                      text($('now'), 'running: ' + 'x'.repeat(80));

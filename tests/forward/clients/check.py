@@ -66,7 +66,7 @@ def forwarder(server, secure, folder):
 
 
 def base(root, agent, session):
-    """With the token in the path: these clients take nothing but a base URL."""
+    """With the token in the path: these clients accept only a base URL."""
     return f"{root}/{TOKEN}/{agent}/~{session}"
 
 

@@ -1,4 +1,4 @@
-//! Rust clients that take nothing but a base URL: genai and ollama-rs.
+//! Rust clients that accept only a base URL: genai and ollama-rs.
 
 use forward_clients::agent::{RecordingAgent, listen};
 use forward_clients::{Forwarder, in_time};

@@ -62,13 +62,13 @@ async fn open(test: &str) -> Option<(Scene, Browser)> {
 async fn the_cost_is_a_card_a_column_and_a_cell() {
     let Some((_scene, browser)) = open("the_cost_is_a_card").await else { return };
     let card = shown(&browser, "['cost', 'cost-note'].map((id) => $(id).textContent).concat($('cost').title, $('cost-tile').hidden)").await;
-    let exact = "≥ $0.5123456; the cost of 1 call is not known in full";
-    let expected = json!(["≥ $0.51", "1 call not known in full, budget $0.50", exact, false]);
+    let exact = "≥ $0.5123456; the cost of 1 call is not fully known";
+    let expected = json!(["≥ $0.51", "1 call not fully priced, budget $0.50", exact, false]);
     assert_eq!(card, expected);
     let column = "[...document.querySelectorAll('#list .cost')].map((node) => [node.textContent, node.title])";
     assert_eq!(shown(&browser, column).await, json!([["≥ $0.51", exact]]));
     let of_agents = "[...document.querySelectorAll('#steps .used .cost')].map((node) => node.hidden ? null : [node.textContent, node.title])";
-    let first = "≥ $0.5; the cost of 1 call is not known in full";
+    let first = "≥ $0.5; the cost of 1 call is not fully known";
     let expected = json!([["≥ $0.50", first], ["$0.0123", "$0.0123456"], null, null]);
     assert_eq!(shown(&browser, of_agents).await, expected);
     let cells = "[...document.querySelectorAll('#tokens tr')].map((row) => row.lastElementChild.textContent)";
