@@ -120,7 +120,7 @@ impl Serialize for WorkflowJson<'_> {
         map.serialize_entry("correlationId", &correlation_id)?;
         let attributes = status.into_iter().flat_map(|status| &status.attributes);
         let attributes: Item =
-            attributes.map(|(name, value)| (name.clone(), value.clone())).collect();
+            attributes.map(|(name, value)| (name.to_owned(), value.clone())).collect();
         map.serialize_entry("attributes", &attributes)?;
         let total = status.map_or(TokenUsage::new(0, 0), WorkflowStatus::total_token_usage);
         map.serialize_entry("totalTokenUsage", &total)?;

@@ -118,7 +118,7 @@ pub struct AgentStatus {
     pub token_usage: Option<TokenUsage>,
     /// The reason for its failure; absent unless the state is [`AgentState::Error`], or
     /// [`AgentState::Other`] with an error beside it.
-    pub error: Option<CallError>,
+    pub error: Option<Box<CallError>>,
     /// The number of its calls that have ended.
     pub calls: u64,
     /// The model of its last call that named one, or else the one that was

@@ -145,7 +145,13 @@ impl Attempt {
 ///
 /// Adding a call is on its caller's path. So a full list is a ring buffer: a call replaces the oldest.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Attempts {
+pub(super) struct Attempts(
+    /// Most agents have none.
+    Option<Box<Ring>>,
+);
+
+#[derive(Clone, Debug, Default)]
+struct Ring {
     list: Vec<Attempt>,
     /// The index of the oldest; zero unless the list is full.
     oldest: usize,
@@ -153,23 +159,35 @@ pub(super) struct Attempts {
     newest_own: Option<(Timestamp, u32)>,
 }
 
-impl Attempts {
-    pub(super) const KEPT: usize = 8;
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Attempt> {
-        let (newer, older) = self.list.split_at(self.oldest);
-        older.iter().chain(newer)
-    }
-
+impl Ring {
     /// The list, the oldest first.
     fn ordered(&mut self) -> &mut Vec<Attempt> {
         self.newest_own = None;
         self.list.rotate_left(std::mem::take(&mut self.oldest));
         &mut self.list
+    }
+}
+
+impl Attempts {
+    pub(super) const KEPT: usize = 8;
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list().is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list().len()
+    }
+
+    /// The list, in the order of the ring.
+    fn list(&self) -> &[Attempt] {
+        self.0.as_ref().map_or(&[], |ring| &ring.list)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Attempt> {
+        let oldest = self.0.as_ref().map_or(0, |ring| ring.oldest);
+        let (newer, older) = self.list().split_at(oldest);
+        older.iter().chain(newer)
     }
 
     /// Adds a call of this process that has ended.
@@ -184,17 +202,20 @@ impl Attempts {
         // The clock may have been set back. An item has the start and the duration.
         let now = now.max(details.started_at);
         // The common case: the list is full, and its newest is of this process.
-        let number = match self.newest_own {
+        let Some(ring) = &mut self.0 else {
+            return self.push_other(outcome, details, model, (now, version));
+        };
+        let number = match ring.newest_own {
             Some((newest, _)) if newest < now => 0,
             Some((newest, number)) if newest == now => number.saturating_add(1),
             _ => return self.push_other(outcome, details, model, (now, version)),
         };
-        let is_full = self.list.len() == Self::KEPT;
-        let Some(place) = self.list.get_mut(self.oldest).filter(|_| is_full) else {
+        let is_full = ring.list.len() == Self::KEPT;
+        let Some(place) = ring.list.get_mut(ring.oldest).filter(|_| is_full) else {
             return self.push_other(outcome, details, model, (now, version));
         };
-        self.newest_own = Some((now, number));
-        self.oldest = (self.oldest + 1) % Self::KEPT;
+        ring.newest_own = Some((now, number));
+        ring.oldest = (ring.oldest + 1) % Self::KEPT;
         place.started_at = details.started_at;
         place.completed_at = now;
         if place.error_type.is_some() || outcome.error().is_some() {
@@ -225,7 +246,7 @@ impl Attempts {
         model: Option<&Arc<str>>,
         (now, version): (Timestamp, u64),
     ) {
-        let list = self.ordered();
+        let list = self.0.get_or_insert_default().ordered();
         // One that has ended before another is put in its place.
         let same = list.iter().filter(|known| known.completed_at == now);
         let number = same.map(|known| known.number).max().map_or(0, |last| last.saturating_add(1));
@@ -243,11 +264,7 @@ impl Attempts {
             version,
         };
         let is_newest = list.last().is_none_or(|last| last.order() < attempt.order());
-        if list.capacity() == 0 {
-            list.reserve_exact(2);
-        }
-        self.place(attempt);
-        self.newest_own = is_newest.then_some((now, number));
+        self.place(attempt).newest_own = is_newest.then_some((now, number));
     }
 
     /// Adds a call at its place, unless it is known.
@@ -258,7 +275,8 @@ impl Attempts {
                 || known.origin == Origin::Unknown && known.may_include(&attempt)
                 || attempt.origin == Origin::Unknown && attempt.may_include(known)
         };
-        if let Some(known) = self.list.iter_mut().find(|known| is_same(known)) {
+        let mut known = self.0.iter_mut().flat_map(|ring| &mut ring.list);
+        if let Some(known) = known.find(|known| is_same(known)) {
             if known.origin == Origin::Unknown {
                 *known = attempt;
             }
@@ -268,13 +286,19 @@ impl Attempts {
     }
 
     #[cold]
-    fn place(&mut self, attempt: Attempt) {
-        let list = self.ordered();
+    fn place(&mut self, attempt: Attempt) -> &mut Ring {
+        let ring = self.0.get_or_insert_default();
+        let list = ring.ordered();
         let at = list.partition_point(|known| known.order() < attempt.order());
+        if list.len() == list.capacity() {
+            // One, two, four, eight: a vector would begin with four, and most agents have fewer.
+            list.reserve_exact(list.len().max(1));
+        }
         list.insert(at, attempt);
         if list.len() > Self::KEPT {
             list.remove(0);
         }
+        ring
     }
 
     /// Adds the calls of another list.
@@ -286,12 +310,16 @@ impl Attempts {
 
     /// Keeps the calls whose end was recorded after this version of the ledger.
     pub(super) fn keep_newer(&mut self, version: u64) {
-        self.ordered().retain(|attempt| attempt.version > version);
+        if let Some(ring) = &mut self.0 {
+            ring.ordered().retain(|attempt| attempt.version > version);
+            self.0.take_if(|ring| ring.list.is_empty());
+        }
     }
 
     /// Sets this process's id as the origin of its own calls.
     pub(super) fn name_origin(&mut self, writer: &Arc<str>) {
-        let list = self.ordered();
+        let Some(ring) = &mut self.0 else { return };
+        let list = ring.ordered();
         for attempt in &mut *list {
             if attempt.origin == Origin::This {
                 attempt.origin = Origin::Writer(Arc::clone(writer));
@@ -304,13 +332,13 @@ impl Attempts {
     }
 
     pub(super) fn has_unnamed(&self) -> bool {
-        self.list.iter().any(|attempt| attempt.origin == Origin::This)
+        self.list().iter().any(|attempt| attempt.origin == Origin::This)
     }
 }
 
 impl PartialEq for Attempts {
     fn eq(&self, other: &Self) -> bool {
-        self.list.len() == other.list.len() && self.iter().eq(other.iter())
+        self.list().len() == other.list().len() && self.iter().eq(other.iter())
     }
 }
 
@@ -325,7 +353,9 @@ fn class_of(outcome: &Outcome) -> Option<Cow<'static, str>> {
 impl FromIterator<Attempt> for Attempts {
     fn from_iter<I: IntoIterator<Item = Attempt>>(attempts: I) -> Self {
         let mut list = Self::default();
-        attempts.into_iter().for_each(|attempt| list.place(attempt));
+        for attempt in attempts {
+            list.place(attempt);
+        }
         list
     }
 }

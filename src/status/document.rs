@@ -1,13 +1,12 @@
 //! [`WorkflowStatus`]: the status document of a workflow.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AgentState, AgentStatus, Budget, ErrorMessage, SessionId, TaskId, Timestamp, TokenUsage,
-    TotalCost, Value, Writers,
+    AgentState, AgentStatus, Attributes, Budget, ErrorMessage, SessionId, SharedAgent, TaskId,
+    Timestamp, TokenUsage, TotalCost, Writers,
 };
 
 /// The state of a workflow.
@@ -73,7 +72,7 @@ pub struct WorkflowStatus {
     /// The id of the workflow in other systems.
     pub correlation_id: Option<String>,
     /// Attributes set by the caller, such as `documentId`.
-    pub attributes: BTreeMap<String, Value>,
+    pub attributes: Attributes,
     /// The state of the workflow.
     pub overall_status: OverallStatus,
     /// An older writer's word for the state of the workflow, cut to 64 bytes; absent unless that is
@@ -106,7 +105,7 @@ pub struct WorkflowStatus {
     /// Rises with each write of the item; 0 if an older writer wrote it, since those keep none.
     pub revision: u64,
     pub(crate) writers: Writers,
-    pub(crate) agents: Vec<(Arc<str>, AgentStatus)>,
+    pub(crate) agents: Vec<(Arc<str>, SharedAgent)>,
 }
 
 impl WorkflowStatus {
@@ -117,7 +116,7 @@ impl WorkflowStatus {
         Self {
             session_id,
             correlation_id: None,
-            attributes: BTreeMap::new(),
+            attributes: Attributes::default(),
             overall_status: OverallStatus::Initializing,
             other_status: None,
             error: None,
@@ -160,7 +159,7 @@ impl WorkflowStatus {
     /// Iterates over the agents with their names, in the order in which they were declared or
     /// first called; in a document read from a table, ordered by name.
     pub fn agents(&self) -> impl Iterator<Item = (&str, &AgentStatus)> {
-        self.agents.iter().map(|(name, agent)| (&**name, agent))
+        self.agents.iter().map(|(name, agent)| (&**name, &**agent))
     }
 
     /// Returns the agents with their names in the order in which they started, followed by those
@@ -297,7 +296,7 @@ mod tests {
                     waiting_for: *waiting_for,
                     ..AgentStatus::pending("".into())
                 };
-                status.agents.push(("a".into(), agent));
+                status.agents.push(("a".into(), SharedAgent::new(agent)));
             }
             let now = start.saturating_add(day);
             (status.is_waiting(), status.is_stalled(now, Duration::from_secs(30)))

@@ -123,11 +123,13 @@ impl ManualEnd {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
     use crate::status::{
-        Activities, AgentState, AgentStatus, CallError, OverallStatus, TaskId, WaitingFor,
+        Activities, AgentState, AgentStatus, CallError, OverallStatus, SharedAgent, TaskId,
+        WaitingFor,
     };
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -161,13 +163,15 @@ mod tests {
         status.overall_status = OverallStatus::Processing;
         status.expires_at = Some(start().saturating_add(90 * DAY));
         status.correlation_id = Some("c".to_owned());
-        status.attributes.insert("documentId".to_owned(), "d".into());
-        status.agents = vec![
+        status.attributes.extend([("documentId".to_owned(), "d".into())]);
+        status.agents = [
             ("called".into(), agent(AgentState::InProgress, None)),
             ("done".into(), agent(AgentState::Success, None)),
             ("later".into(), agent(AgentState::Pending, None)),
             ("waits".into(), agent(AgentState::InProgress, Some(WaitingFor::Task))),
-        ];
+        ]
+        .map(|(name, agent): (Arc<str>, _)| (name, SharedAgent::new(agent)))
+        .into();
         let seq = status.writers.note("process0", 1_766_570_400_002, false);
         status.revision = seq * 1_000;
         status.to_item()

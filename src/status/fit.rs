@@ -161,7 +161,8 @@ mod tests {
     use crate::status::usage_delta::Spending;
     use crate::status::{
         AgentStatus, Attempt, Budget, CallError, Cost, ErrorMessage, MAX_ACTIVITY_BYTES,
-        ModelUsage, PreviousRun, SessionId, TaskId, Timestamp, TokenUsage, TotalCost, WaitingFor,
+        ModelUsage, PreviousRun, SessionId, SharedAgent, TaskId, Timestamp, TokenUsage, TotalCost,
+        WaitingFor,
     };
     use crate::{Agent, StatusTracker, WorkflowBuilder};
 
@@ -178,7 +179,7 @@ mod tests {
         let each = WorkflowBuilder::MAX_ATTRIBUTE_BYTES / WorkflowBuilder::MAX_ATTRIBUTES;
         for n in 0..WorkflowBuilder::MAX_ATTRIBUTES {
             let text = "x".repeat(each - Agent::MAX_NAME_BYTES);
-            status.attributes.insert(name(1_000 + n), text.into());
+            status.attributes.extend([(name(1_000 + n), text.into())]);
         }
         status.trace_id = Some("a".repeat(32).into());
         status.budget = Some(Box::new(Budget {
@@ -200,7 +201,7 @@ mod tests {
             agent.state = AgentState::Error;
             agent.waiting_for = Some(WaitingFor::Authorization);
             agent.task_id = TaskId::new(&id);
-            agent.error = Some(CallError::new("k".repeat(100), "e".repeat(1_000)));
+            agent.error = Some(CallError::new("k".repeat(100), "e".repeat(1_000)).into());
             (agent.started_at, agent.completed_at) = (Some(time), Some(time));
             agent.last_updated = Some(time);
             agent.token_usage = Some(TokenUsage::from_counts([Some(u64::MAX); 8]));
@@ -209,7 +210,7 @@ mod tests {
             agent.finish_reason = Some("f".repeat(40).into());
             agent.time_to_first_chunk = Some(Duration::MAX);
             agent.spending = Some(Box::new(Spending { cost: MOST, models: Vec::new() }));
-            status.agents.push((name(n).into(), agent));
+            status.agents.push((name(n).into(), SharedAgent::new(agent)));
         }
         status
     }
@@ -297,7 +298,7 @@ mod tests {
             let mut status = largest(agents);
             if agents == 350 {
                 for (_, agent) in &mut status.agents[200..] {
-                    *agent = AgentStatus::pending("p".into());
+                    **agent = AgentStatus::pending("p".into());
                 }
             }
             let mut item = status.to_item();

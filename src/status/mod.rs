@@ -8,7 +8,8 @@
 //!
 //! | file | what it has |
 //! | --- | --- |
-//! | `document`, `agent_status` | a workflow and its agents |
+//! | `document`, `attributes`, `agent_status` | a workflow, its attributes and its agents |
+//! | `shared_agent` | an agent that copies of a document share |
 //! | `schema` | the names of the item's attributes |
 //! | `to_item` | the conversion to an item, and the change from one to the next |
 //! | `serialize` | the same as JSON and the like |
@@ -30,6 +31,7 @@
 
 mod agent_status;
 mod attempt;
+mod attributes;
 mod budget;
 mod call_details;
 mod calls_item;
@@ -51,6 +53,7 @@ mod report;
 pub mod schema;
 mod serialize;
 mod session_id;
+mod shared_agent;
 mod task;
 mod timeout;
 mod timestamp;
@@ -63,6 +66,7 @@ mod writers;
 pub(crate) use agent_status::{Activities, MAX_ACTIVITY_BYTES, activity};
 pub use agent_status::{AgentState, AgentStatus};
 pub use attempt::Attempt;
+pub use attributes::{Attributes, AttributesIter};
 pub use budget::Budget;
 pub(crate) use budget::Excess;
 pub(crate) use call_details::{CallDetails, HeadDetails, MAX_MODEL_BYTES, RawText};
@@ -82,6 +86,7 @@ pub use ordered_item::OrderedItem;
 pub use report::AgentReport;
 pub(crate) use session_id::random_writer_id;
 pub use session_id::{InvalidSessionId, SessionId};
+pub(crate) use shared_agent::SharedAgent;
 pub(crate) use task::Task;
 pub use task::{TaskId, WaitingFor};
 pub use timestamp::{ParseTimestampError, Timestamp};

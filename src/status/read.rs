@@ -31,8 +31,8 @@ use super::usage_delta::Spending;
 use super::writers::Writers;
 use super::{
     AgentState, AgentStatus, Attempt, Budget, CallError, ErrorMessage, Item, ModelUsage,
-    OverallStatus, PreviousRun, SessionId, TaskId, Timestamp, TokenUsage, TotalCost, Value,
-    WaitingFor, WorkflowStatus,
+    OverallStatus, PreviousRun, SessionId, SharedAgent, TaskId, Timestamp, TokenUsage, TotalCost,
+    Value, WaitingFor, WorkflowStatus,
 };
 
 /// The longest word of an older writer that is kept, in bytes. A longer one is cut.
@@ -61,6 +61,7 @@ impl WorkflowStatus {
         let mut status = Self::new(session_id.clone(), created_at);
         status.last_updated = time(LAST_UPDATED).unwrap_or(absent);
         status.overall_status = OverallStatus::Pending;
+        let mut attributes = Vec::new();
         for (name, value) in item.iter() {
             match (name, value) {
                 (CORRELATION_ID, Value::String(id)) => status.correlation_id = Some(id.clone()),
@@ -88,15 +89,16 @@ impl WorkflowStatus {
                 (name, _) if is_reserved(name) => {}
                 (name, Value::Map(map)) => {
                     if let Some(agent) = AgentStatus::from_item(map) {
-                        status.agents.push((name.into(), agent));
+                        status.agents.push((name.into(), SharedAgent::new(agent)));
                     }
                 }
                 (_, Value::List(_)) => {}
                 (name, value) => {
-                    status.attributes.insert(name.to_owned(), value.clone());
+                    attributes.push((name.to_owned(), value.clone()));
                 }
             }
         }
+        status.attributes = attributes.into_iter().collect();
         status.budget = Budget::from_item(item).map(Box::new);
         status
     }
@@ -125,7 +127,7 @@ impl AgentStatus {
             && matches!(agent.state, AgentState::Error | AgentState::Other)
         {
             let class = text(ERROR_TYPE).unwrap_or(CallError::AGENT).to_owned();
-            agent.error = Some(CallError::new(Cow::Owned(class), message));
+            agent.error = Some(Box::new(CallError::new(Cow::Owned(class), message)));
         }
         if agent.started_at.is_none() || agent.completed_at.is_none() {
             agent.recorded_duration = item.get(DURATION).and_then(seconds);
@@ -271,7 +273,7 @@ mod tests {
             agent.state = AgentState::InProgress;
             agent.waiting_for = Some(waiting_for);
             agent.task_id = TaskId::new("task-1");
-            status.agents = vec![("a".into(), agent)];
+            status.agents = vec![("a".into(), SharedAgent::new(agent))];
             let item = status.to_item();
             let agent = item.get("a").unwrap().as_map().unwrap();
             assert_eq!(agent.get("waitingFor"), Some(&Value::from(waiting_for.as_str())));

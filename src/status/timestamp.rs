@@ -1,14 +1,19 @@
 //! [`Timestamp`]: a time as the table stores it.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, SystemTimeError, UNIX_EPOCH};
 
 /// A time in UTC, with millisecond precision.
 ///
 /// Displayed as RFC 3339 with three decimals and a `Z`: `2025-12-24T10:00:05.123Z`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(i64);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(
+    /// Milliseconds since the earliest time, and one more: never zero, so that an optional time is
+    /// no larger.
+    NonZeroU64,
+);
 
 impl Timestamp {
     /// The earliest time RFC 3339 can write: the start of the year 0.
@@ -20,19 +25,26 @@ impl Timestamp {
     /// years 0 to 9999 are clamped.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
-        Self(millis.clamp(Self::MIN_MILLIS, Self::MAX_MILLIS))
+        Self::of_millis(millis.clamp(Self::MIN_MILLIS, Self::MAX_MILLIS))
+    }
+
+    /// Creates a timestamp from milliseconds that need no clamping.
+    #[inline]
+    fn of_millis(millis: i64) -> Self {
+        let since_earliest = millis.wrapping_sub(Self::MIN_MILLIS).cast_unsigned();
+        Self(NonZeroU64::MIN.saturating_add(since_earliest))
     }
 
     /// Returns the milliseconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub fn as_millis(self) -> i64 {
-        self.0
+        self.0.get().cast_signed() - 1 + Self::MIN_MILLIS
     }
 
     /// Returns the whole seconds since 1970-01-01T00:00:00Z, rounded down.
     #[must_use]
     pub fn as_secs(self) -> i64 {
-        self.0.div_euclid(1000)
+        self.as_millis().div_euclid(1000)
     }
 
     /// Returns the day in UTC, as `2025-12-24`.
@@ -46,21 +58,23 @@ impl Timestamp {
     /// Returns the time elapsed since an earlier timestamp, or zero if it is not earlier.
     #[must_use]
     pub fn duration_since(self, earlier: Self) -> Duration {
-        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+        Duration::from_millis(
+            u64::try_from(self.as_millis().saturating_sub(earlier.as_millis())).unwrap_or(0),
+        )
     }
 
     /// Returns the timestamp this much later, clamped to the year 9999.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        Self::from_millis(self.0.saturating_add(millis))
+        Self::from_millis(self.as_millis().saturating_add(millis))
     }
 
     /// Returns the timestamp this much earlier, clamped to the year 0.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        Self::from_millis(self.0.saturating_sub(millis))
+        Self::from_millis(self.as_millis().saturating_sub(millis))
     }
 }
 
@@ -81,7 +95,7 @@ impl From<SystemTime> for Timestamp {
         match time.duration_since(UNIX_EPOCH) {
             // Any clock shows a time in this range, which needs no clamping.
             Ok(after) if after.as_secs() < MAX_SECONDS => {
-                Self(after.as_secs() as i64 * 1000 + i64::from(after.subsec_millis()))
+                Self::of_millis(after.as_secs() as i64 * 1000 + i64::from(after.subsec_millis()))
             }
             since => Self::out_of_range(since),
         }
@@ -94,10 +108,16 @@ fn millis(duration: Duration) -> i64 {
     seconds.saturating_mul(1000).saturating_add(i64::from(duration.subsec_millis()))
 }
 
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Timestamp").field(&self.as_millis()).finish()
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The range of `from_millis` lies within jiff's, so the default is never taken.
-        let moment = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
+        let moment = jiff::Timestamp::from_millisecond(self.as_millis()).unwrap_or_default();
         write!(f, "{moment:.3}")
     }
 }

@@ -213,7 +213,7 @@ pub(super) fn seconds(duration: Duration) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{OverallStatus, SessionId};
+    use crate::status::{OverallStatus, SessionId, SharedAgent};
 
     #[test]
     fn an_item_of_another_writer_gets_its_day_with_the_first_change() {
@@ -328,8 +328,8 @@ mod tests {
     fn an_agent_outranks_an_attribute_and_a_time_before_the_epoch_is_none() {
         let id = SessionId::new("s").unwrap();
         let mut status = WorkflowStatus::new(id, Timestamp::from_millis(0));
-        status.attributes.insert("a".to_owned(), "text".into());
-        status.agents = vec![("a".into(), AgentStatus::pending("".into()))];
+        status.attributes.extend([("a".to_owned(), "text".into())]);
+        status.agents = vec![("a".into(), SharedAgent::new(AgentStatus::pending("".into())))];
         status.expires_at = Some(Timestamp::from_millis(-5_000));
         let item = status.to_item();
         assert!(item.get("a").and_then(Value::as_map).is_some(), "{item:?}");

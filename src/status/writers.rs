@@ -21,8 +21,6 @@
 //!
 //! **Cost.** 17 bytes of the item for each process: eight for its id, eight for the number, and one.
 
-use std::collections::BTreeMap;
-
 use super::{Item, Value};
 
 /// Fewer than these are never forgotten.
@@ -40,8 +38,9 @@ const FORGOTTEN: &str = "forgotten";
 /// The processes that have written an item.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Writers {
-    /// The number of each one's last write, by its id.
-    last: BTreeMap<String, u64>,
+    /// The id of each one, and the number of its last write, ordered by id. Most items have one or
+    /// two, for which a map would take ten times the memory.
+    last: Vec<(Box<str>, u64)>,
     /// The highest number of a write by any that is not remembered; 0 if all are.
     forgotten: u64,
 }
@@ -49,7 +48,12 @@ pub(crate) struct Writers {
 impl Writers {
     /// The number of a process's last write, if the item knows the process.
     pub(crate) fn last_write(&self, writer: &str) -> Option<u64> {
-        self.last.get(writer).copied()
+        let at = self.position(writer).ok()?;
+        self.last.get(at).map(|(_, seq)| *seq)
+    }
+
+    fn position(&self, writer: &str) -> Result<usize, usize> {
+        self.last.binary_search_by(|(id, _)| (**id).cmp(writer))
     }
 
     /// Whether the item has this write, as far as it remembers.
@@ -64,26 +68,33 @@ impl Writers {
 
     /// Whether another process than this one has written since `before`.
     pub(crate) fn others_wrote(&self, writer: &str, before: &Self) -> bool {
-        let is_newer = |(id, seq): (&String, &u64)| id != writer && before.last.get(id) < Some(seq);
-        self.last.iter().any(is_newer)
+        self.last.iter().any(|(id, seq)| **id != *writer && before.last_write(id) < Some(*seq))
     }
 
     /// Whether any process has written since `before`.
     pub(crate) fn has_newer(&self, before: &Self) -> bool {
         self.forgotten > before.forgotten
-            || self.last.iter().any(|(id, seq)| before.last.get(id) < Some(seq))
+            || self.last.iter().any(|(id, seq)| before.last_write(id) < Some(*seq))
     }
 
     /// Sets the number of a process's last write.
     pub(crate) fn set(&mut self, writer: &str, seq: u64) {
-        self.last.insert(writer.to_owned(), seq);
+        match self.position(writer) {
+            Ok(at) => self.last[at].1 = seq,
+            Err(at) => {
+                if self.last.is_empty() {
+                    self.last.reserve_exact(1);
+                }
+                self.last.insert(at, (writer.into(), seq));
+            }
+        }
     }
 
     /// Takes over the numbers of `others` that are higher.
     pub(crate) fn join(&mut self, others: &Self) {
         for (id, seq) in &others.last {
-            let known = self.last.entry(id.clone()).or_insert(*seq);
-            *known = (*known).max(*seq);
+            let known = self.last_write(id).unwrap_or(0);
+            self.set(id, known.max(*seq));
         }
         self.forgotten = self.forgotten.max(others.forgotten);
     }
@@ -94,7 +105,7 @@ impl Writers {
     /// Returns the number of the write.
     pub(crate) fn note(&mut self, writer: &str, seq: u64, is_done: bool) -> u64 {
         let seq = seq + u64::from(is_done);
-        self.last.insert(writer.to_owned(), seq);
+        self.set(writer, seq);
         if self.last.len() > REMEMBERED {
             self.forget(writer, seq);
         }
@@ -110,8 +121,8 @@ impl Writers {
             silent >= SILENT || seq % 2 == 1 && silent >= DONE
         };
         let are_too_many = self.last.len() > MAX;
-        let others = self.last.iter().filter(|(id, _)| id.as_str() != writer);
-        let others = others.filter(|(_, seq)| are_too_many || may_go(**seq));
+        let others = self.last.iter().filter(|(id, _)| **id != *writer);
+        let others = others.filter(|(_, seq)| are_too_many || may_go(*seq));
         let mut oldest: Vec<_> = others.map(|(id, seq)| (*seq, id.clone())).collect();
         oldest.sort_unstable();
         for (seq, id) in oldest {
@@ -120,14 +131,16 @@ impl Writers {
                 break;
             }
             if len > MAX || may_go(seq) {
-                self.last.remove(&id);
+                if let Ok(at) = self.position(&id) {
+                    self.last.remove(at);
+                }
                 self.forgotten = self.forgotten.max(seq);
             }
         }
     }
 
     pub(super) fn to_item(&self) -> Item {
-        let last = self.last.iter().map(|(id, seq)| (id.clone(), Value::Integer(*seq)));
+        let last = self.last.iter().map(|(id, seq)| (id.to_string(), Value::Integer(*seq)));
         let mut item: Item = last.collect();
         if self.forgotten > 0 {
             item.insert(FORGOTTEN, self.forgotten);
@@ -140,7 +153,7 @@ impl Writers {
         for (id, seq) in item.iter() {
             match (id, seq.as_u64()) {
                 (FORGOTTEN, seq) => writers.forgotten = seq.unwrap_or(0),
-                (_, Some(seq)) => _ = writers.last.insert(id.to_owned(), seq),
+                (_, Some(seq)) => writers.set(id, seq),
                 (_, None) => {}
             }
         }
@@ -160,7 +173,7 @@ mod tests {
     const NOW: u64 = 1_766_570_400_000;
 
     fn ids(writers: &Writers) -> Vec<&str> {
-        writers.last.keys().map(String::as_str).collect()
+        writers.last.iter().map(|(id, _)| &**id).collect()
     }
 
     #[test]

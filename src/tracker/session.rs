@@ -38,7 +38,9 @@ impl TooMuch {
             _ => ledger.attribute_count_with(more),
         };
         let bytes = match ledger.attribute_bytes_with(&none) {
-            before if before > MAX_ATTRIBUTE_BYTES => attribute_bytes(more),
+            before if before > MAX_ATTRIBUTE_BYTES => {
+                attribute_bytes(more.iter().map(|(name, value)| (name.as_str(), value)))
+            }
             _ => ledger.attribute_bytes_with(more),
         };
         Self::check_alone(count, bytes)
@@ -218,7 +220,10 @@ impl SessionHandle {
             let begins = new_run == NewRunPolicy::Always
                 || after.is_some_and(|age| state.ledger.has_ended_for(age, now));
             let checked = match begins {
-                true => TooMuch::check_alone(attributes.len(), attribute_bytes(&attributes)),
+                true => {
+                    let each = attributes.iter().map(|(name, value)| (name.as_str(), value));
+                    TooMuch::check_alone(attributes.len(), attribute_bytes(each))
+                }
                 false => TooMuch::check(&state.ledger, &attributes),
             };
             if let Err(too_much) = checked {

@@ -15,7 +15,7 @@ pub(super) struct ActiveCalls {
     pub(super) last_end: u64,
     /// The first error among the calls that overlap, or that a call was cancelled, if there is
     /// no other.
-    pub(super) error: Option<CallError>,
+    pub(super) error: Option<Box<CallError>>,
     /// A call among those that overlap has succeeded.
     pub(super) has_success: bool,
     /// A call among those in flight, or the one whose task the agent waits for, started after
@@ -50,15 +50,15 @@ impl ActiveCalls {
     /// One of the calls that overlap has failed, or is known to have failed.
     pub(super) fn add_error(&mut self, error: CallError) {
         match &mut self.error {
-            Some(first) if first.class == CallError::CANCELLED => *first = error,
+            Some(first) if first.class == CallError::CANCELLED => **first = error,
             Some(_) => {}
-            none => *none = Some(error),
+            none => *none = Some(Box::new(error)),
         }
     }
 
     /// The error of the calls that overlapped, now that the last has ended. One that was
     /// cancelled counts only if none succeeded: its caller raced it against another.
-    pub(super) fn take_error(&mut self) -> Option<CallError> {
+    pub(super) fn take_error(&mut self) -> Option<Box<CallError>> {
         let has_success = self.has_success;
         self.error.take_if(|error| !(has_success && error.class == CallError::CANCELLED))
     }
@@ -77,7 +77,7 @@ impl ActiveCalls {
         &mut self,
         agent: &mut AgentStatus,
         activity: Option<Arc<str>>,
-        error: Option<CallError>,
+        error: Option<Box<CallError>>,
         now: Timestamp,
     ) {
         let started_at = *agent.started_at.get_or_insert(self.started_at.unwrap_or(now));

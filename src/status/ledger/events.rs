@@ -94,7 +94,7 @@ impl Ledger {
         let mut usage = AgentUsage {
             active: &mut self.active[slot],
             agent: &mut self.local.agents[slot].1,
-            unsent: &mut self.unsent[slot],
+            unsent: self.unsent[slot].get_or_insert_default(),
         };
         let has_model = usage.set_model(details.model);
         if let Some(tokens) = details.usage_without_model {
@@ -193,7 +193,7 @@ impl Ledger {
             AgentState::Pending => {
                 self.release_tasks(slot);
                 let active = &mut self.active[slot];
-                let agent = &mut self.local.agents[slot].1;
+                let agent = &mut *self.local.agents[slot].1;
                 let AgentStatus { last_updated, .. } = *agent;
                 let text = Arc::clone(&active.activities.pending);
                 let before = std::mem::replace(agent, AgentStatus::pending(text));
@@ -214,7 +214,7 @@ impl Ledger {
             }
             AgentState::Error => {
                 self.release_tasks(slot);
-                self.set_ended(slot, activity, error, now);
+                self.set_ended(slot, activity, error.map(Box::new), now);
             }
         }
         self.touch(now);
@@ -229,7 +229,7 @@ impl Ledger {
         model: Option<&Arc<str>>,
         now: Timestamp,
     ) {
-        let (agent, active) = (&mut self.local.agents[slot].1, &mut self.active[slot]);
+        let (agent, active) = (&mut *self.local.agents[slot].1, &mut self.active[slot]);
         let began = active.started_at.filter(|_| active.reported_in_progress);
         let started_at = began.unwrap_or(now);
         active.last_end = self.version + 1;
@@ -310,7 +310,7 @@ impl Ledger {
         activity: Option<Arc<str>>,
         now: Timestamp,
     ) {
-        let agent = &mut self.local.agents[slot].1;
+        let agent = &mut *self.local.agents[slot].1;
         agent.started_at.get_or_insert(now);
         agent.completed_at = None;
         agent.error = None;
@@ -325,7 +325,7 @@ impl Ledger {
         &mut self,
         slot: usize,
         activity: Option<Arc<str>>,
-        error: Option<CallError>,
+        error: Option<Box<CallError>>,
         now: Timestamp,
     ) {
         self.local.overall_status.begin();
@@ -333,7 +333,7 @@ impl Ledger {
     }
 
     #[cold]
-    fn set_ended_with_tasks(&mut self, slot: usize, error: Option<CallError>, now: Timestamp) {
+    fn set_ended_with_tasks(&mut self, slot: usize, error: Option<Box<CallError>>, now: Timestamp) {
         if error.is_none() {
             self.set_ended_or_waiting(slot, now);
         } else {
@@ -359,7 +359,7 @@ impl Ledger {
             ),
         };
         self.release_tasks(slot);
-        self.set_ended(slot, None, Some(error), now);
+        self.set_ended(slot, None, Some(Box::new(error)), now);
     }
 
     /// The agent is about to change: its only call so far becomes an attempt, if the agent shows nothing

@@ -49,8 +49,8 @@ use std::time::Duration;
 use super::{ActiveCalls, Ledger, SentDeltas, unsaved_usage};
 use crate::status::attempt::Attempt;
 use crate::status::{
-    AgentState, AgentStatus, CallError, CostDelta, Item, OverallStatus, Timestamp, TokenDelta,
-    UsageDelta, Value, WorkflowStatus, schema,
+    AgentState, AgentStatus, CallError, CostDelta, Item, OverallStatus, SharedAgent, Timestamp,
+    TokenDelta, UsageDelta, Value, WorkflowStatus, schema,
 };
 
 /// Calls and tokens that the item may count, or lack: a write of them got no answer, and the item has
@@ -182,7 +182,7 @@ impl Ledger {
         let is_uncertain = |sent: &SentDeltas| remote.writers.may_have_forgotten(writer, sent.seq);
         let mut sum = UsageDelta::default();
         for sent in self.unacknowledged.iter().filter(|sent| is_uncertain(sent)) {
-            sent.deltas.iter().for_each(|delta| sum.add(delta));
+            sent.deltas.iter().flatten().for_each(|delta| sum.add(delta));
         }
         self.unacknowledged.retain(|sent| !is_uncertain(sent));
         let UsageDelta { calls, tokens, .. } = sum;
@@ -227,13 +227,14 @@ impl Ledger {
                 || agent.last_updated.is_some() && is_ahead(remote.created_at, now);
             if is_later && !is_of_run_before && !ended_with_run {
                 local.overall_status = OverallStatus::Processing;
+                let agent = &mut *agent;
                 for at in [&mut agent.started_at, &mut agent.completed_at] {
                     *at = at.map(|at| at.max(remote.created_at));
                 }
             } else {
                 let attempts = std::mem::take(&mut agent.attempts);
-                agent = AgentStatus::pending(Arc::clone(&active.activities.pending));
-                agent.attempts = attempts;
+                let pending = AgentStatus::pending(Arc::clone(&active.activities.pending));
+                agent = SharedAgent::new(AgentStatus { attempts, ..pending });
             }
             agent.attempts.keep_newer(self.seen_version);
             // Pushed in any case, so that slots stay valid.
@@ -242,8 +243,8 @@ impl Ledger {
         let is_new = |name: &str, value: &Value| {
             written.is_none_or(|written| written.attributes.get(name) != Some(value))
         };
-        let attributes = std::mem::take(&mut self.local.attributes).into_iter();
-        local.attributes = attributes.filter(|(name, value)| is_new(name, value)).collect();
+        local.attributes = std::mem::take(&mut self.local.attributes);
+        local.attributes.retain(is_new);
         let id = self.local.correlation_id.take();
         local.correlation_id =
             id.filter(|id| written.is_none_or(|w| w.correlation_id.as_ref() != Some(id)));
@@ -277,14 +278,14 @@ impl Ledger {
         if remote.correlation_id.is_some() && (is_unchanged || local.correlation_id.is_none()) {
             local.correlation_id.clone_from(&remote.correlation_id);
         }
-        for (name, value) in &remote.attributes {
-            let known = local.attributes.get(name);
+        let known = local.attributes.clone();
+        let taken = remote.attributes.iter().filter(|(name, _)| {
+            let known = known.get(name);
             let is_own = self.own_attributes.iter().any(|own| **own == **name);
             let is_unchanged = written.is_some_and(|w| w.attributes.get(name) == known);
-            if !is_own || known.is_none() || is_unchanged && !is_copy {
-                local.attributes.insert(name.clone(), value.clone());
-            }
-        }
+            !is_own || known.is_none() || is_unchanged && !is_copy
+        });
+        local.attributes.extend(taken.map(|(name, value)| (name.to_owned(), value.clone())));
     }
 
     /// Makes `local` the merge of itself and `remote`, with `base` as their common ancestor.
@@ -368,7 +369,7 @@ impl Ledger {
                     let base = base.as_ref().and_then(|base| base.agent(name));
                     // (18) An older writer has not seen what the item had.
                     let is_seen =
-                        !by_older_writer || base == Some(agent) || local.last_updated.is_none();
+                        !by_older_writer || base == Some(&**agent) || local.last_updated.is_none();
                     let base = base.filter(|_| is_seen);
                     // (12) The agent waits for what another process has seen the end of, or has
                     // ended only for the idleness that is taken back.
@@ -390,7 +391,7 @@ impl Ledger {
                 None => {
                     self.local.agents.push((Arc::clone(name), agent.clone()));
                     self.active.push(ActiveCalls::none(Arc::default()));
-                    self.unsent.push(UsageDelta::default());
+                    self.unsent.push(None);
                 }
             }
         }
@@ -398,7 +399,7 @@ impl Ledger {
         // that `merge_agent` took from either side carries that side's sums.
         for (slot, (name, agent)) in self.local.agents.iter_mut().enumerate() {
             let remote = remote.agents.iter().find(|(known, _)| known == name);
-            agent.set_usage(remote.map(|(_, remote)| remote));
+            agent.set_usage(remote.map(|(_, remote)| &**remote));
             let unsaved = unsaved_usage(&self.unacknowledged, &self.unsent, slot);
             let missing = self.missing_usage.as_ref().and_then(|missing| missing.delta(slot));
             for delta in [Some(&unsaved), missing].into_iter().flatten() {

@@ -44,7 +44,7 @@ impl Ledger {
         let known = self.tasks.iter_mut().flat_map(|tasks| &mut tasks.known);
         for task in known.filter(|task| is_ended_elsewhere(&task.id)) {
             for (_, delta) in task.unsaved.drain(..) {
-                self.unsent[task.slot].add(&delta.negated());
+                self.unsent[task.slot].get_or_insert_default().add(&delta.negated());
             }
         }
     }

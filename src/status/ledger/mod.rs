@@ -39,9 +39,11 @@
 //! # Cost
 //!
 //! The start and the end of a call run on the caller's path, under the session's lock: a
-//! few stores into one agent's slot, and no allocation. Everything else runs in the
-//! recorder. Preparing a write copies the document once under the lock; comparing it with
-//! `base` happens outside.
+//! few stores into one agent's slot. The first change of an agent after a write allocates, since
+//! `local` shares its agents with what was written, and the deltas of a saved agent take no memory.
+//! An agent that is called again and again keeps a copy of its own instead. Everything else runs in
+//! the recorder. Preparing a write copies what has changed in the document under the lock; comparing
+//! it with `base` happens outside.
 
 mod active_calls;
 mod agent_usage;
@@ -75,13 +77,13 @@ use self::write::LostWrite;
 
 use super::usage_delta::UsageDelta;
 use super::{
-    Activities, AgentState, AgentStatus, Budget, Excess, ItemVersion, SessionId, Timestamp, Value,
-    WorkflowStatus,
+    Activities, AgentState, AgentStatus, Budget, Excess, ItemVersion, SessionId, SharedAgent,
+    Timestamp, Value, WorkflowStatus,
 };
 
 /// How many bytes of an item these attributes take, names included.
 pub(crate) fn attribute_bytes<'a>(
-    attributes: impl IntoIterator<Item = (&'a String, &'a Value)>,
+    attributes: impl IntoIterator<Item = (&'a str, &'a Value)>,
 ) -> usize {
     attributes.into_iter().map(|(name, value)| name.len() + value.size()).sum()
 }
@@ -109,8 +111,8 @@ pub(crate) struct Ledger {
     /// The item that was deleted, until it is written again. It then has what its writers had
     /// written, since `local` has.
     deleted: Option<Arc<WorkflowStatus>>,
-    /// Calls and tokens that no write carries yet.
-    unsent: Vec<UsageDelta>,
+    /// Calls and tokens that no write carries yet; `None` for an agent without any.
+    unsent: Vec<Option<Box<UsageDelta>>>,
     /// Calls and tokens of writes that were not acknowledged, in the order of the writes.
     unacknowledged: Vec<SentDeltas>,
     /// Calls and tokens that `local` counts and the item no longer has: an older writer overwrote
@@ -157,7 +159,7 @@ struct SentDeltas {
     seq: u64,
     /// The version of the ledger that the write carried.
     version: u64,
-    deltas: Vec<UsageDelta>,
+    deltas: Vec<Option<Box<UsageDelta>>>,
 }
 
 impl Ledger {
@@ -276,7 +278,8 @@ impl Ledger {
     /// How many bytes the attributes would take, names included, with these added.
     pub(crate) fn attribute_bytes_with(&self, more: &BTreeMap<String, Value>) -> usize {
         let kept = self.local.attributes.iter().filter(|(name, _)| !more.contains_key(*name));
-        attribute_bytes(kept) + attribute_bytes(more)
+        let more = more.iter().map(|(name, value)| (name.as_str(), value));
+        attribute_bytes(kept.chain(more))
     }
 
     /// The slot of an agent. An unknown agent is added as pending, which alone does not
@@ -301,6 +304,7 @@ impl Ledger {
             }
             None => {
                 let pending = AgentStatus::pending(Arc::clone(&activities.pending));
+                let pending = SharedAgent::new(pending);
                 self.add_agent(Arc::clone(name), pending, Arc::clone(activities))
             }
         }
@@ -309,12 +313,12 @@ impl Ledger {
     fn add_agent(
         &mut self,
         name: Arc<str>,
-        agent: AgentStatus,
+        agent: SharedAgent,
         activities: Arc<Activities>,
     ) -> usize {
         self.local.agents.push((name, agent));
         self.active.push(ActiveCalls::none(activities));
-        self.unsent.push(UsageDelta::default());
+        self.unsent.push(None);
         self.local.agents.len() - 1
     }
 
@@ -386,7 +390,7 @@ impl Ledger {
         AgentUsage {
             active: &mut self.active[slot],
             agent: &mut self.local.agents[slot].1,
-            unsent: &mut self.unsent[slot],
+            unsent: self.unsent[slot].get_or_insert_default(),
         }
     }
 
@@ -406,10 +410,14 @@ impl Ledger {
 }
 
 /// The calls and tokens of an agent that `base` does not count.
-fn unsaved_usage(unacknowledged: &[SentDeltas], unsent: &[UsageDelta], slot: usize) -> UsageDelta {
+fn unsaved_usage(
+    unacknowledged: &[SentDeltas],
+    unsent: &[Option<Box<UsageDelta>>],
+    slot: usize,
+) -> UsageDelta {
     let mut sum = UsageDelta::default();
     // (7) A write that was sent before the agent appeared has no delta in its slot.
     let lacking = unacknowledged.iter().filter_map(|sent| sent.deltas.get(slot));
-    lacking.chain([&unsent[slot]]).for_each(|delta| sum.add(delta));
+    lacking.chain([&unsent[slot]]).flatten().for_each(|delta| sum.add(delta));
     sum
 }

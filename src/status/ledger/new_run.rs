@@ -130,7 +130,7 @@ impl Ledger {
                 let activities = Arc::clone(&previous.active[slot].activities);
                 let (name, agent) = &previous.local.agents[slot];
                 let slot = self.slot(name, &activities);
-                self.unsent[slot].add(&delta);
+                self.unsent[slot].get_or_insert_default().add(&delta);
                 // So does what they have left, if nothing came after it.
                 let local = &mut self.local.agents[slot].1;
                 if local.last_updated.is_none() && agent.has_ended() {

@@ -131,7 +131,7 @@ impl Ledger {
             self.unacknowledged.retain(|sent| !has(sent.seq));
             let mut begun = WorkflowStatus::new(self.local.session_id.clone(), after.opened_at);
             begun.correlation_id.clone_from(&after.correlation_id);
-            begun.attributes.clone_from(&after.attributes);
+            begun.attributes.extend(after.attributes.clone());
             begun.trace_id.clone_from(&after.trace_id);
             begun.budget.clone_from(&after.budget);
             let written = self.base.clone().or_else(|| Some(Arc::new(remote.clone())));

@@ -384,7 +384,7 @@ impl Ledger {
         let TaskEnd { error, at } = end;
         if error.is_some() {
             self.release_tasks(slot);
-            self.set_ended(slot, None, error, at);
+            self.set_ended(slot, None, error.map(Box::new), at);
         } else {
             self.set_ended_or_waiting(slot, at);
         }
@@ -415,7 +415,7 @@ impl Ledger {
     ) {
         self.local.overall_status.begin();
         let active = &mut self.active[slot];
-        let agent = &mut self.local.agents[slot].1;
+        let agent = &mut *self.local.agents[slot].1;
         agent.started_at.get_or_insert(active.started_at.unwrap_or(now));
         agent.completed_at = None;
         agent.error = None;

@@ -102,7 +102,8 @@ impl Ledger {
         }
         self.keep_expiry_ahead(now);
         self.name_attempts(writer);
-        let mut next = self.status().clone();
+        self.share_agents();
+        let mut next = self.local.clone();
         let base = self.base.as_deref();
         let known = base.or(self.deleted.as_deref());
         next.writers = known.map_or_else(Writers::default, |known| known.writers.clone());
@@ -119,12 +120,13 @@ impl Ledger {
         if self.new_run == NewRun::Unsent {
             self.new_run = NewRun::Sent { seq, created_at: self.local.created_at };
         }
-        if self.unsent.iter().any(|delta| !delta.is_empty()) {
+        let has_usage =
+            |delta: &Option<Box<UsageDelta>>| delta.as_ref().is_some_and(|delta| !delta.is_empty());
+        if self.unsent.iter().any(has_usage) {
             for (active, delta) in self.active.iter_mut().zip(&self.unsent) {
-                active.is_recorded |= !delta.is_empty();
+                active.is_recorded |= has_usage(delta);
             }
-            let none = vec![UsageDelta::default(); self.unsent.len()];
-            let deltas = std::mem::replace(&mut self.unsent, none);
+            let deltas = self.unsent.iter_mut().map(Option::take).collect();
             self.unacknowledged.push(SentDeltas { seq, version: self.version, deltas });
         }
         Some(PendingWrite {
@@ -138,13 +140,27 @@ impl Ledger {
         })
     }
 
+    /// Has the copies of the document share its agents. An agent that was called again and again will
+    /// be, and on the path of its next call, a copy of its attempts would take long. So it keeps its
+    /// own until the workflow ends.
+    fn share_agents(&mut self) {
+        self.refresh_activities();
+        let is_finished = self.is_finished();
+        for (_, agent) in &mut self.local.agents {
+            let keeps_own = !is_finished && agent.attempts.len() > 1;
+            agent.share(keeps_own);
+        }
+    }
+
     /// Sets this process as the origin of its own attempts.
     fn name_attempts(&mut self, writer: &str) {
-        let mut agents = self.local.agents.iter_mut().map(|(_, agent)| &mut agent.attempts);
+        let mut agents = self.local.agents.iter().map(|(_, agent)| &agent.attempts);
         if agents.any(|attempts| attempts.has_unnamed()) {
             let writer = writer.into();
             for (_, agent) in &mut self.local.agents {
-                agent.attempts.name_origin(&writer);
+                if agent.attempts.has_unnamed() {
+                    agent.attempts.name_origin(&writer);
+                }
             }
         }
     }
@@ -202,8 +218,12 @@ impl Ledger {
         }
         // No item can hold this write, so the next one carries its deltas.
         if let Some(sent) = self.unacknowledged.pop_if(|sent| sent.seq == write.seq) {
-            for (unsent, delta) in self.unsent.iter_mut().zip(&sent.deltas) {
-                unsent.add(delta);
+            for (unsent, delta) in self.unsent.iter_mut().zip(sent.deltas) {
+                match (&mut *unsent, delta) {
+                    (Some(unsent), Some(delta)) => unsent.add(&delta),
+                    (None, delta) => *unsent = delta,
+                    (Some(_), None) => {}
+                }
             }
         }
         if matches!(self.new_run, NewRun::Sent { seq, .. } if seq == write.seq) {

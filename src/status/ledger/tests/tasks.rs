@@ -30,7 +30,7 @@ fn an_agent_waits_until_a_call_of_any_agent_says_how_its_task_ended() {
                 assert!(table.item.unwrap().get("unfinishedTasks").is_none());
                 continue;
             };
-            assert_eq!(agent.error.as_ref(), Some(error));
+            assert_eq!(agent.error.as_deref(), Some(error));
             assert_eq!(agent.completed_at, Some(at(30)));
             assert_eq!(shown(&status, poller), ERROR);
             assert_eq!(unfinished_tasks(&status), [""; 0]);
