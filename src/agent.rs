@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::status::{Activities, MAX_ACTIVITY_BYTES, MAX_MODEL_BYTES, activity, schema};
+use crate::status::{
+    Activities, AgentStatus, MAX_ACTIVITY_BYTES, MAX_MODEL_BYTES, activity, schema,
+};
 
 /// A named step of a workflow.
 ///
@@ -50,7 +52,8 @@ impl Agent {
     /// texts have at most [`MAX_TEXT_BYTES`](Self::MAX_TEXT_BYTES) bytes.
     #[must_use]
     pub fn pending(mut self, text: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.activities).pending = activity(text);
+        let pending = AgentStatus::pending(activity(text));
+        Arc::make_mut(&mut self.activities).pending = Arc::new(pending);
         self
     }
 

@@ -72,7 +72,7 @@ impl View {
         let declared = self.agents.iter().map(|agent| AgentView {
             name: agent.name(),
             status: status.and_then(|status| status.agent(agent.name())),
-            pending: &agent.activities().pending,
+            pending: &agent.activities().pending.activity,
         });
         let is_declared = |name: &str| self.agents.iter().any(|agent| agent.name() == name);
         let others = status

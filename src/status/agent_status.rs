@@ -50,21 +50,25 @@ impl fmt::Display for AgentState {
 
 /// The activity text of an agent in each state, and the model that was declared for it: whatever uses
 /// the one needs the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Activities {
-    pub(crate) pending: Arc<str>,
+    /// The agent before its first call, with its text for that. All documents share it.
+    pub(crate) pending: Arc<AgentStatus>,
     pub(crate) in_progress: Arc<str>,
     pub(crate) success: Arc<str>,
     pub(crate) error: Arc<str>,
     pub(crate) model: Option<Arc<str>>,
 }
 
+/// No agent before its first call has a number that is unequal to itself.
+impl Eq for Activities {}
+
 impl Activities {
     /// The text for a state.
     pub(crate) fn of(&self, state: AgentState) -> &Arc<str> {
         match state {
             // An older writer's word has an older writer's text.
-            AgentState::Pending | AgentState::Other => &self.pending,
+            AgentState::Pending | AgentState::Other => &self.pending.activity,
             AgentState::InProgress => &self.in_progress,
             AgentState::Success => &self.success,
             AgentState::Error => &self.error,
@@ -85,7 +89,7 @@ pub(crate) fn activity(text: impl Into<String>) -> Arc<str> {
 impl Default for Activities {
     fn default() -> Self {
         Self {
-            pending: "Waiting".into(),
+            pending: AgentStatus::pending("Waiting".into()).into(),
             in_progress: "In progress".into(),
             success: "Complete".into(),
             error: "Failed".into(),

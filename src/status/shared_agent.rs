@@ -18,13 +18,13 @@ pub(crate) struct SharedAgent {
 }
 
 impl SharedAgent {
-    pub(crate) fn new(agent: AgentStatus) -> Self {
-        Self { shared: Arc::new(agent), own: None }
+    pub(crate) fn new(agent: impl Into<Arc<AgentStatus>>) -> Self {
+        Self { shared: agent.into(), own: None }
     }
 
-    /// Shares the agent, as it is now, with the copies of its document that are made next. With
-    /// `keeps_own`, the next change here does not have to copy it.
-    pub(crate) fn share(&mut self, keeps_own: bool) {
+    /// Shares the agent, as it is now, and returns it for another document. With `keeps_own`, the next
+    /// change here does not have to copy it.
+    pub(crate) fn share(&mut self, keeps_own: bool) -> Self {
         match self.own.take() {
             Some(own) if keeps_own => {
                 if *own != *self.shared {
@@ -35,6 +35,7 @@ impl SharedAgent {
             Some(own) => self.shared = Arc::new(*own),
             None => {}
         }
+        Self { shared: Arc::clone(&self.shared), own: None }
     }
 
     #[cold]
@@ -88,10 +89,9 @@ mod tests {
             agent.calls += 1;
             assert_eq!((before.calls, agent.calls), (calls, calls + 1));
             assert_eq!((&agent, agent == before), (&agent.clone(), false));
-            agent.share(keeps_own);
-            let copies = [(); 2].map(|()| agent.shared.clone());
-            assert!(Arc::ptr_eq(&copies[0], &copies[1]));
-            assert_eq!((copies[0].calls, agent.calls), (calls + 1, calls + 1));
+            let shared = agent.share(keeps_own);
+            assert!(shared.own.is_none() && Arc::ptr_eq(&shared.shared, &agent.shared));
+            assert_eq!((shared.calls, agent.calls), (calls + 1, calls + 1));
             assert_eq!(agent.own.is_some(), keeps_own);
         }
     }

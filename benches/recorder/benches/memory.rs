@@ -1,32 +1,13 @@
 //! The memory of a live session, in bytes requested from the allocator.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Empty, Full};
 use recorder_bench::agents::{AGENTS, Agent, Answers, Spent, chat, declared};
+use recorder_bench::memory::{self, Counting};
 use recorder_bench::stores::Nowhere;
 use tower::{Layer as _, Service};
 use tower_agent_status::{StatusBody, StatusLayer, StatusTracker, Workflow};
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
-// SAFETY: all calls go to the system allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -45,10 +26,10 @@ async fn main() {
     let mut answers = Vec::with_capacity(SESSIONS);
     let mut documents = Vec::with_capacity(SESSIONS);
 
-    let before = LIVE.load(Ordering::Relaxed);
+    let before = memory::live();
     println!("{:<46} {:>12}", "of 10,000 live sessions", "bytes each");
     let show = |what: &str, before: usize| {
-        let bytes = LIVE.load(Ordering::Relaxed).saturating_sub(before);
+        let bytes = memory::live().saturating_sub(before);
         println!("  {what:<44} {:>12}", bytes / SESSIONS);
     };
     workflows.extend((0..SESSIONS).map(|n| open(&tracker, n)));
@@ -68,7 +49,7 @@ async fn main() {
     show("while the answer to one call is on its way", before);
     answers.clear();
     tracker.flush().await.expect("a store");
-    let alone = LIVE.load(Ordering::Relaxed);
+    let alone = memory::live();
     documents.extend(workflows.iter().map(Workflow::status));
     show("the document itself, for comparison", alone);
     documents.clear();

@@ -11,5 +11,6 @@ pub mod agents;
 pub mod by_hand;
 pub mod cpu;
 pub mod endpoint;
+pub mod memory;
 pub mod stores;
 pub mod workflow;

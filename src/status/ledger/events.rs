@@ -195,8 +195,8 @@ impl Ledger {
                 let active = &mut self.active[slot];
                 let agent = &mut *self.local.agents[slot].1;
                 let AgentStatus { last_updated, .. } = *agent;
-                let text = Arc::clone(&active.activities.pending);
-                let before = std::mem::replace(agent, AgentStatus::pending(text));
+                let pending = AgentStatus::clone(&active.activities.pending);
+                let before = std::mem::replace(agent, pending);
                 agent.keep_usage(before);
                 active.set_activity(activity, agent);
                 agent.last_updated = last_updated;

@@ -233,7 +233,7 @@ impl Ledger {
                 }
             } else {
                 let attempts = std::mem::take(&mut agent.attempts);
-                let pending = AgentStatus::pending(Arc::clone(&active.activities.pending));
+                let pending = AgentStatus::clone(&active.activities.pending);
                 agent = SharedAgent::new(AgentStatus { attempts, ..pending });
             }
             agent.attempts.keep_newer(self.seen_version);

@@ -77,8 +77,8 @@ use self::write::LostWrite;
 
 use super::usage_delta::UsageDelta;
 use super::{
-    Activities, AgentState, AgentStatus, Budget, Excess, ItemVersion, SessionId, SharedAgent,
-    Timestamp, Value, WorkflowStatus,
+    Activities, AgentState, Budget, Excess, ItemVersion, SessionId, SharedAgent, Timestamp, Value,
+    WorkflowStatus,
 };
 
 /// How many bytes of an item these attributes take, names included.
@@ -272,7 +272,7 @@ impl Ledger {
     /// How many attributes there would be with these added.
     pub(crate) fn attribute_count_with(&self, more: &BTreeMap<String, Value>) -> usize {
         let known = &self.local.attributes;
-        known.len() + more.keys().filter(|name| !known.contains_key(*name)).count()
+        known.len() + more.keys().filter(|name| !known.contains_key(name)).count()
     }
 
     /// How many bytes the attributes would take, names included, with these added.
@@ -303,8 +303,7 @@ impl Ledger {
                 slot
             }
             None => {
-                let pending = AgentStatus::pending(Arc::clone(&activities.pending));
-                let pending = SharedAgent::new(pending);
+                let pending = SharedAgent::new(Arc::clone(&activities.pending));
                 self.add_agent(Arc::clone(name), pending, Arc::clone(activities))
             }
         }

@@ -102,8 +102,7 @@ impl Ledger {
         }
         self.keep_expiry_ahead(now);
         self.name_attempts(writer);
-        self.share_agents();
-        let mut next = self.local.clone();
+        let mut next = self.share_local();
         let base = self.base.as_deref();
         let known = base.or(self.deleted.as_deref());
         next.writers = known.map_or_else(Writers::default, |known| known.writers.clone());
@@ -140,16 +139,21 @@ impl Ledger {
         })
     }
 
-    /// Has the copies of the document share its agents. An agent that was called again and again will
-    /// be, and on the path of its next call, a copy of its attempts would take long. So it keeps its
-    /// own until the workflow ends.
-    fn share_agents(&mut self) {
+    /// Copies `local`, and shares its agents with the copy. An agent that was called again and again will
+    /// be, and on the path of its next call, a copy of its attempts would take long. So it keeps its own
+    /// until the workflow ends.
+    fn share_local(&mut self) -> WorkflowStatus {
         self.refresh_activities();
         let is_finished = self.is_finished();
-        for (_, agent) in &mut self.local.agents {
+        let mut agents = std::mem::take(&mut self.local.agents);
+        let mut copy = self.local.clone();
+        let shared = agents.iter_mut().map(|(name, agent)| {
             let keeps_own = !is_finished && agent.attempts.len() > 1;
-            agent.share(keeps_own);
-        }
+            (Arc::clone(name), agent.share(keeps_own))
+        });
+        copy.agents = shared.collect();
+        self.local.agents = agents;
+        copy
     }
 
     /// Sets this process as the origin of its own attempts.

@@ -1,6 +1,7 @@
 //! The correlation id, the attributes, the activities and the numbers of writers.
 
 use super::*;
+use crate::status::AgentStatus;
 
 fn described(process: &mut Process, id: Option<&str>, attribute: Option<&str>, now: i64) {
     let attributes = attribute.map(|value| ("documentId".to_owned(), value.into()));
@@ -79,7 +80,7 @@ fn attributes_count_once_with_their_names() {
 fn texts(of: &str) -> Arc<Activities> {
     let text = |state: &str| Arc::from(format!("{state}, says {of}"));
     Arc::new(Activities {
-        pending: text("pending"),
+        pending: AgentStatus::pending(text("pending")).into(),
         in_progress: text("in progress"),
         success: text("success"),
         error: text("error"),
