@@ -38,6 +38,11 @@ impl SharedAgent {
         Self { shared: Arc::clone(&self.shared), own: None }
     }
 
+    /// Whether the two are one agent, which neither has changed.
+    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
+        self.own.is_none() && other.own.is_none() && Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     #[cold]
     fn copy(shared: &AgentStatus) -> Box<AgentStatus> {
         Box::new(shared.clone())
@@ -71,8 +76,7 @@ impl DerefMut for SharedAgent {
 
 impl PartialEq for SharedAgent {
     fn eq(&self, other: &Self) -> bool {
-        let is_same = self.own.is_none() && other.own.is_none();
-        is_same && Arc::ptr_eq(&self.shared, &other.shared) || **self == **other
+        self.is_shared_with(other) || **self == **other
     }
 }
 

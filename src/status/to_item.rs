@@ -26,11 +26,17 @@ impl WorkflowStatus {
     /// the name of its table's key.
     #[must_use]
     pub fn to_item(&self) -> Item {
+        self.to_item_without(&[])
+    }
+
+    /// The same without these agents.
+    fn to_item_without(&self, agents: &[&str]) -> Item {
         let mut item = Item::new();
-        for (name, value) in &self.attributes {
+        // An agent takes precedence over an attribute of the same name.
+        for (name, value) in self.attributes.iter().filter(|(name, _)| !agents.contains(name)) {
             item.insert(name, value.clone());
         }
-        for (name, agent) in &self.agents {
+        for (name, agent) in self.agents.iter().filter(|(name, _)| !agents.contains(&&**name)) {
             item.insert(&**name, agent.to_item());
         }
         if let Some(id) = &self.correlation_id {
@@ -73,6 +79,23 @@ impl WorkflowStatus {
         item
     }
 
+    /// The names of agents that two documents share, so that both items have the same for them, and the
+    /// most bytes that these take. Most writes change one agent only.
+    fn agents_shared_with(&self, before: Option<&Self>) -> (Vec<&str>, usize) {
+        let (mut shared, mut bytes) = (Vec::new(), 0);
+        for (name, agent) in &self.agents {
+            let known = before.iter().flat_map(|before| &before.agents);
+            let known = known.into_iter().find(|(known, _)| known == name);
+            if known.is_some_and(|(_, known)| known.is_shared_with(agent))
+                && let Some(most) = agent.max_item_bytes()
+            {
+                shared.push(&**name);
+                bytes += name.len() + most;
+            }
+        }
+        (shared, bytes)
+    }
+
     /// Returns the write that turns the item of `before` (`None`: no item) into the item of
     /// `self`, or `None` if the two differ in revision and writers only. What does not fit into an
     /// item is left out. With `writes_derived`, the day of creation, its time and the sum of the tokens
@@ -87,12 +110,19 @@ impl WorkflowStatus {
             matches!(name, REVISION | WRITERS)
                 || (writes_derived && matches!(name, CREATED_AT | CREATED_DAY | TOTAL_TOKEN_USAGE))
         };
-        let mut set = self.to_item();
+        let (shared, bytes) = self.agents_shared_with(before);
+        let mut set = self.to_item_without(&shared);
+        let mut known = before.map(|before| before.to_item_without(&shared));
+        let may_be_cut = |item: &Item| is_too_large(item, bytes);
+        if !shared.is_empty() && (may_be_cut(&set) || known.as_ref().is_some_and(may_be_cut)) {
+            // What is left out depends on all agents.
+            set = self.to_item();
+            known = before.map(Self::to_item);
+        }
         let left_out = self.fit(&mut set);
         let mut cut = left_out.clone();
-        let before = before.map(|before| {
-            let item = before.to_item();
-            if is_too_large(&item) {
+        let before = before.zip(known).map(|(before, item)| {
+            if is_too_large(&item, 0) {
                 // The table lacks this: it is written as soon as there is room.
                 cut.append(&mut before.fit(&mut item.clone()));
             }
@@ -117,6 +147,19 @@ impl WorkflowStatus {
 }
 
 impl AgentStatus {
+    /// The most bytes that its map takes in an item; `None` if it has anything of a size that is not
+    /// easy to tell.
+    pub(super) fn max_item_bytes(&self) -> Option<usize> {
+        /// All names, numbers, times and the id of a task.
+        const WITHOUT_TEXTS: usize = 1_500;
+        let is_plain = self.attempts.is_empty() && self.models().is_empty() && self.extra.is_none();
+        let texts = [self.other_state.as_ref(), self.model.as_ref(), self.finish_reason.as_ref()];
+        let texts = texts.into_iter().flatten().map(|text| text.len()).sum::<usize>();
+        let error = self.error.as_ref();
+        let error = error.map_or(0, |error| error.class.len() + error.message.as_str().len());
+        is_plain.then(|| WITHOUT_TEXTS + self.activity.len() + texts + error)
+    }
+
     pub(super) fn to_item(&self) -> Item {
         let mut item = Item::new();
         item.insert(AGENT_STATUS, self.state_text());
