@@ -65,15 +65,15 @@ async fn main() {
     println!("{:<24} {:>8} {:>10} {:>8} {:>12}", number, "seconds", "writes", "GB", "µs CPU/write");
     let mut phase = Phase::begin(&store);
     workflows.extend((0..number).map(|n| open(&tracker, n)));
-    tracker.flush().await.expect("a store");
+    save_all(&tracker).await;
     phase.end("opened", &store);
     for workflow in &workflows {
         call(&tracker, workflow, &answer).await;
     }
-    tracker.flush().await.expect("a store");
+    save_all(&tracker).await;
     phase.end("called", &store);
     workflows.drain(..).for_each(|workflow| workflow.complete());
-    tracker.flush().await.expect("a store");
+    save_all(&tracker).await;
     phase.end("completed", &store);
 
     let saved = |session: &&AtomicU64| session.load(Ordering::Relaxed) == COMPLETED + TOKENS;
@@ -97,6 +97,11 @@ impl Phase {
         let cpu = cpu.as_secs_f64() * 1e6 / writes as f64;
         println!("  {what:<22} {seconds:>8.1} {writes:>10} {memory:>8.2} {cpu:>12.1}");
     }
+}
+
+/// Waits until all is saved. A flush gives up after a minute.
+async fn save_all(tracker: &StatusTracker) {
+    while tracker.flush().await.is_err() {}
 }
 
 fn open(tracker: &StatusTracker, n: usize) -> Workflow {
