@@ -61,7 +61,8 @@ impl Serialize for Entry<'_> {
         add_cost(&mut map, &status.total_cost(), OF_WORKFLOW)?;
         let attributes = short_attributes(&status.attributes);
         if self.has_attributes && !attributes.is_empty() {
-            map.serialize_entry("attributes", &attributes.into_iter().collect::<Item>())?;
+            let shown = attributes.iter().map(|(name, value)| (name.to_owned(), value.clone()));
+            map.serialize_entry("attributes", &shown.collect::<Item>())?;
         }
         map.end()
     }

@@ -5,13 +5,12 @@
 //! have, so the portal counts them in the table. It does so at each scrape, and reads nothing
 //! without one.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::listed::summarize;
 use super::visible::Viewer;
-use crate::status::{Item, SessionId, Timestamp, WorkflowStatus};
+use crate::status::{Attributes, Item, SessionId, Timestamp, WorkflowStatus};
 use crate::store::RecentItems;
 
 /// The name of the gauge at `/api/workflow/metrics`: the number of stalled workflows among
@@ -38,7 +37,7 @@ pub(super) struct SignOfLife {
 impl SignOfLife {
     pub(super) fn of(session_id: &SessionId, item: Item) -> Self {
         let mut sign = Self::with_attributes(session_id, item);
-        sign.status.attributes = BTreeMap::new();
+        sign.status.attributes = Attributes::default();
         sign.status.correlation_id = None;
         sign
     }

@@ -1,9 +1,10 @@
 //! [`Listed`]: what the portal keeps of a workflow in a list.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::status::{AgentState, AgentStatus, Item, SessionId, Value, WorkflowStatus, Writers};
+use crate::status::{
+    AgentState, AgentStatus, Attributes, Item, SessionId, Value, WorkflowStatus, Writers,
+};
 
 /// The longest attribute that a list has, in bytes.
 const MAX_ATTRIBUTE: usize = 256;
@@ -91,11 +92,12 @@ pub(super) fn summarize(status: &mut WorkflowStatus, activity: impl Fn(&AgentSta
         agent.model = None;
         agent.finish_reason = None;
         agent.drop_calls();
+        agent.share(false);
     }
 }
 
 /// The attributes that a list shows: texts and numbers, and no long ones.
-pub(super) fn short_attributes(attributes: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+pub(super) fn short_attributes(attributes: &Attributes) -> Attributes {
     let mut left = MAX_ATTRIBUTES;
     let mut is_shown = |name: &str, value: &Value| {
         let Some(text) = value.to_text() else { return false };
@@ -107,7 +109,7 @@ pub(super) fn short_attributes(attributes: &BTreeMap<String, Value>) -> BTreeMap
         true
     };
     let shown = attributes.iter().filter(|(name, value)| is_shown(name, value));
-    shown.map(|(name, value)| (name.clone(), value.clone())).collect()
+    shown.map(|(name, value)| (name.to_owned(), value.clone())).collect()
 }
 
 /// A text of at most [`MAX_TEXT`] bytes.
@@ -136,13 +138,14 @@ mod tests {
     #[test]
     fn a_list_has_the_short_attributes_only() {
         let text = |size| Value::from("x".repeat(size));
-        let attributes = BTreeMap::from([
+        let attributes = Attributes::from_iter([
             ("long".to_owned(), text(MAX_ATTRIBUTE + 1)),
             ("list".to_owned(), Value::List(vec![text(1)])),
             ("number".to_owned(), Value::Integer(7)),
             ("short".to_owned(), text(MAX_ATTRIBUTE)),
         ]);
-        let shown: Vec<_> = short_attributes(&attributes).into_keys().collect();
+        let shown = short_attributes(&attributes);
+        let shown: Vec<_> = shown.keys().collect();
         assert_eq!(shown, ["number", "short"]);
         let many = (0..100).map(|n| (format!("{n:03}"), text(100))).collect();
         assert_eq!(short_attributes(&many).len(), MAX_ATTRIBUTES / 103);
