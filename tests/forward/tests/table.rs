@@ -32,6 +32,7 @@ use futures_util::FutureExt as _;
 use http::{Method, Request, Version};
 use http_body_util::Full;
 use tower::{Service as _, ServiceExt as _};
+use tower_agent_status::StatusMiddleware;
 use tower_agent_status::status::TokenUsage;
 
 use self::agent::ScriptedAgent;
