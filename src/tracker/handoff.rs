@@ -205,8 +205,8 @@ impl<I, C: Content, O> Handoff<I, C, O> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes an entry, and queues it if the change must be saved. Returns whether there is a
-    /// recorder to save it.
+    /// Changes an entry, and queues it if the change must be saved. Returns whether the recorder that
+    /// is to save it is running.
     #[inline]
     pub(crate) fn change(
         &self,
