@@ -25,6 +25,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// seconds, and a call that is sent at that moment fails.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// How soon a silent connection is asked whether the other side is still there, and how often. An agent
+/// may think for minutes, and one whose machine is gone looks the same.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_RETRIES: u32 = 3;
+
+/// How much of a response over HTTP/2 an agent may send before its client reads it.
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// The same for all responses on one connection. Clients that pause share it with all others, so there is
+/// room for as many of them as agents allow streams.
+const CONNECTION_WINDOW: u32 = 256 * STREAM_WINDOW;
+
 /// The HTTP client that calls a forwarder's agents: hyper-util's client, with TLS by rustls and the
 /// system's root certificates.
 ///
@@ -72,6 +85,9 @@ impl Client {
             // Small chunks must not wait for acknowledgements.
             connector.set_nodelay(true);
             connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+            connector.set_keepalive(Some(KEEP_ALIVE));
+            connector.set_keepalive_interval(Some(KEEP_ALIVE_INTERVAL));
+            connector.set_keepalive_retries(Some(KEEP_ALIVE_RETRIES));
             connector.enforce_http(false);
             connector
         };
@@ -96,6 +112,9 @@ fn tls() -> io::Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
 fn builder() -> Builder {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT);
+    builder
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW);
     builder
 }
 

@@ -1,8 +1,8 @@
 //! Hop-by-hop headers, which are not forwarded (RFC 9110, section 7.6.1).
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, Entry, HOST, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
-    VIA,
+    CONNECTION, CONTENT_LENGTH, COOKIE, Entry, HOST, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+    UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
@@ -19,13 +19,15 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 /// client asks for another protocol.
 pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version) -> bool {
     let is_http2 = version == Version::HTTP_2;
-    let upgrade = if is_http2 { None } else { requested_upgrade(headers) };
+    // A client of HTTP/1.0 does not know of upgrades, and must not get one (RFC 9110, section 7.8).
+    let upgrade = if version == Version::HTTP_11 { requested_upgrade(headers) } else { None };
     let takes_trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     if headers.contains_key(TRANSFER_ENCODING) {
         // It decides where the body ends. A length beside it would allow request smuggling.
         headers.remove(CONTENT_LENGTH);
     }
     remove_hop_by_hop(headers);
+    join_cookies(headers);
     for name in [&HOST, &PROXY_AUTHORIZATION, &HTTP2_SETTINGS] {
         headers.remove(name);
     }
@@ -52,6 +54,10 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, version: Version) -> bool
 /// Turns the headers that an agent has sent into those that its client receives.
 pub(super) fn prepare_response(headers: &mut HeaderMap, is_upgrade: bool) {
     let protocol = headers.remove(UPGRADE).filter(|_| is_upgrade);
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // As in a request: a body that is longer would be cut off at this length.
+        headers.remove(CONTENT_LENGTH);
+    }
     remove_hop_by_hop(headers);
     if let Some(protocol) = protocol {
         headers.insert(UPGRADE, protocol);
@@ -88,6 +94,19 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
     for name in [&CONNECTION, &KEEP_ALIVE, &PROXY_CONNECTION, &TE, &TRANSFER_ENCODING, &UPGRADE] {
         headers.remove(name);
+    }
+}
+
+/// Joins what a client of HTTP/2 may send apart, since an agent over HTTP/1.1 expects one header (RFC 9113,
+/// section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() < 2 {
+        return;
+    }
+    if let Ok(mut cookie) = HeaderValue::from_bytes(&cookies.join(&b"; "[..])) {
+        cookie.set_sensitive(true);
+        headers.insert(COOKIE, cookie);
     }
 }
 
@@ -167,6 +186,13 @@ mod tests {
     }
 
     #[test]
+    fn cookies_are_one_header() {
+        let mut headers = map(&[("cookie", "a=b"), ("cookie", "c=d"), ("cookie", "e=f")]);
+        prepare_request(&mut headers, Version::HTTP_2);
+        assert_eq!(names(&headers), ["cookie: a=b; c=d; e=f", "via: 2 tower-agent-status"]);
+    }
+
+    #[test]
     fn an_upgrade_is_passed_on_unless_it_is_http() {
         for (connection, protocol, expected) in [
             ("Upgrade", "websocket", true),
@@ -180,8 +206,11 @@ mod tests {
             assert_eq!(prepare_request(&mut headers, Version::HTTP_11), expected, "{protocol}");
             assert_eq!(headers.contains_key(UPGRADE), expected);
             assert_eq!(headers.contains_key(CONNECTION), expected);
-            let mut headers = map(&[("connection", connection), ("upgrade", protocol)]);
-            assert!(!prepare_request(&mut headers, Version::HTTP_2));
+            for version in [Version::HTTP_10, Version::HTTP_2] {
+                let mut headers = map(&[("connection", connection), ("upgrade", protocol)]);
+                assert!(!prepare_request(&mut headers, version));
+                assert!(!headers.contains_key(UPGRADE));
+            }
         }
         let mut headers = map(&[("connection", "upgrade"), ("upgrade", "x"), ("te", "trailers")]);
         assert!(prepare_request(&mut headers, Version::HTTP_11));
@@ -193,7 +222,6 @@ mod tests {
         let all = [
             ("connection", "close, x-hop"),
             ("keep-alive", "timeout=5"),
-            ("transfer-encoding", "chunked"),
             ("upgrade", "websocket"),
             ("x-hop", "1"),
             ("content-length", "5"),

@@ -103,8 +103,10 @@ fn invalid_session(why: &str) -> ErrorResponse {
 /// Anything else is passed on as it is: what an encoded slash means is up to the agent.
 pub(super) fn check_dots(rest: &str) -> Result<(), ErrorResponse> {
     let decoded: Vec<u8> = percent_decode_str(rest).collect();
-    let mut segments = decoded.split(|byte| matches!(byte, b'/' | b'\\'));
-    if segments.any(|segment| matches!(segment, b"." | b"..")) {
+    let segments = decoded.split(|byte| matches!(byte, b'/' | b'\\'));
+    // Servers of Java remove the parameters of a segment, as in `..;x`, before they resolve it.
+    let mut names = segments.map(|segment| segment.split(|byte| *byte == b';').next());
+    if names.any(|name| matches!(name, Some(b"." | b".."))) {
         let message = "the path has a segment `.` or `..`; resolve it in the client";
         return Err(ErrorResponse::bad_request(message));
     }
@@ -194,8 +196,17 @@ mod tests {
 
     #[test]
     fn a_path_may_not_leave_its_base() {
-        for rest in ["", "/", "/v1/x", "/a..b/.x/x./...", "/%2F/x", "/a%2Fb", "/%252e%252e/x", "//"]
-        {
+        for rest in [
+            "",
+            "/",
+            "/v1/x",
+            "/a..b/.x/x./...",
+            "/%2F/x",
+            "/a%2Fb",
+            "/%252e%252e/x",
+            "//",
+            "/a;..;/;../x;b=..",
+        ] {
             check_dots(rest).unwrap_or_else(|_| panic!("{rest}"));
         }
         for rest in [
@@ -209,6 +220,10 @@ mod tests {
             "/..%2fx",
             "/x\\..\\y",
             "/x%5c%2e%2e",
+            "/..;/x",
+            "/x/..;a=b",
+            "/x/%2e.%3b/y",
+            "/.;/x",
         ] {
             check_dots(rest).expect_err(rest);
         }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -21,6 +22,11 @@ use super::{Settings, ShutdownSignal, descriptors};
 /// The pause after a connection could not be accepted, which has most often to do with
 /// descriptors. They become free as other connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// How soon a silent client is asked whether it is still there, and how often it may fail to answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_RETRIES: u32 = 3;
 
 /// How often the same trouble is logged, at most.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -100,7 +106,7 @@ impl Listener {
                      for a request, or else refusing new ones with 503"
                 );
             }
-            send_at_once(&stream);
+            set_options(&stream);
             match connections.enter().await {
                 Some(connection) => drop(tasks.spawn(http.serve(stream, connection))),
                 None => drop(http.refuse(stream).map(|refusal| tasks.spawn(refusal))),
@@ -112,9 +118,16 @@ impl Listener {
     }
 }
 
-/// Sends each event at once. Should it fail, events are late but not lost.
-fn send_at_once(stream: &TcpStream) {
+/// Sends each event at once, and asks a silent client from time to time whether it is still there: one
+/// whose machine is gone would keep its place, and its call, as long as nothing is sent to it. Should
+/// either fail, events are late but not lost, and such a client is found later.
+fn set_options(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
+    let keep_alive = TcpKeepalive::new()
+        .with_time(KEEP_ALIVE)
+        .with_interval(KEEP_ALIVE_INTERVAL)
+        .with_retries(KEEP_ALIVE_RETRIES);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keep_alive);
 }
 
 /// Whether the client has given up before its connection was accepted.

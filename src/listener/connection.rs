@@ -42,6 +42,15 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 #[cfg(feature = "forward")]
 const MAX_STREAMS: u32 = 250;
 
+/// How much of a request's body over HTTP/2 a client may send before it is read.
+#[cfg(feature = "forward")]
+const STREAM_WINDOW: u32 = 128 << 10;
+
+/// The same for all requests on a connection. It has room for each of them: one whose body waits, as in
+/// a stack with a limit, would otherwise hold up those that it waits for.
+#[cfg(feature = "forward")]
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
+
 /// How often a silent client is asked over HTTP/2 whether it is still there, and how long it may
 /// take for the answer.
 #[cfg(feature = "forward")]
@@ -118,7 +127,11 @@ where
             drive(served, shut_down, &place, place.idle(HEAD_TIMEOUT), shutdown).await;
             if let Some(upgraded) = slot.take() {
                 let _answering = place.answer();
-                upgraded.await;
+                // It may have been chosen to make room in the moment before.
+                tokio::select! {
+                    () = upgraded => {}
+                    () = place.closed() => {}
+                }
             }
         }
     }
@@ -192,6 +205,8 @@ fn builder(settings: &Settings) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .auto_date_header(false)
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(settings.max_head).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);

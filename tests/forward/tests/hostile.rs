@@ -3,7 +3,7 @@
 
 use forward_clients::agent::RecordingAgent;
 use forward_clients::raw::{Raw, exchange, status};
-use forward_clients::{AGENT, Forwarder};
+use forward_clients::{AGENT, Forwarder, SESSION};
 
 /// What the forwarder makes of some bytes: its status, and the requests that reach the agent.
 async fn result(bytes: &[u8]) -> (u16, Vec<String>) {
@@ -53,6 +53,7 @@ async fn targets_that_name_another_host_are_refused() {
         ("GET /pdfAdapter/%2e%2E/x", "localhost", 400),
         ("GET /pdfAdapter/a%2f..%2fx", "localhost", 400),
         ("GET /pdfAdapter/a%5c..%5cx", "localhost", 400),
+        ("GET /pdfAdapter/..;/x", "localhost", 400),
         ("GET /./pdfAdapter/x", "localhost", 404),
     ] {
         let victim_at = victim.address.to_string();
@@ -228,4 +229,25 @@ async fn requests_that_follow_each_other_stay_apart() {
     assert_eq!(requests.len(), 2);
     assert!(requests[0].starts_with("POST /1") && requests[0].ends_with("\r\n\r\nabc"));
     assert!(requests[1].starts_with("GET /2"));
+}
+
+#[tokio::test]
+async fn a_response_with_a_length_and_chunks_is_passed_on_whole() {
+    for head in [
+        "content-length: 3\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 30",
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n6\r\nabcdef\r\n0\r\n\r\n");
+        let agent = RecordingAgent::answering(answer.leak()).await;
+        let forwarder = Forwarder::start(&agent.url()).await;
+        let mut raw = Raw::connect(forwarder.address).await;
+        let get = format!(
+            "GET /{AGENT}/~{SESSION}/x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        );
+        raw.send(get).await;
+        let response = raw.rest().await;
+        assert!(response.ends_with("\r\n\r\n6\r\nabcdef\r\n0\r\n\r\n"), "{response}");
+        assert!(!response.to_lowercase().contains("content-length"), "{response}");
+        assert_eq!(forwarder.outcome().await, None);
+    }
 }
