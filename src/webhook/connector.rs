@@ -10,13 +10,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tower_service::Service;
 
 use super::address::{Refusal, refusal};
+
+/// How long one of several addresses may take. Where a network drops what is sent to one of them, as one
+/// without a way to IPv6 may do, the whole time of a request would pass before the next was tried.
+const TRY_NEXT_AFTER: Duration = Duration::from_secs(2);
 
 type Connecting<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 
@@ -57,12 +63,23 @@ impl Connector {
             }
         };
         let mut failed = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        let mut allowed = Vec::with_capacity(addresses.len());
         for address in addresses {
-            if let Err(refused) = self.check(address) {
-                failed = io::Error::new(io::ErrorKind::PermissionDenied, refused);
-                continue;
+            match self.check(address) {
+                Ok(()) => allowed.push(address),
+                Err(refused) => failed = io::Error::new(io::ErrorKind::PermissionDenied, refused),
             }
-            match TcpStream::connect(SocketAddr::new(address, port)).await {
+        }
+        let mut addresses = allowed.into_iter().peekable();
+        while let Some(address) = addresses.next() {
+            let connecting = TcpStream::connect(SocketAddr::new(address, port));
+            let connected = match addresses.peek() {
+                None => connecting.await,
+                Some(_) => timeout(TRY_NEXT_AFTER, connecting)
+                    .await
+                    .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+            };
+            match connected {
                 Ok(stream) => return Ok(stream),
                 Err(error) => failed = error,
             }
@@ -120,3 +137,32 @@ impl fmt::Display for RefusedAddress {
 }
 
 impl std::error::Error for RefusedAddress {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+        let answers = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = answers.local_addr().unwrap().port();
+        let silent = SocketAddr::from(([127, 0, 0, 2], port));
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(silent).unwrap();
+        // Nobody accepts: there is room for one, and what the next ones send is dropped.
+        let _listener = socket.listen(0).unwrap();
+        let _first = TcpStream::connect(silent).await.unwrap();
+        let mut second = Box::pin(TcpStream::connect(silent));
+        assert!(second.as_mut().now_or_never().is_none_or(|connected| connected.is_ok()));
+        let resolver: Arc<Resolver> = Arc::new(move |_| {
+            let found = [silent.ip(), [127, 0, 0, 1].into()];
+            Box::pin(async move { Ok(found.to_vec()) })
+        });
+        let connector = Connector { resolver: Some(resolver), allows_private: true };
+        let stream = connector.connect("alerts.example.com".to_owned(), port).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), answers.local_addr().unwrap());
+    }
+}

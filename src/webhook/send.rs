@@ -35,7 +35,11 @@ impl Sender {
         secret: Option<Secret>,
         timeout: Duration,
     ) -> Result<Self, InvalidWebhook> {
-        let tls = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
+        // Not the provider of the process: where a program has several of them and has installed none,
+        // asking for that panics.
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let tls =
+            hyper_rustls::HttpsConnectorBuilder::new().with_provider_and_native_roots(provider);
         let tls = tls.map_err(|error| {
             InvalidWebhook::new(format!(
                 "the system's root certificates cannot be read, which a webhook needs: {error}; \

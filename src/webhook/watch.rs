@@ -57,7 +57,7 @@ pub(super) struct Watcher<R> {
     open: HashSet<SessionId>,
     known: Known,
     last_long: Option<Instant>,
-    /// Whether the queue had no room for a notification.
+    /// Whether it was logged that the queue has no room.
     was_full: bool,
     /// How often in a row the store could not be read.
     failures: u32,
@@ -137,14 +137,17 @@ impl<R: StatusReader> Watcher<R> {
     async fn read(&mut self) -> Result<(), StoreError> {
         let now = Timestamp::from(SystemTime::now());
         let is_due = self.last_long.is_none_or(|last| last.elapsed() >= LONG_EVERY);
-        // What was dropped is still in the table.
-        let finds_dropped = self.was_full && self.queue.has_room();
+        // What was dropped is still in the table. A read that fails half-way leaves some of it to the
+        // next.
+        let has_dropped = self.known.values().any(|fate| *fate == Fate::Dropped);
+        let finds_dropped = has_dropped && self.queue.has_room();
         let is_long = is_due || finds_dropped;
         let reach = if is_long { LONG_REACH } else { SHORT_REACH };
         let request = ListRequest::new(MAX_LISTED).since(now.saturating_sub(reach));
         let see = |id: &SessionId, item: Item| self.see(id, &item, now, finds_dropped);
         let list = self.reader.list(&request, see).await?;
         if finds_dropped {
+            // Should some of them not fit again, that is another occasion to warn.
             self.was_full = false;
         }
         let listed: HashSet<_> = list.items.iter().map(|(id, _)| id.clone()).collect();

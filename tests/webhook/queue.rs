@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,7 +11,11 @@ use http::HeaderMap;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use tower_agent_status::store::MemoryStore;
+use tower_agent_status::SessionId;
+use tower_agent_status::status::Item;
+use tower_agent_status::store::{
+    ListRequest, MemoryStore, RecentItems, StatusReader, StoreError, StoreErrorKind,
+};
 use tower_agent_status::webhook::{RunningWebhook, Webhook, WebhookCounts};
 
 use crate::SECOND;
@@ -66,4 +71,69 @@ async fn a_thousand_are_queued_and_the_others_sent_when_there_is_room() {
         ids.push(id);
     }
     assert_eq!((ids.len(), ids.iter().collect::<BTreeSet<_>>().len()), (1_100, 1_100));
+}
+
+/// A store whose list has the last workflow once only, and whose items cannot be read for a while.
+#[derive(Clone)]
+struct Partial {
+    store: MemoryStore,
+    lists: Arc<AtomicUsize>,
+    fails: Arc<AtomicBool>,
+}
+
+impl StatusReader for Partial {
+    async fn get(&self, session_id: &SessionId) -> Result<Option<Item>, StoreError> {
+        self.store.get(session_id).await
+    }
+
+    async fn get_many(&self, ids: &[SessionId]) -> Result<Vec<Option<Item>>, StoreError> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "no answer"));
+        }
+        self.store.get_many(ids).await
+    }
+
+    async fn list<T: Send>(
+        &self,
+        request: &ListRequest,
+        map: impl Fn(&SessionId, Item) -> T + Send + Sync,
+    ) -> Result<RecentItems<T>, StoreError> {
+        let is_first = self.lists.fetch_add(1, Ordering::SeqCst) == 0;
+        let mut list = self.store.list(request, map).await?;
+        list.items.retain(|(id, _)| is_first || id.as_str() != "last");
+        Ok(list)
+    }
+
+    async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {
+        self.store.delete(session_id).await
+    }
+}
+
+#[tokio::test]
+async fn what_did_not_fit_is_sent_though_a_read_fails_half_way() {
+    let store = MemoryStore::new();
+    put(&store, "last", item("processing", SECOND, 600 * SECOND)).await;
+    for n in 0..1_000_u32 {
+        put(&store, &format!("s{n}"), item("failed", SECOND * (n + 2), SECOND)).await;
+    }
+    let reader = Partial { store, lists: Arc::default(), fails: Arc::default() };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (open, is_open) = watch::channel(false);
+    let (ids, _received) = mpsc::unbounded_channel();
+    let router = Router::new().fallback(respond).with_state(Arc::new(Gate { is_open, ids }));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let webhook = Webhook::new(&format!("http://{address}/")).unwrap().allow_private_addresses();
+    let webhook = webhook.read_interval(Duration::from_millis(10)).timeout(LONG);
+    let webhook = webhook.start(reader.clone()).unwrap();
+
+    wait_for(&webhook, |counts| counts.dropped_full == 1).await;
+    reader.fails.store(true, Ordering::SeqCst);
+    open.send(true).unwrap();
+    wait_for(&webhook, |counts| counts.delivered == 1_000).await;
+    // Once there is room for it, the list is read, but not the item.
+    let lists = reader.lists.load(Ordering::SeqCst);
+    wait_for(&webhook, |_| reader.lists.load(Ordering::SeqCst) > lists + 1).await;
+    reader.fails.store(false, Ordering::SeqCst);
+    wait_for(&webhook, |counts| counts.delivered == 1_001).await;
 }
