@@ -305,6 +305,7 @@ impl<R: StatusReader> Portal<R> {
 
     /// Adds the metrics of this webhook to `/api/workflow/metrics`.
     ///
+    /// They count the workflows of all users, so they are left out if [`visible`](Self::visible) is set.
     /// The portal does not keep the webhook running: hold on to the
     /// [`RunningWebhook`](crate::webhook::RunningWebhook).
     #[cfg(feature = "webhook")]

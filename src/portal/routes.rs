@@ -234,7 +234,10 @@ async fn metrics<R: StatusReader>(
     let now = SystemTime::now().into();
     let viewer = shared.viewer(parts);
     let mut text = gauges::exposition(&recent, limit, &viewer, shared.view.heartbeat, now);
-    text.push_str(shared.webhook.exposition().as_ref());
+    // They count the workflows of all.
+    if viewer.sees_all() {
+        text.push_str(shared.webhook.exposition().as_ref());
+    }
     let headers =
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
     Ok((headers, text).into_response())

@@ -166,7 +166,10 @@ async fn the_portal_shows_the_metrics_of_its_webhook_after_the_gauges() {
         tokio::task::yield_now().await;
     }
     let without = exposition(Portal::new(store.clone())).await;
-    let with = exposition(Portal::new(store).webhook(&webhook)).await;
+    let with = exposition(Portal::new(store.clone()).webhook(&webhook)).await;
+    // A user to whom some workflows are hidden is not told how many of them have failed.
+    let hidden = exposition(Portal::new(store).webhook(&webhook).visible(|_, _| false)).await;
+    assert!(!hidden.contains("agent_status_webhook"), "{hidden}");
     let samples: Vec<_> = with
         .strip_prefix(&without)
         .unwrap()
