@@ -27,8 +27,8 @@ const MIB: usize = 1 << 20;
 /// So many bytes, or without an end.
 fn large(bytes: Option<usize>) -> AnyBody {
     let frame = Bytes::from(vec![b'x'; 64 << 10]);
-    let frames =
-        std::iter::repeat(frame).take(bytes.map_or(usize::MAX, |bytes| bytes / (64 << 10)));
+    let count = bytes.map_or(usize::MAX, |bytes| bytes / (64 << 10));
+    let frames = std::iter::repeat_n(frame, count);
     let frames = futures_util::stream::iter(frames.map(|frame| Ok(Frame::data(frame))));
     BodyExt::boxed(StreamBody::new(frames))
 }
