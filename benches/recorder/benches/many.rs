@@ -59,7 +59,8 @@ async fn main() {
     let sessions = (0..number).map(|_| AtomicU64::new(0)).collect();
     let store = InFiveMs { sessions, writes: Arc::default() };
     let tracker = StatusTracker::builder(store.clone()).agents(declared()).max_sessions(number);
-    let tracker = tracker.heartbeat_interval(Duration::from_secs(3_600)).start().expect("a tracker");
+    let tracker =
+        tracker.heartbeat_interval(Duration::from_secs(3_600)).start().expect("a tracker");
     let mut workflows = Vec::with_capacity(number);
     let answer = chat();
 
