@@ -92,16 +92,16 @@
 //! | `dynamodb` | yes | [`store::DynamoDbStore`], with the AWS SDK | 155 |
 //! | `decompression` | yes | token usage from gzip, deflate, br and zstd bodies | 52 |
 //! | `reqwest` | | the layer for reqwest and reqwest-middleware ([`StatusMiddleware`]) | 84 |
-//! | `reqwest012` | | the same for reqwest 0.12 and reqwest-middleware 0.4 ([`mod@reqwest012`]) | 90 |
+//! | `reqwest012` | | the same for reqwest 0.12 and reqwest-middleware 0.4 ([`mod@reqwest012`]) | 91 |
 //! | `aws` | | the layer for AWS SDK clients, such as Bedrock's and AgentCore's ([`aws`]) | 57 |
 //! | `cli` | | the command `tower-agent-status` | 230 |
 //! | `portal` | | [`portal`]: an axum router with the status as JSON, live events and a page | 80 |
 //! | `embedded` | | an in-process DynamoDB engine, in memory or in one file | 180 |
-//! | `forward` | | [`forward`]: an HTTP server that records the calls of clients that accept only a base URL; with `cli`, also as a command | 83 |
+//! | `forward` | | [`forward`]: an HTTP server that records the calls of clients that accept only a base URL; with `cli`, also as a command | 82 |
 //! | `metrics` | | [metrics](mod@crate::metrics) of calls, tokens and writes, through the `metrics` facade | 37 |
-//! | `prometheus` | | with `cli` and `forward`, the option `--metrics-addr` of the command | 79 |
+//! | `prometheus` | | with `cli` and `forward`, the option `--metrics-addr` of the command | 78 |
 //! | `prices` | | [`pricing`]: the cost of calls, from a price list in LiteLLM's format | 36 |
-//! | `webhook` | | [`webhook`]: posts workflows that fail or stall to a URL | 79 |
+//! | `webhook` | | [`webhook`]: posts workflows that fail or stall to a URL | 86 |
 //! | none | | the layer, the tracker and the store in memory | 34 |
 //! | default | | | 168 |
 //! | all | | | 261 |
