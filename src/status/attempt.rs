@@ -109,15 +109,6 @@ impl Attempt {
         }
     }
 
-    /// Whether this may be the same call as one whose origin is unknown. The start of that one may be
-    /// unknown too: an earlier call of its agent may never have ended.
-    fn may_be(&self, other: &Self) -> bool {
-        self.completed_at == other.completed_at
-            && self.error_type == other.error_type
-            && self.model == other.model
-            && self.token_usage == other.token_usage
-    }
-
     /// Whether this call, whose origin is not known, may be the other. It was read off an agent, which
     /// shows the tokens of a call in flight, too, and the model of that.
     fn may_include(&self, other: &Self) -> bool {
@@ -127,10 +118,18 @@ impl Attempt {
             && other.token_usage.is_none_or(|of_other| tokens.max(&of_other) == tokens)
     }
 
-    /// Whether the agent itself shows all of this, so that no attempt is needed.
+    /// Whether the agent itself shows all of this, so that no attempt is needed. Where it succeeded, its
+    /// times may be those of an older writer, and they stand.
     #[cold]
     pub(super) fn is_shown_by(&self, agent: &AgentStatus) -> bool {
-        Self::only_call_of(agent, None).is_some_and(|only| only.may_be(self))
+        Self::only_call_of(agent, None).is_some_and(|only| {
+            let is_same_end = self.error_type.is_none() || self.completed_at == only.completed_at;
+            is_same_end
+                && self.state() == agent.state
+                && self.error_type == only.error_type
+                && self.model == only.model
+                && self.token_usage == only.token_usage
+        })
     }
 
     fn order(&self) -> (Timestamp, &Origin, u32) {

@@ -85,7 +85,7 @@ impl Process {
     fn end(&mut self, agent: &str, mut outcome: Outcome, tokens: u64, now: i64) {
         let slot = self.slot(agent);
         let used = TokenUsage::new(tokens, 0);
-        let details = CallDetails::none(at(now));
+        let details = CallDetails { usage: Some(&used), ..CallDetails::none(at(now)) };
         self.ledger.call_ended(slot, &mut outcome, NewTokens::All(&used), &details, at(now));
     }
 

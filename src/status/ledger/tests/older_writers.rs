@@ -53,10 +53,15 @@ fn what_a_new_item_leaves_out_comes_back_and_what_it_has_stays() {
 
 #[test]
 fn an_agent_has_the_later_state_and_the_tokens_of_this_process() {
-    for (ended, state) in [(500, "success"), (2_000, "error")] {
+    // Its only call is an attempt only if the agent does not show that it succeeded.
+    for (ended, theirs, state, attempts) in [
+        (500, "error", "success", 0),
+        (2_000, "error", "error", 1),
+        (2_000, "success", "success", 0),
+    ] {
         let mut table = Table::default();
         let mut p = running(&mut table);
-        let mut theirs = texts(&[("status", "error"), ("completedAt", &their_time(ended))]);
+        let mut theirs = texts(&[("status", theirs), ("completedAt", &their_time(ended))]);
         theirs.insert("tokenUsage", Item::from_iter([("inputTokens".into(), Value::Integer(99))]));
         theirs.insert("subSteps", Value::List(vec!["s".into()]));
         let item = table.item.as_mut().unwrap();
@@ -68,6 +73,7 @@ fn an_agent_has_the_later_state_and_the_tokens_of_this_process() {
         let status = table.status();
         let agent = status.agent("a").unwrap();
         assert_eq!((agent.state.as_str(), input(&status, "a"), agent.calls), (state, 7, 1));
+        assert_eq!(agent.attempts().count(), attempts, "{state} at {ended} ms");
         let map = table.item.as_ref().unwrap().get("a").and_then(Value::as_map).unwrap();
         assert_eq!(map.get("subSteps"), Some(&Value::List(vec!["s".into()])));
     }
