@@ -206,42 +206,42 @@ impl<I, C: Content, O> Handoff<I, C, O> {
     }
 
     /// Changes an entry, and queues it if the change must be saved. Returns whether the recorder that
-    /// is to save it is running.
+    /// is to save it is running. If not, [`recorder`](Self::recorder) says what has become of it.
     #[inline]
     pub(crate) fn change(
         &self,
         entry: &Arc<Entry<I, C>>,
         change: impl FnOnce(&mut C) -> Mark,
-    ) -> RecorderState {
+    ) -> bool {
         let mut state = entry.lock();
         let mark = change(&mut state.content);
         let is_new = match mark {
-            Mark::Nothing => return RecorderState::Running,
+            Mark::Nothing => return true,
             Mark::Usage => !state.queued && !std::mem::replace(&mut state.has_usage, true),
             Mark::Dirty => !std::mem::replace(&mut state.queued, true),
         };
         if !is_new {
             // Under the lock of the entry, so that a recorder that ends later sees the change.
-            return self.recorder();
+            return self.is_running();
         }
         let mut lists = self.lock();
         let list = if mark == Mark::Dirty { &mut lists.dirty } else { &mut lists.usage };
         list.push(Arc::clone(entry));
         let waker = lists.notify();
-        let recorder = self.recorder();
+        let is_running = self.is_running();
         drop(lists);
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
-        recorder
+        is_running
     }
 
     /// Sends the recorder a command. Without a recorder it is dropped, and with it the sender of
     /// its reply.
     pub(crate) fn send(&self, command: O) {
         let mut lists = self.lock();
-        if self.recorder() != RecorderState::Running {
+        if !self.is_running() {
             return;
         }
         lists.commands.push(command);
@@ -287,7 +287,7 @@ impl<I, C: Content, O> Handoff<I, C, O> {
     /// For the recorder: it was stopped before its end, with these entries in its hands. If it has
     /// ended already, this changes nothing.
     pub(crate) fn stop(&self, in_hand: impl IntoIterator<Item = Arc<Entry<I, C>>>) {
-        if self.recorder() != RecorderState::Ended {
+        if !self.has_ended() {
             self.leave(RecorderState::Stopped, in_hand);
         }
     }
@@ -327,7 +327,15 @@ impl<I, C: Content, O> Handoff<I, C, O> {
         is_stopped
     }
 
+    fn is_running(&self) -> bool {
+        self.recorder.load(Ordering::Acquire) == RecorderState::Running as u8
+    }
+
     #[inline]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.recorder.load(Ordering::Acquire) == RecorderState::Ended as u8
+    }
+
     pub(crate) fn recorder(&self) -> RecorderState {
         const RUNNING: u8 = RecorderState::Running as u8;
         const STOPPED: u8 = RecorderState::Stopped as u8;

@@ -67,8 +67,9 @@ impl Shared {
     }
 
     /// Whether nothing is recorded any more.
+    #[inline]
     pub(crate) fn has_ended(&self) -> bool {
-        self.handoff.recorder() == RecorderState::Ended
+        self.handoff.has_ended()
     }
 
     /// Why nothing is recorded any more.

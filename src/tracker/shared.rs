@@ -188,14 +188,22 @@ impl Shared {
         change: impl FnOnce(&mut SessionState, Timestamp) -> bool,
     ) {
         let clock = self.now();
-        let recorder = self.handoff.change(session, |state| {
+        let is_running = self.handoff.change(session, |state| {
             let now = state.time_of_event(clock);
             if change(state, now) { Mark::Dirty } else { Mark::Nothing }
         });
-        match recorder {
+        if !is_running {
+            self.changed_without_recorder(&session.id);
+        }
+    }
+
+    #[cold]
+    fn changed_without_recorder(&self, id: &SessionId) {
+        match self.handoff.recorder() {
+            // Another thread has started one, which takes the change.
             RecorderState::Running => {}
             RecorderState::Stopped => self.replace_recorder(),
-            RecorderState::Ended => self.lose_after_the_end(&session.id),
+            RecorderState::Ended => self.lose_after_the_end(id),
         }
     }
 
@@ -207,11 +215,11 @@ impl Shared {
         change: impl FnOnce(&mut SessionState, Timestamp) -> bool,
     ) {
         let clock = self.now();
-        let recorder = self.handoff.change(session, |state| {
+        let is_running = self.handoff.change(session, |state| {
             let now = state.time_of_event(clock);
             if change(state, now) { Mark::Usage } else { Mark::Nothing }
         });
-        if recorder == RecorderState::Stopped {
+        if !is_running && !self.has_ended() {
             self.replace_recorder();
         }
     }
@@ -221,7 +229,6 @@ impl Shared {
     }
 
     /// Counts a change that came after the recorder has ended.
-    #[cold]
     fn lose_after_the_end(&self, id: &SessionId) {
         self.count_after_the_end();
         self.lose("closed", &self.recorder_end().to_string(), &self.losses.closed, id);

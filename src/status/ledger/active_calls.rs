@@ -71,6 +71,23 @@ impl ActiveCalls {
         }
     }
 
+    /// Sets the agent in progress.
+    #[inline]
+    pub(super) fn begin(
+        &mut self,
+        agent: &mut AgentStatus,
+        activity: Option<Arc<str>>,
+        now: Timestamp,
+    ) {
+        agent.started_at.get_or_insert(now);
+        agent.completed_at = None;
+        agent.error = None;
+        agent.state = AgentState::InProgress;
+        agent.wait_no_more();
+        self.set_activity(activity, agent);
+        agent.touch(now);
+    }
+
     /// Ends the agent.
     #[inline]
     pub(super) fn end(

@@ -18,7 +18,7 @@
 
 use std::sync::Arc;
 
-use super::{AgentUsage, Ledger};
+use super::{AgentUsage, Ledger, own_call};
 use crate::status::{
     AgentReport, AgentState, AgentStatus, CallDetails, CallError, ErrorMessage, NewTokens, Outcome,
     OverallStatus, RawText, Timestamp, TokenDelta, TokenUsage, UsageDelta,
@@ -29,26 +29,26 @@ impl Ledger {
     #[inline]
     pub(crate) fn call_started(&mut self, slot: usize, is_get: bool, now: Timestamp) -> bool {
         let is_finished = self.is_finished();
-        let active = &mut self.active[slot];
+        // Each index is checked once.
+        let (active, agent) = (&mut self.active[slot], &mut self.local.agents[slot].1);
+        if agent.calls == 1 {
+            agent.note_only_call(own_call(active, &self.unacknowledged, &self.unsent, slot));
+        }
         active.in_flight += 1;
         if active.in_flight == 1 {
             active.error = None;
             active.has_success = false;
-            active.is_after_end = false;
-        }
-        active.is_after_end |= is_finished;
-        self.note_only_call(slot);
-        let active = &mut self.active[slot];
-        if active.in_flight == 1 {
+            active.is_after_end = is_finished;
             active.started_at = Some(now);
         }
-        let agent = &self.local.agents[slot].1;
+        active.is_after_end |= is_finished;
         // A GET only asks how the task is: the agent waits on. Any other call may be the input
         // that it waits for.
         if agent.state == AgentState::InProgress && (agent.waiting_for.is_none() || is_get) {
             return false;
         }
-        self.set_in_progress(slot, None, now);
+        active.begin(agent, None, now);
+        self.local.overall_status.begin();
         self.touch(now);
         true
     }
@@ -88,14 +88,14 @@ impl Ledger {
         details: &CallDetails<'_>,
         now: Timestamp,
     ) {
-        // It does not show this one, if the workflow had ended before.
-        self.note_only_call(slot);
         // Each index is checked once.
-        let mut usage = AgentUsage {
-            active: &mut self.active[slot],
-            agent: &mut self.local.agents[slot].1,
-            unsent: self.unsent[slot].get_or_insert_default(),
-        };
+        let (active, agent) = (&mut self.active[slot], &mut *self.local.agents[slot].1);
+        // It does not show this one, if the workflow had ended before.
+        if agent.calls == 1 {
+            agent.note_only_call(own_call(active, &self.unacknowledged, &self.unsent, slot));
+        }
+        let mut usage =
+            AgentUsage { active, agent, unsent: self.unsent[slot].get_or_insert_default() };
         let has_model = usage.set_model(details.model);
         if let Some(tokens) = details.usage_without_model {
             usage.name_model(tokens, has_model);
@@ -310,14 +310,7 @@ impl Ledger {
         activity: Option<Arc<str>>,
         now: Timestamp,
     ) {
-        let agent = &mut *self.local.agents[slot].1;
-        agent.started_at.get_or_insert(now);
-        agent.completed_at = None;
-        agent.error = None;
-        agent.state = AgentState::InProgress;
-        agent.wait_no_more();
-        self.active[slot].set_activity(activity, agent);
-        agent.touch(now);
+        self.active[slot].begin(&mut self.local.agents[slot].1, activity, now);
         self.local.overall_status.begin();
     }
 

@@ -395,10 +395,7 @@ impl Ledger {
 
     /// When the only call of an agent started, and the version with its end, if this process made it.
     fn own_call(&self, slot: usize) -> Option<(Timestamp, u64)> {
-        let active = &self.active[slot];
-        let is_own =
-            active.is_recorded || unsaved_usage(&self.unacknowledged, &self.unsent, slot).calls > 0;
-        Some((active.started_at.filter(|_| is_own)?, active.last_end))
+        own_call(&self.active[slot], &self.unacknowledged, &self.unsent, slot)
     }
 
     #[inline]
@@ -406,6 +403,17 @@ impl Ledger {
         self.local.last_updated = self.local.last_updated.max(now);
         self.version += 1;
     }
+}
+
+#[cold]
+fn own_call(
+    active: &ActiveCalls,
+    unacknowledged: &[SentDeltas],
+    unsent: &[Option<Box<UsageDelta>>],
+    slot: usize,
+) -> Option<(Timestamp, u64)> {
+    let is_own = active.is_recorded || unsaved_usage(unacknowledged, unsent, slot).calls > 0;
+    Some((active.started_at.filter(|_| is_own)?, active.last_end))
 }
 
 /// The calls and tokens of an agent that `base` does not count.

@@ -118,18 +118,19 @@ pub(crate) fn saved(session: &Arc<Session>) -> u64 {
     session.lock().saved
 }
 
-/// Changes a session. Returns its new version, and whether there is a recorder to save it.
+/// Changes a session. Returns its new version, and what has become of the recorder that is to save it.
 pub(crate) fn change(
     tracker: &Tracker,
     session: &Arc<Session>,
     mark: Mark,
 ) -> (u64, RecorderState) {
     let mut version = 0;
-    let recorder = tracker.change(session, |doc| {
+    let is_running = tracker.change(session, |doc| {
         doc.version += 1;
         version = doc.version;
         mark
     });
+    let recorder = if is_running { RecorderState::Running } else { tracker.recorder() };
     (version, recorder)
 }
 

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use super::handoff::{Batch, Content, Entry, Handoff, Mark, RecorderState};
+use super::handoff::{Batch, Content, Entry, Handoff, Mark};
 use super::{Counts, Pace, consumer, runner};
 use crate::Runner;
 
@@ -31,11 +31,11 @@ pub fn entries(threads: usize, entries: usize, pace: Pace) -> Runner {
     let consumer = consumer(consume(Arc::clone(&handoff), entries.len(), pace));
     let change = |producers: &Producers, thread: usize| {
         let entry = &producers.entries[thread % producers.entries.len()];
-        let recorder = producers.handoff.change(entry, |counters| {
+        let is_running = producers.handoff.change(entry, |counters| {
             counters.total.add(Counts::ONE);
             Mark::Dirty
         });
-        assert!(recorder == RecorderState::Running, "the consumer is running");
+        assert!(is_running, "the consumer is running");
     };
     runner(threads, Producers { handoff, entries }, change, consumer)
 }
