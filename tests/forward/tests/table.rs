@@ -6,22 +6,22 @@
 #[path = "../../layer/stacks/agent.rs"]
 mod agent;
 #[path = "../../layer/stacks/clients.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the table of the layer uses all of it")]
 mod clients;
 #[path = "../../layer/stacks/reqwest.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the table of the layer uses all of it")]
 mod reqwest;
 #[path = "../../layer/stacks/rows.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the table of the layer uses all of it")]
 mod rows;
 #[path = "../../layer/stacks/sdk.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the table of the layer uses all of it")]
 mod sdk;
 #[path = "../../layer/stacks/seen.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the table of the layer uses all of it")]
 mod seen;
 #[path = "../../layer/support/mod.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the table of the layer uses all of it")]
 mod support;
 
 use std::panic::AssertUnwindSafe;

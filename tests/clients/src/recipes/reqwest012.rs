@@ -1,15 +1,21 @@
 //! reqwest-middleware's client for reqwest 0.12.
 
+#[allow(clippy::duplicate_mod, reason = "compiled for each version of reqwest")]
+#[path = "../middleware_client.rs"]
+mod client;
+
 use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
-use reqwest_middleware04::{ClientBuilder, ClientWithMiddleware};
-use reqwest_retry07::{RetryTransientMiddleware, policies::ExponentialBackoff};
-use tower::BoxError;
+use ::{
+    reqwest_middleware04 as reqwest_middleware, reqwest_retry07 as reqwest_retry,
+    reqwest012 as reqwest,
+};
+use reqwest_middleware::ClientBuilder;
+use reqwest_retry::RetryTransientMiddleware;
 use tower_agent_status::StatusTracker;
 
-use crate::http_client::{question, text};
-use crate::{Client, Pieces, Recipe};
+use self::client::{Middleware, backoff};
+use crate::{Client, Recipe};
 
 #[derive(Debug)]
 pub struct Reqwest012;
@@ -20,7 +26,7 @@ impl Recipe for Reqwest012 {
 
     async fn client(tracker: &StatusTracker, url: &str, timeout: Duration) -> impl Client {
         let policy = backoff();
-        let client = reqwest012::Client::builder().timeout(timeout).build().unwrap();
+        let client = reqwest::Client::builder().timeout(timeout).build().unwrap();
         // recipe
         use tower_agent_status::reqwest012::StatusMiddleware;
 
@@ -30,35 +36,5 @@ impl Recipe for Reqwest012 {
             .build();
         // end
         Middleware { client, url: format!("{url}/chat/completions") }
-    }
-}
-
-/// Retries once, almost at once.
-fn backoff() -> ExponentialBackoff {
-    let bounds = ExponentialBackoff::builder()
-        .retry_bounds(Duration::from_millis(1), Duration::from_millis(1));
-    bounds.build_with_max_retries(1)
-}
-
-struct Middleware {
-    client: ClientWithMiddleware,
-    url: String,
-}
-
-impl Middleware {
-    async fn send(&self, stream: bool) -> Result<reqwest012::Response, BoxError> {
-        let response = self.client.post(&self.url).json(&question(stream)).send().await?;
-        Ok(response.error_for_status()?)
-    }
-}
-
-impl Client for Middleware {
-    async fn ask(&self) -> Result<String, BoxError> {
-        Ok(self.send(false).await?.text().await?)
-    }
-
-    async fn stream(&self) -> Result<Pieces, BoxError> {
-        let bytes = self.send(true).await?.bytes_stream();
-        Ok(Box::pin(bytes.map_ok(text).map_err(Into::into)))
     }
 }

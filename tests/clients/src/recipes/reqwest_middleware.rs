@@ -1,15 +1,19 @@
 //! reqwest-middleware's client.
 
+#[allow(clippy::duplicate_mod, reason = "compiled for each version of reqwest")]
+#[path = "../middleware_client.rs"]
+mod client;
+
 use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
-use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
-use reqwest_retry::{RetryTransientMiddleware, policies::ExponentialBackoff};
-use tower::BoxError;
+use ::{reqwest, reqwest_middleware, reqwest_retry};
+use reqwest_middleware::ClientBuilder;
+use reqwest_retry::RetryTransientMiddleware;
 use tower_agent_status::{StatusMiddleware, StatusTracker};
 
-use crate::http_client::{question, text};
-use crate::{Client, Pieces, Recipe};
+use self::client::Middleware;
+pub(super) use self::client::backoff;
+use crate::{Client, Recipe};
 
 #[derive(Debug)]
 pub struct ReqwestMiddleware;
@@ -28,35 +32,5 @@ impl Recipe for ReqwestMiddleware {
             .build();
         // end
         Middleware { client, url: format!("{url}/chat/completions") }
-    }
-}
-
-/// Retries once, almost at once.
-pub(super) fn backoff() -> ExponentialBackoff {
-    let bounds = ExponentialBackoff::builder()
-        .retry_bounds(Duration::from_millis(1), Duration::from_millis(1));
-    bounds.build_with_max_retries(1)
-}
-
-struct Middleware {
-    client: ClientWithMiddleware,
-    url: String,
-}
-
-impl Middleware {
-    async fn send(&self, stream: bool) -> Result<reqwest::Response, BoxError> {
-        let response = self.client.post(&self.url).json(&question(stream)).send().await?;
-        Ok(response.error_for_status()?)
-    }
-}
-
-impl Client for Middleware {
-    async fn ask(&self) -> Result<String, BoxError> {
-        Ok(self.send(false).await?.text().await?)
-    }
-
-    async fn stream(&self) -> Result<Pieces, BoxError> {
-        let bytes = self.send(true).await?.bytes_stream();
-        Ok(Box::pin(bytes.map_ok(text).map_err(Into::into)))
     }
 }
