@@ -17,7 +17,7 @@
 //! | `visitor` | what each value on a known path does |
 //! | `conclusions` | what follows from a document, once all of it was read |
 //! | `merge` | how usage objects join those found before |
-//! | `counts` | token counts, and their conversion to a [`TokenUsage`](crate::status::TokenUsage) |
+//! | `counts` | token counts as they are reported; `counts/normalize`: their conversion to a [`TokenUsage`](crate::status::TokenUsage) |
 //! | `usage_parts` | figures that few usage objects have: a cost, how long a cache is kept |
 //! | `document` | signs in the document at hand, and what follows from them |
 //! | `info` | what the answer says of itself beside its usage: its model, its id, why it stopped |
