@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tower_agent_status::SessionId;
 use tower_agent_status::status::{
-    AgentState, AgentStatus, Item, OverallStatus, TokenUsage, Value, WorkflowStatus,
+    AgentState, AgentStatus, Cost, Item, OverallStatus, TokenUsage, Value, WorkflowStatus,
 };
 
 use crate::attempts::{AllTried, Attempts, Tried};
@@ -1050,6 +1050,16 @@ fn check_document(
     let total = (count("inputTokens"), count("outputTokens"), count("totalTokens"));
     if total != (sum.input_tokens, sum.output_tokens, sum.total_tokens) {
         wrong.push(format!("the total is {total:?}, but the agents add up to {sum:?}"));
+    }
+    let costs = || is.agents().map(|(_, agent)| agent.cost());
+    let usd = costs().filter_map(|cost| cost.usd).reduce(Cost::saturating_add);
+    let unpriced = costs().map(|cost| cost.unpriced_calls).sum::<u64>();
+    let total = (
+        item.get("totalCostUsd").and_then(Value::as_cost),
+        item.get("unpricedCalls").and_then(Value::as_u64).unwrap_or(0),
+    );
+    if total != (usd, unpriced) {
+        wrong.push(format!("the total cost is {total:?}, of {usd:?} and {unpriced} unpriced"));
     }
     for (name, agent) in is.agents() {
         let running = agent.state == AgentState::InProgress;

@@ -1,6 +1,6 @@
 //! A run that is recorded while older writers, which keep no revision, write the same item: one replaces
 //! the whole item, one sets the maps of agents, and one puts back a changed copy that it read earlier.
-//! With its next write, a process restores what it knows: its calls and tokens, its attributes, the
+//! With its next write, a process restores what it knows: its calls, tokens and costs, its attributes, the
 //! creation time and the expiry. What only the others have written stays. An agent that both have
 //! written has the later state. The workflow ends as its owner says.
 
@@ -22,10 +22,12 @@ use tower_agent_status::status::{
 use tower_agent_status::store::{
     MemoryStore, StatusReader as _, StatusStore as _, StoreError, WriteOutcome,
 };
-use tower_agent_status::{SessionId, StatusLayer, StatusTracker, Workflow};
+use tower_agent_status::{Prices, SessionId, StatusLayer, StatusTracker, Workflow};
 
 use crate::Counts;
+use crate::attempts::{self, MODELS, PRICES};
 use crate::faults::{Director, Fate, Fault, FaultyStore, Reached};
+use crate::model::Observed;
 
 const SESSION: &str = "session-shared";
 const AGENTS: [&str; 3] = ["pdfAdapter", "tradeExtraction", "tradeMatching"];
@@ -49,17 +51,33 @@ const EXPECTED: [&str; 9] = [
     "other writers: a process that goes on where another has ended",
 ];
 
-/// Calls of an agent, and their tokens.
+/// Calls of an agent, their tokens, and what they cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Used {
     calls: u64,
     tokens: u64,
+    femto_usd: u128,
+    unpriced: u64,
 }
 
 impl Used {
     fn of(agent: Option<&AgentStatus>) -> Self {
-        let tokens = agent.and_then(|agent| agent.token_usage?.input_tokens);
-        Self { calls: agent.map_or(0, |agent| agent.calls), tokens: tokens.unwrap_or(0) }
+        let Some(agent) = agent else { return Self::default() };
+        Self {
+            calls: agent.calls,
+            tokens: agent.token_usage.and_then(|usage| usage.input_tokens).unwrap_or(0),
+            femto_usd: agent.cost().usd.unwrap_or_default().as_femto_usd(),
+            unpriced: agent.cost().unpriced_calls,
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            calls: self.calls + other.calls,
+            tokens: self.tokens + other.tokens,
+            femto_usd: self.femto_usd + other.femto_usd,
+            unpriced: self.unpriced + other.unpriced,
+        }
     }
 }
 
@@ -123,16 +141,18 @@ impl Model {
             let agent = has.agent(name);
             let used = Used::of(agent);
             let first = first[name];
-            let expected = Used {
-                calls: first.calls + seen.used.calls,
-                tokens: first.tokens + seen.used.tokens,
-            };
+            let expected = first.plus(seen.used);
             let theirs = had.as_ref().and_then(|had| had.agent(name));
             // Tokens of an agent that only the others had called are of its latest state.
-            let is_theirs =
-                first.calls == 0 && used.calls == expected.calls && used.tokens >= seen.used.tokens;
+            let is_theirs = first.calls == 0
+                && used.tokens >= seen.used.tokens
+                && used == Used { tokens: used.tokens, ..expected };
             if used != expected && !is_theirs {
                 self.wrong.push(format!("{name} has {used:?}, not {expected:?}"));
+            }
+            let kept = agent.map_or(0, |agent| agent.attempts().count() as u64);
+            if seen.used.calls > 1 && kept < seen.used.calls.min(8) {
+                self.wrong.push(format!("{name} has {kept} attempts of {:?}", seen.used));
             }
             if self.applied > 0 && Used::of(theirs).calls < first.calls {
                 self.count("other writers: calls that are written again");
@@ -281,12 +301,18 @@ impl Run {
         let name = AGENTS[self.rng.usize(..AGENTS.len())];
         let (tokens, takes) = (self.rng.u64(1..1_000), self.rng.u64(..3_000));
         let is_error = self.rng.u8(..4) == 0;
+        let llm = MODELS[self.rng.usize(..MODELS.len())];
+        let mut priced = Observed::default();
+        attempts::price(&mut priced, llm, Some((tokens, 0)));
+        let cost =
+            Used { calls: 1, tokens, femto_usd: priced.femto_usd, unpriced: priced.unpriced };
         let (model, begin) = (Arc::clone(&self.model), self.begin);
         let agent = service_fn(move |_: Request<()>| async move {
             sleep(Duration::from_millis(takes)).await;
             let error = if is_error { r#""error":{"message":"busy"},"# } else { "" };
             let usage = format!(r#"{{"prompt_tokens":{tokens},"completion_tokens":0}}"#);
-            let body = format!(r#"{{{error}"usage":{usage}}}"#);
+            let named = llm.map_or_else(String::new, |llm| format!(r#""model":"{llm}","#));
+            let body = format!(r#"{{{error}{named}"usage":{usage}}}"#);
             let response = Response::builder().header("content-type", "application/json");
             let response = response.status(if is_error { 500 } else { 200 });
             Ok::<_, std::convert::Infallible>(response.body(Full::new(Bytes::from(body))).unwrap())
@@ -308,8 +334,7 @@ impl Run {
             let mut model = lock(&model);
             let seen = model.seen.entry(name).or_default();
             seen.in_flight -= 1;
-            seen.used.calls += 1;
-            seen.used.tokens += tokens;
+            seen.used = seen.used.plus(cost);
             seen.has_failed |= is_error;
             if seen.in_flight == 0 {
                 let state = if seen.has_failed { AgentState::Error } else { AgentState::Success };
@@ -547,7 +572,9 @@ fn start(
     let store = FaultyStore::new(table.clone(), Arc::new(watch));
     let clock =
         move || SystemTime::UNIX_EPOCH + Duration::from_secs(1_766_570_400) + begin.elapsed();
-    let (tracker, recorder) = StatusTracker::builder(store).clock(clock).build().unwrap();
+    let builder = StatusTracker::builder(store).clock(clock);
+    let builder = builder.prices(Prices::from_json(PRICES).unwrap());
+    let (tracker, recorder) = builder.build().unwrap();
     (tracker, tokio::spawn(recorder))
 }
 
@@ -562,7 +589,7 @@ async fn end(tracker: StatusTracker, recorder: JoinHandle<()>) -> Result<(), Str
 
 #[test]
 fn what_a_process_knows_comes_back_whatever_older_writers_write() {
-    crate::run_seeds(&EXPECTED, |seed| async move {
+    let counts = crate::run_seeds(&EXPECTED, |seed| async move {
         let mut run = Run::new(seed);
         for _ in 0..run.rng.usize(1..60) {
             run.step().await;
@@ -572,4 +599,5 @@ fn what_a_process_knows_comes_back_whatever_older_writers_write() {
         }
         run.end().await
     });
+    crate::seeds::assert_common(&counts, &[PUT, SET, COPY]);
 }
