@@ -15,6 +15,8 @@ mod hostile;
 mod inspect;
 mod list;
 mod migration;
+#[path = "../older_items/mod.rs"]
+mod older_items;
 mod older_writers;
 mod prices;
 mod serve;

@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use serde_json::{Value as Json, json};
 
+use crate::older_items::older_items;
 use crate::server::Server;
 use crate::support::{File, Finished, HOUR, SECOND, agent, ago, item, with};
 
@@ -14,6 +15,53 @@ const LATE: &str = "2025-12-24T11:00:00.000Z";
 
 fn old_item(status: &str) -> Json {
     json!({ "overallStatus": status, "createdAt": EARLY, "lastUpdated": LATE })
+}
+
+#[tokio::test]
+async fn an_item_of_each_kind_of_writer_is_shown() {
+    let (file, items) = (File::new("old-kinds"), older_items());
+    for place in [2, 0, 4, 1, 3] {
+        file.put(items[place].session, items[place].item.clone()).await;
+    }
+    let found = file.run(["list", "--json"]).assert_code(0).json();
+    let listed = found.as_array().unwrap().iter().map(|row| {
+        let times = [&row["createdAt"], &row["stalled"]];
+        (row["sessionId"].as_str().unwrap(), row["status"].as_str().unwrap(), times)
+    });
+    let created: Vec<_> = items.iter().map(|it| json!(it.created_at)).collect();
+    let expected: Vec<_> = items
+        .iter()
+        .zip(&created)
+        .map(|(it, created)| (it.session, it.status, [created, &Json::Bool(false)]))
+        .collect();
+    assert_eq!(listed.collect::<Vec<_>>(), expected, "the newest first");
+    for older in &items {
+        let session = older.session;
+        let shown = file.run(["show", session]).assert_code(0).out;
+        let code = if older.status == "completed" { 0 } else { 3 };
+        let watched = file.run(["watch", session, "--timeout", "300ms"]).assert_code(code).out;
+        let mut words: Vec<_> = watched
+            .lines()
+            .filter(|line| !line.starts_with("workflow"))
+            .map(|line| {
+                let mut words = line.split_whitespace();
+                let word = words.next().unwrap();
+                (words.next().unwrap(), word)
+            })
+            .collect();
+        words.sort_unstable();
+        let mut expected = older.agents;
+        expected.sort_unstable();
+        assert_eq!(words, expected, "{watched}");
+        for (name, _) in older.agents {
+            assert!(shown.contains(name), "no {name} in\n{shown}");
+        }
+        for text in [&shown, &watched] {
+            assert!(text.contains(older.status), "{text}");
+            assert!(!text.contains("stalled") && !text.contains("1970"), "{text}");
+        }
+        assert_eq!(shown.contains("createdAt"), older.created_at.is_some(), "{shown}");
+    }
 }
 
 #[tokio::test]

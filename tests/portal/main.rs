@@ -16,6 +16,8 @@ mod gauges;
 mod health;
 mod hostile;
 mod layers;
+#[path = "../older_items/mod.rs"]
+mod older_items;
 mod older_writers;
 mod page;
 mod recent;

@@ -4,12 +4,42 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::older_items::older_items;
 use crate::support::{Store, ago, portal, whole};
 
 async fn get(store: &Store, path: &str) -> Value {
     let router = portal(store.clone()).heartbeat_interval(Duration::from_secs(10)).router();
     let (_, _, body) = whole(&router, &format!("/api/workflow/{path}")).await;
     serde_json::from_str(&body).unwrap()
+}
+
+#[tokio::test]
+async fn an_item_of_each_kind_of_writer_is_shown() {
+    let (store, items) = (Store::default(), older_items());
+    for place in [2, 0, 4, 1, 3] {
+        store.put(items[place].session, &items[place].item).await;
+    }
+    let list = get(&store, "recent").await;
+    let listed: Vec<_> = list.as_array().unwrap().iter().map(|row| &row["sessionId"]).collect();
+    assert_eq!(listed, items.iter().map(|it| it.session).collect::<Vec<_>>(), "the newest first");
+    for (older, row) in items.iter().zip(list.as_array().unwrap()) {
+        let session = older.session;
+        let workflow = get(&store, &format!("{session}/status")).await;
+        let of_all = (&workflow["overallStatus"], &workflow["createdAt"], &workflow["stalled"]);
+        let expected = (&json!(older.status), &json!(older.created_at), &json!(false));
+        assert_eq!(of_all, expected, "{session}");
+        assert_eq!((&row["status"], &row["createdAt"], &row["stalled"]), expected, "{session}");
+        let agents = workflow["agents"].as_object().unwrap();
+        assert_eq!(agents.len(), 4, "{session}");
+        for (name, status) in older.agents {
+            assert_eq!(agents[name]["status"], status, "{session}: {name}");
+            assert_eq!(row["agents"][name], status, "{session}: {name}");
+            let written = &older.item[name];
+            assert_eq!(agents[name]["startedAt"].is_string(), written["startedAt"].is_string());
+            assert_eq!(agents[name]["completedAt"].is_string(), written["completedAt"].is_string());
+            assert_eq!(agents[name]["duration"], written["duration"], "{session}: {name}");
+        }
+    }
 }
 
 #[tokio::test]
