@@ -431,3 +431,18 @@ async fn a_tracker_describes_the_metrics_as_the_table_of_the_docs_does() {
     with_local_recorder(&recorder, metrics::describe);
     assert_eq!(recorder.0.into_inner().unwrap().len(), documented.len());
 }
+
+#[test]
+fn the_buckets_are_those_of_the_conventions() {
+    let are = |buckets: &[f64], first: f64, factor: f64, last: f64| {
+        let expected = std::iter::successors(Some(first), |bound| Some(bound * factor));
+        let expected: Vec<_> = expected.take(buckets.len()).collect();
+        assert_eq!(buckets.last(), Some(&last));
+        for (bound, expected) in buckets.iter().zip(expected) {
+            assert!((bound / expected - 1.0).abs() < 1e-9, "{bound}, not {expected}");
+        }
+    };
+    are(&metrics::DURATION_BUCKETS, 0.01, 2.0, 81.92);
+    are(&metrics::TOKEN_BUCKETS, 1.0, 4.0, 67_108_864.0);
+    are(&metrics::WORKFLOW_DURATION_BUCKETS, 0.1, 2.0, 409.6);
+}

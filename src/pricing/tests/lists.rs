@@ -117,6 +117,38 @@ fn a_file_is_named() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// Run by the next test, in a process with variables of its own.
+#[test]
+#[ignore = "run by another test"]
+fn from_the_environment() {
+    match Prices::from_env() {
+        Ok(prices) => println!("{:?}.", prices.map(|prices| prices.len())),
+        Err(error) => println!("{error}"),
+    }
+}
+
+#[test]
+fn a_variable_names_the_file() {
+    let path = std::env::temp_dir().join(format!("prices-variable-{}.json", std::process::id()));
+    std::fs::write(&path, r#"{"a": {"input_cost_per_token": 1}}"#).unwrap();
+    let read = |value: Option<&std::path::Path>| {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["pricing::tests::lists::from_the_environment", "--exact", "--ignored"]);
+        child.arg("--nocapture").env_remove("STATUS_PRICES");
+        if let Some(value) = value {
+            child.env("STATUS_PRICES", value);
+        }
+        String::from_utf8(child.output().unwrap().stdout).unwrap()
+    };
+    assert!(read(Some(&path)).contains("Some(1)."));
+    std::fs::remove_file(&path).unwrap();
+    let missing = format!("the price list {} cannot be read: ", path.display());
+    assert!(read(Some(&path)).contains(&missing));
+    for none in [None, Some("".as_ref())] {
+        assert!(read(none).contains("None."), "{none:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_a_list_or_refused(text in r#"(\{"a": ?)?([-{}\[\]",:0-9.eE ]|"(input_cost_per_token|range|tiered_pricing|hours_utc)"|null|true){0,40}|.*"#) {
