@@ -6,6 +6,8 @@ mod barriers;
 mod board;
 mod costs;
 mod notices;
+#[path = "../../older_items/mod.rs"]
+mod older_items;
 mod scene;
 mod served;
 mod sharing;
@@ -13,6 +15,7 @@ mod sharing;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use browser_tests::{Browser, key};
+use older_items::older_items;
 use scene::{AGENTS, Scene, artefact};
 use serde_json::{Value, json};
 use tower_agent_status::status::{AgentReport, AgentState, TokenUsage};
@@ -589,6 +592,32 @@ async fn a_word_that_is_not_known_is_shown_as_it_is() {
     assert_eq!(browser.run(texts).await.unwrap(), expected);
     let stalled = "return document.querySelectorAll('#workflow [data-state=\"stalled\"]').length";
     assert_eq!(browser.run(stalled).await.unwrap(), 0);
+    console_is_quiet(&browser, &[]).await;
+}
+
+#[tokio::test]
+async fn an_item_of_each_kind_of_older_writer_is_shown() {
+    let (scene, items) = (Scene::start().await, older_items());
+    for place in [2, 0, 4, 1, 3] {
+        scene.put(items[place].session, &items[place].item).await;
+    }
+    let Some(browser) = browser("an_item_of_each_kind", &scene.page("")).await else { return };
+    browser.wait_for("document.querySelectorAll('#list li').length === 5").await.unwrap();
+    let listed = "return [...document.querySelectorAll('#list li')].map((item) => [item.querySelector('.name').textContent, item.querySelector('.when').textContent !== ''])";
+    let expected: Vec<_> = items.iter().map(|it| (it.session, it.created_at.is_some())).collect();
+    assert_eq!(browser.run(listed).await.unwrap(), json!(expected), "the newest first");
+    for older in &items {
+        browser.open(&scene.page(older.session)).await.unwrap();
+        let chosen =
+            format!("document.getElementById('session').textContent === '{}'", older.session);
+        browser.wait_for(&chosen).await.unwrap();
+        browser.wait_for("document.querySelectorAll('#steps > li').length === 4").await.unwrap();
+        let agents = "return [...document.querySelectorAll('#steps > li')].map((step) => [step.querySelector('.agent').textContent, step.dataset.state])";
+        assert_eq!(browser.run(agents).await.unwrap(), json!(older.agents), "{}", older.session);
+        let workflow = "return [document.getElementById('overall').dataset.state, document.getElementById('since').textContent !== '', document.querySelectorAll('#workflow [data-state=\"stalled\"], #list [data-state=\"stalled\"]').length]";
+        let expected = json!([older.status, older.created_at.is_some(), 0]);
+        assert_eq!(browser.run(workflow).await.unwrap(), expected, "{}", older.session);
+    }
     console_is_quiet(&browser, &[]).await;
 }
 
