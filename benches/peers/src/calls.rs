@@ -16,6 +16,7 @@ use tower_agent_status::{SessionId, StatusLayer, StatusTracker};
 use tower_http::trace::TraceLayer;
 use tracing::{Dispatch, Level};
 
+use crate::floor::Floor;
 use crate::peers::{Meters, discarding, opentelemetry};
 use crate::{Row, Runner, Way};
 
@@ -176,6 +177,14 @@ fn row(name: &'static str, unit: &'static str, units: u64, runs: u64, answer: An
         status("StatusLayer, no session", || None, false),
         status("StatusLayer, a subscriber that discards", || Some(discarding()), true),
         status("StatusLayer, OpenTelemetry SDK", || Some(opentelemetry()), true),
+        way("the least that a layer must do", |agent| {
+            let first = agent.answer.first;
+            runner(runtime(), Floor::new(agent), first, None, None, ())
+        }),
+        way("the least, and the crate's reader", |agent| {
+            let first = agent.answer.first;
+            runner(runtime(), Floor::reading(agent), first, None, None, ())
+        }),
         way(TRACE, |agent| {
             let first = agent.answer.first;
             runner(runtime(), TraceLayer::new_for_http().layer(agent), first, None, None, ())

@@ -18,6 +18,7 @@
 mod allocations;
 mod calls;
 mod contention;
+mod floor;
 mod peers;
 mod reqwests;
 mod trial;

@@ -17,6 +17,7 @@ mod entries;
 #[allow(dead_code, reason = "the bench uses only part of it")]
 #[path = "../../../../src/tracker/handoff.rs"]
 mod handoff;
+mod lock;
 mod sync;
 mod whole;
 
@@ -82,6 +83,14 @@ fn row(name: &'static str, producers: usize, pace: Pace) -> Row {
         ways.push(Way::new("Handoff::change, an entry for each producer", move || {
             entries::entries(producers, producers, pace)
         }));
+    }
+    if producers > 1 && matches!(pace, Pace::AtOnce) {
+        ways.extend([
+            Way::new("a Mutex that all share, and nothing else", move || lock::mutex(producers)),
+            Way::new("an AtomicU64 that all share, and nothing else", move || {
+                lock::atomic(producers)
+            }),
+        ]);
     }
     if matches!(pace, Pace::AtOnce) {
         ways.extend([
