@@ -187,7 +187,7 @@ impl Active {
                 CallTarget { method, host, port: port.or_else(|| port_of(scheme?)), path }
             };
             let (session, level) = (tracked.session_id(), shared.span_level());
-            telemetry.start(agent.agent(), agent.metrics(), session, level, &target);
+            telemetry.start(agent.agent(), agent.telemetry(), session, level, &target);
         });
         let pending = Pending::new(call, request.method(), Some(request.path()));
         ownership::own(request, shared.number());

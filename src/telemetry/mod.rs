@@ -5,11 +5,14 @@
 //! | `span`, `workflow` | the spans of a call and of a workflow |
 //! | `metrics` | the names of all metrics, and what is recorded of writes |
 //! | `call_metrics`, `agent_metrics` | what is recorded of calls |
-//! | `operation`, `provider` | the operation and the provider of a call |
+//! | `operation`, `provider`, `kind` | the operation and the provider of a call, and what else its request shows |
+//! | `agent_telemetry` | what is kept from one call of an agent to the next |
 
 mod agent_metrics;
+mod agent_telemetry;
 #[cfg(feature = "metrics")]
 mod call_metrics;
+mod kind;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod operation;
@@ -26,17 +29,18 @@ use tokio::time::Instant;
 use tracing::Level;
 use tracing::span::Entered;
 
-pub(crate) use self::agent_metrics::AgentMetrics;
+pub(crate) use self::agent_telemetry::AgentTelemetry;
 pub(crate) use self::provider::Provider;
 pub(crate) use self::workflow::{WorkflowSpan, WorkflowTelemetry};
 
-use self::agent_metrics::EndedCall;
+use self::agent_metrics::{AgentMetrics, EndedCall};
+use self::kind::CallKind;
 use self::operation::Operation;
 use self::provider::ProviderName;
 use self::span::{CallSpan, CallStart};
 use crate::agent::Agent;
 use crate::status::{CallError, SessionId, TokenUsage, TotalCost};
-use crate::usage::{ModelSource, RequestHint, UsageReader};
+use crate::usage::{ModelSource, UsageReader};
 
 /// The schema URL of the conventions that the names of spans and metrics follow: the newest version of
 /// OpenTelemetry's conventions for generative AI that has a URL.
@@ -65,12 +69,8 @@ pub(crate) struct CallTelemetry(Option<Box<Listened>>);
 struct Listened {
     span: CallSpan,
     started_at: Instant,
-    agent: Arc<str>,
+    kind: Arc<CallKind>,
     metrics: AgentMetrics,
-    /// `None` if the path of the request does not show it.
-    operation: Option<Operation>,
-    provider: Option<ProviderName>,
-    request_model: Option<Box<str>>,
     first_chunk: Option<Duration>,
 }
 
@@ -81,13 +81,13 @@ impl CallTelemetry {
     pub(crate) fn start<'a>(
         &mut self,
         agent: &Agent,
-        metrics: &AgentMetrics,
+        telemetry: &AgentTelemetry,
         session: &SessionId,
         level: Level,
         target: &dyn Fn() -> CallTarget<'a>,
     ) {
         if span::may_be_wanted(level) || AgentMetrics::are_recorded() {
-            self.start_for_listeners(agent, metrics, session, level, target);
+            self.start_for_listeners(agent, telemetry, session, level, target);
         }
     }
 
@@ -95,13 +95,17 @@ impl CallTelemetry {
     fn start_for_listeners<'a>(
         &mut self,
         agent: &Agent,
-        metrics: &AgentMetrics,
+        telemetry: &AgentTelemetry,
         session: &SessionId,
         level: Level,
         target: &dyn Fn() -> CallTarget<'a>,
     ) {
         let call = OnceCell::new();
-        let known = || call.get_or_init(|| CallStart::of(agent, target()));
+        let start = || {
+            let target = target();
+            CallStart { kind: telemetry.kind_of(agent, &target), target }
+        };
+        let known = || call.get_or_init(start);
         let span = CallSpan::new(level, session, &known);
         if !span.is_enabled() && !AgentMetrics::are_recorded() {
             return;
@@ -111,11 +115,8 @@ impl CallTelemetry {
             Box::new(Listened {
                 span,
                 started_at: Instant::now(),
-                agent: Arc::clone(agent.shared_name()),
-                metrics: metrics.clone(),
-                operation: call.operation,
-                provider: call.provider,
-                request_model: call.request_model,
+                kind: call.kind,
+                metrics: telemetry.metrics().clone(),
                 first_chunk: None,
             })
         });
@@ -175,23 +176,24 @@ impl Listened {
         cost: Option<&TotalCost>,
         response: Option<&UsageReader>,
     ) {
-        let elapsed = self.started_at.elapsed();
+        // Only the metrics need it.
+        let elapsed = AgentMetrics::are_recorded().then(|| self.started_at.elapsed());
         let info = response.map(UsageReader::info).unwrap_or_default();
         let format = response.and_then(UsageReader::format);
-        let request_model = self.request_model.as_deref();
+        let kind = &*self.kind;
         let is_stated = info.model_source == Some(ModelSource::Response);
         let response_model = info.model.as_deref().filter(|_| is_stated);
-        let operation = self
+        let operation = kind
             .operation
             .unwrap_or_else(|| format.map_or(Operation::InvokeAgent, Operation::of_format));
-        let by_format = match &self.provider {
+        let by_format = match &kind.provider {
             None => format.and_then(Provider::of_format),
             Some(_) => None,
         };
-        let provider = self.provider.clone().or(by_format.map(ProviderName::Known));
+        let provider = kind.provider.clone().or(by_format.map(ProviderName::Known));
         if self.span.is_enabled() {
-            if self.operation.is_none() && operation != Operation::InvokeAgent {
-                self.span.operation(operation, &self.agent, request_model);
+            if operation != kind.operation() {
+                self.span.operation(operation, &kind.span_name_for(operation));
             }
             if let Some(provider) = by_format {
                 self.span.provider(provider);
@@ -208,33 +210,18 @@ impl Listened {
             }
             self.span.finish(error, usage, cost);
         }
-        self.metrics.ended(&EndedCall {
-            operation,
-            provider: provider.as_ref(),
-            request_model,
-            response_model,
-            error,
-            usage,
-            cost,
-            elapsed,
-            first_chunk: self.first_chunk,
-        });
-    }
-}
-
-impl<'a> CallStart<'a> {
-    /// What follows from the request and the agent's settings.
-    #[cold]
-    fn of(agent: &'a Agent, target: CallTarget<'a>) -> Self {
-        let by_request = Provider::of_request(target.host, target.path).map(ProviderName::Known);
-        let by_agent = || agent.provider_name().cloned().map(ProviderName::Other);
-        let hint = RequestHint::of(target.method, target.path);
-        Self {
-            agent: agent.name(),
-            operation: Operation::of_request(target.method, target.path),
-            provider: by_request.or_else(by_agent),
-            request_model: hint.path_model().map(Box::from),
-            target,
+        if let Some(elapsed) = elapsed {
+            self.metrics.ended(&EndedCall {
+                operation,
+                provider: provider.as_ref(),
+                request_model: kind.request_model.as_deref(),
+                response_model,
+                error,
+                usage,
+                cost,
+                elapsed,
+                first_chunk: self.first_chunk,
+            });
         }
     }
 }

@@ -4,6 +4,7 @@
 //! "in development". They are written here, in `workflow` and in `metrics`, and nowhere else. An unknown
 //! field stays empty and is not recorded.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -13,6 +14,7 @@ use tracing::span::Entered;
 use tracing::{Level, Span};
 
 use super::CallTarget;
+use super::kind::CallKind;
 use super::operation::Operation;
 use super::provider::{Provider, ProviderName};
 use crate::status::{CallError, SessionId, TokenUsage, TotalCost};
@@ -44,21 +46,8 @@ pub(super) struct CallSpan(Span);
 
 /// What is known about a call when it starts.
 pub(super) struct CallStart<'a> {
-    pub(super) agent: &'a str,
-    pub(super) operation: Option<Operation>,
-    pub(super) provider: Option<ProviderName>,
-    pub(super) request_model: Option<Box<str>>,
+    pub(super) kind: Arc<CallKind>,
     pub(super) target: CallTarget<'a>,
-}
-
-impl CallStart<'_> {
-    fn operation(&self) -> Operation {
-        self.operation.unwrap_or(Operation::InvokeAgent)
-    }
-
-    fn span_name(&self) -> String {
-        name(self.operation(), self.agent, self.request_model.as_deref())
-    }
 }
 
 impl CallSpan {
@@ -73,15 +62,15 @@ impl CallSpan {
         Self(span_at!(
             level,
             "invoke_agent",
-            otel.name = &*call().span_name(),
+            otel.name = &*call().kind.span_name,
             otel.kind = "client",
             otel.status_code = Empty,
             otel.status_description = Empty,
-            gen_ai.operation.name = call().operation().name(),
-            gen_ai.provider.name = call().provider.as_ref().map(ProviderName::as_str),
-            gen_ai.agent.name = call().agent,
+            gen_ai.operation.name = call().kind.operation().name(),
+            gen_ai.provider.name = call().kind.provider.as_ref().map(ProviderName::as_str),
+            gen_ai.agent.name = &*call().kind.agent,
             gen_ai.conversation.id = session.as_str(),
-            gen_ai.request.model = call().request_model.as_deref(),
+            gen_ai.request.model = call().kind.request_model.as_deref(),
             gen_ai.response.model = Empty,
             gen_ai.response.id = Empty,
             gen_ai.response.finish_reasons = Empty,
@@ -123,8 +112,8 @@ impl CallSpan {
     }
 
     /// What only the format of the response shows.
-    pub(super) fn operation(&self, operation: Operation, agent: &str, request_model: Option<&str>) {
-        self.0.record("otel.name", &*name(operation, agent, request_model));
+    pub(super) fn operation(&self, operation: Operation, span_name: &str) {
+        self.0.record("otel.name", span_name);
         self.0.record("gen_ai.operation.name", operation.name());
     }
 
@@ -196,15 +185,4 @@ pub(super) fn failed(span: &Span, class: &str, message: impl std::fmt::Display) 
     span.record("otel.status_code", "ERROR");
     span.record("otel.status_description", display(message));
     span.record("error.type", class);
-}
-
-/// The name of a span: the operation, and the agent or the requested model.
-fn name(operation: Operation, agent: &str, request_model: Option<&str>) -> String {
-    let of = match operation {
-        Operation::InvokeAgent => Some(agent),
-        // Ids would make the names too many.
-        Operation::FetchResponse => None,
-        _ => request_model,
-    };
-    of.map_or_else(|| operation.name().to_owned(), |of| format!("{} {of}", operation.name()))
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::agent::{Agent, InvalidName, check_name};
 use crate::status::Ledger;
-use crate::telemetry::AgentMetrics;
+use crate::telemetry::AgentTelemetry;
 
 /// The names that a store has for itself.
 pub(crate) trait ReservedNames: Send + Sync {
@@ -14,11 +14,11 @@ pub(crate) trait ReservedNames: Send + Sync {
     fn is_index_key(&self, attribute: &str) -> bool;
 }
 
-/// An agent with the metrics of its calls.
+/// An agent with the telemetry of its calls.
 #[derive(Debug)]
 pub(crate) struct RegisteredAgent {
     agent: Agent,
-    metrics: AgentMetrics,
+    telemetry: AgentTelemetry,
 }
 
 impl RegisteredAgent {
@@ -26,8 +26,8 @@ impl RegisteredAgent {
         &self.agent
     }
 
-    pub(crate) fn metrics(&self) -> &AgentMetrics {
-        &self.metrics
+    pub(crate) fn telemetry(&self) -> &AgentTelemetry {
+        &self.telemetry
     }
 }
 
@@ -49,8 +49,8 @@ impl Registry {
         if agents.iter().any(|known| known.agent.name() == agent.name()) {
             return Err(InvalidName::Duplicate(agent.name().to_owned()));
         }
-        let metrics = AgentMetrics::new(&agent);
-        let registered = Arc::new(RegisteredAgent { agent, metrics });
+        let telemetry = AgentTelemetry::new(&agent);
+        let registered = Arc::new(RegisteredAgent { agent, telemetry });
         agents.push(Arc::clone(&registered));
         Ok(registered)
     }
@@ -72,8 +72,8 @@ impl Registry {
             return Ok(declared);
         }
         self.check_agent(agent.name())?;
-        let (agent, metrics) = (agent.clone(), AgentMetrics::of_undeclared());
-        Ok(Arc::new(RegisteredAgent { agent, metrics }))
+        let (agent, telemetry) = (agent.clone(), AgentTelemetry::of_undeclared());
+        Ok(Arc::new(RegisteredAgent { agent, telemetry }))
     }
 
     fn get(&self, name: &str) -> Option<Arc<RegisteredAgent>> {

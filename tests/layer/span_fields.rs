@@ -108,6 +108,39 @@ async fn where_the_path_says_nothing_the_format_shows_the_operation() {
 }
 
 #[tokio::test]
+async fn an_agent_that_is_called_in_several_ways_has_the_fields_of_each() {
+    let (spans, _listening) = Spans::listen();
+    let tracker = tracker();
+    let model_a = "https://gateway.example/model/a/converse";
+    let model_b = "https://gateway.example/model/b/converse";
+    let other_host = "https://api.openai.com/model/a/converse";
+    let bare = "/model/a/converse";
+    let calls = [
+        (Method::POST, model_a, "chat a", "aws.bedrock"),
+        (Method::POST, model_b, "chat b", "aws.bedrock"),
+        (Method::POST, other_host, "chat a", "openai"),
+        (Method::POST, bare, "chat a", "aws.bedrock"),
+        (Method::GET, model_a, "invoke_agent pdfAdapter", "aws.bedrock"),
+        (Method::POST, model_a, "chat a", "aws.bedrock"),
+    ];
+    for (method, uri, ..) in calls.clone() {
+        // What the response is does not matter.
+        Model::json("{}").call(&tracker, AGENT, SESSION, (method, uri)).await;
+    }
+    let seen = spans.by_name("invoke_agent");
+    assert_eq!(seen.len(), calls.len());
+    for (seen, (method, _, name, provider)) in seen.iter().zip(&calls) {
+        let method = method.as_str();
+        let expected = [
+            ("otel.name", *name),
+            ("gen_ai.provider.name", provider),
+            ("http.request.method", method),
+        ];
+        has(seen, &expected, &[]);
+    }
+}
+
+#[tokio::test]
 async fn the_agents_own_provider_counts_unless_the_request_names_one() {
     for (model, uri, provider) in [
         (AGENT_ANSWER, "http://localhost/", "acme"),
