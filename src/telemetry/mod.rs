@@ -37,7 +37,7 @@ use self::agent_metrics::{AgentMetrics, EndedCall};
 use self::kind::CallKind;
 use self::operation::Operation;
 use self::provider::ProviderName;
-use self::span::{CallSpan, CallStart};
+use self::span::{CallEnd, CallSpan, CallStart};
 use crate::agent::Agent;
 use crate::status::{CallError, SessionId, TokenUsage, TotalCost};
 use crate::usage::{ModelSource, UsageReader};
@@ -178,11 +178,11 @@ impl Listened {
     ) {
         // Only the metrics need it.
         let elapsed = AgentMetrics::are_recorded().then(|| self.started_at.elapsed());
-        let info = response.map(UsageReader::info).unwrap_or_default();
+        let mut info = response.map(UsageReader::info).unwrap_or_default();
         let format = response.and_then(UsageReader::format);
         let kind = &*self.kind;
         let is_stated = info.model_source == Some(ModelSource::Response);
-        let response_model = info.model.as_deref().filter(|_| is_stated);
+        let response_model = info.model.take().filter(|_| is_stated);
         let operation = kind
             .operation
             .unwrap_or_else(|| format.map_or(Operation::InvokeAgent, Operation::of_format));
@@ -192,30 +192,34 @@ impl Listened {
         };
         let provider = kind.provider.clone().or(by_format.map(ProviderName::Known));
         if self.span.is_enabled() {
-            if operation != kind.operation() {
-                self.span.operation(operation, &kind.span_name_for(operation));
+            let is_by = |one| provider == Some(ProviderName::Known(one));
+            let new_operation = Some(operation).filter(|&it| it != kind.operation());
+            if info.finish_reasons.is_empty()
+                && operation.is_inference()
+                && was_cut_short(error, response)
+            {
+                info.finish_reasons.push("error".into());
             }
-            if let Some(provider) = by_format {
-                self.span.provider(provider);
-            }
-            let known = match &provider {
-                Some(ProviderName::Known(provider)) => Some(*provider),
-                Some(ProviderName::Other(_)) | None => None,
+            let end = CallEnd {
+                operation: new_operation,
+                span_name: new_operation.map(|operation| kind.span_name_for(operation)),
+                provider: by_format,
+                response_model: response_model.as_deref(),
+                response_id: info.response_id.as_deref(),
+                finish_reasons: &info.finish_reasons,
+                service_tier: info.service_tier.as_deref().filter(|_| is_by(Provider::OpenAi)),
+                aws_request_id: info.request_id.as_deref().filter(|_| is_by(Provider::AwsBedrock)),
+                usage,
+                cost_usd: cost.and_then(|cost| cost.usd).map(|usd| usd.to_f64()),
             };
-            self.span.info(&info, response_model, known);
-            if !info.finish_reasons.is_empty() {
-                self.span.finish_reasons(&info.finish_reasons);
-            } else if operation.is_inference() && was_cut_short(error, response) {
-                self.span.finish_reasons(&["error".into()]);
-            }
-            self.span.finish(error, usage, cost);
+            self.span.finish(&end, error);
         }
         if let Some(elapsed) = elapsed {
             self.metrics.ended(&EndedCall {
                 operation,
                 provider: provider.as_ref(),
                 request_model: kind.request_model.as_deref(),
-                response_model,
+                response_model: response_model.as_deref(),
                 error,
                 usage,
                 cost,

@@ -2,7 +2,7 @@
 //!
 //! `end_of_call` and `poll_ready` poll the service directly. `session` is about the session
 //! that a call belongs to. `a2a`, `agents` and `corpus` call mocked agents over real sockets.
-//! `spans`, `span_fields`, `workflow_spans`, `metrics` and `call_metrics` check the telemetry.
+//! `spans`, `span_fields`, `span_records`, `workflow_spans`, `metrics` and `call_metrics` check the telemetry.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 #![expect(clippy::needless_pass_by_value, reason = "expected values are written in place")]
@@ -33,6 +33,7 @@ mod reqwest;
 mod rows;
 mod session;
 mod span_fields;
+mod span_records;
 mod spans;
 mod stacks;
 mod support;
