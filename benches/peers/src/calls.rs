@@ -16,6 +16,7 @@ use tower_agent_status::{SessionId, StatusLayer, StatusTracker};
 use tower_http::trace::TraceLayer;
 use tracing::{Dispatch, Level};
 
+use crate::by_hand::InSpan;
 use crate::floor::Floor;
 use crate::peers::{Meters, discarding, opentelemetry};
 use crate::{Row, Runner, Way};
@@ -184,6 +185,10 @@ fn row(name: &'static str, unit: &'static str, units: u64, runs: u64, answer: An
         way("the least, and the crate's reader", |agent| {
             let first = agent.answer.first;
             runner(runtime(), Floor::reading(agent), first, None, None, ())
+        }),
+        way("a span by hand, OpenTelemetry SDK", |agent| {
+            let first = agent.answer.first;
+            runner(runtime(), InSpan(agent), first, None, Some(opentelemetry()), ())
         }),
         way(TRACE, |agent| {
             let first = agent.answer.first;

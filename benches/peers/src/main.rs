@@ -16,6 +16,7 @@
 //! Calls never wait for a write, so its cost is measured elsewhere.
 
 mod allocations;
+mod by_hand;
 mod calls;
 mod contention;
 mod floor;
