@@ -1,6 +1,6 @@
 //! [`OutgoingRequest`]: what the tracking of a call needs from a client's request type.
 
-use http::{Method, Request};
+use http::{Extensions, Method, Request};
 
 use crate::session::RequestHead;
 
@@ -15,6 +15,12 @@ pub(super) trait OutgoingRequest {
     fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T>;
 
     fn insert_extension<T: Clone + Send + Sync + 'static>(&mut self, extension: T);
+
+    /// Gives a request that has no extensions a copy of these. Returns whether it did, since not every
+    /// type of request can.
+    fn init_extensions(&mut self, _extensions: &Extensions) -> bool {
+        false
+    }
 
     fn method(&self) -> &Method;
 
@@ -38,6 +44,12 @@ impl<B> OutgoingRequest for Request<B> {
     #[inline]
     fn insert_extension<T: Clone + Send + Sync + 'static>(&mut self, extension: T) {
         self.extensions_mut().insert(extension);
+    }
+
+    #[inline]
+    fn init_extensions(&mut self, extensions: &Extensions) -> bool {
+        *self.extensions_mut() = extensions.clone();
+        true
     }
 
     #[inline]

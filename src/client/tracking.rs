@@ -6,7 +6,7 @@ use http::Method;
 
 use super::agent_selector::AgentSelector;
 use super::call::{ClientCall, PricedBy};
-use super::ownership;
+use super::ownership::{self, Mark};
 use super::request::OutgoingRequest;
 use super::target::{Target, port_of};
 use crate::agent::InvalidName;
@@ -25,6 +25,7 @@ pub(super) struct Tracking {
 #[derive(Clone, Debug)]
 struct Active {
     tracker: StatusTracker,
+    mark: Mark,
     agents: AgentSelector,
     sessions: SessionLookup,
 }
@@ -37,6 +38,7 @@ impl Tracking {
     pub(super) fn new(tracker: &StatusTracker) -> Self {
         let active = Active {
             tracker: tracker.clone(),
+            mark: Mark::new(tracker.shared().number()),
             agents: AgentSelector::default(),
             sessions: SessionLookup::default(),
         };
@@ -190,7 +192,7 @@ impl Active {
             telemetry.start(agent.agent(), agent.telemetry(), session, level, &target);
         });
         let pending = Pending::new(call, request.method(), Some(request.path()));
-        ownership::own(request, shared.number());
+        self.mark.leave_on(request);
         Ok(pending)
     }
 }
