@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use loopback::Result;
+use loopback::openai::PROMPT;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::Result;
-
-const PROMPT: &str = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"List the trades of this document, with their lots, prices and dates, as JSON."}]}"#;
 const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 
 /// A connection that is kept.

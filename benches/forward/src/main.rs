@@ -1,16 +1,13 @@
 //! Compares the forwarder with nginx as a reverse proxy. See `benches/forward/against-nginx`.
 
-mod agent;
+mod answers;
 mod client;
 mod measure;
-mod process;
 mod report;
 mod serve;
 mod way;
 
-use std::error::Error;
-
-type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
+use loopback::{Result, agent};
 
 fn main() -> Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -20,7 +17,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         match arguments[..] {
             // The processes that the bench starts.
-            ["agent"] => agent::serve().await,
+            ["agent"] => agent::serve(answers::answers()).await,
             ["forward", agent] => serve::forward(agent).await,
             [] => measure::all(measure::Rounds::full(), "").await,
             ["--quick"] => measure::all(measure::Rounds::quick(), "").await,

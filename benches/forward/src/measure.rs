@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
+use loopback::Result;
+use loopback::figures::median;
+use loopback::process::Process;
 
-use crate::Result;
-use crate::agent::{EVENTS, LARGE};
+use crate::answers::{EVENTS, LARGE};
 use crate::client::Client;
-use crate::process::Process;
 use crate::report::{Row, print};
 use crate::way::{KINDS, Kind, Way};
 
@@ -91,8 +92,8 @@ async fn calls(ways: &[Way], rounds: &Rounds) -> Result<Vec<Row>> {
                 times.sort_by(f64::total_cmp);
                 small.add(way.kind, times[times.len() / 2]);
                 slow.add(way.kind, times[times.len() * 99 / 100]);
-                first_byte.add(way.kind, median(firsts));
-                stream.add(way.kind, median(ends));
+                first_byte.add(way.kind, median(&firsts));
+                stream.add(way.kind, median(&ends));
                 stream_time.add(way.kind, spent.as_secs_f64() * 1e6 / (streams * EVENTS) as f64);
                 large.add(way.kind, whole.as_secs_f64() * 1e3 * (1 << 30) as f64 / LARGE as f64);
             }
@@ -157,9 +158,4 @@ async fn memory(agent: std::net::SocketAddr) -> Result<Row> {
 
 fn processor_time(way: &Way) -> Result<Duration> {
     way.proxy.as_ref().map_or(Ok(Duration::ZERO), Process::processor_time)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -3,12 +3,11 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use loopback::Result;
 use tower_agent_status::StatusTracker;
 use tower_agent_status::forward::Forward;
 use tower_agent_status::status::{Change, Precondition};
 use tower_agent_status::store::{StatusStore, StoreError, WriteOutcome};
-
-use crate::Result;
 
 /// Keeps nothing, and takes as long for it as a table. Writes are measured elsewhere.
 struct Nowhere;
