@@ -60,20 +60,6 @@ impl TotalCost {
     }
 }
 
-impl Budget {
-    pub(super) fn insert_into(&self, item: &mut Item) {
-        if let Some(usd) = self.usd {
-            item.insert(BUDGET_USD, usd);
-        }
-        if let Some(tokens) = self.tokens {
-            item.insert(BUDGET_TOKENS, tokens);
-        }
-        if let Some(at) = self.exceeded_at {
-            item.insert(BUDGET_EXCEEDED_AT, at.to_string());
-        }
-    }
-}
-
 impl TotalCost {
     pub(super) fn from_item(item: &Item, usd: &str) -> Self {
         Self {

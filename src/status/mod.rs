@@ -12,6 +12,7 @@
 //! | `shared_agent` | an agent that copies of a document share |
 //! | `schema` | the names of the item's attributes |
 //! | `to_item` | the conversion to an item, and the change from one to the next |
+//! | `item_parts` | the same conversion of only what has changed |
 //! | `serialize` | the same as JSON and the like |
 //! | `read` | the conversion from an item, also one of an older writer |
 //! | `calls_item` | the parts of both conversions about attempts, models, costs and budgets |
@@ -45,6 +46,7 @@ mod error_chain;
 mod finish_reason;
 mod fit;
 mod item;
+mod item_parts;
 mod ledger;
 mod ordered_item;
 mod read;

@@ -136,7 +136,7 @@ pub const TRACE_ID: &str = "traceId";
 /// The ids of the tasks that calls left unfinished: a list of strings.
 pub const UNFINISHED_TASKS: &str = "unfinishedTasks";
 
-pub(super) const WRITERS: &str = "writers";
+pub(crate) const WRITERS: &str = "writers";
 
 pub(super) const AGENT_STATUS: &str = "status";
 pub(super) const ACTIVITY: &str = "activity";

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::fit::is_too_large;
+use super::item_parts::Part;
 use super::schema::{
-    ACTIVITY, AGENT_STATUS, ATTEMPTS, CALLS, COMPLETED_AT, CORRELATION_ID, COST_USD, CREATED_AT,
-    CREATED_DAY, DURATION, ERROR, ERROR_TYPE, EXPIRES_AT, FINISH_REASON, LAST_UPDATED, MODEL,
-    MODELS, OVERALL_STATUS, PREVIOUS_RUN, REVISION, STARTED_AT, TASK_ID, TIME_TO_FIRST_CHUNK,
-    TOKEN_COUNTS, TOKEN_USAGE, TOTAL_COST_USD, TOTAL_TOKEN_USAGE, TRACE_ID, UNFINISHED_TASKS,
-    WAITING_FOR, WRITERS,
+    ACTIVITY, AGENT_STATUS, ATTEMPTS, CALLS, COMPLETED_AT, COST_USD, CREATED_AT, CREATED_DAY,
+    DURATION, ERROR, ERROR_TYPE, FINISH_REASON, LAST_UPDATED, MODEL, MODELS, OVERALL_STATUS,
+    REVISION, STARTED_AT, TASK_ID, TIME_TO_FIRST_CHUNK, TOKEN_COUNTS, TOKEN_USAGE, TOTAL_COST_USD,
+    TOTAL_TOKEN_USAGE, WAITING_FOR, WRITERS,
 };
 use super::{AgentStatus, Change, Item, PreviousRun, Timestamp, TokenUsage, Value, WorkflowStatus};
 
@@ -26,74 +25,11 @@ impl WorkflowStatus {
     /// the name of its table's key.
     #[must_use]
     pub fn to_item(&self) -> Item {
-        self.to_item_without(&[])
-    }
-
-    /// The same without these agents.
-    fn to_item_without(&self, agents: &[&str]) -> Item {
-        let mut item = Item::new();
-        // An agent takes precedence over an attribute of the same name.
-        for (name, value) in self.attributes.iter().filter(|(name, _)| !agents.contains(name)) {
-            item.insert(name, value.clone());
-        }
-        for (name, agent) in self.agents.iter().filter(|(name, _)| !agents.contains(&&**name)) {
-            item.insert(&**name, agent.to_item());
-        }
-        if let Some(id) = &self.correlation_id {
-            item.insert(CORRELATION_ID, id.as_str());
-        }
-        if let Some(error) = &self.error {
-            item.insert(ERROR, error.as_str());
-        }
-        item.insert(OVERALL_STATUS, self.status_text());
-        item.insert(TOTAL_TOKEN_USAGE, self.total_token_usage().to_item());
-        self.total_cost().insert_into(&mut item, TOTAL_COST_USD);
-        if let Some(budget) = &self.budget {
-            budget.insert_into(&mut item);
-        }
-        if let Some(id) = &self.trace_id {
-            item.insert(TRACE_ID, &**id);
-        }
-        if self.created_at.as_millis() != 0 {
-            item.insert(CREATED_AT, self.created_at.to_string());
-            item.insert(CREATED_DAY, self.created_at.day());
-        }
-        if self.last_updated.as_millis() != 0 {
-            item.insert(LAST_UPDATED, self.last_updated.to_string());
-        }
-        if let Some(at) = self.completed_at {
-            item.insert(COMPLETED_AT, at.to_string());
-        }
-        if let Some(run) = &self.previous_run {
-            item.insert(PREVIOUS_RUN, run.to_item());
-        }
-        if let Some(at) = self.expires_at {
-            item.insert(EXPIRES_AT, u64::try_from(at.as_secs()).unwrap_or(0));
-        }
-        if !self.unfinished_tasks.is_empty() {
-            let ids = self.unfinished_tasks.iter().map(|id| Value::from(id.as_str()));
-            item.insert(UNFINISHED_TASKS, ids.collect::<Vec<_>>());
-        }
-        item.insert(REVISION, self.revision);
-        item.insert(WRITERS, self.writers.to_item());
-        item
-    }
-
-    /// The names of agents that two documents share, so that both items have the same for them, and the
-    /// most bytes that these take. Most writes change one agent only.
-    fn agents_shared_with(&self, before: Option<&Self>) -> (Vec<&str>, usize) {
-        let (mut shared, mut bytes) = (Vec::new(), 0);
-        for (name, agent) in &self.agents {
-            let known = before.iter().flat_map(|before| &before.agents);
-            let known = known.into_iter().find(|(known, _)| known == name);
-            if known.is_some_and(|(_, known)| known.is_shared_with(agent))
-                && let Some(most) = agent.max_item_bytes()
-            {
-                shared.push(&**name);
-                bytes += name.len() + most;
-            }
-        }
-        (shared, bytes)
+        let totals = self.totals();
+        let own = self.own_parts(&totals).into_iter();
+        let own = own.filter_map(|(name, part)| Some((name, part?)));
+        let parts = self.named_parts().chain(own);
+        parts.map(|(name, part)| (name.to_owned(), part.to_value())).collect()
     }
 
     /// Returns the write that turns the item of `before` (`None`: no item) into the item of
@@ -110,39 +46,79 @@ impl WorkflowStatus {
             matches!(name, REVISION | WRITERS)
                 || (writes_derived && matches!(name, CREATED_AT | CREATED_DAY | TOTAL_TOKEN_USAGE))
         };
-        let (shared, bytes) = self.agents_shared_with(before);
-        let mut set = self.to_item_without(&shared);
-        let mut known = before.map(|before| before.to_item_without(&shared));
-        let may_be_cut = |item: &Item| is_too_large(item, bytes);
-        if !shared.is_empty() && (may_be_cut(&set) || known.as_ref().is_some_and(may_be_cut)) {
-            // What is left out depends on all agents.
-            set = self.to_item();
-            known = before.map(Self::to_item);
-        }
-        let left_out = self.fit(&mut set);
-        let mut cut = left_out.clone();
-        let before = before.zip(known).map(|(before, item)| {
-            if is_too_large(&item, 0) {
-                // The table lacks this: it is written as soon as there is room.
-                cut.append(&mut before.fit(&mut item.clone()));
-            }
-            item
-        });
-        let mut remove = Vec::new();
-        if let Some(before) = &before {
-            remove.extend(
-                before.iter().map(|(name, _)| name.to_owned()).filter(|n| set.get(n).is_none()),
-            );
-            let differs = |name: &str, value: &Value| {
-                bookkeeping(name) || cut.contains(name) || before.get(name) != Some(value)
-            };
-            set = set.into_iter().filter(|(name, value)| differs(name, value)).collect();
-            if remove.is_empty() && set.iter().all(|(name, _)| bookkeeping(name)) {
-                return None;
-            }
+        let (set, remove, left_out) = if self.surely_fits() && before.is_none_or(Self::surely_fits)
+        {
+            let (set, remove) = self.unfitted_change_from(before, bookkeeping);
+            (set, remove, BTreeSet::new())
+        } else {
+            self.fitted_change_from(before, bookkeeping)
+        };
+        if before.is_some() && remove.is_empty() && set.iter().all(|(name, _)| bookkeeping(name)) {
+            return None;
         }
         let change = Change { session_id: self.session_id.clone(), set, remove };
         Some(FittedChange { change, left_out })
+    }
+
+    /// What to set and to remove.
+    fn unfitted_change_from(
+        &self,
+        before: Option<&Self>,
+        bookkeeping: impl Fn(&str) -> bool,
+    ) -> (Item, Vec<String>) {
+        let (mut set, mut remove) = (Item::new(), Vec::new());
+        let mut change = |name: &str, part: Option<Part<'_>>, known: Option<Part<'_>>| {
+            let value = match (part, known) {
+                (Some(part), Some(known)) if !bookkeeping(name) => part.change_from(known),
+                (Some(part), _) => Some(part.to_value()),
+                (None, Some(_)) => {
+                    remove.push(name.to_owned());
+                    None
+                }
+                (None, None) => None,
+            };
+            if let Some(value) = value {
+                set.insert(name, value);
+            }
+        };
+        let totals = self.totals();
+        let totals_before = before.map(Self::totals);
+        let known = before.zip(totals_before.as_ref()).map(|(before, sums)| before.own_parts(sums));
+        for (n, (name, part)) in self.own_parts(&totals).into_iter().enumerate() {
+            change(name, part, known.as_ref().and_then(|known| known[n].1));
+        }
+        for (name, part) in self.named_parts() {
+            change(name, Some(part), before.and_then(|before| before.named_part(name)));
+        }
+        for (name, known) in before.iter().flat_map(|before| before.named_parts()) {
+            if self.named_part(name).is_none() {
+                change(name, None, Some(known));
+            }
+        }
+        remove.sort_unstable();
+        (set, remove)
+    }
+
+    /// What to set and to remove where one of the items may be too large, and what is left out of it.
+    fn fitted_change_from(
+        &self,
+        before: Option<&Self>,
+        bookkeeping: impl Fn(&str) -> bool,
+    ) -> (Item, Vec<String>, BTreeSet<String>) {
+        let mut set = self.to_item();
+        let left_out = self.fit(&mut set);
+        let Some(before) = before else { return (set, Vec::new(), left_out) };
+        let known = before.to_item();
+        let mut cut = left_out.clone();
+        // The table lacks this: it is written as soon as there is room.
+        cut.append(&mut before.fit(&mut known.clone()));
+        let gone = known.iter().map(|(name, _)| name).filter(|name| set.get(name).is_none());
+        let remove = gone.map(str::to_owned).collect();
+        let differs = |name: &str, value: &Value| {
+            bookkeeping(name) || cut.contains(name) || known.get(name) != Some(value)
+        };
+        let set = set.into_iter().filter(|(name, value)| differs(name, value)).collect();
+        (set, remove, left_out)
     }
 }
 
@@ -256,6 +232,7 @@ pub(super) fn seconds(duration: Duration) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::schema::{CORRELATION_ID, EXPIRES_AT, UNFINISHED_TASKS};
     use crate::status::{OverallStatus, SessionId, SharedAgent};
 
     #[test]
@@ -391,5 +368,23 @@ mod tests {
         after.correlation_id = None;
         let change = after.change_from(Some(&before), false).unwrap().change;
         assert_eq!(change.remove, [CORRELATION_ID]);
+    }
+
+    #[test]
+    fn only_what_reads_differently_is_written() {
+        let time = Timestamp::from_millis(1_766_570_400_000);
+        let mut before = WorkflowStatus::new(SessionId::new("s").unwrap(), time);
+        before.agents = vec![("a".into(), SharedAgent::new(AgentStatus::pending("".into())))];
+        let mut after = before.clone();
+        after.revision = 2;
+        // Not in the map of an agent that does not wait.
+        after.agents[0].1.task_id = crate::status::TaskId::new("t");
+        assert_ne!(after.agents, before.agents);
+        assert!(after.change_from(Some(&before), false).is_none());
+        after.created_at = time.saturating_add(Duration::from_secs(1));
+        after.agents[0].1.calls = 1;
+        let change = after.change_from(Some(&before), false).unwrap().change;
+        let names: Vec<_> = change.set.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a", CREATED_AT, REVISION, WRITERS], "the day is the same");
     }
 }

@@ -139,6 +139,14 @@ impl Writers {
         }
     }
 
+    /// The bytes that they take in an item, or some more.
+    pub(super) fn max_bytes(&self) -> usize {
+        /// The number, what a map takes for each, and the number of those that are forgotten.
+        const BESIDE_ID: usize = 16;
+        let ids = self.last.iter().map(|(id, _)| id.len() + BESIDE_ID);
+        ids.sum::<usize>() + FORGOTTEN.len() + BESIDE_ID
+    }
+
     pub(super) fn to_item(&self) -> Item {
         let last = self.last.iter().map(|(id, seq)| (id.to_string(), Value::Integer(*seq)));
         let mut item: Item = last.collect();
