@@ -126,6 +126,8 @@ impl Ledger {
                 active.is_recorded |= has_usage(delta);
             }
             let deltas = self.unsent.iter_mut().map(Option::take).collect();
+            // Nearly always the only one.
+            self.unacknowledged.reserve_exact(1);
             self.unacknowledged.push(SentDeltas { seq, version: self.version, deltas });
         }
         Some(PendingWrite {
@@ -176,8 +178,9 @@ impl Ledger {
         {
             previous.write_applied(write.clone());
         }
-        // What was written includes the deltas of all writes before, too.
-        self.unacknowledged.clear();
+        // What was written includes the deltas of all writes before, too. Most sessions wait for their
+        // next call now, and keep no memory for this.
+        self.unacknowledged = Vec::new();
         self.lost.clear();
         // Another run may have begun while the write was in flight.
         if self.new_run != NewRun::Unsent {
