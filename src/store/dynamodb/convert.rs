@@ -19,11 +19,15 @@ pub(super) fn to_attribute(value: &Value) -> Option<AttributeValue> {
         Value::Integer(number) => AttributeValue::N(number.to_string()),
         Value::Float(number) => AttributeValue::N(decimal(*number)?),
         Value::Decimal(number) => AttributeValue::N(number.to_string()),
-        Value::Map(map) => AttributeValue::M(
-            map.iter()
-                .filter_map(|(name, value)| Some((name.to_owned(), to_attribute(value)?)))
-                .collect(),
-        ),
+        Value::Map(map) => {
+            let mut attributes = HashMap::with_capacity(map.len());
+            for (name, value) in map.iter() {
+                if let Some(value) = to_attribute(value) {
+                    attributes.insert(name.to_owned(), value);
+                }
+            }
+            AttributeValue::M(attributes)
+        }
         Value::List(list) => AttributeValue::L(list.iter().filter_map(to_attribute).collect()),
     })
 }

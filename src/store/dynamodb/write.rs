@@ -50,7 +50,7 @@ impl StatusStore for DynamoDbStore {
             .key(&names.key, AttributeValue::S(change.session_id.to_string()))
             .set_update_expression(update)
             .condition_expression(condition)
-            .set_expression_attribute_names(Some(aliases))
+            .set_expression_attribute_names((!aliases.is_empty()).then_some(aliases))
             .set_expression_attribute_values((!values.is_empty()).then_some(values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .customize()
