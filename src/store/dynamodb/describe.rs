@@ -59,7 +59,7 @@ impl DynamoDbStore {
     ///
     /// Returns an error if the table cannot be used or cannot be described.
     pub async fn describe_table(&self) -> Result<TableDescription, SetupError> {
-        let (client, table) = (self.client(), self.table_name());
+        let (client, table) = (self.requests(), self.table_name());
         let described = client.describe_table().table_name(table).send().await;
         let described = described.map_err(|error| {
             let RequestError { kind, message } = RequestError::from_sdk(&error);
@@ -109,7 +109,7 @@ impl DynamoDbStore {
     }
 
     async fn time_to_live(&self) -> TimeToLive {
-        match self.client().describe_time_to_live().table_name(self.table_name()).send().await {
+        match self.requests().describe_time_to_live().table_name(self.table_name()).send().await {
             Ok(output) => enabled_ttl(&output).map_or(TimeToLive::Off, TimeToLive::On),
             Err(error) => {
                 let RequestError { kind, message } = RequestError::from_sdk(&error);

@@ -61,7 +61,7 @@ impl DynamoDbStore {
         let aliases = (0..scan.attributes.len()).map(alias).collect::<Vec<_>>();
         let names = aliases.iter().cloned().zip(scan.attributes.iter().cloned()).collect();
         let mut request = self
-            .client()
+            .requests()
             .scan()
             .table_name(self.table_name())
             .projection_expression(aliases.join(","))
@@ -105,7 +105,7 @@ impl DynamoDbStore {
         }
         let (update, condition) = (format!("SET {}", sets.join(", ")), conditions.join(" AND "));
         let updated = self.retried(|| async {
-            self.client()
+            self.requests()
                 .update_item()
                 .table_name(self.table_name())
                 .key(key, AttributeValue::S(fill.id.clone()))

@@ -117,7 +117,10 @@ pub(super) use self::{index::RECENT_INDEX, settings::behavior_version};
 pub struct DynamoDbStore(Arc<Inner>);
 
 struct Inner {
+    /// The client that the store was created from.
     client: Client,
+    /// The same, for the store's own requests: a write can be [watched](sent_attempts::watch).
+    requests: Client,
     table: String,
     /// What to assume where the table cannot tell.
     settings: TableSettings,
@@ -205,6 +208,7 @@ impl DynamoDbStore {
 
     fn with(client: Client, table: String, settings: TableSettings) -> Self {
         Self(Arc::new(Inner {
+            requests: sent_attempts::watchable(&client),
             client,
             table,
             settings,
@@ -302,9 +306,9 @@ impl DynamoDbStore {
     ///
     /// Returns an error if the table was not created, or if it exists and cannot hold sessions.
     pub async fn create_table(&self) -> Result<(), SetupError> {
-        let Inner { client, table, settings, .. } = &*self.0;
+        let Inner { requests, table, settings, .. } = &*self.0;
         settings.check()?;
-        create::create(client, table, settings).await?;
+        create::create(requests, table, settings).await?;
         // Discovery may have failed because the table did not exist.
         *self.0.last_failure.lock().await = None;
         self.discover().await
@@ -322,9 +326,15 @@ impl DynamoDbStore {
         &self.0.client
     }
 
+    /// The client for the store's own requests.
+    fn requests(&self) -> &Client {
+        &self.0.requests
+    }
+
     /// What discovery has found, which is asked for now unless it is known.
     async fn discovery(&self) -> Result<&TableLayout, DiscoveryError> {
-        let Inner { client, table, settings, discovered, last_failure, has_warned, .. } = &*self.0;
+        let Inner { requests, table, settings, discovered, last_failure, has_warned, .. } =
+            &*self.0;
         if let Some(layout) = discovered.get() {
             return Ok(layout);
         }
@@ -340,7 +350,7 @@ impl DynamoDbStore {
             return Err(error.clone());
         }
         let error = match settings.check() {
-            Ok(()) => match discovery::discover(client, table, settings).await {
+            Ok(()) => match discovery::discover(requests, table, settings).await {
                 Ok(layout) => return Ok(discovered.get_or_init(|| layout)),
                 Err(error) => error,
             },
@@ -373,7 +383,7 @@ impl DynamoDbStore {
 
     /// The indexes that the table has now, or the known ones if it cannot tell.
     async fn refresh_indexes(&self, layout: &TableLayout) -> Arc<Indexes> {
-        match discovery::indexes(self.client(), self.table_name(), &layout.names).await {
+        match discovery::indexes(self.requests(), self.table_name(), &layout.names).await {
             Ok(indexes) => layout.set_indexes(indexes),
             Err(error) => {
                 tracing::debug!(

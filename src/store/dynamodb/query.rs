@@ -113,7 +113,7 @@ impl<'a> IndexQuery<'a> {
         let _permit = self.at_once.acquire().await;
         let mut query = self
             .store
-            .client()
+            .requests()
             .query()
             .table_name(self.store.table_name())
             .index_name(index.name)

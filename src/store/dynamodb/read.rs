@@ -33,7 +33,7 @@ impl DynamoDbStore {
     ) -> Result<Option<Item>, StoreError> {
         let names = self.names().await?;
         let output = self
-            .client()
+            .requests()
             .get_item()
             .table_name(self.table_name())
             .key(&names.key, AttributeValue::S(session_id.to_string()))
@@ -76,7 +76,7 @@ impl DynamoDbStore {
                 .build()
                 .map_err(|error| StoreError::new(StoreErrorKind::Permanent, error))?;
             let output = self
-                .client()
+                .requests()
                 .batch_get_item()
                 .request_items(self.table_name(), keys_of_table)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
@@ -191,7 +191,7 @@ impl StatusReader for DynamoDbStore {
     async fn delete(&self, session_id: &SessionId) -> Result<bool, StoreError> {
         let names = self.names().await?;
         let output = self
-            .client()
+            .requests()
             .delete_item()
             .table_name(self.table_name())
             .key(&names.key, AttributeValue::S(session_id.to_string()))

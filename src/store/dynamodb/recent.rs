@@ -312,7 +312,7 @@ impl DynamoDbStore {
             expression
         });
         let mut page = self
-            .client()
+            .requests()
             .scan()
             .table_name(self.table_name())
             .set_projection_expression(projection)

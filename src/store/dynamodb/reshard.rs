@@ -220,7 +220,7 @@ impl DynamoDbStore {
     ) -> Result<(), SetupError> {
         // The table takes one change of its indexes at a time.
         let updated = self.retried(|| async {
-            self.client()
+            self.requests()
                 .update_table()
                 .table_name(self.table_name())
                 .set_attribute_definitions(attributes.clone())
@@ -278,7 +278,7 @@ impl DynamoDbStore {
     }
 
     async fn describe(&self) -> Result<SdkTable, SetupError> {
-        let (client, table) = (self.client(), self.table_name());
+        let (client, table) = (self.requests(), self.table_name());
         let output = self
             .retried(|| async {
                 client
@@ -303,7 +303,7 @@ impl DynamoDbStore {
         progress: &mut (impl FnMut(ReshardProgress) + Send),
     ) -> Result<(), SetupError> {
         let described = self.describe().await?;
-        let key = discovery::usable_key(self.client(), self.table_name(), &described)?;
+        let key = discovery::usable_key(self.requests(), self.table_name(), &described)?;
         let attributes = [key.clone(), schema::CREATED_DAY.to_owned(), shards.attribute()];
         let request = FillScan {
             attributes: &attributes,

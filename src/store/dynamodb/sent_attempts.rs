@@ -1,35 +1,60 @@
-//! [`SentAttempts`]: whether a write that failed may have been applied.
+//! Whether a write that failed may have been applied.
+//!
+//! The SDK makes several attempts for one request and reports the last error only. A first attempt that
+//! timed out may have been applied although the second was throttled, so the outcome of every attempt
+//! counts. An interceptor sees them all.
+//!
+//! The interceptor is part of the client and counts for the request of the current task: one that is
+//! added to a request would have the SDK merge its configuration anew, which takes 10,000 instructions.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cell::Cell;
+use std::pin::Pin;
 
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::{
     BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
 };
-use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents, SharedInterceptor};
 
 use super::error::{is_rejection, never_connected};
 
-/// Counts the attempts of one request that were sent and not rejected.
-///
-/// The SDK makes several attempts for one request and reports the last error only. A first
-/// attempt that timed out may have been applied although the second was throttled, so the
-/// outcome of every attempt counts. An interceptor sees them all.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SentAttempts {
-    unresolved: Arc<AtomicUsize>,
+tokio::task_local! {
+    /// How many attempts of this task's request were sent and not rejected.
+    static UNRESOLVED: Cell<usize>;
 }
 
-impl SentAttempts {
-    /// Returns `true` if any attempt may have been applied.
-    pub(super) fn may_have_been_applied(&self) -> bool {
-        self.unresolved.load(Ordering::Relaxed) > 0
+/// The same client, whose requests can be [watched](watch).
+pub(super) fn watchable(client: &Client) -> Client {
+    let mut config = client.config().to_builder();
+    config.push_interceptor(SharedInterceptor::permanent(CountAttempts));
+    Client::from_conf(config.build())
+}
+
+/// Sends a request of a [watchable] client. Returns also whether any attempt may have been applied.
+///
+/// The request stays where it is. Copies of its future would take 170,000 instructions.
+pub(super) async fn watch<T>(request: Pin<&mut impl Future<Output = T>>) -> (T, bool) {
+    let watched = async {
+        let result = request.await;
+        (result, UNRESOLVED.with(Cell::get) > 0)
+    };
+    UNRESOLVED.scope(Cell::new(0), watched).await
+}
+
+/// Counts the attempts of a watched request that were sent and not rejected.
+#[derive(Debug)]
+struct CountAttempts;
+
+impl CountAttempts {
+    fn change(change: impl FnOnce(usize) -> usize) {
+        // No other request is watched.
+        let _ = UNRESOLVED.try_with(|count| count.set(change(count.get())));
     }
 }
 
 type InterceptResult = Result<(), aws_sdk_dynamodb::error::BoxError>;
 
-impl Intercept for SentAttempts {
+impl Intercept for CountAttempts {
     fn name(&self) -> &'static str {
         "tower-agent-status attempts"
     }
@@ -40,7 +65,7 @@ impl Intercept for SentAttempts {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> InterceptResult {
-        self.unresolved.fetch_add(1, Ordering::Relaxed);
+        Self::change(|count| count + 1);
         Ok(())
     }
 
@@ -59,8 +84,7 @@ impl Intercept for SentAttempts {
         };
         if is_rejected || was_not_sent {
             // Zero if the attempt failed before it was sent: then it was never counted.
-            let decrement = |count: usize| count.checked_sub(1);
-            let _ = self.unresolved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrement);
+            Self::change(|count| count.saturating_sub(1));
         }
         Ok(())
     }

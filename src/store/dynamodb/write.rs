@@ -5,6 +5,7 @@
 //! every attempt that the SDK made decides whether the write may have been applied.
 
 use std::collections::HashMap;
+use std::pin::pin;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::SdkError;
@@ -13,8 +14,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 
 use super::error::RequestError;
 use super::expression::{ReservedAttribute, UpdateExpression};
-use super::sent_attempts::SentAttempts;
-use super::{DynamoDbStore, Inner, convert};
+use super::{DynamoDbStore, Inner, convert, sent_attempts};
 use crate::status::{Change, Precondition, schema};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
 
@@ -29,7 +29,7 @@ impl StatusStore for DynamoDbStore {
         // Only the first write of a run names partitions of indexes.
         let is_first = change.set.get(schema::CREATED_DAY).is_some();
         let indexes = if is_first { self.indexes(layout).await } else { layout.indexes() };
-        let Inner { client, table, .. } = &*self.0;
+        let Inner { requests, table, .. } = &*self.0;
         let UpdateExpression { update, condition, names: aliases, values } = UpdateExpression::new(
             change,
             precondition,
@@ -43,8 +43,7 @@ impl StatusStore for DynamoDbStore {
             );
             StoreError::new(StoreErrorKind::Permanent, text)
         })?;
-        let attempts = SentAttempts::default();
-        let sent = client
+        let request = requests
             .update_item()
             .table_name(table)
             .key(&names.key, AttributeValue::S(change.session_id.to_string()))
@@ -52,11 +51,8 @@ impl StatusStore for DynamoDbStore {
             .condition_expression(condition)
             .set_expression_attribute_names((!aliases.is_empty()).then_some(aliases))
             .set_expression_attribute_values((!values.is_empty()).then_some(values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .customize()
-            .interceptor(attempts.clone())
-            .send()
-            .await;
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let (sent, may_have_been_applied) = sent_attempts::watch(pin!(request.send())).await;
         let error = match sent.map_err(failed_condition) {
             Ok(_) => return Ok(WriteOutcome::Applied),
             Err(Ok(Some(item))) => {
@@ -73,7 +69,7 @@ impl StatusStore for DynamoDbStore {
                 names,
             )),
         };
-        Err(if attempts.may_have_been_applied() { error.ambiguous() } else { error })
+        Err(if may_have_been_applied { error.ambiguous() } else { error })
     }
 
     fn is_reserved(&self, attribute: &str) -> bool {
