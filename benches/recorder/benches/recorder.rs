@@ -3,6 +3,7 @@
 //!
 //! `cargo bench` prints the tables. `-- run WAY PACE N` runs one way alone, N workflows one
 //! after the other, and prints its results as JSON: for a profiler, and for `against-boto3`.
+//! The ways over HTTP have the same names with `-embedded` for the engine in memory.
 //!
 //! The ways of a table take turns. The server runs in another process, whose time does not
 //! count. The user and system time of this process does. It includes the kernel's work for the
@@ -42,7 +43,7 @@ fn main() {
             let workflows = workflows.parse().expect("a number of workflows");
             println!("{}", Way::new(way, pace).run(workflows).json());
         }
-        _ => eprintln!("usage: [run {BARE}|{TRACKED}|{BY_HAND} at-once|slow N]"),
+        _ => eprintln!("usage: [run {BARE}|{TRACKED}[-embedded]|{BY_HAND}[-embedded] at-once|slow N]"),
     }
 }
 
@@ -91,7 +92,14 @@ impl Cost {
 impl Way {
     fn new(name: &str, pace: Pace) -> Self {
         let runtime = runtime();
-        let store = || runtime.block_on(table());
+        let (name, is_embedded) = match name.strip_suffix("-embedded") {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        let store = || match is_embedded {
+            true => DynamoDbStore::embedded_in_memory().expect("an engine"),
+            false => runtime.block_on(table()),
+        };
         let kind = match name {
             BARE => Kind::Bare(chat()),
             TRACKED => {
