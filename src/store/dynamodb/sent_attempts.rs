@@ -26,7 +26,7 @@ tokio::task_local! {
 /// The same client, whose requests can be [watched](watch).
 pub(super) fn watchable(client: &Client) -> Client {
     let mut config = client.config().to_builder();
-    config.push_interceptor(SharedInterceptor::permanent(CountAttempts));
+    config.push_interceptor(SharedInterceptor::new(CountAttempts));
     Client::from_conf(config.build())
 }
 
