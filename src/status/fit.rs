@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::cut::shorten;
+use super::item_parts::Part;
 use super::{AgentState, Item, Value, WorkflowStatus, schema};
 
 /// The largest item that is written. DynamoDB allows 400 KB, names included. The rest is for the
@@ -20,12 +21,12 @@ const SHORT_BYTES: usize = 64;
 impl WorkflowStatus {
     /// Whether the item is surely small enough, as far as that is easy to tell.
     pub(super) fn surely_fits(&self) -> bool {
-        let totals = self.totals();
-        let own = self.own_parts(&totals).into_iter();
-        let own = own.filter_map(|(name, part)| Some((name, part?)));
-        let sizes =
-            self.named_parts().chain(own).map(|(name, part)| name.len() + 1 + part.max_bytes());
-        sizes.sum::<usize>() <= MAX_ITEM_BYTES
+        /// The names of an item's own attributes, and those of their values that are numbers, times or
+        /// sums.
+        const OWN: usize = 4_000;
+        let own = self.own_parts_of_any_size().into_iter().flatten().map(Part::max_bytes);
+        let named = self.named_parts().map(|(name, part)| name.len() + 1 + part.max_bytes());
+        OWN + own.chain(named).sum::<usize>() <= MAX_ITEM_BYTES
     }
 
     /// Cuts the item of this document to what DynamoDB can hold. Returns the names of what was

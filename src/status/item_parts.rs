@@ -136,6 +136,20 @@ impl WorkflowStatus {
         ]
     }
 
+    /// Those of the same attributes that may be of any size.
+    pub(super) fn own_parts_of_any_size(&self) -> [Option<Part<'_>>; 7] {
+        let tasks = Some(&*self.unfinished_tasks).filter(|tasks| !tasks.is_empty());
+        [
+            Some(Part::Str(self.status_text())),
+            self.correlation_id.as_deref().map(Part::Str),
+            self.error.as_ref().map(|error| Part::Str(error.as_str())),
+            self.trace_id.as_deref().map(Part::Str),
+            self.previous_run.as_deref().map(Part::PreviousRun),
+            tasks.map(Part::Tasks),
+            Some(Part::Writers(&self.writers)),
+        ]
+    }
+
     /// The agents and the caller's attributes. An agent takes precedence over an attribute of the same
     /// name.
     pub(super) fn named_parts(&self) -> impl Iterator<Item = (&str, Part<'_>)> {

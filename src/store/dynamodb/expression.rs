@@ -132,15 +132,15 @@ impl References {
         if SAFE_NAMES.contains(&name) {
             return name.into();
         }
-        let alias = ["#", &self.names.len().to_string()].concat();
-        self.names.insert(alias.clone(), name.to_owned());
-        alias.into()
+        let alias = numbered(&ALIASES, "#", self.names.len());
+        self.names.insert(alias.clone().into_owned(), name.to_owned());
+        alias
     }
 
     /// How an expression refers to a value.
-    fn value(&mut self, value: AttributeValue) -> String {
-        let placeholder = [":", &self.values.len().to_string()].concat();
-        self.values.insert(placeholder.clone(), value);
+    fn value(&mut self, value: AttributeValue) -> Cow<'static, str> {
+        let placeholder = numbered(&PLACEHOLDERS, ":", self.values.len());
+        self.values.insert(placeholder.clone().into_owned(), value);
         placeholder
     }
 
@@ -172,8 +172,7 @@ impl References {
             Value::Float(number) => {
                 let low = to_attribute(&Value::Float(number.next_down()))?;
                 let high = to_attribute(&Value::Float(number.next_up()))?;
-                let [name, low, high] =
-                    [self.name(name), self.value(low).into(), self.value(high).into()];
+                let [name, low, high] = [self.name(name), self.value(low), self.value(high)];
                 Some(format!("{name} BETWEEN {low} AND {high}"))
             }
             value => {
@@ -192,6 +191,21 @@ impl References {
             "(attribute_not_exists({name}) \
              OR NOT (attribute_type({name},{text}) OR attribute_type({name},{number})))"
         )
+    }
+}
+
+/// The first aliases and placeholders. Most writes need no others, and making each anew would take 200
+/// instructions more.
+const ALIASES: [&str; 8] = ["#0", "#1", "#2", "#3", "#4", "#5", "#6", "#7"];
+const PLACEHOLDERS: [&str; 16] = [
+    ":0", ":1", ":2", ":3", ":4", ":5", ":6", ":7", ":8", ":9", ":10", ":11", ":12", ":13", ":14",
+    ":15",
+];
+
+fn numbered(first: &[&'static str], sign: &str, number: usize) -> Cow<'static, str> {
+    match first.get(number) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(format!("{sign}{number}")),
     }
 }
 
