@@ -43,7 +43,9 @@ fn main() {
             let workflows = workflows.parse().expect("a number of workflows");
             println!("{}", Way::new(way, pace).run(workflows).json());
         }
-        _ => eprintln!("usage: [run {BARE}|{TRACKED}[-embedded]|{BY_HAND}[-embedded] at-once|slow N]"),
+        _ => eprintln!(
+            "usage: [run {BARE}|{TRACKED}[-embedded]|{BY_HAND}[-embedded] at-once|slow N]"
+        ),
     }
 }
 
