@@ -138,13 +138,15 @@ impl<S: StatusStore> Worker<S> {
                 break;
             }
             let wake_at = self.wake_at(now, writes.len());
+            // What is pushed from now on is due no earlier, so that it need not wake the recorder.
+            let has_timer = wake_at.is_some_and(|at| at <= now + self.batch_delay());
             let shared = Arc::clone(&self.shared);
             tokio::select! {
                 // The same happenings lead to the same writes, so that a failure can be
                 // replayed. Batch and the sweep are seen to above, whatever came first.
                 biased;
                 Some(write) = writes.next() => self.finish_write(write),
-                () = poll_fn(|cx| shared.handoff.poll_changed(cx)) => {}
+                () = poll_fn(|cx| shared.handoff.poll_changed(cx, has_timer)) => {}
                 () = sleep_until(wake_at.unwrap_or(now)), if wake_at.is_some() => {}
             }
         }
@@ -163,8 +165,11 @@ impl<S: StatusStore> Worker<S> {
         let ends = self.shutdown.is_some();
         let usage_is_due = ends || self.next_usage.is_some_and(|at| at <= now);
         self.shared.handoff.take(&mut self.batch, usage_is_due);
-        let delay = if ends { Duration::ZERO } else { self.settings.batch_delay };
-        let dirty = self.batch.dirty.drain(..).map(|session| Due { at: now + delay, session });
+        let delay = self.batch_delay();
+        // A push from outside of a runtime whose time is paused has the time of another clock.
+        let due_at = |pushed_at: Instant| pushed_at.min(now) + delay;
+        let dirty = self.batch.dirty.drain(..);
+        let dirty = dirty.map(|(session, pushed_at)| Due { at: due_at(pushed_at), session });
         let usage = self.batch.usage.drain(..).map(|session| Due { at: now, session });
         self.due.extend(dirty.chain(usage).map(Reverse));
         self.next_usage = self
@@ -191,6 +196,11 @@ impl<S: StatusStore> Worker<S> {
         if self.next_sweep.is_none() && self.shared.has_sessions() {
             self.next_sweep = Some(now + self.shared.sweep_every(self.settings.heartbeat_interval));
         }
+    }
+
+    /// How long a change waits for others to share its write.
+    fn batch_delay(&self) -> Duration {
+        if self.shutdown.is_some() { Duration::ZERO } else { self.settings.batch_delay }
     }
 
     /// Has every unsaved session tried once, now, even one that backs off.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::FutureExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::status::{Change, PendingWrite, Precondition};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
@@ -40,7 +40,7 @@ impl Drop for InFlight {
         if let Some(pending) = self.pending.take()
             && self.session.acknowledge(|state| state.ledger.write_failed(&pending, true))
         {
-            self.shared.handoff.put_back(Arc::clone(&self.session));
+            self.shared.handoff.put_back(Arc::clone(&self.session), Instant::now());
         }
     }
 }

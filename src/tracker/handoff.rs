@@ -7,8 +7,8 @@
 //!     change its content                                for each entry: propose a write,
 //!     if it must be saved and is not queued:              save it, acknowledge it
 //!       lock the lists, push the entry                  poll_changed(): nothing new? leave a
-//!       take the waker                                    waker under the lock of the lists
-//!     unlock both, wake
+//!       no timer: take the waker                          waker under the lock of the lists, and
+//!     unlock both, wake                                   say whether a timer is set
 //! ```
 //!
 //! **Invariant.** An entry with unsaved changes is in exactly one place: on a list, or in the
@@ -21,12 +21,18 @@
 //! lists, under which the request path pushes and takes that waker. A command is pushed under
 //! the same lock, so it comes with everything that was marked before it.
 //!
+//! **Timer.** While the recorder has a timer that fires before an entry pushed now is due, such a
+//! push does not wake it: it takes the lists when the timer fires. Each entry comes with the time
+//! of its push, from which its delay counts. Token usage and commands wake it in any case.
+//!
 //! **No recorder.** A recorder that is stopped before its end, because its runtime has ended, puts
 //! everything in its hands back on the list `dirty`, so the invariant holds without one. Anyone who
 //! changes an entry then learns that there is no recorder, and starts another, which takes the lists.
 //!
 //! **Cost.** A change takes the entry's lock, which only calls of the same session share, and the
 //! lock of the lists only if the entry was not queued yet: for a push and, at most, one wake-up.
+//! Under load there is a timer most of the time. Each wake-up that this saves would have another
+//! thread of the runtime take the recorder, and the call's task move to that thread.
 //! The lists are swapped, not copied, so that they allocate nothing once they are large enough.
 //!
 //! Locks are always taken in the order entry, lists. This file uses nothing of the crate but
@@ -146,27 +152,30 @@ impl<I, C: Content> Entry<I, C> {
 }
 
 /// The lists that the request path fills and the recorder empties.
-pub(crate) struct Handoff<I, C, O> {
-    lists: Mutex<Lists<I, C, O>>,
+pub(crate) struct Handoff<I, C, O, T> {
+    lists: Mutex<Lists<I, C, O, T>>,
     /// A [`RecorderState`], written under the lock of the lists only.
     recorder: AtomicU8,
 }
 
-struct Lists<I, C, O> {
-    dirty: Vec<Arc<Entry<I, C>>>,
+struct Lists<I, C, O, T> {
+    /// With the time of each push.
+    dirty: Vec<(Arc<Entry<I, C>>, T)>,
     usage: Vec<Arc<Entry<I, C>>>,
     commands: Vec<O>,
-    /// Something was pushed since the recorder last took.
+    /// The recorder is to take what was pushed, without waiting for its timer.
     has_changed: bool,
+    /// The recorder has a timer that is early enough for an entry that must be saved.
+    has_timer: bool,
     /// Wakes the recorder while it waits.
     waker: Option<Waker>,
 }
 
 /// What the recorder has taken. It drains the lists and gives them back with its next
 /// [`take`](Handoff::take), so that the request path need not allocate.
-pub(crate) struct Batch<I, C, O> {
-    /// Entries that must be saved.
-    pub(crate) dirty: Vec<Arc<Entry<I, C>>>,
+pub(crate) struct Batch<I, C, O, T> {
+    /// Entries that must be saved, each with the time of its push.
+    pub(crate) dirty: Vec<(Arc<Entry<I, C>>, T)>,
     /// Entries to save for their token usage alone.
     pub(crate) usage: Vec<Arc<Entry<I, C>>>,
     pub(crate) commands: Vec<O>,
@@ -174,13 +183,13 @@ pub(crate) struct Batch<I, C, O> {
     pub(crate) usage_is_waiting: bool,
 }
 
-impl<I, C, O> Default for Batch<I, C, O> {
+impl<I, C, O, T> Default for Batch<I, C, O, T> {
     fn default() -> Self {
         Self { dirty: Vec::new(), usage: Vec::new(), commands: Vec::new(), usage_is_waiting: false }
     }
 }
 
-impl<I, C, O> Lists<I, C, O> {
+impl<I, C, O, T> Lists<I, C, O, T> {
     /// Notes that something was pushed. Returns the waker, to be woken once nothing is locked.
     #[must_use]
     fn notify(&mut self) -> Option<Waker> {
@@ -189,19 +198,20 @@ impl<I, C, O> Lists<I, C, O> {
     }
 }
 
-impl<I, C: Content, O> Handoff<I, C, O> {
+impl<I, C: Content, O, T> Handoff<I, C, O, T> {
     pub(crate) fn new() -> Self {
         let lists = Lists {
             dirty: Vec::new(),
             usage: Vec::new(),
             commands: Vec::new(),
             has_changed: false,
+            has_timer: false,
             waker: None,
         };
         Self { lists: Mutex::new(lists), recorder: AtomicU8::new(RecorderState::Running as u8) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lists<I, C, O>> {
+    fn lock(&self) -> MutexGuard<'_, Lists<I, C, O, T>> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -211,6 +221,7 @@ impl<I, C: Content, O> Handoff<I, C, O> {
     pub(crate) fn change(
         &self,
         entry: &Arc<Entry<I, C>>,
+        now: impl FnOnce() -> T,
         change: impl FnOnce(&mut C) -> Mark,
     ) -> bool {
         let mut state = entry.lock();
@@ -224,10 +235,15 @@ impl<I, C: Content, O> Handoff<I, C, O> {
             // Under the lock of the entry, so that a recorder that ends later sees the change.
             return self.is_running();
         }
+        let pushed_at = (mark == Mark::Dirty).then(now);
         let mut lists = self.lock();
-        let list = if mark == Mark::Dirty { &mut lists.dirty } else { &mut lists.usage };
-        list.push(Arc::clone(entry));
-        let waker = lists.notify();
+        let waker = if let Some(pushed_at) = pushed_at {
+            lists.dirty.push((Arc::clone(entry), pushed_at));
+            if lists.has_timer { None } else { lists.notify() }
+        } else {
+            lists.usage.push(Arc::clone(entry));
+            lists.notify()
+        };
         let is_running = self.is_running();
         drop(lists);
         drop(state);
@@ -252,12 +268,14 @@ impl<I, C: Content, O> Handoff<I, C, O> {
         }
     }
 
-    /// For the recorder: waits until something was pushed since it last [took](Self::take).
-    pub(crate) fn poll_changed(&self, cx: &Context<'_>) -> Poll<()> {
+    /// For the recorder: waits until something was pushed since it last [took](Self::take). With a
+    /// timer, it takes again when that has fired, and is not woken for entries that must be saved.
+    pub(crate) fn poll_changed(&self, cx: &Context<'_>, has_timer: bool) -> Poll<()> {
         let mut lists = self.lock();
         if lists.has_changed {
             return Poll::Ready(());
         }
+        lists.has_timer = has_timer;
         if !lists.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             lists.waker = Some(cx.waker().clone());
         }
@@ -266,9 +284,10 @@ impl<I, C: Content, O> Handoff<I, C, O> {
 
     /// For the recorder: takes what was pushed. Entries that only have new token usage are taken
     /// if they are due, or if there is a command.
-    pub(crate) fn take(&self, taken: &mut Batch<I, C, O>, usage_is_due: bool) {
+    pub(crate) fn take(&self, taken: &mut Batch<I, C, O, T>, usage_is_due: bool) {
         let mut lists = self.lock();
         lists.has_changed = false;
+        lists.has_timer = false;
         std::mem::swap(&mut lists.dirty, &mut taken.dirty);
         std::mem::swap(&mut lists.commands, &mut taken.commands);
         if usage_is_due || !taken.commands.is_empty() {
@@ -286,25 +305,30 @@ impl<I, C: Content, O> Handoff<I, C, O> {
 
     /// For the recorder: it was stopped before its end, with these entries in its hands. If it has
     /// ended already, this changes nothing.
-    pub(crate) fn stop(&self, in_hand: impl IntoIterator<Item = Arc<Entry<I, C>>>) {
+    pub(crate) fn stop(&self, in_hand: impl IntoIterator<Item = (Arc<Entry<I, C>>, T)>) {
         if !self.has_ended() {
             self.leave(RecorderState::Stopped, in_hand);
         }
     }
 
-    fn leave(&self, state: RecorderState, in_hand: impl IntoIterator<Item = Arc<Entry<I, C>>>) {
+    fn leave(
+        &self,
+        state: RecorderState,
+        in_hand: impl IntoIterator<Item = (Arc<Entry<I, C>>, T)>,
+    ) {
         let mut lists = self.lock();
         self.recorder.store(state as u8, Ordering::Release);
         lists.dirty.extend(in_hand);
         let commands = std::mem::take(&mut lists.commands);
+        lists.has_timer = false;
         let waker = lists.waker.take();
         drop(lists);
         drop((commands, waker));
     }
 
     /// For the recorder: lets go of an entry that is not acknowledged as saved.
-    pub(crate) fn put_back(&self, entry: Arc<Entry<I, C>>) {
-        self.lock().dirty.push(entry);
+    pub(crate) fn put_back(&self, entry: Arc<Entry<I, C>>, now: T) {
+        self.lock().dirty.push((entry, now));
     }
 
     /// Calls `start` if the recorder was stopped, so that another goes on. Of several threads that

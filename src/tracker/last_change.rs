@@ -8,10 +8,10 @@
 //!
 //! # Cost
 //!
-//! The request path takes no instant. The recorder looks at each session when it sweeps over them,
-//! and infers the instant of a change from its time of day: exactly, unless the clock was set; then
-//! it errs by the interval between two sweeps at most, until the next heartbeat. Only while the clock
-//! is behind does each event take an instant of its own.
+//! The request path takes no instant for this. The recorder looks at each session when it sweeps
+//! over them, and infers the instant of a change from its time of day: exactly, unless the clock was
+//! set; then it errs by the interval between two sweeps at most, until the next heartbeat. Only while
+//! the clock is behind does each event take an instant of its own.
 
 use std::time::Duration;
 

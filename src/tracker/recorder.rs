@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::handoff::RecorderState;
 use super::log_once::LogOnce;
@@ -90,7 +91,8 @@ impl Shared {
         if self.recorder.start.get().is_none() {
             self.end_recorder(RecorderEnd::Dropped);
         }
-        self.handoff.stop(in_hand);
+        let now = Instant::now();
+        self.handoff.stop(in_hand.into_iter().map(|session| (session, now)));
         !self.has_ended()
     }
 

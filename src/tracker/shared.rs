@@ -33,7 +33,7 @@ pub(crate) struct Limits {
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// What the recorder takes at a time.
-pub(crate) type Batch = handoff::Batch<SessionId, SessionState, Command>;
+pub(crate) type Batch = handoff::Batch<SessionId, SessionState, Command, Instant>;
 
 /// What the request path and the recorder share.
 pub(crate) struct Shared {
@@ -45,7 +45,7 @@ pub(crate) struct Shared {
     pub(crate) costs: Costs,
     pub(crate) registry: Registry,
     sessions: Mutex<Sessions>,
-    pub(crate) handoff: Handoff<SessionId, SessionState, Command>,
+    pub(crate) handoff: Handoff<SessionId, SessionState, Command, Instant>,
     pub(super) recorder: RecorderLink,
     pub(crate) warnings: Warnings,
     losses: Losses,
@@ -188,7 +188,7 @@ impl Shared {
         change: impl FnOnce(&mut SessionState, Timestamp) -> bool,
     ) {
         let clock = self.now();
-        let is_running = self.handoff.change(session, |state| {
+        let is_running = self.handoff.change(session, Instant::now, |state| {
             let now = state.time_of_event(clock);
             if change(state, now) { Mark::Dirty } else { Mark::Nothing }
         });
@@ -215,7 +215,7 @@ impl Shared {
         change: impl FnOnce(&mut SessionState, Timestamp) -> bool,
     ) {
         let clock = self.now();
-        let is_running = self.handoff.change(session, |state| {
+        let is_running = self.handoff.change(session, Instant::now, |state| {
             let now = state.time_of_event(clock);
             if change(state, now) { Mark::Usage } else { Mark::Nothing }
         });
@@ -323,7 +323,7 @@ impl Shared {
     /// Sends a heartbeat for a session that is alive and has not changed for this long.
     pub(crate) fn heartbeat(&self, session: &Arc<Session>, silent: Duration, now: Instant) {
         let clock = self.now();
-        self.handoff.change(session, |state| {
+        self.handoff.change(session, Instant::now, |state| {
             if state.heartbeat(silent, clock, now) { Mark::Dirty } else { Mark::Nothing }
         });
     }

@@ -1,11 +1,13 @@
 //! The models, each with a few threads.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 
 use loom::model::Builder;
 use loom::thread;
 
-use crate::handoff::{Mark, RecorderState};
+use crate::handoff::{Batch, Mark, RecorderState};
 use crate::recorder::{Answer, Command, Session, Tracker, change, run, saved, session};
 
 /// Runs a model in every interleaving with at most this many preemptions. Loom's
@@ -56,6 +58,42 @@ fn every_change_wakes_the_recorder() {
         other.join().unwrap();
         recorder.join().unwrap();
     });
+}
+
+/// With a timer, a change that must be saved is taken when that fires. Everything else wakes the
+/// recorder at once.
+#[test]
+fn a_timer_saves_the_wake_up_of_a_change_and_no_other() {
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    for (has_timer, mark, woken_by_change) in
+        [(true, Mark::Dirty, 0), (true, Mark::Usage, 1), (false, Mark::Dirty, 1)]
+    {
+        check(1, move || {
+            let (tracker, session) = (Tracker::new(), session("a"));
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            let cx = Context::from_waker(&waker);
+            assert!(tracker.poll_changed(&cx, has_timer).is_pending());
+            change(&tracker, &session, mark);
+            assert_eq!(woken.0.load(Ordering::Relaxed), woken_by_change);
+            assert_eq!(tracker.poll_changed(&cx, has_timer).is_ready(), woken_by_change == 1);
+            tracker.send(Command::End);
+            assert_eq!(woken.0.load(Ordering::Relaxed), 1, "a command");
+            let mut batch = Batch::default();
+            tracker.take(&mut batch, true);
+            assert_eq!(batch.dirty.len() + batch.usage.len(), 1);
+            // The timer has been used up.
+            assert!(tracker.poll_changed(&cx, false).is_pending());
+            change(&tracker, &self::session("b"), Mark::Dirty);
+            assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+        });
+    }
 }
 
 /// Changes arrive before, between and after the take and the acknowledgement of another.

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 
 use loom::sync::Notify;
 
@@ -10,7 +11,7 @@ use crate::handoff::{Batch, Content, Entry, Handoff, Mark, RecorderState};
 
 /// A session whose state is just a version number.
 pub(crate) type Session = Entry<&'static str, Doc>;
-pub(crate) type Tracker = Handoff<&'static str, Doc, Command>;
+pub(crate) type Tracker = Handoff<&'static str, Doc, Command, ()>;
 
 #[derive(Default)]
 pub(crate) struct Doc {
@@ -125,11 +126,15 @@ pub(crate) fn change(
     mark: Mark,
 ) -> (u64, RecorderState) {
     let mut version = 0;
-    let is_running = tracker.change(session, |doc| {
-        doc.version += 1;
-        version = doc.version;
-        mark
-    });
+    let is_running = tracker.change(
+        session,
+        || (),
+        |doc| {
+            doc.version += 1;
+            version = doc.version;
+            mark
+        },
+    );
     let recorder = if is_running { RecorderState::Running } else { tracker.recorder() };
     (version, recorder)
 }
@@ -151,7 +156,8 @@ pub(crate) fn run(
         tracker.take(&mut batch, usage_is_due);
         // Usage that is waiting becomes due in the next iteration.
         usage_is_due = batch.usage_is_waiting;
-        for session in batch.dirty.drain(..).chain(batch.usage.drain(..)) {
+        let dirty = batch.dirty.drain(..).map(|(session, ())| session);
+        for session in dirty.chain(batch.usage.drain(..)) {
             let in_hand = due.iter().chain(write.iter().map(|(session, _)| session));
             let is_here = in_hand.into_iter().any(|known| Arc::ptr_eq(known, &session));
             assert!(!is_here, "the recorder holds the session twice");
@@ -177,7 +183,7 @@ pub(crate) fn run(
         }
         if stops {
             lose(tracker, write);
-            tracker.stop(due);
+            tracker.stop(due.into_iter().map(|session| (session, ())));
             // The replies of flushes and shutdowns are dropped after that.
             return versions(sessions);
         }
@@ -211,7 +217,10 @@ pub(crate) fn run(
             break;
         }
         if due.is_empty() && write.is_none() && !usage_is_due {
-            loom::future::block_on(poll_fn(|cx| tracker.poll_changed(cx)));
+            loom::future::block_on(poll_fn(|cx| tracker.poll_changed(cx, false)));
+        } else {
+            // With a timer, which fires whether it is woken or not.
+            let _ = tracker.poll_changed(&Context::from_waker(Waker::noop()), true);
         }
     }
     lose(tracker, write);
@@ -227,7 +236,7 @@ fn lose(tracker: &Tracker, write: Option<(Arc<Session>, u64)>) {
     if let Some((session, _)) = write
         && session.acknowledge(|_| ())
     {
-        tracker.put_back(session);
+        tracker.put_back(session, ());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::handoff::{Batch, Content, Entry, Handoff, Mark};
 use super::{Counts, Pace, consumer, runner};
@@ -22,7 +23,7 @@ impl Content for Counters {
 /// The command to take everything and end.
 struct End;
 
-type Shared = Handoff<usize, Counters, End>;
+type Shared = Handoff<usize, Counters, End, Instant>;
 
 pub fn entries(threads: usize, entries: usize, pace: Pace) -> Runner {
     let handoff = Arc::new(Shared::new());
@@ -31,7 +32,7 @@ pub fn entries(threads: usize, entries: usize, pace: Pace) -> Runner {
     let consumer = consumer(consume(Arc::clone(&handoff), entries.len(), pace));
     let change = |producers: &Producers, thread: usize| {
         let entry = &producers.entries[thread % producers.entries.len()];
-        let is_running = producers.handoff.change(entry, |counters| {
+        let is_running = producers.handoff.change(entry, Instant::now, |counters| {
             counters.total.add(Counts::ONE);
             Mark::Dirty
         });
@@ -61,11 +62,11 @@ async fn consume(handoff: Arc<Shared>, entries: usize, pace: Pace) -> Counts {
     let mut is_over = false;
     while !is_over || !held.is_empty() {
         if held.is_empty() {
-            poll_fn(|cx| handoff.poll_changed(cx)).await;
+            poll_fn(|cx| handoff.poll_changed(cx, false)).await;
         }
         pace.wait().await;
         handoff.take(&mut batch, true);
-        held.append(&mut batch.dirty);
+        held.extend(batch.dirty.drain(..).map(|(entry, _)| entry));
         is_over |= batch.commands.pop().is_some();
         for entry in held.drain(..) {
             let total = entry.take(|counters| counters.is_dirty().then_some(counters.total));
