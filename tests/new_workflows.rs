@@ -217,7 +217,7 @@ async fn run(shards: u32, seconds: usize) -> Outcome {
         let agent = status.agent(AGENT).unwrap();
         assert_eq!(status.overall_status, OverallStatus::Completed, "{status}");
         assert_eq!((agent.state, agent.calls), (AgentState::Success, 1), "{status}");
-        assert_eq!(agent.token_usage, Some(TokenUsage::new(100, 10)), "{status}");
+        assert_eq!(agent.token_usage(), Some(TokenUsage::new(100, 10)), "{status}");
     }
     assert!(state.unsaved.is_empty(), "each change was saved");
     state.waits.sort_unstable();

@@ -119,7 +119,7 @@ fn assert_four_succeeded(status: &WorkflowStatus) {
     for name in AGENTS {
         let agent = status.agent(name).unwrap();
         assert_eq!(agent.state, AgentState::Success, "{name}");
-        assert_eq!(agent.token_usage, Some(TokenUsage::new(100, 10)), "{name}");
+        assert_eq!(agent.token_usage(), Some(TokenUsage::new(100, 10)), "{name}");
     }
     assert_eq!(status.total_token_usage(), TokenUsage::new(400, 40));
 }
@@ -318,7 +318,7 @@ async fn tokens_grow_in_the_table_while_a_stream_runs() {
         sleep(Duration::from_millis(200)).await;
         let agent = store.status("s").unwrap().agent("a").unwrap().clone();
         assert_eq!((agent.state, agent.calls), (AgentState::InProgress, 0));
-        seen.push(agent.token_usage.unwrap().total_tokens.unwrap());
+        seen.push(agent.token_usage().unwrap().total_tokens.unwrap());
     }
     assert_eq!(seen, [51, 70, 350]);
     let writes = store.history().len();
@@ -334,7 +334,7 @@ async fn tokens_grow_in_the_table_while_a_stream_runs() {
     assert_eq!(store.history().len(), writes + 1);
     let agent = store.status("s").unwrap().agent("a").unwrap().clone();
     assert_eq!((agent.state, agent.calls), (AgentState::Success, 1));
-    assert_eq!(agent.token_usage, Some(TokenUsage::new(50, 400)));
+    assert_eq!(agent.token_usage(), Some(TokenUsage::new(50, 400)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -356,7 +356,7 @@ async fn tokens_that_come_during_a_shutdown_are_saved() {
     let (result, ()) = tokio::join!(tracker.shutdown(Duration::from_secs(60)), more);
     result.unwrap();
     let status = store.inner.status("s").unwrap();
-    assert_eq!(status.agent("a").unwrap().token_usage, Some(TokenUsage::new(50, 20)));
+    assert_eq!(status.agent("a").unwrap().token_usage(), Some(TokenUsage::new(50, 20)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -593,7 +593,7 @@ async fn a_saved_session_that_was_idle_for_ten_minutes_leaves_memory_and_is_resu
     one_call(&tracker, "s").await;
     tracker.flush().await.unwrap();
     let agent = store.status("s").unwrap().agent("a").unwrap().clone();
-    assert_eq!((agent.calls, agent.token_usage), (2, Some(TokenUsage::new(200, 20))));
+    assert_eq!((agent.calls, agent.token_usage()), (2, Some(TokenUsage::new(200, 20))));
 }
 
 #[tokio::test(start_paused = true)]

@@ -147,7 +147,7 @@ async fn plain_methods_do_what_the_layer_does() {
     let status = saved(&tracker, &store).await;
     let (a, b) = (status.agent("a").unwrap(), status.agent("b").unwrap());
     assert_eq!((a.state, &*a.activity, a.calls), (AgentState::Success, "Done", 1));
-    assert_eq!(a.token_usage, Some(TokenUsage::new(5, 2)));
+    assert_eq!(a.token_usage(), Some(TokenUsage::new(5, 2)));
     assert_eq!(b.error.as_ref().unwrap().message.as_str(), "https://h/x refused");
     assert_eq!(status.total_token_usage(), TokenUsage::new(5, 2));
     assert_eq!(error(&status), "b failed");

@@ -143,7 +143,7 @@ fn agent_line(name: &str, agent: &AgentStatus) -> String {
     let elapsed =
         agent.started_at.map(|start| agent.completed_at.unwrap_or_else(now).duration_since(start));
     let elapsed = elapsed.map(seconds).unwrap_or_default();
-    let tokens = tokens(agent.token_usage.as_ref());
+    let tokens = tokens(agent.token_usage().as_ref());
     let error = agent.error.as_ref().map(|error| format!("  {error}")).unwrap_or_default();
     let (cost, model) = (cost(&agent.cost()), agent.model.as_deref().unwrap_or_default());
     let activity = &agent.activity;

@@ -161,7 +161,7 @@ pub(crate) fn agent(name: &str, agent: &AgentStatus, column: CostColumn) -> Stri
         _ => agent.duration(),
     };
     let elapsed = elapsed.map(time).unwrap_or_default();
-    let tokens = tokens(agent.token_usage.as_ref());
+    let tokens = tokens(agent.token_usage().as_ref());
     let (name, activity) = (escaped(name), escaped(&agent.activity));
     let (longest, width) = if column == CostColumn::Narrow { (21, 21) } else { (60, 33) };
     let cost = cell(&agent.cost(), column);

@@ -317,7 +317,7 @@ fn csv_row(status: &WorkflowStatus) -> String {
     let count = |count: Option<u64>| count.map(|count| count.to_string()).unwrap_or_default();
     let elapsed = elapsed(status).map(|elapsed| format!("{:.3}", elapsed.as_secs_f64()));
     let (tokens, cost) = (status.total_token_usage(), status.total_cost());
-    let has_tokens = status.agents().any(|(_, agent)| agent.token_usage.is_some());
+    let has_tokens = status.agents().any(|(_, agent)| agent.token_usage().is_some());
     let tokens = if has_tokens { tokens } else { TokenUsage::default() };
     csv::row([
         status.session_id.as_str(),

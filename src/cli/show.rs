@@ -126,7 +126,7 @@ impl Show {
                 writeln!(out, "  {more}")?;
             }
             let mut more = Vec::new();
-            more.extend(agent.token_usage.as_ref().map(lines::usage));
+            more.extend(agent.token_usage().as_ref().map(lines::usage));
             if agent.calls > 1 {
                 more.push(format!("{} calls", agent.calls));
             }

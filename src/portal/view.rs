@@ -193,7 +193,7 @@ impl AgentView<'_> {
     /// The token usage. Some writers store zeros for an agent that was never called, which is
     /// no usage.
     fn token_usage(&self) -> Option<TokenUsage> {
-        let usage = self.status?.token_usage?;
+        let usage = self.status?.token_usage()?;
         let is_zero = usage == TokenUsage::new(0, 0);
         (self.state() != AgentState::Pending || !is_zero).then_some(usage)
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::attempt::Attempts;
 use super::cut::shorten;
 use super::usage_delta::Spending;
-use super::{CallError, Item, TaskId, Timestamp, TokenUsage, WaitingFor, finish_reason};
+use super::{
+    CallError, CommonText, Item, TaskId, Timestamp, TokenUsage, UsageSum, WaitingFor, finish_reason,
+};
 
 /// The state of an agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -58,6 +60,9 @@ pub(crate) struct Activities {
     pub(crate) success: Arc<str>,
     pub(crate) error: Arc<str>,
     pub(crate) model: Option<Arc<str>>,
+    /// The model and the finish reason of most calls.
+    pub(super) common_model: CommonText,
+    pub(super) common_reason: CommonText,
 }
 
 /// No agent before its first call has a number that is unequal to itself.
@@ -94,6 +99,8 @@ impl Default for Activities {
             success: "Complete".into(),
             error: "Failed".into(),
             model: None,
+            common_model: CommonText::default(),
+            common_reason: CommonText::default(),
         }
     }
 }
@@ -118,8 +125,7 @@ pub struct AgentStatus {
     pub started_at: Option<Timestamp>,
     /// When its last call ended; absent while a call is in flight.
     pub completed_at: Option<Timestamp>,
-    /// The tokens of all its calls, as far as they reported any.
-    pub token_usage: Option<TokenUsage>,
+    pub(super) usage: UsageSum,
     /// The reason for its failure; absent unless the state is [`AgentState::Error`], or
     /// [`AgentState::Other`] with an error beside it.
     pub error: Option<Box<CallError>>,
@@ -141,7 +147,7 @@ pub struct AgentStatus {
     pub(super) spending: Option<Box<Spending>>,
     pub(super) attempts: Attempts,
     /// The duration in an item that lacks one of the two times.
-    pub(crate) recorded_duration: Option<Duration>,
+    pub(crate) recorded_duration: Option<Box<Duration>>,
     /// Other attributes in the agent's map, which an older writer has put there, such as `subSteps`.
     pub(crate) extra: Option<Arc<Item>>,
 }
@@ -156,7 +162,7 @@ impl AgentStatus {
             task_id: None,
             started_at: None,
             completed_at: None,
-            token_usage: None,
+            usage: UsageSum::default(),
             error: None,
             calls: 0,
             model: None,
@@ -180,11 +186,17 @@ impl AgentStatus {
         }
     }
 
+    /// Returns the tokens of all its calls, as far as they reported any.
+    #[must_use]
+    pub fn token_usage(&self) -> Option<TokenUsage> {
+        self.usage.get()
+    }
+
     /// When its first call started, as far as the item tells: a writer that has lost the start may
     /// have left the end and the duration, or the end alone.
     pub(super) fn began_at(&self) -> Option<Timestamp> {
         let ended = self.completed_at;
-        let duration = self.recorded_duration.unwrap_or_default();
+        let duration = self.recorded_duration.as_deref().copied().unwrap_or_default();
         self.started_at.or_else(|| ended.map(|ended| ended.saturating_sub(duration)))
     }
 
@@ -222,7 +234,7 @@ impl AgentStatus {
     pub(crate) fn keep_usage(&mut self, before: Self) {
         self.calls = before.calls;
         self.model = before.model;
-        self.token_usage = before.token_usage;
+        self.usage = before.usage;
         self.spending = before.spending;
         self.attempts = before.attempts;
         self.extra = before.extra;
@@ -263,7 +275,7 @@ impl AgentStatus {
         let has_ended = matches!(self.state, Success | Error | Other);
         match (self.started_at, self.completed_at) {
             (Some(start), Some(end)) => Some(end.duration_since(start)),
-            _ => self.recorded_duration.filter(|_| has_ended),
+            _ => self.recorded_duration.as_deref().copied().filter(|_| has_ended),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AgentState, AgentStatus, CallDetails, Outcome, RawText, Timestamp, TokenUsage, is_reason,
+    Activities, AgentState, AgentStatus, CallDetails, Outcome, Timestamp, TokenUsage, is_reason,
 };
 
 /// One of several calls of an agent, or its only call if that failed.
@@ -69,7 +69,7 @@ impl Attempt {
             completed_at: completed_at.max(started_at),
             error_type: agent.error.as_ref().map(|error| error.class.clone()),
             model: agent.model.clone(),
-            token_usage: agent.token_usage,
+            token_usage: agent.token_usage(),
             request_id: None,
             retry_after: None,
             origin: if own.is_some() { Origin::This } else { Origin::Unknown },
@@ -387,13 +387,14 @@ impl AgentStatus {
     /// Records what the last call to end reports, except for its model, which is recorded with its
     /// tokens.
     #[inline]
-    pub(super) fn describe_call(&mut self, details: &CallDetails<'_>) {
+    pub(super) fn describe_call(&mut self, details: &CallDetails<'_>, activities: &Activities) {
         match (&self.finish_reason, details.finish_reason) {
             (None, None) => {}
             (Some(known), Some(reason)) if reason.is(known) => {}
             (_, reason) => {
                 let reason = reason.filter(|reason| is_reason(reason.0));
-                self.finish_reason = reason.and_then(RawText::to_text);
+                self.finish_reason =
+                    reason.and_then(|reason| activities.common_reason.share(reason));
             }
         }
         self.time_to_first_chunk = details.time_to_first_chunk;

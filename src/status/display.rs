@@ -38,7 +38,7 @@ impl fmt::Display for AgentStatus {
             1 => f.write_str(", 1 call")?,
             calls => write!(f, ", {calls} calls")?,
         }
-        self.token_usage.as_ref().map_or(Ok(()), |usage| tokens(usage, f))
+        self.token_usage().as_ref().map_or(Ok(()), |usage| tokens(usage, f))
     }
 }
 

@@ -217,8 +217,8 @@ impl WorkflowStatus {
     pub fn total_token_usage(&self) -> TokenUsage {
         self.agents
             .iter()
-            .filter_map(|(_, agent)| agent.token_usage.as_ref())
-            .fold(TokenUsage::new(0, 0), |total, usage| total.saturating_add(usage))
+            .filter_map(|(_, agent)| agent.token_usage())
+            .fold(TokenUsage::new(0, 0), |total, usage| total.saturating_add(&usage))
     }
 
     /// Returns the cost of the calls of all agents, as far as it is known. It is empty without a price

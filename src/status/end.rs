@@ -153,7 +153,7 @@ mod tests {
         agent.task_id = TaskId::new("task-1").filter(|_| waiting_for.is_some());
         agent.started_at = (state != AgentState::Pending).then(start);
         agent.last_updated = agent.started_at;
-        agent.token_usage = Some(crate::status::TokenUsage::new(10, 5));
+        agent.usage = Some(crate::status::TokenUsage::new(10, 5)).into();
         agent
     }
 

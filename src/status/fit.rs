@@ -210,7 +210,7 @@ mod tests {
             agent.error = Some(CallError::new("k".repeat(100), "e".repeat(1_000)).into());
             (agent.started_at, agent.completed_at) = (Some(time), Some(time));
             agent.last_updated = Some(time);
-            agent.token_usage = Some(TokenUsage::from_counts([Some(u64::MAX); 8]));
+            agent.usage = Some(TokenUsage::from_counts([Some(u64::MAX); 8])).into();
             agent.calls = u64::MAX;
             agent.model = Some("m".repeat(Agent::MAX_MODEL_BYTES).into());
             agent.finish_reason = Some("f".repeat(40).into());
@@ -315,7 +315,7 @@ mod tests {
             assert_eq!(read.total_token_usage(), status.total_token_usage());
             for (name, agent) in status.agents().filter(|(_, agent)| agent.calls > 0) {
                 assert_eq!(read.agent(name).unwrap().state, agent.state);
-                assert_eq!(read.agent(name).unwrap().token_usage, agent.token_usage);
+                assert_eq!(read.agent(name).unwrap().token_usage(), agent.token_usage());
             }
         }
     }

@@ -22,6 +22,8 @@
 //! | `end` | the end of a workflow that none of its processes will finish |
 //! | `tokens`, `cost`, `total_cost`, `budget`, `attempt`, `timestamp`, `session_id`, `task`, `report` | the values in it |
 //! | `call_details` | what is known about a call at its end |
+//! | `common_text` | a text that most calls of an agent have in common |
+//! | `usage_sum` | the tokens of all calls of an agent |
 //! | `usage_delta` | what calls add to an agent, and the shares of its models |
 //! | `finish_reason` | which finish reasons are normal |
 //! | `writers` | which processes have written an item, and what of theirs it has |
@@ -36,6 +38,7 @@ mod attributes;
 mod budget;
 mod call_details;
 mod calls_item;
+mod common_text;
 mod cost;
 mod cut;
 mod display;
@@ -63,6 +66,7 @@ mod to_item;
 mod tokens;
 mod total_cost;
 mod usage_delta;
+mod usage_sum;
 mod writers;
 
 pub(crate) use agent_status::{Activities, MAX_ACTIVITY_BYTES, activity};
@@ -72,6 +76,7 @@ pub use attributes::{Attributes, AttributesIter};
 pub use budget::Budget;
 pub(crate) use budget::Excess;
 pub(crate) use call_details::{CallDetails, HeadDetails, MAX_MODEL_BYTES, RawText};
+use common_text::CommonText;
 pub use cost::{Cost, ParseCostError};
 #[cfg(any(feature = "dynamodb", feature = "prices"))]
 pub(crate) use cut::cut;
@@ -99,4 +104,5 @@ pub(crate) use total_cost::CostDelta;
 pub use total_cost::TotalCost;
 pub use usage_delta::ModelUsage;
 pub(crate) use usage_delta::UsageDelta;
+use usage_sum::UsageSum;
 pub(crate) use writers::Writers;

@@ -121,8 +121,8 @@ impl AgentStatus {
         agent.started_at = time(STARTED_AT);
         agent.completed_at = time(COMPLETED_AT);
         agent.last_updated = time(LAST_UPDATED).or(agent.completed_at).or(agent.started_at);
-        agent.token_usage =
-            item.get(TOKEN_USAGE).and_then(Value::as_map).and_then(TokenUsage::from_item);
+        let usage = item.get(TOKEN_USAGE).and_then(Value::as_map);
+        agent.usage = usage.and_then(TokenUsage::from_item).into();
         if let Some(message) = text(ERROR)
             && matches!(agent.state, AgentState::Error | AgentState::Other)
         {
@@ -130,7 +130,7 @@ impl AgentStatus {
             agent.error = Some(Box::new(CallError::new(Cow::Owned(class), message)));
         }
         if agent.started_at.is_none() || agent.completed_at.is_none() {
-            agent.recorded_duration = item.get(DURATION).and_then(seconds);
+            agent.recorded_duration = item.get(DURATION).and_then(seconds).map(Box::new);
         }
         agent.calls = item.get(CALLS).and_then(Value::as_u64).unwrap_or(0);
         agent.model = text(MODEL).map(Into::into);

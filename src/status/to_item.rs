@@ -166,7 +166,7 @@ impl AgentStatus {
         if let Some(time) = self.time_to_first_chunk {
             item.insert(TIME_TO_FIRST_CHUNK, seconds(time));
         }
-        if let Some(usage) = &self.token_usage {
+        if let Some(usage) = self.token_usage() {
             item.insert(TOKEN_USAGE, usage.to_item());
         }
         self.cost().insert_into(&mut item, COST_USD);
@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(agent.recorded_duration, None);
 
         let agent = read(&[status("success"), (TOKEN_USAGE, Value::Map(Item::new()))]);
-        assert_eq!(agent.token_usage, None);
+        assert_eq!(agent.token_usage(), None);
         let names: Vec<_> = agent.to_item().iter().map(|(name, _)| name.to_owned()).collect();
         assert_eq!(names, [ACTIVITY, AGENT_STATUS], "no calls are not written");
     }

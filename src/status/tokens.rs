@@ -1,7 +1,7 @@
 //! [`TokenUsage`]: token counts, each absent until it is known.
 
 /// The number of counts in a usage.
-const COUNTS: usize = 8;
+pub(super) const COUNTS: usize = 8;
 
 /// The tokens used by a call, an agent or a workflow.
 ///
@@ -158,7 +158,7 @@ impl TokenUsage {
     }
 }
 
-fn signed(count: Option<u64>) -> i64 {
+pub(super) fn signed(count: Option<u64>) -> i64 {
     i64::try_from(count.unwrap_or(0)).unwrap_or(i64::MAX)
 }
 
@@ -167,8 +167,8 @@ fn signed(count: Option<u64>) -> i64 {
 /// are known: `counts[n]` is zero where bit `n` of `known` is not set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TokenDelta {
-    known: u8,
-    counts: [i64; COUNTS],
+    pub(super) known: u8,
+    pub(super) counts: [i64; COUNTS],
 }
 
 impl TokenDelta {
@@ -195,28 +195,6 @@ impl TokenDelta {
             }
         }
         self
-    }
-
-    /// Adds all of a usage to this delta and to a sum, in one pass: this is the end of most calls.
-    #[inline]
-    pub(super) fn add_to_both(&mut self, sum: &mut TokenUsage, usage: &TokenUsage) {
-        let mut add = |n: usize, sum: &mut Option<u64>, count: Option<u64>| {
-            if count.is_some() {
-                let count = signed(count);
-                self.known |= 1 << n;
-                self.counts[n] = self.counts[n].saturating_add(count);
-                *sum = Some(sum.unwrap_or(0).saturating_add_signed(count));
-            }
-        };
-        // A loop over two arrays would take 150 instructions more.
-        add(0, &mut sum.input_tokens, usage.input_tokens);
-        add(1, &mut sum.output_tokens, usage.output_tokens);
-        add(2, &mut sum.total_tokens, usage.total_tokens);
-        add(3, &mut sum.cache_read_input_tokens, usage.cache_read_input_tokens);
-        add(4, &mut sum.cache_write_input_tokens, usage.cache_write_input_tokens);
-        add(5, &mut sum.reasoning_tokens, usage.reasoning_tokens);
-        add(6, &mut sum.cache_write_5m_input_tokens, usage.cache_write_5m_input_tokens);
-        add(7, &mut sum.cache_write_1h_input_tokens, usage.cache_write_1h_input_tokens);
     }
 
     pub(crate) fn add(&mut self, other: &Self) {

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use super::total_cost::CostDelta;
-use super::{AgentStatus, RawText, TokenDelta, TokenUsage, TotalCost};
+use super::{AgentStatus, CommonText, RawText, TokenDelta, TokenUsage, TotalCost, UsageSum};
 
 /// The tokens and the cost of one of the models that an agent has used.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,7 +79,7 @@ impl UsageDelta {
 
     /// The difference from `earlier` to `later`.
     pub(super) fn between(earlier: &AgentStatus, later: &AgentStatus) -> Self {
-        let usage = |agent: &AgentStatus| agent.token_usage.unwrap_or_default();
+        let usage = |agent: &AgentStatus| agent.token_usage().unwrap_or_default();
         let delta = Self {
             calls: later.calls.saturating_sub(earlier.calls),
             tokens: usage(later).delta_from(&usage(earlier)),
@@ -167,12 +167,12 @@ impl UsageDelta {
     pub(super) fn add_call(
         &mut self,
         usage: &TokenUsage,
-        sum: &mut Option<TokenUsage>,
+        sum: &mut UsageSum,
         model: Option<&Arc<str>>,
     ) -> bool {
         let is_of_one = self.takes_model(model);
         if is_of_one {
-            self.tokens.add_to_both(sum.get_or_insert_default(), usage);
+            sum.add_to_both(&mut self.tokens, usage);
         }
         is_of_one
     }
@@ -258,7 +258,7 @@ fn shares_of(agent: &AgentStatus) -> Vec<ModelUsage> {
         [] => {
             let of = |model: &Arc<str>| ModelUsage {
                 model: Arc::clone(model),
-                token_usage: agent.token_usage,
+                token_usage: agent.token_usage(),
                 cost: agent.cost(),
             };
             agent.model.iter().filter(|_| agent.has_amounts()).map(of).collect()
@@ -297,19 +297,20 @@ impl AgentStatus {
     }
 
     fn has_amounts(&self) -> bool {
-        self.token_usage.is_some() || !self.cost().is_empty()
+        self.usage.is_some() || !self.cost().is_empty()
     }
 
     /// Sets the model that its last call has used. Returns `false` if the text is not a valid name of
     /// a model.
     #[inline]
-    pub(super) fn set_model(&mut self, model: RawText<'_>) -> bool {
-        self.model.as_ref().is_some_and(|known| model.is(known)) || self.set_other_model(model)
+    pub(super) fn set_model(&mut self, model: RawText<'_>, common: &CommonText) -> bool {
+        self.model.as_ref().is_some_and(|known| model.is(known))
+            || self.set_other_model(model, common)
     }
 
     #[cold]
-    fn set_other_model(&mut self, model: RawText<'_>) -> bool {
-        let Some(model) = model.to_text() else { return false };
+    fn set_other_model(&mut self, model: RawText<'_>, common: &CommonText) -> bool {
+        let Some(model) = common.share(model) else { return false };
         if self.model.as_ref() != Some(&model) {
             self.tell_models_apart();
             self.model = Some(model);
@@ -353,7 +354,7 @@ impl AgentStatus {
             self.tell_models_apart();
         }
         if !delta.tokens.is_empty() {
-            self.token_usage.get_or_insert_default().add(&delta.tokens);
+            self.usage.add(&delta.tokens);
         }
         if let Some(cost) = &delta.cost {
             self.spending.get_or_insert_default().cost.add(cost);
@@ -381,7 +382,7 @@ impl AgentStatus {
     /// Replaces what it has used with what another process has written; `None` is nothing.
     pub(super) fn set_usage(&mut self, other: Option<&Self>) {
         self.calls = other.map_or(0, |other| other.calls);
-        self.token_usage = other.and_then(|other| other.token_usage);
+        self.usage = other.map(|other| other.usage.clone()).unwrap_or_default();
         self.spending = other.and_then(|other| other.spending.clone());
         if let Some(other) = other.filter(|other| other.model != self.model)
             && self.models().is_empty()
@@ -413,7 +414,7 @@ impl AgentStatus {
     pub(super) fn simplify_models(&mut self) {
         let [only] = self.models() else { return };
         let is_all = Some(&only.model) == self.model.as_ref()
-            && only.token_usage == self.token_usage
+            && self.usage.is(only.token_usage.as_ref())
             && only.cost == self.cost();
         if is_all && let Some(spending) = &mut self.spending {
             spending.models = Vec::new();

@@ -79,7 +79,7 @@ impl Stack {
     fn agent(&self) -> (AgentState, Option<TokenUsage>) {
         let status = self.tracker.status(SESSION).unwrap();
         let agent = status.agent(AGENT).unwrap();
-        (agent.state, agent.token_usage)
+        (agent.state, agent.token_usage())
     }
 }
 

@@ -88,7 +88,7 @@ fn look(tracker: &StatusTracker) -> AgentStatus {
 #[track_caller]
 fn assert_success(agent: &AgentStatus) {
     assert_eq!((agent.state, agent.calls, &agent.error), (AgentState::Success, 1, &None));
-    assert_eq!(agent.token_usage, Some(TokenUsage::new(5, 2)));
+    assert_eq!(agent.token_usage(), Some(TokenUsage::new(5, 2)));
 }
 
 #[tokio::test]

@@ -117,17 +117,17 @@ async fn data_in_several_slices_is_read_across_them_and_passed_on_whole() {
     for slices in [1, 2, 5, 16, 17, 40, ANSWER.len()] {
         let (received, agent) = call(200, JSON, [Scattered::new(ANSWER, slices, true)]).await;
         assert_eq!(received, ANSWER);
-        assert_eq!((agent.state, agent.token_usage), (AgentState::Success, figures), "{slices}");
+        assert_eq!((agent.state, agent.token_usage()), (AgentState::Success, figures), "{slices}");
     }
     let (one, other) = ANSWER.split_at(30);
     let mut deque: VecDeque<u8> = other.bytes().collect();
     one.bytes().rev().for_each(|byte| deque.push_front(byte));
     assert!(!deque.as_slices().1.is_empty());
     let (received, agent) = call(200, JSON, [deque]).await;
-    assert_eq!((received.as_str(), agent.token_usage), (ANSWER, figures));
+    assert_eq!((received.as_str(), agent.token_usage()), (ANSWER, figures));
     let chain = Bytes::from(one).chain(Scattered::new(other, 40, true));
     let (received, agent) = call(200, JSON, [chain]).await;
-    assert_eq!((received.as_str(), agent.token_usage), (ANSWER, figures));
+    assert_eq!((received.as_str(), agent.token_usage()), (ANSWER, figures));
 }
 
 /// The class of the agent's error, or `success`.
@@ -145,7 +145,7 @@ async fn data_that_cannot_be_seen_in_full_leaves_the_outcome_to_the_status() {
                     call(status, JSON, [Scattered::new(text, slices, false)]).await;
                 assert_eq!(received, text);
                 assert_eq!(class(&agent), class_by_status, "{text} in {slices}");
-                assert_eq!(agent.token_usage, None, "{text} in {slices}");
+                assert_eq!(agent.token_usage(), None, "{text} in {slices}");
             }
         }
     }
@@ -159,7 +159,7 @@ async fn what_is_behind_a_gap_is_not_joined_to_what_is_before_it() {
     let hidden = Scattered::new(&format!("{before}\"{}\"}}, ", " ".repeat(before.len())), 2, false);
     let chain = hidden.chain(Bytes::from("{\"success\": false}, \"success\": false}"));
     let (_, agent) = call(200, JSON, [chain]).await;
-    assert_eq!((class(&agent), agent.token_usage), ("success", None));
+    assert_eq!((class(&agent), agent.token_usage()), ("success", None));
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn what_was_whole_before_a_gap_stands_if_nothing_can_revoke_it() {
 
     // Behind the end marker nothing is missing.
     let (_, agent) = call(200, SSE, [seen(usage), seen(done), gap()]).await;
-    assert_eq!((class(&agent), agent.token_usage), ("success", figures));
+    assert_eq!((class(&agent), agent.token_usage()), ("success", figures));
     // A failure stays one.
     let (_, agent) = call(200, SSE, [seen(failed), gap(), seen(done)]).await;
     assert_eq!(class(&agent), "agent");
@@ -183,7 +183,7 @@ async fn what_was_whole_before_a_gap_stands_if_nothing_can_revoke_it() {
     // Half of one is none, and neither is what comes behind a gap.
     for chunks in [[seen(half_failed), gap(), seen(done)], [gap(), seen(failed), seen(done)]] {
         let (_, agent) = call(200, SSE, chunks).await;
-        assert_eq!((class(&agent), agent.token_usage), ("success", None));
+        assert_eq!((class(&agent), agent.token_usage()), ("success", None));
     }
     // Without its own end, it has not been cut off either.
     let (_, agent) = call(200, SSE, [gap()]).await;

@@ -80,7 +80,7 @@ impl Row {
         if received.status != self.status() {
             faults.push(format!("received status {}", received.status));
         }
-        let usage = agent.token_usage.map(without_cache_lifetimes);
+        let usage = agent.token_usage().map(without_cache_lifetimes);
         if usage != self.usage() {
             faults.push(format!("usage {usage:?}, not {:?}", self.usage()));
         }

@@ -175,7 +175,7 @@ async fn tokens_and_costs_are_told_apart_by_model_once_there_are_two() {
         [("gpt-4o", Some(2000), cost("0.005")), ("gpt-4o-mini", Some(1000), cost("0.00015"))];
     assert_eq!(shares, expected);
     assert_eq!(agent.model.as_deref(), Some("gpt-4o-mini"), "the last that was named");
-    assert_eq!(agent.token_usage.unwrap().input_tokens, Some(3005));
+    assert_eq!(agent.token_usage().unwrap().input_tokens, Some(3005));
     assert_eq!(agent.cost().to_string(), "≥ $0.00515");
 }
 

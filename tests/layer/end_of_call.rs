@@ -418,7 +418,7 @@ fn assert_in_progress(agent: &AgentStatus) {
 #[track_caller]
 fn assert_outcome(case: &Case, agent: &AgentStatus) {
     assert_eq!(agent.calls, 1);
-    assert_eq!(agent.token_usage, case.usage);
+    assert_eq!(agent.token_usage(), case.usage);
     assert!(agent.completed_at > agent.started_at);
     match (&agent.error, case.error) {
         (None, None) => assert_eq!(agent.state, AgentState::Success),

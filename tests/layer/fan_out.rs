@@ -104,7 +104,7 @@ async fn calls_of_futures_unordered_are_one_group_of_the_session() {
     let status = stack.assert_calls(8).await;
     let agent = status.agent(AGENT).unwrap();
     assert_eq!(agent.state, AgentState::Error, "one of the overlapping calls failed");
-    assert_eq!(agent.token_usage, Some(TokenUsage::new(35, 14)));
+    assert_eq!(agent.token_usage(), Some(TokenUsage::new(35, 14)));
     assert_eq!(status.total_token_usage(), TokenUsage::new(35, 14));
     assert_eq!(status.overall_status, OverallStatus::Completed);
 }

@@ -53,7 +53,7 @@ async fn ended(
     let status = store.status(SESSION).unwrap();
     let agent = status.agent(AGENT).unwrap();
     let class = agent.error.as_ref().map(|error| error.class.to_string()).unwrap_or_default();
-    (agent.state, class, agent.calls, agent.token_usage)
+    (agent.state, class, agent.calls, agent.token_usage())
 }
 
 /// Sends every request a second time if there is no answer to the first.

@@ -81,7 +81,7 @@ async fn the_response_is_what_it_is_without_the_middleware() {
     let status = stack.stored().await;
     let agent = status.agent("a").unwrap();
     assert_eq!((agent.state, agent.calls), (AgentState::Success, 1));
-    assert_eq!(agent.token_usage, Some(TokenUsage::new(5, 2)));
+    assert_eq!(agent.token_usage(), Some(TokenUsage::new(5, 2)));
 }
 
 #[tokio::test]
@@ -355,7 +355,7 @@ mod tower_stack {
         let status = tower.stored().await;
         let agent = status.agent("a").unwrap();
         assert_eq!((agent.state, agent.calls), (AgentState::Success, 2));
-        assert_eq!(agent.token_usage, Some(TokenUsage::new(10, 4)));
+        assert_eq!(agent.token_usage(), Some(TokenUsage::new(10, 4)));
     }
 
     #[tokio::test]

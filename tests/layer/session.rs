@@ -68,7 +68,7 @@ async fn assert_called(tracker: &StatusTracker, store: &MemoryStore, session: &s
     let status = tower_agent_status::status::WorkflowStatus::from_item(&id(session), &item);
     let agent = status.agent(AGENT).unwrap();
     assert_eq!((agent.state, agent.calls), (AgentState::Success, 1), "{session}");
-    assert_eq!(agent.token_usage, Some(TokenUsage::new(3, 4)));
+    assert_eq!(agent.token_usage(), Some(TokenUsage::new(3, 4)));
     assert_contract_of_history(store);
 }
 

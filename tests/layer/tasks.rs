@@ -96,7 +96,7 @@ impl Stack {
     /// The total of an agent, and of the workflow.
     async fn tokens(&self, name: &str) -> (Option<u64>, Option<u64>) {
         let status = self.status().await;
-        let agent = status.agent(name).unwrap().token_usage;
+        let agent = status.agent(name).unwrap().token_usage();
         (agent.and_then(|usage| usage.total_tokens), status.total_token_usage().total_tokens)
     }
 }

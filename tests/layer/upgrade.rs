@@ -69,7 +69,7 @@ async fn a_call_over_hyper_is_in_progress_while_its_response_is_held() {
     assert_eq!(state(&tracker), AgentState::InProgress);
     drop(response);
     let ended = look(&tracker);
-    assert_eq!((ended.state, ended.calls, ended.token_usage), (AgentState::Success, 1, None));
+    assert_eq!((ended.state, ended.calls, ended.token_usage()), (AgentState::Success, 1, None));
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_body_that_is_the_connection_is_not_read_and_may_be_dropped_at_any_tim
             assert_eq!(state(&tracker), AgentState::InProgress, "{method} {status}");
             drop(response);
             let ended = look(&tracker);
-            assert_eq!((ended.state, ended.token_usage), (AgentState::Success, None), "{method}");
+            assert_eq!((ended.state, ended.token_usage()), (AgentState::Success, None), "{method}");
         }
     }
 }

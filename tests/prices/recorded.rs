@@ -150,7 +150,7 @@ async fn cost_of(
     tracker.flush().await.unwrap();
     let status = store.status("s").unwrap();
     let agent = status.agent("agent").unwrap();
-    (agent.cost(), agent.token_usage, agent.model.as_deref().map(ToOwned::to_owned))
+    (agent.cost(), agent.token_usage(), agent.model.as_deref().map(ToOwned::to_owned))
 }
 
 /// What the crate's reader finds in an answer.

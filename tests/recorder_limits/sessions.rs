@@ -12,7 +12,7 @@ use crate::support::{Answers, Scripted, SetClock, name, one_call};
 fn tokens(store: &MemoryStore, session: &str) -> Option<(u64, Option<u64>)> {
     let status = store.status(session)?;
     let agent = status.agent("pdfAdapter")?;
-    Some((agent.calls, agent.token_usage?.total_tokens))
+    Some((agent.calls, agent.token_usage()?.total_tokens))
 }
 
 /// How many of the sessions up to this one are in memory.

@@ -1019,7 +1019,7 @@ pub(crate) enum Answer {
 }
 
 fn shown(agent: &AgentStatus) -> Observed {
-    let usage = agent.token_usage.unwrap_or_default();
+    let usage = agent.token_usage().unwrap_or_default();
     Observed {
         calls: agent.calls,
         input: usage.input_tokens.unwrap_or(0),
@@ -1045,7 +1045,7 @@ fn check_document(
 ) {
     let total = item.get("totalTokenUsage").and_then(Value::as_map).cloned().unwrap_or_default();
     let count = |name: &str| total.get(name).and_then(Value::as_u64);
-    let sum = is.agents().filter_map(|(_, agent)| agent.token_usage);
+    let sum = is.agents().filter_map(|(_, agent)| agent.token_usage());
     let sum = sum.fold(TokenUsage::new(0, 0), |sum, usage| sum.saturating_add(&usage));
     let total = (count("inputTokens"), count("outputTokens"), count("totalTokens"));
     if total != (sum.input_tokens, sum.output_tokens, sum.total_tokens) {

@@ -65,7 +65,7 @@ impl Used {
         let Some(agent) = agent else { return Self::default() };
         Self {
             calls: agent.calls,
-            tokens: agent.token_usage.and_then(|usage| usage.input_tokens).unwrap_or(0),
+            tokens: agent.token_usage().and_then(|usage| usage.input_tokens).unwrap_or(0),
             femto_usd: agent.cost().usd.unwrap_or_default().as_femto_usd(),
             unpriced: agent.cost().unpriced_calls,
         }

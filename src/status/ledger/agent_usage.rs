@@ -18,8 +18,10 @@ impl AgentUsage<'_> {
     /// whether the call has one.
     #[inline]
     pub(super) fn set_model(&mut self, model: Option<RawText<'_>>) -> bool {
-        let declared = || Some(RawText(self.active.activities.model.as_ref()?.as_bytes()));
-        model.or_else(declared).is_some_and(|model| self.agent.set_model(model))
+        let activities = &self.active.activities;
+        let declared = || Some(RawText(activities.model.as_ref()?.as_bytes()));
+        let common = &activities.common_model;
+        model.or_else(declared).is_some_and(|model| self.agent.set_model(model, common))
     }
 
     /// The model of a call: that of its agent, or none.
@@ -45,7 +47,7 @@ impl AgentUsage<'_> {
     pub(super) fn add_tokens(&mut self, tokens: &TokenDelta, has_model: bool) {
         let (agent, unsent) = (&mut *self.agent, &mut *self.unsent);
         if agent.is_of_one_model(has_model) && unsent.add_tokens(tokens, agent.model.as_ref()) {
-            agent.token_usage.get_or_insert_default().add(tokens);
+            agent.usage.add(tokens);
         } else {
             self.add(&UsageDelta::of_tokens(*tokens, self.model_of_call(has_model)));
         }
@@ -56,7 +58,7 @@ impl AgentUsage<'_> {
     pub(super) fn add_call(&mut self, usage: &TokenUsage, has_model: bool) {
         let (agent, unsent) = (&mut *self.agent, &mut *self.unsent);
         if !(agent.is_of_one_model(has_model)
-            && unsent.add_call(usage, &mut agent.token_usage, agent.model.as_ref()))
+            && unsent.add_call(usage, &mut agent.usage, agent.model.as_ref()))
         {
             self.add(&UsageDelta::of_tokens(usage.as_delta(), self.model_of_call(has_model)));
         }

@@ -109,7 +109,7 @@ impl Ledger {
             usage.add_cost(cost, has_model);
         }
         let AgentUsage { active, agent, unsent } = usage;
-        agent.describe_call(details);
+        agent.describe_call(details, &active.activities);
         for calls in [&mut unsent.calls, &mut agent.calls] {
             *calls = calls.saturating_add(1);
         }
@@ -121,7 +121,7 @@ impl Ledger {
             && *outcome == Outcome::Success
             && active.error.is_none()
             && self.tasks.is_none()
-            && agent.token_usage.as_ref() == details.usage;
+            && agent.usage.is(details.usage);
         if !is_shown {
             let model = agent.model.as_ref().filter(|_| has_model);
             agent.attempts.push(outcome, details, model, (now, self.version + 1));
@@ -240,7 +240,7 @@ impl Ledger {
             && active.in_flight == 0
             && *outcome == Outcome::Success
             && active.error.is_none()
-            && agent.token_usage.as_ref() == usage;
+            && agent.usage.is(usage);
         if !is_shown {
             let details = CallDetails { usage, ..CallDetails::none(started_at) };
             agent.attempts.push(outcome, &details, model, (now, self.version + 1));

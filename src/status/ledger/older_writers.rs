@@ -87,7 +87,7 @@ impl Ledger {
             let is_ours = self.active[slot].is_recorded || !unsaved.is_empty();
             let is_later = theirs.last_updated > local.last_updated;
             let missing = UsageDelta::between(theirs, known);
-            let has_tokens = known.token_usage.is_some() || !unsaved.tokens.is_empty();
+            let has_tokens = known.usage.is_some() || !unsaved.tokens.is_empty();
             if !is_ours && known.calls == 0 && is_later {
                 continue;
             }

@@ -55,7 +55,7 @@ async fn call_with(
 fn assert_success(agent: &AgentStatus, calls: u64, usage: Option<TokenUsage>) {
     assert_eq!((agent.state, &agent.error), (AgentState::Success, &None));
     assert_eq!(agent.calls, calls);
-    assert_eq!(agent.token_usage, usage);
+    assert_eq!(agent.token_usage(), usage);
 }
 
 #[track_caller]
@@ -70,7 +70,7 @@ fn assert_error(
     assert_eq!(error.class, class, "{error}");
     assert!(error.message.as_str().contains(text), "{error}");
     assert_eq!((agent.state, agent.calls), (AgentState::Error, calls));
-    assert_eq!(agent.token_usage, usage);
+    assert_eq!(agent.token_usage(), usage);
 }
 
 fn usage(input: u64, output: u64) -> Option<TokenUsage> {
@@ -307,7 +307,7 @@ async fn invoke_model_tells_its_tokens_in_the_body_or_in_headers() {
         .with("x-amzn-bedrock-input-token-count", "10")
         .with("x-amzn-bedrock-output-token-count", "12");
     let agent = call(vec![of_anthropic], invoke_model).await;
-    let tokens = agent.token_usage.unwrap();
+    let tokens = agent.token_usage().unwrap();
     assert_eq!((tokens.input_tokens, tokens.output_tokens), (Some(30), Some(12)));
     assert_eq!(tokens.cache_read_input_tokens, Some(20));
 

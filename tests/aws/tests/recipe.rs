@@ -29,5 +29,5 @@ async fn a_call_that_is_retried_once() {
     let status = store.status(SESSION).unwrap();
     let agent = status.agent(AGENT).unwrap();
     assert_eq!((agent.state, agent.calls), (AgentState::Success, 2));
-    assert_eq!(agent.token_usage, Some(TokenUsage::new(30, 12)));
+    assert_eq!(agent.token_usage(), Some(TokenUsage::new(30, 12)));
 }

@@ -173,7 +173,7 @@ async fn a_body_that_nobody_reads_ends_as_what_it_is() {
         drop(session().scope(ask(&tracked(&inner, &tracker)).send()).await.unwrap());
         let agent = stored(&tracker, &store).await;
         assert_eq!(agent.state, state);
-        assert_eq!(agent.token_usage.and_then(|usage| usage.total_tokens), tokens);
+        assert_eq!(agent.token_usage().and_then(|usage| usage.total_tokens), tokens);
     }
 }
 
@@ -370,7 +370,7 @@ async fn a_body_that_is_read_after_the_scope_still_counts() {
     read.await.unwrap().unwrap();
     let agent = stored(&tracker, &store).await;
     assert_eq!(agent.state, AgentState::Success);
-    assert_eq!(agent.token_usage.unwrap().total_tokens, Some(42));
+    assert_eq!(agent.token_usage().unwrap().total_tokens, Some(42));
 }
 
 #[tokio::test(start_paused = true)]

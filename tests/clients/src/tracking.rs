@@ -49,7 +49,7 @@ impl Tracking {
         let agent = self.ended(calls).await;
         assert_eq!((agent.state, &agent.error), (AgentState::Success, &None));
         assert_eq!((agent.calls, agent.model.as_deref()), (calls, Some(MODEL)));
-        assert_eq!(agent.token_usage, Some(TokenUsage::new(30, 12)));
+        assert_eq!(agent.token_usage(), Some(TokenUsage::new(30, 12)));
     }
 
     /// Asserts that the last of this many calls has failed, and that none used tokens.
@@ -57,7 +57,7 @@ impl Tracking {
         let agent = self.ended(calls).await;
         let error = agent.error.as_ref().unwrap();
         assert_eq!((agent.state, &*error.class), (AgentState::Error, error_type), "{error}");
-        assert_eq!((agent.calls, agent.token_usage), (calls, None));
+        assert_eq!((agent.calls, agent.token_usage()), (calls, None));
     }
 
     /// Asserts that the calls of the agent have ended with these error types, or with success.

@@ -77,7 +77,7 @@ async fn genai_without_a_stream() {
     let answer = client.exec_chat("gpt-4o-mini", question(), None).await.unwrap();
     assert_eq!(answer.first_text(), Some("three trades"));
     let ended = forwarder.ended().await;
-    assert_eq!((ended.error, ended.token_usage), (None, Some(TokenUsage::new(12, 3))));
+    assert_eq!((ended.token_usage(), ended.error), (Some(TokenUsage::new(12, 3)), None));
     let request = agent.take().remove(0);
     assert!(request.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{request}");
 }
@@ -95,7 +95,7 @@ async fn genai_with_a_stream() {
     }
     assert_eq!(text, "three trades");
     let ended = forwarder.ended().await;
-    assert_eq!((ended.error, ended.token_usage), (None, Some(TokenUsage::new(12, 3))));
+    assert_eq!((ended.token_usage(), ended.error), (Some(TokenUsage::new(12, 3)), None));
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn ollama_without_a_stream() {
     let answer = ollama(&forwarder).send_chat_messages(ollama_question()).await.unwrap();
     assert_eq!(answer.message.content, "three trades");
     let ended = forwarder.ended().await;
-    assert_eq!((ended.error, ended.token_usage), (None, Some(TokenUsage::new(12, 3))));
+    assert_eq!((ended.token_usage(), ended.error), (Some(TokenUsage::new(12, 3)), None));
     assert!(agent.take()[0].starts_with("POST /api/chat HTTP/1.1\r\n"));
 }
 
@@ -149,7 +149,7 @@ async fn ollama_with_a_stream() {
     }
     assert_eq!(text, "three three trades");
     let ended = forwarder.ended().await;
-    assert_eq!((ended.error, ended.token_usage), (None, Some(TokenUsage::new(12, 3))));
+    assert_eq!((ended.token_usage(), ended.error), (Some(TokenUsage::new(12, 3)), None));
 }
 
 #[tokio::test]

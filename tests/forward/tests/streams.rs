@@ -180,7 +180,7 @@ fn assert_outcome(agent: &AgentStatus, round: usize, number: usize) {
         .filter(|earlier| fate((number + 7 * (round - earlier)) % STREAMS) == Fate::Ends);
     let ended = u64::try_from(before.count()).unwrap();
     let tokens = (ended > 0).then(|| TokenUsage::new(12 * ended, 3 * ended));
-    assert_eq!(agent.token_usage, tokens, "{number}");
+    assert_eq!(agent.token_usage(), tokens, "{number}");
 }
 
 fn descriptors() -> usize {

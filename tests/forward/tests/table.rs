@@ -101,7 +101,7 @@ async fn cell(kind: &dyn Kind, row: &Row, version: Version) {
     let is_read = row.caller == Caller::Reads(Reads::All) && !row.gives_up;
     assert!(!is_read || message.contains(row.stored.message), "{message}");
     let tokens = row.stored.tokens.map(|(input, output)| TokenUsage::new(input, output));
-    assert_eq!(stored.token_usage, tokens);
+    assert_eq!(stored.token_usage(), tokens);
     // The forwarder sees each attempt of a client.
     assert_eq!(stored.calls, if row.retry.is_some() { 3 } else { 1 });
 }

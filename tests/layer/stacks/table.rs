@@ -85,7 +85,7 @@ async fn cell(kind: &dyn Kind, row: &Row, version: Version) {
     let state = if class.is_some() { AgentState::Error } else { AgentState::Success };
     assert_eq!(stored.state, state);
     let tokens = row.stored.tokens.map(|(input, output)| TokenUsage::new(input, output));
-    assert_eq!(stored.token_usage, tokens);
+    assert_eq!(stored.token_usage(), tokens);
     assert_eq!(stored.calls, row.stored.calls);
 }
 

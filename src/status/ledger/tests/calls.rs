@@ -12,7 +12,7 @@ fn a_call_records_its_times_its_tokens_and_its_outcome() {
     let agent = running.agent("a").unwrap();
     assert_eq!(agent.state, AgentState::InProgress);
     assert_eq!((agent.started_at, agent.completed_at), (Some(at(10)), None));
-    assert_eq!(agent.token_usage, None);
+    assert_eq!(agent.token_usage(), None);
 
     process.end("a", Outcome::Success, 7, 5_133);
     process.save(&mut table, 5_134);

@@ -85,6 +85,7 @@ fn texts(of: &str) -> Arc<Activities> {
         success: text("success"),
         error: text("error"),
         model: None,
+        ..Activities::default()
     })
 }
 

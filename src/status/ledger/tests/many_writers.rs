@@ -28,7 +28,7 @@ fn crowd(table: &mut Table, count: usize, from: i64) {
         let agent = &mut status.agents.iter_mut().find(|(name, _)| &**name == "worker").unwrap().1;
         agent.calls += 1;
         let tokens = TokenUsage::new(1, 0).delta_from(&TokenUsage::default());
-        agent.token_usage.get_or_insert_default().add(&tokens);
+        agent.usage.add(&tokens);
     }
     table.item = Some(status.to_item());
 }

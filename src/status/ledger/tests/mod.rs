@@ -270,5 +270,5 @@ fn failure(text: &str) -> Outcome {
 }
 
 fn input(status: &WorkflowStatus, agent: &str) -> u64 {
-    status.agent(agent).unwrap().token_usage.map_or(0, |usage| usage.input_tokens.unwrap())
+    status.agent(agent).unwrap().token_usage().map_or(0, |usage| usage.input_tokens.unwrap())
 }

@@ -305,7 +305,7 @@ fn an_answer_counts_once_and_by_the_largest_counts() {
     }
     let status = process.ledger.status();
     assert_eq!((input(status, "a"), input(status, "b")), (9, 0));
-    assert_eq!(status.agent("b").unwrap().token_usage, None, "it used none");
+    assert_eq!(status.agent("b").unwrap().token_usage(), None, "it used none");
     assert_eq!((status.agent("a").unwrap().calls, status.agent("b").unwrap().calls), (2, 5));
     assert_eq!(status.total_token_usage(), TokenUsage::new(9, 0));
     // Nor does an answer that was complete at once.

@@ -40,7 +40,7 @@ async fn one_layer_wraps_clients_of_both() {
         .await;
     let either = recorded(&tracker, "either");
     assert_eq!((either.state, either.calls), (AgentState::Success, 2));
-    assert_eq!(either.token_usage, Some(TokenUsage::new(10, 4)));
+    assert_eq!(either.token_usage(), Some(TokenUsage::new(10, 4)));
 }
 
 #[tokio::test]
@@ -57,6 +57,6 @@ async fn each_middleware_is_for_its_own_version() {
     for agent in ["older", "newer"] {
         let agent = recorded(&tracker, agent);
         assert_eq!((agent.state, agent.calls), (AgentState::Success, 1));
-        assert_eq!(agent.token_usage, Some(TokenUsage::new(5, 2)));
+        assert_eq!(agent.token_usage(), Some(TokenUsage::new(5, 2)));
     }
 }
