@@ -14,7 +14,10 @@ use crate::status::SessionId;
 /// The span and the duration of a workflow, from its start to its end. Calls and whatever else happens
 /// inside are children of the span.
 #[derive(Default)]
-pub(crate) struct WorkflowTelemetry(Mutex<Option<Running>>);
+pub(crate) struct WorkflowTelemetry(
+    /// In a box, since a session without a listener has none.
+    Mutex<Option<Box<Running>>>,
+);
 
 struct Running {
     span: WorkflowSpan,
@@ -43,7 +46,7 @@ impl WorkflowTelemetry {
             "error.type" = Empty,
         );
         let is_wanted = is_recorded || !span.is_disabled();
-        let running = || Running { span: WorkflowSpan(span), started: Instant::now() };
+        let running = || Box::new(Running { span: WorkflowSpan(span), started: Instant::now() });
         Self(Mutex::new(is_wanted.then(running)))
     }
 
@@ -57,7 +60,8 @@ impl WorkflowTelemetry {
     pub(crate) fn finish(&self, error: Option<(&str, &dyn Display)>) {
         // Not while it is locked: a subscriber may panic.
         let running = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { span: WorkflowSpan(span), started }) = running else { return };
+        let Some(running) = running else { return };
+        let Running { span: WorkflowSpan(span), started } = *running;
         if let Some((class, message)) = error
             && !span.is_disabled()
         {

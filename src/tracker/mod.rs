@@ -109,7 +109,7 @@ impl StatusTracker {
     #[must_use]
     pub fn status(&self, session_id: &str) -> Option<WorkflowStatus> {
         let session = self.shared().lock_sessions().get_by_name(session_id).cloned()?;
-        Some(session.lock().ledger.status().clone())
+        Some(session.lock().ledger.snapshot())
     }
 }
 

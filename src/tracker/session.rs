@@ -198,7 +198,7 @@ impl SessionHandle {
     }
 
     pub(crate) fn status(&self) -> WorkflowStatus {
-        self.session.lock().ledger.status().clone()
+        self.session.lock().ledger.snapshot()
     }
 
     /// Changes the session, and has it saved if `change` returns true.

@@ -28,6 +28,7 @@ impl Ledger {
     /// A call of an agent has started. Returns whether there is something to write.
     #[inline]
     pub(crate) fn call_started(&mut self, slot: usize, is_get: bool, now: Timestamp) -> bool {
+        self.keep_base();
         let is_finished = self.is_finished();
         // Each index is checked once.
         let (active, agent) = (&mut self.active[slot], &mut self.local.agents[slot].1);
@@ -62,6 +63,7 @@ impl Ledger {
         model: Option<RawText<'_>>,
         now: Timestamp,
     ) -> bool {
+        self.keep_base();
         self.note_only_call(slot);
         let mut usage = self.usage(slot);
         let has_model = usage.set_model(model);
@@ -88,6 +90,7 @@ impl Ledger {
         details: &CallDetails<'_>,
         now: Timestamp,
     ) {
+        self.keep_base();
         // Each index is checked once.
         let (active, agent) = (&mut self.active[slot], &mut *self.local.agents[slot].1);
         // It does not show this one, if the workflow had ended before.
@@ -150,6 +153,7 @@ impl Ledger {
 
     /// Sets the state of an agent whose calls pass through no layer.
     pub(crate) fn report(&mut self, slot: usize, report: AgentReport, now: Timestamp) {
+        self.keep_base();
         let AgentReport { state, activity, token_usage, error, model, cost } = report;
         let tokens = token_usage.unwrap_or_default().delta_from(&TokenUsage::default());
         let ends = matches!(state, AgentState::Success | AgentState::Error);
@@ -250,6 +254,7 @@ impl Ledger {
     /// Ends the workflow; `Err` holds the reason for its failure. Only the first end counts:
     /// returns whether this was it.
     pub(crate) fn finish(&mut self, result: Result<(), ErrorMessage>, now: Timestamp) -> bool {
+        self.keep_base();
         if self.is_finished() {
             // An explicit end confirms one that was only assumed for idleness.
             self.idle_since = None;
@@ -294,6 +299,7 @@ impl Ledger {
         if self.is_finished() {
             return false;
         }
+        self.keep_base();
         for ((_, agent), active) in self.local.agents.iter_mut().zip(&self.active) {
             if active.in_flight > 0 {
                 agent.last_updated = agent.last_updated.max(Some(now));

@@ -100,6 +100,7 @@ impl Ledger {
     }
 
     pub(super) fn expire_after_creation(&mut self) {
+        self.keep_base();
         let at = expiry(self.local.created_at, self.retention.current());
         self.local.expires_at = Some(at);
     }

@@ -81,6 +81,7 @@ impl Ledger {
         writer: &str,
         now: Timestamp,
     ) -> Lack {
+        self.keep_base();
         let Some(found) = found else {
             // The item was deleted. Everything known is written again.
             self.deleted = self.base.take().or(self.deleted.take());

@@ -39,10 +39,10 @@
 //! # Cost
 //!
 //! The start and the end of a call run on the caller's path, under the session's lock: a
-//! few stores into one agent's slot. The first change of an agent after a write allocates, since
-//! `local` shares its agents with what was written, and the deltas of a saved agent take no memory.
-//! An agent that is called again and again keeps a copy of its own instead. Everything else runs in
-//! the recorder. Preparing a write copies what has changed in the document under the lock; comparing
+//! few stores into one agent's slot. The first change after a write allocates: a saved session keeps its
+//! document once, `local` shares its agents with what was written, and the deltas of a saved agent take no
+//! memory. An agent that is called again and again keeps a copy of its own instead. Everything else runs
+//! in the recorder. Preparing a write copies what has changed in the document under the lock; comparing
 //! it with `base` happens outside.
 
 mod active_calls;
@@ -78,7 +78,7 @@ use self::write::LostWrite;
 use super::usage_delta::UsageDelta;
 use super::{
     Activities, AgentState, Budget, Excess, ItemVersion, SessionId, SharedAgent, Timestamp, Value,
-    WorkflowStatus,
+    WorkflowStatus, Writers,
 };
 
 /// How many bytes of an item these attributes take, names included.
@@ -100,8 +100,12 @@ pub(crate) struct Ledger {
     local: WorkflowStatus,
     /// The state of each agent that is not for the table.
     active: Vec<ActiveCalls>,
-    /// What the table is known to hold.
+    /// What the table is known to hold; `None` if it is not known, or if [`local`](Self::is_base) is it.
     base: Option<Arc<WorkflowStatus>>,
+    /// The table holds `local`, with its revision and writers. So does a saved session in memory: it
+    /// needs no other document, and keeps none. Whatever changes `local` [keeps the base](Self::keep_base)
+    /// first.
+    is_base: bool,
     /// The version of the item in the table, if it is not the one that `base` would be written with:
     /// an older writer may format the time in another way, or have no revision.
     stored_version: Option<Box<ItemVersion>>,
@@ -168,6 +172,7 @@ impl Ledger {
             local: WorkflowStatus::new(session_id, now),
             active: Vec::new(),
             base: None,
+            is_base: false,
             stored_version: None,
             writes_derived: false,
             deleted: None,
@@ -200,9 +205,18 @@ impl Ledger {
         &self.local
     }
 
+    /// A copy of the document for the application. Only what the table holds has a revision.
+    pub(crate) fn snapshot(&mut self) -> WorkflowStatus {
+        let mut status = self.status().clone();
+        (status.writers, status.revision) = (Writers::default(), 0);
+        status
+    }
+
     fn refresh_activities(&mut self) {
         for ((_, agent), active) in self.local.agents.iter_mut().zip(&mut self.active) {
+            // Stale only after a change, which has kept the base.
             if std::mem::take(&mut active.activity_is_stale) {
+                debug_assert!(!self.is_base, "the base was not kept");
                 agent.activity = Arc::clone(active.activities.of(agent.state));
             }
         }
@@ -230,7 +244,7 @@ impl Ledger {
 
     /// Whether the table is known to hold the session.
     pub(crate) fn is_saved(&self) -> bool {
-        self.base.is_some()
+        self.base.is_some() || self.is_base
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -315,6 +329,7 @@ impl Ledger {
         agent: SharedAgent,
         activities: Arc<Activities>,
     ) -> usize {
+        self.keep_base();
         self.local.agents.push((name, agent));
         self.active.push(ActiveCalls::none(activities));
         self.unsent.push(None);
@@ -328,21 +343,25 @@ impl Ledger {
         attributes: BTreeMap<String, Value>,
         now: Timestamp,
     ) {
+        self.keep_base();
         self.note_description(correlation_id.as_ref(), &attributes);
         if correlation_id.is_some() {
             self.local.correlation_id = correlation_id;
         }
-        for name in attributes.keys() {
-            if !self.own_attributes.iter().any(|own| **own == **name) {
-                self.own_attributes.push(name.as_str().into());
-            }
-        }
+        let own = &mut self.own_attributes;
+        let is_new = |name: &&String| !own.iter().any(|own| **own == ***name);
+        let new: Vec<_> =
+            attributes.keys().filter(is_new).map(|name| name.as_str().into()).collect();
+        // Mostly set once, and all together.
+        own.reserve_exact(new.len());
+        own.extend(new);
         self.local.attributes.extend(attributes);
         self.touch(now);
     }
 
     /// Sets the trace that the workflow belongs to, if given, and its limits, if there are any.
     pub(crate) fn set_limits(&mut self, trace_id: Option<Arc<str>>, budget: Option<Box<Budget>>) {
+        self.keep_base();
         self.note_limits(trace_id.as_ref(), budget.as_deref());
         if trace_id.is_some() {
             self.local.trace_id = trace_id;
@@ -398,8 +417,23 @@ impl Ledger {
         own_call(&self.active[slot], &self.unacknowledged, &self.unsent, slot)
     }
 
+    /// `local` is about to change: what the table holds is kept apart from now on.
+    #[inline]
+    fn keep_base(&mut self) {
+        if self.is_base {
+            self.copy_base();
+        }
+    }
+
+    #[cold]
+    fn copy_base(&mut self) {
+        self.base = Some(Arc::new(self.local.clone()));
+        self.is_base = false;
+    }
+
     #[inline]
     fn touch(&mut self, now: Timestamp) {
+        debug_assert!(!self.is_base, "the base was not kept");
         self.local.last_updated = self.local.last_updated.max(now);
         self.version += 1;
     }

@@ -25,6 +25,7 @@ pub(super) enum NewRun {
 impl Ledger {
     /// Starts the workflow over, with no agents. The next write replaces the item of the previous run.
     pub(crate) fn begin_new_run(&mut self, now: Timestamp) {
+        self.keep_base();
         let mut next = Self::new(self.local.session_id.clone(), now);
         next.retention = self.retention;
         next.forget_retention();

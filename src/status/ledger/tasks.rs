@@ -191,6 +191,7 @@ impl Ledger {
         details: &CallDetails<'_>,
         now: Timestamp,
     ) -> Option<Counted> {
+        self.keep_base();
         let Task { id, waiting_for } = task;
         let TaskUsage { reported, recorded, is_get } = usage;
         let tasks = self.tasks.get_or_insert_default();

@@ -100,6 +100,7 @@ impl Ledger {
         if !self.is_dirty() {
             return None;
         }
+        self.keep_base();
         self.keep_expiry_ahead(now);
         self.name_attempts(writer);
         let mut next = self.share_local();
@@ -195,12 +196,24 @@ impl Ledger {
         if self.new_run == NewRun::None {
             self.missing_usage = None;
         }
-        self.base = Some(write.next);
         self.saved_version = write.version;
         self.seen_version = self.seen_version.max(write.version);
         if self.tasks.is_some() {
             self.confirm_tasks(write.version);
         }
+        self.set_written(write.next);
+    }
+
+    /// The table holds this document, which is `local` unless something has changed meanwhile.
+    fn set_written(&mut self, written: Arc<WorkflowStatus>) {
+        let local = &mut self.local;
+        local.writers.clone_from(&written.writers);
+        local.revision = written.revision;
+        // An agent with a copy of its own will be called again.
+        let mut agents = local.agents.iter().zip(&written.agents);
+        let are_shared = agents.all(|((_, own), (_, written))| own.is_shared_with(written));
+        self.is_base = self.new_run == NewRun::None && are_shared && *local == *written;
+        self.base = (!self.is_base).then_some(written);
     }
 
     /// The write was not sent, since it would change nothing.
