@@ -31,8 +31,8 @@
 //!
 //! **Cost.** A change takes the entry's lock, which only calls of the same session share, and the
 //! lock of the lists only if the entry was not queued yet: for a push and, at most, one wake-up.
-//! Under load there is a timer most of the time. Each wake-up that this saves would have another
-//! thread of the runtime take the recorder, and the call's task move to that thread.
+//! Under load there is a timer most of the time, which matters more than the wake-up itself: on a
+//! runtime with several threads, another one would run the recorder, and often the call's task next.
 //! The lists are swapped, not copied, so that they allocate nothing once they are large enough.
 //!
 //! Locks are always taken in the order entry, lists. This file uses nothing of the crate but
