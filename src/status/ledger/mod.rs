@@ -50,6 +50,7 @@ mod agent_usage;
 mod events;
 mod expiry;
 mod merge;
+mod merge_agent;
 mod merge_tasks;
 mod new_run;
 mod new_run_after;

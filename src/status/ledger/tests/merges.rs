@@ -153,6 +153,34 @@ fn only_what_differs_from_the_base_is_written() {
 }
 
 #[test]
+fn a_saved_session_keeps_its_document_once_until_something_changes() {
+    let mut table = Table::default();
+    let mut process = Process::new("w", 0);
+    process.start("a", 0);
+    process.save(&mut table, 0);
+    let changes: [fn(&mut Process); 4] = [
+        |process| process.end("a", Outcome::Success, 5, 1),
+        |process| process.start("b", 2),
+        |process| process.ledger.set_attributes(Some("id".into()), BTreeMap::new(), at(3)),
+        |process| assert!(process.ledger.heartbeat(at(4))),
+    ];
+    for (now, change) in (1..).zip(changes) {
+        assert!(process.ledger.is_saved() && process.ledger.base.is_none(), "{now}");
+        change(&mut process);
+        assert_eq!(process.ledger.base.as_deref(), Some(&table.status()), "{now}");
+        process.save(&mut table, now);
+    }
+    assert_eq!(process.ledger.snapshot().revision, 0, "only an item has one");
+    // A call that ends while the write is in flight: the two differ.
+    process.start("c", 6);
+    let write = process.prepare(6).unwrap();
+    process.end("c", Outcome::Success, 1, 7);
+    table.write(&write).unwrap();
+    process.ledger.write_applied(write);
+    assert_eq!(process.ledger.base.as_deref(), Some(&table.status()));
+}
+
+#[test]
 fn an_item_of_another_writer_is_adopted() {
     let mut map = Item::new();
     map.insert("status", "success");
