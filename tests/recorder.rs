@@ -134,6 +134,33 @@ async fn four_agents_are_five_writes() {
     assert_four_succeeded(&store.status("s").unwrap());
 }
 
+/// Notes when each session is written.
+struct Times(Instant, UnboundedSender<(String, Duration)>);
+
+impl StatusStore for Times {
+    async fn write(&self, change: &Change, _: Precondition) -> Result<WriteOutcome, StoreError> {
+        self.1.send((change.session_id.to_string(), self.0.elapsed())).unwrap();
+        Ok(WriteOutcome::Applied)
+    }
+}
+
+/// Also of a session that opens while the recorder sleeps until another is due.
+#[tokio::test(start_paused = true)]
+async fn each_session_is_written_when_its_own_delay_is_over() {
+    let (written, mut times) = tokio::sync::mpsc::unbounded_channel();
+    let delay = Duration::from_millis(50);
+    let tracker = builder(Times(Instant::now(), written)).batch_delay(delay).start().unwrap();
+    let mut open = Vec::new();
+    for (session, pause) in [("a", 20), ("b", 10), ("c", 0)] {
+        open.push(tracker.workflow(session).start().unwrap());
+        sleep(Duration::from_millis(pause)).await;
+    }
+    for expected in [("a", 50), ("b", 70), ("c", 80)] {
+        let (session, at) = times.recv().await.unwrap();
+        assert_eq!((&*session, at), (expected.0, Duration::from_millis(expected.1)));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slow_store_delays_nothing_and_gets_one_write_more() {
     let store = Slow::new(Duration::from_secs(5));
