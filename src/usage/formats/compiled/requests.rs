@@ -15,8 +15,8 @@ pub(in crate::usage) fn request_flags(path: &[u8]) -> u16 {
     if may_contain(path) { suffix | contained_flags(path) } else { suffix }
 }
 
-/// The flags of the [`Suffix`] that a path ends with. It is found by a hash of the last five bytes,
-/// and where several patterns have the same, the longest comes first in the table. The last eight
+/// The flags of the [`Suffix`] that a path ends with. It is found by a hash of the last five bytes.
+/// Of several patterns with the same last bytes, the longest comes first in the table. The last eight
 /// bytes tell nearly all of them apart.
 #[inline]
 fn suffix_flags(path: &[u8]) -> u16 {
@@ -30,7 +30,7 @@ fn suffix_flags(path: &[u8]) -> u16 {
 
 #[inline]
 fn find_suffix(tail: u64, path: &[u8]) -> u16 {
-    let mut number = SUFFIX_SLOTS[suffix_hash(tail >> (8 * (8 - TAIL)), SUFFIX_FACTOR)];
+    let mut number = SUFFIX_SLOTS[suffix_hash(tail >> (8 * (8 - TAIL)))];
     while let Some(suffix) = SUFFIXES.get(usize::from(number)) {
         if tail & suffix.mask == suffix.tail && suffix.matches_rest(path) {
             return suffix.flags;
@@ -109,7 +109,7 @@ struct CompiledSuffix {
     /// Its first eight bytes, if it is longer.
     head: u64,
     flags: u16,
-    /// The number of another suffix with the same tail; [`NO_SUFFIX`] if there is none.
+    /// The number of another suffix with the same hash; [`NO_SUFFIX`] if there is none.
     next: u8,
 }
 
@@ -128,10 +128,11 @@ impl CompiledSuffix {
 }
 
 const NO_SUFFIX: u8 = u8::MAX;
-const SUFFIX_SLOT_BITS: u32 = 7;
+const SUFFIX_SLOT_BITS: u32 = 8;
 
-const fn suffix_hash(tail: u64, factor: u64) -> usize {
-    (tail.wrapping_mul(factor) >> (u64::BITS - SUFFIX_SLOT_BITS)) as usize
+const fn suffix_hash(tail: u64) -> usize {
+    // 2^64 divided by the golden ratio.
+    (tail.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SUFFIX_SLOT_BITS)) as usize
 }
 
 /// Each pattern once, with the flags of all its rows.
@@ -164,7 +165,7 @@ static SUFFIXES: [CompiledSuffix; count_patterns(true)] = {
     while i < filled {
         let mut j = i + 1;
         while j < filled {
-            if TAILS[j] == TAILS[i] {
+            if suffix_hash(TAILS[j]) == suffix_hash(TAILS[i]) {
                 compiled[i].next = j as u8;
                 break;
             }
@@ -177,26 +178,6 @@ static SUFFIXES: [CompiledSuffix; count_patterns(true)] = {
 
 const NOTHING: CompiledSuffix =
     CompiledSuffix { text: b"", tail: 0, mask: 0, head: 0, flags: 0, next: NO_SUFFIX };
-
-/// A factor with which no two tails hash alike.
-#[allow(long_running_const_eval, reason = "it is a search, and bounded by the table")]
-const SUFFIX_FACTOR: u64 = {
-    let mut factor = 0x9e37_79b9_7f4a_7c15;
-    'factors: loop {
-        factor += 2;
-        let mut taken = [0; 1 << SUFFIX_SLOT_BITS];
-        let mut i = 0;
-        while i < TAILS.len() {
-            let slot = suffix_hash(TAILS[i], factor);
-            if taken[slot] != 0 && taken[slot] != TAILS[i] {
-                continue 'factors;
-            }
-            taken[slot] = TAILS[i];
-            i += 1;
-        }
-        break factor;
-    }
-};
 
 /// The tails of all patterns.
 const TAILS: [u64; count_patterns(true)] = {
@@ -211,13 +192,13 @@ const TAILS: [u64; count_patterns(true)] = {
     tails
 };
 
-/// The first pattern with the tail that hashes so.
+/// The first pattern whose tail has this hash.
 static SUFFIX_SLOTS: [u8; 1 << SUFFIX_SLOT_BITS] = {
     let mut slots = [NO_SUFFIX; 1 << SUFFIX_SLOT_BITS];
     let mut i = TAILS.len();
     while i > 0 {
         i -= 1;
-        slots[suffix_hash(TAILS[i], SUFFIX_FACTOR)] = i as u8;
+        slots[suffix_hash(TAILS[i])] = i as u8;
     }
     slots
 };
