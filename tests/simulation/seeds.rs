@@ -7,7 +7,7 @@ use std::sync::Mutex;
 pub(crate) type Counts = BTreeMap<&'static str, u64>;
 
 /// How many seeds run by default.
-const DEFAULT_SEEDS: u64 = 500;
+const DEFAULT_SEEDS: u64 = 200;
 /// With at least this many seeds, everything that is expected must come up, and this often in
 /// 10,000 of them.
 const SEEDS_TO_COVER_ALL: u64 = 1_000;
