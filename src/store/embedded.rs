@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! DynamoDbStore ─▶ aws_sdk_dynamodb::Client ─▶ Engine, an HttpConnector ─▶ dynoxide ─▶ SQLite
+//!               └────────────── writes ──────▶ Engine
 //! ```
 //!
 //! The client's connector passes each request to the engine instead of a socket, so the store
-//! is the same one, and the engine executes every expression it sends. This is the only file
-//! that knows which engine that is.
+//! is the same one, and the engine executes every expression it sends. Writes reach the engine
+//! directly (`update`). This file and those below it are the only ones that know which engine that is.
 
 mod damage;
+mod update;
 
 use std::fmt;
 use std::io::Read as _;
@@ -36,6 +38,7 @@ use dynoxide::types::{
 use dynoxide::{Database, DynoxideError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::task::JoinError;
 
 use super::dynamodb::{RECENT_INDEX, behavior_version};
 use super::{DynamoDbStore, SetupError};
@@ -74,7 +77,7 @@ impl DynamoDbStore {
         let index = create_table(&database).map_err(|error| failed(&error))?;
         // DynamoDB deletes expired items by itself.
         database.sweep_ttl().map_err(|error| failed(&error))?;
-        Ok(Self::with_known_table(client(Engine::in_file(database, path)), TABLE, index))
+        Ok(Engine::in_file(database, path).into_store(index))
     }
 
     /// Opens a store in a file to read it. Nothing is written: no file is created, expired items
@@ -118,7 +121,7 @@ impl DynamoDbStore {
             }
             error => failed(&error),
         })?;
-        Ok(Self::with_known_table(client(Engine::in_file(database, path)), TABLE, index))
+        Ok(Engine::in_file(database, path).into_store(index))
     }
 
     /// Creates a store in memory. Its contents are lost with its last clone.
@@ -130,7 +133,7 @@ impl DynamoDbStore {
         let failed = |error| SetupError::new(format!("cannot start the embedded store: {error}"));
         let database = Database::memory().map_err(failed)?;
         let index = create_table(&database).map_err(failed)?;
-        Ok(Self::with_known_table(client(Engine::in_memory(database)), TABLE, index))
+        Ok(Engine::in_memory(database).into_store(index))
     }
 
     /// Creates a client of an engine in memory without tables, for tests that create their own
@@ -283,6 +286,28 @@ impl Engine {
     fn in_memory(database: Database) -> Self {
         Self { database, blocks: false, file: None }
     }
+
+    /// A store in the table of this engine.
+    fn into_store(self, index: Option<&str>) -> DynamoDbStore {
+        DynamoDbStore::embedded_in(Arc::new(self.clone()), client(self), TABLE, index)
+    }
+
+    /// Runs a request where it may take its time. Fails if it panics.
+    async fn run<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(&Database) -> Result<T, DynoxideError> + Send + 'static,
+    ) -> Result<Result<T, DynoxideError>, JoinError> {
+        let result = if self.blocks {
+            let database = self.database.clone();
+            tokio::task::spawn_blocking(move || request(&database)).await?
+        } else {
+            // Nothing below ever yields: without this, a loop of writes would monopolize its
+            // thread.
+            tokio::task::consume_budget().await;
+            request(&self.database)
+        };
+        Ok(result.map_err(|error| explained(error, self.file.as_deref())))
+    }
 }
 
 impl fmt::Debug for Engine {
@@ -293,19 +318,12 @@ impl fmt::Debug for Engine {
 
 impl HttpConnector for Engine {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let Self { database, blocks, file } = self.clone();
+        let engine = self.clone();
         HttpConnectorFuture::new(async move {
-            let result = if blocks {
-                tokio::task::spawn_blocking(move || execute(&database, &request))
-                    .await
-                    .map_err(|error| ConnectorError::other(error.into(), None))?
-            } else {
-                // Nothing below ever yields: without this, a loop of writes would monopolize
-                // its thread.
-                tokio::task::consume_budget().await;
-                execute(&database, &request)
-            };
-            let result = result.map_err(|error| explained(error, file.as_deref()));
+            let result = engine
+                .run(move |database| execute(database, &request))
+                .await
+                .map_err(|error| ConnectorError::other(error.into(), None))?;
             let (status, body) = match result {
                 Ok(body) => (200, body),
                 Err(error) => (error.status_code(), error.to_json().into_bytes()),

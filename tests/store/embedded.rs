@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tower_agent_status::status::{Item, Precondition, schema};
+use tower_agent_status::status::{Change, Item, Precondition, schema};
 use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, WriteOutcome};
 
 use crate::contract::{change, first, id, revision};
@@ -64,6 +64,68 @@ async fn a_store_that_is_opened_to_read_writes_nothing() {
     assert!(reader.get(&id("s")).await.unwrap().is_some());
 }
 
+/// Breaks the JSON of the items with this text, in a file that no store has open.
+fn damage(path: &Path, marker: &[u8]) {
+    let mut bytes = std::fs::read(path).unwrap();
+    // Pages may hold an old copy of it.
+    while let Some(at) = bytes.windows(marker.len()).position(|found| found == marker) {
+        bytes[at] = b'x';
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// Writes reach the engine without the SDK, which other stores use on the same table.
+#[tokio::test]
+async fn a_write_ends_as_it_would_through_the_sdk() {
+    let file = TempFile::new("through-the-sdk");
+    let in_file = || DynamoDbStore::embedded(file.path()).unwrap();
+    let damaged = || {
+        let mut change = first("damaged");
+        change.set.insert("documentId", "marker");
+        change.set.insert(schema::EXPIRES_AT, 9_999_999_999);
+        change
+    };
+    in_file().write(&damaged(), Precondition::Absent).await.unwrap();
+    damage(file.path(), b"\"marker\"");
+    for store in [in_file(), DynamoDbStore::embedded_in_memory().unwrap()] {
+        let through_sdk = DynamoDbStore::new(store.client().clone(), store.table_name());
+        let mut ended = Vec::new();
+        for store in [&store, &through_sdk] {
+            let mut results = Vec::new();
+            let mut write = async |change: &Change, precondition| {
+                let result = store.write(change, precondition).await;
+                results.push(result.map_err(|error| {
+                    (error.kind(), error.may_have_been_applied(), error.to_string())
+                }));
+            };
+            write(&first("there"), Precondition::Absent).await;
+            write(&first("there"), Precondition::Absent).await;
+            write(&change("there", 3, first("there").set), revision(7)).await;
+            write(&change("none", 2, first("none").set), revision(1)).await;
+            write(&damaged(), revision(1)).await;
+            let mut large = first("large");
+            large.set.insert("notes", "x".repeat(410_000));
+            write(&large, Precondition::Absent).await;
+            store.delete(&id("there")).await.unwrap();
+            ended.push(results);
+        }
+        assert_eq!(ended[0], ended[1]);
+        assert_eq!(ended[0][0], Ok(WriteOutcome::Applied));
+        assert!(matches!(&ended[0][1], Ok(WriteOutcome::Conflict(Some(_)))), "{ended:?}");
+        assert_eq!(ended[0][3], Ok(WriteOutcome::Conflict(None)));
+        assert!(ended[0][5].is_err(), "{ended:?}");
+
+        let table = store.client().delete_table().table_name(store.table_name());
+        table.send().await.unwrap();
+        let [direct, through_sdk] = [&store, &through_sdk].map(|store| async move {
+            store.write(&first("s"), Precondition::Absent).await.unwrap_err().to_string()
+        });
+        let direct = direct.await;
+        assert!(direct.contains("create the table"), "{direct}");
+        assert_eq!(direct, through_sdk.await);
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_item_is_one_damaged_item() {
     let file = TempFile::new("damaged");
@@ -98,13 +160,7 @@ async fn a_damaged_item_is_one_damaged_item() {
     };
     let all = ids(DynamoDbStore::embedded(file.path()).unwrap()).await;
     assert_eq!(all.len(), 53);
-    let mut bytes = std::fs::read(file.path()).unwrap();
-    let marker = b"\"marker-one\"";
-    // Pages may hold an old copy of it.
-    while let Some(at) = bytes.windows(marker.len()).position(|found| found == marker) {
-        bytes[at] = b'x';
-    }
-    std::fs::write(file.path(), bytes).unwrap();
+    damage(file.path(), b"\"marker-one\"");
 
     let store = DynamoDbStore::embedded(file.path()).unwrap();
     let is_damaged = |item: &Item| {

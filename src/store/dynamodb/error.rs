@@ -68,7 +68,7 @@ impl Error for SetupError {}
 
 /// The kind of an error of the SDK, by what it means for the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RequestErrorKind {
+pub(in crate::store) enum RequestErrorKind {
     /// Too many requests for the table, the account or the partition.
     Throttled,
     /// No response, or one that reports trouble which may pass.
@@ -93,13 +93,25 @@ pub(super) enum RequestErrorKind {
 
 /// A failed request, classified.
 #[derive(Debug)]
-pub(super) struct RequestError {
+pub(in crate::store) struct RequestError {
     pub(super) kind: RequestErrorKind,
     /// The message of the service or the connection, shortened: some echo the whole request.
     pub(super) message: ErrorMessage,
 }
 
 impl RequestError {
+    /// An error that the service returned with this status.
+    pub(in crate::store) fn of_service(code: &str, text: &str, status: Option<u16>) -> Self {
+        let message = match status {
+            // From something between here and DynamoDB.
+            Some(status) if code.is_empty() => {
+                ErrorMessage::new(format_args!("status {status} without an error of DynamoDB"))
+            }
+            _ => ErrorMessage::new(format_args!("{code}: {text}")),
+        };
+        Self { kind: classify(code, text, status), message }
+    }
+
     pub(super) fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
@@ -107,15 +119,7 @@ impl RequestError {
         let status = error.raw_response().map(|response| response.status().as_u16());
         if let Some(error) = error.as_service_error() {
             let code = error.code().unwrap_or_default();
-            let text = error.message().unwrap_or("no message");
-            let message = match status {
-                // From something between here and DynamoDB.
-                Some(status) if code.is_empty() => {
-                    ErrorMessage::new(format_args!("status {status} without an error of DynamoDB"))
-                }
-                _ => ErrorMessage::new(format_args!("{code}: {text}")),
-            };
-            return Self { kind: classify(code, text, status), message };
+            return Self::of_service(code, error.message().unwrap_or("no message"), status);
         }
         // The SDK's own message is only "dispatch failure".
         let message = ErrorMessage::new(ErrorChain(error));
@@ -256,7 +260,7 @@ fn classify(code: &str, message: &str, status: Option<u16>) -> RequestErrorKind 
 
 /// Whether a response of this status means that the request was rejected and changed nothing.
 /// 408 comes from a proxy that did not wait for the service.
-pub(super) fn is_rejection(status: u16) -> bool {
+pub(in crate::store) fn is_rejection(status: u16) -> bool {
     (400..500).contains(&status) && status != 408
 }
 

@@ -20,12 +20,12 @@ const MAX_KEY_BYTES: usize = 2_048;
 
 /// The expressions of one `UpdateItem`.
 #[derive(Debug, PartialEq)]
-pub(super) struct UpdateExpression {
+pub(in crate::store) struct UpdateExpression {
     /// `None` if there is nothing to set or remove besides the key.
-    pub(super) update: Option<String>,
-    pub(super) condition: String,
-    pub(super) names: HashMap<String, String>,
-    pub(super) values: HashMap<String, AttributeValue>,
+    pub(in crate::store) update: Option<String>,
+    pub(in crate::store) condition: String,
+    pub(in crate::store) names: HashMap<String, String>,
+    pub(in crate::store) values: HashMap<String, AttributeValue>,
 }
 
 /// The error for a change to an attribute that the table uses itself.

@@ -24,6 +24,7 @@ mod search;
 mod sent_attempts;
 mod settings;
 mod unindexed;
+mod update;
 mod write;
 
 use std::fmt;
@@ -50,7 +51,12 @@ pub use self::index::{IndexStatus, RecentIndex, SearchIndex};
 use self::layout::{AttributeNames, TableLayout, TableSettings};
 pub use self::reshard::{ReshardAction, ReshardPlan, ReshardProgress};
 #[cfg(feature = "embedded")]
-pub(super) use self::{index::RECENT_INDEX, settings::behavior_version};
+pub(super) use self::{
+    error::{RequestError, is_rejection},
+    index::RECENT_INDEX,
+    settings::behavior_version,
+    update::{UpdateError, UpdateItem, UpdateRequest, Updated},
+};
 
 /// A store in a DynamoDB table, with one item for each session.
 ///
@@ -121,6 +127,8 @@ struct Inner {
     client: Client,
     /// The same, for the store's own requests: a write can be [watched](sent_attempts::watch).
     requests: Client,
+    /// The engine of an embedded store, which writes without a client.
+    engine: Option<Arc<dyn update::UpdateItem>>,
     table: String,
     /// What to assume where the table cannot tell.
     settings: TableSettings,
@@ -207,8 +215,18 @@ impl DynamoDbStore {
     }
 
     fn with(client: Client, table: String, settings: TableSettings) -> Self {
+        Self::with_engine(client, None, table, settings)
+    }
+
+    fn with_engine(
+        client: Client,
+        engine: Option<Arc<dyn update::UpdateItem>>,
+        table: String,
+        settings: TableSettings,
+    ) -> Self {
         Self(Arc::new(Inner {
             requests: sent_attempts::watchable(&client),
+            engine,
             client,
             table,
             settings,
@@ -222,10 +240,16 @@ impl DynamoDbStore {
         }))
     }
 
-    /// Creates a store whose table is known to use the document's own names.
+    /// Creates a store in an engine, whose table is known to use the document's own names.
     #[cfg(feature = "embedded")]
-    pub(super) fn with_known_table(client: Client, table: &str, index: Option<&str>) -> Self {
-        let store = Self::new(client, table);
+    pub(super) fn embedded_in(
+        engine: Arc<dyn UpdateItem>,
+        client: Client,
+        table: &str,
+        index: Option<&str>,
+    ) -> Self {
+        let settings = TableSettings::default();
+        let store = Self::with_engine(client, Some(engine), table.to_owned(), settings);
         let recent = index.map(|name| RecentIndex {
             name: name.to_owned(),
             shards: 1,
@@ -273,10 +297,10 @@ impl DynamoDbStore {
     }
 
     fn with_settings(self, change: impl FnOnce(&mut TableSettings)) -> Self {
-        let Inner { client, table, settings, .. } = &*self.0;
+        let Inner { client, engine, table, settings, .. } = &*self.0;
         let mut settings = settings.clone();
         change(&mut settings);
-        Self::with(client.clone(), table.clone(), settings)
+        Self::with_engine(client.clone(), engine.clone(), table.clone(), settings)
     }
 
     /// Asks the table for the names of its key and its time-to-live attribute, unless they are
