@@ -77,9 +77,10 @@ fn rows() -> Vec<Row> {
     rows.collect()
 }
 
-/// The versions of a crate that the recipes are locked to.
-fn locked(name: &str) -> Vec<String> {
-    let lock = read("tests/clients/Cargo.lock");
+/// The versions of a crate that the package of a recipe is locked to.
+fn locked(name: &str, recipe: &str) -> Vec<String> {
+    let package = if recipe.starts_with("tests/aws/") { "tests/aws" } else { "tests/clients" };
+    let lock = read(&format!("{package}/Cargo.lock"));
     let key = format!("name = \"{name}\"\nversion = \"");
     let versions = lock.split(&key).skip(1).map(|rest| rest.split_once('"').unwrap().0.to_owned());
     versions.collect()
@@ -111,7 +112,7 @@ fn the_docs_show_each_recipe_as_it_is() {
 #[test]
 fn the_table_has_the_versions_that_are_tested() {
     for row in rows() {
-        let mut locked = locked(&row.name);
+        let mut locked = locked(&row.name, &row.recipe);
         locked.retain(|version| version.starts_with(line_of(&row.recipe)));
         assert_eq!(locked, [row.version], "the version of {}", row.name);
     }
