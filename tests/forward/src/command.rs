@@ -12,16 +12,18 @@ pub fn binary() -> &'static PathBuf {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
         let built = Command::new(env!("CARGO"))
             .args(["build", "--locked", "--quiet", "--bin", "tower-agent-status"])
-            .args(["--features", "cli,forward,prometheus"])
+            // With an example, Cargo takes the dependencies that it has compiled for the tests.
+            .args(["--example", "testing", "--features", "cli,forward,prometheus"])
             .args(["--message-format", "json", "--manifest-path", root])
             .stderr(Stdio::inherit())
             .output()
             .unwrap();
         assert!(built.status.success(), "the command does not build");
         let messages = String::from_utf8(built.stdout).unwrap();
-        let executable = messages.lines().rev().find_map(|line| {
+        let executable = messages.lines().find_map(|line| {
             let message: serde_json::Value = serde_json::from_str(line).ok()?;
-            message["executable"].as_str().map(PathBuf::from)
+            let is_command = message["target"]["name"] == "tower-agent-status";
+            message["executable"].as_str().filter(|_| is_command).map(PathBuf::from)
         });
         executable.unwrap()
     })
