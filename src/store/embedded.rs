@@ -5,12 +5,12 @@
 //!               └────────────── writes ──────▶ Engine
 //! ```
 //!
-//! The client's connector passes each request to the engine instead of a socket, so the store
-//! is the same one, and the engine executes every expression it sends. Writes reach the engine
-//! directly (`update`). This file and those below it are the only ones that know which engine that is.
+//! The client's connector passes each request to the engine instead of a socket, so the store is the
+//! same one. Its writes reach the engine directly (`update_item`). This file and those below it are the
+//! only ones that know which engine that is.
 
 mod damage;
-mod update;
+mod update_item;
 
 use std::fmt;
 use std::io::Read as _;

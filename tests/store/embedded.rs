@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tower_agent_status::status::{Change, Item, Precondition, schema};
+use tower_agent_status::status::{Change, Item, ItemVersion, Precondition, Value, schema};
 use tower_agent_status::store::{DynamoDbStore, StatusReader, StatusStore, WriteOutcome};
 
 use crate::contract::{change, first, id, revision};
@@ -74,6 +74,21 @@ fn damage(path: &Path, marker: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }
 
+const UPDATED: &str = "2025-12-24T10:00:00.000Z";
+
+/// The item has this revision, and the time of the last update.
+fn version(revision: u64) -> Precondition {
+    Precondition::Version(ItemVersion::new(Some(revision), Some(UPDATED)))
+}
+
+/// A map with strings, numbers, lists and maps.
+fn nested() -> Value {
+    let text = || Value::from("text");
+    let list = Value::List(vec![text(), Value::Integer(0), Value::List(Vec::new())]);
+    let map = [("list", list), ("float", Value::Float(0.1)), ("empty", Value::Map(Item::new()))];
+    Value::Map(map.map(|(name, value)| (name.to_owned(), value)).into_iter().collect())
+}
+
 /// Writes reach the engine without the SDK, which other stores use on the same table.
 #[tokio::test]
 async fn a_write_ends_as_it_would_through_the_sdk() {
@@ -101,19 +116,40 @@ async fn a_write_ends_as_it_would_through_the_sdk() {
             write(&first("there"), Precondition::Absent).await;
             write(&first("there"), Precondition::Absent).await;
             write(&change("there", 3, first("there").set), revision(7)).await;
-            write(&change("none", 2, first("none").set), revision(1)).await;
-            write(&damaged(), revision(1)).await;
+            for version in [revision(1), version(1)] {
+                write(&change("none", 2, first("none").set), version.clone()).await;
+                write(&damaged(), version).await;
+            }
+            let mut odd = first("odd");
+            odd.set.insert(schema::LAST_UPDATED, UPDATED);
+            for name in ["status", "a.b[0]", "#0", ":0", "größe"] {
+                odd.set.insert(name, nested());
+            }
+            odd.set.insert("empty", "");
+            write(&odd, Precondition::Absent).await;
+            let mut next = change("odd", 2, Item::new());
+            next.set.insert("status", "another value");
+            next.remove = ["status", "a.b[0]", "#0", "none"].map(str::to_owned).to_vec();
+            for _ in 0..2 {
+                write(&next, version(1)).await;
+            }
             let mut large = first("large");
             large.set.insert("notes", "x".repeat(410_000));
             write(&large, Precondition::Absent).await;
-            store.delete(&id("there")).await.unwrap();
+            for written in ["there", "odd"] {
+                store.delete(&id(written)).await.unwrap();
+            }
             ended.push(results);
         }
         assert_eq!(ended[0], ended[1]);
         assert_eq!(ended[0][0], Ok(WriteOutcome::Applied));
         assert!(matches!(&ended[0][1], Ok(WriteOutcome::Conflict(Some(_)))), "{ended:?}");
-        assert_eq!(ended[0][3], Ok(WriteOutcome::Conflict(None)));
-        assert!(ended[0][5].is_err(), "{ended:?}");
+        assert_eq!([&ended[0][3], &ended[0][5]], [&Ok(WriteOutcome::Conflict(None)); 2]);
+        assert_eq!([&ended[0][7], &ended[0][8]], [&Ok(WriteOutcome::Applied); 2]);
+        let Ok(WriteOutcome::Conflict(Some(odd))) = &ended[0][9] else { panic!("{ended:?}") };
+        assert_eq!([odd.get("status"), odd.get("a.b[0]"), odd.get("#0")], [None; 3]);
+        assert_eq!([odd.get(":0"), odd.get("größe")], [Some(&nested()); 2]);
+        assert!(ended[0][10].is_err(), "{ended:?}");
 
         let table = store.client().delete_table().table_name(store.table_name());
         table.send().await.unwrap();

@@ -1,4 +1,4 @@
-//! [`UpdateExpression`]: a change and its precondition, as the expressions of one `UpdateItem`.
+//! [`UpdateExpression`]: an update and its conditions, as the expressions of one `UpdateItem`.
 //!
 //! ```text
 //! SET #0=:2,revision=:3 REMOVE #1          names that are safe in an expression, or aliases; placeholders
@@ -10,13 +10,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::convert::to_attribute;
-use super::index::Indexes;
-use super::layout::AttributeNames;
-use crate::status::{Change, ItemVersion, Precondition, Value, cut, schema};
-
-/// The longest partition key, in bytes.
-const MAX_KEY_BYTES: usize = 2_048;
+use super::layout::{AttributeNames, Target};
+use super::update::{Condition, ItemUpdate};
+use crate::status::schema;
 
 /// The expressions of one `UpdateItem`.
 #[derive(Debug, PartialEq)]
@@ -28,68 +24,25 @@ pub(in crate::store) struct UpdateExpression {
     pub(in crate::store) values: HashMap<String, AttributeValue>,
 }
 
-/// The error for a change to an attribute that the table uses itself.
-#[derive(Debug, PartialEq)]
-pub(super) struct ReservedAttribute(pub(super) String);
-
 impl UpdateExpression {
-    pub(super) fn new(
-        change: &Change,
-        precondition: Precondition,
-        table: &AttributeNames,
-        indexes: &Indexes,
-    ) -> Result<Self, ReservedAttribute> {
-        let is_first = match &precondition {
-            Precondition::Absent => true,
-            // An item of an older writer, which is adopted.
-            Precondition::Version(version) => version.revision.is_none(),
-        };
-        let mut refer = References::with_capacity(change.set.len() + 3);
-        let condition = refer.condition(precondition, table);
-        let remove: BTreeSet<&str> = change.remove.iter().map(String::as_str).collect();
-        let mut set = Clause::new("SET ");
-        let mut removed = Clause::new("REMOVE ");
-        for (name, value) in change.set.iter().filter(|(name, _)| !remove.contains(name)) {
-            let name = match table.target_of(name)? {
-                Target::Key => continue,
-                Target::Attribute(name) => name,
-            };
-            let value = match indexes.is_search_key(name) {
-                true => index_key(value),
-                false => to_attribute(value),
-            };
-            match value {
-                Some(value) => set.add(&[&refer.name(name), "=", &refer.value(value)]),
-                // The item may have another value.
-                None if !is_first => removed.add(&[&refer.name(name)]),
-                None => {}
-            }
-        }
-        // The partitions of the sharded indexes follow from the day.
-        if let Some(day) = change.set.get(schema::CREATED_DAY).and_then(Value::as_str) {
-            for shards in indexes.shards() {
-                let partition = AttributeValue::S(shards.partition_of(day, &change.session_id));
-                let name = shards.attribute();
-                set.add(&[&refer.name(&name), "=", &refer.value(partition)]);
-            }
-        }
-        // In a table with another key, items have the session id under `sessionId` as well. It
-        // is written once, by the first write to the item.
-        let has_session_id =
-            change.set.get(schema::SESSION_ID).is_some() || remove.contains(schema::SESSION_ID);
-        if is_first && table.key != schema::SESSION_ID && !has_session_id {
-            let id = AttributeValue::S(change.session_id.to_string());
-            set.add(&[&refer.name(schema::SESSION_ID), "=", &refer.value(id)]);
+    pub(in crate::store) fn new(update: ItemUpdate<'_>) -> Self {
+        let ItemUpdate { set, remove, conditions } = update;
+        let mut refer = References::with_capacity(set.len() + conditions.len());
+        let conditions =
+            conditions.into_iter().map(|(name, required)| refer.condition(name, required));
+        let condition = conditions.collect::<Vec<_>>().join(" AND ");
+        let mut clauses = [Clause::new("SET "), Clause::new("REMOVE ")];
+        let [set_clause, remove_clause] = &mut clauses;
+        for (name, value) in set {
+            set_clause.add(&[&refer.name(&name), "=", &refer.value(value)]);
         }
         for name in remove {
-            if let Target::Attribute(name) = table.target_of(name)? {
-                removed.add(&[&refer.name(name)]);
-            }
+            remove_clause.add(&[&refer.name(name)]);
         }
-        let clauses: Vec<_> = [set, removed].into_iter().filter_map(Clause::end).collect();
+        let clauses: Vec<_> = clauses.into_iter().filter_map(Clause::end).collect();
         let update = (!clauses.is_empty()).then(|| clauses.join(" "));
         let References { names, values } = refer;
-        Ok(Self { update, condition, names, values })
+        Self { update, condition, names, values }
     }
 }
 
@@ -144,53 +97,25 @@ impl References {
         placeholder
     }
 
-    fn condition(&mut self, precondition: Precondition, table: &AttributeNames) -> String {
-        let ItemVersion { revision, last_updated } = match precondition {
-            Precondition::Absent => {
-                return format!("attribute_not_exists({})", self.name(&table.key));
+    fn condition(&mut self, name: &str, required: Condition) -> String {
+        let name = self.name(name);
+        match required {
+            Condition::Exists => format!("attribute_exists({name})"),
+            Condition::NotExists => format!("attribute_not_exists({name})"),
+            Condition::Equals(value) => format!("{name}={}", self.value(value)),
+            Condition::Between(low, high) => {
+                let [low, high] = [low, high].map(|value| self.value(value));
+                format!("{name} BETWEEN {low} AND {high}")
             }
-            Precondition::Version(version) => version,
-        };
-        let version = [(schema::REVISION, revision), (schema::LAST_UPDATED, last_updated)];
-        let mut is_there = false;
-        let conditions = version.map(|(name, value)| {
-            let condition = value.and_then(|value| self.is_value(name, &value));
-            is_there |= condition.is_some();
-            condition.unwrap_or_else(|| self.has_no_value(name))
-        });
-        let exists = (!is_there).then(|| format!("attribute_exists({})", self.name(&table.key)));
-        let all: Vec<_> = exists.into_iter().chain(conditions).collect();
-        all.join(" AND ")
-    }
-
-    /// The condition that an attribute has this value, or one that reads the same; `None` if there is
-    /// no such condition.
-    fn is_value(&mut self, name: &str, value: &Value) -> Option<String> {
-        match value {
-            Value::Map(_) | Value::List(_) => None,
-            // The table's numbers have more digits than a float: this may be one nearby.
-            Value::Float(number) => {
-                let low = to_attribute(&Value::Float(number.next_down()))?;
-                let high = to_attribute(&Value::Float(number.next_up()))?;
-                let [name, low, high] = [self.name(name), self.value(low), self.value(high)];
-                Some(format!("{name} BETWEEN {low} AND {high}"))
-            }
-            value => {
-                let value = to_attribute(value)?;
-                Some(format!("{}={}", self.name(name), self.value(value)))
+            Condition::NotStringOrNumber => {
+                let [text, number] =
+                    ["S", "N"].map(|kind| self.value(AttributeValue::S(kind.to_owned())));
+                format!(
+                    "(attribute_not_exists({name}) \
+                     OR NOT (attribute_type({name},{text}) OR attribute_type({name},{number})))"
+                )
             }
         }
-    }
-
-    /// The condition that an attribute has no text and no number. Some writers store null for what
-    /// they do not know; of other types, not all that they hold is read.
-    fn has_no_value(&mut self, name: &str) -> String {
-        let name = self.name(name);
-        let [text, number] = ["S", "N"].map(|kind| self.value(AttributeValue::S(kind.to_owned())));
-        format!(
-            "(attribute_not_exists({name}) \
-             OR NOT (attribute_type({name},{text}) OR attribute_type({name},{number})))"
-        )
     }
 }
 
@@ -226,18 +151,6 @@ const SAFE_NAMES: [&str; 12] = [
     schema::CORRELATION_ID,
 ];
 
-/// A value as the key of an index. There the table accepts only strings of 1 to 2,048 bytes, and
-/// would refuse the whole write for anything else.
-fn index_key(value: &Value) -> Option<AttributeValue> {
-    let text = value.to_text()?;
-    (!text.is_empty()).then(|| AttributeValue::S(search_key(&text).to_owned()))
-}
-
-/// What stands for a text in an index: as much of it as the key of an index may have.
-pub(super) fn search_key(text: &str) -> &str {
-    cut(text, MAX_KEY_BYTES)
-}
-
 /// The attributes to read of an item, as a projection expression.
 pub(super) struct Projection {
     pub(super) expression: String,
@@ -266,49 +179,29 @@ impl Projection {
     }
 }
 
-/// Where an attribute of the document goes.
-enum Target<'a> {
-    /// The table's key, which is given by the request and may not be in an expression.
-    Key,
-    Attribute(&'a str),
-}
-
-impl AttributeNames {
-    /// The attribute of the table for an attribute of the document.
-    fn target_of<'a>(&'a self, name: &'a str) -> Result<Target<'a>, ReservedAttribute> {
-        match name {
-            schema::SESSION_ID if self.key == name => Ok(Target::Key),
-            schema::EXPIRES_AT => Ok(Target::Attribute(&self.ttl)),
-            _ if self.is_reserved(name) => Err(ReservedAttribute(name.to_owned())),
-            _ => Ok(Target::Attribute(name)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Item, SessionId};
 
     #[test]
     fn names_that_others_choose_have_an_alias() {
-        let mut set = Item::new();
-        set.insert(schema::REVISION, 2_u64);
-        set.insert("status", "a reserved word");
-        let change = Change::new(SessionId::new("s").unwrap(), set, vec!["a b".to_owned()]);
-        let version = ItemVersion::new(Some(1), Some("2025-12-24T10:00:00.000Z"));
-        let indexes = Indexes { recent: Vec::new(), search: Vec::new() };
-        let table = AttributeNames { ttl: "ttl".into(), ..AttributeNames::default() };
-        let write =
-            |precondition| UpdateExpression::new(&change, precondition, &table, &indexes).unwrap();
-        let later = write(Precondition::Version(version));
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let update = |conditions| ItemUpdate {
+            set: vec![("revision".into(), text("2")), ("status".into(), text("a reserved word"))],
+            remove: vec!["a b"],
+            conditions,
+        };
+        let later = UpdateExpression::new(update(vec![
+            ("revision", Condition::Equals(text("1"))),
+            ("lastUpdated", Condition::Equals(text("2025-12-24T10:00:00.000Z"))),
+        ]));
         assert_eq!(later.condition, "revision=:0 AND lastUpdated=:1");
         assert_eq!(later.update.as_deref(), Some("SET revision=:2,#0=:3 REMOVE #1"));
         let names = [("#0", "status"), ("#1", "a b")];
         let names = names.map(|(alias, name)| (alias.to_owned(), name.to_owned()));
         assert_eq!(later.names, HashMap::from(names));
         assert_eq!(later.values.len(), 4);
-        let first = write(Precondition::Absent);
+        let first = UpdateExpression::new(update(vec![("sessionId", Condition::NotExists)]));
         assert_eq!(first.condition, "attribute_not_exists(sessionId)");
     }
 }

@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::types::{
     TableDescription,
 };
 
-use crate::status::{SessionId, schema};
+use crate::status::{SessionId, cut, schema};
 
 /// The name of the index of the newest sessions in a table that is created here.
 pub(in crate::store) const RECENT_INDEX: &str = "recent";
@@ -66,6 +66,14 @@ pub(super) struct Shards(u16);
 
 /// The largest number of shards. A list asks each of them.
 const MAX_SHARDS: u16 = 256;
+
+/// The longest partition key, in bytes.
+const MAX_KEY_BYTES: usize = 2_048;
+
+/// What stands for a text in an index: as much of it as the key of an index may have.
+pub(super) fn search_key(text: &str) -> &str {
+    cut(text, MAX_KEY_BYTES)
+}
 
 impl Shards {
     pub(super) const ONE: Self = Self(1);

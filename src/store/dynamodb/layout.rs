@@ -32,7 +32,28 @@ impl AttributeNames {
         (name == self.key && name != schema::SESSION_ID)
             || (name == self.ttl && name != schema::EXPIRES_AT)
     }
+
+    /// The attribute of the table for an attribute of the document.
+    pub(super) fn target_of<'a>(&'a self, name: &'a str) -> Result<Target<'a>, ReservedAttribute> {
+        match name {
+            schema::SESSION_ID if self.key == name => Ok(Target::Key),
+            schema::EXPIRES_AT => Ok(Target::Attribute(&self.ttl)),
+            _ if self.is_reserved(name) => Err(ReservedAttribute(name.to_owned())),
+            _ => Ok(Target::Attribute(name)),
+        }
+    }
 }
+
+/// Where an attribute of the document goes.
+pub(super) enum Target<'a> {
+    /// The table's key, which is given by the request and may not be updated.
+    Key,
+    Attribute(&'a str),
+}
+
+/// The error for a change to an attribute that the table uses itself.
+#[derive(Debug, PartialEq)]
+pub(super) struct ReservedAttribute(pub(super) String);
 
 /// What the store assumes where the table cannot tell, and what it creates a table with.
 #[derive(Clone, Debug, PartialEq, Eq)]

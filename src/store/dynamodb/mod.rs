@@ -25,6 +25,7 @@ mod sent_attempts;
 mod settings;
 mod unindexed;
 mod update;
+mod update_item;
 mod write;
 
 use std::fmt;
@@ -53,9 +54,11 @@ pub use self::reshard::{ReshardAction, ReshardPlan, ReshardProgress};
 #[cfg(feature = "embedded")]
 pub(super) use self::{
     error::{RequestError, is_rejection},
+    expression::UpdateExpression,
     index::RECENT_INDEX,
     settings::behavior_version,
-    update::{UpdateError, UpdateItem, UpdateRequest, Updated},
+    update::{Condition, ItemUpdate},
+    update_item::{UpdateError, UpdateItem, UpdateRequest, Updated},
 };
 
 /// A store in a DynamoDB table, with one item for each session.
@@ -128,7 +131,7 @@ struct Inner {
     /// The same, for the store's own requests: a write can be [watched](sent_attempts::watch).
     requests: Client,
     /// The engine of an embedded store, which writes without a client.
-    engine: Option<Arc<dyn update::UpdateItem>>,
+    engine: Option<Arc<dyn update_item::UpdateItem>>,
     table: String,
     /// What to assume where the table cannot tell.
     settings: TableSettings,
@@ -220,7 +223,7 @@ impl DynamoDbStore {
 
     fn with_engine(
         client: Client,
-        engine: Option<Arc<dyn update::UpdateItem>>,
+        engine: Option<Arc<dyn update_item::UpdateItem>>,
         table: String,
         settings: TableSettings,
     ) -> Self {

@@ -2,7 +2,7 @@
 //! sessions in which an attribute has a value.
 
 use super::DynamoDbStore;
-use super::expression::search_key;
+use super::index::search_key;
 use super::query::{IndexQuery, QueriedIndex};
 use super::read_units::ReadUnits;
 use super::recent::{Looked, NewestItems};

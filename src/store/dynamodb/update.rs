@@ -1,82 +1,130 @@
-//! The one `UpdateItem` of a write. The SDK makes it, or an engine inside the process.
+//! [`ItemUpdate`]: a change and its precondition, in the attributes of the table.
+//!
+//! ```text
+//! Change, Precondition ─▶ ItemUpdate ─▶ UpdateExpression ─▶ SDK
+//!                                    └─────────────────────▶ an engine inside the process
+//! ```
 
-use std::collections::HashMap;
-use std::pin::{Pin, pin};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::error::RequestError;
-use super::expression::UpdateExpression;
-use super::sent_attempts;
+use super::convert::to_attribute;
+use super::index::{Indexes, search_key};
+use super::layout::{AttributeNames, ReservedAttribute, Target};
+use crate::status::{Change, ItemVersion, Precondition, Value, schema};
 
-/// The request of a write.
-#[derive(Debug)]
-pub(in crate::store) struct UpdateRequest {
-    pub(in crate::store) table: String,
-    /// The name of the partition key, and its value.
-    pub(in crate::store) key: (String, String),
-    pub(in crate::store) expression: UpdateExpression,
+/// What a write does to the attributes of one item, and what it requires of them. Each attribute
+/// is set or removed at most once.
+#[derive(Debug, PartialEq)]
+pub(in crate::store) struct ItemUpdate<'a> {
+    pub(in crate::store) set: Vec<(Cow<'a, str>, AttributeValue)>,
+    pub(in crate::store) remove: Vec<&'a str>,
+    /// At least one, for one attribute each. All must hold.
+    pub(in crate::store) conditions: Vec<(&'a str, Condition)>,
 }
 
-/// How the request of a write ended.
-#[derive(Debug)]
-pub(in crate::store) struct Updated {
-    pub(in crate::store) result: Result<(), UpdateError>,
-    /// Whether the write may have been applied although the request failed.
-    pub(in crate::store) may_have_been_applied: bool,
+/// What must hold for an attribute.
+#[derive(Debug, PartialEq)]
+pub(in crate::store) enum Condition {
+    Exists,
+    NotExists,
+    Equals(AttributeValue),
+    Between(AttributeValue, AttributeValue),
+    /// It is missing, or neither a string nor a number. Some writers store null for what they do not
+    /// know; of other types, not all that they hold is read.
+    NotStringOrNumber,
 }
 
-#[derive(Debug)]
-pub(in crate::store) enum UpdateError {
-    /// The item did not meet the condition. `None` if there is no item, or if the endpoint does not
-    /// return it.
-    ConditionFailed(Option<HashMap<String, AttributeValue>>),
-    Failed(RequestError),
-}
-
-/// An engine that makes the request of a write without the SDK.
-pub(in crate::store) trait UpdateItem: Send + Sync {
-    fn update_item(
-        &self,
-        request: UpdateRequest,
-    ) -> Pin<Box<dyn Future<Output = Updated> + Send + '_>>;
-}
-
-/// Sends the request with a [watchable](sent_attempts::watchable) client.
-pub(super) async fn send(requests: &Client, request: UpdateRequest) -> Updated {
-    let UpdateRequest { table, key: (key, session_id), expression } = request;
-    let UpdateExpression { update, condition, names, values } = expression;
-    let request = requests
-        .update_item()
-        .table_name(table)
-        .key(key, AttributeValue::S(session_id))
-        .set_update_expression(update)
-        .condition_expression(condition)
-        .set_expression_attribute_names((!names.is_empty()).then_some(names))
-        .set_expression_attribute_values((!values.is_empty()).then_some(values))
-        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-    let (sent, may_have_been_applied) = sent_attempts::watch(pin!(request.send())).await;
-    Updated { result: sent.map(drop).map_err(UpdateError::from), may_have_been_applied }
-}
-
-impl From<SdkError<UpdateItemError, HttpResponse>> for UpdateError {
-    fn from(error: SdkError<UpdateItemError, HttpResponse>) -> Self {
-        match error {
-            SdkError::ServiceError(error)
-                if error.err().is_conditional_check_failed_exception() =>
-            {
-                match error.into_err() {
-                    UpdateItemError::ConditionalCheckFailedException(failed) => {
-                        Self::ConditionFailed(failed.item)
-                    }
-                    _ => Self::ConditionFailed(None),
-                }
+impl<'a> ItemUpdate<'a> {
+    pub(super) fn new(
+        change: &'a Change,
+        precondition: Precondition,
+        table: &'a AttributeNames,
+        indexes: &Indexes,
+    ) -> Result<Self, ReservedAttribute> {
+        let is_first = match &precondition {
+            Precondition::Absent => true,
+            // An item of an older writer, which is adopted.
+            Precondition::Version(version) => version.revision.is_none(),
+        };
+        let conditions = conditions(precondition, table);
+        let mut set = Vec::with_capacity(change.set.len());
+        let mut remove = Vec::new();
+        let to_remove: BTreeSet<&str> = change.remove.iter().map(String::as_str).collect();
+        for (name, value) in change.set.iter().filter(|(name, _)| !to_remove.contains(name)) {
+            let name = match table.target_of(name)? {
+                Target::Key => continue,
+                Target::Attribute(name) => name,
+            };
+            let value = match indexes.is_search_key(name) {
+                true => index_key(value),
+                false => to_attribute(value),
+            };
+            match value {
+                Some(value) => set.push((name.into(), value)),
+                // The item may have another value.
+                None if !is_first => remove.push(name),
+                None => {}
             }
-            error => Self::Failed(RequestError::from_sdk(&error)),
         }
+        // The partitions of the sharded indexes follow from the day.
+        if let Some(day) = change.set.get(schema::CREATED_DAY).and_then(Value::as_str) {
+            for shards in indexes.shards() {
+                let partition = shards.partition_of(day, &change.session_id);
+                set.push((shards.attribute().into(), AttributeValue::S(partition)));
+            }
+        }
+        // In a table with another key, items have the session id under `sessionId` as well. It
+        // is written once, by the first write to the item.
+        let has_session_id =
+            change.set.get(schema::SESSION_ID).is_some() || to_remove.contains(schema::SESSION_ID);
+        if is_first && table.key != schema::SESSION_ID && !has_session_id {
+            let id = AttributeValue::S(change.session_id.to_string());
+            set.push((schema::SESSION_ID.into(), id));
+        }
+        for name in to_remove {
+            if let Target::Attribute(name) = table.target_of(name)? {
+                remove.push(name);
+            }
+        }
+        Ok(Self { set, remove, conditions })
     }
+}
+
+fn conditions(precondition: Precondition, table: &AttributeNames) -> Vec<(&str, Condition)> {
+    let ItemVersion { revision, last_updated } = match precondition {
+        Precondition::Absent => return vec![(&table.key, Condition::NotExists)],
+        Precondition::Version(version) => version,
+    };
+    let version = [(schema::REVISION, revision), (schema::LAST_UPDATED, last_updated)]
+        .map(|(name, value)| (name, value.and_then(|value| equals(&value))));
+    // Without a version, nothing else requires that there is an item.
+    let exists = version.iter().all(|(_, condition)| condition.is_none());
+    let exists = exists.then_some((&*table.key, Condition::Exists));
+    let version =
+        version.map(|(name, condition)| (name, condition.unwrap_or(Condition::NotStringOrNumber)));
+    exists.into_iter().chain(version).collect()
+}
+
+/// The condition that an attribute has this value, or one that reads the same; `None` if there is
+/// no such condition.
+fn equals(value: &Value) -> Option<Condition> {
+    match value {
+        Value::Map(_) | Value::List(_) => None,
+        // The table's numbers have more digits than a float: this may be one nearby.
+        Value::Float(number) => Some(Condition::Between(
+            to_attribute(&Value::Float(number.next_down()))?,
+            to_attribute(&Value::Float(number.next_up()))?,
+        )),
+        value => to_attribute(value).map(Condition::Equals),
+    }
+}
+
+/// A value as the key of an index. There the table accepts only strings of 1 to 2,048 bytes, and
+/// would refuse the whole write for anything else.
+fn index_key(value: &Value) -> Option<AttributeValue> {
+    let text = value.to_text()?;
+    (!text.is_empty()).then(|| AttributeValue::S(search_key(&text).to_owned()))
 }

@@ -4,8 +4,9 @@
 //! returns the item along with the error, which becomes the conflict. If the request fails,
 //! every attempt that the SDK made decides whether the write may have been applied.
 
-use super::expression::{ReservedAttribute, UpdateExpression};
-use super::update::{self, UpdateError, UpdateRequest, Updated};
+use super::layout::ReservedAttribute;
+use super::update::ItemUpdate;
+use super::update_item::{self, UpdateError, UpdateRequest, Updated};
 use super::{DynamoDbStore, Inner, convert};
 use crate::status::{Change, Precondition, schema};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, WriteOutcome};
@@ -22,7 +23,7 @@ impl StatusStore for DynamoDbStore {
         let is_first = change.set.get(schema::CREATED_DAY).is_some();
         let indexes = if is_first { self.indexes(layout).await } else { layout.indexes() };
         let Inner { requests, engine, table, .. } = &*self.0;
-        let expression = UpdateExpression::new(change, precondition, names, &indexes).map_err(
+        let update = ItemUpdate::new(change, precondition, names, &indexes).map_err(
             |ReservedAttribute(name)| {
                 let text = format!(
                     "cannot write attribute `{name}` to DynamoDB table `{table}`, which uses it \
@@ -31,11 +32,11 @@ impl StatusStore for DynamoDbStore {
                 StoreError::new(StoreErrorKind::Permanent, text)
             },
         )?;
-        let key = (names.key.clone(), change.session_id.to_string());
-        let request = UpdateRequest { table: table.clone(), key, expression };
+        let key = (&*names.key, change.session_id.as_str());
+        let request = UpdateRequest { table, key, update };
         let Updated { result, may_have_been_applied } = match engine {
             Some(engine) => engine.update_item(request).await,
-            None => update::send(requests, request).await,
+            None => update_item::send(requests, request).await,
         };
         let error = match result {
             Ok(()) => return Ok(WriteOutcome::Applied),

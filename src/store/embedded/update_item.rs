@@ -1,6 +1,6 @@
 //! Writes, without the SDK.
 //!
-//! Nearly all requests of a recorder are writes. Through the SDK, as JSON and back, one takes 1.4 times
+//! Nearly all requests of a recorder are writes. Through the SDK, as JSON and back, one takes 1.7 times
 //! the instructions.
 
 use std::collections::HashMap;
@@ -8,19 +8,21 @@ use std::pin::Pin;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynoxide::DynoxideError;
-use dynoxide::actions::update_item::UpdateItemRequest;
+use dynoxide::actions::update_item::{AttributeValueUpdate, UpdateItemRequest};
 use dynoxide::types::AttributeValue as EngineValue;
+use serde_json::{Map, Value, json};
 
 use super::Engine;
 use crate::store::dynamodb::{
-    RequestError, UpdateError, UpdateItem, UpdateRequest, Updated, is_rejection,
+    Condition, ItemUpdate, RequestError, UpdateError, UpdateExpression, UpdateItem, UpdateRequest,
+    Updated, is_rejection,
 };
 
 impl UpdateItem for Engine {
-    fn update_item(
-        &self,
-        request: UpdateRequest,
-    ) -> Pin<Box<dyn Future<Output = Updated> + Send + '_>> {
+    fn update_item<'a>(
+        &'a self,
+        request: UpdateRequest<'a>,
+    ) -> Pin<Box<dyn Future<Output = Updated> + Send + 'a>> {
         Box::pin(async move {
             let request = to_engine_request(request);
             match self.run(|database| database.update_item(request)).await {
@@ -39,19 +41,60 @@ impl UpdateItem for Engine {
     }
 }
 
-fn to_engine_request(request: UpdateRequest) -> UpdateItemRequest {
-    let UpdateRequest { table, key: (key, session_id), expression } = request;
-    UpdateItemRequest {
-        table_name: table,
-        key: HashMap::from([(key, EngineValue::S(session_id))]),
-        update_expression: expression.update,
-        condition_expression: Some(expression.condition),
-        expression_attribute_names: (!expression.names.is_empty()).then_some(expression.names),
-        expression_attribute_values: (!expression.values.is_empty())
-            .then(|| to_engine_map(expression.values)),
+fn to_engine_request(request: UpdateRequest<'_>) -> UpdateItemRequest {
+    let UpdateRequest { table, key: (key, session_id), update } = request;
+    let request = UpdateItemRequest {
+        table_name: table.to_owned(),
+        key: HashMap::from([(key.to_owned(), EngineValue::S(session_id.to_owned()))]),
         return_values_on_condition_check_failure: Some("ALL_OLD".to_owned()),
         ..UpdateItemRequest::default()
+    };
+    // The engine parses each expression three times. Of the legacy parameters, it parses only the
+    // condition that it makes of them, once: 0.82 times the instructions of a write.
+    match expected(&update.conditions) {
+        Some(expected) => UpdateItemRequest {
+            attribute_updates: Some(attribute_updates(update)),
+            expected: Some(expected),
+            ..request
+        },
+        None => {
+            let UpdateExpression { update, condition, names, values } =
+                UpdateExpression::new(update);
+            UpdateItemRequest {
+                update_expression: update,
+                condition_expression: Some(condition),
+                expression_attribute_names: (!names.is_empty()).then_some(names),
+                expression_attribute_values: (!values.is_empty()).then(|| to_engine_map(values)),
+                ..request
+            }
+        }
     }
+}
+
+/// The conditions in the legacy form, or `None` if one of them takes an expression: those of an item
+/// of another writer, which may lack a version or have one of another type.
+fn expected(conditions: &[(&str, Condition)]) -> Option<Value> {
+    let conditions = conditions.iter().map(|(name, condition)| {
+        let condition = match condition {
+            Condition::NotExists => json!({ "Exists": false }),
+            Condition::Equals(AttributeValue::S(text)) => json!({ "Value": { "S": text } }),
+            Condition::Equals(AttributeValue::N(number)) => json!({ "Value": { "N": number } }),
+            _ => return None,
+        };
+        Some(((*name).to_owned(), condition))
+    });
+    conditions.collect::<Option<Map<_, _>>>().map(Value::Object)
+}
+
+fn attribute_updates(update: ItemUpdate<'_>) -> HashMap<String, AttributeValueUpdate> {
+    let set = update.set.into_iter().filter_map(|(name, value)| {
+        let value = Some(to_engine(value)?);
+        Some((name.into_owned(), AttributeValueUpdate { action: "PUT".to_owned(), value }))
+    });
+    let remove = update.remove.into_iter().map(|name| {
+        (name.to_owned(), AttributeValueUpdate { action: "DELETE".to_owned(), value: None })
+    });
+    set.chain(remove).collect()
 }
 
 fn failed(error: DynoxideError) -> Updated {
