@@ -13,7 +13,7 @@
 //! load on the machine distorts one side of a comparison.
 //!
 //! In the rows of calls the recorder does not run, since they measure the path of the call.
-//! Calls never wait for a write, so its cost is measured elsewhere.
+//! Calls never wait for a write, whose cost has a row of its own.
 
 mod allocations;
 mod by_hand;
@@ -23,6 +23,7 @@ mod floor;
 mod peers;
 mod reqwests;
 mod trial;
+mod workflow;
 
 use std::time::Duration;
 
@@ -56,7 +57,10 @@ impl Way {
 }
 
 fn rows() -> Vec<Row> {
-    [calls::rows(), reqwests::rows(), contention::rows()].into_iter().flatten().collect()
+    [calls::rows(), reqwests::rows(), contention::rows(), vec![workflow::row()]]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn main() {
