@@ -182,6 +182,7 @@ impl Ord for Due {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::time::sleep;
@@ -227,7 +228,7 @@ mod tests {
         let bad = notification("bad");
         queue.put(bad.clone()).unwrap();
         queue.put(notification("good")).unwrap();
-        let sent = std::sync::Mutex::new(Vec::new());
+        let sent = Mutex::new(Vec::new());
         let send = async |notification: Notification| {
             let is_bad = notification.id == bad.id;
             sent.lock().unwrap().push((is_bad, Instant::now()));
@@ -257,11 +258,14 @@ mod tests {
             let counters = Arc::new(Counters::default());
             let (queue, incoming) = Queue::new(Arc::clone(&counters));
             queue.put(notification("s")).unwrap();
-            let begin = Instant::now();
-            let sent = AtomicUsize::new(0);
-            let send = async |_| match sent.fetch_add(1, Ordering::SeqCst) {
-                0 => Err(refused(Some(Duration::from_secs(asked)))),
-                _ => Ok(()),
+            let sent = Mutex::new(Vec::new());
+            let send = async |_| {
+                let mut sent = sent.lock().unwrap();
+                sent.push(Instant::now());
+                match sent.len() {
+                    1 => Err(refused(Some(Duration::from_secs(asked)))),
+                    _ => Ok(()),
+                }
             };
             let delivery = deliver(incoming, Arc::clone(&counters), send);
             let accepted = async {
@@ -270,8 +274,11 @@ mod tests {
                 }
             };
             tokio::select! { () = delivery => {}, () = accepted => {} }
-            let waited = begin.elapsed();
-            let range = Duration::from_secs(least)..=Duration::from_secs(most);
+            let sent = sent.into_inner().unwrap();
+            let waited = sent[1] - sent[0];
+            // tokio's clock has whole milliseconds.
+            let most = Duration::from_secs(most) + Duration::from_millis(2);
+            let range = Duration::from_secs(least)..=most;
             assert!(range.contains(&waited), "{asked}: {waited:?}");
         }
     }
