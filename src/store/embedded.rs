@@ -6,10 +6,11 @@
 //! ```
 //!
 //! The client's connector passes each request to the engine instead of a socket, so the store is the
-//! same one. Its writes reach the engine directly (`update_item`). This file and those below it are the
-//! only ones that know which engine that is.
+//! same one. Its writes reach the engine directly (`update_item`). What may take its time runs on another
+//! thread (`queue`). This file and those below it are the only ones that know which engine that is.
 
 mod damage;
+mod queue;
 mod update_item;
 
 use std::fmt;
@@ -38,8 +39,8 @@ use dynoxide::types::{
 use dynoxide::{Database, DynoxideError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::task::JoinError;
 
+use self::queue::{Interrupted, Queue};
 use super::dynamodb::{RECENT_INDEX, behavior_version};
 use super::{DynamoDbStore, SetupError};
 use crate::status::schema;
@@ -274,17 +275,19 @@ struct Engine {
     /// on a thread of the runtime. In memory, a request takes less time than passing it to
     /// another thread.
     blocks: bool,
+    queue: Arc<Queue>,
     /// The file, for errors.
     file: Option<Arc<str>>,
 }
 
 impl Engine {
     fn in_file(database: Database, path: &Path) -> Self {
-        Self { database, blocks: true, file: Some(path.display().to_string().into()) }
+        let file = Some(path.display().to_string().into());
+        Self { database, blocks: true, queue: Arc::default(), file }
     }
 
     fn in_memory(database: Database) -> Self {
-        Self { database, blocks: false, file: None }
+        Self { database, blocks: false, queue: Arc::default(), file: None }
     }
 
     /// A store in the table of this engine.
@@ -296,16 +299,23 @@ impl Engine {
     async fn run<T: Send + 'static>(
         &self,
         request: impl FnOnce(&Database) -> Result<T, DynoxideError> + Send + 'static,
-    ) -> Result<Result<T, DynoxideError>, JoinError> {
-        let result = if self.blocks {
-            let database = self.database.clone();
-            tokio::task::spawn_blocking(move || request(&database)).await?
-        } else {
-            // Nothing below ever yields: without this, a loop of writes would monopolize its
-            // thread.
-            tokio::task::consume_budget().await;
-            request(&self.database)
-        };
+    ) -> Result<Result<T, DynoxideError>, Interrupted> {
+        if self.blocks {
+            return self.run_queued(request).await;
+        }
+        // Nothing below ever yields: without this, a loop of writes would monopolize its
+        // thread.
+        tokio::task::consume_budget().await;
+        Ok(request(&self.database).map_err(|error| explained(error, None)))
+    }
+
+    /// Runs a request on another thread, after those that wait there.
+    async fn run_queued<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(&Database) -> Result<T, DynoxideError> + Send + 'static,
+    ) -> Result<Result<T, DynoxideError>, Interrupted> {
+        let database = self.database.clone();
+        let result = self.queue.run(move || request(&database)).await?;
         Ok(result.map_err(|error| explained(error, self.file.as_deref())))
     }
 }

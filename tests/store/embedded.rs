@@ -162,6 +162,23 @@ async fn a_write_ends_as_it_would_through_the_sdk() {
     }
 }
 
+/// Here a store in memory has its writes executed by another thread, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_at_once_are_all_applied_once() {
+    let store = DynamoDbStore::embedded_in_memory().unwrap();
+    let ids: Vec<_> = (0..100).map(|n| format!("s-{n}")).collect();
+    let writes = ids.iter().flat_map(|id| [id, id]).map(|id| {
+        let (store, first) = (store.clone(), first(id));
+        tokio::spawn(async move { store.write(&first, Precondition::Absent).await.unwrap() })
+    });
+    let outcomes = futures_util::future::join_all(writes.collect::<Vec<_>>()).await;
+    let applied = outcomes.iter().map(|outcome| outcome.as_ref().unwrap());
+    assert_eq!(applied.filter(|outcome| **outcome == WriteOutcome::Applied).count(), 100);
+    for found in ids.iter().map(|text| id(text)) {
+        assert!(store.get(&found).await.unwrap().is_some(), "{found}");
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_item_is_one_damaged_item() {
     let file = TempFile::new("damaged");

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::pin::Pin;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynoxide::DynoxideError;
 use dynoxide::actions::update_item::{AttributeValueUpdate, UpdateItemRequest};
 use dynoxide::types::AttributeValue as EngineValue;
+use dynoxide::{Database, DynoxideError};
 use serde_json::{Map, Value, json};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::Engine;
 use crate::store::dynamodb::{
@@ -25,7 +26,12 @@ impl UpdateItem for Engine {
     ) -> Pin<Box<dyn Future<Output = Updated> + Send + 'a>> {
         Box::pin(async move {
             let request = to_engine_request(request);
-            match self.run(|database| database.update_item(request)).await {
+            let execute = |database: &Database| database.update_item(request);
+            let executed = match has_threads() {
+                true => self.run_queued(execute).await,
+                false => self.run(execute).await,
+            };
+            match executed {
                 Ok(Ok(_)) => Updated { result: Ok(()), may_have_been_applied: false },
                 Ok(Err(error)) => failed(error),
                 Err(error) => {
@@ -39,6 +45,13 @@ impl UpdateItem for Engine {
             }
         })
     }
+}
+
+/// Whether the recorder, which is one task, can prepare the next writes while another thread executes
+/// this one.
+fn has_threads() -> bool {
+    let runtime = Handle::try_current();
+    runtime.is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
 fn to_engine_request(request: UpdateRequest<'_>) -> UpdateItemRequest {
