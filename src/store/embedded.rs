@@ -272,9 +272,10 @@ fn client(engine: Engine) -> Client {
 struct Engine {
     database: Database,
     /// Whether requests may block on a disk or on another process, so that they must not run
-    /// on a thread of the runtime. In memory, a request takes less time than passing it to
+    /// on a thread of the runtime. In memory, a single request takes less time than passing it to
     /// another thread.
     blocks: bool,
+    /// The requests for another thread: all of a store that blocks, and many writes of any.
     queue: Arc<Queue>,
     /// The file, for errors.
     file: Option<Arc<str>>,
